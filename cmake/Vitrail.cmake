@@ -1,0 +1,77 @@
+# Helpers for the folders under src/. One folder is one library; its level decides what it may include.
+
+set(VITRAIL_WARNINGS -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-unused-parameter)
+# Where the shared corpora lie; the tests that read them say so and are left out where they are absent.
+set(VITRAIL_SHARED_DIR "${CMAKE_CURRENT_SOURCE_DIR}/../shared" CACHE PATH "folder with corpus/ and reference/")
+
+# vitrail_library(<folder> LEVEL <n> SOURCES <files> [DEPS <targets>] [PRIVATE_DEPS <targets>])
+#
+# Makes library vitrail_<folder>, and records its level for the layer check (tools/check_layers.py): a folder may link
+# and include only folders of lower levels.
+function(vitrail_library folder)
+  cmake_parse_arguments(ARG "" "LEVEL" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  set(target vitrail_${folder})
+  add_library(${target} STATIC ${ARG_SOURCES})
+  target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
+  target_compile_options(${target} PRIVATE ${VITRAIL_WARNINGS})
+  target_link_libraries(${target} PUBLIC ${ARG_DEPS} fmt::fmt Threads::Threads PRIVATE ${ARG_PRIVATE_DEPS})
+  set_property(TARGET ${target} PROPERTY VITRAIL_LEVEL ${ARG_LEVEL})
+  foreach(dep ${ARG_DEPS} ${ARG_PRIVATE_DEPS})
+    if(dep MATCHES "^vitrail_" AND NOT dep STREQUAL "vitrail_proto")
+      get_property(level TARGET ${dep} PROPERTY VITRAIL_LEVEL)
+      if(NOT level LESS ARG_LEVEL)
+        message(FATAL_ERROR "src/${folder} (level ${ARG_LEVEL}) may not depend on ${dep} (level ${level}).")
+      endif()
+    endif()
+  endforeach()
+endfunction()
+
+# vitrail_test(<name> SOURCES <files> DEPS <targets> [TIMEOUT <seconds>] [LABELS <labels>])
+#
+# One executable in build/tests, one ctest entry. GoogleTest's main.
+function(vitrail_test name)
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  if(NOT ARG_TIMEOUT)
+    set(ARG_TIMEOUT 60)
+  endif()
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_compile_options(${name} PRIVATE ${VITRAIL_WARNINGS})
+  target_compile_definitions(${name} PRIVATE VITRAIL_SHARED_DIR="${VITRAIL_SHARED_DIR}")
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest_main)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+endfunction()
+
+# vitrail_fuzz(<name> SOURCES <file> DEPS <targets>)
+#
+# The source defines LLVMFuzzerTestOneInput. The ordinary tests run it for a second from its seed folder
+# (<source folder>/fuzz/<name>/, kept inputs), with libFuzzer's own main.
+function(vitrail_fuzz name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
+  target_compile_options(${name} PRIVATE ${VITRAIL_WARNINGS})
+  if(VITRAIL_FUZZ)
+    target_compile_options(${name} PRIVATE -fsanitize=fuzzer,address)
+  endif()
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer)
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  set(seeds ${CMAKE_CURRENT_SOURCE_DIR}/fuzz/${name})
+  set(found ${CMAKE_BINARY_DIR}/fuzz/${name})
+  file(MAKE_DIRECTORY ${found})
+  if(NOT EXISTS ${seeds})
+    set(seeds "")
+  endif()
+  add_test(NAME ${name} COMMAND ${name} -max_total_time=1 -timeout=5 -rss_limit_mb=2048 -artifact_prefix=${found}/ ${found} ${seeds})
+  set_tests_properties(${name} PROPERTIES TIMEOUT 60 LABELS fuzz)
+endfunction()
+
+# vitrail_binary(<name> SOURCES <files> DEPS <targets>): an executable in build/bin.
+function(vitrail_binary name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
+  target_compile_options(${name} PRIVATE ${VITRAIL_WARNINGS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+endfunction()
