@@ -1,0 +1,397 @@
+#include "net/socket.h"
+
+#include <fcntl.h>
+#include <netdb.h>
+#include <netinet/in.h>
+#include <netinet/tcp.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstring>
+#include <vector>
+
+namespace vitrail::net {
+namespace {
+
+Error socket_error(int error, std::string_view what) {
+  Code code = Code::kUnavailable;
+  if (error == EADDRINUSE) code = Code::kAlreadyExists;
+  if (error == EACCES || error == EPERM) code = Code::kPermissionDenied;
+  return Error(code, std::string(what) + ": " + std::strerror(error)).with_retry(Retry::kSameTarget);
+}
+
+std::string peer_name(const sockaddr_storage& address) {
+  char host[NI_MAXHOST];
+  char port[NI_MAXSERV];
+  if (address.ss_family == AF_UNIX) return reinterpret_cast<const sockaddr_un&>(address).sun_path;
+  if (getnameinfo(reinterpret_cast<const sockaddr*>(&address), sizeof address, host, sizeof host, port, sizeof port,
+                  NI_NUMERICHOST | NI_NUMERICSERV) != 0) {
+    return "unknown";
+  }
+  return std::string(host) + ":" + port;
+}
+
+struct Address {
+  sockaddr_storage storage{};
+  socklen_t length = 0;
+  std::string text;
+};
+
+// Blocking: call through offload() unless `host` is numeric.
+Result<std::vector<Address>> resolve(const std::string& host, uint16_t port, bool passive, bool numeric) {
+  addrinfo hints{};
+  hints.ai_family = AF_UNSPEC;
+  hints.ai_socktype = SOCK_STREAM;
+  hints.ai_flags = (passive ? AI_PASSIVE : 0) | (numeric ? AI_NUMERICHOST : 0);
+  addrinfo* list = nullptr;
+  const int rc = getaddrinfo(host.empty() ? nullptr : host.c_str(), std::to_string(port).c_str(), &hints, &list);
+  if (rc != 0) {
+    return fail(Code::kUnavailable, "cannot find the address of host '" + host + "': " + gai_strerror(rc));
+  }
+  std::vector<Address> result;
+  for (const addrinfo* item = list; item != nullptr; item = item->ai_next) {
+    Address address;
+    std::memcpy(&address.storage, item->ai_addr, item->ai_addrlen);
+    address.length = item->ai_addrlen;
+    address.text = peer_name(address.storage);
+    result.push_back(std::move(address));
+  }
+  freeaddrinfo(list);
+  return result;
+}
+
+Result<Address> unix_address(const std::string& path) {
+  Address address;
+  auto& un = reinterpret_cast<sockaddr_un&>(address.storage);
+  un.sun_family = AF_UNIX;
+  if (path.empty() || path.size() >= sizeof un.sun_path) {
+    return fail(Code::kInvalidArgument, "unix socket path '" + path + "' is empty or longer than " +
+                                            std::to_string(sizeof un.sun_path - 1) + " bytes");
+  }
+  std::memcpy(un.sun_path, path.c_str(), path.size() + 1);
+  address.length = sizeof un;
+  address.text = path;
+  return address;
+}
+
+void set_no_delay(int fd) {
+  const int one = 1;
+  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+}
+
+// Waits until the descriptor is writable: how a non-blocking connect() ends.
+class ConnectOperation final : public internal::IoState::Operation {
+ public:
+  ConnectOperation(internal::IoState& io, const Wait& wait) : io_(io), wait_(wait) {}
+  bool await_ready() { return false; }
+  bool await_suspend(std::coroutine_handle<> handle) {
+    io_.writer = this;
+    return arm(*Loop::current(), handle, wait_);
+  }
+  void await_resume() {}
+
+ private:
+  bool perform() override { return true; }
+  void abandon() override { io_.writer = nullptr; }
+  internal::IoState& io_;
+  const Wait& wait_;
+};
+
+class AcceptOperation final : public internal::IoState::Operation {
+ public:
+  AcceptOperation(internal::IoState& io, const Wait& wait) : io_(io), wait_(wait) {}
+  bool await_ready() { return perform(); }
+  bool await_suspend(std::coroutine_handle<> handle) {
+    io_.reader = this;
+    return arm(*Loop::current(), handle, wait_);
+  }
+  Result<int> await_resume() {
+    if (outcome() == Outcome::kTimedOut || outcome() == Outcome::kCancelled) return error("accept");
+    if (fd_ < 0) return socket_error(errno_, "accept");
+    return fd_;
+  }
+
+ private:
+  bool perform() override {
+    fd_ = accept4(io_.fd, nullptr, nullptr, SOCK_NONBLOCK | SOCK_CLOEXEC);
+    if (fd_ >= 0) return true;
+    if (errno == EAGAIN || errno == ECONNABORTED || errno == EINTR) return false;
+    errno_ = errno;
+    return true;
+  }
+  void abandon() override { io_.reader = nullptr; }
+  internal::IoState& io_;
+  const Wait& wait_;
+  int fd_ = -1;
+  int errno_ = 0;
+};
+
+Task<Result<int>> connect_address(const Address& address, const Wait& wait) {
+  const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) co_return socket_error(errno, "socket");
+  int rc = connect(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length);
+  if (rc != 0 && errno == EINPROGRESS) {
+    internal::IoState io;
+    io.fd = fd;
+    Loop& loop = *Loop::current();
+    Status watched = loop.watch(io);
+    if (!watched.ok()) {
+      ::close(fd);
+      co_return std::move(watched).error();
+    }
+    ConnectOperation operation(io, wait);
+    co_await operation;
+    loop.unwatch(io);
+    if (operation.outcome() != internal::Waiter::Outcome::kDone) {
+      ::close(fd);
+      co_return operation.error("connect to " + address.text);
+    }
+    int error = 0;
+    socklen_t length = sizeof error;
+    getsockopt(fd, SOL_SOCKET, SO_ERROR, &error, &length);
+    rc = error == 0 ? 0 : -1;
+    errno = error;
+  }
+  if (rc != 0) {
+    const int error = errno;
+    ::close(fd);
+    co_return socket_error(error, "cannot connect to " + address.text);
+  }
+  co_return fd;
+}
+
+}  // namespace
+
+Socket& Socket::operator=(Socket&& other) noexcept {
+  if (this != &other) {
+    close();
+    io_ = std::move(other.io_);
+    loop_ = other.loop_;
+    peer_ = std::move(other.peer_);
+    unix_ = other.unix_;
+  }
+  return *this;
+}
+
+Result<Socket> Socket::adopt(int fd) {
+  Socket socket;
+  const int flags = fcntl(fd, F_GETFL);
+  fcntl(fd, F_SETFL, flags | O_NONBLOCK);
+  sockaddr_storage address{};
+  socklen_t length = sizeof address;
+  if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) socket.peer_ = peer_name(address);
+  socket.unix_ = address.ss_family == AF_UNIX;
+  if (!socket.unix_) set_no_delay(fd);
+  socket.loop_ = Loop::current();
+  CHECK(socket.loop_ != nullptr);
+  socket.io_ = std::make_unique<internal::IoState>();
+  socket.io_->fd = fd;
+  socket.io_->readable = false;  // The first look at the descriptor reports what is there already.
+  RETURN_IF_ERROR(socket.loop_->watch(*socket.io_));
+  return socket;
+}
+
+Task<Result<Socket>> Socket::connect_tcp(std::string host, uint16_t port, Wait wait) {
+  Result<std::vector<Address>> addresses = resolve(host, port, false, true);
+  if (!addresses.ok()) {
+    addresses = co_await offload([host, port] { return resolve(host, port, false, false); });
+  }
+  if (!addresses.ok()) co_return std::move(addresses).error();
+  Error last(Code::kUnavailable, "host '" + host + "' has no address");
+  for (const Address& address : *addresses) {
+    auto fd = co_await connect_address(address, wait);
+    if (fd.ok()) co_return adopt(*fd);
+    last = std::move(fd).error();
+  }
+  co_return last;
+}
+
+Task<Result<Socket>> Socket::connect_unix(std::string path, Wait wait) {
+  CO_ASSIGN_OR_RETURN(const Address address, unix_address(path));
+  CO_ASSIGN_OR_RETURN(const int fd, co_await connect_address(address, wait));
+  auto socket = adopt(fd);
+  if (socket.ok()) socket->peer_ = path;
+  co_return std::move(socket);
+}
+
+void Socket::close() {
+  if (io_ == nullptr) return;
+  abort();
+  loop_->unwatch(*io_);
+  ::close(io_->fd);
+  io_.reset();
+}
+
+void Socket::abort() {
+  if (io_ == nullptr) return;
+  ::shutdown(io_->fd, SHUT_RDWR);
+  io_->readable = io_->writable = io_->hung_up = true;
+  if (io_->reader != nullptr && io_->reader->perform()) std::exchange(io_->reader, nullptr)->complete();
+  if (io_->writer != nullptr && io_->writer->perform()) std::exchange(io_->writer, nullptr)->complete();
+}
+
+bool Socket::has_input() {
+  if (io_ == nullptr) return true;
+  if (!io_->readable && !io_->hung_up) {
+    char byte;
+    const ssize_t got = recv(io_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+    return got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
+  }
+  return true;
+}
+
+Socket::ReadOperation Socket::read_some(std::span<char> buffer, const Wait& wait) { return {*this, buffer, wait}; }
+Socket::WriteOperation Socket::write_all(std::string_view data, const Wait& wait) { return {*this, data, wait}; }
+
+bool Socket::ReadOperation::await_ready() {
+  if (socket_.io_ == nullptr) {
+    errno_ = ENOTCONN;
+    return true;
+  }
+  return socket_.io_->readable && perform();
+}
+
+bool Socket::ReadOperation::await_suspend(std::coroutine_handle<> handle) {
+  CHECK(socket_.io_->reader == nullptr);
+  socket_.io_->reader = this;
+  return arm(*socket_.loop_, handle, wait_);
+}
+
+bool Socket::ReadOperation::perform() {
+  internal::IoState& io = *socket_.io_;
+  for (;;) {
+    result_ = recv(io.fd, buffer_.data(), buffer_.size(), 0);
+    if (result_ >= 0) {
+      // A short read has drained the socket: the next bytes raise a new event. Not so when the peer has hung up, whose
+      // event may already be behind us.
+      if (static_cast<size_t>(result_) < buffer_.size() && !io.hung_up) io.readable = false;
+      return true;
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN) {
+      io.readable = false;
+      return false;
+    }
+    errno_ = errno;
+    return true;
+  }
+}
+
+void Socket::ReadOperation::abandon() { socket_.io_->reader = nullptr; }
+
+Result<size_t> Socket::ReadOperation::await_resume() {
+  if (outcome() == Outcome::kTimedOut || outcome() == Outcome::kCancelled) return error("read from " + socket_.peer());
+  if (errno_ != 0) return socket_error(errno_, "read from " + socket_.peer());
+  return static_cast<size_t>(result_);
+}
+
+bool Socket::WriteOperation::await_ready() {
+  if (socket_.io_ == nullptr) {
+    errno_ = ENOTCONN;
+    return true;
+  }
+  return perform();
+}
+
+bool Socket::WriteOperation::await_suspend(std::coroutine_handle<> handle) {
+  CHECK(socket_.io_->writer == nullptr);
+  socket_.io_->writer = this;
+  return arm(*socket_.loop_, handle, wait_);
+}
+
+bool Socket::WriteOperation::perform() {
+  while (!data_.empty()) {
+    const ssize_t sent = send(socket_.io_->fd, data_.data(), data_.size(), MSG_NOSIGNAL);
+    if (sent >= 0) {
+      data_.remove_prefix(static_cast<size_t>(sent));
+      continue;
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN) return false;
+    errno_ = errno;
+    return true;
+  }
+  return true;
+}
+
+void Socket::WriteOperation::abandon() { socket_.io_->writer = nullptr; }
+
+Status Socket::WriteOperation::await_resume() {
+  if (outcome() == Outcome::kTimedOut || outcome() == Outcome::kCancelled) return error("write to " + socket_.peer());
+  if (errno_ != 0) return socket_error(errno_, "write to " + socket_.peer());
+  return {};
+}
+
+Result<Listener> Listener::listen_tcp(const std::string& host, uint16_t port, int backlog) {
+  ASSIGN_OR_RETURN(const auto addresses, resolve(host, port, true, false));
+  if (addresses.empty()) return fail(Code::kUnavailable, "host '" + host + "' has no address");
+  const Address& address = addresses.front();
+  const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return socket_error(errno, "socket");
+  const int one = 1;
+  setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &one, sizeof one);
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 || listen(fd, backlog) != 0) {
+    const int error = errno;
+    ::close(fd);
+    std::string what = "cannot listen on " + address.text;
+    if (error == EADDRINUSE) what += " (another process uses this port; choose a free one)";
+    return socket_error(error, what);
+  }
+  sockaddr_storage bound{};
+  socklen_t length = sizeof bound;
+  getsockname(fd, reinterpret_cast<sockaddr*>(&bound), &length);
+  Listener listener;
+  listener.port_ = ntohs(bound.ss_family == AF_INET6 ? reinterpret_cast<sockaddr_in6&>(bound).sin6_port
+                                                     : reinterpret_cast<sockaddr_in&>(bound).sin_port);
+  listener.io_ = std::make_unique<internal::IoState>();
+  listener.io_->fd = fd;
+  return listener;
+}
+
+Result<Listener> Listener::listen_unix(const std::string& path, int backlog) {
+  ASSIGN_OR_RETURN(const Address address, unix_address(path));
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
+  if (fd < 0) return socket_error(errno, "socket");
+  if (bind(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0 && errno == EADDRINUSE) {
+    // A socket file that nobody answers on is left from a killed process: take its place.
+    const int probe = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    const bool answered = connect(probe, reinterpret_cast<const sockaddr*>(&address.storage), address.length) == 0;
+    ::close(probe);
+    if (answered || ::unlink(path.c_str()) != 0 ||
+        bind(fd, reinterpret_cast<const sockaddr*>(&address.storage), address.length) != 0) {
+      ::close(fd);
+      return socket_error(EADDRINUSE, "cannot listen on " + path);
+    }
+  }
+  if (listen(fd, backlog) != 0) {
+    const int error = errno;
+    ::close(fd);
+    return socket_error(error, "cannot listen on " + path);
+  }
+  Listener listener;
+  listener.unlink_path_ = path;
+  listener.io_ = std::make_unique<internal::IoState>();
+  listener.io_->fd = fd;
+  return listener;
+}
+
+Task<Result<int>> Listener::accept(Wait wait) {
+  if (loop_ == nullptr) {
+    loop_ = Loop::current();
+    CO_RETURN_IF_ERROR(loop_->watch(*io_));
+  }
+  co_return co_await AcceptOperation(*io_, wait);
+}
+
+void Listener::close() {
+  if (io_ == nullptr) return;
+  if (loop_ != nullptr) loop_->unwatch(*io_);
+  ::close(io_->fd);
+  io_.reset();
+  if (!unlink_path_.empty()) ::unlink(unlink_path_.c_str());
+}
+
+}  // namespace vitrail::net
