@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "mysql/auth.h"
+
+namespace vitrail::mysql {
+
+// Users from a JSON text, as --mysql-auth-server-static-file and -string give it:
+//
+//   {"user": [{"MysqlNativePassword": "*6C387FC3893DBA1E3BA155E74754DA6682D04747", "CachingSha2Password": "", "Password": "",
+//              "UserData": "caller", "SourceHost": "localhost", "Groups": ["a"]}, ...], ...}
+//
+// One object instead of the list is accepted too (older files). Precedence within an entry: MysqlNativePassword and
+// CachingSha2Password if not empty, otherwise Password (possibly empty: then only the empty password fits).
+// MysqlNativePassword: "*" + 40 hex digits. CachingSha2Password: 64 hex digits of SHA256(SHA256(password)) with or without
+// a leading "*", or the stored form "$A$005$...". SourceHost: "" (anywhere) or "localhost" (unix socket or loopback).
+//
+//   Threads: immutable after parse(); reload by parsing a new one and swapping a shared pointer.
+class StaticCredentials : public AuthProvider {
+ public:
+  // kInvalidArgument names the user and the field that is wrong, never a password.
+  static Result<StaticCredentials> parse(std::string_view json);
+
+  std::vector<Credentials> find_user(std::string_view user, const Peer& peer) const override;
+  size_t users() const { return users_.size(); }
+
+ private:
+  struct Entry {
+    Credentials credentials;
+    bool local_only = false;
+  };
+  std::unordered_map<std::string, std::vector<Entry>> users_;
+};
+
+}  // namespace vitrail::mysql

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <cstdint>
+#include <optional>
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "mysql/messages.h"
+
+// The one place that maps our errors to MySQL error numbers and SQLSTATEs, and back.
+namespace vitrail::mysql {
+
+// Numbers used in this project. Source: MySQL 8 "Server Error Message Reference", "Client Error Message Reference".
+namespace errnos {
+inline constexpr uint16_t kDbCreateExists = 1007;
+inline constexpr uint16_t kDbDropExists = 1008;
+inline constexpr uint16_t kConCount = 1040;
+inline constexpr uint16_t kBadHandshake = 1043;
+inline constexpr uint16_t kDbAccessDenied = 1044;
+inline constexpr uint16_t kAccessDenied = 1045;
+inline constexpr uint16_t kNoDb = 1046;
+inline constexpr uint16_t kUnknownCommand = 1047;
+inline constexpr uint16_t kBadDb = 1049;
+inline constexpr uint16_t kServerShutdown = 1053;
+inline constexpr uint16_t kBadField = 1054;
+inline constexpr uint16_t kDupEntry = 1062;
+inline constexpr uint16_t kParseError = 1064;
+inline constexpr uint16_t kUnknown = 1105;
+inline constexpr uint16_t kUnknownTable = 1109;
+inline constexpr uint16_t kNoSuchTable = 1146;
+inline constexpr uint16_t kPacketTooLarge = 1153;
+inline constexpr uint16_t kPacketsOutOfOrder = 1156;
+inline constexpr uint16_t kUnknownSystemVariable = 1193;
+inline constexpr uint16_t kTooManyUserConnections = 1203;
+inline constexpr uint16_t kLockWaitTimeout = 1205;
+inline constexpr uint16_t kDeadlock = 1213;
+inline constexpr uint16_t kNotSupportedYet = 1235;
+inline constexpr uint16_t kUnknownStmtHandler = 1243;
+inline constexpr uint16_t kNotSupportedAuthMode = 1251;
+inline constexpr uint16_t kOptionPreventsStatement = 1290;
+inline constexpr uint16_t kQueryInterrupted = 1317;
+inline constexpr uint16_t kMalformedPacket = 1835;
+inline constexpr uint16_t kReadOnlyMode = 1836;
+inline constexpr uint16_t kSecureTransportRequired = 3159;
+inline constexpr uint16_t kClientServerGone = 2006;
+inline constexpr uint16_t kClientServerLost = 2013;
+inline constexpr uint16_t kClientMalformedPacket = 2027;
+inline constexpr uint16_t kClientAuthPluginError = 2059;
+inline constexpr uint16_t kClientAuthPluginErr = 2061;
+}  // namespace errnos
+
+// The SQLSTATE of an error number; "HY000" for those without one of their own.
+std::string_view sqlstate_of(uint16_t mysql_errno);
+
+// What a client is told. In this order: the errno the error carries; "(errno N) (sqlstate S)" found in its message; a
+// "VTnnnnn: " prefix with a number of its own; its code: CANCELED, DEADLINE_EXCEEDED and ABORTED 1317, PERMISSION_DENIED and
+// UNAUTHENTICATED 1045, RESOURCE_EXHAUSTED 1203 (1153 for too large packets), UNIMPLEMENTED 1235, everything else 1105.
+ErrPacket to_err_packet(const Error& error);
+
+// What a server said. The code follows from the number (1062 kAlreadyExists, 1146 kNotFound, 1290 kFailedPrecondition...;
+// kUnknown for others); errno, SQLSTATE and text are kept. effect() is kNone: a server that answers ERR has rolled back the
+// statement.
+Error from_err_packet(const ErrPacket& err);
+
+// Finds the last "(errno N) (sqlstate S)" in a text.
+struct EmbeddedErrno {
+  uint16_t mysql_errno = 0;
+  std::string sqlstate;
+};
+std::optional<EmbeddedErrno> find_embedded_errno(std::string_view text);
+
+// CamelCase name of a code as gRPC prints it ("FailedPrecondition").
+std::string_view rpc_code_name(Code code);
+
+// Errors that a tablet itself raises, on its MySQL data port (between vtgate and vttablet only; never sent to applications).
+//
+//   errno    kTabletErrnoBase + vtrpc code (19000..19018)
+//   SQLSTATE "VT" + retry digit + effect digit + "0" (the numbers of base::Retry and base::Effect)
+//   message  "vttablet: rpc error: code = FailedPrecondition desc = <message>", and " (errno N) (sqlstate S)" behind it if
+//            the error carries a MySQL number of its own.
+//
+// Errors of the mysqld behind the tablet pass unchanged, with their own numbers, which are never in that range.
+inline constexpr uint16_t kTabletErrnoBase = 19000;
+ErrPacket encode_tablet_error(const Error& error);
+// nullopt if `err` is not a tablet's own error. The message keeps the "vttablet: rpc error: ..." text: it is what users of
+// the field know, and the gate puts "target: ks.shard.type: " before it.
+std::optional<Error> decode_tablet_error(const ErrPacket& err);
+
+}  // namespace vitrail::mysql
