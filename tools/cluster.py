@@ -1,0 +1,76 @@
+#!/usr/bin/env python3
+"""`./dev cluster up|down|status`: a cluster for trying things out."""
+
+import argparse
+import os
+import shutil
+import sys
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from vitrail.cluster import REPOSITORY, Cluster  # noqa: E402
+from vitrail.journey import COMMERCE_SCHEMA, COMMERCE_VSCHEMA  # noqa: E402
+from vitrail.processes import Failure  # noqa: E402
+
+
+def default_root():
+    return os.environ.get("VITRAIL_DATA", os.path.join(REPOSITORY, "vtdataroot"))
+
+
+def fresh_root(root):
+    """An empty folder for a new cluster: stops what runs in an old one, and removes that. Other folders are refused."""
+    old = Cluster.load(root)
+    if old is not None:
+        old.down()
+        shutil.rmtree(root)
+    elif os.path.isdir(root) and os.listdir(root):
+        raise Failure(f"{root} holds other files: name another folder with VITRAIL_DATA")
+    os.makedirs(root, mode=0o750, exist_ok=True)
+    return root
+
+
+def up(root):
+    cluster = Cluster(fresh_root(root))
+    try:
+        cluster.start_vtctld()
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "commerce")
+        cluster.add_shard("commerce", "0", 100, note=print)
+        cluster.vtctldclient("ApplySchema", "--sql", COMMERCE_SCHEMA, "commerce")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", COMMERCE_VSCHEMA, "commerce")
+        cluster.start_vtgate()
+    except BaseException:
+        cluster.down()
+        raise
+    print(f"vtgate:  {cluster.mysql_command()}")
+    print(f"vtctld:  http://127.0.0.1:{cluster.addresses['vtctld']['port']}/debug/status, "
+          f"build/bin/vtctldclient --server 127.0.0.1:{cluster.addresses['vtctld']['grpc']} GetTablets")
+    print("stop it: ./dev cluster down")
+
+
+def main():
+    parser = argparse.ArgumentParser(prog="./dev cluster")
+    parser.add_argument("action", choices=["up", "down", "status"])
+    action = parser.parse_args().action
+    root = default_root()
+    try:
+        if action == "up":
+            up(root)
+            return 0
+        cluster = Cluster.load(root)
+        if cluster is None:
+            print(f"no cluster in {root}")
+            return 0 if action == "down" else 1
+        if action == "down":
+            problems = cluster.down()
+            print("\n".join(problems) or "stopped; the data stays in " + root)
+            return 1 if problems else 0
+        for row in cluster.status():
+            print("{:<16} {:<8} pid {:<8} {}".format(*row))
+        return 0
+    except Failure as failure:
+        print(f"error: {failure}", file=sys.stderr)
+        return 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
