@@ -1,0 +1,102 @@
+#pragma once
+
+#include <cstdint>
+#include <functional>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "mysql/client_handshake.h"
+#include "mysql/messages.h"
+#include "mysql/types.h"
+#include "net/packet_stream.h"
+
+namespace vitrail::net {
+
+// Where a MySQL server listens: a unix socket when its path is given, else host and port.
+struct MysqlAddress {
+  std::string host;
+  uint16_t port = 0;
+  std::string unix_socket;
+  std::string to_string() const;
+};
+
+struct MysqlClientSettings {
+  MysqlAddress address;
+  mysql::ClientAuthSettings auth;  // User, password, database, capabilities, collation. secure_transport is set here.
+  size_t max_message = size_t{1} << 30;
+};
+
+// A result set (or an OK), whole in memory.
+struct QueryResult {
+  std::vector<mysql::ColumnDef> columns;  // Empty: an OK without rows.
+  std::vector<std::vector<std::optional<std::string>>> rows;
+  mysql::OkPacket ok;
+
+  // The text of a cell; "" for NULL or when there is no such cell.
+  std::string_view text(size_t row, size_t column) const;
+};
+
+// One logged-in connection to a MySQL or MariaDB server (or to a vttablet's data port).
+//
+//   Owns    : the socket. Move-only. One command at a time.
+//   Threads : the loop on which connect() ran.
+//   Errors  : an ERR of the server becomes an Error with its errno (mysql::from_err_packet; a tablet's own errors are decoded
+//             by mysql::decode_tablet_error). After any other error the connection is broken(): close it.
+class MysqlClient {
+ public:
+  static Task<Result<MysqlClient>> connect(MysqlClientSettings settings, Wait wait);
+  MysqlClient(MysqlClient&&) noexcept = default;
+  MysqlClient& operator=(MysqlClient&&) noexcept = default;
+
+  // Runs one statement and reads its whole answer. Of several result sets the last one is returned.
+  //   kResourceExhausted when there are more than `max_rows` rows (the rest is read and dropped).
+  Task<Result<QueryResult>> query(std::string sql, Wait wait, size_t max_rows = 1'000'000);
+  // Writes all statements at once, then reads all answers: one round trip. Stops at the first error (the later statements
+  // have run or failed on the server all the same); returns the OKs, results with rows are dropped.
+  Task<Result<std::vector<mysql::OkPacket>>> pipeline(std::vector<std::string> statements, Wait wait);
+  // LOAD DATA LOCAL INFILE: the server's request is answered with `data`.
+  Task<Result<mysql::OkPacket>> load_local(std::string sql, std::string_view data, Wait wait);
+
+  // Streams a result set: start, then next_rows() until it returns false. The connection is busy until then.
+  Task<Result<std::vector<mysql::ColumnDef>>> query_stream(std::string sql, Wait wait);
+  // Calls `row` for each row that has arrived (at least one, unless it is the end); cells are views valid in the call.
+  // False at the end of the result set.
+  Task<Result<bool>> next_rows(std::function<void(std::span<const mysql::Cell>)> row, Wait wait);
+
+  Task<Status> ping(Wait wait);
+  // Sends COM_QUIT without waiting for anything, and closes.
+  Task<void> quit();
+  void close() { stream_.socket().close(); }
+
+  // For relays: the raw stream, and what was negotiated.
+  PacketStream& stream() { return stream_; }
+  mysql::Capabilities capabilities() const { return capabilities_; }
+  const mysql::HandshakeV10& server() const { return server_; }
+  // Writes one command (payload with its command byte).
+  Task<Status> send(std::string_view payload, Wait wait);
+  // Reads one message; the end of the stream is an error.
+  Task<Result<mysql::MessageReader::Message>> receive(Wait wait);
+
+  bool broken() const { return broken_ || !stream_.socket().open(); }
+  void set_broken() { broken_ = true; }
+  // Whether a pooled connection is still good: nothing arrived unasked, and the server has not hung up.
+  bool idle_ok() { return !broken() && !stream_.socket().has_input(); }
+
+ private:
+  MysqlClient(PacketStream stream, mysql::HandshakeV10 server, mysql::Capabilities capabilities);
+  Task<Result<QueryResult>> read_result(Wait wait, size_t max_rows);
+  Error server_error(std::string_view payload);
+
+  PacketStream stream_;
+  mysql::HandshakeV10 server_;
+  mysql::Capabilities capabilities_;
+  bool broken_ = false;
+  size_t stream_columns_ = 0;  // Of the result set under way.
+  std::vector<mysql::Cell> cells_;
+};
+
+}  // namespace vitrail::net

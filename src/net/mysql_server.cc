@@ -1,0 +1,49 @@
+#include "net/mysql_server.h"
+
+namespace vitrail::net {
+
+Task<Status> PendingLogin::accept(uint16_t status_flags, Wait wait) {
+  std::string out;
+  handshake_->accept(out, status_flags);
+  co_return co_await stream_.write(out, wait);
+}
+
+Task<void> PendingLogin::refuse(mysql::ErrPacket err, Wait wait) {
+  std::string out;
+  handshake_->refuse(out, err);
+  (void)co_await stream_.write(out, wait);
+  stream_.socket().close();
+}
+
+Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSettings& settings, uint32_t connection_id,
+                                        size_t max_message, Wait wait) {
+  mysql::Peer peer;
+  peer.is_unix_socket = socket.is_unix();
+  peer.host = peer.is_unix_socket ? "localhost" : socket.peer().substr(0, socket.peer().rfind(':'));
+  PacketStream stream(std::move(socket), max_message);
+  auto handshake =
+      std::make_unique<mysql::ServerHandshake>(settings, connection_id, std::move(peer), base::system_random());
+  std::string out;
+  handshake->start(out);
+  for (;;) {
+    if (!out.empty()) CO_RETURN_IF_ERROR(co_await stream.write(out, wait));
+    out.clear();
+    auto message = co_await stream.read_message(wait);
+    if (!message.ok()) co_return std::move(message).error();
+    if (!message->has_value()) co_return fail(Code::kCanceled, "the client left during the login");
+    using Next = mysql::ServerHandshake::Next;
+    const Next next = handshake->on_message((*message)->last_sequence, (*message)->payload, out);
+    if (next == Next::kAccepted) break;
+    if (next == Next::kRefused) {
+      (void)co_await stream.write(out, wait);
+      co_return fail(Code::kUnauthenticated, handshake->error().message)
+          .with_mysql(handshake->error().code, handshake->error().sqlstate);
+    }
+    if (next == Next::kStartTls) {
+      co_return fail(Code::kUnimplemented, "a client asked for TLS, which this server does not announce");
+    }
+  }
+  co_return PendingLogin(std::move(stream), std::move(handshake));
+}
+
+}  // namespace vitrail::net

@@ -1,0 +1,174 @@
+#include "net/packet_stream.h"
+
+#include <algorithm>
+#include <cstring>
+
+namespace vitrail::net {
+namespace {
+
+constexpr size_t kRestingBuffer = size_t{16} << 10;
+constexpr size_t kLargestKeptBuffer = size_t{256} << 10;
+// A relay step: what is read before it is passed on.
+constexpr size_t kLargestStep = size_t{128} << 10;
+
+}  // namespace
+
+PacketStream::PacketStream(Socket socket, size_t max_message) : socket_(std::move(socket)), reader_(max_message) {}
+
+void PacketStream::consume(size_t size) {
+  CHECK(size <= end_ - begin_);
+  begin_ += size;
+  if (begin_ != end_) return;
+  begin_ = end_ = 0;
+  if (buffer_.size() > kLargestKeptBuffer) std::vector<char>(kRestingBuffer).swap(buffer_);
+}
+
+void PacketStream::make_room() {
+  if (buffer_.empty()) buffer_.resize(kRestingBuffer);
+  if (end_ < buffer_.size()) return;
+  if (begin_ > 0) {
+    std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
+    end_ -= begin_;
+    begin_ = 0;
+    if (end_ <= buffer_.size() / 2) return;
+  }
+  // Full buffers mean that much is coming: read in larger pieces.
+  buffer_.resize(buffer_.size() < kLargestStep ? kLargestStep : buffer_.size() * 2);
+}
+
+Task<Result<bool>> PacketStream::fill(const Wait& wait) {
+  make_room();
+  auto got = co_await socket_.read_some({buffer_.data() + end_, buffer_.size() - end_}, wait);
+  if (!got.ok()) co_return std::move(got).error();
+  end_ += *got;
+  co_return *got > 0;
+}
+
+Task<Result<std::optional<mysql::MessageReader::Message>>> PacketStream::read_message(Wait wait) {
+  consume(std::exchange(taken_, 0));
+  for (;;) {
+    auto message = reader_.next(buffered());
+    if (!message.ok()) co_return std::move(message).error();
+    if (message->has_value()) {
+      taken_ = (*message)->consumed;
+      co_return std::move(*message);
+    }
+    auto more = co_await fill(wait);
+    if (!more.ok()) co_return std::move(more).error();
+    if (!*more) {
+      if (begin_ == end_) co_return std::nullopt;
+      co_return fail(Code::kUnavailable, socket_.peer() + " closed the connection in the middle of a message");
+    }
+  }
+}
+
+bool PacketStream::message_waiting() {
+  consume(std::exchange(taken_, 0));
+  const std::string_view waiting = buffered();
+  return waiting.size() >= mysql::kPacketHeaderSize &&
+         waiting.size() - mysql::kPacketHeaderSize >= mysql::decode_packet_header(waiting.data()).length;
+}
+
+namespace {
+
+// Passes the client's file to the backend: messages up to and with the empty one. Returns its sequence number.
+Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, PacketStream& backend, const Wait& wait) {
+  std::string framed;
+  for (;;) {
+    auto message = co_await client.read_message(wait);
+    if (!message.ok() || !message->has_value()) {
+      Error error = message.ok() ? fail(Code::kUnavailable, "the client left while it sent a file") : message.error();
+      co_return std::unexpected(RelayFailure{std::move(error), false, false});
+    }
+    framed.clear();
+    mysql::PacketWriter writer(framed, (*message)->first_sequence);
+    writer.message((*message)->payload);
+    Status sent = co_await backend.write(framed, wait);
+    if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), true, false});
+    if ((*message)->payload.empty()) co_return (*message)->last_sequence;
+  }
+}
+
+}  // namespace
+
+Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& backend, PacketStream& client,
+                                                              mysql::ResponseKind kind,
+                                                              mysql::Capabilities capabilities, StatusRewrite rewrite,
+                                                              uint8_t first_sequence, Wait wait) {
+  using State = mysql::ResponseScanner::State;
+  mysql::ResponseScanner scanner;
+  scanner.start(kind, capabilities, first_sequence);
+  bool untouched = true;
+  for (;;) {
+    // Everything in the buffer that belongs to the response goes out in one write.
+    size_t ready = 0;
+    State state = State::kMore;
+    for (;;) {
+      const auto outcome = scanner.feed(backend.buffered().substr(ready));
+      if (outcome.status.present() && outcome.status.flags != mysql::ResponseScanner::kNone) {
+        const auto flags = static_cast<uint16_t>((scanner.summary().status_flags & ~rewrite.clear) | rewrite.set);
+        mysql::set_status_flags(backend.buffered_data() + ready + outcome.status.flags, flags);
+      }
+      ready += outcome.consumed;
+      state = outcome.state;
+      if (state != State::kMore || outcome.consumed == 0) break;
+    }
+    if (state == State::kMalformed) {
+      co_return std::unexpected(RelayFailure{fail(Code::kInternal, "malformed response from " + backend.socket().peer())
+                                                 .with_effect(Effect::kUnknown),
+                                             true, untouched});
+    }
+    if (state == State::kDone && untouched && scanner.failed_at_once()) {
+      backend.consume(ready);
+      co_return RelayResult{scanner.summary(), scanner.error(), true};
+    }
+    if (ready > 0) {
+      untouched = false;
+      Status sent = co_await client.write(backend.buffered().substr(0, ready), wait);
+      if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), false, false});
+      backend.consume(ready);
+    }
+    if (state == State::kDone) co_return RelayResult{scanner.summary(), scanner.error(), false};
+    if (state == State::kInfile) {
+      auto last = co_await relay_infile(client, backend, wait);
+      if (!last.has_value()) co_return std::unexpected(std::move(last).error());
+      scanner.infile_sent(*last);
+    }
+    auto more = co_await backend.fill(wait);
+    if (!more.ok()) {
+      co_return std::unexpected(RelayFailure{std::move(more).error().with_effect(Effect::kUnknown), true, untouched});
+    }
+    if (!*more) {
+      co_return std::unexpected(RelayFailure{
+          fail(Code::kUnavailable, backend.socket().peer() + " closed the connection before its response ended")
+              .with_effect(Effect::kUnknown),
+          true, untouched});
+    }
+  }
+}
+
+Task<Result<RelayResult>> discard_response(PacketStream& backend, mysql::ResponseKind kind,
+                                           mysql::Capabilities capabilities, Wait wait) {
+  using State = mysql::ResponseScanner::State;
+  mysql::ResponseScanner scanner;
+  scanner.start(kind, capabilities);
+  for (;;) {
+    State state = State::kMore;
+    for (;;) {
+      const auto outcome = scanner.feed(backend.buffered());
+      backend.consume(outcome.consumed);
+      state = outcome.state;
+      if (state != State::kMore || outcome.consumed == 0) break;
+    }
+    if (state == State::kDone) co_return RelayResult{scanner.summary(), scanner.error(), false};
+    if (state != State::kMore) co_return fail(Code::kInternal, "unexpected response from " + backend.socket().peer());
+    auto more = co_await backend.fill(wait);
+    if (!more.ok()) co_return std::move(more).error().with_effect(Effect::kUnknown);
+    if (!*more) {
+      co_return fail(Code::kUnavailable, backend.socket().peer() + " closed the connection before its response ended")
+          .with_effect(Effect::kUnknown);
+    }
+  }
+}
+
+}  // namespace vitrail::net

@@ -1,0 +1,90 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "mysql/packet.h"
+#include "mysql/response_scanner.h"
+#include "net/socket.h"
+
+namespace vitrail::net {
+
+// A socket that carries MySQL messages: a receive buffer in front of it, read message by message or as raw bytes.
+//
+//   Owns   : the socket and the buffer (16 KiB at rest; grows to what one message or one relay step needs, and shrinks
+//            again when it is empty).
+//   Threads: the socket's loop.
+//   Errors : kUnavailable when the peer is gone in the middle of a message; malformed framing as MessageReader says.
+class PacketStream {
+ public:
+  explicit PacketStream(Socket socket, size_t max_message = size_t{1} << 30);
+  PacketStream(PacketStream&&) noexcept = default;
+  PacketStream& operator=(PacketStream&&) noexcept = default;
+
+  Socket& socket() { return socket_; }
+  const Socket& socket() const { return socket_; }
+
+  // The next whole message; nullopt when the peer closed between messages. The views in it live until the next call of
+  // read_message, fill or consume.
+  Task<Result<std::optional<mysql::MessageReader::Message>>> read_message(Wait wait);
+
+  // Whether read_message would return at once. Drops the message it returned last.
+  bool message_waiting();
+
+  // Raw access for relays: bytes that have arrived and were not consumed.
+  std::string_view buffered() const { return {buffer_.data() + begin_, end_ - begin_}; }
+  char* buffered_data() { return buffer_.data() + begin_; }
+  void consume(size_t size);
+  // Waits for more bytes behind the buffered ones; false at the end of the stream.
+  Task<Result<bool>> fill(const Wait& wait);
+
+  // Framed bytes, as PacketWriter makes them. `bytes` must stay valid until the end.
+  Socket::WriteOperation write(std::string_view bytes, const Wait& wait) { return socket_.write_all(bytes, wait); }
+
+ private:
+  void make_room();
+
+  Socket socket_;
+  mysql::MessageReader reader_;
+  std::vector<char> buffer_;
+  size_t begin_ = 0;
+  size_t end_ = 0;
+  size_t taken_ = 0;  // Bytes of the message last returned, dropped by the next call.
+};
+
+// What a relay does to the status flags of every OK and EOF it passes: flags = (flags & ~clear) | set.
+struct StatusRewrite {
+  uint16_t clear = 0;
+  uint16_t set = 0;
+};
+
+struct RelayResult {
+  mysql::ResponseScanner::Summary summary;
+  std::optional<mysql::ErrPacket> error;  // The ERR that ended the response.
+  bool error_held = false;                // The ERR was the whole response, and was not passed on: the caller decides.
+};
+
+// Which side of a relay failed. The other one is in the middle of a response: close it too, unless nothing was passed.
+struct RelayFailure {
+  Error error;
+  bool backend = false;          // Else the client.
+  bool client_untouched = true;  // No byte has gone to the client.
+};
+
+// Passes one response from `backend` to `client` without decoding rows. LOCAL INFILE requests are served by passing the
+// client's messages back.
+//   `first_sequence`: of the response (1 after a command of one frame).
+Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& backend, PacketStream& client,
+                                                              mysql::ResponseKind kind,
+                                                              mysql::Capabilities capabilities, StatusRewrite rewrite,
+                                                              uint8_t first_sequence, Wait wait);
+
+// Reads one response from `backend` to its end, and throws it away (an ERR is reported, not an Error).
+Task<Result<RelayResult>> discard_response(PacketStream& backend, mysql::ResponseKind kind,
+                                           mysql::Capabilities capabilities, Wait wait);
+
+}  // namespace vitrail::net
