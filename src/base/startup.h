@@ -1,0 +1,52 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "base/settings.h"
+
+namespace vitrail::base {
+
+// The file that tells others our process id.
+//   Owns : the file; the destructor removes it unless another process has replaced it.
+class PidFile {
+ public:
+  PidFile() = default;
+  static Result<PidFile> create(const std::string& path);
+  PidFile(PidFile&& other) noexcept;
+  PidFile& operator=(PidFile&& other) noexcept;
+  ~PidFile();
+
+ private:
+  std::string path_;
+};
+
+// What every binary does before its own work: declares the settings that all share (log, pid file, profiling flags of
+// older releases), reads the command line, answers --help and --version, reports mistakes, opens the log, writes the
+// pid file. Lives as long as main():
+//
+//     base::Settings settings("vtgate", "routes queries to shards");
+//     gate::declare(settings, gate_settings);
+//     base::Startup startup(settings);
+//     if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
+//
+//   Output : help and version to stdout; mistakes to stderr, exit code 1.
+class Startup {
+ public:
+  explicit Startup(Settings& settings);
+  // The exit code to end with, or nothing: go on.
+  std::optional<int> run(int argc, char** argv);
+
+ private:
+  Settings& settings_;
+  std::string log_folder_;
+  std::string log_format_ = "text";
+  bool log_to_stderr_ = false;
+  bool also_log_to_stderr_ = false;
+  std::string pid_path_;
+  PidFile pid_file_;
+};
+
+}  // namespace vitrail::base
