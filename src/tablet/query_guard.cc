@@ -1,0 +1,118 @@
+#include "tablet/query_guard.h"
+
+#include <array>
+#include <charconv>
+
+#include "sql/lexer.h"
+#include "sql/parser.h"
+#include "sql/tables.h"
+
+namespace vitrail::tablet {
+namespace {
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  for (char& c : out) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
+  }
+  return out;
+}
+
+bool contains_word(std::string_view text, std::string_view word) {
+  const std::string haystack = lower(text);
+  for (size_t at = haystack.find(word); at != std::string::npos; at = haystack.find(word, at + 1)) {
+    auto part_of_name = [&](size_t i) {
+      return i < haystack.size() && (std::isalnum(static_cast<unsigned char>(haystack[i])) || haystack[i] == '_' ||
+                                     haystack[i] == '$');
+    };
+    if (!(at > 0 && part_of_name(at - 1)) && !part_of_name(at + word.size())) return true;
+  }
+  return false;
+}
+
+bool leaves_state(const sql::FingerprintResult& scan, std::string_view text) {
+  using enum sql::StatementKind;
+  if (scan.has_user_variable) return true;
+  switch (scan.kind) {
+    case kLockTables:
+    case kPrepare:
+    case kExecute:
+    case kDeallocate: return true;
+    case kDdl: return contains_word(text, "temporary");
+    default: break;
+  }
+  return contains_word(text, "get_lock") || contains_word(text, "handler");
+}
+
+StatementInfo analyse(const sql::FingerprintResult& scan, std::string_view text) {
+  StatementInfo info;
+  info.kind = scan.kind;
+  info.pins_session = leaves_state(scan, text);
+  auto ast = sql::parse(text);
+  if (!ast.ok()) return info;
+  info.kind = ast->kind();
+  info.tables_known = info.kind != sql::StatementKind::kOther;
+  for (const auto& use : sql::collect_tables(ast->statement())) {
+    info.tables.push_back({lower(use.name), use.access == sql::TableAccess::kWrite});
+  }
+  if (const auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement())) {
+    const auto* select = sql::as<sql::Select>(query->query);
+    info.next_value = select != nullptr && select->next_values != nullptr;
+  }
+  return info;
+}
+
+}  // namespace
+
+std::shared_ptr<const StatementInfo> QueryGuard::classify(std::string_view text) {
+  std::array<sql::LiteralPosition, 1> storage;
+  const auto scan = sql::fingerprint(text, storage);
+  if (scan.malformed || scan.has_more) return std::make_shared<StatementInfo>(analyse(scan, text));
+  if (const auto found = known_.find(scan.fingerprint); found != known_.end()) return found->second;
+  if (known_.size() >= kMaxEntries) known_.clear();
+  auto info = std::make_shared<const StatementInfo>(analyse(scan, text));
+  known_.emplace(scan.fingerprint, info);
+  return info;
+}
+
+Status QueryGuard::check(const StatementInfo& info, std::string_view text, const ServingState& state) {
+  if (state.denied_tables.empty()) return {};
+  auto refuse = [&](std::string_view table) {
+    return fail(Code::kFailedPrecondition,
+                "disallowed due to rule: " + state.denied_description + " (table " + std::string(table) + ")")
+        .with_retry(Retry::kAfterTopologyRefresh);
+  };
+  for (const auto& table : info.tables) {
+    if (state.denies(table.name) && (table.write || !state.denied_allow_reads)) return refuse(table.name);
+  }
+  if (!info.tables_known) {
+    for (const auto& table : state.denied_tables) {
+      if (contains_word(text, table)) return refuse(table);
+    }
+  }
+  return {};
+}
+
+Result<NextValueRequest> parse_next_value(std::string_view text) {
+  ASSIGN_OR_RETURN(const auto ast, sql::parse(text));
+  const auto* query = sql::statement_as<sql::QueryStatement>(&ast.statement());
+  const auto* select = query == nullptr ? nullptr : sql::as<sql::Select>(query->query);
+  const auto* source = select == nullptr || select->from.empty() ? nullptr : sql::as<sql::TableSource>(select->from[0]);
+  if (source == nullptr || select->next_values == nullptr) {
+    return fail(Code::kInvalidArgument, "give: select next <number> values from <sequence>");
+  }
+  NextValueRequest request;
+  request.table = source->name.name.text;
+  const auto* literal = sql::as<sql::Literal>(select->next_values);
+  if (literal == nullptr || literal->literal != sql::LiteralKind::kInteger) {
+    return fail(Code::kInvalidArgument, "the number of sequence values must be a whole number");
+  }
+  const auto [end, error] =
+      std::from_chars(literal->text.data(), literal->text.data() + literal->text.size(), request.count);
+  if (error != std::errc() || request.count < 1) {
+    return fail(Code::kInvalidArgument, "the number of sequence values must be at least 1");
+  }
+  return request;
+}
+
+}  // namespace vitrail::tablet

@@ -1,0 +1,51 @@
+#pragma once
+
+#include <cstddef>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "base/result.h"
+#include "sql/fingerprint.h"
+#include "tablet/serving_state.h"
+
+namespace vitrail::tablet {
+
+// What the tablet needs to know of a statement before it runs it.
+struct StatementInfo {
+  sql::StatementKind kind = sql::StatementKind::kUnknown;
+  struct Table {
+    std::string name;  // Lower case.
+    bool write = false;
+  };
+  std::vector<Table> tables;
+  bool tables_known = false;  // False: the text was not understood; the server has the last word, rules use its words.
+  bool pins_session = false;  // Leaves state in the session: user variables, locks, temporary tables, text PREPARE.
+  bool next_value = false;    // SELECT NEXT n VALUES FROM seq
+};
+
+// Classifies statements; remembers by fingerprint, so that a known statement costs one pass over its text.
+//   Threads: one loop. Bound: kMaxEntries statements, then it starts anew.
+class QueryGuard {
+ public:
+  static constexpr size_t kMaxEntries = 10'000;
+
+  std::shared_ptr<const StatementInfo> classify(std::string_view text);
+
+  // Refusal of a statement by the denied-table rule: kFailedPrecondition "disallowed due to rule: ...".
+  static Status check(const StatementInfo& info, std::string_view text, const ServingState& state);
+
+ private:
+  std::unordered_map<sql::Fingerprint, std::shared_ptr<const StatementInfo>> known_;
+};
+
+// The number and the table of a SELECT NEXT statement.
+struct NextValueRequest {
+  int64_t count = 1;
+  std::string table;
+};
+Result<NextValueRequest> parse_next_value(std::string_view text);
+
+}  // namespace vitrail::tablet

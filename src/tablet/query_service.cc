@@ -1,0 +1,166 @@
+#include "tablet/query_service.h"
+
+#include <fmt/core.h>
+
+#include <atomic>
+
+#include "base/log.h"
+#include "mysql/errors.h"
+#include "net/mysql_server.h"
+#include "net/socket.h"
+#include "tablet/query_session.h"
+
+namespace vitrail::tablet {
+
+using namespace std::chrono_literals;
+
+struct QueryService::Core {
+  Core(QueryServiceSettings settings_in, base::Metrics& metrics_in)
+      : settings(std::move(settings_in)),
+        metrics{metrics_in.counter("DataPortQueries", "statements sent on to the MySQL server"),
+                metrics_in.counter("DataPortErrors", "statements that ended with an error"),
+                metrics_in.counter("DataPortRefused", "statements refused by the serving state or a rule"),
+                metrics_in.counter("DataPortKilledTransactions", "transactions rolled back by force"),
+                metrics_in.gauge("DataPortSessions", "connections of vtgates")} {
+    login.provider = &mysql::allow_everyone();  // Peers are vtgates; the port listens on a private address.
+    login.capabilities = mysql::kSupportedCapabilities & ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata |
+                                                           mysql::kClientSessionTrack | mysql::kClientMultiStatements);
+  }
+
+  net::Task<void> accept_loop(net::Listener& from);
+  static net::Task<void> serve(Core& core, QueryLoop& home, int fd);
+
+  const QueryServiceSettings settings;
+  QueryMetrics metrics;
+  mysql::ServerAuthSettings login;
+  net::Listener listener;
+  net::Listener unix_listener;
+  uint16_t port = 0;
+  std::vector<std::unique_ptr<net::LoopThread>> threads;
+  std::vector<std::unique_ptr<QueryLoop>> loops;
+  std::unique_ptr<net::MysqlPool> sequence_pool;
+  std::unique_ptr<Sequences> sequences;
+  std::atomic<uint32_t> next_id{1};
+  size_t next_loop = 0;  // On the first loop only.
+  bool started = false;
+};
+
+QueryService::QueryService(QueryServiceSettings settings, base::Metrics& metrics)
+    : core_(std::make_unique<Core>(std::move(settings), metrics)) {}
+
+QueryService::~QueryService() { CHECK(!core_->started); }
+
+uint16_t QueryService::port() const { return core_->port; }
+
+net::Task<void> QueryService::Core::accept_loop(net::Listener& from) {
+  QueryLoop& first = *loops.front();
+  const net::Wait wait{.cancel = first.scope.token()};
+  for (;;) {
+    auto fd = co_await from.accept(wait);
+    if (!fd.ok()) {
+      if (first.scope.stopping()) co_return;
+      log_warning("data port: accept failed: {}", fd.error().message());
+      if (!(co_await net::sleep_for(100ms, first.scope.token())).ok()) co_return;
+      continue;
+    }
+    QueryLoop& home = *loops[next_loop++ % loops.size()];
+    home.loop.post([this, &home, socket = *fd] { home.scope.spawn(serve(*this, home, socket)); });
+  }
+}
+
+net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
+  auto socket = net::Socket::adopt(fd);
+  if (!socket.ok()) co_return;
+  const net::Wait wait = net::Wait::within(10s, home.scope.token());
+  auto login = co_await net::accept_login(std::move(*socket), core.login, core.next_id.fetch_add(1), size_t{1} << 30, wait);
+  if (!login.ok()) co_return;
+  auto target = shard::Target::parse(login->client().database);
+  if (!target.ok()) {
+    co_await login->refuse({mysql::errnos::kBadDb, "42000", std::move(target).error().message()}, wait);
+    co_return;
+  }
+  if (!(co_await login->accept(mysql::kStatusAutocommit, wait)).ok()) co_return;
+  QuerySession session(home, std::move(login->stream()), login->client(), std::move(*target));
+  co_await session.run();
+}
+
+net::Task<Status> QueryService::start() {
+  Core& core = *core_;
+  net::Loop& caller = *net::Loop::current();
+  CO_ASSIGN_OR_RETURN(core.listener, net::Listener::listen_tcp(core.settings.host, core.settings.port));
+  core.port = core.listener.port();
+  if (!core.settings.unix_socket.empty()) {
+    CO_ASSIGN_OR_RETURN(core.unix_listener, net::Listener::listen_unix(core.settings.unix_socket));
+  }
+  for (int i = 0; i < std::max(core.settings.loops, 1); ++i) {
+    core.threads.push_back(std::make_unique<net::LoopThread>(fmt::format("query-{}", i)));
+  }
+  net::Loop& first = core.threads.front()->loop();
+  net::MysqlClientSettings client;
+  client.address = core.settings.mysqld;
+  client.auth.user = core.settings.dba_user;
+  client.auth.database = core.settings.database;
+  net::MysqlPool::Options options;
+  options.max_connections = 4;
+  options.name = "connections for sequences";
+  core.sequence_pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
+  core.sequences = std::make_unique<Sequences>(first, *core.sequence_pool);
+  for (auto& thread : core.threads) {
+    core.loops.push_back(std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
+    core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
+  }
+  core.started = true;
+  co_await first.enter();
+  core.loops.front()->scope.spawn(core.accept_loop(core.listener));
+  if (!core.settings.unix_socket.empty()) core.loops.front()->scope.spawn(core.accept_loop(core.unix_listener));
+  co_await caller.enter();
+  co_return Status{};
+}
+
+net::Task<void> QueryService::apply(std::shared_ptr<const ServingState> state, base::Duration grace) {
+  net::Loop& caller = *net::Loop::current();
+  // All loops at the same time: the fence is up when the last of them has it.
+  auto one = [](QueryLoop& loop, net::Loop& home, std::shared_ptr<const ServingState> next,
+                base::Duration limit) -> net::Task<void> {
+    co_await loop.loop.enter();
+    co_await loop.apply(std::move(next), limit);
+    co_await home.enter();
+  };
+  std::vector<net::Task<void>> tasks;
+  for (auto& loop : core_->loops) tasks.push_back(one(*loop, caller, state, grace));
+  co_await net::when_all(std::move(tasks));
+}
+
+net::Task<void> QueryService::reset_sequences() {
+  net::Loop& caller = *net::Loop::current();
+  co_await core_->sequences->home().enter();
+  core_->sequences->reset();
+  co_await caller.enter();
+}
+
+net::Task<void> QueryService::stop() {
+  Core& core = *core_;
+  if (!core.started) co_return;
+  net::Loop& caller = *net::Loop::current();
+  for (size_t i = 0; i < core.loops.size(); ++i) {
+    QueryLoop& loop = *core.loops[i];
+    co_await loop.loop.enter();
+    loop.scope.request_stop();
+    for (QuerySession* session : loop.sessions) session->close();
+    co_await loop.scope.join();
+    for (auto& [shape, pool] : loop.pools) pool->close();
+    loop.pools.clear();
+    if (i == 0) {
+      core.listener.close();
+      core.unix_listener.close();
+      core.sequences.reset();
+      core.sequence_pool.reset();
+    }
+    co_await caller.enter();
+  }
+  core.started = false;
+  core.threads.clear();
+  core.loops.clear();
+}
+
+}  // namespace vitrail::tablet

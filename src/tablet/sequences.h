@@ -1,0 +1,43 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "net/mysql_pool.h"
+#include "net/sync.h"
+
+namespace vitrail::tablet {
+
+// Hands out values of sequence tables (comment 'vitess_sequence'; one row id = 0, next_id, cache), S3-63..S3-69. Values are
+// taken from memory; `cache` of them are reserved in the table at a time, and what is left in memory is lost with the
+// process or with reset().
+//
+//   Threads: home(), the loop it was made on. From another loop: enter home() first.
+class Sequences {
+ public:
+  // `pool` (of home()) and the Sequences must outlive every call.
+  Sequences(net::Loop& home, net::MysqlPool& pool) : home_(home), pool_(pool) {}
+  net::Loop& home() { return home_; }
+
+  // The first of `count` consecutive values.
+  //   kNotFound: not a sequence table, or its row is missing; the message says how to make it.
+  net::Task<Result<int64_t>> next(std::string table, int64_t count, net::Wait wait);
+  // Forgets all cached values: the table was changed behind our back, or this tablet is no longer the primary.
+  void reset() { cached_.clear(); }
+
+ private:
+  struct Cached {
+    net::Mutex mutex;  // One reservation at a time.
+    int64_t next = 0;
+    int64_t end = 0;
+  };
+  net::Task<Result<int64_t>> take(std::shared_ptr<Cached> cached, std::string table, int64_t count, net::Wait wait);
+
+  net::Loop& home_;
+  net::MysqlPool& pool_;
+  std::unordered_map<std::string, std::shared_ptr<Cached>> cached_;
+};
+
+}  // namespace vitrail::tablet

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <algorithm>
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "shard/target.h"
+
+namespace vitrail::tablet {
+
+// What the query service may serve: an immutable snapshot. The tablet manager makes a new one whenever a record changes, and
+// hands it to QueryService::apply.
+struct ServingState {
+  shard::Target target;
+  bool serving = false;
+  std::string reason = "the tablet has just started";  // Why it does not serve; shown to the client.
+  // Tables that must not be touched here (S1-70, S1-72); names in lower case, sorted. `description` is the rule's:
+  // "enforce denied tables", or "enforce blacklisted tables" where an older command set it.
+  std::vector<std::string> denied_tables;
+  bool denied_allow_reads = false;
+  std::string denied_description = "enforce denied tables";
+
+  bool denies(std::string_view table) const {
+    return std::binary_search(denied_tables.begin(), denied_tables.end(), table, std::less<>());
+  }
+};
+
+}  // namespace vitrail::tablet
