@@ -18,7 +18,7 @@ namespace vitrail::mysql {
 // One object instead of the list is accepted too (older files). Precedence within an entry: MysqlNativePassword and
 // CachingSha2Password if not empty, otherwise Password (possibly empty: then only the empty password fits).
 // MysqlNativePassword: "*" + 40 hex digits. CachingSha2Password: 64 hex digits of SHA256(SHA256(password)) with or without
-// a leading "*", or the stored form "$A$005$...". SourceHost: "" (anywhere) or "localhost" (unix socket or loopback).
+// a leading "*", or the stored form "$A$005$...". SourceHost: "" (anywhere) or "localhost" (unix socket only).
 //
 //   Threads: immutable after parse(); reload by parsing a new one and swapping a shared pointer.
 class StaticCredentials : public AuthProvider {

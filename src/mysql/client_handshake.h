@@ -57,7 +57,7 @@ class ClientHandshake {
   const Error& error() const { return *error_; }
 
  private:
-  enum class Step : uint8_t { kGreeting, kTls, kResult, kSha2Verdict, kSha2Key, kFinished };
+  enum class Step : uint8_t { kGreeting, kTls, kResult, kSha2Key, kFinished };
 
   Next on_greeting(std::string_view payload, std::string& out);
   void send_response(std::string& out);

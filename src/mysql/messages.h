@@ -90,7 +90,7 @@ Status decode_text_row(std::string_view payload, size_t columns, std::vector<Cel
 
 // Binary rows. `cells` are text forms; kInvalidArgument when one is not a value of its column's type.
 Status encode_binary_row(std::string& out, std::span<const ColumnDef> columns, std::span<const Cell> cells);
-// Replaces `cells` with text forms. They point into `storage`, which is overwritten.
+// Replaces `cells` with text forms. They point into `payload` or into `storage`, which is overwritten.
 Status decode_binary_row(std::string_view payload, std::span<const ColumnDef> columns, std::string& storage,
                          std::vector<Cell>& cells);
 
@@ -112,6 +112,7 @@ class ResultSetWriter {
 
   // Precondition: at least one column. `status_flags` goes into the EOF after the definitions.
   void begin(std::span<const ColumnDef> columns, uint16_t status_flags = kStatusAutocommit);
+  // Fails for binary rows only (see encode_binary_row); nothing of the row is written then.
   Status row(std::span<const Cell> cells);
   void end(const OkPacket& ok);
 

@@ -109,22 +109,29 @@ class ResponseScanner {
   uint64_t total_consumed() const { return total_; }
 
  private:
-  enum class Step : uint8_t { kFirst, kPrepareDefs, kPrepareDefsEof, kColumns, kColumnsEof, kRows, kSingle, kInfile, kDone };
-  struct Frame {
-    size_t offset;  // Of its header.
-    uint32_t length;
-    uint8_t first;  // First payload byte; 0 if empty.
+  enum class Step : uint8_t {
+    kFirst,           // OK, ERR, LOCAL INFILE request, column count or prepare answer.
+    kDefinitions,     // Parameters or columns.
+    kDefinitionsEnd,  // Their EOF, when CLIENT_DEPRECATE_EOF is off.
+    kRows,
+    kText,            // COM_STATISTICS.
+    kInfile,
+    kDone,
+    kMalformed,
   };
 
-  Outcome stop(size_t consumed, State state);
-  bool on_whole(std::string_view message, size_t offset, StatusSpan& status);
-  bool on_first(std::string_view payload, size_t offset, StatusSpan& status);
+  Outcome outcome(size_t consumed, const StatusSpan& status);
+  bool must_be_whole(uint8_t first, uint32_t length) const;
+  bool take_whole(std::string_view payload, size_t offset, StatusSpan& status);
+  bool take_first(std::string_view payload, size_t offset, StatusSpan& status);
   bool take_ok(std::string_view payload, size_t offset, StatusSpan& status);
   bool take_eof(std::string_view payload, size_t offset, StatusSpan& status);
   bool take_err(std::string_view payload);
-  bool needs_whole(const Frame& frame) const;
+  bool take_prepare_ok(std::string_view payload);
+  void begin_definitions();
+  void end_of_definitions(uint16_t status_flags);
   void end_of_result();
-  void definition_passed();
+  void message_passed();
   size_t hop_rows(std::string_view bytes, size_t position);
 
   Capabilities capabilities_ = 0;
@@ -133,8 +140,9 @@ class ResponseScanner {
   uint8_t sequence_ = 0;
   bool decided_ = false;
   bool error_is_first_ = false;
-  bool continued_ = false;    // The next frame belongs to the message of the last one (2^24-1 bytes).
-  uint64_t skip_ = 0;         // Payload bytes of the current frame still to come.
+  bool continued_ = false;    // The current frame has 2^24-1 bytes: the next one belongs to the same message.
+  bool in_message_ = false;   // A row or definition was begun and has not ended.
+  uint32_t skip_ = 0;         // Payload bytes of the current frame still to come.
   uint32_t defs_left_ = 0;    // Definitions of the current block.
   uint32_t defs_next_ = 0;    // kStmtPrepare: columns after the parameters.
   uint64_t total_ = 0;

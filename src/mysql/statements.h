@@ -70,8 +70,9 @@ struct StatementMemory {
   struct Type {
     FieldType type = FieldType::kNull;
     bool is_unsigned = false;
+    std::string name;  // With CLIENT_QUERY_ATTRIBUTES: of attributes; placeholders usually have none.
   };
-  std::vector<Type> types;                             // Of the last execute that sent types.
+  std::vector<Type> types;                             // Of the last execute that sent types, attributes included.
   std::vector<std::optional<std::string>> long_data;   // By parameter; joined pieces of COM_STMT_SEND_LONG_DATA.
 
   // Takes one piece. kResourceExhausted beyond `max_bytes` for one parameter; kInvalidArgument beyond kMaxParameters.
