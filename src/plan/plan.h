@@ -1,0 +1,115 @@
+#pragma once
+
+#include <cstdint>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "mysql/types.h"
+#include "shard/vindex.h"
+
+// What the planner makes of a statement: where to send which text, and what to do with the rows that come back.
+//
+// A plan is immutable and belongs to one vschema version. Plans with `cacheable` hold for every statement of the same
+// fingerprint (their routing values are taken from the statement's literals by position); all others are good for the
+// one statement, with the one set of literals and parameters, for which they were made.
+namespace vitrail::plan {
+
+// Where a routing value comes from.
+struct ValueSource {
+  enum class Kind : uint8_t {
+    kConstant,   // `constant`
+    kLiteral,    // The statement's literal number `index` (sql::FingerprintResult::literals), minus sign in `negative`.
+    kParameter,  // The prepared statement's parameter number `index`.
+  };
+  Kind kind = Kind::kConstant;
+  uint32_t index = 0;
+  bool negative = false;
+  mysql::Value constant;
+};
+
+// Which shards of a keyspace a text goes to.
+struct Route {
+  enum class Kind : uint8_t {
+    kAnyShard,   // Unsharded keyspace: its one shard. Reference table: any one shard.
+    kByValues,   // `vindex` of `values`, one value per vindex column: the shard (or few) where such rows are.
+    kByList,     // `vindex` of each of `values` (column IN (...)), single column: the shards of all of them.
+    kAllShards,
+    kNoShard,    // Provably no row: nothing is asked, the result is empty (column = NULL). Needs the column definitions:
+                 // the executor asks any one shard with the impossible condition already in the text.
+  };
+  Kind kind = Kind::kAnyShard;
+  std::string keyspace;
+  std::shared_ptr<const shard::Vindex> vindex;
+  std::vector<ValueSource> values;
+};
+
+enum class AggregateFunction : uint8_t { kCount, kSum, kMin, kMax, kAny };
+
+// What happens to rows of several shards. Empty: they are concatenated as they come.
+struct Merge {
+  struct Aggregate {
+    uint32_t column = 0;  // Of the shards' rows. COUNT and SUM of the shards are summed; kAny keeps one (grouping columns
+                          // and columns that depend on them).
+    AggregateFunction function = AggregateFunction::kAny;
+  };
+  struct OrderKey {
+    uint32_t column = 0;
+    std::optional<uint32_t> weight_column;  // weight_string() of it, added to the shards' select list: compared as bytes
+                                            // when the column is of a text type.
+    bool descending = false;
+  };
+  std::vector<Aggregate> aggregates;  // One per output column when not empty.
+  std::vector<OrderKey> group_by;     // The shards' rows arrive ordered by these.
+  std::vector<OrderKey> order_by;
+  bool distinct = false;
+  std::optional<uint64_t> limit;
+  uint64_t offset = 0;
+  uint32_t hidden_columns = 0;        // Of the shards' rows, at the end: cut before the client sees them.
+
+  bool empty() const {
+    return aggregates.empty() && group_by.empty() && order_by.empty() && !distinct && !limit && offset == 0 &&
+           hidden_columns == 0;
+  }
+};
+
+// A sharded INSERT: one text per shard, made once the missing sequence values are known.
+struct ShardedInsert {
+  std::string keyspace;
+  std::shared_ptr<const shard::Vindex> vindex;
+  std::string prefix;  // "insert into t(a, b) values "
+  std::string suffix;  // " on duplicate key update ..."
+  struct Row {
+    // The row's text is text[0] <sequence value> text[1]; without a sequence value to fill in, text[0] alone.
+    std::vector<std::string> text;
+    std::vector<mysql::Value> key;  // The vindex columns' values. Where `key_from_sequence`, the filled-in value.
+    bool key_from_sequence = false;
+    bool needs_value = false;
+  };
+  std::vector<Row> rows;
+  // Where values come from: SELECT NEXT n VALUES FROM `sequence_table` in `sequence_keyspace`. Empty: none needed.
+  std::string sequence_keyspace;
+  std::string sequence_table;
+  uint64_t values_needed() const;
+};
+
+struct Plan {
+  enum class Kind : uint8_t {
+    kRoute,   // `route`, `text`, `merge`
+    kInsert,  // `insert`
+  };
+  Kind kind = Kind::kRoute;
+  bool is_read = false;     // A SELECT (or SHOW ...) without FOR UPDATE: may go to replicas, changes nothing.
+  bool is_ddl = false;
+  bool cacheable = false;
+  Route route;
+  // The text to send: nullopt means the client's own text, byte for byte (then it may be relayed, and, prepared, be
+  // executed as a prepared statement on the shards).
+  std::optional<std::string> text;
+  Merge merge;
+  std::optional<ShardedInsert> insert;
+  // Where an unsharded INSERT uses a sequence, `insert` is used with a route of one shard.
+};
+
+}  // namespace vitrail::plan

@@ -1,0 +1,39 @@
+#pragma once
+
+#include <memory>
+#include <span>
+#include <string>
+
+#include "base/result.h"
+#include "mysql/types.h"
+#include "plan/plan.h"
+#include "sql/parser.h"
+
+namespace vitrail::vschema {
+class VSchema;
+}
+
+namespace vitrail::plan {
+
+struct PlanContext {
+  const vschema::VSchema* vschema = nullptr;
+  std::string keyspace;                 // The session's keyspace; empty: global routing.
+  std::string tablet_type = "primary";  // Of the session's target: routing rules differ by it.
+  // The parameters of a prepared statement that is about to run, in text form; empty when the plan is made for the
+  // fingerprint alone (COM_STMT_PREPARE, or a statement without parameters).
+  std::span<const mysql::Value> parameters;
+  bool has_parameters = false;          // `parameters` holds the values (perhaps none).
+};
+
+// Plans one statement that reads or changes tables: SELECT, INSERT, REPLACE, UPDATE, DELETE, DDL, SHOW on tables, EXPLAIN,
+// LOAD DATA, CALL, table administration. Session statements (SET, USE, BEGIN, ...) are the gate's own business.
+//
+//   kNotFound         unknown table or keyspace: "table t1 not found", "VT05003: unknown database 'x' in vschema".
+//   kInvalidArgument  ambiguous or wrong in itself.
+//   kUnimplemented    "VT12001: unsupported: ...": a plan that is not provably right is refused, never guessed.
+//
+// When parameters are needed to plan but absent (a sharded INSERT, LIMIT ?), the plan for COM_STMT_PREPARE is a kRoute to
+// any shard, good for learning the shape of the answer; execution plans again with the values.
+Result<std::shared_ptr<const Plan>> plan_statement(const sql::Ast& ast, const PlanContext& context);
+
+}  // namespace vitrail::plan
