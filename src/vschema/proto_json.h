@@ -1,0 +1,29 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+// Records as JSON, in the form of Vitess's tools: field names as in the .proto files, 64-bit integers as strings, enum
+// values by name, bytes in base64, map keys sorted.
+namespace vitrail::vschema {
+
+// Fills `out` from `text` (at most 16 MiB). Field names in snake_case or camelCase.
+//
+// Fields that the message does not have go to `unknown_fields` as "tables.customer.colum_vindexes" and are otherwise
+// ignored; without that list they are an error. kInvalidArgument says where the fault is; `out` is then unspecified.
+Status parse_json(std::string_view text, google::protobuf::Message& out, std::vector<std::string>* unknown_fields);
+
+struct JsonStyle {
+  bool unpopulated = true;  // Also fields that are not set: "", 0, false, [], {}, null for messages.
+  int indent = 2;           // Negative: on one line.
+};
+std::string to_json(const google::protobuf::Message& message, JsonStyle style = {});
+
+}  // namespace vitrail::vschema
