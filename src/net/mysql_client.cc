@@ -83,9 +83,10 @@ Error MysqlClient::server_error(std::string_view payload) {
   return mysql::from_err_packet(*err);
 }
 
-Task<Result<QueryResult>> MysqlClient::query(std::string sql, Wait wait, size_t max_rows) {
+Task<Result<QueryResult>> MysqlClient::query(std::string sql, Wait wait, size_t max_rows,
+                                             std::vector<mysql::QueryAttribute> attributes) {
   std::string payload;
-  mysql::encode_query(payload, sql, {}, capabilities_);
+  mysql::encode_query(payload, sql, attributes, capabilities_);
   CO_RETURN_IF_ERROR(co_await send(payload, wait));
   for (;;) {
     auto result = co_await read_result(wait, max_rows);

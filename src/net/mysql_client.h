@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "mysql/client_handshake.h"
 #include "mysql/messages.h"
+#include "mysql/statements.h"
 #include "mysql/types.h"
 #include "net/packet_stream.h"
 
@@ -54,7 +55,9 @@ class MysqlClient {
 
   // Runs one statement and reads its whole answer. Of several result sets the last one is returned.
   //   kResourceExhausted when there are more than `max_rows` rows (the rest is read and dropped).
-  Task<Result<QueryResult>> query(std::string sql, Wait wait, size_t max_rows = 1'000'000);
+  // `attributes` are sent when the server understands query attributes, else they are dropped.
+  Task<Result<QueryResult>> query(std::string sql, Wait wait, size_t max_rows = 1'000'000,
+                                  std::vector<mysql::QueryAttribute> attributes = {});
   // Writes all statements at once, then reads all answers: one round trip. Stops at the first error (the later statements
   // have run or failed on the server all the same); returns the OKs, results with rows are dropped.
   Task<Result<std::vector<mysql::OkPacket>>> pipeline(std::vector<std::string> statements, Wait wait);

@@ -23,6 +23,19 @@ constexpr size_t kMaxPreparedPerConnection = 256;
 constexpr mysql::Capabilities kCarried = mysql::kResponseShapeCapabilities | mysql::kClientFoundRows |
                                          mysql::kClientLocalFiles | mysql::kClientIgnoreSpace | mysql::kClientLongFlag;
 
+// The framed BEGIN to put before a statement that asks for one.
+std::string begin_frame(std::span<const mysql::QueryAttribute> attributes, bool in_transaction) {
+  std::string framed;
+  if (in_transaction) return framed;
+  for (const auto& attribute : attributes) {
+    if (attribute.name != kBeginAttribute) continue;
+    std::string payload;
+    mysql::encode_query(payload, "begin", {}, 0);
+    mysql::PacketWriter(framed).message(payload);
+  }
+  return framed;
+}
+
 }  // namespace
 
 net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t collation) {
@@ -252,10 +265,12 @@ net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& me
 net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& message) {
   std::string_view text;
   std::string reframed;
+  std::string begin;
   if (client_.capabilities & mysql::kClientQueryAttributes) {
     auto query = mysql::decode_query(message.payload, client_.capabilities);
     if (!query.ok()) co_return co_await send_error(std::move(query).error());
     text = query->text;
+    begin = begin_frame(query->attributes, in_transaction_);
   } else {
     text = message.payload.substr(1);
   }
@@ -274,11 +289,11 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     mysql::PacketWriter(reframed).message(payload);
     framed = reframed;
   }
-  co_return co_await relay(framed, mysql::ResponseKind::kQuery, *info, static_cast<uint8_t>(message.last_sequence + 1));
+  co_return co_await relay(std::move(begin), framed, mysql::ResponseKind::kQuery, *info, static_cast<uint8_t>(message.last_sequence + 1));
 }
 
-net::Task<Status> QuerySession::relay(std::string_view framed, mysql::ResponseKind kind, const StatementInfo& info,
-                                      uint8_t first_sequence) {
+net::Task<Status> QuerySession::relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
+                                      const StatementInfo& info, uint8_t first_sequence) {
   const net::Wait wait = query_wait();
   active_ = true;
   current_ = &info;
@@ -297,7 +312,20 @@ net::Task<Status> QuerySession::relay(std::string_view framed, mysql::ResponseKi
   if (info.pins_session) pinned_ = true;
   note_use(info);
   auto& server = lease_->client;
+  const bool begins = !framed_begin.empty();
+  if (begins) framed = framed_begin.append(framed);
   Status sent = co_await server.stream().write(framed, wait);
+  if (sent.ok() && begins) {
+    auto begun = co_await net::discard_response(server.stream(), mysql::ResponseKind::kQuery, server.capabilities(), wait);
+    if (begun.ok() && !begun->error) {
+      in_transaction_ = true;
+    } else {
+      // Without its transaction the statement must not stand: the connection goes, and with it what it may have done is not
+      // ours to know.
+      sent = begun.ok() ? Status(fail(Code::kUnavailable, "BEGIN failed: " + begun->error->message).with_effect(Effect::kUnknown))
+                        : Status(std::move(begun).error());
+    }
+  }
   if (!sent.ok()) {
     lease_.discard();
     pinned_ = false;
@@ -458,13 +486,15 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
     co_return co_await send_error(std::move(prepared).error());
   }
   execute->statement_id = (*prepared)->ok.statement_id;
+  std::string begin = begin_frame(execute->attributes, in_transaction_);
   execute->attributes.clear();
   std::string payload;
   mysql::encode_stmt_execute(payload, *execute, 0);
   statement.memory.clear_long_data();
   std::string framed;
   mysql::PacketWriter(framed).message(payload);
-  co_return co_await relay(framed, mysql::ResponseKind::kStmtExecute, *info, static_cast<uint8_t>(message.last_sequence + 1));
+  co_return co_await relay(std::move(begin), framed, mysql::ResponseKind::kStmtExecute, *info,
+                           static_cast<uint8_t>(message.last_sequence + 1));
 }
 
 net::Task<Status> QuerySession::on_reset() {

@@ -55,6 +55,10 @@ struct QueryLoop {
   net::Task<void> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
 };
 
+// Name of the query attribute that asks for a transaction around and after this statement: BEGIN and the statement are
+// admitted as one, so that the statement can never run without its transaction.
+inline constexpr std::string_view kBeginAttribute = "vitrail_begin";
+
 // One connection of a vtgate (or of any MySQL client that logs in to a target).
 class QuerySession {
  public:
@@ -88,7 +92,8 @@ class QuerySession {
   net::Task<Outcome> on_prepare(std::string text);
   net::Task<Outcome> on_execute(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_reset();
-  net::Task<Outcome> relay(std::string_view framed, mysql::ResponseKind kind, const StatementInfo& info, uint8_t first_sequence);
+  net::Task<Outcome> relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind, const StatementInfo& info,
+                           uint8_t first_sequence);
 
   Status admit(const StatementInfo& info, std::string_view text);
   net::Task<Status> need_connection(net::Wait wait);

@@ -1,0 +1,84 @@
+#include "gate/gate_loop.h"
+
+#include <algorithm>
+#include <set>
+
+namespace vitrail::gate {
+
+void GateLoop::set_view(std::shared_ptr<const View> view) {
+  view_ = std::move(view);
+  if (view_->vschema_version != plans_version_) {
+    plans_.clear();
+    plans_version_ = view_->vschema_version;
+  }
+  view_changed.notify_all();
+}
+
+Result<Endpoint> GateLoop::choose(const shard::Target& target) {
+  const auto* found = view_->find_endpoints(target);
+  if (found == nullptr) {
+    return fail(Code::kUnavailable, "target: " + target.to_string() + ": no healthy tablet available")
+        .with_retry(Retry::kAfterTopologyRefresh);
+  }
+  if (found->size() == 1) return found->front();
+  // xorshift64: spreads load; nothing depends on its quality.
+  random_state_ ^= random_state_ << 13;
+  random_state_ ^= random_state_ >> 7;
+  random_state_ ^= random_state_ << 17;
+  return (*found)[random_state_ % found->size()];
+}
+
+net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpoint, const shard::Target& target,
+                                                           LoginForm form, std::string session_settings, net::Wait wait) {
+  auto& pool = pools_[PoolKey{endpoint.address.to_string(), target.to_string(), form}];
+  if (pool == nullptr) {
+    net::MysqlClientSettings client;
+    client.address = endpoint.address;
+    client.auth.user = "vtgate";
+    client.auth.database = target.to_string();
+    client.auth.collation = form.collation;
+    constexpr auto kAlways = mysql::kClientLongPassword | mysql::kClientLongFlag | mysql::kClientProtocol41 |
+                             mysql::kClientTransactions | mysql::kClientSecureConnection | mysql::kClientMultiResults |
+                             mysql::kClientPsMultiResults | mysql::kClientPluginAuth | mysql::kClientPluginAuthLenencData |
+                             mysql::kClientQueryAttributes;
+    client.auth.capabilities = kAlways | form.capabilities;
+    net::MysqlPool::Options options;
+    options.max_connections = settings.connections_per_tablet;
+    options.name = "connections to " + endpoint.alias + " for " + target.to_string();
+    pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
+  }
+  co_return co_await pool->acquire(std::move(session_settings), std::move(wait));
+}
+
+std::shared_ptr<const plan::Plan> GateLoop::find_plan(const sql::Fingerprint& fingerprint, const std::string& context) {
+  const auto found = plans_.find(PlanKey{fingerprint, context});
+  return found == plans_.end() ? nullptr : found->second;
+}
+
+void GateLoop::remember_plan(const sql::Fingerprint& fingerprint, const std::string& context,
+                             std::shared_ptr<const plan::Plan> plan) {
+  if (plans_.size() >= settings.plan_cache_size) plans_.clear();
+  plans_.emplace(PlanKey{fingerprint, context}, std::move(plan));
+}
+
+void GateLoop::trim() {
+  std::set<std::string> known;
+  for (const auto& [target, endpoints] : view_->endpoints) {
+    for (const auto& endpoint : endpoints) known.insert(endpoint.address.to_string());
+  }
+  for (auto it = pools_.begin(); it != pools_.end();) {
+    if (!known.contains(it->first.address) && it->second->size() == it->second->idle()) {
+      it = pools_.erase(it);
+    } else {
+      it->second->trim();
+      ++it;
+    }
+  }
+}
+
+void GateLoop::close() {
+  for (auto& [key, pool] : pools_) pool->close();
+  pools_.clear();
+}
+
+}  // namespace vitrail::gate

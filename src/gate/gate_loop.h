@@ -1,0 +1,116 @@
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <string>
+#include <unordered_map>
+
+#include "base/clock.h"
+#include "base/metrics.h"
+#include "base/random.h"
+#include "gate/view.h"
+#include "mysql/protocol.h"
+#include "net/mysql_pool.h"
+#include "net/scope.h"
+#include "net/sync.h"
+#include "plan/plan.h"
+#include "sql/fingerprint.h"
+
+namespace vitrail::gate {
+
+struct GateSettings {
+  std::string host = "127.0.0.1";
+  uint16_t mysql_port = 3306;
+  std::string mysql_socket;
+  int loops = 1;
+  std::string cell;
+  std::string server_version = "8.4.6-Vitess";
+  std::string default_keyspace;               // Empty: global routing.
+  std::string transaction_mode = "MULTI";     // SINGLE or MULTI.
+  base::Duration query_timeout = std::chrono::seconds(0);  // 0: none but the tablets' own.
+  size_t max_memory_rows = 300'000;
+  size_t max_connections = 50'000;
+  size_t connections_per_tablet = 200;        // And loop.
+  size_t plan_cache_size = 10'000;            // Plans per loop.
+  size_t max_message = size_t{1} << 30;
+  bool enable_buffer = true;
+  base::Duration buffer_window = std::chrono::seconds(10);
+  size_t buffer_size = 1000;                  // Statements that wait at the same time, per loop.
+};
+
+struct GateMetrics {
+  base::Counter& queries;
+  base::Counter& errors;
+  base::Counter& buffered;
+  base::Counter& buffer_timeouts;
+  base::Gauge& connections;
+  base::Family<base::Counter>& executions;  // By plan, and tablet type.
+};
+
+class ClientSession;
+
+// What the client sessions of one event loop share. Confined to that loop.
+class GateLoop {
+ public:
+  GateLoop(const GateSettings& settings, net::Loop& loop, GateMetrics metrics)
+      : settings(settings), loop(loop), metrics(metrics) {}
+
+  const GateSettings& settings;
+  net::Loop& loop;
+  GateMetrics metrics;
+  net::Scope scope;
+  std::list<ClientSession*> sessions;
+
+  // The newest view; never null after start. set_view() wakes the statements that wait for a change.
+  const std::shared_ptr<const View>& view() const { return view_; }
+  void set_view(std::shared_ptr<const View> view);
+  net::Signal view_changed;
+  size_t buffered = 0;  // Statements that wait now.
+
+  // A connection to one tablet for one target, from the pool of its login form. `endpoint` is copied.
+  struct LoginForm {
+    mysql::Capabilities capabilities = 0;
+    uint8_t collation = 45;
+    friend auto operator<=>(const LoginForm&, const LoginForm&) = default;
+  };
+  net::Task<Result<net::MysqlPool::Lease>> connect(const Endpoint& endpoint, const shard::Target& target, LoginForm form,
+                                                   std::string settings, net::Wait wait);
+  // Of several healthy tablets one at random; kUnavailable (Retry::kAfterTopologyRefresh) when there is none.
+  Result<Endpoint> choose(const shard::Target& target);
+
+  // Plans by fingerprint and routing context. Forgotten when the vschema changes.
+  struct PlanKey {
+    sql::Fingerprint fingerprint;
+    std::string context;  // "keyspace@type"
+    bool operator==(const PlanKey&) const = default;
+  };
+  std::shared_ptr<const plan::Plan> find_plan(const sql::Fingerprint& fingerprint, const std::string& context);
+  void remember_plan(const sql::Fingerprint& fingerprint, const std::string& context,
+                     std::shared_ptr<const plan::Plan> plan);
+
+  // Closes pools of tablets that are gone from the view, and idle connections.
+  void trim();
+  void close();
+
+ private:
+  struct PlanKeyHash {
+    size_t operator()(const PlanKey& key) const {
+      return static_cast<size_t>(key.fingerprint.low) ^ std::hash<std::string>()(key.context);
+    }
+  };
+  struct PoolKey {
+    std::string address;
+    std::string target;
+    LoginForm form;
+    friend auto operator<=>(const PoolKey&, const PoolKey&) = default;
+  };
+  std::shared_ptr<const View> view_;
+  uint64_t plans_version_ = 0;
+  std::unordered_map<PlanKey, std::shared_ptr<const plan::Plan>, PlanKeyHash> plans_;
+  std::map<PoolKey, std::unique_ptr<net::MysqlPool>> pools_;
+  uint64_t random_state_ = base::system_random().next_u64() | 1;
+};
+
+}  // namespace vitrail::gate

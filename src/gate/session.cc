@@ -1,0 +1,385 @@
+#include "gate/session.h"
+
+#include <fmt/core.h>
+
+#include <array>
+
+#include "mysql/errors.h"
+#include "mysql/messages.h"
+#include "topo/tablet.h"
+
+namespace vitrail::gate {
+namespace {
+
+using mysql::Command;
+using namespace std::chrono_literals;
+
+constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
+constexpr size_t kMaxLongData = size_t{64} << 20;
+constexpr size_t kLiterals = 64;           // Recorded per statement; statements with more are planned each time.
+
+}  // namespace
+
+ClientSession::ClientSession(GateLoop& shared, net::PacketStream stream, mysql::AuthenticatedClient client,
+                             uint32_t connection_id)
+    : shared_(shared), stream_(std::move(stream)), client_(std::move(client)), connection_id_(connection_id) {
+  form_.capabilities = client_.capabilities & (mysql::kClientDeprecateEof | mysql::kClientFoundRows |
+                                               mysql::kClientIgnoreSpace | mysql::kClientLocalFiles);
+  form_.collation = static_cast<uint8_t>(client_.collation);
+  keyspace_ = shared_.settings.default_keyspace;
+  plan_context_ = keyspace_ + "@" + tablet_type_;
+  place_ = shared_.sessions.insert(shared_.sessions.end(), this);
+  shared_.metrics.connections.add(1);
+}
+
+ClientSession::~ClientSession() {
+  for (auto& participant : participants_) participant.lease.discard();  // Rolled back by the tablets.
+  shared_.sessions.erase(place_);
+  shared_.metrics.connections.add(-1);
+}
+
+Status ClientSession::set_target(std::string_view text) {
+  std::string keyspace;
+  std::string shard;
+  std::string type = "primary";
+  std::string_view rest = text;
+  if (const size_t at = rest.rfind('@'); at != std::string_view::npos) {
+    auto parsed = topo::parse_tablet_type(rest.substr(at + 1));
+    if (!parsed.ok()) return std::move(parsed).error().with_mysql(mysql::errnos::kBadDb, "42000");
+    type = topo::tablet_type_to_string(*parsed);
+    rest = rest.substr(0, at);
+  }
+  if (const size_t separator = rest.find_first_of("/:"); separator != std::string_view::npos) {
+    shard = rest.substr(separator + 1);
+    rest = rest.substr(0, separator);
+    if (shard.empty()) {
+      return fail(Code::kInvalidArgument, fmt::format("no shard is named in '{}': give keyspace/shard", text))
+          .with_mysql(mysql::errnos::kBadDb, "42000");
+    }
+  }
+  keyspace = rest;
+  if (!keyspace.empty() && !shared_.view()->has_keyspace(keyspace)) {
+    return fail(Code::kNotFound, fmt::format("VT05003: unknown database '{}' in vschema", keyspace))
+        .with_mysql(mysql::errnos::kBadDb, "42000");
+  }
+  if (in_transaction_ && type != tablet_type_) {
+    return fail(Code::kFailedPrecondition, "the tablet type cannot change inside a transaction");
+  }
+  keyspace_ = std::move(keyspace);
+  shard_ = std::move(shard);
+  tablet_type_ = std::move(type);
+  plan_context_ = keyspace_ + "@" + tablet_type_;
+  return {};
+}
+
+net::Task<void> ClientSession::run() {
+  const net::Wait idle{.cancel = shared_.scope.token()};
+  for (;;) {
+    auto message = co_await stream_.read_message(idle);
+    if (!message.ok()) {
+      if (message.error().mysql_errno() != 0) (void)co_await send_error(std::move(message).error());
+      break;
+    }
+    if (!message->has_value() || (*message)->payload.empty()) break;
+    if (static_cast<Command>((*message)->payload[0]) == Command::kQuit) break;
+    sequence_ = static_cast<uint8_t>((*message)->last_sequence + 1);
+    if (Status outcome = co_await dispatch(**message); !outcome.ok()) break;
+  }
+  if (!participants_.empty()) co_await rollback_all();
+  stream_.socket().close();
+}
+
+net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& message) {
+  const std::string_view payload = message.payload;
+  switch (static_cast<Command>(payload[0])) {
+    case Command::kQuery: {
+      auto query = mysql::decode_query(payload, client_.capabilities);
+      if (!query.ok()) co_return co_await send_error(std::move(query).error());
+      co_return co_await on_query(query->text, message.last_sequence);
+    }
+    case Command::kStmtExecute: co_return co_await on_execute(message);
+    case Command::kStmtPrepare: co_return co_await on_prepare(std::string(payload.substr(1)));
+    case Command::kStmtClose:
+      if (auto id = mysql::decode_statement_id(payload); id.ok()) statements_.erase(*id);
+      co_return Status{};
+    case Command::kStmtReset:
+      if (auto id = mysql::decode_statement_id(payload); id.ok() && statements_.contains(*id)) {
+        statements_[*id].memory.clear_long_data();
+      }
+      co_return co_await send_ok({});
+    case Command::kStmtSendLongData: {
+      auto data = mysql::decode_stmt_long_data(payload);
+      if (data.ok() && statements_.contains(data->statement_id)) {
+        (void)statements_[data->statement_id].memory.add_long_data(*data, kMaxLongData);
+      }
+      co_return Status{};
+    }
+    case Command::kPing: co_return co_await send_ok({});
+    case Command::kInitDb: {
+      if (Status set = set_target(payload.substr(1)); !set.ok()) co_return co_await send_error(std::move(set).error());
+      co_return co_await send_ok({});
+    }
+    case Command::kResetConnection:
+      co_await rollback_all();
+      settings_.clear();
+      settings_text_.clear();
+      user_variables_.clear();
+      statements_.clear();
+      autocommit_ = true;
+      last_insert_id_ = found_rows_ = 0;
+      co_return co_await send_ok({});
+    case Command::kSetOption: co_return co_await send_ok({});
+    case Command::kStatistics: {
+      std::string out;
+      mysql::PacketWriter(out, sequence_).message("Vitrail");
+      co_return co_await send(std::move(out));
+    }
+    case Command::kFieldList:
+      // Answered by no fields: clients use it only for completing names.
+      {
+        std::string out;
+        std::string end;
+        mysql::encode_eof(end, {.status_flags = status_flags()});
+        mysql::PacketWriter(out, sequence_).message(end);
+        co_return co_await send(std::move(out));
+      }
+    default:
+      co_return co_await send_error(
+          fail(Code::kUnimplemented,
+               fmt::format("command handling not implemented yet: {}", mysql::command_name(static_cast<Command>(payload[0]))))
+              .with_mysql(mysql::errnos::kUnknownCommand, "08S01"));
+  }
+}
+
+net::Task<Status> ClientSession::on_query(std::string_view text, uint8_t last_sequence) {
+  shared_.metrics.queries.add();
+  std::array<sql::LiteralPosition, kLiterals> storage;
+  Statement statement;
+  statement.text = text;
+  statement.scan = sql::fingerprint(text, storage);
+  statement.literals = statement.scan.literals;
+  if (statement.scan.has_more && !statement.scan.malformed) {
+    if ((client_.capabilities & mysql::kClientMultiStatements) == 0) {
+      co_return co_await send_error(
+          fail(Code::kInvalidArgument, "several statements in one query: connect with CLIENT_MULTI_STATEMENTS")
+              .with_mysql(mysql::errnos::kParseError, "42000"));
+    }
+    co_return co_await send_error(fail(Code::kUnimplemented, "VT12001: unsupported: several statements in one query; send "
+                                                             "them one by one"));
+  }
+  co_return co_await finish(co_await run_statement(statement));
+}
+
+net::Task<Status> ClientSession::finish(RunResult result) {
+  switch (result.verdict) {
+    case RunResult::Verdict::kAnswered: co_return Status{};
+    case RunResult::Verdict::kHangUp: co_return std::move(*result.error);
+    case RunResult::Verdict::kFailed:
+    case RunResult::Verdict::kWait: break;
+  }
+  co_return co_await send_error(std::move(*result.error));
+}
+
+net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
+  const auto deadline = base::system_clock().now() + shared_.settings.buffer_window;
+  bool counted = false;
+  for (;;) {
+    const auto before = shared_.view()->version;
+    RunResult result = co_await run_once(statement);
+    if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer) {
+      if (counted) --shared_.buffered;
+      co_return result;
+    }
+    // Held back until the view has changed; looked at again after a while in any case, since a tablet may come back under
+    // the same address.
+    if (!counted) {
+      if (shared_.buffered >= shared_.settings.buffer_size) {
+        shared_.metrics.buffer_timeouts.add();
+        co_return RunResult::failed(std::move(*result.error).with_context("primary buffer is full"));
+      }
+      counted = true;
+      ++shared_.buffered;
+      shared_.metrics.buffered.add();
+    }
+    const auto now = base::system_clock().now();
+    if (now >= deadline || shared_.scope.stopping()) {
+      --shared_.buffered;
+      shared_.metrics.buffer_timeouts.add();
+      co_return RunResult::failed(std::move(*result.error));
+    }
+    if (shared_.view()->version == before) {
+      const net::Wait wait = net::Wait::until(std::min<base::TimePoint>(deadline, now + 50ms), shared_.scope.token());
+      (void)co_await shared_.view_changed.wait(wait);
+    }
+  }
+}
+
+net::Task<Status> ClientSession::on_prepare(std::string text) {
+  if (statements_.size() >= kMaxStatements) {
+    co_return co_await send_error(fail(Code::kResourceExhausted, "too many prepared statements: close some")
+                                      .with_mysql(1461, "42000"));
+  }
+  std::array<sql::LiteralPosition, kLiterals> storage;
+  Statement statement;
+  statement.text = text;
+  statement.scan = sql::fingerprint(text, storage);
+  statement.literals = statement.scan.literals;
+  Prepared prepared;
+  mysql::PrepareOk ok;
+  std::string definitions;
+  using enum sql::StatementKind;
+  switch (statement.scan.kind) {
+    case kBegin:
+    case kCommit:
+    case kRollback:
+    case kSavepoint:
+    case kRollbackTo:
+    case kRelease:
+    case kUse:
+    case kSet:
+      prepared.local = true;
+      prepared.parameters = ok.parameters = static_cast<uint16_t>(statement.scan.parameter_count);
+      if (ok.parameters > 0) {
+        co_return co_await send_error(fail(Code::kUnimplemented, "VT12001: unsupported: parameters in this statement"));
+      }
+      break;
+    default: {
+      // Any shard that the statement may go to knows the shape of its answer.
+      const auto deadline = base::system_clock().now() + shared_.settings.buffer_window;
+      for (;;) {
+        auto answer = co_await [](ClientSession& self, const Statement& what, mysql::PrepareOk& out,
+                                  std::string& defs) -> net::Task<Status> {
+          std::string shape_text;
+          CO_ASSIGN_OR_RETURN(const auto plan, self.plan_for(what));
+          if (plan->text) shape_text = *plan->text;
+          auto targets = self.resolve(plan->kind == plan::Plan::Kind::kInsert
+                                          ? plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->insert->keyspace}
+                                          : plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->route.keyspace},
+                                      what);
+          if (!targets.ok()) co_return std::move(targets).error();
+          const net::Wait wait = self.query_wait();
+          net::MysqlPool::Lease own;
+          net::MysqlPool::Lease* lease = &own;
+          if (Participant* participant = self.find_participant(targets->front())) {
+            lease = &participant->lease;
+          } else {
+            CO_ASSIGN_OR_RETURN(own, co_await self.lease_for(targets->front(), wait));
+          }
+          CO_ASSIGN_OR_RETURN(const auto known,
+                              co_await (*lease)->prepare(shape_text.empty() ? std::string(what.text) : shape_text, 256, wait));
+          out = known->ok;
+          defs = known->definitions;
+          co_return Status{};
+        }(*this, statement, ok, definitions);
+        if (answer.ok()) break;
+        RunResult result = refused(std::move(answer).error());
+        if (result.verdict != RunResult::Verdict::kWait || base::system_clock().now() >= deadline) {
+          co_return co_await send_error(std::move(*result.error));
+        }
+        const net::Wait wait = net::Wait::within(50ms, shared_.scope.token());
+        (void)co_await shared_.view_changed.wait(wait);
+      }
+      prepared.parameters = ok.parameters;
+    }
+  }
+  ok.statement_id = next_statement_id_++;
+  prepared.text = std::move(text);
+  statements_.emplace(ok.statement_id, std::move(prepared));
+  std::string out;
+  std::string payload;
+  mysql::encode_prepare_ok(payload, ok);
+  mysql::PacketWriter(out, sequence_).message(payload);
+  out += definitions;
+  co_return co_await send(std::move(out));
+}
+
+net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message& message) {
+  shared_.metrics.queries.add();
+  auto id = mysql::decode_statement_id(message.payload);
+  if (!id.ok()) co_return co_await send_error(std::move(id).error());
+  const auto found = statements_.find(*id);
+  if (found == statements_.end()) {
+    co_return co_await send_error(
+        fail(Code::kInvalidArgument, fmt::format("VT09011: Unknown prepared statement handler ({}) given to EXECUTE", *id))
+            .with_mysql(mysql::errnos::kUnknownStmtHandler, "HY000"));
+  }
+  Prepared& prepared = found->second;
+  auto execute = mysql::decode_stmt_execute(message.payload, client_.capabilities, prepared.parameters, prepared.memory);
+  if (!execute.ok()) co_return co_await send_error(std::move(execute).error());
+  execute->cursor_flags = 0;  // Rows are sent at once, as a server does that cannot open a cursor.
+  std::array<sql::LiteralPosition, kLiterals> storage;
+  Statement statement;
+  statement.text = prepared.text;
+  statement.scan = sql::fingerprint(prepared.text, storage);
+  statement.literals = statement.scan.literals;
+  statement.execute = &*execute;
+  for (const auto& parameter : execute->parameters) {
+    auto value = mysql::parameter_value(parameter);
+    if (!value.ok()) co_return co_await send_error(std::move(value).error());
+    statement.parameters.push_back(std::move(*value));
+  }
+  RunResult result = co_await run_statement(statement);
+  prepared.memory.clear_long_data();
+  co_return co_await finish(std::move(result));
+}
+
+uint16_t ClientSession::status_flags() const {
+  return static_cast<uint16_t>((autocommit_ ? mysql::kStatusAutocommit : 0) |
+                               (in_transaction_ ? mysql::kStatusInTransaction : 0));
+}
+
+net::Wait ClientSession::query_wait() const {
+  if (shared_.settings.query_timeout.count() > 0) {
+    return net::Wait::within(shared_.settings.query_timeout, shared_.scope.token());
+  }
+  return net::Wait{.cancel = shared_.scope.token()};
+}
+
+net::Task<Status> ClientSession::send(std::string framed) {
+  const net::Wait wait = net::Wait::within(60s, shared_.scope.token());
+  co_return co_await stream_.write(framed, wait);
+}
+
+net::Task<Status> ClientSession::send_error(Error error) {
+  shared_.metrics.errors.add();
+  row_count_ = -1;
+  std::string out;
+  std::string payload;
+  mysql::encode_err(payload, mysql::to_err_packet(error), client_.capabilities);
+  mysql::PacketWriter(out, sequence_).message(payload);
+  co_return co_await send(std::move(out));
+}
+
+net::Task<Status> ClientSession::send_ok(mysql::OkPacket ok) {
+  ok.status_flags = status_flags();
+  std::string out;
+  std::string payload;
+  mysql::encode_ok(payload, ok, client_.capabilities);
+  mysql::PacketWriter(out, sequence_).message(payload);
+  co_return co_await send(std::move(out));
+}
+
+net::Task<Status> ClientSession::send_result(const net::QueryResult& result, bool binary) {
+  std::string out;
+  mysql::PacketWriter writer(out, sequence_);
+  mysql::ResultSetWriter rows(writer, client_.capabilities, binary);
+  rows.begin(result.columns, status_flags());
+  std::vector<mysql::Cell> cells;
+  for (const auto& row : result.rows) {
+    cells.clear();
+    for (const auto& cell : row) cells.push_back(cell ? mysql::Cell(*cell) : mysql::Cell());
+    if (Status written = rows.row(cells); !written.ok()) co_return co_await send_error(std::move(written).error());
+    // Not all at once: the client may be slow, and the result large.
+    if (out.size() >= size_t{256} << 10) {
+      const net::Wait wait = net::Wait::within(60s, shared_.scope.token());
+      CO_RETURN_IF_ERROR(co_await stream_.write(out, wait));
+      out.clear();
+    }
+  }
+  mysql::OkPacket ok;
+  ok.status_flags = status_flags();
+  rows.end(ok);
+  co_return co_await send(std::move(out));
+}
+
+}  // namespace vitrail::gate

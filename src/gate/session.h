@@ -1,0 +1,156 @@
+#pragma once
+
+#include <cstdint>
+#include <list>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <unordered_map>
+#include <vector>
+
+#include "gate/gate_loop.h"
+#include "mysql/server_handshake.h"
+#include "mysql/statements.h"
+#include "net/mysql_server.h"
+#include "sql/parser.h"
+
+namespace vitrail::gate {
+
+// How running a statement ended.
+struct RunResult {
+  enum class Verdict : uint8_t {
+    kAnswered,  // The client has its answer.
+    kFailed,    // `error` is to be told to the client. Nothing has been sent.
+    kWait,      // Refused without any effect by a shard that is being switched or is not there right now: try again when the
+                // view has changed, tell `error` when that takes too long. Nothing has been sent.
+    kHangUp,    // The client's connection is of no use any more.
+  };
+  Verdict verdict = Verdict::kAnswered;
+  std::optional<Error> error;
+
+  static RunResult answered() { return {}; }
+  static RunResult failed(Error error) { return {Verdict::kFailed, std::move(error)}; }
+  static RunResult wait(Error error) { return {Verdict::kWait, std::move(error)}; }
+  static RunResult hang_up(Error error) { return {Verdict::kHangUp, std::move(error)}; }
+};
+
+// The statement being run, in the form the client sent it.
+struct Statement {
+  std::string_view text;
+  sql::FingerprintResult scan;
+  std::span<const sql::LiteralPosition> literals;
+  // Of COM_STMT_EXECUTE: the undecoded execute for relaying, and its values for everything else.
+  const mysql::StmtExecute* execute = nullptr;
+  std::vector<mysql::Value> parameters;
+  bool binary() const { return execute != nullptr; }
+};
+
+// One client connection of the gate: its protocol, its session state, its transaction.
+//   Threads: the loop it was accepted on.
+class ClientSession {
+ public:
+  ClientSession(GateLoop& shared, net::PacketStream stream, mysql::AuthenticatedClient client, uint32_t connection_id);
+  ~ClientSession();
+
+  // The database of the login or of USE: "ks", "ks/shard", "ks:shard", "ks@replica", "@replica", "". Error 1049 names it.
+  Status set_target(std::string_view text);
+
+  net::Task<void> run();
+  void close() { stream_.socket().abort(); }
+  uint32_t connection_id() const { return connection_id_; }
+
+ private:
+  struct Prepared {
+    std::string text;
+    uint16_t parameters = 0;
+    bool local = false;  // Run by the gate itself (BEGIN, SET ...).
+    mysql::StatementMemory memory;
+  };
+  // A shard of the open transaction.
+  struct Participant {
+    shard::Target target;
+    net::MysqlPool::Lease lease;
+  };
+  struct ShardText {
+    shard::Target target;
+    std::string text;
+  };
+
+  // session.cc: protocol. An error ends the session.
+  net::Task<Status> dispatch(const mysql::MessageReader::Message& message);
+  net::Task<Status> on_query(std::string_view text, uint8_t last_sequence);
+  net::Task<Status> on_prepare(std::string text);
+  net::Task<Status> on_execute(const mysql::MessageReader::Message& message);
+  net::Task<Status> finish(RunResult result);
+  // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
+  net::Task<RunResult> run_statement(const Statement& statement);
+  net::Task<Status> send(std::string framed);
+  net::Task<Status> send_error(Error error);
+  net::Task<Status> send_ok(mysql::OkPacket ok);
+  net::Task<Status> send_result(const net::QueryResult& result, bool binary);
+  uint16_t status_flags() const;
+  net::Wait query_wait() const;
+
+  // session_run.cc: plans.
+  net::Task<RunResult> run_once(const Statement& statement);
+  Result<std::shared_ptr<const plan::Plan>> plan_for(const Statement& statement);
+  net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);
+  net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
+  net::Task<RunResult> relay(const plan::Plan& plan, const Statement& statement, shard::Target target);
+  net::Task<RunResult> gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
+  net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id);
+  // Runs one text on one shard and reads the whole answer. In a transaction: on its connection there.
+  net::Task<Result<net::QueryResult>> ask(ShardText what, bool begin);
+  net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
+  Result<std::vector<shard::Target>> resolve(const plan::Route& route, const Statement& statement);
+  Result<mysql::Value> value_of(const plan::ValueSource& source, const Statement& statement) const;
+  net::Task<Result<int64_t>> next_values(std::string keyspace, std::string table, uint64_t count);
+  RunResult refused(Error error) const;
+  Participant* find_participant(const shard::Target& target);
+
+  // transaction part
+  net::Task<RunResult> commit();
+  net::Task<void> rollback_all();
+  net::Task<RunResult> savepoint(std::string text);
+
+  // session_statements.cc: statements that the gate answers itself. nullopt: not one of them.
+  net::Task<std::optional<RunResult>> run_local(const Statement& statement);
+  net::Task<RunResult> run_set(std::string_view text);
+  net::Task<std::optional<RunResult>> run_show(const sql::Ast& ast);
+  Status apply_setting(std::string name, std::string value);
+  std::string settings_text() const;
+  // Replaces LAST_INSERT_ID(), DATABASE(), @variables ... by their values; nullopt when there is nothing to replace.
+  Result<std::optional<std::string>> with_session_values(std::string_view text) const;
+
+  GateLoop& shared_;
+  net::PacketStream stream_;
+  mysql::AuthenticatedClient client_;
+  const uint32_t connection_id_;
+  GateLoop::LoginForm form_;
+  std::list<ClientSession*>::iterator place_;
+
+  // Target.
+  std::string keyspace_;  // Empty: global routing.
+  std::string shard_;     // Not empty: every statement goes to this shard.
+  std::string tablet_type_ = "primary";
+  std::string plan_context_ = "@primary";
+
+  // Transaction.
+  bool autocommit_ = true;
+  bool in_transaction_ = false;
+  std::vector<Participant> participants_;
+
+  // Session.
+  std::map<std::string, std::string> settings_;  // System variable -> SQL text of its value.
+  std::string settings_text_;
+  std::map<std::string, mysql::Value> user_variables_;
+  uint64_t last_insert_id_ = 0;
+  uint64_t found_rows_ = 0;
+  int64_t row_count_ = 0;
+  uint8_t sequence_ = 1;  // Of the answer's first frame.
+  std::unordered_map<uint32_t, Prepared> statements_;
+  uint32_t next_statement_id_ = 1;
+};
+
+}  // namespace vitrail::gate

@@ -1,0 +1,570 @@
+// Running plans: which shards a statement goes to, relaying or gathering what they answer, and the transaction over them.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "exec/merge.h"
+#include "gate/session.h"
+#include "mysql/convert.h"
+#include "mysql/errors.h"
+#include "plan/planner.h"
+#include "sql/literal.h"
+#include "sql/printer.h"
+#include "vschema/vschema.h"
+
+namespace vitrail::gate {
+namespace {
+
+using mysql::Command;
+using namespace std::chrono_literals;
+
+// See tablet/query_session.h: the data port's query attribute that opens a transaction before the statement.
+mysql::QueryAttribute begin_attribute() { return {"vitrail_begin", mysql::Value::of_int(1)}; }
+
+shard::VindexValue vindex_value(const mysql::Value& value) {
+  if (value.is_null()) return shard::VindexValue::null();
+  if (mysql::is_integer_type(value.type)) {
+    auto number = shard::VindexValue::integer_text(value.bytes, value.is_unsigned);
+    if (number.ok()) return *number;
+  }
+  return shard::VindexValue::bytes(value.bytes);
+}
+
+}  // namespace
+
+RunResult ClientSession::refused(Error error) const {
+  // A shard that was named explicitly is not replaced by another one: its refusal is the answer.
+  const bool explicit_shard = !shard_.empty();
+  const bool switching = error.code() == Code::kClusterEvent ||
+                         (error.code() == Code::kFailedPrecondition &&
+                          error.message().find("disallowed due to rule: enforce") != std::string::npos);
+  const bool away = error.effect() == Effect::kNone && error.code() == Code::kUnavailable;
+  if ((switching && !explicit_shard) || away) return RunResult::wait(std::move(error));
+  return RunResult::failed(std::move(error));
+}
+
+ClientSession::Participant* ClientSession::find_participant(const shard::Target& target) {
+  for (auto& participant : participants_) {
+    if (participant.target == target) return &participant;
+  }
+  return nullptr;
+}
+
+Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statement& statement) {
+  const bool keyable = !statement.scan.malformed && statement.scan.literal_count <= statement.literals.size();
+  if (!shard_.empty()) {
+    // A named shard gets the statement as it is.
+    auto plan = std::make_shared<plan::Plan>();
+    plan->route.keyspace = keyspace_;
+    plan->is_read = statement.scan.kind == sql::StatementKind::kSelect || statement.scan.kind == sql::StatementKind::kShow;
+    return plan;
+  }
+  if (keyable) {
+    if (auto known = shared_.find_plan(statement.scan.fingerprint, plan_context_)) return known;
+  }
+  const auto& view = *shared_.view();
+  if (view.vschema == nullptr) {
+    return fail(Code::kUnavailable, "no vschema has been read from the topology yet").with_retry(Retry::kAfterTopologyRefresh);
+  }
+  ASSIGN_OR_RETURN(const auto ast, sql::parse(statement.text));
+  plan::PlanContext context;
+  context.vschema = view.vschema.get();
+  context.keyspace = keyspace_;
+  context.tablet_type = tablet_type_;
+  context.parameters = statement.parameters;
+  context.has_parameters = statement.binary();
+  ASSIGN_OR_RETURN(auto plan, plan::plan_statement(ast, context));
+  if (plan->cacheable && keyable) shared_.remember_plan(statement.scan.fingerprint, plan_context_, plan);
+  return plan;
+}
+
+Result<mysql::Value> ClientSession::value_of(const plan::ValueSource& source, const Statement& statement) const {
+  switch (source.kind) {
+    case plan::ValueSource::Kind::kConstant: return source.constant;
+    case plan::ValueSource::Kind::kParameter:
+      if (source.index >= statement.parameters.size()) {
+        return fail(Code::kInternal, "VT13001: [BUG] a plan asks for a parameter that is not there");
+      }
+      return statement.parameters[source.index];
+    case plan::ValueSource::Kind::kLiteral: break;
+  }
+  if (source.index >= statement.literals.size()) {
+    return fail(Code::kInternal, "VT13001: [BUG] a plan asks for a literal that is not there");
+  }
+  const auto& literal = statement.literals[source.index];
+  std::string text(literal.text(statement.text));
+  switch (literal.type) {
+    case sql::TokenType::kInteger: {
+      mysql::Value value = mysql::Value::of_uint(0);
+      value.is_unsigned = !source.negative;
+      value.bytes = source.negative ? "-" + text : text;
+      return value;
+    }
+    case sql::TokenType::kString: {
+      std::string decoded;
+      if (!sql::append_bytes(literal.type, text, false, decoded)) {
+        return fail(Code::kInvalidArgument, "not a string literal: " + text);
+      }
+      return mysql::Value::of_text(std::move(decoded));
+    }
+    default: return fail(Code::kUnimplemented, "VT12001: unsupported: routing by a literal of this kind: " + text);
+  }
+}
+
+Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& route, const Statement& statement) {
+  const View& view = *shared_.view();
+  auto target = [&](const std::string& shard) { return shard::Target{route.keyspace, shard, tablet_type_}; };
+  if (!shard_.empty()) return std::vector{shard::Target{keyspace_, shard_, tablet_type_}};
+  std::string keyspace = route.keyspace;
+  if (keyspace.empty()) {  // A statement without tables: wherever it can run.
+    keyspace = keyspace_;
+    for (auto it = view.shards.begin(); keyspace.empty() && it != view.shards.end(); ++it) {
+      const auto* shards = view.find_shards(it->first, tablet_type_);
+      if (shards != nullptr && !shards->empty()) keyspace = it->first;
+    }
+  }
+  const auto* shards = view.find_shards(keyspace, tablet_type_);
+  if (shards == nullptr || shards->empty()) {
+    return fail(Code::kUnavailable, fmt::format("keyspace '{}' serves no tablets of type {}", keyspace, tablet_type_))
+        .with_retry(Retry::kAfterTopologyRefresh);
+  }
+  const auto being_switched = [&](const ActiveShard& shard) {
+    return fail(Code::kClusterEvent,
+                fmt::format("target: {}.{}.{}: current keyspace is being resharded", keyspace, shard.name, tablet_type_))
+        .with_retry(Retry::kAfterTopologyRefresh);
+  };
+  std::vector<const ActiveShard*> chosen;
+  auto choose = [&](const ActiveShard& shard) {
+    if (std::find(chosen.begin(), chosen.end(), &shard) == chosen.end()) chosen.push_back(&shard);
+  };
+  using Kind = plan::Route::Kind;
+  switch (route.kind) {
+    case Kind::kAnyShard:
+    case Kind::kNoShard: choose(shards->front()); break;
+    case Kind::kAllShards:
+      for (const auto& shard : *shards) choose(shard);
+      break;
+    case Kind::kByValues:
+    case Kind::kByList: {
+      shard::Destination destination;
+      auto add = [&](std::span<const shard::VindexValue> values) -> Status {
+        RETURN_IF_ERROR(route.vindex->map_into(values, destination));
+        using DestinationKind = shard::Destination::Kind;
+        for (const auto& shard : *shards) {
+          switch (destination.kind) {
+            case DestinationKind::kNone: break;
+            case DestinationKind::kKeyspaceId:
+              if (shard.range.contains(destination.keyspace_id)) choose(shard);
+              break;
+            case DestinationKind::kKeyRange:
+              if (shard.range.intersects(destination.key_range)) choose(shard);
+              break;
+            case DestinationKind::kAllShards: choose(shard); break;
+          }
+        }
+        return {};
+      };
+      std::vector<mysql::Value> values;
+      for (const auto& source : route.values) {
+        ASSIGN_OR_RETURN(auto value, value_of(source, statement));
+        values.push_back(std::move(value));
+      }
+      std::vector<shard::VindexValue> mapped;
+      for (const auto& value : values) mapped.push_back(vindex_value(value));
+      if (route.kind == Kind::kByValues) {
+        RETURN_IF_ERROR(add(mapped));
+      } else {
+        for (const auto& value : mapped) RETURN_IF_ERROR(add({&value, 1}));
+      }
+      if (chosen.empty()) choose(shards->front());  // No row can match: any shard gives the empty answer.
+      break;
+    }
+  }
+  std::vector<shard::Target> targets;
+  for (const ActiveShard* shard : chosen) {
+    if (shard->disabled) return being_switched(*shard);
+    targets.push_back(target(shard->name));
+    targets.back().keyspace = keyspace;
+  }
+  return targets;
+}
+
+net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::Target& target, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const Endpoint endpoint, shared_.choose(target));
+  auto lease = co_await shared_.connect(endpoint, target, form_, settings_text_, std::move(wait));
+  if (!lease.ok()) co_return std::move(lease).error().with_context(fmt::format("target: {}.{}.{}", target.keyspace, target.shard,
+                                                                               target.tablet_type));
+  co_return std::move(*lease);
+}
+
+net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
+  if (auto local = co_await run_local(statement)) co_return std::move(*local);
+  auto plan = plan_for(statement);
+  if (!plan.ok()) {
+    const bool early = plan.error().code() == Code::kUnavailable;
+    co_return early ? RunResult::wait(std::move(plan).error()) : RunResult::failed(std::move(plan).error());
+  }
+  if (tablet_type_ != "primary" && !(*plan)->is_read) {
+    co_return RunResult::failed(
+        fail(Code::kFailedPrecondition, fmt::format("VT09002: {} statement with a replica target",
+                                                    sql::statement_kind_name(statement.scan.kind))));
+  }
+  if ((*plan)->is_ddl && in_transaction_) {  // DDL commits, as everywhere.
+    RunResult committed = co_await commit();
+    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl) in_transaction_ = true;
+  if ((*plan)->kind == plan::Plan::Kind::kInsert) co_return co_await run_insert(**plan, statement);
+  co_return co_await run_route(**plan, statement);
+}
+
+net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Statement& statement) {
+  auto targets = resolve(plan.route, statement);
+  if (!targets.ok()) co_return refused(std::move(targets).error());
+  std::string rewritten;
+  if (statement.scan.kind != sql::StatementKind::kDdl) {
+    auto replaced = with_session_values(plan.text ? std::string_view(*plan.text) : statement.text);
+    if (!replaced.ok()) co_return RunResult::failed(std::move(replaced).error());
+    if (replaced->has_value()) rewritten = std::move(**replaced);
+  }
+  if (targets->size() == 1 && plan.merge.empty() && rewritten.empty()) {
+    co_return co_await relay(plan, statement, std::move(targets->front()));
+  }
+  std::string text = !rewritten.empty() ? rewritten : plan.text ? *plan.text : std::string(statement.text);
+  if (statement.binary() && !statement.parameters.empty()) {
+    // Parameters become literals, so that every shard can be asked in text form.
+    auto ast = sql::parse(text);
+    if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+    sql::PrintOptions options;
+    options.expr = [&](const sql::Expr& expr, std::string& out) {
+      const auto* parameter = sql::as<sql::Parameter>(&expr);
+      if (parameter == nullptr || parameter->index >= statement.parameters.size()) return false;
+      mysql::append_sql_literal(out, statement.parameters[parameter->index]);
+      return true;
+    };
+    text = sql::print(ast->statement(), options);
+  }
+  std::vector<ShardText> texts;
+  for (auto& target : *targets) texts.push_back({std::move(target), text});
+  const bool returns_rows = plan.is_read || statement.scan.kind == sql::StatementKind::kSelect;
+  if (returns_rows) co_return co_await gather(plan, statement, std::move(texts));
+  if (plan.is_ddl) {
+    // One shard after the other: no transaction could hold them together.
+    net::QueryResult last;
+    for (auto& what : texts) {
+      auto result = co_await ask(std::move(what), false);
+      if (!result.ok()) co_return refused(std::move(result).error());
+      last = std::move(*result);
+    }
+    Status sent = co_await send_ok({.affected_rows = last.ok.affected_rows, .info = last.ok.info});
+    co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+  }
+  co_return co_await change(std::move(texts), 0);
+}
+
+// Sends the client's statement to one shard and passes the answer on as it is.
+net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statement& statement, shard::Target target) {
+  const net::Wait wait = query_wait();
+  Participant* participant = in_transaction_ ? find_participant(target) : nullptr;
+  const bool begins = in_transaction_ && participant == nullptr;
+  net::MysqlPool::Lease own;
+  if (participant == nullptr) {
+    auto lease = co_await lease_for(target, wait);
+    if (!lease.ok()) co_return refused(std::move(lease).error());
+    own = std::move(*lease);
+  }
+  net::PooledConnection& connection = participant != nullptr ? *participant->lease : *own;
+  auto& client = connection.client;
+  const std::string_view text = plan.text ? std::string_view(*plan.text) : statement.text;
+
+  std::string payload;
+  auto kind = mysql::ResponseKind::kQuery;
+  if (statement.binary()) {
+    kind = mysql::ResponseKind::kStmtExecute;
+    auto prepared = co_await connection.prepare(std::string(text), 256, wait);
+    if (!prepared.ok()) {
+      if (client.broken() && participant != nullptr) co_await rollback_all();
+      co_return refused(std::move(prepared).error());
+    }
+    mysql::StmtExecute execute = *statement.execute;
+    execute.statement_id = (*prepared)->ok.statement_id;
+    execute.attributes.clear();
+    if (begins) execute.attributes.push_back(begin_attribute());
+    mysql::encode_stmt_execute(payload, execute, client.capabilities());
+  } else {
+    std::vector<mysql::QueryAttribute> attributes;
+    if (begins) attributes.push_back(begin_attribute());
+    mysql::encode_query(payload, text, attributes, client.capabilities());
+  }
+  std::string framed;
+  framed.reserve(payload.size() + 8);
+  mysql::PacketWriter(framed).message(payload);
+  Status sent = co_await client.stream().write(framed, wait);
+  if (!sent.ok()) {
+    client.set_broken();
+    if (participant != nullptr) co_await rollback_all();
+    co_return RunResult::failed(std::move(sent).error());
+  }
+  const net::StatusRewrite rewrite{.clear = mysql::kStatusInTransaction | mysql::kStatusAutocommit, .set = status_flags()};
+  auto result = co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), rewrite, sequence_, wait);
+  if (!result.has_value()) {
+    net::RelayFailure failure = std::move(result).error();
+    client.set_broken();
+    if (participant != nullptr || begins) co_await rollback_all();
+    if (!failure.backend || !failure.client_untouched) co_return RunResult::hang_up(std::move(failure.error));
+    co_return RunResult::failed(Error(Code::kUnavailable, fmt::format("target: {}.{}.{}: {}", target.keyspace, target.shard,
+                                                                      target.tablet_type, failure.error.message()))
+                                    .with_effect(Effect::kUnknown)
+                                    .with_mysql(mysql::errnos::kClientServerLost, "HY000"));
+  }
+  if (result->error) {
+    std::optional<Error> tablets = mysql::decode_tablet_error(*result->error);
+    if (tablets) {
+      Error error = std::move(*tablets).with_context(fmt::format("target: {}.{}.{}", target.keyspace, target.shard,
+                                                                 target.tablet_type));
+      if (error.code() == Code::kAborted && participant != nullptr) {
+        client.set_broken();
+        co_await rollback_all();  // Its transaction is gone: the whole one is.
+      }
+      co_return refused(std::move(error));
+    }
+    if (begins) participants_.push_back({target, std::move(own)});
+    if (result->error->code == mysql::errnos::kDeadlock && in_transaction_) co_await rollback_all();
+    if (!result->error_held) co_return RunResult::answered();  // It came behind rows, and the client has it.
+    co_return RunResult::failed(mysql::from_err_packet(*result->error));
+  }
+  if (begins) participants_.push_back({std::move(target), std::move(own)});
+  if (result->summary.has_rows) {
+    found_rows_ = result->summary.rows;
+    row_count_ = -1;
+  } else {
+    row_count_ = static_cast<int64_t>(result->summary.affected_rows);
+  }
+  if (result->summary.last_insert_id != 0) last_insert_id_ = result->summary.last_insert_id;
+  co_return RunResult::answered();
+}
+
+net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, bool begin) {
+  const net::Wait wait = query_wait();
+  Participant* participant = in_transaction_ ? find_participant(what.target) : nullptr;
+  net::MysqlPool::Lease own;
+  std::vector<mysql::QueryAttribute> attributes;
+  if (participant == nullptr) {
+    CO_ASSIGN_OR_RETURN(own, co_await lease_for(what.target, wait));
+    if (begin) attributes.push_back(begin_attribute());
+  }
+  auto& client = participant != nullptr ? participant->lease->client : own->client;
+  auto result = co_await client.query(std::move(what.text), wait, shared_.settings.max_memory_rows, std::move(attributes));
+  const bool lost = client.broken();
+  // After an error of the server itself the transaction that this statement opened is open all the same.
+  const bool opened = begin && participant == nullptr && !lost && (result.ok() || result.error().mysql_errno() != 0);
+  if (opened) participants_.push_back({what.target, std::move(own)});
+  if (result.ok()) co_return std::move(*result);
+  Error error = std::move(result).error().with_context(
+      fmt::format("target: {}.{}.{}", what.target.keyspace, what.target.shard, what.target.tablet_type));
+  co_return error;
+}
+
+net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts) {
+  std::vector<std::optional<Result<net::QueryResult>>> answers(texts.size());
+  std::vector<net::Task<void>> tasks;
+  auto one = [](ClientSession& self, ShardText what, std::optional<Result<net::QueryResult>>& out) -> net::Task<void> {
+    const bool begin = self.in_transaction_;
+    out.emplace(co_await self.ask(std::move(what), begin));
+  };
+  for (size_t i = 0; i < texts.size(); ++i) tasks.push_back(one(*this, std::move(texts[i]), answers[i]));
+  co_await net::when_all(std::move(tasks));
+  std::vector<net::QueryResult> results;
+  for (auto& answer : answers) {
+    if (!answer->ok()) {
+      Error error = std::move(*answer).error();
+      if (in_transaction_ && error.code() == Code::kAborted) co_await rollback_all();
+      co_return refused(std::move(error));
+    }
+    results.push_back(std::move(**answer));
+  }
+  auto merged = exec::merge_results(plan.merge, std::move(results), shared_.settings.max_memory_rows);
+  if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
+  found_rows_ = merged->rows.size();
+  row_count_ = -1;
+  Status sent = co_await send_result(*merged, statement.binary());
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+// Changes on one or several shards. On several, and outside of a transaction, they are held together by one of their own.
+net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id) {
+  const bool own_transaction = texts.size() > 1 && !in_transaction_;
+  if (texts.size() > 1 && shared_.settings.transaction_mode == "SINGLE") {
+    co_return RunResult::failed(fail(Code::kAborted, "multi-db transaction attempted: transaction_mode is SINGLE"));
+  }
+  if (own_transaction) in_transaction_ = true;
+  uint64_t affected = 0;
+  std::optional<Error> error;
+  for (auto& what : texts) {
+    auto result = co_await ask(std::move(what), in_transaction_);
+    if (!result.ok()) {
+      error = std::move(result).error();
+      break;
+    }
+    affected += result->ok.affected_rows;
+    if (last_insert_id == 0) last_insert_id = result->ok.last_insert_id;
+  }
+  if (error) {
+    const bool transaction_lost = error->code() == Code::kAborted || error->effect() == Effect::kUnknown ||
+                                  error->mysql_errno() == mysql::errnos::kDeadlock;
+    if (own_transaction || (in_transaction_ && transaction_lost)) {
+      co_await rollback_all();
+      if (own_transaction && error->code() != Code::kUnknown) co_return refused(std::move(*error));
+    }
+    if (in_transaction_ && texts.size() > 1) {
+      // Some shards have done their part, and the statement as a whole has not: only a rollback makes that right.
+      co_await rollback_all();
+      co_return RunResult::failed(std::move(*error).with_context("the transaction was rolled back"));
+    }
+    co_return refused(std::move(*error));
+  }
+  if (own_transaction) {
+    RunResult committed = co_await commit();
+    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  if (last_insert_id != 0) last_insert_id_ = last_insert_id;
+  row_count_ = static_cast<int64_t>(affected);
+  Status sent = co_await send_ok({.affected_rows = affected, .last_insert_id = last_insert_id});
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+net::Task<Result<int64_t>> ClientSession::next_values(std::string keyspace, std::string table, uint64_t count) {
+  const auto* shards = shared_.view()->find_shards(keyspace, "primary");
+  if (shards == nullptr || shards->size() != 1) {
+    co_return fail(Code::kFailedPrecondition, fmt::format("sequence {}.{} is not in an unsharded keyspace", keyspace, table));
+  }
+  const shard::Target target{keyspace, shards->front().name, "primary"};
+  const net::Wait wait = query_wait();
+  CO_ASSIGN_OR_RETURN(const Endpoint endpoint, shared_.choose(target));
+  CO_ASSIGN_OR_RETURN(auto lease, co_await shared_.connect(endpoint, target, form_, "", wait));
+  std::string name;
+  mysql::append_sql_identifier(name, table);
+  CO_ASSIGN_OR_RETURN(const auto result, co_await lease->client.query(fmt::format("select next {} values from {}", count, name), wait));
+  const auto value = shard::VindexValue::integer_text(result.text(0, 0), false);
+  if (!value.ok() || !value->to_u64()) co_return fail(Code::kInternal, "sequence " + table + " gave no number");
+  co_return static_cast<int64_t>(*value->to_u64());
+}
+
+net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Statement& statement) {
+  const plan::ShardedInsert& insert = *plan.insert;
+  int64_t next = 0;
+  uint64_t first_generated = 0;
+  if (const uint64_t needed = insert.values_needed(); needed > 0) {
+    auto value = co_await next_values(insert.sequence_keyspace, insert.sequence_table, needed);
+    if (!value.ok()) co_return refused(std::move(value).error());
+    next = *value;
+    first_generated = static_cast<uint64_t>(next);
+  }
+  // Rows to shards, in the order of the statement.
+  std::vector<ShardText> texts;
+  for (const auto& row : insert.rows) {
+    std::string text = row.text.empty() ? std::string() : row.text[0];
+    std::optional<mysql::Value> generated;
+    if (row.needs_value) {
+      generated = mysql::Value::of_int(next++);
+      text += generated->bytes;
+      if (row.text.size() > 1) text += row.text[1];
+    }
+    shard::Target target{insert.keyspace, "", tablet_type_};
+    plan::Route route;
+    route.keyspace = insert.keyspace;
+    if (insert.vindex != nullptr) {
+      route.kind = plan::Route::Kind::kByValues;
+      route.vindex = insert.vindex;
+      if (row.key_from_sequence) {
+        route.values.push_back({.constant = *generated});
+      } else {
+        for (const auto& key : row.key) route.values.push_back({.constant = key});
+      }
+      // A row must have a place: "nowhere" may do for reading, never for writing.
+      std::vector<shard::VindexValue> mapped;
+      for (const auto& value : route.values) mapped.push_back(vindex_value(value.constant));
+      auto destination = insert.vindex->map(mapped);
+      if (!destination.ok()) co_return RunResult::failed(std::move(destination).error());
+      if (destination->kind != shard::Destination::Kind::kKeyspaceId) {
+        co_return RunResult::failed(fail(Code::kInvalidArgument,
+                                         fmt::format("VT09023: could not map {} to a keyspace id",
+                                                     route.values[0].constant.is_null() ? "NULL" : route.values[0].constant.bytes)));
+      }
+    }
+    auto targets = resolve(route, statement);
+    if (!targets.ok()) co_return refused(std::move(targets).error());
+    target = std::move(targets->front());
+    auto found = std::find_if(texts.begin(), texts.end(), [&](const ShardText& t) { return t.target == target; });
+    if (found == texts.end()) {
+      texts.push_back({std::move(target), insert.prefix + text});
+    } else {
+      found->text += "," + text;
+    }
+  }
+  for (auto& what : texts) what.text += insert.suffix;
+  co_return co_await change(std::move(texts), first_generated);
+}
+
+net::Task<RunResult> ClientSession::commit() {
+  in_transaction_ = false;
+  auto participants = std::exchange(participants_, {});
+  const net::Wait wait = query_wait();
+  bool committed = false;
+  std::optional<Error> error;
+  for (auto& participant : participants) {
+    if (error && !committed) {
+      participant.lease.discard();  // Rolled back by its tablet.
+      continue;
+    }
+    auto result = co_await participant.lease->client.query("commit", wait);
+    if (result.ok()) {
+      committed = true;
+      continue;
+    }
+    const bool unknown = participant.lease->client.broken();
+    participant.lease.discard();
+    if (!error) {
+      error = std::move(result).error().with_context(
+          committed ? "the transaction is committed on some shards and not on others"
+                    : unknown ? "the connection was lost during COMMIT: whether it took effect is unknown" : "COMMIT failed");
+    }
+  }
+  if (error) co_return RunResult::failed(std::move(*error));
+  co_return RunResult::answered();
+}
+
+net::Task<void> ClientSession::rollback_all() {
+  in_transaction_ = false;
+  auto participants = std::exchange(participants_, {});
+  const net::Wait wait = net::Wait::within(10s, shared_.scope.token());
+  for (auto& participant : participants) {
+    if (participant.lease->client.broken()) {
+      participant.lease.discard();
+      continue;
+    }
+    auto result = co_await participant.lease->client.query("rollback", wait);
+    if (!result.ok()) participant.lease.discard();
+  }
+}
+
+net::Task<RunResult> ClientSession::savepoint(std::string text) {
+  if (!in_transaction_) {  // Outside of a transaction a savepoint means nothing, and MySQL says OK.
+    Status sent = co_await send_ok({});
+    co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+  }
+  if (participants_.empty()) {
+    co_return RunResult::failed(
+        fail(Code::kUnimplemented, "VT12001: unsupported: a savepoint before the first statement of a transaction"));
+  }
+  if (participants_.size() > 1) {
+    co_return RunResult::failed(
+        fail(Code::kUnimplemented, "VT12001: unsupported: savepoints in a transaction over several shards"));
+  }
+  auto result = co_await participants_.front().lease->client.query(std::move(text), query_wait());
+  if (!result.ok()) co_return RunResult::failed(std::move(result).error());
+  Status sent = co_await send_ok({});
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+}  // namespace vitrail::gate

@@ -1,0 +1,58 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <unordered_map>
+#include <vector>
+
+#include "net/mysql_client.h"
+#include "shard/key_range.h"
+#include "shard/target.h"
+#include "topo/srv_watcher.h"
+
+namespace vitrail::vschema {
+class VSchema;
+}
+
+namespace vitrail::gate {
+
+// One healthy tablet that can serve a target.
+struct Endpoint {
+  std::string alias;
+  net::MysqlAddress address;  // Of its MySQL data port.
+  int64_t term_start_ns = 0;  // Of a primary; the younger one of two is right.
+};
+
+// A shard that takes queries of one tablet type.
+struct ActiveShard {
+  std::string name;
+  shard::KeyRange range;
+  bool disabled = false;  // query_service_disabled: it is being switched; statements for it wait.
+};
+
+// Everything a query looks at: an immutable snapshot, replaced as a whole when anything changes. Reading it takes no lock;
+// the topology is never on the path of a query.
+struct View {
+  uint64_t version = 0;
+  std::shared_ptr<const vschema::VSchema> vschema;  // Null before the first one arrived.
+  uint64_t vschema_version = 0;                     // Changes when `vschema` does: part of the plan cache's key.
+  std::shared_ptr<const topo::ServingState> topology;
+
+  // By keyspace, then tablet type ("primary").
+  std::map<std::string, std::map<std::string, std::vector<ActiveShard>, std::less<>>, std::less<>> shards;
+  // By Target::to_string(). For a primary at most one.
+  std::unordered_map<std::string, std::vector<Endpoint>> endpoints;
+
+  bool has_keyspace(std::string_view keyspace) const { return shards.contains(keyspace); }
+  // Null when the keyspace does not serve that type.
+  const std::vector<ActiveShard>* find_shards(std::string_view keyspace, std::string_view tablet_type) const;
+  const std::vector<Endpoint>* find_endpoints(const shard::Target& target) const;
+};
+
+// Fills View::shards from the SrvKeyspace records of `topology`.
+void fill_shards(View& view);
+
+}  // namespace vitrail::gate
