@@ -26,7 +26,7 @@
 //   - numbers in decimal; FLOAT with all its digits, where a SELECT would round to 6;
 //   - DATE, TIME, DATETIME with the column's fractional digits; TIMESTAMP likewise, in UTC (time_zone='+00:00');
 //   - BIT, BINARY, BLOB, GEOMETRY as raw bytes; CHAR, VARCHAR, TEXT as bytes in the column's character set;
-//   - ENUM and SET as number, or as member names (Options::member_names), in the column's character set;
+//   - ENUM and SET as number, or as member names (Options::member_names);
 //   - JSON of MySQL as text; JSON of MariaDB is a LONGTEXT;
 //   - UUID, INET4 and INET6 as text if the hint says so, otherwise as the 16 or 4 bytes of a BINARY in network order,
 //     for nothing in the log tells them apart.
@@ -80,7 +80,9 @@ struct RowColumnHint {
   uint8_t zerofill_width = 0;              // 0: no ZEROFILL.
   bool two_digit_year = false;             // YEAR(2).
   Special special = Special::kNone;
-  std::vector<std::string> members;        // Of ENUM and SET.
+  // Of ENUM and SET. information_schema has them in UTF-8, the log in the column's character set; the log's win, and
+  // names come out in the spelling they came in.
+  std::vector<std::string> members;
 
   // From the COLUMN_TYPE of information_schema.columns: "int(10) unsigned", "enum('a','it''s')", "uuid", "time(3)".
   // Names that mean nothing to a decoder are accepted. kInvalidArgument for unbalanced quotes and brackets.

@@ -1,5 +1,6 @@
 #include "mysql/binlog_value.h"
 
+#include <algorithm>
 #include <charconv>
 #include <cmath>
 #include <cstring>
@@ -153,7 +154,16 @@ char* write_float(char* out, float value) { return write_shortest(out, value); }
 
 char* write_fixed_double(char* out, double value, unsigned digits) {
   if (!std::isfinite(value)) return nullptr;
-  return std::to_chars(out, out + kFixedFloatTextMax, value, std::chars_format::fixed, static_cast<int>(digits)).ptr;
+  // The fewest digits that read back as the same number, filled up with zeros, if they are not too many already.
+  char* const end = std::to_chars(out, out + kFixedFloatTextMax, value, std::chars_format::fixed).ptr;
+  char* const point = std::find(out, end, '.');
+  const auto have = static_cast<unsigned>(point == end ? 0 : end - point - 1);
+  if (have > digits) {
+    return std::to_chars(out, out + kFixedFloatTextMax, value, std::chars_format::fixed, static_cast<int>(digits)).ptr;
+  }
+  if (digits == 0) return end;
+  *point = '.';
+  return std::fill_n(point + 1 + have, digits - have, '0');
 }
 
 // Digits are stored in groups of 9 in 4 bytes, counted from the point; the outermost groups take fewer bytes.
@@ -332,9 +342,9 @@ char* write_inet4(char* out, const uint8_t* bytes) {
 char* write_inet6(char* out, const uint8_t* bytes) {
   unsigned groups[8];
   for (int i = 0; i < 8; ++i) groups[i] = static_cast<unsigned>(bytes[2 * i]) << 8 | bytes[2 * i + 1];
-  // The longest run of two or more zero groups becomes "::", the first of equals.
+  // The longest run of zero groups, even of one, becomes "::"; the first of equals. So prints MariaDB.
   int run_at = -1;
-  int run_size = 1;
+  int run_size = 0;
   for (int i = 0; i < 8;) {
     int end = i;
     while (end < 8 && groups[end] == 0) ++end;
