@@ -72,6 +72,18 @@ Status ClientSession::set_target(std::string_view text) {
   return {};
 }
 
+net::Task<void> ClientSession::accept_login(net::PendingLogin& login) {
+  std::string out;
+  login.handshake().accept(out, status_flags());
+  (void)co_await send(std::move(out));
+}
+
+net::Task<void> ClientSession::refuse_login(net::PendingLogin& login, mysql::ErrPacket err) {
+  std::string out;
+  login.handshake().refuse(out, err);
+  (void)co_await send(std::move(out));
+}
+
 net::Task<void> ClientSession::run() {
   const net::Wait idle{.cancel = shared_.scope.token()};
   for (;;) {

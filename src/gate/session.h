@@ -56,6 +56,10 @@ class ClientSession {
   // The database of the login or of USE: "ks", "ks/shard", "ks:shard", "ks@replica", "@replica", "". Error 1049 names it.
   Status set_target(std::string_view text);
 
+  // The end of the login: tells the client, before run().
+  net::Task<void> accept_login(net::PendingLogin& login);
+  net::Task<void> refuse_login(net::PendingLogin& login, mysql::ErrPacket err);
+
   net::Task<void> run();
   void close() { stream_.socket().abort(); }
   uint32_t connection_id() const { return connection_id_; }

@@ -21,6 +21,8 @@ class PendingLogin {
   Task<Status> accept(uint16_t status_flags, Wait wait);
   Task<void> refuse(mysql::ErrPacket err, Wait wait);
   PacketStream& stream() { return stream_; }
+  // For who has moved the stream out: makes the last messages of the login.
+  mysql::ServerHandshake& handshake() { return *handshake_; }
 
  private:
   PacketStream stream_;

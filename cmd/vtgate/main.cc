@@ -1,0 +1,61 @@
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/signals.h"
+#include "base/startup.h"
+#include "gate/gate.h"
+#include "net/loop.h"
+#include "rpc/http.h"
+#include "topo/flags.h"
+
+// vtgate: routes the statements of MySQL clients to the shards.
+int main(int argc, char** argv) {
+  using namespace vitrail;
+  base::Settings settings("vtgate", "routes the statements of MySQL clients to the shards that hold their rows");
+  gate::Options options;
+  topo::ServerOptions topology_options;
+  rpc::HttpOptions http_options;
+  std::string grpc_host = "127.0.0.1";
+  uint16_t grpc_port = 0;
+  gate::declare(settings, options);
+  topo::declare(settings, topology_options);
+  settings.add("port", &http_options.port, "port of the debug pages");
+  settings.add("bind_address", &http_options.host, "address of the debug pages");
+  settings.add("grpc_port", &grpc_port, "accepted for compatibility: the gRPC API comes with a later release");
+  settings.add("grpc_bind_address", &grpc_host, "address of that port");
+  settings.add_config_file();
+  base::Startup startup(settings);
+  if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
+
+  base::Metrics metrics("vtgate");
+  base::block_termination_signals();
+  net::LoopThread control("control");
+  auto topology = net::block_on(control.loop(), topo::Server::open(topology_options));
+  if (!topology.ok()) {
+    std::fprintf(stderr, "vtgate: %s\n", topology.error().message().c_str());
+    return 1;
+  }
+  gate::Gate router(options, **topology, metrics);
+  if (Status started = net::block_on(control.loop(), router.start()); !started.ok()) {
+    std::fprintf(stderr, "vtgate: %s\n", started.error().message().c_str());
+    return 1;
+  }
+  http_options.program = "vtgate";
+  http_options.metrics = &metrics;
+  http_options.settings = &settings;
+  rpc::HttpServer http(http_options);
+  http.add_status_part("Tablets", [&] { return router.status_html(); });
+  if (Status started = http.start(); !started.ok()) {
+    std::fprintf(stderr, "vtgate: %s\n", started.error().message().c_str());
+    net::block_on(control.loop(), router.stop());
+    return 1;
+  }
+  log_info("vtgate serves MySQL clients on port {}", router.mysql_port());
+  base::wait_for_termination_signal();
+  log_info("stopping");
+  http.stop();
+  net::block_on(control.loop(), router.stop());
+  net::block_on(control.loop(), (*topology)->close());
+  return 0;
+}

@@ -1,0 +1,170 @@
+#include "gate/discovery.h"
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "query.pb.h"
+#include "rpc/typed.h"
+#include "topo/tablet.h"
+#include "vschema/vschema.h"
+
+namespace vitrail::gate {
+
+using namespace std::chrono_literals;
+
+Discovery::Discovery(topo::Server& topology, Options options, OnView on_view)
+    : topology_(topology),
+      options_(std::move(options)),
+      on_view_(std::move(on_view)),
+      watcher_(topology_, {.cell = options_.cell, .tablet_cells = options_.cells_to_watch},
+               [this](std::shared_ptr<const topo::ServingState> state) { on_topology(std::move(state)); }),
+      channels_(rpc::ChannelOptions{.reconnect_max = 1s}) {}
+
+Discovery::~Discovery() = default;
+
+void Discovery::start() { watcher_.start(); }
+
+net::Task<void> Discovery::stop() {
+  co_await watcher_.stop();
+  scope_.request_stop();
+  for (auto& [alias, stream] : streams_) stream.cancel->cancel();
+  co_await scope_.join();
+  streams_.clear();
+}
+
+void Discovery::on_topology(std::shared_ptr<const topo::ServingState> state) {
+  state_ = std::move(state);
+  for (auto it = streams_.begin(); it != streams_.end();) {
+    const auto found = state_->tablets->find(it->first);
+    // A tablet that moved to another address gets a new stream.
+    const bool same = found != state_->tablets->end() &&
+                      topo::tablet_address(*found->second, topo::kPortGrpc) ==
+                          topo::tablet_address(*it->second.record, topo::kPortGrpc);
+    if (same) {
+      if (auto health = health_.find(it->first); health != health_.end()) health->second.record = found->second;
+      ++it;
+      continue;
+    }
+    it->second.cancel->cancel();
+    health_.erase(it->first);
+    it = streams_.erase(it);
+  }
+  for (const auto& [alias, record] : *state_->tablets) {
+    if (streams_.contains(alias) || topo::tablet_address(*record, topo::kPortGrpc).empty()) continue;
+    auto cancel = std::make_unique<net::CancelSource>(scope_.token());
+    const auto token = cancel->token();
+    streams_.emplace(alias, Stream{record, std::move(cancel)});
+    scope_.spawn(follow(alias, record, token));
+  }
+  changed();
+}
+
+net::Task<void> Discovery::follow(std::string alias, std::shared_ptr<const ::topodata::Tablet> record,
+                                  net::CancelToken cancel) {
+  base::Duration delay = 50ms;
+  while (!cancel.cancelled()) {
+    auto channel = channels_.get(topo::tablet_address(*record, topo::kPortGrpc));
+    if (!channel.ok()) {
+      log_warning("tablet {}: {}", alias, channel.error().message());
+      co_return;
+    }
+    auto stream = rpc::open_stream<::query::StreamHealthResponse>(**channel, "/queryservice.Query/StreamHealth",
+                                                                  ::query::StreamHealthRequest());
+    for (;;) {
+      auto message = co_await stream.next(net::Wait::within(options_.healthcheck_timeout, cancel));
+      if (cancel.cancelled()) co_return;
+      Health& health = health_[alias];
+      health.record = record;
+      if (!message.ok() || !message->has_value()) {
+        health.serving = false;
+        health.error = message.ok() ? "the tablet ended its health stream" : message.error().message();
+        changed();
+        break;
+      }
+      delay = 50ms;
+      const auto& response = **message;
+      health.serving = response.serving();
+      health.target = {response.target().keyspace(), response.target().shard(),
+                       topo::tablet_type_to_string(response.target().tablet_type())};
+      health.term_start_ns = response.primary_term_start_timestamp();
+      health.replication_lag_seconds = response.realtime_stats().replication_lag_seconds();
+      health.error = response.realtime_stats().health_error();
+      changed();
+    }
+    if (!(co_await net::sleep_for(delay, cancel)).ok()) co_return;
+    delay = std::min(delay * 2, options_.retry_delay_max);
+  }
+}
+
+// Changes come in bunches: one view for all that this turn of the loop brings.
+void Discovery::changed() {
+  if (publish_pending_) return;
+  publish_pending_ = true;
+  auto later = [](Discovery& self) -> net::Task<void> {
+    co_await net::Loop::current()->yield();
+    self.publish_pending_ = false;
+    if (!self.scope_.stopping()) self.publish();
+  };
+  scope_.spawn(later(*this));
+}
+
+void Discovery::publish() {
+  if (state_ == nullptr || !state_->complete) return;
+  auto view = std::make_shared<View>();
+  view->version = view_ == nullptr ? 1 : view_->version + 1;
+  view->topology = state_;
+  // The vschema is compiled again only when its record is another one.
+  if (view_ != nullptr && view_->topology->vschema == state_->vschema) {
+    view->vschema = view_->vschema;
+    view->vschema_version = view_->vschema_version;
+  } else {
+    view->vschema_version = view_ == nullptr ? 1 : view_->vschema_version + 1;
+    if (state_->vschema != nullptr) view->vschema = vschema::VSchema::build(*state_->vschema, view->vschema_version);
+  }
+  if (view_ != nullptr && view_->topology->keyspaces == state_->keyspaces) {
+    view->shards = view_->shards;
+  } else {
+    fill_shards(*view);
+  }
+  for (const auto& [alias, health] : health_) {
+    if (!health.serving || health.record == nullptr) continue;
+    if (health.target.tablet_type != "primary" && health.replication_lag_seconds > options_.replication_lag_max_seconds) continue;
+    const auto port = health.record->port_map().find(std::string(topo::kPortMysqlData));
+    if (port == health.record->port_map().end()) continue;
+    auto& endpoints = view->endpoints[health.target.to_string()];
+    Endpoint endpoint{alias, {health.record->hostname(), static_cast<uint16_t>(port->second), ""}, health.term_start_ns};
+    if (health.target.tablet_type == "primary" && !endpoints.empty()) {
+      if (endpoints.front().term_start_ns < endpoint.term_start_ns) endpoints.front() = std::move(endpoint);
+    } else {
+      endpoints.push_back(std::move(endpoint));
+    }
+  }
+  view_ = std::move(view);
+  on_view_(view_);
+  view_made_.notify_all();
+}
+
+net::Task<Status> Discovery::wait_first_view(net::Wait wait) {
+  while (view_ == nullptr || health_.size() < streams_.size()) CO_RETURN_IF_ERROR(co_await view_made_.wait(wait));
+  co_return Status{};
+}
+
+net::Task<Status> Discovery::wait_for_tablets(std::vector<std::string> types, net::Wait wait) {
+  const auto complete = [&] {
+    if (view_ == nullptr) return false;
+    for (const auto& [keyspace, by_type] : view_->shards) {
+      for (const auto& type : types) {
+        const auto* shards = view_->find_shards(keyspace, type);
+        if (shards == nullptr) continue;
+        for (const auto& shard : *shards) {
+          if (view_->find_endpoints({keyspace, shard.name, type}) == nullptr) return false;
+        }
+      }
+    }
+    return true;
+  };
+  while (!complete()) CO_RETURN_IF_ERROR(co_await view_made_.wait(wait));
+  co_return Status{};
+}
+
+}  // namespace vitrail::gate

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "gate/view.h"
+#include "net/scope.h"
+#include "rpc/client.h"
+#include "topo/srv_watcher.h"
+
+namespace vitrail::gate {
+
+// Keeps the View: watches the topology (SrvVSchema, SrvKeyspace, tablets) and a health stream of every tablet, and hands
+// out a new View whenever something that queries can see has changed.
+//
+//   Threads : confined to the loop that start()ed it; `on_view` runs there.
+//   Outage  : without the topology the last known state stays; without a health stream its tablet is not used.
+class Discovery {
+ public:
+  struct Options {
+    std::string cell;
+    std::vector<std::string> cells_to_watch;
+    base::Duration healthcheck_timeout = std::chrono::minutes(1);  // A silent stream is dropped and made again.
+    base::Duration retry_delay_max = std::chrono::seconds(2);
+    int64_t replication_lag_max_seconds = 7200;                    // A replica that lags more is not used.
+  };
+  // What is known of one tablet.
+  struct Health {
+    std::shared_ptr<const ::topodata::Tablet> record;
+    bool serving = false;
+    shard::Target target;        // As its health stream says: the record may be older.
+    int64_t term_start_ns = 0;
+    int64_t replication_lag_seconds = 0;
+    std::string error;
+  };
+  using OnView = std::move_only_function<void(std::shared_ptr<const View>)>;
+
+  // `topology` must outlive it.
+  Discovery(topo::Server& topology, Options options, OnView on_view);
+  ~Discovery();  // stop() must have returned.
+
+  void start();
+  net::Task<void> stop();
+
+  // The topology was read once, and every tablet's health stream has answered or failed once; or `wait` ended.
+  net::Task<Status> wait_first_view(net::Wait wait);
+  // Some healthy serving tablet exists for every shard that serves each of the types ("primary", ...).
+  net::Task<Status> wait_for_tablets(std::vector<std::string> types, net::Wait wait);
+
+  const std::map<std::string, Health>& health() const { return health_; }
+  const std::shared_ptr<const View>& view() const { return view_; }
+
+ private:
+  struct Stream {
+    std::shared_ptr<const ::topodata::Tablet> record;
+    std::unique_ptr<net::CancelSource> cancel;
+  };
+  void on_topology(std::shared_ptr<const topo::ServingState> state);
+  net::Task<void> follow(std::string alias, std::shared_ptr<const ::topodata::Tablet> record, net::CancelToken cancel);
+  void changed();
+  void publish();
+
+  topo::Server& topology_;
+  const Options options_;
+  OnView on_view_;
+  topo::SrvWatcher watcher_;
+  rpc::ChannelPool channels_;
+  net::Scope scope_;
+  std::map<std::string, Stream> streams_;
+  std::map<std::string, Health> health_;
+  std::shared_ptr<const topo::ServingState> state_;
+  std::shared_ptr<const View> view_;
+  net::Signal view_made_;
+  bool publish_pending_ = false;
+};
+
+}  // namespace vitrail::gate

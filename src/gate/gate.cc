@@ -1,0 +1,287 @@
+#include "gate/gate.h"
+
+#include <fmt/core.h>
+
+#include <atomic>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/settings.h"
+#include "gate/session.h"
+#include "mysql/auth_static.h"
+#include "mysql/errors.h"
+#include "net/mysql_server.h"
+#include "net/socket.h"
+
+namespace vitrail::gate {
+
+using namespace std::chrono_literals;
+
+void declare(base::Settings& settings, Options& options) {
+  auto& serving = options.serving;
+  settings.add("mysql_server_port", &serving.mysql_port, "port on which to speak the MySQL protocol");
+  settings.add("mysql_server_bind_address", &serving.host, "address of that port");
+  settings.add("mysql_server_socket_path", &serving.mysql_socket, "unix socket to listen on too; empty: none");
+  settings.add("mysql_server_version", &serving.server_version, "server version told to clients");
+  settings.add("cell", &serving.cell, "cell this vtgate runs in").required();
+  settings.add("cells_to_watch", &options.discovery.cells_to_watch, "cells whose tablets to use; empty: the own cell");
+  settings.add("tablet_types_to_wait", &options.tablet_types_to_wait, "types of which every shard must have a tablet before "
+                                                                      "clients are let in");
+  settings.add("gateway_initial_tablet_timeout", &options.initial_tablet_timeout, "how long to wait for them");
+  settings.add("mysql_auth_server_impl", &options.auth, "who may log in: none (everybody) or static").one_of({"none", "static"});
+  settings.add("mysql_auth_server_static_file", &options.auth_static_file, "JSON file with users and passwords");
+  settings.add("mysql_auth_server_static_string", &options.auth_static_string, "the same as text");
+  settings.add("mysql_auth_static_reload_interval", &options.auth_reload_interval, "how often to read that file again");
+  settings.add("gateway_loops", &serving.loops, "event loops that serve clients");
+  settings.add("transaction_mode", &serving.transaction_mode, "whether a transaction may span shards").one_of({"SINGLE", "MULTI"});
+  settings.add("query_timeout", &serving.query_timeout, "longest time for one statement; 0: none");
+  settings.add("max_memory_rows", &serving.max_memory_rows, "rows a statement over several shards may hold here").unit("rows");
+  settings.add("mysql_server_max_connections", &serving.max_connections, "client connections");
+  settings.add("connections_per_tablet", &serving.connections_per_tablet, "connections to one tablet, per event loop");
+  settings.add("gate_query_cache_size", &serving.plan_cache_size, "plans kept per event loop");
+  settings.add("enable_buffer", &serving.enable_buffer, "hold statements while a shard is being switched");
+  settings.add("buffer_window", &serving.buffer_window, "how long a statement may be held");
+  settings.add("buffer_size", &serving.buffer_size, "statements held at the same time, per event loop");
+  settings.add("healthcheck_timeout", &options.discovery.healthcheck_timeout, "a tablet silent for longer is not used");
+}
+
+struct Gate::Core {
+  Core(Options options_in, topo::Server& topology, base::Metrics& registry)
+      : options(std::move(options_in)),
+        metrics{registry.counter("QueriesProcessed", "statements of clients"),
+                registry.counter("QueryErrors", "statements that ended with an error"),
+                registry.counter("BufferRequestsBuffered", "statements held during a switch"),
+                registry.counter("BufferRequestsEvicted", "held statements that got an error in the end"),
+                registry.gauge("MysqlServerConnections", "client connections"),
+                registry.counters("QueryExecutions", "statements by plan", {"plan", "type"})},
+        discovery(topology, with_cell(options), [this](std::shared_ptr<const View> view) { hand_out(std::move(view)); }) {
+    health_metric = registry.gauges_function("HealthcheckConnections", "healthy tablets by target", {"keyspace", "shard", "type"},
+                                             [this] { return health_samples(); });
+  }
+
+  static Discovery::Options with_cell(const Options& options) {
+    Discovery::Options out = options.discovery;
+    out.cell = options.serving.cell;
+    if (out.cells_to_watch.empty()) out.cells_to_watch = {out.cell};
+    return out;
+  }
+
+  void hand_out(std::shared_ptr<const View> view) {
+    {
+      const std::scoped_lock lock(view_mutex);
+      newest = view;
+    }
+    for (auto& loop : loops) loop->loop.post([&gate = *loop, view] { gate.set_view(view); });
+  }
+
+  std::vector<base::Metrics::Sample> health_samples() {
+    std::shared_ptr<const View> view;
+    {
+      const std::scoped_lock lock(view_mutex);
+      view = newest;
+    }
+    std::vector<base::Metrics::Sample> samples;
+    if (view == nullptr) return samples;
+    for (const auto& [text, endpoints] : view->endpoints) {
+      if (auto target = shard::Target::parse(text); target.ok() && !endpoints.empty()) {
+        samples.push_back({{target->keyspace, target->shard, target->tablet_type}, static_cast<int64_t>(endpoints.size())});
+      }
+    }
+    return samples;
+  }
+
+  Status load_users();
+  net::Task<void> reload_users();
+  net::Task<void> accept_loop(net::Listener& from);
+  net::Task<void> serve(GateLoop& home, int fd);
+  static net::Task<void> housekeeping(GateLoop& loop);
+
+  const Options options;
+  GateMetrics metrics;
+  std::vector<std::unique_ptr<net::LoopThread>> threads;
+  std::vector<std::unique_ptr<GateLoop>> loops;
+  mysql::ServerAuthSettings login;
+  // Read by logins on every loop, replaced by reloads; old ones are kept until the end since logins may still use them.
+  struct Provider final : mysql::AuthProvider {
+    std::vector<mysql::Credentials> find_user(std::string_view user, const mysql::Peer& peer) const override {
+      return users.load()->find_user(user, peer);
+    }
+    std::atomic<std::shared_ptr<const mysql::StaticCredentials>> users;
+  } provider;
+  std::mutex view_mutex;
+  std::shared_ptr<const View> newest;
+  Discovery discovery;
+  base::Metrics::Subscription health_metric;
+  net::Listener listener;
+  net::Listener unix_listener;
+  uint16_t port = 0;
+  std::atomic<uint32_t> next_id{1};
+  size_t next_loop = 0;
+  bool started = false;
+  net::Scope control_scope;
+};
+
+Gate::Gate(Options options, topo::Server& topology, base::Metrics& metrics)
+    : core_(std::make_unique<Core>(std::move(options), topology, metrics)) {}
+
+Gate::~Gate() { CHECK(!core_->started); }
+
+uint16_t Gate::mysql_port() const { return core_->port; }
+
+Status Gate::Core::load_users() {
+  std::string text = options.auth_static_string;
+  if (!options.auth_static_file.empty()) {
+    ASSIGN_OR_RETURN(text, base::read_file(options.auth_static_file));
+  }
+  auto users = mysql::StaticCredentials::parse(text);
+  if (!users.ok()) return std::move(users).error().with_context("--mysql_auth_server_static_file");
+  std::shared_ptr<const mysql::StaticCredentials> shared = std::make_shared<mysql::StaticCredentials>(std::move(*users));
+  provider.users.store(std::move(shared));
+  return {};
+}
+
+net::Task<void> Gate::Core::reload_users() {
+  while ((co_await net::sleep_for(options.auth_reload_interval, control_scope.token())).ok()) {
+    if (Status loaded = load_users(); !loaded.ok()) log_warning("users stay as they are: {}", loaded.error().message());
+  }
+}
+
+net::Task<void> Gate::Core::accept_loop(net::Listener& from) {
+  GateLoop& first = *loops.front();
+  const net::Wait wait{.cancel = first.scope.token()};
+  for (;;) {
+    auto fd = co_await from.accept(wait);
+    if (!fd.ok()) {
+      if (first.scope.stopping()) co_return;
+      if (!(co_await net::sleep_for(100ms, first.scope.token())).ok()) co_return;
+      continue;
+    }
+    GateLoop& home = *loops[next_loop++ % loops.size()];
+    home.loop.post([this, &home, socket = *fd] { home.scope.spawn(serve(home, socket)); });
+  }
+}
+
+net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
+  auto socket = net::Socket::adopt(fd);
+  if (!socket.ok()) co_return;
+  const net::Wait wait = net::Wait::within(10s, home.scope.token());
+  const uint32_t id = next_id.fetch_add(1);
+  auto accepted = co_await net::accept_login(std::move(*socket), login, id, options.serving.max_message, wait);
+  if (!accepted.ok()) co_return;
+  if (static_cast<size_t>(metrics.connections.value()) >= options.serving.max_connections) {
+    co_await accepted->refuse({mysql::errnos::kConCount, "08004", "Too many connections"}, wait);
+    co_return;
+  }
+  ClientSession session(home, std::move(accepted->stream()), accepted->client(), id);
+  if (!accepted->client().database.empty()) {
+    if (Status target = session.set_target(accepted->client().database); !target.ok()) {
+      co_await session.refuse_login(*accepted, mysql::to_err_packet(target.error()));
+      co_return;
+    }
+  }
+  co_await session.accept_login(*accepted);
+  co_await session.run();
+}
+
+net::Task<void> Gate::Core::housekeeping(GateLoop& loop) {
+  while ((co_await net::sleep_for(10s, loop.scope.token())).ok()) loop.trim();
+}
+
+net::Task<Status> Gate::start() {
+  Core& core = *core_;
+  net::Loop& caller = *net::Loop::current();
+  core.login.server_version = core.options.serving.server_version;
+  core.login.capabilities = mysql::kSupportedCapabilities & ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata |
+                                                              mysql::kClientSessionTrack);
+  if (core.options.auth == "static") {
+    CO_RETURN_IF_ERROR(core.load_users());
+    core.login.provider = &core.provider;
+    CO_ASSIGN_OR_RETURN(core.login.rsa_key, mysql::RsaKeyPair::generate());
+  }
+  CO_ASSIGN_OR_RETURN(core.listener, net::Listener::listen_tcp(core.options.serving.host, core.options.serving.mysql_port));
+  core.port = core.listener.port();
+  if (!core.options.serving.mysql_socket.empty()) {
+    CO_ASSIGN_OR_RETURN(core.unix_listener, net::Listener::listen_unix(core.options.serving.mysql_socket));
+  }
+  for (int i = 0; i < std::max(core.options.serving.loops, 1); ++i) {
+    core.threads.push_back(std::make_unique<net::LoopThread>(fmt::format("gate-{}", i)));
+    core.loops.push_back(std::make_unique<GateLoop>(core.options.serving, core.threads.back()->loop(), core.metrics));
+  }
+  core.started = true;
+  core.discovery.start();
+  Status seen = co_await core.discovery.wait_first_view(net::Wait::within(core.options.initial_tablet_timeout));
+  if (seen.ok()) {
+    seen = co_await core.discovery.wait_for_tablets(core.options.tablet_types_to_wait,
+                                                    net::Wait::within(core.options.initial_tablet_timeout));
+  }
+  if (!seen.ok()) log_warning("clients are let in although not every shard has a tablet yet");
+  if (core.discovery.view() == nullptr) {
+    // The topology has not answered: clients get errors that say so until it does.
+    auto empty = std::make_shared<View>();
+    auto state = std::make_shared<topo::ServingState>();
+    state->keyspaces = std::make_shared<const topo::ServingState::Keyspaces>();
+    state->tablets = std::make_shared<const topo::ServingState::Tablets>();
+    empty->topology = state;
+    core.hand_out(empty);
+  }
+  for (auto& loop : core.loops) {
+    co_await loop->loop.enter();
+    {
+      const std::scoped_lock lock(core.view_mutex);
+      loop->set_view(core.newest);
+    }
+    loop->scope.spawn(Core::housekeeping(*loop));
+    if (loop == core.loops.front()) {
+      loop->scope.spawn(core.accept_loop(core.listener));
+      if (!core.options.serving.mysql_socket.empty()) loop->scope.spawn(core.accept_loop(core.unix_listener));
+    }
+  }
+  co_await caller.enter();
+  if (core.options.auth == "static" && core.options.auth_reload_interval.count() > 0) {
+    core.control_scope.spawn(core.reload_users());
+  }
+  co_return Status{};
+}
+
+net::Task<void> Gate::stop() {
+  Core& core = *core_;
+  if (!core.started) co_return;
+  net::Loop& caller = *net::Loop::current();
+  core.control_scope.request_stop();
+  co_await core.control_scope.join();
+  co_await core.discovery.stop();
+  for (auto& loop : core.loops) {
+    co_await loop->loop.enter();
+    loop->scope.request_stop();
+    for (ClientSession* session : loop->sessions) session->close();
+    co_await loop->scope.join();
+    loop->close();
+    if (loop == core.loops.front()) {
+      core.listener.close();
+      core.unix_listener.close();
+    }
+    co_await caller.enter();
+  }
+  core.started = false;
+  core.threads.clear();
+  core.loops.clear();
+}
+
+std::string Gate::status_html() const {
+  std::shared_ptr<const View> view;
+  {
+    const std::scoped_lock lock(core_->view_mutex);
+    view = core_->newest;
+  }
+  std::string html = "<table><tr><th>target</th><th>tablets</th></tr>";
+  if (view != nullptr) {
+    for (const auto& [target, endpoints] : view->endpoints) {
+      std::string names;
+      for (const auto& endpoint : endpoints) names += endpoint.alias + " (" + endpoint.address.to_string() + ") ";
+      html += fmt::format("<tr><td>{}</td><td>{}</td></tr>", target, names);
+    }
+  }
+  return html + "</table>";
+}
+
+}  // namespace vitrail::gate

@@ -1,0 +1,55 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/metrics.h"
+#include "base/result.h"
+#include "gate/discovery.h"
+#include "gate/gate_loop.h"
+#include "mysql/auth.h"
+#include "net/loop.h"
+
+namespace vitrail::base {
+class Settings;
+}
+
+namespace vitrail::gate {
+
+struct Options {
+  GateSettings serving;
+  Discovery::Options discovery;
+  std::vector<std::string> tablet_types_to_wait;
+  base::Duration initial_tablet_timeout = std::chrono::seconds(30);
+  std::string auth = "none";         // none or static.
+  std::string auth_static_file;
+  std::string auth_static_string;
+  base::Duration auth_reload_interval = std::chrono::seconds(0);  // 0: at start only.
+};
+
+// Declares the settings of a vtgate.
+void declare(base::Settings& settings, Options& options);
+
+// The router: speaks MySQL to applications, and sends their statements to the tablets.
+//   Threads: make, start and stop it on one loop (the control loop); clients live on loops of its own.
+class Gate {
+ public:
+  Gate(Options options, topo::Server& topology, base::Metrics& metrics);
+  ~Gate();  // stop() must have returned when start() did.
+
+  // Reads the topology, waits for tablets (a while), listens.
+  //   kAlreadyExists: the port is taken. kInvalidArgument: users or flags that make no sense.
+  net::Task<Status> start();
+  uint16_t mysql_port() const;
+  net::Task<void> stop();
+
+  // For the debug pages; any thread.
+  std::string status_html() const;
+
+ private:
+  struct Core;
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace vitrail::gate
