@@ -50,8 +50,8 @@ TEST(Text, SplitsAndJoins) {
 }
 
 TEST(Text, JsonStringsStayReadableWhateverTheBytes) {
-  for (const std::string& text : {std::string("a\"b\\c\n\r\t\x01\x7f"), std::string("\0x", 2), std::string("gr\xc3\xbc\xc3\x9f"),
-                                 std::string("\xf0\x9f\xa6\x86")}) {
+  for (const std::string& text : {std::string("a\"b\\c\n\r\t\x01\x7f"), std::string("\0x", 2),
+                                  std::string("gr\xc3\xbc\xc3\x9f"), std::string("\xf0\x9f\xa6\x86")}) {
     EXPECT_EQ(nlohmann::json::parse(json_string(text)).get<std::string>(), text);
   }
   for (const char* text : {"\xff", "\xc0\x80", "\xed\xa0\x80", "\xf0\x9f\xa6", "\xf4\x90\x80\x80", "a\xe2\x82"}) {
@@ -171,7 +171,8 @@ TEST(Process, ChildInheritsNoOtherFile) {
 }
 
 TEST(Process, RunProgramKeepsOutputUpToItsBoundAndHonorsTheDeadline) {
-  const auto run = run_program({.argv = {"sh", "-c", "head -c 100000 /dev/zero; echo end >&2; exit 3"}}, seconds(10), 1000);
+  const auto run =
+      run_program({.argv = {"sh", "-c", "head -c 100000 /dev/zero; echo end >&2; exit 3"}}, seconds(10), 1000);
   ASSERT_TRUE(run.ok());
   EXPECT_EQ(run->output.size(), 1000u);
   EXPECT_EQ(run->exit.code, 3);
@@ -205,7 +206,9 @@ TEST(Metrics, CountsOfManyThreadsAddUp) {
 
 TEST(Metrics, DebugVarsJoinsLabelsWithDots) {
   Metrics metrics("vtgate");
-  metrics.gauges("HealthcheckConnections", "", {"keyspace", "shard_name", "tablet_type"}).with({"ks", "-80", "primary"}).set(1);
+  metrics.gauges("HealthcheckConnections", "", {"keyspace", "shard_name", "tablet_type"})
+      .with({"ks", "-80", "primary"})
+      .set(1);
   metrics.counters("QueryRoutes", "", {"plan"}).with({"a.b"}).add(3);
   metrics.counter("Reloads", "").add(2);
   auto& timings = metrics.timings("CommitModeTimings", "", {"mode"});
@@ -238,10 +241,12 @@ TEST(Metrics, PrometheusTextNamesAndEscapes) {
   metrics.timing("Queries", "").record(milliseconds(3));
   const auto text_only = metrics.text_function("TabletType", [] { return "primary"; });
   const std::string text = metrics.to_prometheus();
-  for (const char* line : {"# TYPE vttablet_query_executions_by_table counter\n", "vttablet_query_executions_by_table{table=\"a\\\"b\\\\c\\n\"} 4\n",
-                           "vttablet_current_errant_gtid_count -1\n", "vttablet_queries_bucket{le=\"0.001\"} 0\n",
-                           "vttablet_queries_bucket{le=\"0.005\"} 1\n", "vttablet_queries_bucket{le=\"+Inf\"} 1\n",
-                           "vttablet_queries_sum 0.003\n", "vttablet_queries_count 1\n", "# TYPE vttablet_queries histogram\n"}) {
+  for (const char* line :
+       {"# TYPE vttablet_query_executions_by_table counter\n",
+        "vttablet_query_executions_by_table{table=\"a\\\"b\\\\c\\n\"} 4\n", "vttablet_current_errant_gtid_count -1\n",
+        "vttablet_queries_bucket{le=\"0.001\"} 0\n", "vttablet_queries_bucket{le=\"0.005\"} 1\n",
+        "vttablet_queries_bucket{le=\"+Inf\"} 1\n", "vttablet_queries_sum 0.003\n", "vttablet_queries_count 1\n",
+        "# TYPE vttablet_queries histogram\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
   }
   EXPECT_EQ(text.find("tablet_type"), std::string::npos);
@@ -264,7 +269,9 @@ TEST(Metrics, RemovedSeriesAndEndedFunctionsAreNotPrinted) {
   gauge.set(5);  // Still ours to use.
   EXPECT_EQ(metrics.to_json().find("zone1"), std::string::npos);
   EXPECT_EQ(&family.with({"zone1-0000000100"}), &gauge);
-  { const auto function = metrics.gauge_function("Short", "", [] { return 1; }); }
+  {
+    const auto function = metrics.gauge_function("Short", "", [] { return 1; });
+  }
   EXPECT_EQ(metrics.to_json().find("Short"), std::string::npos);
 }
 
@@ -277,8 +284,9 @@ TEST_F(InFolder, LogLinesHaveGlogForm) {
   flush_log();
   const std::string text = read_file(folder_ + "/logs/vttablet.INFO").value_or("");
   ASSERT_TRUE(open_log({.program = "vttablet"}).ok());
-  EXPECT_TRUE(std::regex_search(
-      text, std::regex(R"(^I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ base_test\.cc:\d+\] tablet 100 is up\n)" R"(W\d{4} .*\] two\\nlines\n$)")))
+  EXPECT_TRUE(
+      std::regex_search(text, std::regex(R"(^I\d{4} \d\d:\d\d:\d\d\.\d{6} +\d+ base_test\.cc:\d+\] tablet 100 is up\n)"
+                                         R"(W\d{4} .*\] two\\nlines\n$)")))
       << text;
 }
 
@@ -306,7 +314,8 @@ TEST_F(InFolder, StartupWritesAndRemovesThePidFile) {
   {
     Settings settings("x", "");
     Startup startup(settings);
-    std::string args[] = {"x", "--pid-file", path, "--log-format=text", "--v", "2", "-logtostderr", "--pprof-http", "--service_map", "grpc-vtctl,grpc-vtctld"};
+    std::string args[] = {"x", "--pid-file",   path,           "--log-format=text", "--v",
+                          "2", "-logtostderr", "--pprof-http", "--service_map",     "grpc-vtctl,grpc-vtctld"};
     std::vector<char*> argv;
     for (std::string& arg : args) argv.push_back(arg.data());
     EXPECT_EQ(startup.run(static_cast<int>(argv.size()), argv.data()), std::nullopt);

@@ -17,7 +17,8 @@ Result<std::string> scalar_text(const std::string& key, const nlohmann::json& va
 }
 
 Result<std::vector<ConfigEntry>> parse_json(std::string_view text) {
-  const nlohmann::json document = nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false, /*ignore_comments=*/true);
+  const nlohmann::json document =
+      nlohmann::json::parse(text, nullptr, /*allow_exceptions=*/false, /*ignore_comments=*/true);
   if (document.is_discarded()) return fail(Code::kInvalidArgument, "not valid JSON");
   if (!document.is_object()) return fail(Code::kInvalidArgument, "expected a JSON object");
   std::vector<ConfigEntry> entries;
@@ -55,11 +56,17 @@ Result<std::string> take_scalar(std::string_view& rest, std::string_view stops) 
       } else if (quote == '"' && rest[i] == '\\') {
         if (++i >= rest.size()) return fail(Code::kInvalidArgument, "quote without an end");
         switch (rest[i]) {
-          case 'n': value.push_back('\n'); continue;
-          case 't': value.push_back('\t'); continue;
+          case 'n':
+            value.push_back('\n');
+            continue;
+          case 't':
+            value.push_back('\t');
+            continue;
           case '"':
-          case '\\': break;
-          default: return fail(Code::kInvalidArgument, fmt::format("unknown escape \\{}", rest[i]));
+          case '\\':
+            break;
+          default:
+            return fail(Code::kInvalidArgument, fmt::format("unknown escape \\{}", rest[i]));
         }
       }
       value.push_back(rest[i]);

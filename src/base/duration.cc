@@ -24,7 +24,8 @@ constexpr std::array<Unit, 8> kUnits{{{"ns", 1},
 bool is_digit(char c) { return c >= '0' && c <= '9'; }
 
 Error bad_duration(std::string_view text) {
-  return fail(Code::kInvalidArgument, fmt::format("invalid duration \"{}\": expected a form like 30s, 1h30m or 500ms", text));
+  return fail(Code::kInvalidArgument,
+              fmt::format("invalid duration \"{}\": expected a form like 30s, 1h30m or 500ms", text));
 }
 
 // "2.5" of `value`, without the zeros at the end.

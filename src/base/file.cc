@@ -57,26 +57,41 @@ Error system_error(int error_number, std::string_view what) {
   switch (error_number) {
     case ENOENT:
     case ENOTDIR:
-    case ESRCH: code = Code::kNotFound; break;
-    case EEXIST: code = Code::kAlreadyExists; break;
+    case ESRCH:
+      code = Code::kNotFound;
+      break;
+    case EEXIST:
+      code = Code::kAlreadyExists;
+      break;
     case EACCES:
     case EPERM:
-    case EROFS: code = Code::kPermissionDenied; break;
+    case EROFS:
+      code = Code::kPermissionDenied;
+      break;
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
     case ENFILE:
-    case ENOMEM: code = Code::kResourceExhausted; break;
+    case ENOMEM:
+      code = Code::kResourceExhausted;
+      break;
     case EINVAL:
     case EISDIR:
-    case ENAMETOOLONG: code = Code::kInvalidArgument; break;
-    case ETIMEDOUT: code = Code::kDeadlineExceeded; break;
+    case ENAMETOOLONG:
+      code = Code::kInvalidArgument;
+      break;
+    case ETIMEDOUT:
+      code = Code::kDeadlineExceeded;
+      break;
     case EAGAIN:
     case ECONNREFUSED:
     case ECONNRESET:
     case EPIPE:
-    case EADDRINUSE: code = Code::kUnavailable; break;
-    default: break;
+    case EADDRINUSE:
+      code = Code::kUnavailable;
+      break;
+    default:
+      break;
   }
   return fail(code, fmt::format("{}: {}", what, std::generic_category().message(error_number)));
 }
@@ -103,7 +118,8 @@ Result<std::string> read_file(const std::string& path, uint64_t size_max) {
 Status write_file_atomically(const std::string& path, std::string_view content, mode_t mode) {
   const std::string temporary = fmt::format("{}.{:016x}.tmp", path, system_random().next_u64());
   Status written = write_and_sync(temporary, content, mode);
-  if (written.ok() && ::rename(temporary.c_str(), path.c_str()) != 0) written = system_error(errno, "rename to " + path);
+  if (written.ok() && ::rename(temporary.c_str(), path.c_str()) != 0)
+    written = system_error(errno, "rename to " + path);
   if (!written.ok()) {
     ::unlink(temporary.c_str());
     return written;

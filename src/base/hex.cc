@@ -34,7 +34,8 @@ Result<std::string> hex_decode(std::string_view digits) {
   for (size_t i = 0; i < digits.size(); i += 2) {
     const int high = digit_value(digits[i]);
     const int low = digit_value(digits[i + 1]);
-    if (high < 0 || low < 0) return fail(Code::kInvalidArgument, fmt::format("not a hexadecimal digit at offset {}", i));
+    if (high < 0 || low < 0)
+      return fail(Code::kInvalidArgument, fmt::format("not a hexadecimal digit at offset {}", i));
     bytes.push_back(static_cast<char>(high << 4 | low));
   }
   return bytes;

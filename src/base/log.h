@@ -43,7 +43,8 @@ void log_text(LogLevel level, const std::source_location& where, std::string_vie
 
 template <typename... Args>
 void log_info(LogFormat<std::type_identity_t<Args>...> text, Args&&... args) {
-  if (log_enabled(LogLevel::kInfo)) log_text(LogLevel::kInfo, text.where, fmt::format(text.format, std::forward<Args>(args)...));
+  if (log_enabled(LogLevel::kInfo))
+    log_text(LogLevel::kInfo, text.where, fmt::format(text.format, std::forward<Args>(args)...));
 }
 template <typename... Args>
 void log_warning(LogFormat<std::type_identity_t<Args>...> text, Args&&... args) {
@@ -74,9 +75,9 @@ class LogLimit {
 };
 
 struct LogOptions {
-  std::string program;                  // Names the log file.
-  std::string folder;                   // Empty: stderr only. Else "<folder>/<program>.INFO", made if missing.
-  bool also_stderr = false;             // With a folder: to stderr too.
+  std::string program;       // Names the log file.
+  std::string folder;        // Empty: stderr only. Else "<folder>/<program>.INFO", made if missing.
+  bool also_stderr = false;  // With a folder: to stderr too.
   LogLevel level_min = LogLevel::kInfo;
   uint64_t file_size_max = 256u << 20;  // Bytes; then the file is rotated.
   uint32_t files_max = 8;               // Rotated files that are kept.

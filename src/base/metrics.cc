@@ -141,8 +141,9 @@ std::string snake_case(std::string_view name) {
   const auto is_upper = [](char c) { return c >= 'A' && c <= 'Z'; };
   std::string out;
   for (size_t i = 0; i < name.size(); ++i) {
-    const bool starts_word = i > 0 && is_upper(name[i]) && name[i - 1] != '_' &&
-                             (!is_upper(name[i - 1]) || (i + 1 < name.size() && name[i + 1] >= 'a' && name[i + 1] <= 'z'));
+    const bool starts_word =
+        i > 0 && is_upper(name[i]) && name[i - 1] != '_' &&
+        (!is_upper(name[i - 1]) || (i + 1 < name.size() && name[i + 1] >= 'a' && name[i + 1] <= 'z'));
     if (starts_word) out.push_back('_');
     const char c = name[i];
     const bool allowed = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_';
@@ -224,8 +225,10 @@ struct Metrics::Entry {
 std::string Metrics::Entry::to_json() const {
   std::string object = "{";
   switch (kind) {
-    case kTextFunction: return json_string(read_text());
-    case kJsonFunction: return read_text();
+    case kTextFunction:
+      return json_string(read_text());
+    case kJsonFunction:
+      return read_text();
     case kCounters:
       for (const auto& [values, counter] : counters->series()) {
         if (labels.empty()) return fmt::format("{}", counter->value());
@@ -259,7 +262,8 @@ std::string Metrics::Entry::to_json() const {
       append_member(object, "Histograms", histograms + "}");
       break;
     }
-    default: break;
+    default:
+      break;
   }
   return object + "}";
 }
@@ -268,16 +272,21 @@ void Metrics::Entry::print(std::string& out, const std::string& name) const {
   if (kind == kTextFunction || kind == kJsonFunction) return;
   std::string help_line;
   for (const char c : help) {
-    if (c == '\\') help_line += "\\\\";
-    else if (c == '\n') help_line += "\\n";
-    else help_line.push_back(c);
+    if (c == '\\')
+      help_line += "\\\\";
+    else if (c == '\n')
+      help_line += "\\n";
+    else
+      help_line.push_back(c);
   }
   const std::string_view type = kind == kCounters ? "counter" : kind == kTimings ? "histogram" : "gauge";
   out += fmt::format("# HELP {0} {1}\n# TYPE {0} {2}\n", name, help_line, type);
   if (kind == kCounters) {
-    for (const auto& [values, c] : counters->series()) out += fmt::format("{}{} {}\n", name, label_block(labels, values), c->value());
+    for (const auto& [values, c] : counters->series())
+      out += fmt::format("{}{} {}\n", name, label_block(labels, values), c->value());
   } else if (kind == kGauges) {
-    for (const auto& [values, g] : gauges->series()) out += fmt::format("{}{} {}\n", name, label_block(labels, values), g->value());
+    for (const auto& [values, g] : gauges->series())
+      out += fmt::format("{}{} {}\n", name, label_block(labels, values), g->value());
   } else if (kind == kGaugeFunction) {
     for (const Sample& s : read_gauges()) out += fmt::format("{}{} {}\n", name, label_block(labels, s.labels), s.value);
   } else {
@@ -286,11 +295,13 @@ void Metrics::Entry::print(std::string& out, const std::string& name) const {
       uint64_t cumulative = 0;
       for (size_t i = 0; i < snapshot.buckets.size(); ++i) {
         cumulative += snapshot.buckets[i];
-        const std::string bound =
-            i < Timing::kBoundsNs.size() ? fmt::format("le=\"{}\"", static_cast<double>(Timing::kBoundsNs[i]) / 1e9) : "le=\"+Inf\"";
+        const std::string bound = i < Timing::kBoundsNs.size()
+                                      ? fmt::format("le=\"{}\"", static_cast<double>(Timing::kBoundsNs[i]) / 1e9)
+                                      : "le=\"+Inf\"";
         out += fmt::format("{}_bucket{} {}\n", name, label_block(labels, values, bound), cumulative);
       }
-      out += fmt::format("{}_sum{} {}\n", name, label_block(labels, values), static_cast<double>(snapshot.sum_ns) / 1e9);
+      out +=
+          fmt::format("{}_sum{} {}\n", name, label_block(labels, values), static_cast<double>(snapshot.sum_ns) / 1e9);
       out += fmt::format("{}_count{} {}\n", name, label_block(labels, values), snapshot.count);
     }
   }
@@ -299,8 +310,8 @@ void Metrics::Entry::print(std::string& out, const std::string& name) const {
 Metrics::Metrics(std::string program) : program_(std::move(program)) {}
 Metrics::~Metrics() = default;
 
-Metrics::Entry& Metrics::declare(std::string_view name, std::string_view help, int kind, std::vector<std::string> labels,
-                                 bool& made) {
+Metrics::Entry& Metrics::declare(std::string_view name, std::string_view help, int kind,
+                                 std::vector<std::string> labels, bool& made) {
   const std::unique_lock lock(mutex_);
   const auto [position, inserted] = entries_.try_emplace(std::string(name));
   made = inserted;
@@ -314,10 +325,17 @@ Metrics::Entry& Metrics::declare(std::string_view name, std::string_view help, i
   entry.help = help;
   entry.labels = std::move(labels);
   switch (kind) {
-    case kCounters: entry.counters.reset(new Family<Counter>(entry.labels.size())); break;
-    case kGauges: entry.gauges.reset(new Family<Gauge>(entry.labels.size())); break;
-    case kTimings: entry.timings.reset(new Family<Timing>(entry.labels.size())); break;
-    default: break;
+    case kCounters:
+      entry.counters.reset(new Family<Counter>(entry.labels.size()));
+      break;
+    case kGauges:
+      entry.gauges.reset(new Family<Gauge>(entry.labels.size()));
+      break;
+    case kTimings:
+      entry.timings.reset(new Family<Timing>(entry.labels.size()));
+      break;
+    default:
+      break;
   }
   return entry;
 }
@@ -348,7 +366,8 @@ Metrics::Subscription Metrics::subscribe(std::string_view name) {
   return subscription;
 }
 
-Metrics::Subscription Metrics::gauges_function(std::string_view name, std::string_view help, std::vector<std::string> labels,
+Metrics::Subscription Metrics::gauges_function(std::string_view name, std::string_view help,
+                                               std::vector<std::string> labels,
                                                std::function<std::vector<Sample>()> read) {
   const std::unique_lock lock(mutex_);
   auto entry = std::make_unique<Entry>();
@@ -360,7 +379,8 @@ Metrics::Subscription Metrics::gauges_function(std::string_view name, std::strin
   return subscribe(name);
 }
 
-Metrics::Subscription Metrics::gauge_function(std::string_view name, std::string_view help, std::function<int64_t()> read) {
+Metrics::Subscription Metrics::gauge_function(std::string_view name, std::string_view help,
+                                              std::function<int64_t()> read) {
   return gauges_function(name, help, {}, [read = std::move(read)] { return std::vector<Sample>{{{}, read()}}; });
 }
 

@@ -21,8 +21,8 @@ namespace vitrail::base {
 // /metrics prints "<program>_query_executions". A metric with labels is printed in /debug/vars as a map keyed by the
 // label values joined with '.' (a '.' inside a value becomes '_'): {"commerce.0.primary": 1}.
 //
-// No library: the text writer is shorter than the glue to one, none prints the second form, and cells per thread keep an
-// increment at about a nanosecond.
+// No library: the text writer is shorter than the glue to one, none prints the second form, and cells per thread keep
+// an increment at about a nanosecond.
 //
 //   Owns    : the Metrics object owns every metric; references stay valid as long as it lives.
 //   Threads : everything may be called from any thread. Increments take no lock. with() takes a shared lock: keep the
@@ -76,8 +76,9 @@ class Gauge {
 // How long something took: count, sum and a histogram with upper bounds 0.5 ms, 1 ms, 5 ms ... 10 s, infinity.
 class Timing {
  public:
-  static constexpr std::array<int64_t, 10> kBoundsNs = {500'000,     1'000'000,   5'000'000,     10'000'000,    50'000'000,
-                                                        100'000'000, 500'000'000, 1'000'000'000, 5'000'000'000, 10'000'000'000};
+  static constexpr std::array<int64_t, 10> kBoundsNs = {500'000,       1'000'000,     5'000'000,   10'000'000,
+                                                        50'000'000,    100'000'000,   500'000'000, 1'000'000'000,
+                                                        5'000'000'000, 10'000'000'000};
   struct Snapshot {
     std::array<uint64_t, kBoundsNs.size() + 1> buckets{};  // Not cumulative; the last has no upper bound.
     uint64_t count = 0;
@@ -134,7 +135,8 @@ class Metrics {
   Metrics(const Metrics&) = delete;
   Metrics& operator=(const Metrics&) = delete;
 
-  // A second declaration of a name returns the first one's metric if kind and labels agree, else it breaks an invariant.
+  // A second declaration of a name returns the first one's metric if kind and labels agree, else it breaks an
+  // invariant.
   Counter& counter(std::string_view name, std::string_view help);
   Gauge& gauge(std::string_view name, std::string_view help);
   Timing& timing(std::string_view name, std::string_view help);

@@ -7,7 +7,6 @@
 #include <cmath>
 #include <cstdlib>
 #include <limits>
-#include <map>
 #include <optional>
 
 #include "base/check.h"
@@ -15,7 +14,6 @@
 #include "base/duration.h"
 #include "base/file.h"
 #include "base/text.h"
-#include "base/version.h"
 
 namespace vitrail::base {
 
@@ -71,7 +69,8 @@ Result<T> parse_integer(std::string_view text) {
 Result<double> parse_double(std::string_view text) {
   double value = 0;
   const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
-  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value)) return bad_value(text, "a number");
+  if (error != std::errc() || end != text.data() + text.size() || !std::isfinite(value))
+    return bad_value(text, "a number");
   return value;
 }
 
@@ -127,7 +126,8 @@ Setting& Setting::check(std::function<Status(std::string_view value)> accept) {
   return *this;
 }
 
-Settings::Settings(std::string name, std::string description) : name_(std::move(name)), description_(std::move(description)) {}
+Settings::Settings(std::string name, std::string description)
+    : name_(std::move(name)), description_(std::move(description)) {}
 Settings::~Settings() = default;
 
 Setting& Settings::declare(std::string_view name, std::string_view type, std::string_view description) {
@@ -184,12 +184,12 @@ Setting& Settings::add(std::string_view name, std::atomic<bool>* target, std::st
   return setting;
 }
 
-#define VITRAIL_ADD_NUMBER(T, type, parse)                                                                \
-  Setting& Settings::add(std::string_view name, T* target, std::string_view description) {                \
-    Setting& setting = declare_value(name, type, description, store(target, parse),                       \
-                                     [target] { return fmt::format("{}", *target); });                    \
-    setting.json_ = Setting::Json::kRaw;                                                                  \
-    return setting;                                                                                       \
+#define VITRAIL_ADD_NUMBER(T, type, parse)                                                                             \
+  Setting& Settings::add(std::string_view name, T* target, std::string_view description) {                             \
+    Setting& setting =                                                                                                 \
+        declare_value(name, type, description, store(target, parse), [target] { return fmt::format("{}", *target); }); \
+    setting.json_ = Setting::Json::kRaw;                                                                               \
+    return setting;                                                                                                    \
   }
 VITRAIL_ADD_NUMBER(int32_t, "int", parse_integer<int32_t>)
 VITRAIL_ADD_NUMBER(int64_t, "int", parse_integer<int64_t>)
@@ -285,7 +285,8 @@ void Settings::add_config_file() {
   add("config-file", &config_->file, "file with settings (JSON, or YAML without nesting)");
   add("config-path", &config_->folders, "folders to search for the config file when --config-file is not given");
   add("config-name", &config_->name, "name of the config file, without extension, in --config-path");
-  add("config-type", &config_->type, "format of the config file; found out from its content when empty").one_of({"json", "yaml", "yml", ""});
+  add("config-type", &config_->type, "format of the config file; found out from its content when empty")
+      .one_of({"json", "yaml", "yml", ""});
   add("config-file-not-found-handling", &config_->when_missing, "what to do when the config file is missing")
       .one_of({"error", "exit", "ignore", "warn"});
   ignore("config-persistence-min-interval", true);
@@ -345,7 +346,8 @@ std::string Settings::nearest_flag(std::string_view canonical) const {
 Status Settings::assign(Setting& setting, std::string_view value, bool replace) {
   std::string chosen(value);
   if (!setting.allowed_.empty()) {
-    const auto match = std::ranges::find_if(setting.allowed_, [&](const auto& a) { return equals_ignoring_case(a, value); });
+    const auto match =
+        std::ranges::find_if(setting.allowed_, [&](const auto& a) { return equals_ignoring_case(a, value); });
     if (match == setting.allowed_.end()) return bad_value(value, "one of " + join(setting.allowed_, ", "));
     chosen = *match;
   }
@@ -353,9 +355,7 @@ Status Settings::assign(Setting& setting, std::string_view value, bool replace) 
   return setting.set_(chosen, replace);
 }
 
-std::string Settings::full_name() const {
-  return parent_ == nullptr ? name_ : parent_->full_name() + " " + name_;
-}
+std::string Settings::full_name() const { return parent_ == nullptr ? name_ : parent_->full_name() + " " + name_; }
 
 Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
   CHECK(parent_ == nullptr);
@@ -423,8 +423,9 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
     if (setting == nullptr) {
       const std::string nearest = chosen_->nearest_flag(canonical);
       const std::string_view where = chosen_ == this ? std::string_view() : std::string_view(" for this command");
-      mistakes.push_back(nearest.empty() ? fmt::format("unknown flag{}: --{}", where, use.name)
-                                         : fmt::format("unknown flag{}: --{} (did you mean --{}?)", where, use.name, nearest));
+      mistakes.push_back(nearest.empty()
+                             ? fmt::format("unknown flag{}: --{}", where, use.name)
+                             : fmt::format("unknown flag{}: --{} (did you mean --{}?)", where, use.name, nearest));
       continue;
     }
     const bool replace = setting->source_ != Setting::Source::kCommandLine;
@@ -534,85 +535,6 @@ Result<std::vector<std::string>> Settings::reload_config() {
 bool Settings::is_set(std::string_view name) const {
   const Setting* setting = chosen_->find_in_path(canonical_name(name));
   return setting != nullptr && setting->is_set();
-}
-
-std::string Settings::version() const {
-  return fmt::format("{} version Version: {} (Vitrail {})", name_, kInterfaceVersion, kProjectVersion);
-}
-
-std::string Settings::help() const {
-  const Settings& command = *chosen_;
-  std::string text = command.description_;
-  text += fmt::format("\n\nUsage:\n  {}", command.full_name());
-  if (!command.commands_.empty()) text += " <command>";
-  if (!command.usage_.empty()) text += " " + command.usage_;
-  text += " [flags]\n";
-  if (!command.commands_.empty()) {
-    text += "\nCommands:\n";
-    std::map<std::string, std::string> sorted;
-    size_t width = 0;
-    for (const auto& child : command.commands_) {
-      sorted[child->name_] = child->description_;
-      width = std::max(width, child->name_.size());
-    }
-    for (const auto& [name, description] : sorted) text += fmt::format("  {:<{}}  {}\n", name, width, description);
-  }
-  for (const Settings* scope = &command; scope != nullptr; scope = scope->parent_) {
-    std::map<std::string, const Setting*> sorted;
-    for (const auto& setting : scope->settings_) {
-      if (!setting->hidden_) sorted[setting->name_] = setting.get();
-    }
-    if (sorted.empty() && scope != &command) continue;
-    text += scope == &command ? "\nFlags:\n" : fmt::format("\nFlags of {}:\n", scope->full_name());
-    for (const auto& [name, setting] : sorted) {
-      text += "  --" + name;
-      if (setting->takes_value_) text += " " + (setting->unit_.empty() ? setting->type_ : setting->unit_);
-      text += "\n        " + setting->description_;
-      if (!setting->allowed_.empty()) text += fmt::format(" (one of: {})", join(setting->allowed_, ", "));
-      if (setting->required_) {
-        text += " (required)";
-      } else if (!setting->default_.empty() && setting->default_ != "false") {
-        text += fmt::format(" (default {})", setting->default_);
-      }
-      text += "\n";
-    }
-    if (scope->parent_ == nullptr) {
-      text += "  --help\n        show this text\n  --version\n        show the version\n";
-    }
-  }
-  return text;
-}
-
-std::string Settings::to_json() const {
-  std::map<std::string, std::string> values;
-  const std::scoped_lock lock(mutex_);
-  for (const Settings* scope = chosen_; scope != nullptr; scope = scope->parent_) {
-    for (const auto& setting : scope->settings_) {
-      if (setting->ignored_) continue;
-      std::string key = setting->name_;
-      std::ranges::replace(key, '-', '_');
-      std::string value = setting->get_();
-      switch (setting->json_) {
-        case Setting::Json::kRaw: break;
-        case Setting::Json::kText: value = json_string(value); break;
-        case Setting::Json::kList: {
-          std::string list = "[";
-          for (const std::string& item : split_list(value)) {
-            if (list.size() > 1) list.push_back(',');
-            append_json_string(list, item);
-          }
-          value = list + "]";
-        }
-      }
-      values[key] = std::move(value);
-    }
-  }
-  std::string text = "{";
-  for (const auto& [key, value] : values) {
-    if (text.size() > 1) text.push_back(',');
-    text += json_string(key) + ":" + value;
-  }
-  return text + "}";
 }
 
 }  // namespace vitrail::base

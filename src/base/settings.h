@@ -57,11 +57,11 @@ class LiveText {
 // One declared setting. The functions return *this, for use at the declaration.
 class Setting {
  public:
-  Setting& unit(std::string_view text);                    // "MiB", "rows": shown in help.
-  Setting& alias(std::string_view name);                   // Older or shorter spelling, also accepted.
-  Setting& one_of(std::vector<std::string> allowed);       // Compared ignoring case; stored in the spelling given here.
-  Setting& required();                                     // parse() fails when it is not given.
-  Setting& hidden();                                       // Not in help.
+  Setting& unit(std::string_view text);               // "MiB", "rows": shown in help.
+  Setting& alias(std::string_view name);              // Older or shorter spelling, also accepted.
+  Setting& one_of(std::vector<std::string> allowed);  // Compared ignoring case; stored in the spelling given here.
+  Setting& required();                                // parse() fails when it is not given.
+  Setting& hidden();                                  // Not in help.
   Setting& check(std::function<Status(std::string_view value)> accept);  // Refuses values; runs before they are stored.
 
   const std::string& name() const { return name_; }
@@ -171,8 +171,8 @@ class Settings {
   Setting& declare_value(std::string_view name, std::string_view type, std::string_view description,
                          std::function<Status(std::string_view)> set, std::function<std::string()> get);
   Setting* find_own(std::string_view canonical) const;
-  Setting* find_in_path(std::string_view canonical) const;        // Here, then in the parents.
-  const Setting* find_below(std::string_view canonical) const;    // In any descendant.
+  Setting* find_in_path(std::string_view canonical) const;      // Here, then in the parents.
+  const Setting* find_below(std::string_view canonical) const;  // In any descendant.
   Settings* find_command(std::string_view name) const;
   std::string nearest_flag(std::string_view canonical) const;
   static Status assign(Setting& setting, std::string_view value, bool replace);

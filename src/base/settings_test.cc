@@ -109,8 +109,8 @@ TEST(Settings, BoolDoesNotTakeTheNextWord) {
 
 TEST(Settings, ReportsAllMistakesAtOnceAndNamesTheNearestFlag) {
   Gate gate;
-  const std::string text = gate.mistakes({"--cels_to_watch", "--mysql_server_port=70000", "--ratio=much", "--buffer_window=1us",
-                                          "--transaction_mode=none", "stray", "--cell"});
+  const std::string text = gate.mistakes({"--cels_to_watch", "--mysql_server_port=70000", "--ratio=much",
+                                          "--buffer_window=1us", "--transaction_mode=none", "stray", "--cell"});
   EXPECT_NE(text.find("unknown flag: --cels_to_watch (did you mean --cells_to_watch?)"), std::string::npos) << text;
   EXPECT_NE(text.find("--mysql_server_port: invalid value \"70000\""), std::string::npos) << text;
   EXPECT_NE(text.find("--ratio: invalid value \"much\""), std::string::npos) << text;
@@ -170,9 +170,10 @@ struct Client {
 };
 
 TEST(Settings, FlagsStandBeforeOrAfterTheNameOfTheirSubCommand) {
-  for (const Args& args : {Args{"--server", "h:1", "MoveTables", "--workflow", "w", "create", "--source-keyspace", "x"},
-                           Args{"MoveTables", "--source-keyspace", "x", "create", "--workflow=w", "--server", "h:1"},
-                           Args{"--no-routing-rules", "--source_keyspace", "x", "movetables", "-w", "w", "create", "--server=h:1"}}) {
+  for (const Args& args :
+       {Args{"--server", "h:1", "MoveTables", "--workflow", "w", "create", "--source-keyspace", "x"},
+        Args{"MoveTables", "--source-keyspace", "x", "create", "--workflow=w", "--server", "h:1"},
+        Args{"--no-routing-rules", "--source_keyspace", "x", "movetables", "-w", "w", "create", "--server=h:1"}}) {
     Client client;
     const auto outcome = client.settings.parse(args);
     ASSERT_TRUE(outcome.ok()) << outcome.error().message();
@@ -198,18 +199,24 @@ TEST(Settings, DoubleDashEndsTheFlags) {
 
 TEST(Settings, FlagOfAnotherSubCommandIsUnknown) {
   Client client;
-  const auto outcome = client.settings.parse(Args{"--server=h:1", "MoveTables", "-w", "w", "complete", "--source-keyspace", "x"});
+  const auto outcome =
+      client.settings.parse(Args{"--server=h:1", "MoveTables", "-w", "w", "complete", "--source-keyspace", "x"});
   ASSERT_FALSE(outcome.ok());
   EXPECT_NE(outcome.error().message().find("unknown flag for this command: --source-keyspace"), std::string::npos);
 }
 
 TEST(Settings, NamesMissingFlagsArgumentsAndUnknownCommands) {
-  EXPECT_NE(Client().settings.parse(Args{"MoveTables", "create"}).error().message().find(
-                "required flag(s) \"source-keyspace\", \"workflow\", \"server\" not set"),
+  EXPECT_NE(Client()
+                .settings.parse(Args{"MoveTables", "create"})
+                .error()
+                .message()
+                .find("required flag(s) \"source-keyspace\", \"workflow\", \"server\" not set"),
             std::string::npos);
-  EXPECT_NE(Client().settings.parse(Args{"--server=h", "GetShard"}).error().message().find("at least 1 argument"), std::string::npos);
-  EXPECT_NE(Client().settings.parse(Args{"--server=h", "GetShardd", "x"}).error().message().find("did you mean GetShard?"),
+  EXPECT_NE(Client().settings.parse(Args{"--server=h", "GetShard"}).error().message().find("at least 1 argument"),
             std::string::npos);
+  EXPECT_NE(
+      Client().settings.parse(Args{"--server=h", "GetShardd", "x"}).error().message().find("did you mean GetShard?"),
+      std::string::npos);
 }
 
 TEST(Settings, CommandWithoutSubCommandShowsItsHelp) {
@@ -220,7 +227,8 @@ TEST(Settings, CommandWithoutSubCommandShowsItsHelp) {
 
 TEST(Settings, ConfigFileIsReadBelowTheCommandLine) {
   TemporaryFolder folder;
-  const std::string path = folder.file("c.json", R"({"transaction_mode": "SINGLE", "cell": "from_file", "cells-to-watch": ["a", "b"],
+  const std::string path =
+      folder.file("c.json", R"({"transaction_mode": "SINGLE", "cell": "from_file", "cells-to-watch": ["a", "b"],
       "discovery_low_replication_lag": "5s", "mysql_server_port": 1234, "odd": 1})");
   Gate gate;
   ASSERT_EQ(gate.mistakes({"--config-file", path, "--cell", "from_line"}), "");
@@ -262,7 +270,9 @@ TEST(Settings, FindsTheConfigFileByPathAndName) {
 }
 
 TEST(ConfigFile, ReadsFlatYaml) {
-  const auto entries = parse_config("---\n# comment\na: 1   # one\nb: 'it''s'\nc: [x, \"y, z\"]\nd:\n  - p\n  - q # last\ne: \"t\\tt\"\nf: #nothing\n");
+  const auto entries = parse_config(
+      "---\n# comment\na: 1   # one\nb: 'it''s'\nc: [x, \"y, z\"]\nd:\n  - p\n  - q # last\ne: \"t\\tt\"\nf: "
+      "#nothing\n");
   ASSERT_TRUE(entries.ok()) << entries.error().message();
   std::string text;
   for (const auto& entry : *entries) text += entry.key + "=" + join(entry.values, "|") + ";";
@@ -270,7 +280,8 @@ TEST(ConfigFile, ReadsFlatYaml) {
 }
 
 TEST(ConfigFile, RefusesWhatItCannotRead) {
-  for (const char* text : {"{", "{\"a\": {\"b\": 1}}", "a:\n  b: 1\n", "- x\n", "a: [1, 2\n", "a: \"x\n", "novalue\n", "[1]"}) {
+  for (const char* text :
+       {"{", "{\"a\": {\"b\": 1}}", "a:\n  b: 1\n", "- x\n", "a: [1, 2\n", "a: \"x\n", "novalue\n", "[1]"}) {
     EXPECT_FALSE(parse_config(text).ok()) << text;
   }
 }

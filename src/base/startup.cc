@@ -39,8 +39,8 @@ Startup::Startup(Settings& settings) : settings_(settings) {
   settings.add("alsologtostderr", &also_log_to_stderr_, "log to stderr as well as to --log_dir");
   settings.add("pid-file", &pid_path_, "write the process id to this file, and remove it at the end");
   for (const char* name : {"v", "vmodule", "stderrthreshold", "log_backtrace_at", "log_err_stacks", "log_link",
-                           "log_rotate_max_size", "keep_logs", "keep_logs_by_mtime", "purge_logs_interval",
-                           "log-level", "pprof", "service_map", "stats_backend", "stats_emit_period", "tracer"}) {
+                           "log_rotate_max_size", "keep_logs", "keep_logs_by_mtime", "purge_logs_interval", "log-level",
+                           "pprof", "service_map", "stats_backend", "stats_emit_period", "tracer"}) {
     settings.ignore(name, true);
   }
   for (const char* name : {"pprof-http", "security_policy_none"}) settings.ignore(name, false);
