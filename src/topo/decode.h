@@ -13,6 +13,8 @@ class Message;
 // Stored records for people: by the path's last part, which says what a record is.
 namespace vitrail::topo {
 
+inline constexpr size_t kMaxDecodedBytes = 64 << 20;
+
 // The message type of a path, empty; null when the path's name is not that of a known record.
 std::unique_ptr<google::protobuf::Message> message_for_path(std::string_view path);
 

@@ -64,10 +64,7 @@ net::Task<Result<Versioned<Message>>> update_record(Store& store, std::string pa
 
 // Names directly below a directory, sorted; none when it does not exist. Lock directories are left out.
 net::Task<Result<std::vector<std::string>>> names_below(Store& store, std::string dir);
-// Names of those subdirectories that hold `file`, found in one consistent read of everything below `dir`.
-// For directories that are small as a whole (cells, aliases).
-
-// Runs tasks over `items` at the same time and collects what failed, as "<item>: <message>; ...".
+// Collects what failed for several items, as "<item>: <message>; ...".
 class FailureList {
  public:
   void add(std::string_view item, const Error& error);

@@ -31,7 +31,7 @@ net::Task<Result<std::vector<std::string>>> get_shard_names(Server& server, std:
 net::Task<Result<ShardInfo>> get_shard(Server& server, std::string keyspace, std::string shard);
 // By name; one read of one consistent state where the store can.
 net::Task<Result<std::map<std::string, ShardInfo>>> find_all_shards(Server& server, std::string keyspace);
-// The shards with is_primary_serving, in key range order. kNotFound / kFailedPrecondition when there is none.
+// The shards with is_primary_serving, in key range order. kNotFound: no such keyspace; kFailedPrecondition: none serves.
 net::Task<Result<std::vector<ShardInfo>>> find_serving_shards(Server& server, std::string keyspace);
 
 // A new shard serves unless it overlaps a shard that serves already. kAlreadyExists, kInvalidArgument, kNotFound (no such

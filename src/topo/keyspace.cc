@@ -1,0 +1,92 @@
+#include "topo/keyspace.h"
+
+#include <array>
+
+#include "topo/record_io.h"
+#include "vschema.pb.h"
+
+namespace vitrail::topo {
+namespace {
+
+std::string keyspace_what(std::string_view keyspace) { return "keyspace " + std::string(keyspace); }
+
+}  // namespace
+
+Status validate_durability(std::string_view policy) {
+  static constexpr std::array<std::string_view, 6> kKnown{"none", "semi_sync", "cross_cell", "semi_sync_with_rdonly_ack",
+                                                         "cross_cell_with_rdonly_ack", ""};
+  for (const auto known : kKnown) {
+    if (policy == known) return {};
+  }
+  return fail(Code::kInvalidArgument,
+              "unknown durability policy \"" + std::string(policy.substr(0, 100)) +
+                  "\"; known are: none, semi_sync, cross_cell, semi_sync_with_rdonly_ack, cross_cell_with_rdonly_ack");
+}
+
+net::Task<Result<std::vector<std::string>>> get_keyspaces(Server& server) {
+  return internal::names_below(server.global(), std::string(kKeyspacesDir));
+}
+
+net::Task<Result<Versioned<::topodata::Keyspace>>> get_keyspace(Server& server, std::string keyspace) {
+  CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
+  co_return co_await internal::read_record<::topodata::Keyspace>(server.global(), keyspace_path(keyspace),
+                                                                 keyspace_what(keyspace));
+}
+
+net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topodata::Keyspace record, bool with_vschema) {
+  CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
+  CO_RETURN_IF_ERROR(validate_durability(record.durability_policy()));
+  if (record.keyspace_type() == ::topodata::SNAPSHOT && (record.base_keyspace().empty() || !record.has_snapshot_time())) {
+    co_return fail(Code::kInvalidArgument,
+                   "keyspace " + keyspace + ": a SNAPSHOT keyspace needs a base keyspace and a snapshot time");
+  }
+  if (record.sidecar_db_name().empty()) record.set_sidecar_db_name(std::string(kDefaultSidecarDb));
+  if (record.durability_policy().empty()) record.set_durability_policy(std::string(kDefaultDurability));
+  auto created = co_await server.global().create(keyspace_path(keyspace), internal::serialize_record(record));
+  if (!created.ok()) co_return internal::tell(std::move(created).error(), keyspace_what(keyspace));
+  if (!with_vschema) co_return Status{};
+  auto vschema = co_await server.global().create(keyspace_vschema_path(keyspace),
+                                                 internal::serialize_record(::vschema::Keyspace()));
+  if (!vschema.ok() && vschema.error().code() != Code::kAlreadyExists) {
+    co_return internal::tell(std::move(vschema).error(), "VSchema of " + keyspace_what(keyspace));
+  }
+  co_return Status{};
+}
+
+net::Task<Result<::topodata::Keyspace>> update_keyspace_fields(Server& server, const KeyspaceLock& lock,
+                                                               UpdateFn<::topodata::Keyspace> fn) {
+  auto updated = co_await internal::update_record<::topodata::Keyspace>(
+      server.global(), keyspace_path(lock.keyspace()), keyspace_what(lock.keyspace()), std::move(fn), lock.fence(), false);
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return std::move(updated->record);
+}
+
+net::Task<Status> set_keyspace_durability(Server& server, const KeyspaceLock& lock, std::string policy) {
+  CO_RETURN_IF_ERROR(validate_durability(policy));
+  UpdateFn<::topodata::Keyspace> set = [policy](::topodata::Keyspace& record) -> Result<bool> {
+    record.set_durability_policy(policy);
+    return true;
+  };
+  auto updated = co_await update_keyspace_fields(server, lock, std::move(set));
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return Status{};
+}
+
+net::Task<Status> delete_keyspace(Server& server, const KeyspaceLock& lock) {
+  const std::string keyspace = lock.keyspace();
+  CO_ASSIGN_OR_RETURN(const auto shards, co_await internal::names_below(server.global(), shards_dir(keyspace)));
+  if (!shards.empty()) {
+    co_return fail(Code::kFailedPrecondition, keyspace_what(keyspace) + " still has " + std::to_string(shards.size()) +
+                                                  " shards, for example " + shards.front() +
+                                                  "; delete them first or use --recursive");
+  }
+  Status removed = co_await server.global().remove(keyspace_path(keyspace), std::nullopt, lock.write_options());
+  if (!removed.ok()) co_return internal::tell(std::move(removed).error(), keyspace_what(keyspace));
+  Status vschema = co_await server.global().remove(keyspace_vschema_path(keyspace), std::nullopt, lock.write_options());
+  if (!vschema.ok() && vschema.error().code() != Code::kNotFound) {
+    co_return internal::tell(std::move(vschema).error(), "VSchema of " + keyspace_what(keyspace));
+  }
+  co_return Status{};
+}
+
+}  // namespace vitrail::topo
