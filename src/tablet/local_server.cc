@@ -1,0 +1,176 @@
+#include "tablet/local_server.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <regex>
+
+#include "mysql/convert.h"
+#include "mysqld/schema_sql.h"
+
+namespace vitrail::tablet {
+
+using namespace std::chrono_literals;
+
+mysqld::Rows to_rows(const net::QueryResult& result) {
+  mysqld::Rows rows;
+  for (const auto& column : result.columns) rows.columns.push_back(column.name);
+  rows.rows = result.rows;
+  return rows;
+}
+
+LocalServer::LocalServer(net::MysqlAddress address, std::string user, std::string password) : address_(std::move(address)) {
+  net::MysqlClientSettings client;
+  client.address = address_;
+  client.auth.user = std::move(user);
+  client.auth.password = std::move(password);
+  net::MysqlPool::Options options;
+  options.max_connections = 20;
+  options.name = "administrative connections to the MySQL server";
+  pool_ = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
+}
+
+LocalServer::~LocalServer() = default;
+
+void LocalServer::close() { pool_->close(); }
+
+net::Task<Status> LocalServer::connect(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto lease, co_await pool_->acquire("", wait));
+  CO_ASSIGN_OR_RETURN(const auto version, mysqld::parse_server_version(lease->client.server().server_version));
+  CO_ASSIGN_OR_RETURN(flavor_, mysqld::Flavor::make(version));
+  co_return Status{};
+}
+
+net::Task<Result<net::QueryResult>> LocalServer::query(std::string sql, net::Wait wait, std::string database, size_t max_rows) {
+  CO_ASSIGN_OR_RETURN(auto lease, co_await pool_->acquire("", wait));
+  if (!database.empty()) {
+    auto used = co_await lease->client.query("use " + mysqld::quote_identifier(database), wait);
+    if (!used.ok()) co_return std::move(used).error();
+    lease->settings = "use";  // Not as after the login: the next user gets it reset.
+  }
+  co_return co_await lease->client.query(std::move(sql), wait, max_rows);
+}
+
+net::Task<Status> LocalServer::run(std::vector<std::string> statements, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto lease, co_await pool_->acquire("", wait));
+  for (auto& statement : statements) {
+    auto result = co_await lease->client.query(std::move(statement), wait);
+    if (!result.ok()) co_return std::move(result).error();
+  }
+  co_return Status{};
+}
+
+std::string LocalServer::with_prefix(std::string_view bare) const {
+  return (flavor_->kind() == mysqld::FlavorKind::kMariaDb ? "MariaDB/" : "MySQL56/") + std::string(bare);
+}
+
+Result<std::string> LocalServer::without_prefix(std::string_view stored) const {
+  const size_t slash = stored.find('/');
+  if (slash == std::string_view::npos) return std::string(stored);
+  const std::string_view expected = flavor_->kind() == mysqld::FlavorKind::kMariaDb ? "MariaDB" : "MySQL56";
+  if (stored.substr(0, slash) != expected) {
+    return fail(Code::kInvalidArgument, fmt::format("position '{}' is not of this server's flavor ({})", stored, expected));
+  }
+  return std::string(stored.substr(slash + 1));
+}
+
+net::Task<Result<std::string>> LocalServer::position(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto result, co_await query(flavor_->position_query(), wait));
+  CO_ASSIGN_OR_RETURN(const std::string bare, flavor_->parse_position(to_rows(result)));
+  co_return with_prefix(bare);
+}
+
+net::Task<Status> LocalServer::wait_for_position(std::string position, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const std::string bare, without_prefix(position));
+  if (bare.empty()) co_return Status{};
+  const auto left = wait.deadline == base::TimePoint::max() ? base::Duration(30s) : wait.deadline - base::system_clock().now();
+  const auto timeout = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left), 1ms);
+  CO_ASSIGN_OR_RETURN(const auto result,
+                      co_await query(flavor_->wait_for_position(bare, timeout), net::Wait::within(timeout + 5s, wait.cancel)));
+  co_return flavor_->parse_wait_for_position(to_rows(result));
+}
+
+net::Task<Result<mysqld::ReplicationStatus>> LocalServer::replication_status(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto result, co_await query(flavor_->replication_status_query(), wait));
+  co_return flavor_->parse_replication_status(to_rows(result));
+}
+
+net::Task<Status> LocalServer::set_read_only(bool read_only, net::Wait wait) {
+  co_return co_await run(flavor_->set_read_only(read_only), std::move(wait));
+}
+
+net::Task<Status> LocalServer::follow(std::string host, uint16_t port, bool start, net::Wait wait) {
+  std::vector<std::string> statements = flavor_->stop_replication();
+  mysqld::ReplicationSource source;
+  source.host = std::move(host);
+  source.port = port;
+  source.user = "vt_repl";
+  source.connect_retry = std::chrono::seconds(1);
+  for (auto& text : flavor_->set_source(source)) statements.push_back(std::move(text));
+  if (start) {
+    for (auto& text : flavor_->start_replication()) statements.push_back(std::move(text));
+  }
+  co_return co_await run(std::move(statements), std::move(wait));
+}
+
+net::Task<Status> LocalServer::promote(net::Wait wait) { co_return co_await run(flavor_->promote(), std::move(wait)); }
+
+namespace {
+
+bool matches(const std::string& table, const std::vector<std::string>& patterns) {
+  for (const auto& pattern : patterns) {
+    if (pattern == table) return true;
+    if (pattern.size() > 2 && pattern.front() == '/') {
+      const std::string body = pattern.substr(1, pattern.size() - (pattern.back() == '/' ? 2 : 1));
+      try {
+        if (std::regex_search(table, std::regex(body))) return true;
+      } catch (const std::regex_error&) {
+        continue;  // Not a pattern: it matches nothing.
+      }
+    }
+  }
+  return false;
+}
+
+}  // namespace
+
+net::Task<Result<::tabletmanagerdata::SchemaDefinition>> LocalServer::schema(std::string database,
+                                                                             std::vector<std::string> tables,
+                                                                             std::vector<std::string> exclude,
+                                                                             bool include_views, net::Wait wait) {
+  ::tabletmanagerdata::SchemaDefinition definition;
+  CO_ASSIGN_OR_RETURN(const auto databases,
+                      co_await query(mysqld::create_database_statement_query(database), wait));
+  definition.set_database_schema(std::string(databases.text(0, 1)));
+  CO_ASSIGN_OR_RETURN(const auto table_rows, co_await query(mysqld::tables_query(database), wait));
+  CO_ASSIGN_OR_RETURN(const auto infos, mysqld::parse_tables(to_rows(table_rows)));
+  CO_ASSIGN_OR_RETURN(const auto column_rows, co_await query(mysqld::columns_query(database), wait));
+  CO_ASSIGN_OR_RETURN(const auto columns, mysqld::parse_columns(to_rows(column_rows)));
+  CO_ASSIGN_OR_RETURN(const auto index_rows, co_await query(mysqld::indexes_query(database), wait));
+  CO_ASSIGN_OR_RETURN(const auto indexes, mysqld::parse_indexes(to_rows(index_rows)));
+  for (const auto& info : infos) {
+    const bool view = info.kind == mysqld::TableKind::kView;
+    if (info.kind == mysqld::TableKind::kOther || (view && !include_views)) continue;
+    if (!tables.empty() && !matches(info.name, tables)) continue;
+    if (matches(info.name, exclude)) continue;
+    auto* out = definition.add_table_definitions();
+    out->set_name(info.name);
+    out->set_type(view ? "VIEW" : "BASE TABLE");
+    out->set_data_length(info.data_bytes);
+    out->set_row_count(info.row_estimate);
+    CO_ASSIGN_OR_RETURN(const auto create, co_await query(mysqld::create_statement_query(database, info.name), wait));
+    CO_ASSIGN_OR_RETURN(const std::string text, mysqld::parse_create_statement(to_rows(create)));
+    out->set_schema(mysqld::without_auto_increment(text));
+    for (const auto& column : columns) {
+      if (column.table == info.name) out->add_columns(column.name);
+    }
+    for (const auto& index : indexes) {
+      if (index.table != info.name || !index.is_primary()) continue;
+      for (const auto& column : index.columns) out->add_primary_key_columns(column);
+    }
+  }
+  co_return definition;
+}
+
+}  // namespace vitrail::tablet

@@ -1,0 +1,62 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "mysqld/flavor.h"
+#include "net/mysql_pool.h"
+#include "tabletmanagerdata.pb.h"
+
+namespace vitrail::tablet {
+
+// Administration of the one MySQL or MariaDB server beside this tablet: positions, replication, read-only state, schema.
+// Positions are stored texts with their flavor ("MariaDB/0-100-7").
+//
+//   Threads: one loop. Errors: the server's own, kUnavailable when it does not answer.
+class LocalServer {
+ public:
+  LocalServer(net::MysqlAddress address, std::string user, std::string password);
+  ~LocalServer();
+
+  // Logs in and learns the flavor. kUnavailable until the server answers.
+  net::Task<Status> connect(net::Wait wait);
+  const mysqld::Flavor& flavor() const { return *flavor_; }
+  const net::MysqlAddress& address() const { return address_; }
+
+  // One statement on a connection of the pool, with an optional default database.
+  net::Task<Result<net::QueryResult>> query(std::string sql, net::Wait wait, std::string database = "",
+                                            size_t max_rows = 1'000'000);
+  // Several on one connection, stopping at the first error.
+  net::Task<Status> run(std::vector<std::string> statements, net::Wait wait);
+  net::Task<Result<net::MysqlPool::Lease>> connection(net::Wait wait) { return pool_->acquire("", std::move(wait)); }
+
+  net::Task<Result<std::string>> position(net::Wait wait);
+  // Waits until `position` is executed here.
+  net::Task<Status> wait_for_position(std::string position, net::Wait wait);
+  net::Task<Result<mysqld::ReplicationStatus>> replication_status(net::Wait wait);
+  net::Task<Status> set_read_only(bool read_only, net::Wait wait);
+  // Points replication at another server and starts it (or leaves it stopped).
+  net::Task<Status> follow(std::string host, uint16_t port, bool start, net::Wait wait);
+  net::Task<Status> promote(net::Wait wait);
+
+  // Tables (and views when asked) of `database`. `tables`: names or /regex/; empty: all.
+  net::Task<Result<::tabletmanagerdata::SchemaDefinition>> schema(std::string database, std::vector<std::string> tables,
+                                                                  std::vector<std::string> exclude, bool include_views,
+                                                                  net::Wait wait);
+  void close();
+
+ private:
+  // "MariaDB/" + text, and back.
+  std::string with_prefix(std::string_view bare) const;
+  Result<std::string> without_prefix(std::string_view stored) const;
+
+  const net::MysqlAddress address_;
+  std::unique_ptr<net::MysqlPool> pool_;
+  std::unique_ptr<mysqld::Flavor> flavor_;
+};
+
+mysqld::Rows to_rows(const net::QueryResult& result);
+
+}  // namespace vitrail::tablet

@@ -1,0 +1,403 @@
+#include "tablet/tablet_manager.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "mysqld/rows.h"
+#include "mysqld/schema_sql.h"
+#include "topo/keyspace.h"
+#include "topo/shard.h"
+#include "topo/srv_keyspace.h"
+#include "topo/srv_vschema.h"
+#include "topo/tablet.h"
+
+namespace vitrail::tablet {
+
+using namespace std::chrono_literals;
+
+int64_t to_nanoseconds(const ::vttime::Time& time) { return time.seconds() * 1'000'000'000 + time.nanoseconds(); }
+
+::vttime::Time from_nanoseconds(int64_t ns) {
+  ::vttime::Time time;
+  time.set_seconds(ns / 1'000'000'000);
+  time.set_nanoseconds(static_cast<int32_t>(ns % 1'000'000'000));
+  return time;
+}
+
+namespace {
+
+int64_t wall_ns() {
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(base::system_clock().wall_now().time_since_epoch()).count();
+}
+
+}  // namespace
+
+TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, QueryService& queries, base::Metrics& metrics,
+                             std::vector<std::string> sidecar_schema, OnPrimary on_primary)
+    : settings_(std::move(settings)),
+      topology_(topology),
+      queries_(queries),
+      sidecar_schema_(std::move(sidecar_schema)),
+      on_primary_(std::move(on_primary)),
+      server_(settings_.mysqld, settings_.dba_user, settings_.dba_password),
+      state_(std::make_shared<ServingState>()) {
+  subscriptions_.push_back(metrics.text_function("TabletStateName", [this] { return state_name(); }));
+  subscriptions_.push_back(metrics.text_function("TabletType", [this] { return type_name(); }));
+  subscriptions_.push_back(metrics.text_function("TabletKeyspace", [this] { return settings_.keyspace; }));
+  subscriptions_.push_back(metrics.text_function("TabletShard", [this] { return settings_.shard; }));
+}
+
+TabletManager::~TabletManager() = default;
+
+std::string TabletManager::state_name() const {
+  const std::scoped_lock lock(shared_mutex_);
+  return shared_state_;
+}
+
+std::string TabletManager::type_name() const {
+  const std::scoped_lock lock(shared_mutex_);
+  return shared_type_;
+}
+
+std::string TabletManager::database() const { return topo::tablet_db_name(record_); }
+
+net::Task<Status> TabletManager::start() {
+  const net::Wait wait = net::Wait::within(settings_.init_timeout);
+  // The server may still be starting.
+  for (;;) {
+    Status connected = co_await server_.connect(wait);
+    if (connected.ok()) break;
+    if (base::system_clock().now() + 1s > wait.deadline || connected.error().code() == Code::kUnimplemented ||
+        connected.error().code() == Code::kUnauthenticated) {
+      co_return std::move(connected).error().with_context("the tablet's MySQL server at " + settings_.mysqld.to_string() +
+                                                          " (is it running? mysqlctl start)");
+    }
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms));
+  }
+  CO_RETURN_IF_ERROR(co_await register_tablet(wait));
+  scope_.spawn(health_loop());
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::register_tablet(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(*record_.mutable_alias(), topo::parse_alias(settings_.tablet_path));
+  CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(settings_.type));
+  if (type != ::topodata::REPLICA && type != ::topodata::RDONLY && type != ::topodata::SPARE) {
+    co_return fail(Code::kInvalidArgument, "--init_tablet_type is " + settings_.type + ": give replica, rdonly or spare");
+  }
+  CO_ASSIGN_OR_RETURN(auto shard, co_await topo::get_or_create_shard(topology_, settings_.keyspace, settings_.shard));
+  record_.set_hostname(settings_.hostname);
+  record_.set_keyspace(settings_.keyspace);
+  record_.set_shard(settings_.shard);
+  record_.set_db_name_override(settings_.db_name_override);
+  (*record_.mutable_port_map())[std::string(topo::kPortHttp)] = settings_.http_port;
+  (*record_.mutable_port_map())[std::string(topo::kPortGrpc)] = settings_.grpc_port;
+  (*record_.mutable_port_map())[std::string(topo::kPortMysqlData)] = queries_.port();
+  record_.set_mysql_hostname(settings_.hostname);
+  int32_t port = settings_.mysqld_port;
+  if (port == 0) {
+    CO_ASSIGN_OR_RETURN(const auto result, co_await server_.query("select @@port", wait));
+    port = static_cast<int32_t>(mysqld::to_int(result.text(0, 0)).value_or(0));
+  }
+  record_.set_mysql_port(port);
+  *record_.mutable_tablet_start_time() = from_nanoseconds(wall_ns());
+  const bool is_primary = topo::same_alias(shard.record.primary_alias(), record_.alias());
+  record_.set_type(is_primary ? ::topodata::PRIMARY : type);
+  if (is_primary) *record_.mutable_primary_term_start_time() = shard.record.primary_term_start_time();
+  CO_RETURN_IF_ERROR(co_await topo::create_or_update_tablet(topology_, record_));
+  CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_tablet(topology_, record_.alias()));
+  record_ = stored.record;
+
+  // The cell's serving graph exists from the first tablet on.
+  auto serving = co_await topo::get_srv_keyspace(topology_, record_.alias().cell(), settings_.keyspace);
+  if (!serving.ok() && serving.error().code() == Code::kNotFound) {
+    auto lock = co_await topo::KeyspaceLock::acquire(topology_, settings_.keyspace, "tablet " + settings_.tablet_path + " starts");
+    if (!lock.ok()) co_return std::move(lock).error();
+    Status rebuilt = co_await topo::rebuild_keyspace_graph(topology_, *lock, {.cells = {record_.alias().cell()}});
+    if (!rebuilt.ok()) log_warning("serving graph of {}: {}", settings_.keyspace, rebuilt.error().message());
+    (void)co_await lock->release();
+  }
+
+  if (is_primary) {
+    CO_RETURN_IF_ERROR(co_await become_primary(wait));
+  } else {
+    CO_RETURN_IF_ERROR(co_await server_.set_read_only(true, wait));
+    if (shard.record.has_primary_alias()) {
+      auto primary = co_await topo::get_tablet(topology_, shard.record.primary_alias());
+      if (primary.ok()) {
+        Status following = co_await server_.follow(primary->record.mysql_hostname(),
+                                                   static_cast<uint16_t>(primary->record.mysql_port()), true, wait);
+        if (!following.ok()) co_return std::move(following).error().with_context("follow the shard's primary");
+      }
+    }
+  }
+  co_return co_await apply_state(wait);
+}
+
+net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
+  std::vector<std::string> statements = {mysqld::create_database(database())};
+  statements.insert(statements.end(), sidecar_schema_.begin(), sidecar_schema_.end());
+  Status made = co_await server_.run(std::move(statements), wait);
+  if (!made.ok()) co_return std::move(made).error().with_context("create the tablet's own tables in _vt");
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::become_primary(net::Wait wait) {
+  CO_RETURN_IF_ERROR(co_await server_.promote(wait));
+  CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
+  CO_RETURN_IF_ERROR(co_await create_sidecar(wait));
+  co_await queries_.reset_sequences();
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::write_type(::topodata::TabletType type, int64_t term_start_ns) {
+  auto updated = co_await topo::update_tablet_fields(topology_, record_.alias(), [&](::topodata::Tablet& tablet) -> Result<bool> {
+    tablet.set_type(type);
+    if (type == ::topodata::PRIMARY) {
+      *tablet.mutable_primary_term_start_time() = from_nanoseconds(term_start_ns);
+    } else {
+      tablet.clear_primary_term_start_time();
+    }
+    return true;
+  });
+  if (!updated.ok()) co_return std::move(updated).error();
+  record_ = std::move(*updated);
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::apply_state(net::Wait wait) {
+  auto next = std::make_shared<ServingState>();
+  next->target = {settings_.keyspace, settings_.shard, topo::tablet_type_to_string(record_.type())};
+  next->serving = topo::is_serving_type(record_.type());
+  next->reason = next->serving ? "" : "not a serving tablet type(" + next->target.tablet_type + ")";
+  if (demoting_) {
+    next->serving = false;
+    next->reason = "the primary is being demoted";
+  }
+  if (record_.type() != ::topodata::PRIMARY && !replication_ok_) {
+    next->serving = false;
+    next->reason = health_error_;
+  }
+  bool disabled_somewhere = false;
+  auto serving = co_await topo::get_srv_keyspace(topology_, record_.alias().cell(), settings_.keyspace);
+  if (!serving.ok() && serving.error().code() != Code::kNotFound) co_return std::move(serving).error();
+  if (serving.ok()) {
+    for (const auto& partition : serving->record.partitions()) {
+      for (const auto& control : partition.shard_tablet_controls()) {
+        if (control.name() != settings_.shard || !control.query_service_disabled()) continue;
+        disabled_somewhere = true;
+        if (partition.served_type() != record_.type()) continue;
+        next->serving = false;
+        next->reason = "TabletControl.DisableQueryService set";
+      }
+    }
+  }
+  CO_ASSIGN_OR_RETURN(const auto shard, co_await topo::get_shard(topology_, settings_.keyspace, settings_.shard));
+  if (record_.type() == ::topodata::PRIMARY && !shard.record.is_primary_serving()) {
+    // Its traffic was switched away: nothing may be read or written here. A shard that has not served yet may be looked at.
+    if (disabled_somewhere) {
+      next->serving = false;
+      next->reason = "primary traffic was switched to other shards";
+    }
+  }
+  if (const auto* control = topo::find_tablet_control(shard.record, record_.type())) {
+    for (std::string table : control->denied_tables()) {
+      std::transform(table.begin(), table.end(), table.begin(), [](unsigned char c) { return std::tolower(c); });
+      next->denied_tables.push_back(std::move(table));
+    }
+    std::sort(next->denied_tables.begin(), next->denied_tables.end());
+    next->denied_allow_reads = control->allow_reads();
+  }
+  const bool was_serving = state_->serving;
+  state_ = next;
+  {
+    const std::scoped_lock lock(shared_mutex_);
+    shared_state_ = next->serving ? "SERVING" : "NOT_SERVING";
+    shared_type_ = next->target.tablet_type;
+  }
+  if (was_serving != next->serving) {
+    log_info("{}: {}{}", next->target.to_string(), next->serving ? "serving" : "not serving: ", next->reason);
+  }
+  // The fence goes up before anybody hears of it by other ways.
+  co_await queries_.apply(next, settings_.fence_grace);
+  publish_health();
+  const bool primary = record_.type() == ::topodata::PRIMARY && !demoting_;
+  if (primary != primary_told_ && on_primary_) {
+    primary_told_ = primary;
+    co_await on_primary_(primary);
+  }
+  co_return Status{};
+}
+
+void TabletManager::publish_health() {
+  ::query::StreamHealthResponse response;
+  response.mutable_target()->set_keyspace(settings_.keyspace);
+  response.mutable_target()->set_shard(settings_.shard);
+  response.mutable_target()->set_tablet_type(record_.type());
+  response.set_serving(state_->serving);
+  if (record_.type() == ::topodata::PRIMARY) {
+    response.set_primary_term_start_timestamp(to_nanoseconds(record_.primary_term_start_time()));
+  }
+  response.mutable_realtime_stats()->set_health_error(health_error_);
+  response.mutable_realtime_stats()->set_replication_lag_seconds(static_cast<uint32_t>(lag_seconds_));
+  *response.mutable_tablet_alias() = record_.alias();
+  health_.publish(std::move(response));
+}
+
+net::Task<Status> TabletManager::run_health_check() {
+  const net::Wait wait = net::Wait::within(10s, scope_.token());
+  std::string error;
+  int64_t lag = 0;
+  bool ok = true;
+  if (record_.type() == ::topodata::PRIMARY) {
+    auto alive = co_await server_.query("select 1", wait);
+    if (!alive.ok()) error = "the MySQL server does not answer: " + alive.error().message();
+  } else {
+    auto status = co_await server_.replication_status(wait);
+    if (!status.ok()) {
+      ok = false;
+      error = "replication status: " + status.error().message();
+    } else if (!status->has_source()) {
+      ok = false;
+      error = "no replication source is configured";
+    } else if (status->sql_state != mysqld::ThreadState::kRunning) {
+      error = "replication is stopped";
+      if (!status->last_sql_error.empty()) error += ": " + status->last_sql_error;
+      ok = false;
+    } else {
+      lag = status->lag_seconds.value_or(static_cast<uint32_t>(lag_seconds_ + 1));
+      ok = std::chrono::seconds(lag) <= settings_.degraded_threshold;
+      if (!ok) error = fmt::format("not serving: replication delay {} s", lag);
+    }
+  }
+  const bool changed = ok != replication_ok_ || error != health_error_;
+  replication_ok_ = ok;
+  health_error_ = std::move(error);
+  lag_seconds_ = lag;
+  if (changed) {
+    CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+    co_return co_await apply_state(wait);
+  }
+  publish_health();
+  co_return Status{};
+}
+
+net::Task<void> TabletManager::health_loop() {
+  for (;;) {
+    (void)co_await run_health_check();
+    if (!(co_await net::sleep_for(settings_.health_check_interval, scope_.token())).ok()) co_return;
+  }
+}
+
+net::Task<void> TabletManager::stop() {
+  scope_.request_stop();
+  co_await scope_.join();
+  if (primary_told_ && on_primary_) co_await on_primary_(false);
+  if (record_.has_alias()) {
+    // People see in the record that the tablet went away in good order.
+    (void)co_await topo::update_tablet_fields(topology_, record_.alias(), [](::topodata::Tablet& tablet) -> Result<bool> {
+      *tablet.mutable_tablet_shutdown_time() = from_nanoseconds(wall_ns());
+      return true;
+    });
+  }
+  server_.close();
+}
+
+net::Task<Status> TabletManager::refresh_state(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  auto stored = co_await topo::get_tablet(topology_, record_.alias());
+  if (!stored.ok()) co_return std::move(stored).error();
+  record_ = std::move(stored->record);
+  co_return co_await apply_state(wait);
+}
+
+net::Task<Status> TabletManager::change_type(::topodata::TabletType type, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  const int64_t term = type == ::topodata::PRIMARY ? wall_ns() : 0;
+  if (type == ::topodata::PRIMARY) CO_RETURN_IF_ERROR(co_await become_primary(wait));
+  CO_RETURN_IF_ERROR(co_await write_type(type, term));
+  co_return co_await apply_state(wait);
+}
+
+net::Task<Result<std::string>> TabletManager::init_primary(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  demoting_ = false;
+  CO_RETURN_IF_ERROR(co_await become_primary(wait));
+  CO_ASSIGN_OR_RETURN(const std::string position, co_await server_.position(wait));
+  CO_RETURN_IF_ERROR(co_await write_type(::topodata::PRIMARY, wall_ns()));
+  CO_RETURN_IF_ERROR(co_await apply_state(wait));
+  co_return position;
+}
+
+net::Task<Result<std::string>> TabletManager::promote_replica(net::Wait wait) { return init_primary(std::move(wait)); }
+
+net::Task<Result<std::string>> TabletManager::demote_primary(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  demoting_ = true;
+  CO_RETURN_IF_ERROR(co_await apply_state(wait));  // Statements and transactions have ended when this returns.
+  CO_RETURN_IF_ERROR(co_await server_.set_read_only(true, wait));
+  co_return co_await server_.position(wait);
+}
+
+net::Task<Status> TabletManager::undo_demote_primary(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  demoting_ = false;
+  CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
+  co_return co_await apply_state(wait);
+}
+
+net::Task<Status> TabletManager::set_replication_source(::topodata::TabletAlias parent, int64_t time_created_ns,
+                                                        bool force_start, std::string wait_position, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  CO_ASSIGN_OR_RETURN(const auto primary, co_await topo::get_tablet(topology_, parent));
+  if (topo::same_alias(parent, record_.alias())) {
+    co_return fail(Code::kInvalidArgument, "tablet " + settings_.tablet_path + " cannot replicate from itself");
+  }
+  CO_RETURN_IF_ERROR(co_await server_.set_read_only(true, wait));
+  CO_RETURN_IF_ERROR(co_await server_.follow(primary.record.mysql_hostname(),
+                                             static_cast<uint16_t>(primary.record.mysql_port()), true, wait));
+  demoting_ = false;
+  if (record_.type() == ::topodata::PRIMARY) {
+    CO_RETURN_IF_ERROR(co_await write_type(::topodata::REPLICA, 0));
+  }
+  replication_ok_ = true;
+  health_error_.clear();
+  CO_RETURN_IF_ERROR(co_await apply_state(wait));
+  if (!wait_position.empty()) CO_RETURN_IF_ERROR(co_await server_.wait_for_position(std::move(wait_position), wait));
+  if (time_created_ns != 0) {
+    // The row that the new primary wrote: when it is here, replication from there works.
+    const std::string sql = fmt::format("select 1 from _vt.reparent_journal where time_created_ns = {}", time_created_ns);
+    for (;;) {
+      auto seen = co_await server_.query(sql, wait);
+      if (seen.ok() && !seen->rows.empty()) break;
+      if (base::system_clock().now() >= wait.deadline) {
+        co_return fail(Code::kDeadlineExceeded,
+                       "the new primary's reparent journal has not arrived on " + settings_.tablet_path);
+      }
+      CO_RETURN_IF_ERROR(co_await net::sleep_for(20ms, wait.cancel));
+    }
+  }
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::populate_reparent_journal(::tabletmanagerdata::PopulateReparentJournalRequest request,
+                                                           net::Wait wait) {
+  const std::string sql = fmt::format(
+      "insert into _vt.reparent_journal (time_created_ns, action_name, primary_alias, replication_position) "
+      "values ({}, {}, {}, {}) on duplicate key update action_name = values(action_name)",
+      request.time_created_ns(), mysqld::quote_string(request.action_name()),
+      mysqld::quote_string(topo::alias_to_string(request.primary_alias())),
+      mysqld::quote_string(request.replication_position()));
+  auto done = co_await server_.query(sql, wait);
+  if (!done.ok()) co_return std::move(done).error();
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::set_writable(bool writable, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  co_return co_await server_.set_read_only(!writable, wait);
+}
+
+}  // namespace vitrail::tablet

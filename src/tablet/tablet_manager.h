@@ -1,0 +1,121 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/metrics.h"
+#include "base/result.h"
+#include "net/scope.h"
+#include "net/sync.h"
+#include "tablet/health_streams.h"
+#include "tablet/local_server.h"
+#include "tablet/query_service.h"
+#include "tabletmanagerdata.pb.h"
+#include "topo/server.h"
+#include "topodata.pb.h"
+
+namespace vitrail::tablet {
+
+struct TabletSettings {
+  std::string tablet_path;               // "zone1-0000000100"
+  std::string hostname = "127.0.0.1";
+  std::string keyspace;
+  std::string shard;
+  std::string type = "replica";
+  std::string db_name_override;
+  base::Duration init_timeout = std::chrono::minutes(1);
+  base::Duration health_check_interval = std::chrono::seconds(20);
+  base::Duration fence_grace = std::chrono::milliseconds(1000);  // For transactions in the way of a switch.
+  base::Duration degraded_threshold = std::chrono::hours(2);     // A replica that lags more does not serve.
+  net::MysqlAddress mysqld;              // Of the server.
+  std::string dba_user = "vt_dba";
+  std::string dba_password;
+  int32_t mysqld_port = 0;               // What replicas use to reach it; 0: asked from the server.
+  uint16_t http_port = 0;
+  uint16_t grpc_port = 0;
+};
+
+// What the tablet is: its record, its server's role, whether it serves; and the operations that change that.
+//
+//   Threads : the control loop on which start() ran. Changes are made one at a time.
+//   Restart : the Shard record decides: who is named there as the primary comes back as primary, everybody else as its
+//             replica.
+class TabletManager {
+ public:
+  // Told when this tablet becomes or stops being a serving primary (starts and stops its streams).
+  using OnPrimary = std::function<net::Task<void>(bool primary)>;
+
+  TabletManager(TabletSettings settings, topo::Server& topology, QueryService& queries, base::Metrics& metrics,
+                std::vector<std::string> sidecar_schema, OnPrimary on_primary);
+  ~TabletManager();  // stop() must have returned.
+
+  // Registers the tablet and brings its server into the role it should have. Port numbers in the settings must be final.
+  net::Task<Status> start();
+  net::Task<void> stop();
+
+  LocalServer& server() { return server_; }
+  HealthStreams& health() { return health_; }
+  const ::topodata::Tablet& record() const { return record_; }
+  std::string database() const;
+  const TabletSettings& settings() const { return settings_; }
+  topo::Server& topology() { return topology_; }
+  // "SERVING", "NOT_SERVING": for /debug/vars. Any thread.
+  std::string state_name() const;
+  std::string type_name() const;
+
+  // Reads the records that concern this tablet again and puts them in force; when it returns, what they forbid has ended.
+  net::Task<Status> refresh_state(net::Wait wait);
+  net::Task<Status> change_type(::topodata::TabletType type, net::Wait wait);
+  net::Task<Status> run_health_check();
+
+  // Reparenting (replicationdata and tabletmanagerdata describe the steps).
+  net::Task<Result<std::string>> init_primary(net::Wait wait);
+  net::Task<Result<std::string>> promote_replica(net::Wait wait);
+  net::Task<Result<std::string>> demote_primary(net::Wait wait);
+  net::Task<Status> undo_demote_primary(net::Wait wait);
+  net::Task<Status> set_replication_source(::topodata::TabletAlias parent, int64_t time_created_ns, bool force_start,
+                                           std::string wait_position, net::Wait wait);
+  net::Task<Status> populate_reparent_journal(::tabletmanagerdata::PopulateReparentJournalRequest request, net::Wait wait);
+
+  net::Task<Status> set_writable(bool writable, net::Wait wait);
+  QueryService& queries() { return queries_; }
+
+ private:
+  net::Task<Status> register_tablet(net::Wait wait);
+  net::Task<Status> become_primary(net::Wait wait);
+  net::Task<Status> create_sidecar(net::Wait wait);
+  net::Task<Status> write_type(::topodata::TabletType type, int64_t term_start_ns);
+  // Computes the serving state from the records and the server's health, and puts it in force.
+  net::Task<Status> apply_state(net::Wait wait);
+  net::Task<void> health_loop();
+  void publish_health();
+
+  const TabletSettings settings_;
+  topo::Server& topology_;
+  QueryService& queries_;
+  const std::vector<std::string> sidecar_schema_;
+  OnPrimary on_primary_;
+  LocalServer server_;
+  HealthStreams health_;
+  ::topodata::Tablet record_;
+  net::Mutex actions_;
+  net::Scope scope_;
+  std::shared_ptr<const ServingState> state_;
+  bool demoting_ = false;        // Between DemotePrimary and what follows.
+  bool replication_ok_ = true;   // A replica's server follows its source closely enough.
+  int64_t lag_seconds_ = 0;
+  std::string health_error_;
+  bool primary_told_ = false;
+  mutable std::mutex shared_mutex_;  // Guards the copies for other threads.
+  std::string shared_state_ = "NOT_SERVING";
+  std::string shared_type_;
+  std::vector<base::Metrics::Subscription> subscriptions_;
+};
+
+// Nanoseconds since the epoch, from and to the record's time.
+int64_t to_nanoseconds(const ::vttime::Time& time);
+::vttime::Time from_nanoseconds(int64_t ns);
+
+}  // namespace vitrail::tablet
