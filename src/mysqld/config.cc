@@ -69,8 +69,6 @@ std::string generate_my_cnf(const Layout& layout, const ConfigOptions& options, 
   set("innodb_buffer_pool_size", options.buffer_pool_bytes);
   bool new_redo = flavor.kind() == FlavorKind::kMySql && flavor.server().version >= Version{8, 0, 30};
   set(new_redo ? "innodb_redo_log_capacity" : "innodb_log_file_size", options.redo_log_bytes);
-  set("open_files_limit", 10000);
-  set("table_open_cache", 2000);
 
   section("Behaviour");
   set("character_set_server", "utf8mb4");

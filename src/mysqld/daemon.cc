@@ -302,23 +302,28 @@ Status Daemon::check_port_free(const MyCnf& cnf) const {
   // Names, IPv6 and lists are left to the server, whose own message is shown when it fails.
   bool any = cnf.bind_address.empty() || cnf.bind_address == "*" || cnf.bind_address == "::";
   if (!any && ::inet_pton(AF_INET, cnf.bind_address.c_str(), &address.sin_addr) != 1) return {};
-  Descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  int on = 1;
-  if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
-    return base::system_error(errno, "socket");
-  }
-  if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0 ||
-      ::listen(fd.get(), 1) != 0) {
-    int error_number = errno;
-    if (error_number == EADDRINUSE) {
-      return fail(Code::kFailedPrecondition,
-                  fmt::format("port {} on {} is in use by another process; choose another --mysql_port or stop it",
-                              cnf.port, cnf.bind_address.empty() ? "*" : cnf.bind_address));
+  // A server that was killed this moment may still be giving its port back.
+  const base::TimePoint deadline = deadline_after(seconds(2));
+  for (;; std::this_thread::sleep_for(kPollInterval)) {
+    Descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+    int on = 1;
+    if (!fd || ::setsockopt(fd.get(), SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0) {
+      return base::system_error(errno, "socket");
     }
-    return fail(Code::kFailedPrecondition, fmt::format("cannot listen on {}:{}: {}", cnf.bind_address, cnf.port,
-                                                       std::strerror(error_number)));
+    if (::bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0 &&
+        ::listen(fd.get(), 1) == 0) {
+      return {};
+    }
+    int error_number = errno;
+    if (error_number != EADDRINUSE) {
+      return fail(Code::kFailedPrecondition, fmt::format("cannot listen on {}:{}: {}", cnf.bind_address, cnf.port,
+                                                         std::strerror(error_number)));
+    }
+    if (now() >= deadline) break;
   }
-  return {};
+  return fail(Code::kFailedPrecondition,
+              fmt::format("port {} on {} is in use by another process; choose another --mysql_port or stop it", cnf.port,
+                          cnf.bind_address.empty() ? "*" : cnf.bind_address));
 }
 
 Status Daemon::bootstrap(const Installation& installation, const Flavor& flavor) {
@@ -453,11 +458,12 @@ Status Daemon::start_locked() {
     return fail(Code::kNotFound, fmt::format("{} is not initialised; run init first", layout().root));
   }
   ASSIGN_OR_RETURN(const MyCnf cnf, load_my_cnf());
-  for (const Process& process : find_processes()) {
+  if (auto processes = find_processes(); !processes.empty()) {
+    auto server = std::ranges::find_if(processes, &Process::is_server);
     return fail(Code::kFailedPrecondition,
-                process.is_server
-                    ? fmt::format("the server of {} is already running (process {})", layout().root, process.pid)
-                    : fmt::format("mysqld_safe of {} is already running (process {})", layout().root, process.pid));
+                server != processes.end()
+                    ? fmt::format("the server of {} is already running (process {})", layout().root, server->pid)
+                    : fmt::format("mysqld_safe of {} is already running (process {})", layout().root, processes[0].pid));
   }
   if (server_answers(cnf.socket, milliseconds(200))) {
     return fail(Code::kFailedPrecondition, fmt::format("a server already answers on {}", cnf.socket));
@@ -493,7 +499,11 @@ Status Daemon::stop_locked(base::Duration wait_max) {
   std::vector<pid_t> asked;
   bool forced = false;
   std::optional<base::TimePoint> alone_since;
-  for (; !processes.empty(); std::this_thread::sleep_for(kPollInterval), processes = find_processes()) {
+  std::vector<pid_t> ending;  // A process loses its command line before it has closed its files.
+  while (!processes.empty() || std::ranges::any_of(ending, base::is_process_alive)) {
+    for (const Process& process : processes) {
+      if (std::ranges::find(ending, process.pid) == ending.end()) ending.push_back(process.pid);
+    }
     bool force = now() >= deadline;
     bool has_server = std::ranges::any_of(processes, &Process::is_server);
     // mysqld_safe ends by itself after an orderly stop, and ignores SIGTERM. Without a server for a while it is between
@@ -522,9 +532,11 @@ Status Daemon::stop_locked(base::Duration wait_max) {
       }
     }
     if (now() >= give_up) {
-      return fail(Code::kDeadlineExceeded, fmt::format("process {} of {} cannot be stopped", processes[0].pid,
-                                                       layout().root));
+      return fail(Code::kDeadlineExceeded,
+                  fmt::format("process {} of {} cannot be stopped", ending.back(), layout().root));
     }
+    std::this_thread::sleep_for(kPollInterval);
+    processes = find_processes();
   }
   RETURN_IF_ERROR(remove_file(pid_file));
   return remove_file(socket);

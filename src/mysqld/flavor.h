@@ -171,8 +171,9 @@ class Flavor {
   virtual std::vector<std::string> set_source(const ReplicationSource& source) const = 0;
   virtual std::vector<std::string> start_replication() const = 0;
   virtual std::vector<std::string> start_replication_until(std::string_view position) const = 0;
-  // Stops both threads. MariaDB drops relay logs when both threads start again, so what was received and not yet applied
-  // is lost with the source: before a promotion stop the IO thread only, and wait for `received`.
+  // Stops both threads. MariaDB forgets its relay log whenever both are stopped, so what was received and not yet
+  // applied is lost if the source is: before a promotion have the SQL thread running, stop the IO thread only, and wait
+  // for `received`.
   virtual std::vector<std::string> stop_replication() const = 0;
   virtual std::vector<std::string> start_io_thread() const = 0;
   virtual std::vector<std::string> stop_io_thread() const = 0;
@@ -234,10 +235,6 @@ class Flavor {
   virtual std::vector<std::string> connection_setup(ConnectionPurpose purpose) const = 0;
   // Bounds the run time of this session's statements; 0 removes the bound. MySQL bounds SELECTs only.
   virtual std::string statement_timeout(std::chrono::milliseconds timeout) const = 0;
-  // Session variables before COM_BINLOG_DUMP (MariaDB) or COM_BINLOG_DUMP_GTID (MySQL, where `position` travels in the
-  // command). The position must lie in the server's binlogs.
-  virtual std::vector<std::string> binlog_dump_setup(std::string_view position,
-                                                     std::chrono::milliseconds heartbeat) const = 0;
 
   // Lower-case names of the schemas that belong to the server.
   virtual std::span<const std::string_view> system_schemas() const = 0;

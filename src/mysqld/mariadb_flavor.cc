@@ -17,9 +17,9 @@
 // Consistent snapshots: START TRANSACTION WITH CONSISTENT SNAPSHOT takes InnoDB's read view and the binlog coordinate
 // under the same commit lock. The coordinate stays readable in this session as the status variables
 // Binlog_snapshot_file and Binlog_snapshot_position, and BINLOG_GTID_POS() turns it into a position of all domains, also
-// after later writes, rotation of the binlog, and purging of files behind it (tested). READ COMMITTED would silently give
-// no snapshot, so the isolation level is set first; the read of the position comes before anything else, while the file
-// surely exists. After the transaction ends the variables follow the end of the binlog.
+// after later writes and rotations (tested, with writers in two domains). READ COMMITTED would silently give no snapshot,
+// so the isolation level is set first. The position is read at once: were the file purged in between, the server gives
+// NULL, and the caller begins anew. After the transaction ends the variables follow the end of the binlog.
 namespace vitrail::mysqld {
 namespace {
 
@@ -176,16 +176,6 @@ class MariaDbFlavor final : public Flavor {
   }
   std::string statement_timeout(std::chrono::milliseconds timeout) const override {
     return "SET SESSION max_statement_time = " + (timeout.count() <= 0 ? std::string("0") : seconds_text(timeout));
-  }
-  std::vector<std::string> binlog_dump_setup(std::string_view position,
-                                             std::chrono::milliseconds heartbeat) const override {
-    return {"SET @mariadb_slave_capability = 4",
-            "SET @master_binlog_checksum = @@global.binlog_checksum",
-            fmt::format("SET @master_heartbeat_period = {}", heartbeat.count() * 1'000'000),
-            "SET @slave_connect_state = " + quote_string(position),
-            // Strict: a position that this server's history does not contain is an error, not a silent skip.
-            "SET @slave_gtid_strict_mode = 1",
-            "SET @slave_gtid_ignore_duplicates = 0"};
   }
 
   std::span<const std::string_view> system_schemas() const override { return kSystemSchemas; }

@@ -175,13 +175,6 @@ class MySqlFlavor final : public Flavor {
   std::string statement_timeout(std::chrono::milliseconds timeout) const override {
     return fmt::format("SET SESSION max_execution_time = {}", std::max<long long>(0, timeout.count()));
   }
-  std::vector<std::string> binlog_dump_setup(std::string_view, std::chrono::milliseconds heartbeat) const override {
-    auto period = heartbeat.count() * 1'000'000;
-    // Both spellings: each version reads one of them.
-    return {"SET @master_binlog_checksum = @@global.binlog_checksum, @source_binlog_checksum = @@global.binlog_checksum",
-            fmt::format("SET @master_heartbeat_period = {}, @source_heartbeat_period = {}", period, period),
-            "SET @slave_uuid = UUID()", "SET @replica_uuid = @slave_uuid"};
-  }
 
   std::span<const std::string_view> system_schemas() const override { return kSystemSchemas; }
 
