@@ -1,0 +1,183 @@
+#include "tablet/tablet.h"
+
+#include <fmt/core.h>
+
+#include <cstdlib>
+
+#include "base/log.h"
+#include "base/settings.h"
+#include "movement/engine.h"
+#include "movement/sidecar.h"
+#include "movement/source_service.h"
+#include "rpc/server.h"
+#include "tablet/tablet_rpcs.h"
+#include "topo/srv_vschema.h"
+#include "topo/tablet.h"
+
+namespace vitrail::tablet {
+
+using namespace std::chrono_literals;
+
+void declare(base::Settings& settings, Options& options) {
+  auto& tablet = options.tablet;
+  settings.add("tablet_path", &tablet.tablet_path, "alias of this tablet, cell-uid: zone1-0000000100").required();
+  settings.add("tablet_hostname", &tablet.hostname, "host name by which others reach this tablet and its server");
+  settings.add("init_keyspace", &tablet.keyspace, "keyspace of this tablet").required();
+  settings.add("init_shard", &tablet.shard, "shard of this tablet").required();
+  settings.add("init_tablet_type", &tablet.type, "type to start with: replica, rdonly or spare");
+  settings.add("init_db_name_override", &tablet.db_name_override, "database on the server; empty: vt_<keyspace>");
+  settings.add("init_timeout", &tablet.init_timeout, "how long to wait for the server and the topology at start");
+  settings.add("health_check_interval", &tablet.health_check_interval, "time between two looks at the server");
+  settings.add("unhealthy_threshold", &tablet.degraded_threshold, "a replica that lags more does not serve");
+  settings.add("fence_grace_period", &tablet.fence_grace, "how long transactions in the way of a switch may take to end");
+  settings.add("grpc_port", &options.grpc_port, "port of the gRPC services");
+  settings.add("grpc_bind_address", &options.grpc_host, "address of the gRPC services");
+  settings.add("mysql_data_port", &options.data_port, "port on which vtgates send statements; 0: a free one");
+  settings.add("mysql_data_bind_address", &options.data_host, "address of that port");
+  settings.add("data_loops", &options.queries.loops, "event loops that serve statements");
+  settings.add("db_socket", &options.db_socket, "unix socket of the MySQL server; empty: the one mysqlctl makes");
+  settings.add("db_host", &options.db_host, "host of the MySQL server, when it is reached by TCP");
+  settings.add("db_port", &options.db_port, "its port");
+  settings.add("db_app_user", &options.queries.user, "account that runs the statements of applications");
+  settings.add("db_app_password", &options.queries.password, "its password");
+  settings.add("db_dba_user", &tablet.dba_user, "account that administers the server");
+  settings.add("db_dba_password", &tablet.dba_password, "its password");
+  settings.add("queryserver_config_pool_size", &options.queries.pool_size, "connections to the server");
+  settings.add("queryserver_config_query_timeout", &options.queries.query_timeout, "longest time for one statement");
+  settings.add("queryserver_config_transaction_timeout", &options.queries.transaction_timeout,
+               "an open transaction that is idle for longer is rolled back");
+  settings.add("queryserver_config_query_pool_timeout", &options.queries.pool_timeout, "longest wait for a connection");
+}
+
+struct Tablet::Core {
+  Core(Options options_in, uint16_t http_port, topo::Server& topology_in, base::Metrics& metrics_in)
+      : options(std::move(options_in)), topology(topology_in), metrics(metrics_in) {
+    options.tablet.http_port = http_port;
+  }
+
+  Options options;
+  topo::Server& topology;
+  base::Metrics& metrics;
+  std::unique_ptr<QueryService> queries;
+  std::unique_ptr<movement::SourcePicker> picker;
+  std::unique_ptr<movement::SourceService> source;
+  std::unique_ptr<movement::Engine> engine;
+  std::unique_ptr<TabletManager> manager;
+  std::unique_ptr<rpc::Server> grpc;
+  base::Metrics::Subscription streams;
+  bool grpc_started = false;
+  bool queries_started = false;
+};
+
+Tablet::Tablet(Options options, uint16_t http_port, topo::Server& topology, base::Metrics& metrics)
+    : core_(std::make_unique<Core>(std::move(options), http_port, topology, metrics)) {}
+
+Tablet::~Tablet() = default;
+
+net::Task<Status> Tablet::start() {
+  Core& core = *core_;
+  Options& options = core.options;
+  net::Loop& loop = *net::Loop::current();
+  CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(options.tablet.tablet_path));
+  if (options.db_host.empty()) {
+    options.tablet.mysqld.unix_socket = options.db_socket;
+    if (options.db_socket.empty()) {
+      const char* root = std::getenv("VTDATAROOT");
+      options.tablet.mysqld.unix_socket = fmt::format("{}/vt_{:010d}/mysql.sock", root == nullptr ? "." : root, alias.uid());
+    }
+  } else {
+    options.tablet.mysqld.host = options.db_host;
+    options.tablet.mysqld.port = options.db_port;
+  }
+  options.queries.mysqld = options.tablet.mysqld;
+  options.queries.dba_user = options.tablet.dba_user;
+  options.queries.host = options.data_host;
+  options.queries.port = options.data_port;
+  const std::string database = options.tablet.db_name_override.empty() ? "vt_" + options.tablet.keyspace
+                                                                       : options.tablet.db_name_override;
+  options.queries.database = database;
+  core.queries = std::make_unique<QueryService>(options.queries, core.metrics);
+  CO_RETURN_IF_ERROR(co_await core.queries->start());
+  core.queries_started = true;
+
+  movement::SourceOptions source;
+  source.mysqld = options.tablet.mysqld;
+  source.db_name = database;
+  source.keyspace = options.tablet.keyspace;
+  source.load_vschema = [&topology = core.topology, cell = alias.cell()]() -> net::Task<Result<::vschema::SrvVSchema>> {
+    return [](topo::Server& server, std::string name) -> net::Task<Result<::vschema::SrvVSchema>> {
+      auto stored = co_await topo::get_srv_vschema(server, name);
+      if (!stored.ok()) co_return std::move(stored).error();
+      co_return std::move(stored->record);
+    }(topology, cell);
+  };
+  source.metrics = &core.metrics;
+  core.source = std::make_unique<movement::SourceService>(std::move(source));
+
+  core.picker = movement::make_topology_picker(core.topology, alias.cell());
+  movement::EngineOptions engine;
+  engine.alias = alias;
+  engine.keyspace = options.tablet.keyspace;
+  engine.shard = options.tablet.shard;
+  engine.db_name = database;
+  engine.mysqld = options.tablet.mysqld;
+  engine.dba_user = options.tablet.dba_user;
+  engine.dba_password = options.tablet.dba_password;
+  engine.sources = core.picker.get();
+  engine.metrics = &core.metrics;
+  core.engine = std::make_unique<movement::Engine>(std::move(engine));
+  core.streams = core.metrics.json_function("VReplication", [&core] { return core.engine->status_json(); });
+
+  // Announced before it listens: the record must name the final ports. Port 0 is for tests, which read it from the record.
+  core.manager = std::make_unique<TabletManager>(
+      [&] {
+        TabletSettings settings = options.tablet;
+        settings.grpc_port = options.grpc_port;
+        return settings;
+      }(),
+      core.topology, *core.queries, core.metrics, movement::sidecar_schema(),
+      [engine_ptr = core.engine.get()](bool primary) -> net::Task<void> {
+        return [](movement::Engine& target, bool open) -> net::Task<void> {
+          if (!open) {
+            co_await target.close();
+          } else if (Status opened = co_await target.open(); !opened.ok()) {
+            log_warning("streams: {}", opened.error().message());
+          }
+        }(*engine_ptr, primary);
+      });
+  rpc::ServerOptions server;
+  server.host = options.grpc_host;
+  server.port = options.grpc_port;
+  server.metrics = &core.metrics;
+  core.grpc = std::make_unique<rpc::Server>(std::move(server));
+  register_tablet_handlers(*core.grpc, loop, *core.manager);
+  core.source->register_handlers(*core.grpc);
+  core.engine->register_handlers(*core.grpc);
+  CO_RETURN_IF_ERROR(core.grpc->start());
+  core.grpc_started = true;
+  co_return co_await core.manager->start();
+}
+
+net::Task<void> Tablet::stop() {
+  Core& core = *core_;
+  if (core.grpc_started) co_await core.grpc->stop(1s);
+  if (core.manager != nullptr) co_await core.manager->stop();
+  if (core.engine != nullptr) co_await core.engine->close();
+  if (core.source != nullptr) co_await core.source->stop();
+  if (core.queries_started) co_await core.queries->stop();
+  core.grpc_started = core.queries_started = false;
+}
+
+std::string Tablet::status_html() const {
+  if (core_->manager == nullptr) return "starting";
+  return fmt::format("{} {} {}/{}: {}", core_->options.tablet.tablet_path, core_->manager->type_name(),
+                     core_->options.tablet.keyspace, core_->options.tablet.shard, core_->manager->state_name());
+}
+
+Status Tablet::health() const {
+  if (core_->manager == nullptr) return fail(Code::kUnavailable, "starting");
+  if (core_->manager->state_name() != "SERVING") return fail(Code::kUnavailable, "not serving");
+  return {};
+}
+
+}  // namespace vitrail::tablet

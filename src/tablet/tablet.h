@@ -1,0 +1,52 @@
+#pragma once
+
+#include <memory>
+#include <string>
+
+#include "base/metrics.h"
+#include "base/result.h"
+#include "tablet/query_service.h"
+#include "tablet/tablet_manager.h"
+
+namespace vitrail::base {
+class Settings;
+}
+
+namespace vitrail::tablet {
+
+struct Options {
+  TabletSettings tablet;
+  QueryServiceSettings queries;
+  std::string grpc_host = "127.0.0.1";
+  uint16_t grpc_port = 0;
+  uint16_t data_port = 0;
+  std::string data_host = "127.0.0.1";
+  std::string db_socket;  // Empty: $VTDATAROOT/vt_<uid>/mysql.sock
+  std::string db_host;
+  uint16_t db_port = 0;
+};
+
+// Declares the settings of a vttablet.
+void declare(base::Settings& settings, Options& options);
+
+// One vttablet: the query service, the manager, and both sides of movement, behind one gRPC server.
+//   Threads: make, start and stop it on one loop (the control loop).
+class Tablet {
+ public:
+  Tablet(Options options, uint16_t http_port, topo::Server& topology, base::Metrics& metrics);
+  ~Tablet();  // stop() must have returned when start() was called.
+
+  //   kInvalidArgument: settings that make no sense. kAlreadyExists, kUnavailable: a port is taken, or the MySQL server does
+  //   not answer.
+  net::Task<Status> start();
+  net::Task<void> stop();
+  std::string status_html() const;
+  // OK when the tablet serves, for /healthz.
+  Status health() const;
+
+ private:
+  struct Core;
+  std::unique_ptr<Core> core_;
+};
+
+}  // namespace vitrail::tablet
