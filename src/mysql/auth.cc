@@ -80,7 +80,8 @@ class OpensslKeyPair : public RsaKeyPair {
       return fail(Code::kInvalidArgument, "cannot decrypt the password");
     }
     std::string plain(size, '\0');
-    if (EVP_PKEY_decrypt(context.get(), reinterpret_cast<unsigned char*>(plain.data()), &size, in, cipher.size()) != 1) {
+    if (EVP_PKEY_decrypt(context.get(), reinterpret_cast<unsigned char*>(plain.data()), &size, in, cipher.size()) !=
+        1) {
       return fail(Code::kInvalidArgument, "cannot decrypt the password");
     }
     plain.resize(size);

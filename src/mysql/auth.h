@@ -10,8 +10,8 @@
 #include "base/result.h"
 
 // Password arithmetic of MySQL's authentication plugins.
-// Sources: MySQL 8 internals documentation, "Native Authentication", "Caching_sha2_password information"; for the stored
-// form "$A$": U. Drepper, "Unix crypt using SHA-256 and SHA-512" (public domain), with MySQL's 20-byte salt.
+// Sources: MySQL 8 internals documentation, "Native Authentication", "Caching_sha2_password information"; for the
+// stored form "$A$": U. Drepper, "Unix crypt using SHA-256 and SHA-512" (public domain), with MySQL's 20-byte salt.
 namespace vitrail::mysql {
 
 // A nonce of kNonceSize bytes in 1..127 without '$', as servers send it.
@@ -57,17 +57,17 @@ bool equal_constant_time(std::string_view a, std::string_view b);
 
 // What a server knows about one way for a user to log in.
 struct Credentials {
-  bool any_password = false;                    // Mode "none": every response is right.
-  std::optional<std::string> clear_password;    // Serves all plugins. "" allows only the empty password.
-  std::optional<std::string> native;            // native_hash()
-  std::optional<std::string> sha2;              // sha2_hash()
-  std::optional<std::string> sha2_stored;       // "$A$..."
-  std::string user_data;                        // Caller id for access checks; the user name if empty.
+  bool any_password = false;                  // Mode "none": every response is right.
+  std::optional<std::string> clear_password;  // Serves all plugins. "" allows only the empty password.
+  std::optional<std::string> native;          // native_hash()
+  std::optional<std::string> sha2;            // sha2_hash()
+  std::optional<std::string> sha2_stored;     // "$A$..."
+  std::string user_data;                      // Caller id for access checks; the user name if empty.
   std::vector<std::string> groups;
 };
 
 struct Peer {
-  std::string host;         // As printed in error 1045: host name or address, "localhost" for a unix socket.
+  std::string host;  // As printed in error 1045: host name or address, "localhost" for a unix socket.
   bool is_unix_socket = false;
 };
 

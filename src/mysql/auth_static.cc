@@ -4,33 +4,19 @@
 
 #include <nlohmann/json.hpp>
 
+#include "base/hex.h"
+
 namespace vitrail::mysql {
 namespace {
 
 using Json = nlohmann::json;
 
+// Digits of exactly `bytes` bytes, with or without a leading "*".
 std::optional<std::string> from_hex(std::string_view text, size_t bytes) {
   if (text.starts_with('*')) text.remove_prefix(1);
-  if (text.size() != bytes * 2) return std::nullopt;
-  std::string out;
-  for (size_t i = 0; i < text.size(); i += 2) {
-    int value = 0;
-    for (const char c : text.substr(i, 2)) {
-      int digit = 0;
-      if (c >= '0' && c <= '9') {
-        digit = c - '0';
-      } else if (c >= 'A' && c <= 'F') {
-        digit = c - 'A' + 10;
-      } else if (c >= 'a' && c <= 'f') {
-        digit = c - 'a' + 10;
-      } else {
-        return std::nullopt;
-      }
-      value = value * 16 + digit;
-    }
-    out.push_back(static_cast<char>(value));
-  }
-  return out;
+  Result<std::string> decoded = base::hex_decode(text);
+  if (!decoded.ok() || decoded->size() != bytes) return std::nullopt;
+  return std::move(*decoded);
 }
 
 class EntryReader {
@@ -100,7 +86,8 @@ Result<StaticCredentials> StaticCredentials::parse(std::string_view json) {
         entry.credentials.sha2_stored = sha2;
       } else if (!sha2.empty()) {
         entry.credentials.sha2 = from_hex(sha2, 32);
-        if (!entry.credentials.sha2) reader.problem("CachingSha2Password", "must be 64 hex digits or the form '$A$005$...'");
+        if (!entry.credentials.sha2)
+          reader.problem("CachingSha2Password", "must be 64 hex digits or the form '$A$005$...'");
       }
       if (native.empty() && sha2.empty()) entry.credentials.clear_password = password;
       entry.credentials.user_data = reader.text("UserData");

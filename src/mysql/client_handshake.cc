@@ -69,7 +69,8 @@ ClientHandshake::Next ClientHandshake::on_greeting(std::string_view payload, std
     return Next::kRead;
   }
   if ((capabilities_ & kClientSsl) == 0) {
-    return fail_with(fail(Code::kUnavailable, "TLS is required, but the server does not offer it").with_mysql(2026, "HY000"));
+    return fail_with(
+        fail(Code::kUnavailable, "TLS is required, but the server does not offer it").with_mysql(2026, "HY000"));
   }
   HandshakeResponse head;
   head.capabilities = capabilities_;
@@ -141,7 +142,8 @@ Result<std::string> ClientHandshake::first_answer(std::string_view plugin) {
   if (plugin == kClearPasswordPlugin) {
     if (secure() || settings_.allow_cleartext) return terminated(settings_.password);
     return fail(Code::kPermissionDenied,
-                "Authentication plugin 'mysql_clear_password' reported error: the password would cross the network unencrypted")
+                "Authentication plugin 'mysql_clear_password' reported error: the password would cross the network "
+                "unencrypted")
         .with_mysql(errnos::kClientAuthPluginErr, "HY000");
   }
   return fail(Code::kUnimplemented, fmt::format("Authentication plugin '{}' cannot be loaded", plugin))

@@ -17,9 +17,9 @@ struct ClientAuthSettings {
   std::string database;  // Empty: none.
   // Asked for; what the server lacks is dropped. kClientConnectWithDb and kClientSsl are derived from the other fields.
   Capabilities capabilities = kClientLongPassword | kClientLongFlag | kClientProtocol41 | kClientTransactions |
-                              kClientSecureConnection | kClientMultiResults | kClientPsMultiResults | kClientPluginAuth |
-                              kClientConnectAttrs | kClientPluginAuthLenencData | kClientDeprecateEof |
-                              kClientSessionTrack;
+                              kClientSecureConnection | kClientMultiResults | kClientPsMultiResults |
+                              kClientPluginAuth | kClientConnectAttrs | kClientPluginAuthLenencData |
+                              kClientDeprecateEof | kClientSessionTrack;
   uint8_t collation = 45;
   uint32_t max_packet_size = uint32_t{1} << 30;
   ConnectAttributes attributes;
@@ -34,8 +34,8 @@ struct ClientAuthSettings {
 //   Wait for the server's first message; then on_message(...) for each -> send `out`, and act on the returned Next.
 //   Plugins: mysql_native_password, caching_sha2_password (fast; full over TLS, unix socket or RSA),
 //   mysql_clear_password (secure transport or allow_cleartext), auth_socket / unix_socket (nothing to send).
-//   Errors: the server's ERR becomes an Error with its errno (kUnauthenticated for 1045 and kin, kUnavailable for 1040);
-//   an unknown plugin is kUnimplemented with errno 2059.
+//   Errors: the server's ERR becomes an Error with its errno (kUnauthenticated for 1045 and kin, kResourceExhausted
+//   for 1040); an unknown plugin is kUnimplemented with errno 2059.
 class ClientHandshake {
  public:
   enum class Next : uint8_t {

@@ -64,10 +64,6 @@ void append_float(std::string& out, double value, bool single, uint8_t decimals)
     out.push_back('0');
     return;
   }
-  if (!std::isfinite(value)) {  // Not storable in MySQL, but a parameter may hold it.
-    out.append("NULL");
-    return;
-  }
   char buffer[400];
   if (decimals < kNotFixedDecimals) {
     const auto end = std::to_chars(buffer, buffer + sizeof(buffer), value, std::chars_format::fixed, decimals).ptr;
@@ -167,7 +163,8 @@ Status append_integer(std::string& out, FieldType type, bool is_unsigned, std::s
   } else {
     int64_t value = 0;
     if (!parse_all(text, value)) return not_a_value(type);
-    if (bits < 64 && (value < -(int64_t{1} << (bits - 1)) || value >= int64_t{1} << (bits - 1))) return not_a_value(type);
+    if (bits < 64 && (value < -(int64_t{1} << (bits - 1)) || value >= int64_t{1} << (bits - 1)))
+      return not_a_value(type);
     image = static_cast<uint64_t>(value);
   }
   for (size_t i = 0; i < size; ++i) append_u8(out, static_cast<uint8_t>(image >> (8 * i)));
@@ -237,8 +234,8 @@ Status append_time(std::string& out, std::string_view text) {
   const bool negative = text.starts_with('-');
   if (negative) text.remove_prefix(1);
   uint32_t hours = 0, minutes = 0, seconds = 0, micros = 0;
-  if (!take_number(text, ':', 9, hours) || !take_number(text, ':', 2, minutes) || !take_number(text, '\0', 2, seconds) ||
-      !take_fraction(text, micros) || minutes > 59 || seconds > 59) {
+  if (!take_number(text, ':', 9, hours) || !take_number(text, ':', 2, minutes) ||
+      !take_number(text, '\0', 2, seconds) || !take_fraction(text, micros) || minutes > 59 || seconds > 59) {
     return not_a_value(FieldType::kTime);
   }
   const uint8_t size = micros != 0 ? 12 : (hours != 0 || minutes != 0 || seconds != 0) ? 8 : 0;
@@ -336,8 +333,14 @@ Status append_text_of_binary(std::string& out, FieldType type, bool is_unsigned,
       is_unsigned ? append_number(out, value) : append_number(out, static_cast<int64_t>(value));
       break;
     }
-    case FieldType::kFloat: append_float(out, reader.f32(), true, decimals); break;
-    case FieldType::kDouble: append_float(out, reader.f64(), false, decimals); break;
+    case FieldType::kFloat:
+    case FieldType::kDouble: {
+      const bool single = type == FieldType::kFloat;
+      const double value = single ? static_cast<double>(reader.f32()) : reader.f64();
+      if (!std::isfinite(value)) return not_a_value(type);  // No column holds it, but a parameter may.
+      append_float(out, value, single, decimals);
+      break;
+    }
     case FieldType::kNull: break;
     case FieldType::kTimestamp2:
     case FieldType::kDatetime2:

@@ -16,8 +16,9 @@ namespace vitrail::mysql {
 Status append_binary_value(std::string& out, FieldType type, bool is_unsigned, std::string_view text);
 
 // Reads one non-NULL binary-protocol value and appends its text form as the server would print it.
-// `decimals` is the column's number of fraction digits (0..6 print exactly so many for times; 31 or more: as many as the
-// value holds; FLOAT and DOUBLE: 31 means shortest form). On malformed input the reader is failed or kInvalidArgument given.
+// `decimals` is the column's number of fraction digits (0..6 print exactly so many for times; 31 or more: as many as
+// the value holds; FLOAT and DOUBLE: 31 means shortest form). On malformed input the reader is failed or
+// kInvalidArgument given.
 Status append_text_of_binary(std::string& out, FieldType type, bool is_unsigned, uint8_t decimals, ByteReader& reader);
 
 // Steps over one non-NULL binary-protocol value and returns its bytes (length prefix included). Fails the reader for an
@@ -25,7 +26,8 @@ Status append_text_of_binary(std::string& out, FieldType type, bool is_unsigned,
 std::string_view skip_binary_value(FieldType type, ByteReader& reader);
 
 struct LiteralOptions {
-  // sql_mode NO_BACKSLASH_ESCAPES on the connection that will parse the literal (status flag kStatusNoBackslashEscapes).
+  // sql_mode NO_BACKSLASH_ESCAPES on the connection that will parse the literal (status flag
+  // kStatusNoBackslashEscapes).
   bool no_backslash_escapes = false;
 };
 

@@ -18,135 +18,135 @@ struct Known {
 
 // Sorted by number. Source: MySQL 8.4 "Server Error Message Reference"; SQLSTATEs are those printed there.
 constexpr Known kKnown[] = {
-    {1004, "HY000", Code::kUnknown},            // cannot create file
-    {1007, "HY000", Code::kAlreadyExists},      // database exists
-    {1008, "HY000", Code::kNotFound},           // cannot drop database
-    {1021, "HY000", Code::kResourceExhausted},  // disk full
-    {1022, "23000", Code::kAlreadyExists},      // duplicate key on write
-    {1032, "HY000", Code::kNotFound},           // key not found
-    {1036, "HY000", Code::kFailedPrecondition}, // table is read only
-    {1037, "HY001", Code::kResourceExhausted},  // out of memory
-    {1038, "HY001", Code::kResourceExhausted},  // out of sort memory
-    {1040, "08004", Code::kResourceExhausted},  // too many connections
-    {1041, "HY000", Code::kResourceExhausted},  // out of resources
-    {1043, "08S01", Code::kUnavailable},        // bad handshake
-    {1044, "42000", Code::kPermissionDenied},   // access denied to database
-    {1045, "28000", Code::kUnauthenticated},    // access denied
-    {1046, "3D000", Code::kInvalidArgument},    // no database selected
-    {1047, "08S01", Code::kUnimplemented},      // unknown command
-    {1048, "23000", Code::kInvalidArgument},    // column cannot be null
-    {1049, "42000", Code::kNotFound},           // unknown database
-    {1050, "42S01", Code::kAlreadyExists},      // table exists
-    {1051, "42S02", Code::kNotFound},           // unknown table
-    {1052, "23000", Code::kInvalidArgument},    // ambiguous column
-    {1053, "08S01", Code::kUnavailable},        // server shutdown in progress
-    {1054, "42S22", Code::kNotFound},           // unknown column
-    {1055, "42000", Code::kInvalidArgument},    // not in GROUP BY
-    {1056, "42000", Code::kInvalidArgument},    // cannot group on
-    {1058, "21S01", Code::kInvalidArgument},    // column count
-    {1060, "42S21", Code::kInvalidArgument},    // duplicate column name
-    {1061, "42000", Code::kAlreadyExists},      // duplicate key name
-    {1062, "23000", Code::kAlreadyExists},      // duplicate entry
-    {1064, "42000", Code::kInvalidArgument},    // parse error
-    {1065, "42000", Code::kInvalidArgument},    // empty query
-    {1066, "42000", Code::kInvalidArgument},    // not unique table or alias
-    {1067, "42000", Code::kInvalidArgument},    // invalid default
-    {1072, "42000", Code::kInvalidArgument},    // key column does not exist
-    {1078, "HY000", Code::kAborted},            // got signal
-    {1080, "08S01", Code::kAborted},            // forcing close
-    {1091, "42000", Code::kInvalidArgument},    // cannot drop field or key
-    {1094, "HY000", Code::kNotFound},           // unknown thread
-    {1095, "HY000", Code::kPermissionDenied},   // not owner of thread
-    {1105, "HY000", Code::kUnknown},            // unknown error
-    {1109, "42S02", Code::kNotFound},           // unknown table in clause
-    {1110, "42000", Code::kInvalidArgument},    // field specified twice
-    {1111, "HY000", Code::kInvalidArgument},    // invalid use of group function
-    {1114, "HY000", Code::kResourceExhausted},  // table is full
-    {1115, "42000", Code::kInvalidArgument},    // unknown character set
-    {1129, "HY000", Code::kResourceExhausted},  // host is blocked
-    {1130, "HY000", Code::kUnauthenticated},    // host may not connect
-    {1135, "HY000", Code::kResourceExhausted},  // cannot create thread
-    {1136, "21S01", Code::kInvalidArgument},    // value count on row
-    {1141, "42000", Code::kNotFound},           // no such grant
-    {1142, "42000", Code::kPermissionDenied},   // table access denied
-    {1143, "42000", Code::kPermissionDenied},   // column access denied
-    {1146, "42S02", Code::kNotFound},           // no such table
-    {1149, "42000", Code::kInvalidArgument},    // syntax error
-    {1152, "08S01", Code::kAborted},            // aborting connection
-    {1153, "08S01", Code::kResourceExhausted},  // packet too large
-    {1156, "08S01", Code::kInvalidArgument},    // packets out of order
-    {1158, "08S01", Code::kUnavailable},        // error reading packets
-    {1159, "08S01", Code::kUnavailable},        // timeout reading packets
-    {1160, "08S01", Code::kUnavailable},        // error writing packets
-    {1161, "08S01", Code::kUnavailable},        // timeout writing packets
-    {1169, "23000", Code::kAlreadyExists},      // unique constraint
-    {1173, "42000", Code::kInvalidArgument},    // requires primary key
-    {1179, "25000", Code::kFailedPrecondition}, // not allowed in a transaction
-    {1193, "HY000", Code::kInvalidArgument},    // unknown system variable
-    {1195, "HY000", Code::kUnavailable},        // table crashed
-    {1203, "42000", Code::kResourceExhausted},  // too many connections of the user
-    {1205, "HY000", Code::kDeadlineExceeded},   // lock wait timeout
-    {1206, "HY000", Code::kResourceExhausted},  // lock table full
-    {1207, "25000", Code::kFailedPrecondition}, // read only transaction
-    {1210, "HY000", Code::kInvalidArgument},    // incorrect arguments
-    {1213, "40001", Code::kAborted},            // deadlock
-    {1216, "23000", Code::kFailedPrecondition}, // no referenced row
-    {1217, "23000", Code::kFailedPrecondition}, // row is referenced
-    {1222, "21000", Code::kInvalidArgument},    // different number of columns
-    {1226, "42000", Code::kResourceExhausted},  // user limit reached
-    {1227, "42000", Code::kPermissionDenied},   // specific access denied
-    {1231, "42000", Code::kInvalidArgument},    // wrong value for variable
-    {1232, "42000", Code::kInvalidArgument},    // wrong type for variable
-    {1234, "42000", Code::kInvalidArgument},    // cannot use option here
-    {1235, "42000", Code::kUnimplemented},      // not supported yet
-    {1238, "HY000", Code::kInvalidArgument},    // global or local variable
-    {1241, "21000", Code::kInvalidArgument},    // operand columns
-    {1242, "21000", Code::kInvalidArgument},    // subquery returns more than one row
-    {1243, "HY000", Code::kInvalidArgument},    // unknown statement handler
-    {1247, "42S22", Code::kInvalidArgument},    // illegal reference
-    {1248, "42000", Code::kInvalidArgument},    // derived table without alias
-    {1251, "08004", Code::kUnauthenticated},    // authentication protocol not supported
-    {1264, "22003", Code::kInvalidArgument},    // out of range for column
-    {1267, "HY000", Code::kInvalidArgument},    // illegal mix of collations
-    {1288, "HY000", Code::kInvalidArgument},    // table not updatable
-    {1290, "HY000", Code::kFailedPrecondition}, // an option prevents the statement
-    {1292, "22007", Code::kInvalidArgument},    // truncated wrong value
-    {1305, "42000", Code::kNotFound},           // procedure or function does not exist
-    {1317, "70100", Code::kCanceled},           // query interrupted
-    {1353, "HY000", Code::kInvalidArgument},    // view column list
-    {1364, "HY000", Code::kInvalidArgument},    // no default for field
-    {1365, "22012", Code::kInvalidArgument},    // division by zero
-    {1366, "HY000", Code::kInvalidArgument},    // incorrect value for field
-    {1370, "42000", Code::kPermissionDenied},   // procedure access denied
-    {1396, "HY000", Code::kPermissionDenied},   // cannot create user
-    {1399, "XAE07", Code::kFailedPrecondition}, // XA: wrong state
-    {1402, "XA100", Code::kAborted},            // XA: transaction rolled back
-    {1406, "22001", Code::kInvalidArgument},    // data too long
-    {1411, "HY000", Code::kInvalidArgument},    // wrong value for type
-    {1450, "HY000", Code::kInvalidArgument},    // forbidden schema change
-    {1451, "23000", Code::kFailedPrecondition}, // row is referenced
-    {1452, "23000", Code::kFailedPrecondition}, // no referenced row
-    {1461, "42000", Code::kResourceExhausted},  // too many prepared statements
-    {1525, "HY000", Code::kInvalidArgument},    // wrong value
-    {1568, "25001", Code::kFailedPrecondition}, // transaction in progress
-    {1586, "23000", Code::kAlreadyExists},      // duplicate entry with key name
-    {1613, "XA106", Code::kDeadlineExceeded},   // XA: rollback after timeout
-    {1614, "XA102", Code::kAborted},            // XA: rollback after deadlock
-    {1690, "22003", Code::kInvalidArgument},    // data out of range
-    {1698, "28000", Code::kUnauthenticated},    // access denied without password
-    {1792, "25006", Code::kFailedPrecondition}, // read only transaction
-    {1835, "HY000", Code::kInvalidArgument},    // malformed packet
-    {1836, "HY000", Code::kFailedPrecondition}, // running in read only mode
-    {1874, "HY000", Code::kFailedPrecondition}, // storage engine in read only mode
-    {1927, "70100", Code::kUnavailable},        // MariaDB: connection was killed
-    {1969, "70100", Code::kDeadlineExceeded},   // MariaDB: max_statement_time exceeded
-    {3024, "HY000", Code::kDeadlineExceeded},   // max_execution_time exceeded
-    {3100, "HY000", Code::kFailedPrecondition}, // a hook refused the commit
-    {3101, "40000", Code::kAborted},            // rolled back by a plugin
-    {3118, "HY000", Code::kUnauthenticated},    // account is locked
-    {3159, "HY000", Code::kUnauthenticated},    // secure transport required
-    {3819, "HY000", Code::kFailedPrecondition}, // check constraint violated
-    {4025, "23000", Code::kFailedPrecondition}, // MariaDB: constraint failed
+    {1004, "HY000", Code::kUnknown},             // cannot create file
+    {1007, "HY000", Code::kAlreadyExists},       // database exists
+    {1008, "HY000", Code::kNotFound},            // cannot drop database
+    {1021, "HY000", Code::kResourceExhausted},   // disk full
+    {1022, "23000", Code::kAlreadyExists},       // duplicate key on write
+    {1032, "HY000", Code::kNotFound},            // key not found
+    {1036, "HY000", Code::kFailedPrecondition},  // table is read only
+    {1037, "HY001", Code::kResourceExhausted},   // out of memory
+    {1038, "HY001", Code::kResourceExhausted},   // out of sort memory
+    {1040, "08004", Code::kResourceExhausted},   // too many connections
+    {1041, "HY000", Code::kResourceExhausted},   // out of resources
+    {1043, "08S01", Code::kUnavailable},         // bad handshake
+    {1044, "42000", Code::kPermissionDenied},    // access denied to database
+    {1045, "28000", Code::kUnauthenticated},     // access denied
+    {1046, "3D000", Code::kInvalidArgument},     // no database selected
+    {1047, "08S01", Code::kUnimplemented},       // unknown command
+    {1048, "23000", Code::kInvalidArgument},     // column cannot be null
+    {1049, "42000", Code::kNotFound},            // unknown database
+    {1050, "42S01", Code::kAlreadyExists},       // table exists
+    {1051, "42S02", Code::kNotFound},            // unknown table
+    {1052, "23000", Code::kInvalidArgument},     // ambiguous column
+    {1053, "08S01", Code::kUnavailable},         // server shutdown in progress
+    {1054, "42S22", Code::kNotFound},            // unknown column
+    {1055, "42000", Code::kInvalidArgument},     // not in GROUP BY
+    {1056, "42000", Code::kInvalidArgument},     // cannot group on
+    {1058, "21S01", Code::kInvalidArgument},     // column count
+    {1060, "42S21", Code::kInvalidArgument},     // duplicate column name
+    {1061, "42000", Code::kAlreadyExists},       // duplicate key name
+    {1062, "23000", Code::kAlreadyExists},       // duplicate entry
+    {1064, "42000", Code::kInvalidArgument},     // parse error
+    {1065, "42000", Code::kInvalidArgument},     // empty query
+    {1066, "42000", Code::kInvalidArgument},     // not unique table or alias
+    {1067, "42000", Code::kInvalidArgument},     // invalid default
+    {1072, "42000", Code::kInvalidArgument},     // key column does not exist
+    {1078, "HY000", Code::kAborted},             // got signal
+    {1080, "08S01", Code::kAborted},             // forcing close
+    {1091, "42000", Code::kInvalidArgument},     // cannot drop field or key
+    {1094, "HY000", Code::kNotFound},            // unknown thread
+    {1095, "HY000", Code::kPermissionDenied},    // not owner of thread
+    {1105, "HY000", Code::kUnknown},             // unknown error
+    {1109, "42S02", Code::kNotFound},            // unknown table in clause
+    {1110, "42000", Code::kInvalidArgument},     // field specified twice
+    {1111, "HY000", Code::kInvalidArgument},     // invalid use of group function
+    {1114, "HY000", Code::kResourceExhausted},   // table is full
+    {1115, "42000", Code::kInvalidArgument},     // unknown character set
+    {1129, "HY000", Code::kResourceExhausted},   // host is blocked
+    {1130, "HY000", Code::kUnauthenticated},     // host may not connect
+    {1135, "HY000", Code::kResourceExhausted},   // cannot create thread
+    {1136, "21S01", Code::kInvalidArgument},     // value count on row
+    {1141, "42000", Code::kNotFound},            // no such grant
+    {1142, "42000", Code::kPermissionDenied},    // table access denied
+    {1143, "42000", Code::kPermissionDenied},    // column access denied
+    {1146, "42S02", Code::kNotFound},            // no such table
+    {1149, "42000", Code::kInvalidArgument},     // syntax error
+    {1152, "08S01", Code::kAborted},             // aborting connection
+    {1153, "08S01", Code::kResourceExhausted},   // packet too large
+    {1156, "08S01", Code::kInvalidArgument},     // packets out of order
+    {1158, "08S01", Code::kUnavailable},         // error reading packets
+    {1159, "08S01", Code::kUnavailable},         // timeout reading packets
+    {1160, "08S01", Code::kUnavailable},         // error writing packets
+    {1161, "08S01", Code::kUnavailable},         // timeout writing packets
+    {1169, "23000", Code::kAlreadyExists},       // unique constraint
+    {1173, "42000", Code::kInvalidArgument},     // requires primary key
+    {1179, "25000", Code::kFailedPrecondition},  // not allowed in a transaction
+    {1193, "HY000", Code::kInvalidArgument},     // unknown system variable
+    {1195, "HY000", Code::kUnavailable},         // table crashed
+    {1203, "42000", Code::kResourceExhausted},   // too many connections of the user
+    {1205, "HY000", Code::kDeadlineExceeded},    // lock wait timeout
+    {1206, "HY000", Code::kResourceExhausted},   // lock table full
+    {1207, "25000", Code::kFailedPrecondition},  // read only transaction
+    {1210, "HY000", Code::kInvalidArgument},     // incorrect arguments
+    {1213, "40001", Code::kAborted},             // deadlock
+    {1216, "23000", Code::kFailedPrecondition},  // no referenced row
+    {1217, "23000", Code::kFailedPrecondition},  // row is referenced
+    {1222, "21000", Code::kInvalidArgument},     // different number of columns
+    {1226, "42000", Code::kResourceExhausted},   // user limit reached
+    {1227, "42000", Code::kPermissionDenied},    // specific access denied
+    {1231, "42000", Code::kInvalidArgument},     // wrong value for variable
+    {1232, "42000", Code::kInvalidArgument},     // wrong type for variable
+    {1234, "42000", Code::kInvalidArgument},     // cannot use option here
+    {1235, "42000", Code::kUnimplemented},       // not supported yet
+    {1238, "HY000", Code::kInvalidArgument},     // global or local variable
+    {1241, "21000", Code::kInvalidArgument},     // operand columns
+    {1242, "21000", Code::kInvalidArgument},     // subquery returns more than one row
+    {1243, "HY000", Code::kInvalidArgument},     // unknown statement handler
+    {1247, "42S22", Code::kInvalidArgument},     // illegal reference
+    {1248, "42000", Code::kInvalidArgument},     // derived table without alias
+    {1251, "08004", Code::kUnauthenticated},     // authentication protocol not supported
+    {1264, "22003", Code::kInvalidArgument},     // out of range for column
+    {1267, "HY000", Code::kInvalidArgument},     // illegal mix of collations
+    {1288, "HY000", Code::kInvalidArgument},     // table not updatable
+    {1290, "HY000", Code::kFailedPrecondition},  // an option prevents the statement
+    {1292, "22007", Code::kInvalidArgument},     // truncated wrong value
+    {1305, "42000", Code::kNotFound},            // procedure or function does not exist
+    {1317, "70100", Code::kCanceled},            // query interrupted
+    {1353, "HY000", Code::kInvalidArgument},     // view column list
+    {1364, "HY000", Code::kInvalidArgument},     // no default for field
+    {1365, "22012", Code::kInvalidArgument},     // division by zero
+    {1366, "HY000", Code::kInvalidArgument},     // incorrect value for field
+    {1370, "42000", Code::kPermissionDenied},    // procedure access denied
+    {1396, "HY000", Code::kPermissionDenied},    // cannot create user
+    {1399, "XAE07", Code::kFailedPrecondition},  // XA: wrong state
+    {1402, "XA100", Code::kAborted},             // XA: transaction rolled back
+    {1406, "22001", Code::kInvalidArgument},     // data too long
+    {1411, "HY000", Code::kInvalidArgument},     // wrong value for type
+    {1450, "HY000", Code::kInvalidArgument},     // forbidden schema change
+    {1451, "23000", Code::kFailedPrecondition},  // row is referenced
+    {1452, "23000", Code::kFailedPrecondition},  // no referenced row
+    {1461, "42000", Code::kResourceExhausted},   // too many prepared statements
+    {1525, "HY000", Code::kInvalidArgument},     // wrong value
+    {1568, "25001", Code::kFailedPrecondition},  // transaction in progress
+    {1586, "23000", Code::kAlreadyExists},       // duplicate entry with key name
+    {1613, "XA106", Code::kDeadlineExceeded},    // XA: rollback after timeout
+    {1614, "XA102", Code::kAborted},             // XA: rollback after deadlock
+    {1690, "22003", Code::kInvalidArgument},     // data out of range
+    {1698, "28000", Code::kUnauthenticated},     // access denied without password
+    {1792, "25006", Code::kFailedPrecondition},  // read only transaction
+    {1835, "HY000", Code::kInvalidArgument},     // malformed packet
+    {1836, "HY000", Code::kFailedPrecondition},  // running in read only mode
+    {1874, "HY000", Code::kFailedPrecondition},  // storage engine in read only mode
+    {1927, "70100", Code::kUnavailable},         // MariaDB: connection was killed
+    {1969, "70100", Code::kDeadlineExceeded},    // MariaDB: max_statement_time exceeded
+    {3024, "HY000", Code::kDeadlineExceeded},    // max_execution_time exceeded
+    {3100, "HY000", Code::kFailedPrecondition},  // a hook refused the commit
+    {3101, "40000", Code::kAborted},             // rolled back by a plugin
+    {3118, "HY000", Code::kUnauthenticated},     // account is locked
+    {3159, "HY000", Code::kUnauthenticated},     // secure transport required
+    {3819, "HY000", Code::kFailedPrecondition},  // check constraint violated
+    {4025, "23000", Code::kFailedPrecondition},  // MariaDB: constraint failed
 };
 static_assert(std::is_sorted(std::begin(kKnown), std::end(kKnown),
                              [](const Known& a, const Known& b) { return a.number < b.number; }));
@@ -234,7 +234,8 @@ Error from_err_packet(const ErrPacket& err) {
     case errnos::kOptionPreventsStatement:
     case errnos::kReadOnlyMode:
       // The server has just been demoted: the statement belongs to the new primary. Other options are for the user.
-      if (contains(err.message, "read-only") || contains(err.message, "read_only") || err.code == errnos::kReadOnlyMode) {
+      if (contains(err.message, "read-only") || contains(err.message, "read_only") ||
+          err.code == errnos::kReadOnlyMode) {
         code = Code::kClusterEvent;
         retry = Retry::kAfterTopologyRefresh;
       }

@@ -54,13 +54,17 @@ inline constexpr uint16_t kClientAuthPluginErr = 2061;
 std::string_view sqlstate_of(uint16_t mysql_errno);
 
 // What a client is told. In this order: the errno the error carries; "(errno N) (sqlstate S)" found in its message; a
-// "VTnnnnn: " prefix with a number of its own; its code: CANCELED, DEADLINE_EXCEEDED and ABORTED 1317, PERMISSION_DENIED and
-// UNAUTHENTICATED 1045, RESOURCE_EXHAUSTED 1203 (1153 for too large packets), UNIMPLEMENTED 1235, everything else 1105.
+// "VTnnnnn: " prefix with a number of its own; its code: CANCELED, DEADLINE_EXCEEDED and ABORTED 1317,
+// PERMISSION_DENIED and UNAUTHENTICATED 1045, RESOURCE_EXHAUSTED 1203 (1153 for too large packets), UNIMPLEMENTED 1235,
+// everything else 1105.
 ErrPacket to_err_packet(const Error& error);
 
-// What a server said. The code follows from the number (1062 kAlreadyExists, 1146 kNotFound, 1290 kFailedPrecondition...;
-// kUnknown for others); errno, SQLSTATE and text are kept. effect() is kNone: a server that answers ERR has rolled back the
-// statement.
+// What a server said. Errno, SQLSTATE and text are kept; the code follows from the number (1062 kAlreadyExists, 1146
+// kNotFound, 1213 kAborted ...; kUnknown for those not listed).
+//   effect()  kNone: a server that answers ERR has rolled the statement back. kUnknown for the errors that end the
+//             connection (1053, 1152, 1158..1161, 1927): a commit may have been under way.
+//   retry()   kAfterTopologyRefresh and code kClusterEvent when the server turned out to be read-only (a demotion);
+//             kOtherTarget when it is full or shutting down.
 Error from_err_packet(const ErrPacket& err);
 
 // Finds the last "(errno N) (sqlstate S)" in a text.
@@ -73,18 +77,19 @@ std::optional<EmbeddedErrno> find_embedded_errno(std::string_view text);
 // CamelCase name of a code as gRPC prints it ("FailedPrecondition").
 std::string_view rpc_code_name(Code code);
 
-// Errors that a tablet itself raises, on its MySQL data port (between vtgate and vttablet only; never sent to applications).
+// Errors that a tablet itself raises, on its MySQL data port (between vtgate and vttablet only; never sent to
+// applications).
 //
 //   errno    kTabletErrnoBase + vtrpc code (19000..19018)
 //   SQLSTATE "VT" + retry digit + effect digit + "0" (the numbers of base::Retry and base::Effect)
-//   message  "vttablet: rpc error: code = FailedPrecondition desc = <message>", and " (errno N) (sqlstate S)" behind it if
-//            the error carries a MySQL number of its own.
+//   message  "vttablet: rpc error: code = FailedPrecondition desc = <message>", and behind it " (errno N) (sqlstate S)"
+//            if the error carries a MySQL number of its own.
 //
 // Errors of the mysqld behind the tablet pass unchanged, with their own numbers, which are never in that range.
 inline constexpr uint16_t kTabletErrnoBase = 19000;
 ErrPacket encode_tablet_error(const Error& error);
-// nullopt if `err` is not a tablet's own error. The message keeps the "vttablet: rpc error: ..." text: it is what users of
-// the field know, and the gate puts "target: ks.shard.type: " before it.
+// nullopt if `err` is not a tablet's own error. The message keeps the "vttablet: rpc error: ..." text: it is what users
+// of the field know, and the gate puts "target: ks.shard.type: " before it.
 std::optional<Error> decode_tablet_error(const ErrPacket& err);
 
 }  // namespace vitrail::mysql

@@ -104,6 +104,7 @@ Result<HandshakeV10> decode_handshake_v10(std::string_view payload) {
     std::string_view part = reader.bytes(std::min(second, reader.remaining()));
     if (part.ends_with('\0')) part.remove_suffix(1);
     handshake.nonce.append(part);
+    if (handshake.nonce.size() < kNonceSize) return bad_handshake();
   }
   handshake.auth_plugin.clear();
   if ((handshake.capabilities & kClientPluginAuth) != 0) handshake.auth_plugin = reader.null_terminated_or_rest();
@@ -149,7 +150,8 @@ Result<HandshakeResponse> decode_handshake_response(std::string_view payload) {
   if ((response.capabilities & kClientPluginAuth) != 0 && !reader.at_end()) {
     response.auth_plugin = reader.null_terminated_or_rest();
   }
-  if ((response.capabilities & kClientConnectAttrs) != 0 && !reader.at_end()) read_attributes(reader, response.attributes);
+  if ((response.capabilities & kClientConnectAttrs) != 0 && !reader.at_end())
+    read_attributes(reader, response.attributes);
   if (!reader.ok()) return bad_handshake();
   return response;
 }
@@ -222,7 +224,8 @@ Result<ChangeUser> decode_change_user(std::string_view payload, Capabilities cap
   change.auth_response = reader.bytes(reader.u8());
   change.database = reader.null_terminated_or_rest();
   if (!reader.at_end()) change.collation = reader.u16();
-  if ((capabilities & kClientPluginAuth) != 0 && !reader.at_end()) change.auth_plugin = reader.null_terminated_or_rest();
+  if ((capabilities & kClientPluginAuth) != 0 && !reader.at_end())
+    change.auth_plugin = reader.null_terminated_or_rest();
   if ((capabilities & kClientConnectAttrs) != 0 && !reader.at_end()) read_attributes(reader, change.attributes);
   if (!reader.ok()) return bad_handshake();
   return change;

@@ -9,9 +9,9 @@
 #include "base/result.h"
 #include "mysql/protocol.h"
 
-// Messages of the connection phase. Encoders append one payload to `out`; decoders take one payload; malformed input gives
-// kInvalidArgument with errno 1043 ("Bad handshake").
-// Source: MySQL 8 internals documentation, "Connection Phase"; MariaDB Knowledge Base, "Connection".
+// Messages of the connection phase. Encoders append one payload to `out`; decoders take one payload; malformed input
+// gives kInvalidArgument with errno 1043 ("Bad handshake"). Source: MySQL 8 internals documentation, "Connection
+// Phase"; MariaDB Knowledge Base, "Connection".
 namespace vitrail::mysql {
 
 inline constexpr std::string_view kNativePasswordPlugin = "mysql_native_password";

@@ -191,7 +191,8 @@ void encode_column(std::string& out, const ColumnDef& column, Capabilities capab
   append_column(out, column, capabilities);
 }
 
-void encode_field_list_column(std::string& out, const ColumnDef& column, Cell default_value, Capabilities capabilities) {
+void encode_field_list_column(std::string& out, const ColumnDef& column, Cell default_value,
+                              Capabilities capabilities) {
   append_column(out, column, capabilities);
   append_text_cell(out, default_value);
 }

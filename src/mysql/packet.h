@@ -12,9 +12,10 @@
 // Framing of the MySQL client/server protocol, and readers and writers of its cells.
 //
 // Words used in this folder: a *frame* is what one 4-byte header (length u24 LE, sequence u8) announces, at most 2^24-1
-// bytes of payload. A *message* ("packet" in most documents) is the joined payload of one or more frames: every frame of
-// 2^24-1 bytes is followed by another, if need be an empty one. Encoders append the payload of one message to a
-// std::string; PacketWriter frames it. Decoders read the payload of one message and keep views into it where they say so.
+// bytes of payload. A *message* ("packet" in most documents) is the joined payload of one or more frames: every frame
+// of 2^24-1 bytes is followed by another, if need be an empty one. Encoders append the payload of one message to a
+// std::string; PacketWriter frames it. Decoders read the payload of one message and keep views into it where they say
+// so.
 //
 // Source: MySQL 8 internals documentation, "Client/Server Protocol: MySQL Packets" and "Basic Data Types".
 namespace vitrail::mysql {
@@ -31,8 +32,8 @@ struct PacketHeader {
 PacketHeader decode_packet_header(const void* bytes);
 void encode_packet_header(PacketHeader header, void* bytes);
 
-// Reads cells of one message. After the first read beyond the end the reader is failed: ok() is false, every further read
-// gives 0 or "", and nothing is read out of bounds. Check ok() once, after the last read.
+// Reads cells of one message. After the first read beyond the end the reader is failed: ok() is false, every further
+// read gives 0 or "", and nothing is read out of bounds. Check ok() once, after the last read.
 //   Owns: nothing; views it returns live as long as the bytes it was given.
 class ByteReader {
  public:
@@ -43,7 +44,10 @@ class ByteReader {
   size_t position() const { return position_; }
   size_t remaining() const { return bytes_.size() - position_; }
   // Marks the reader failed, for a decoder that meets a value it cannot accept.
-  void set_failed() { failed_ = true; position_ = bytes_.size(); }
+  void set_failed() {
+    failed_ = true;
+    position_ = bytes_.size();
+  }
 
   uint8_t u8() { return static_cast<uint8_t>(little_endian<1>()); }
   uint16_t u16() { return static_cast<uint16_t>(little_endian<2>()); }
@@ -133,16 +137,16 @@ class PacketWriter {
 
 // Finds whole messages at the front of a receive buffer.
 //
-// A message in one frame is returned as a view into the caller's buffer (no copy). A message of several frames is joined
-// into the reader's own buffer. Usage: on next() == nullopt read more bytes behind what the buffer holds; otherwise use
-// the message and then drop `consumed` bytes from the front of the buffer.
+// A message in one frame is returned as a view into the caller's buffer (no copy). A message of several frames is
+// joined into the reader's own buffer. Usage: on next() == nullopt read more bytes behind what the buffer holds;
+// otherwise use the message and then drop `consumed` bytes from the front of the buffer.
 class MessageReader {
  public:
   struct Message {
-    std::string_view payload;    // Into the caller's buffer, or into the reader until its next call.
+    std::string_view payload;  // Into the caller's buffer, or into the reader until its next call.
     uint8_t first_sequence = 0;
-    uint8_t last_sequence = 0;   // The answer starts at last_sequence + 1.
-    size_t consumed = 0;         // Bytes of the buffer that the message took, headers included.
+    uint8_t last_sequence = 0;  // The answer starts at last_sequence + 1.
+    size_t consumed = 0;        // Bytes of the buffer that the message took, headers included.
   };
 
   // `max_message`: a longer message is refused as soon as its headers show it (max_allowed_packet).

@@ -11,7 +11,7 @@ namespace vitrail::mysql {
 // Capabilities of both flavors in one number: bits 0..31 as in the handshake, bits 32..63 are MariaDB's extension.
 using Capabilities = uint64_t;
 
-inline constexpr Capabilities kClientLongPassword = 1ull << 0;  // MariaDB calls it CLIENT_MYSQL; it is clear in its greeting.
+inline constexpr Capabilities kClientLongPassword = 1ull << 0;  // MariaDB: CLIENT_MYSQL, clear in its greeting.
 inline constexpr Capabilities kClientFoundRows = 1ull << 1;
 inline constexpr Capabilities kClientLongFlag = 1ull << 2;
 inline constexpr Capabilities kClientConnectWithDb = 1ull << 3;
@@ -47,19 +47,21 @@ inline constexpr Capabilities kMariadbClientExtendedMetadata = 1ull << 35;
 inline constexpr Capabilities kMariadbClientCacheMetadata = 1ull << 36;
 inline constexpr Capabilities kMariadbClientBulkUnitResults = 1ull << 37;
 
-// What this folder can speak on either side. Compression, optional and cached result set metadata, progress reports, bulk
-// execution and multi-factor authentication change the shape of messages, are not understood here, and must never be
-// negotiated. A server or client may offer less than this, never more.
+// What this folder can speak on either side. Compression, optional and cached result set metadata, progress reports,
+// bulk execution and multi-factor authentication change the shape of messages, are not understood here, and must never
+// be negotiated. A server or client may offer less than this, never more.
 inline constexpr Capabilities kSupportedCapabilities =
     kClientLongPassword | kClientFoundRows | kClientLongFlag | kClientConnectWithDb | kClientNoSchema | kClientOdbc |
-    kClientLocalFiles | kClientIgnoreSpace | kClientProtocol41 | kClientInteractive | kClientSsl | kClientIgnoreSigpipe |
-    kClientTransactions | kClientSecureConnection | kClientMultiStatements | kClientMultiResults | kClientPsMultiResults |
-    kClientPluginAuth | kClientConnectAttrs | kClientPluginAuthLenencData | kClientCanHandleExpiredPasswords |
-    kClientSessionTrack | kClientDeprecateEof | kClientQueryAttributes | kMariadbClientExtendedMetadata;
+    kClientLocalFiles | kClientIgnoreSpace | kClientProtocol41 | kClientInteractive | kClientSsl |
+    kClientIgnoreSigpipe | kClientTransactions | kClientSecureConnection | kClientMultiStatements |
+    kClientMultiResults | kClientPsMultiResults | kClientPluginAuth | kClientConnectAttrs |
+    kClientPluginAuthLenencData | kClientCanHandleExpiredPasswords | kClientSessionTrack | kClientDeprecateEof |
+    kClientQueryAttributes | kMariadbClientExtendedMetadata;
 
 // The capabilities that change the bytes of a response: two connections may exchange raw responses only if these agree.
-inline constexpr Capabilities kResponseShapeCapabilities =
-    kClientProtocol41 | kClientTransactions | kClientSessionTrack | kClientDeprecateEof | kMariadbClientExtendedMetadata;
+inline constexpr Capabilities kResponseShapeCapabilities = kClientProtocol41 | kClientTransactions |
+                                                           kClientSessionTrack | kClientDeprecateEof |
+                                                           kMariadbClientExtendedMetadata;
 
 // Status flags of OK and EOF packets.
 inline constexpr uint16_t kStatusInTransaction = 0x0001;

@@ -186,7 +186,8 @@ bool ResponseScanner::take_whole(std::string_view payload, size_t offset, Status
       return true;
     }
     default: {
-      const bool taken = payload.size() == kEofSize ? take_eof(payload, offset, status) : take_ok(payload, offset, status);
+      const bool taken =
+          payload.size() == kEofSize ? take_eof(payload, offset, status) : take_ok(payload, offset, status);
       if (taken) end_of_result();
       return taken;
     }
@@ -203,7 +204,8 @@ bool ResponseScanner::take_first(std::string_view payload, size_t offset, Status
   }
   if (kind_ == ResponseKind::kSimple) {
     if (first != kEofHeader) return false;
-    const bool taken = payload.size() == kEofSize ? take_eof(payload, offset, status) : take_ok(payload, offset, status);
+    const bool taken =
+        payload.size() == kEofSize ? take_eof(payload, offset, status) : take_ok(payload, offset, status);
     if (taken) end_of_result();
     return taken;
   }
@@ -285,8 +287,10 @@ bool ResponseScanner::take_ok(std::string_view payload, size_t offset, StatusSpa
   const uint16_t status_flags = reader.u16();
   const uint16_t warnings = reader.u16();
   if (!reader.ok()) return false;
-  summary_.affected_rows = affected_rows;
-  summary_.last_insert_id = last_insert_id;
+  if (static_cast<uint8_t>(payload[0]) == kOkHeader) {  // The end of rows has them too, always 0.
+    summary_.affected_rows = affected_rows;
+    summary_.last_insert_id = last_insert_id;
+  }
   summary_.status_flags = status_flags;
   summary_.warnings = warnings;
   if ((capabilities_ & kClientSessionTrack) != 0 && (status_flags & kStatusSessionStateChanged) != 0) {

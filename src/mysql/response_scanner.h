@@ -11,8 +11,8 @@
 
 // Finds the end of a response in a stream of raw bytes without decoding rows: the heart of relaying.
 //
-// A relay reads bytes from a backend into a buffer, asks the scanner how many of them it may pass on, and passes them on
-// as they are. For rows only the 4-byte header and the first payload byte are looked at.
+// A relay reads bytes from a backend into a buffer, asks the scanner how many of them it may pass on, and passes them
+// on as they are. For rows only the 4-byte header and the first payload byte are looked at.
 namespace vitrail::mysql {
 
 // What a command's response looks like.
@@ -22,27 +22,27 @@ enum class ResponseKind : uint8_t {
   kStmtExecute,  // COM_STMT_EXECUTE: like kQuery with binary rows; may open a cursor (definitions without rows).
   kStmtFetch,    // COM_STMT_FETCH: rows and their end.
   kFieldList,    // COM_FIELD_LIST: definitions and their end.
-  kSimple,       // One OK, EOF or ERR: COM_PING, INIT_DB, RESET_CONNECTION, STMT_RESET, SET_OPTION, REGISTER_REPLICA ...
-  kStatistics,   // COM_STATISTICS: one message with any text.
+  kSimple,      // One OK, EOF or ERR: COM_PING, INIT_DB, RESET_CONNECTION, STMT_RESET, SET_OPTION, REGISTER_REPLICA ...
+  kStatistics,  // COM_STATISTICS: one message with any text.
 };
 
-// The response kind of a command; nullopt for commands without a response (QUIT, STMT_CLOSE, STMT_SEND_LONG_DATA) and for
-// those that are no request/response at all (BINLOG_DUMP, CHANGE_USER).
+// The response kind of a command; nullopt for commands without a response (QUIT, STMT_CLOSE, STMT_SEND_LONG_DATA) and
+// for those that are no request/response at all (BINLOG_DUMP, CHANGE_USER).
 std::optional<ResponseKind> response_kind(Command command);
 
 // Scans one response.
 //
 //   Usage    : scanner.start(kind, capabilities);
 //              loop { read more bytes behind `buffer`; feed(buffer); pass on the first `consumed` bytes; drop them; }
-//              until the outcome's state is not kMore. Bytes behind a kDone response belong to the next one (pipelining).
-//   Contract : feed() takes the bytes that start where the last feed() stopped consuming. It may leave a tail unconsumed:
-//              a cut header, or a cut message it has to see whole (OK, EOF, ERR, column count, prepare answer). The caller
-//              keeps the tail and offers it again with more bytes behind. Rows and definitions are consumed in any pieces.
-//              So nothing is copied, ERR is decoded in place, and status flags are never split over two buffers.
+//              until the outcome's state is not kMore. What follows a kDone response belongs to the next (pipelining).
+//   Contract : feed() takes the bytes that start where the last feed() stopped consuming. It may leave a tail: a cut
+//              header, or a cut message it has to see whole (OK, EOF, ERR, column count, prepare answer). The caller
+//              keeps the tail and offers it again with more bytes behind. Rows and definitions are consumed in any
+//              pieces. So nothing is copied, ERR is decoded in place, and status flags are never split over buffers.
 //   Stops    : feed() returns early after every message that carries status flags, so that a relay can rewrite them in
 //              place: `status` tells where. Call feed() again with the rest while state is kMore.
-//   Bounds   : a message that must be seen whole is at most kMaxWholeMessage bytes; a longer one is malformed. The relay's
-//              buffer has to be able to grow to that.
+//   Bounds   : a message that must be seen whole is at most kMaxWholeMessage bytes; a longer one is malformed. The
+//              relay's buffer has to be able to grow to that.
 //   Threads  : confined to one.
 class ResponseScanner {
  public:
@@ -59,9 +59,9 @@ class ResponseScanner {
 
   // Where in the bytes given to this feed() call the status-bearing message stands. All kNone if this call had none.
   struct StatusSpan {
-    size_t message = kNone;       // Its header.
-    size_t message_size = 0;      // Header included.
-    size_t flags = kNone;         // The u16 status flags: may be overwritten in place (set_status_flags).
+    size_t message = kNone;   // Its header.
+    size_t message_size = 0;  // Header included.
+    size_t flags = kNone;     // The u16 status flags: may be overwritten in place (set_status_flags).
     bool present() const { return message != kNone; }
   };
 
@@ -73,10 +73,10 @@ class ResponseScanner {
 
   // What is known of the response so far.
   struct Summary {
-    uint16_t status_flags = 0;    // Of the last OK or EOF.
+    uint16_t status_flags = 0;  // Of the last OK or EOF.
     uint16_t warnings = 0;
-    uint64_t affected_rows = 0;   // Of the last OK.
-    uint64_t last_insert_id = 0;  // Of the last OK.
+    uint64_t affected_rows = 0;   // Of the last OK that was a result of its own, not the end of rows.
+    uint64_t last_insert_id = 0;  // Likewise.
     uint64_t rows = 0;            // Rows of all result sets that were passed.
     uint32_t results = 0;         // Complete results (an OK counts as one).
     uint32_t columns = 0;         // Of the current or last result set.
@@ -99,8 +99,8 @@ class ResponseScanner {
   bool decided() const { return decided_; }
   // The ERR that ended the response, if any.
   const std::optional<ErrPacket>& error() const { return error_; }
-  // Whether the ERR was the first message: no client has seen a byte, provided that the relay looks at the outcome before
-  // it passes on the bytes of the same feed().
+  // Whether the ERR was the first message: no client has seen a byte, provided that the relay looks at the outcome
+  // before it passes on the bytes of the same feed().
   bool failed_at_once() const { return error_.has_value() && error_is_first_; }
   const Summary& summary() const { return summary_; }
   // The number the next frame of this response must carry.
@@ -114,7 +114,7 @@ class ResponseScanner {
     kDefinitions,     // Parameters or columns.
     kDefinitionsEnd,  // Their EOF, when CLIENT_DEPRECATE_EOF is off.
     kRows,
-    kText,            // COM_STATISTICS.
+    kText,  // COM_STATISTICS.
     kInfile,
     kDone,
     kMalformed,
@@ -140,11 +140,11 @@ class ResponseScanner {
   uint8_t sequence_ = 0;
   bool decided_ = false;
   bool error_is_first_ = false;
-  bool continued_ = false;    // The current frame has 2^24-1 bytes: the next one belongs to the same message.
-  bool in_message_ = false;   // A row or definition was begun and has not ended.
-  uint32_t skip_ = 0;         // Payload bytes of the current frame still to come.
-  uint32_t defs_left_ = 0;    // Definitions of the current block.
-  uint32_t defs_next_ = 0;    // kStmtPrepare: columns after the parameters.
+  bool continued_ = false;   // The current frame has 2^24-1 bytes: the next one belongs to the same message.
+  bool in_message_ = false;  // A row or definition was begun and has not ended.
+  uint32_t skip_ = 0;        // Payload bytes of the current frame still to come.
+  uint32_t defs_left_ = 0;   // Definitions of the current block.
+  uint32_t defs_next_ = 0;   // kStmtPrepare: columns after the parameters.
   uint64_t total_ = 0;
   Summary summary_;
   std::optional<ErrPacket> error_;

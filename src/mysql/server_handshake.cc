@@ -100,7 +100,8 @@ ServerHandshake::Next ServerHandshake::on_response(std::string_view payload, std
 
 // The client has answered the greeting's nonce with a plugin of its own choice. If that cannot prove anything for this
 // user, it is asked for another one.
-ServerHandshake::Next ServerHandshake::negotiate(std::string client_plugin, std::string auth_response, std::string& out) {
+ServerHandshake::Next ServerHandshake::negotiate(std::string client_plugin, std::string auth_response,
+                                                 std::string& out) {
   if (plugin_usable(client_plugin)) {
     plugin_ = std::move(client_plugin);
     return check(auth_response, out);
@@ -124,7 +125,8 @@ bool ServerHandshake::plugin_usable(std::string_view plugin) const {
 }
 
 std::string_view ServerHandshake::best_plugin() const {
-  for (const std::string_view plugin : {std::string_view(settings_.auth_plugin), kNativePasswordPlugin, kCachingSha2Plugin}) {
+  for (const std::string_view plugin :
+       {std::string_view(settings_.auth_plugin), kNativePasswordPlugin, kCachingSha2Plugin}) {
     if (plugin_usable(plugin)) return plugin;
   }
   return settings_.auth_plugin;
@@ -132,8 +134,9 @@ std::string_view ServerHandshake::best_plugin() const {
 
 ServerHandshake::Next ServerHandshake::switch_to(std::string_view plugin, std::string& out) {
   if ((client_.capabilities & kClientPluginAuth) == 0) {
-    return fail_with(out, errnos::kNotSupportedAuthMode, "08004",
-                     "Client does not support authentication protocol requested by server; consider upgrading MySQL client");
+    return fail_with(
+        out, errnos::kNotSupportedAuthMode, "08004",
+        "Client does not support authentication protocol requested by server; consider upgrading MySQL client");
   }
   plugin_ = plugin;
   nonce_ = make_nonce(random_);

@@ -18,11 +18,11 @@ namespace vitrail::mysql {
 struct ServerAuthSettings {
   std::string server_version = "8.4.6-Vitrail";
   Capabilities capabilities = kSupportedCapabilities & ~kClientSsl & ~kMariadbClientExtendedMetadata;
-  uint8_t collation = 45;  // Announced; 45 is utf8mb4_general_ci.
+  uint8_t collation = 45;                          // Announced; 45 is utf8mb4_general_ci.
   std::string auth_plugin{kNativePasswordPlugin};  // Announced first; others are reached by a switch.
-  bool tls_available = false;                  // Announces kClientSsl.
-  bool require_secure_transport = false;       // Refuses clients on plain TCP with error 3159.
-  bool allow_cleartext_without_tls = false;    // Lets mysql_clear_password through on plain TCP.
+  bool tls_available = false;                      // Announces kClientSsl.
+  bool require_secure_transport = false;           // Refuses clients on plain TCP with error 3159.
+  bool allow_cleartext_without_tls = false;        // Lets mysql_clear_password through on plain TCP.
   const AuthProvider* provider = &allow_everyone();
   // For caching_sha2_password's full path on plain TCP. Null: such logins are refused there.
   std::shared_ptr<const RsaKeyPair> rsa_key;
@@ -33,12 +33,12 @@ struct AuthenticatedClient {
   std::string user;
   std::string user_data;
   std::vector<std::string> groups;
-  std::string database;            // Not checked to exist; empty: none.
-  Capabilities capabilities = 0;   // Client's and server's.
+  std::string database;           // Not checked to exist; empty: none.
+  Capabilities capabilities = 0;  // Client's and server's.
   uint32_t max_packet_size = 0;
   uint16_t collation = 0;
   ConnectAttributes attributes;
-  std::string auth_plugin;         // The one that was used.
+  std::string auth_plugin;  // The one that was used.
 };
 
 // Server side of the connection phase, and of COM_CHANGE_USER. No I/O: messages in, framed bytes out.

@@ -52,7 +52,8 @@ WireType wire_type(const Value& value) {
     return {parsed.ec == std::errc() && parsed.ptr == end ? FieldType::kDouble : FieldType::kVarString, false};
   }
   if (is_decimal_type(value.type)) return {FieldType::kNewDecimal, false};
-  if (value.is_binary || value.type == FieldType::kBit || value.type == FieldType::kGeometry) return {FieldType::kBlob, false};
+  if (value.is_binary || value.type == FieldType::kBit || value.type == FieldType::kGeometry)
+    return {FieldType::kBlob, false};
   return {FieldType::kVarString, false};
 }
 
@@ -190,10 +191,11 @@ Status StatementMemory::add_long_data(const StmtLongData& data, size_t max_bytes
   std::optional<std::string>& slot = long_data[data.parameter];
   if (!slot) slot.emplace();
   if (data.data.size() > max_bytes || slot->size() > max_bytes - data.data.size()) {
-    return fail(Code::kResourceExhausted,
-                fmt::format("Parameter of prepared statement which is set through mysql_send_long_data() is longer than "
-                            "'max_allowed_packet' bytes (parameter {})",
-                            data.parameter))
+    return fail(
+               Code::kResourceExhausted,
+               fmt::format("Parameter of prepared statement which is set through mysql_send_long_data() is longer than "
+                           "'max_allowed_packet' bytes (parameter {})",
+                           data.parameter))
         .with_mysql(errnos::kPacketTooLarge, "08S01");
   }
   slot->append(data.data);

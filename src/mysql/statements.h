@@ -28,8 +28,8 @@ struct QueryCommand {
   std::string_view text;  // Into the payload.
   std::vector<QueryAttribute> attributes;
 };
-// Attributes are written only if `capabilities` has CLIENT_QUERY_ATTRIBUTES, and dropped silently otherwise: this is how
-// a relay strips them (decode with the one side's capabilities, encode with the other's).
+// Attributes are written only if `capabilities` has CLIENT_QUERY_ATTRIBUTES, and dropped silently otherwise: this is
+// how a relay strips them (decode with the one side's capabilities, encode with the other's).
 void encode_query(std::string& out, std::string_view text, std::span<const QueryAttribute> attributes,
                   Capabilities capabilities);
 Result<QueryCommand> decode_query(std::string_view payload, Capabilities capabilities);
@@ -72,8 +72,8 @@ struct StatementMemory {
     bool is_unsigned = false;
     std::string name;  // With CLIENT_QUERY_ATTRIBUTES: of attributes; placeholders usually have none.
   };
-  std::vector<Type> types;                             // Of the last execute that sent types, attributes included.
-  std::vector<std::optional<std::string>> long_data;   // By parameter; joined pieces of COM_STMT_SEND_LONG_DATA.
+  std::vector<Type> types;                            // Of the last execute that sent types, attributes included.
+  std::vector<std::optional<std::string>> long_data;  // By parameter; joined pieces of COM_STMT_SEND_LONG_DATA.
 
   // Takes one piece. kResourceExhausted beyond `max_bytes` for one parameter; kInvalidArgument beyond kMaxParameters.
   Status add_long_data(const StmtLongData& data, size_t max_bytes);

@@ -52,7 +52,8 @@ Value make_value(const ColumnDef& column, Cell cell) {
   Value value{column.type, column.is_unsigned(), false, std::string(*cell)};
   if (value.type == FieldType::kNull) value.type = FieldType::kVarString;
   // JSON is sent with the binary collation, but a binary literal is no JSON text for the server.
-  value.is_binary = is_string_type(column.type) && column.type != FieldType::kJson && column.collation == kBinaryCollation;
+  value.is_binary =
+      is_string_type(column.type) && column.type != FieldType::kJson && column.collation == kBinaryCollation;
   return value;
 }
 
