@@ -33,6 +33,7 @@ struct Span {
 struct Identifier {
   std::string_view text;
   Span span;
+  bool quoted = false;
   bool empty() const { return text.empty(); }
 };
 
@@ -80,8 +81,10 @@ enum class LiteralKind : uint8_t {
 
 struct Literal : Expr {
   static constexpr ExprKind kKind = ExprKind::kLiteral;
+  static constexpr uint32_t kNoIndex = 0xffffffffu;
   LiteralKind literal = LiteralKind::kNull;
-  uint32_t index = 0;             // Ordinal among the literal tokens of the statement (not for NULL, TRUE, FALSE).
+  uint32_t index = kNoIndex;      // Ordinal among the literal tokens of the statement; kNoIndex for NULL, TRUE, FALSE
+                                  // and literals that were not written.
   std::string_view text;          // The token as written, with quotes and prefix; see literal.h for its value.
   std::string_view charset;       // Introducer without the underscore; may be empty.
   List<std::string_view> more;    // 'a' 'b': the strings after the first, as written.
@@ -286,7 +289,8 @@ struct FunctionCall : Expr {
   bool from_last = false;      // NTH_VALUE(..) FROM LAST
   Identifier schema;           // May be empty.
   Identifier name;             // As written.
-  std::string_view word;       // See FunctionSyntax.
+  std::string_view word;       // See FunctionSyntax; "within group" with kCall: MariaDB's PERCENTILE_CONT(..) WITHIN GROUP
+                               // (ORDER BY ..).
   List<Expr*> args;
   List<OrderItem> order_by;    // GROUP_CONCAT, JSON_ARRAYAGG
   Expr* separator = nullptr;   // GROUP_CONCAT; a string literal; may be null.
@@ -430,7 +434,8 @@ struct Query {
 
 struct SelectItem {
   Expr* expr = nullptr;
-  Identifier alias;  // May be empty: then the server names the column after the text of `expr->span`.
+  Identifier alias;  // May be empty: then the server names the column after the text of `expr_span` (or the column).
+  Span expr_span;    // Of the expression with parentheses around it.
   Span span;         // With the alias.
 };
 

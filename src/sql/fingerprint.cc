@@ -69,6 +69,37 @@ class Hasher {
   uint64_t a_, b_;
 };
 
+// Whether a string behind `previous` may be an alias (SELECT a 'x', SELECT a AS 'x'): the name of a result column, which a
+// plan keeps. Strings that are values follow an operator, a bracket, a comma or one of a few words.
+bool may_be_alias(const Token& previous, std::string_view text) {
+  switch (previous.type) {
+    case TokenType::kQuotedIdentifier:
+    case TokenType::kUserVariable:
+    case TokenType::kRightParen:
+    case TokenType::kParameter:
+    case TokenType::kBindVariable:
+    case TokenType::kInteger:
+    case TokenType::kDecimal:
+    case TokenType::kFloat:
+    case TokenType::kHex:
+    case TokenType::kBit: return true;
+    case TokenType::kWord: break;
+    default: return false;
+  }
+  const Keyword word = find_keyword(previous.text(text));
+  switch (word) {
+    case Keyword::kAs:
+    case Keyword::kNull:
+    case Keyword::kTrue:
+    case Keyword::kFalse: return true;
+    case Keyword::kDate:
+    case Keyword::kTime:
+    case Keyword::kTimestamp:
+    case Keyword::kEscape: return false;
+    default: return word_class(word) != WordClass::kReserved;
+  }
+}
+
 // Finds the statement kind while the tokens pass by.
 class KindFinder {
  public:
@@ -145,6 +176,7 @@ FingerprintResult fingerprint(std::string_view text, std::span<LiteralPosition> 
   Lexer lexer(text, options);
   bool any_token = false;
   bool ended = false;  // A ';' was seen.
+  Token previous;
   while (true) {
     const Token token = lexer.next_raw();
     if (token.type == TokenType::kEnd) break;
@@ -182,10 +214,16 @@ FingerprintResult fingerprint(std::string_view text, std::span<LiteralPosition> 
         }
         ++result.literal_count;
         hasher.word(head);
+        if (token.type == TokenType::kString && may_be_alias(previous, text)) {
+          hasher.word(token.length);
+          hasher.bytes(text.data() + token.offset, token.length);
+        }
+        previous = token;
         continue;
       case TokenType::kParameter:
         ++result.parameter_count;
         hasher.word(head);
+        previous = token;
         continue;
       case TokenType::kHint: result.has_hint = true; break;
       case TokenType::kDirective: result.has_directive = true; break;
@@ -198,8 +236,10 @@ FingerprintResult fingerprint(std::string_view text, std::span<LiteralPosition> 
       case TokenType::kAtAt: result.has_system_variable = true; [[fallthrough]];
       default:
         hasher.word(head);
+        previous = token;
         continue;
     }
+    if (token.type != TokenType::kHint && token.type != TokenType::kDirective) previous = token;
     hasher.word(head | static_cast<uint64_t>(token.length) << 8);
     hasher.bytes(text.data() + token.offset, token.length);
   }

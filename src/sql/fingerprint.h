@@ -53,6 +53,9 @@ struct FingerprintResult {
 //   Equal fingerprints mean equal token sequences up to the values of literals, except with probability about
 //   n^2 / 2^129 for n different statements seen by a process (n = 10^9: below 10^-20).
 //   NULL, TRUE, FALSE are words, not literals. A list of another length is another fingerprint. A sign is an operator.
+//   The value of a string that may be an alias (SELECT a AS 'x', SELECT a 'x') counts: it names a result column. The
+//   text of an unnamed item does so too (SELECT 1, SELECT a + 1), and does not count: take such names from the text at
+//   hand, never from a cached plan.
 //   The kind of a literal (integer, decimal, float, hex, bit, string, national string) is part of the fingerprint.
 //   Literals after LIMIT and OFFSET, ordinals in ORDER BY and GROUP BY, values in SET, LIKE patterns and texts of
 //   PREPARE are literals like any other: a plan that looked at such a value must keep it and compare on every hit.

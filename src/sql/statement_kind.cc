@@ -100,7 +100,8 @@ StatementKind classify(Keyword first, Keyword second, Keyword third) {
     case Keyword::kExecute: return StatementKind::kExecute;
     case Keyword::kDeallocate: return StatementKind::kDeallocate;
     case Keyword::kFlush: return StatementKind::kFlush;
-    case Keyword::kLoad: return StatementKind::kLoad;
+    case Keyword::kLoad:
+      return second == Keyword::kData || second == Keyword::kXml ? StatementKind::kLoad : StatementKind::kOther;
     case Keyword::kDo: return StatementKind::kDo;
     case Keyword::kStream: return StatementKind::kStream;
     case Keyword::kVstream: return StatementKind::kVstream;
