@@ -47,7 +47,8 @@ class ServingPartition {
   Result<std::vector<int>> all() const;
 
   // For an explicit target (keyspace:shard): may it be sent statements of this type? A shard need not be referenced for
-  // that, but must not be disabled. kClusterEvent if it is.
+  // that, but must not be disabled. If it is: kClusterEvent for a referenced shard, kFailedPrecondition for another (its
+  // traffic has been switched away, so waiting does not help).
   Status check_explicit(std::string_view shard) const;
 
  private:

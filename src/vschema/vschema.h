@@ -72,7 +72,7 @@ struct Keyspace {
   bool require_explicit_routing = false;
   ::vschema::Keyspace::ForeignKeyMode foreign_key_mode = ::vschema::Keyspace::unspecified;
   std::map<std::string, std::shared_ptr<const shard::Vindex>, std::less<>> vindexes;
-  std::map<std::string, std::shared_ptr<const Table>, std::less<>> tables;
+  std::map<std::string, std::shared_ptr<const Table>, std::less<>> tables;  // Also those with a problem.
   // Tables and vindexes whose definition is wrong, and why. Using such a table is an error with this text; the rest of
   // the keyspace works.
   std::map<std::string, std::string, std::less<>> table_problems;
@@ -105,8 +105,7 @@ class VSchema {
   //   4. In an unsharded keyspace, named or the only one there is, a table that is not listed is assumed to exist.
   //
   //   kNotFound            "table t1 not found"; "VT05003: unknown database 'x' in vschema" (MySQL errno 1049).
-  //   kInvalidArgument     "ambiguous table reference: t1".
-  //   kFailedPrecondition  the table's or rule's definition is wrong.
+  //   kFailedPrecondition  "ambiguous table reference: t1"; the table's or rule's definition is wrong.
   Result<RoutedTable> find_table(std::string_view keyspace, std::string_view table, ::topodata::TabletType type) const;
 
   // The keyspace that a keyspace routing rule (for the tablet type, or general) puts in the place of this one; the same
@@ -146,6 +145,7 @@ class VSchema {
   const Rule* find_rule(std::string_view qualified, ::topodata::TabletType type) const;
   Result<std::shared_ptr<const Table>> find_in_keyspace(std::string_view keyspace, std::string_view table) const;
   Result<std::shared_ptr<const Table>> find_anywhere(std::string_view table) const;
+  Result<std::shared_ptr<const Table>> usable(const std::shared_ptr<const Table>& table) const;
 
   uint64_t version_ = 0;
   std::map<std::string, Keyspace, std::less<>> keyspaces_;
@@ -155,8 +155,8 @@ class VSchema {
   NameMap<std::string> shard_rules_;  // By "keyspace/shard".
 };
 
-// Reads one keyspace's vschema. For a sharded or unsharded keyspace everything is read; what is wrong goes to the
-// keyspace's problems. Sequences stay unresolved ("seq" or "ks.seq" is split, no more).
+// Reads one keyspace's vschema; what is wrong goes to the keyspace's problems. Sequences stay unresolved ("seq" or
+// "ks.seq" is split, no more). An unsharded keyspace's column vindexes and pins mean nothing and are not read.
 Keyspace read_keyspace(std::string_view name, const ::vschema::Keyspace& record);
 
 // The faults of a keyspace's vschema by itself, sorted: vindexes with unknown types or bad parameters; tables without or

@@ -1,0 +1,378 @@
+#include <algorithm>
+#include <atomic>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include <gtest/gtest.h>
+
+#include "vschema/proto_json.h"
+#include "vschema/vschema.h"
+
+namespace vitrail::vschema {
+namespace {
+
+using ::topodata::PRIMARY;
+using ::topodata::RDONLY;
+using ::topodata::REPLICA;
+
+// A keyspace's vschema from JSON; single quotes for double ones.
+::vschema::Keyspace keyspace_of(std::string json) {
+  std::replace(json.begin(), json.end(), '\'', '"');
+  ::vschema::Keyspace out;
+  const auto status = parse_json(json, out, nullptr);
+  EXPECT_TRUE(status) << status.error().message();
+  return out;
+}
+
+constexpr const char* kCommerce = "{'tables':{'product':{},'customer':{},'corder':{},'customer_seq':{'type':'sequence'}}}";
+constexpr const char* kCustomer = R"({'sharded':true,'vindexes':{'hash':{'type':'hash'}},'tables':{
+    'customer':{'column_vindexes':[{'column':'customer_id','name':'hash'}],
+                'auto_increment':{'column':'customer_id','sequence':'customer_seq'}},
+    'corder':{'column_vindexes':[{'columns':['customer_id'],'name':'hash'}]}}})";
+
+// A cluster in a few lines: keyspaces by name, rules as "from -> to".
+class Cluster {
+ public:
+  Cluster& keyspace(const std::string& name, const std::string& json) {
+    (*record_.mutable_keyspaces())[name] = keyspace_of(json);
+    return *this;
+  }
+  Cluster& rule(const std::string& from, const std::vector<std::string>& to) {
+    auto* rule = record_.mutable_routing_rules()->add_rules();
+    rule->set_from_table(from);
+    for (const auto& target : to) rule->add_to_tables(target);
+    return *this;
+  }
+  Cluster& keyspace_rule(const std::string& from, const std::string& to) {
+    auto* rule = record_.mutable_keyspace_routing_rules()->add_rules();
+    rule->set_from_keyspace(from);
+    rule->set_to_keyspace(to);
+    return *this;
+  }
+  Cluster& shard_rule(const std::string& from, const std::string& to, const std::string& shard) {
+    auto* rule = record_.mutable_shard_routing_rules()->add_rules();
+    rule->set_from_keyspace(from);
+    rule->set_to_keyspace(to);
+    rule->set_shard(shard);
+    return *this;
+  }
+  std::shared_ptr<const VSchema> build(uint64_t version = 1) const { return VSchema::build(record_, version); }
+
+  // "ks.t", or the error's text. `name` is "t" or "ks.t".
+  std::string find(const std::string& name, ::topodata::TabletType type = PRIMARY) const {
+    const size_t dot = name.find('.');
+    const auto found = dot == std::string::npos ? build()->find_table("", name, type)
+                                                : build()->find_table(name.substr(0, dot), name.substr(dot + 1), type);
+    return found ? found->table->keyspace + "." + found->table->name : found.error().message();
+  }
+
+ private:
+  ::vschema::SrvVSchema record_;
+};
+
+// S1-29
+TEST(VSchemaRouting, RuleMakesATableTheAliasOfAnother) {
+  const Cluster cluster = Cluster().keyspace("ks1", "{}").keyspace("ks2", "{}").rule("t1", {"ks2.other"});
+  EXPECT_EQ(cluster.find("t1"), "ks2.other");
+  EXPECT_TRUE(cluster.build()->find_table("", "t1", PRIMARY)->by_rule);
+  EXPECT_FALSE(cluster.build()->find_table("ks1", "t1", PRIMARY)->by_rule);
+}
+
+// S1-26
+TEST(VSchemaRouting, RulesAreForAllTypesOrForOne) {
+  const Cluster cluster = Cluster()
+                              .keyspace("a", "{}")
+                              .keyspace("b", "{}")
+                              .rule("t", {"a.t"})
+                              .rule("t@replica", {"b.t"})
+                              .rule("a.u", {"b.u"})
+                              .rule("a.u@rdonly", {"a.v"})
+                              .rule("w@primary", {"b.w"})
+                              .rule("x@master", {"b.x"});
+  EXPECT_EQ(cluster.find("t", PRIMARY), "a.t");
+  EXPECT_EQ(cluster.find("t", REPLICA), "b.t");
+  EXPECT_EQ(cluster.find("t", RDONLY), "a.t");
+  EXPECT_EQ(cluster.find("a.u", PRIMARY), "b.u");
+  EXPECT_EQ(cluster.find("a.u", RDONLY), "a.v");
+  EXPECT_EQ(cluster.find("b.u", RDONLY), "b.u");
+  EXPECT_EQ(cluster.find("w", PRIMARY), "b.w");
+  EXPECT_EQ(cluster.find("w", REPLICA), "table w not found");
+  EXPECT_EQ(cluster.find("x", PRIMARY), "b.x");
+}
+
+// S1-30
+TEST(VSchemaRouting, RulesApplyOnceAndTheSpecificOneWins) {
+  const Cluster cluster =
+      Cluster().keyspace("a", "{}").keyspace("b", "{}").rule("t", {"a.t"}).rule("a.t", {"b.t"}).rule("t@replica", {"b.t"});
+  EXPECT_EQ(cluster.find("t", PRIMARY), "a.t");
+  EXPECT_EQ(cluster.find("t", REPLICA), "b.t");
+  EXPECT_EQ(cluster.find("a.t", PRIMARY), "b.t");
+}
+
+// S1-31
+TEST(VSchemaRouting, UnqualifiedNameGoesToTheKeyspaceThatListsIt) {
+  const Cluster cluster = Cluster()
+                              .keyspace("a", "{'tables':{'t1':{},'only_a':{}}}")
+                              .keyspace("b", "{'tables':{'t1':{},'only_b':{}}}");
+  EXPECT_EQ(cluster.find("only_a"), "a.only_a");
+  EXPECT_EQ(cluster.find("only_b"), "b.only_b");
+  EXPECT_EQ(cluster.find("t1"), "ambiguous table reference: t1");
+  EXPECT_EQ(cluster.find("t2"), "table t2 not found");
+  EXPECT_EQ(cluster.build()->find_table("", "t2", PRIMARY).error().code(), Code::kNotFound);
+  EXPECT_EQ(cluster.find("b.t1"), "b.t1");
+}
+
+// S3-22
+TEST(VSchemaRouting, UnsharedKeyspaceNeedsNoVschema) {
+  const Cluster one = Cluster().keyspace("commerce", "{}");
+  EXPECT_EQ(one.find("customer"), "commerce.customer");
+  EXPECT_EQ(one.find("commerce.customer"), "commerce.customer");
+  const auto found = one.build()->find_table("", "customer", PRIMARY).value();
+  EXPECT_FALSE(found.table->listed);
+  EXPECT_FALSE(found.table->sharded);
+  const Cluster two = Cluster().keyspace("commerce", "{}").keyspace("other", "{}");
+  EXPECT_EQ(two.find("customer"), "table customer not found");
+  EXPECT_EQ(two.find("commerce.customer"), "commerce.customer");
+}
+
+TEST(VSchemaRouting, ShardedKeyspaceHasOnlyTheTablesItLists) {
+  const Cluster cluster = Cluster().keyspace("customer", kCustomer);
+  EXPECT_EQ(cluster.find("customer.product"), "table product not found");
+  EXPECT_EQ(cluster.find("product"), "table product not found");
+  EXPECT_EQ(cluster.find("customer.customer"), "customer.customer");
+}
+
+TEST(VSchemaRouting, UnknownKeyspaceHasTheErrnoOfMySQL) {
+  const auto found = Cluster().build()->find_table("nowhere", "t", PRIMARY);
+  ASSERT_FALSE(found);
+  EXPECT_EQ(found.error().message(), "VT05003: unknown database 'nowhere' in vschema");
+  EXPECT_EQ(found.error().mysql_errno(), 1049);
+}
+
+TEST(VSchemaRouting, ExplicitRoutingHidesAKeyspaceFromUnqualifiedNames) {
+  const Cluster cluster = Cluster()
+                              .keyspace("a", "{'tables':{'t':{}}}")
+                              .keyspace("b", "{'require_explicit_routing':true,'tables':{'t':{},'u':{}}}");
+  EXPECT_EQ(cluster.find("t"), "a.t");
+  EXPECT_EQ(cluster.find("u"), "table u not found");
+  EXPECT_EQ(cluster.find("b.u"), "b.u");
+}
+
+TEST(VSchemaRouting, ReferenceTableGivesWayToItsSource) {
+  const Cluster cluster =
+      Cluster()
+          .keyspace("commerce", "{'tables':{'zip':{}}}")
+          .keyspace("customer", "{'sharded':true,'tables':{'zip':{'type':'reference','source':'commerce.zip'}}}");
+  EXPECT_EQ(cluster.find("zip"), "commerce.zip");
+  EXPECT_EQ(cluster.find("customer.zip"), "customer.zip");
+  EXPECT_EQ(cluster.build()->find_table("customer", "zip", PRIMARY)->table->type, TableType::kReference);
+}
+
+TEST(VSchemaRouting, WrongRulesAreErrorsOfTheStatementsThatUseThem) {
+  const Cluster cluster = Cluster()
+                              .keyspace("a", "{}")
+                              .keyspace("c", kCustomer)
+                              .rule("two", {"a.t", "a.u"})
+                              .rule("none", {})
+                              .rule("bare", {"t"})
+                              .rule("gone", {"x.t"})
+                              .rule("unlisted", {"c.t"})
+                              .rule("dup", {"a.t"})
+                              .rule("dup", {"a.u"});
+  EXPECT_EQ(cluster.find("two"), "table two has more than one target");
+  EXPECT_EQ(cluster.find("none"), "table none not found");
+  EXPECT_EQ(cluster.find("bare"), "table t must be qualified");
+  EXPECT_EQ(cluster.find("gone"), "VT05003: unknown database 'x' in vschema");
+  EXPECT_EQ(cluster.find("unlisted"), "table t not found");
+  EXPECT_EQ(cluster.find("dup"), "duplicate rule for entry dup");
+  EXPECT_EQ(cluster.find("a.fine"), "a.fine");
+}
+
+TEST(VSchemaRouting, KeyspaceRulesComeFirst) {
+  const Cluster cluster = Cluster()
+                              .keyspace("a", "{}")
+                              .keyspace("b", "{}")
+                              .keyspace("c", "{}")
+                              .keyspace_rule("a", "b")
+                              .keyspace_rule("a@replica", "c")
+                              .rule("b.t", {"c.t"});
+  EXPECT_EQ(cluster.find("a.x", PRIMARY), "b.x");
+  EXPECT_EQ(cluster.find("a.x", REPLICA), "c.x");
+  EXPECT_EQ(cluster.find("a.t", PRIMARY), "c.t");
+  EXPECT_EQ(cluster.build()->route_keyspace("c", PRIMARY), "c");
+}
+
+TEST(VSchemaRouting, ShardRulesGiveTheKeyspaceOfAShard) {
+  const auto vschema = Cluster().keyspace("a", "{}").shard_rule("a", "b", "-80").build();
+  EXPECT_EQ(vschema->route_shard("a", "-80"), "b");
+  EXPECT_EQ(vschema->route_shard("a", "80-"), "a");
+  EXPECT_TRUE(vschema->has_shard_rules());
+}
+
+// S3-71, S3-78
+TEST(VSchemaTable, HasItsVindexAndItsSequence) {
+  const auto vschema = Cluster().keyspace("commerce", kCommerce).keyspace("customer", kCustomer).build(7);
+  EXPECT_EQ(vschema->version(), 7u);
+  const auto table = vschema->find_table("customer", "customer", PRIMARY)->table;
+  ASSERT_NE(table->primary_vindex(), nullptr);
+  EXPECT_TRUE(table->sharded);
+  EXPECT_EQ(table->primary_vindex()->vindex->type(), "hash");
+  EXPECT_EQ(table->primary_vindex()->columns, std::vector<std::string>{"customer_id"});
+  ASSERT_TRUE(table->auto_increment);
+  EXPECT_EQ(table->auto_increment->problem, "");
+  EXPECT_EQ(table->auto_increment->sequence_keyspace, "commerce");
+  EXPECT_EQ(table->auto_increment->sequence_table, "customer_seq");
+  EXPECT_EQ(vschema->find_table("", "customer_seq", PRIMARY)->table->type, TableType::kSequence);
+  EXPECT_TRUE(vschema->problems().empty());
+}
+
+// S3-70
+TEST(VSchemaTable, UnknownSequenceOnlyHurtsInserts) {
+  const auto vschema = Cluster().keyspace("customer", kCustomer).build();
+  const auto found = vschema->find_table("customer", "customer", PRIMARY);
+  ASSERT_TRUE(found);
+  EXPECT_EQ(found->table->auto_increment->problem,
+            "cannot resolve sequence customer_seq of table customer.customer: table customer_seq not found");
+  EXPECT_EQ(vschema->problems().size(), 1u);
+}
+
+TEST(VSchemaTable, SequenceFollowsRoutingRules) {
+  const auto vschema = Cluster()
+                           .keyspace("commerce", kCommerce)
+                           .keyspace("customer", kCustomer)
+                           .keyspace("other", "{}")
+                           .rule("customer_seq", {"other.moved_seq"})
+                           .build();
+  const auto table = vschema->find_table("customer", "customer", PRIMARY)->table;
+  EXPECT_EQ(table->auto_increment->sequence_keyspace, "other");
+  EXPECT_EQ(table->auto_increment->sequence_table, "moved_seq");
+}
+
+TEST(VSchemaTable, AmbiguousSequenceIsAProblem) {
+  const auto vschema =
+      Cluster().keyspace("commerce", kCommerce).keyspace("two", kCommerce).keyspace("customer", kCustomer).build();
+  EXPECT_EQ(vschema->find_table("customer", "customer", PRIMARY)->table->auto_increment->problem,
+            "cannot resolve sequence customer_seq of table customer.customer: ambiguous table reference: customer_seq");
+}
+
+TEST(VSchemaTable, WithAProblemLeavesTheOthersUsable) {
+  const Cluster cluster = Cluster().keyspace("ks", R"({'sharded':true,
+      'vindexes':{'hash':{'type':'hash'},'odd':{'type':'no_such_type'}},'tables':{
+      'good':{'column_vindexes':[{'column':'id','name':'hash'}]},
+      'bad':{'column_vindexes':[{'column':'id','name':'odd'}]}}})");
+  EXPECT_EQ(cluster.find("ks.good"), "ks.good");
+  const std::string text = "vschema of keyspace ks: table bad uses vindex odd: vindexType \"no_such_type\" not found (vindex odd)";
+  EXPECT_EQ(cluster.find("ks.bad"), text);
+  EXPECT_EQ(cluster.find("bad"), text);
+}
+
+TEST(VSchemaTable, OutlivesItsSnapshot) {
+  std::shared_ptr<const Table> table;
+  {
+    const auto vschema = Cluster().keyspace("customer", kCustomer).build();
+    table = vschema->find_table("customer", "corder", PRIMARY)->table;
+  }
+  EXPECT_EQ(table->primary_vindex()->vindex->map(shard::VindexValue::int64(1))->keyspace_id.to_hex(), "166b40b44aba4bd6");
+}
+
+TEST(VSchema, IsReadWhileItIsReplaced) {
+  const Cluster before = Cluster().keyspace("commerce", kCommerce);
+  const Cluster after = Cluster().keyspace("commerce", kCommerce).keyspace("customer", kCustomer).rule("corder", {"customer.corder"});
+  std::atomic<std::shared_ptr<const VSchema>> current = before.build(1);
+  std::atomic<bool> stop = false;
+  std::vector<std::jthread> readers;
+  for (int i = 0; i < 3; ++i) {
+    readers.emplace_back([&] {
+      while (!stop) {
+        const auto vschema = current.load();
+        const auto found = vschema->find_table("", "corder", PRIMARY);
+        ASSERT_TRUE(found);
+        ASSERT_EQ(found->table->keyspace, vschema->version() % 2 == 1 ? "commerce" : "customer");
+      }
+    });
+  }
+  for (uint64_t version = 2; version < 200; ++version) current = (version % 2 == 1 ? before : after).build(version);
+  stop = true;
+}
+
+std::string problem_of(const std::string& json) {
+  const auto problems = find_problems("ks", keyspace_of(json));
+  return problems.empty() ? "" : problems.front();
+}
+
+std::string problem_of_table(const std::string& table) {
+  return problem_of("{'sharded':true,'vindexes':{'hash':{'type':'hash'},'region':{'type':'region_experimental',"
+                    "'params':{'region_bytes':'1'}}},'tables':{'t':" + table + "}}");
+}
+
+TEST(VSchemaProblems, AreNamedPrecisely) {
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hash'}]}"), "");
+  EXPECT_EQ(problem_of_table("{}"), "missing primary col vindex for table: t");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hsah'}]}"), "vindex hsah not found for table t");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'name':'hash'}]}"),
+            "must specify at least one column for vindex (hash) and table (t)");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'name':'hash','column':'a','columns':['a']}]}"),
+            "can't use column and columns at the same time in vindex (hash) and table (t)");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'name':'hash','columns':['a','b']}]}"),
+            "vindex hash of type hash takes 1 columns, table t gives 2");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'name':'region','columns':['a','b']}]}"), "");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'name':'region','columns':['a','A']}]}"),
+            "column A is used twice by vindex region of table t");
+  EXPECT_EQ(problem_of_table("{'type':'sequence'}"),
+            "sequence table has to be in an unsharded keyspace or must be pinned: t");
+  EXPECT_EQ(problem_of_table("{'type':'sequence','pinned':'00'}"), "");
+  EXPECT_EQ(problem_of_table("{'pinned':'8'}").substr(0, 52), "could not decode the keyspace id for pin of table t:");
+  EXPECT_EQ(problem_of_table("{'type':'reference'}"), "");
+  EXPECT_EQ(problem_of_table("{'type':'refrence'}"), "unknown type \"refrence\" of table t: expected sequence or reference");
+  EXPECT_EQ(problem_of_table("{'type':'reference','source':'zip'}"),
+            "invalid source \"zip\" for reference table: t; expected keyspace.table");
+  EXPECT_EQ(problem_of_table("{'columns':[{'name':'a'},{'name':'A'}]}"), "duplicate column name 'A' for table: t");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hash'}],'columns':[{'name':'a'}],"
+                             "'column_list_authoritative':true}"),
+            "column id of vindex hash is not in the authoritative column list of table t");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hash'}],'columns':[{'name':'a'}]}"), "");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hash'}],'auto_increment':{'sequence':'s'}}"),
+            "auto_increment names no column in table: t");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hash'}],'auto_increment':{'column':'id'}}"),
+            "auto_increment names no sequence in table: t");
+  EXPECT_EQ(problem_of("{'vindexes':{'v':{'type':'x'}}}"), "vindex v: vindexType \"x\" not found (vindex v)");
+}
+
+class Several final : public shard::Vindex {
+ public:
+  explicit Several(std::string_view name) : Vindex("several", name) {}
+  int cost() const override { return 2; }
+  bool is_unique() const override { return false; }
+  Status map_into(std::span<const shard::VindexValue>, shard::Destination& out) const override {
+    out.set_all_shards();
+    return {};
+  }
+};
+
+TEST(VSchemaProblems, IncludeAPrimaryVindexThatIsNotUnique) {
+  shard::register_vindex_type("several", [](std::string_view name, shard::ParameterReader&) -> Result<std::unique_ptr<shard::Vindex>> {
+    return std::make_unique<Several>(name);
+  });
+  const std::string head = "{'sharded':true,'vindexes':{'s':{'type':'several','owner':'t'},'h':{'type':'hash'}},'tables':{'t':{'column_vindexes':[";
+  EXPECT_EQ(problem_of(head + "{'column':'a','name':'s'}]}}}"), "primary vindex s is not Unique for table t");
+  EXPECT_EQ(problem_of(head + "{'column':'a','name':'h'},{'column':'b','name':'s'}]}}}"), "");
+}
+
+TEST(VSchemaProblems, UnknownVindexParametersAreReported) {
+  EXPECT_EQ(unknown_vindex_parameters("ks", keyspace_of("{'vindexes':{'h':{'type':'hash','params':{'x':'1','a':'2'}}}}")),
+            (std::vector<std::string>{"h.a", "h.x"}));
+}
+
+// S3-76
+TEST(VSchemaProblems, AreNoneWhenAShardedKeyspaceIsMadeUnsharded) {
+  std::string json = kCustomer;
+  json.replace(json.find("true"), 4, "false");
+  EXPECT_EQ(problem_of(json), "");
+  const auto table = Cluster().keyspace("customer", json).build()->find_table("", "customer", PRIMARY)->table;
+  EXPECT_EQ(table->primary_vindex(), nullptr);
+  EXPECT_FALSE(table->sharded);
+}
+
+}  // namespace
+}  // namespace vitrail::vschema
