@@ -1,0 +1,49 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "base/result.h"
+#include "rpc/client.h"
+#include "rpc/typed.h"
+#include "topo/server.h"
+#include "topo/tablet.h"
+
+namespace vitrail::control {
+
+// Calls the TabletManager methods of tablets. Threads: any loop.
+class TabletClient {
+ public:
+  // `topology` must outlive it.
+  explicit TabletClient(topo::Server& topology) : topology_(topology), channels_(rpc::ChannelOptions{}) {}
+
+  // "PrimaryPosition" ... The error says which tablet it came from.
+  template <typename Response, typename Request>
+  net::Task<Result<Response>> call(::topodata::Tablet tablet, std::string_view method, Request request, net::Wait wait) {
+    return internal_call<Response>(*this, std::move(tablet), std::string("/tabletmanagerservice.TabletManager/").append(method),
+                                   std::move(request), std::move(wait));
+  }
+
+  // The Tablet record of a shard's primary. kFailedPrecondition when the shard has none.
+  net::Task<Result<::topodata::Tablet>> primary_of(std::string keyspace, std::string shard);
+
+  topo::Server& topology() { return topology_; }
+
+ private:
+  template <typename Response, typename Request>
+  static net::Task<Result<Response>> internal_call(TabletClient& self, ::topodata::Tablet tablet, std::string method,
+                                                   Request request, net::Wait wait) {
+    const std::string address = topo::tablet_address(tablet, topo::kPortGrpc);
+    CO_ASSIGN_OR_RETURN(const auto channel, self.channels_.get(address));
+    auto response = co_await rpc::call<Response>(*channel, method, request, std::move(wait));
+    if (!response.ok()) {
+      co_return std::move(response).error().with_context("tablet " + topo::alias_to_string(tablet.alias()));
+    }
+    co_return std::move(response);
+  }
+
+  topo::Server& topology_;
+  rpc::ChannelPool channels_;
+};
+
+}  // namespace vitrail::control

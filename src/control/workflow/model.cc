@@ -1,0 +1,145 @@
+#include "control/workflow/model.h"
+
+#include <algorithm>
+#include <set>
+
+#include "topo/cells.h"
+#include "topo/keyspace.h"
+#include "topo/srv_keyspace.h"
+#include "topo/srv_vschema.h"
+#include "topo/vschema.h"
+
+namespace vitrail::control {
+
+namespace tmd = ::tabletmanagerdata;
+constexpr std::string_view kReverseSuffix = "_reverse";
+
+std::string reverse_workflow_name(std::string_view name) {
+  if (name.ends_with(kReverseSuffix)) return std::string(name.substr(0, name.size() - kReverseSuffix.size()));
+  return std::string(name).append(kReverseSuffix);
+}
+
+std::string WorkflowModel::reverse_name() const { return reverse_workflow_name(name); }
+bool WorkflowModel::is_reverse() const { return name.ends_with(kReverseSuffix); }
+
+bool WorkflowModel::is_frozen() const {
+  for (const auto& [shard, target] : targets) {
+    for (const auto& stream : target.workflow.streams()) {
+      if (stream.message() == "FROZEN") return true;
+    }
+  }
+  return false;
+}
+
+namespace {
+
+std::vector<shard::ShardName> names_of(const std::vector<std::string>& texts) {
+  std::vector<shard::ShardName> names;
+  for (const auto& text : texts) {
+    if (auto name = shard::ShardName::parse(text); name.ok()) names.push_back(std::move(*name));
+  }
+  return names;
+}
+
+}  // namespace
+
+std::vector<shard::ShardName> WorkflowModel::source_names() const {
+  std::vector<std::string> texts;
+  for (const auto& [name, shard] : sources) texts.push_back(name);
+  return names_of(texts);
+}
+
+std::vector<shard::ShardName> WorkflowModel::target_names() const {
+  std::vector<std::string> texts;
+  for (const auto& [name, shard] : targets) texts.push_back(name);
+  return names_of(texts);
+}
+
+std::string stream_state_name(::binlogdata::VReplicationWorkflowState state) {
+  return ::binlogdata::VReplicationWorkflowState_Name(state);
+}
+
+net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::string keyspace, std::string workflow,
+                                               net::Wait wait) {
+  WorkflowModel model;
+  model.name = workflow;
+  model.target_keyspace = keyspace;
+  CO_ASSIGN_OR_RETURN(const auto shards, co_await topo::find_all_shards(tablets.topology(), keyspace));
+  std::set<std::string> source_shards;
+  std::set<std::string> tables;
+  for (const auto& [name, info] : shards) {
+    if (!info.record.has_primary_alias()) continue;
+    CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(tablets.topology(), info.record.primary_alias()));
+    tmd::ReadVReplicationWorkflowRequest request;
+    request.set_workflow(workflow);
+    auto read = co_await tablets.call<tmd::ReadVReplicationWorkflowResponse>(tablet.record, "ReadVReplicationWorkflow",
+                                                                             std::move(request), wait);
+    if (!read.ok()) {
+      if (read.error().code() == Code::kNotFound) continue;
+      co_return std::move(read).error();
+    }
+    if (read->streams().empty()) continue;
+    model.is_reshard = read->workflow_type() == ::binlogdata::Reshard;
+    for (const auto& stream : read->streams()) {
+      model.source_keyspace = stream.bls().keyspace();
+      source_shards.insert(stream.bls().shard());
+      if (model.is_reshard) continue;
+      for (const auto& rule : stream.bls().filter().rules()) tables.insert(rule.match());
+    }
+    model.targets.emplace(name, TargetStreams{{info, tablet.record}, std::move(*read)});
+  }
+  if (model.targets.empty()) {
+    co_return fail(Code::kNotFound, "the " + workflow + " workflow does not exist in the " + keyspace + " keyspace");
+  }
+  model.tables.assign(tables.begin(), tables.end());
+  for (const auto& name : source_shards) {
+    CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(tablets.topology(), model.source_keyspace, name));
+    CO_ASSIGN_OR_RETURN(auto primary, co_await tablets.primary_of(model.source_keyspace, name));
+    model.sources.emplace(name, WorkflowShard{std::move(info), std::move(primary)});
+  }
+  co_return model;
+}
+
+net::Task<Result<vschema::TrafficState>> read_traffic_state(TabletClient& tablets, const WorkflowModel& model) {
+  topo::Server& topology = tablets.topology();
+  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology));
+  if (model.is_reshard) {
+    std::map<std::string, ::topodata::SrvKeyspace> records;
+    for (const auto& cell : cells) {
+      auto record = co_await topo::get_srv_keyspace(topology, cell, model.target_keyspace);
+      if (record.ok()) records.emplace(cell, std::move(record->record));
+    }
+    std::map<std::string, const ::topodata::SrvKeyspace*> views;
+    for (const auto& [cell, record] : records) views.emplace(cell, &record);
+    bool serving = false;
+    for (const auto& [name, source] : model.sources) {
+      CO_ASSIGN_OR_RETURN(const auto now, co_await topo::get_shard(topology, model.source_keyspace, name));
+      serving = serving || now.record.is_primary_serving();
+    }
+    co_return vschema::reshard_state(model.source_names(), model.target_names(), views, serving);
+  }
+  std::map<std::string, ::vschema::RoutingRules> records;
+  for (const auto& cell : cells) {
+    auto record = co_await topo::get_srv_vschema(topology, cell);
+    if (record.ok()) records.emplace(cell, record->record.routing_rules());
+  }
+  std::map<std::string, const ::vschema::RoutingRules*> views;
+  for (const auto& [cell, rules] : records) views.emplace(cell, &rules);
+  CO_ASSIGN_OR_RETURN(const auto global, co_await topo::get_routing_rules(topology));
+  co_return vschema::move_tables_state(model.move(), views, global.rules);
+}
+
+int64_t transaction_lag_seconds(const WorkflowModel& model, base::WallTime now) {
+  const int64_t seconds = std::chrono::duration_cast<std::chrono::seconds>(now.time_since_epoch()).count();
+  int64_t worst = 0;
+  for (const auto& [shard, target] : model.targets) {
+    for (const auto& stream : target.workflow.streams()) {
+      // Behind by the age of the last applied transaction, unless a heartbeat since then says that nothing came after it.
+      const int64_t updated = std::max(stream.time_updated().seconds(), stream.time_heartbeat().seconds());
+      worst = std::max(worst, updated == 0 ? int64_t{1} << 31 : std::max<int64_t>(seconds - updated, 0));
+    }
+  }
+  return worst;
+}
+
+}  // namespace vitrail::control
