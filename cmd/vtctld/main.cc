@@ -1,0 +1,62 @@
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/signals.h"
+#include "base/startup.h"
+#include "control/vtctld.h"
+#include "control/workflow/steps.h"
+#include "net/loop.h"
+#include "rpc/http.h"
+#include "topo/flags.h"
+
+// vtctld: the control plane.
+int main(int argc, char** argv) {
+  using namespace vitrail;
+  base::Settings settings("vtctld", "the control plane: cells, keyspaces, shards, schemas and workflows");
+  control::VtctldOptions options;
+  topo::ServerOptions topology_options;
+  rpc::HttpOptions http_options;
+  std::string crash_point;
+  topo::declare(settings, topology_options);
+  settings.add("cell", &options.cell, "cell this vtctld runs in");
+  settings.add("grpc_port", &options.grpc_port, "port of the gRPC services");
+  settings.add("grpc_bind_address", &options.grpc_host, "address of the gRPC services");
+  settings.add("port", &http_options.port, "port of the debug pages");
+  settings.add("bind_address", &http_options.host, "address of the debug pages");
+  settings.add("test_crash_at_step", &crash_point, "for tests: the process kills itself when this step of a switch was noted")
+      .hidden();
+  for (const char* name : {"backup_storage_implementation", "file_backup_storage_root"}) settings.ignore(name, true);
+  settings.add_config_file();
+  base::Startup startup(settings);
+  if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
+  control::StepRecord::set_crash_point(crash_point);
+
+  base::Metrics metrics("vtctld");
+  base::block_termination_signals();
+  net::LoopThread control("control");
+  const auto refuse = [](const Error& error) {
+    std::fprintf(stderr, "vtctld: %s\n", error.message().c_str());
+    return 1;
+  };
+  auto topology = net::block_on(control.loop(), topo::Server::open(topology_options));
+  if (!topology.ok()) return refuse(topology.error());
+  http_options.program = "vtctld";
+  http_options.metrics = &metrics;
+  http_options.settings = &settings;
+  rpc::HttpServer http(http_options);
+  control::Vtctld vtctld(options, **topology, metrics);
+  Status started = net::block_on(control.loop(), vtctld.start());
+  if (started.ok()) started = http.start();
+  int exit_code = 0;
+  if (started.ok()) {
+    base::wait_for_termination_signal();
+    log_info("stopping");
+  } else {
+    exit_code = refuse(started.error());
+  }
+  http.stop();
+  net::block_on(control.loop(), vtctld.stop());
+  net::block_on(control.loop(), (*topology)->close());
+  return exit_code;
+}

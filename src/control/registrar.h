@@ -1,0 +1,37 @@
+#pragma once
+
+#include <string>
+#include <string_view>
+
+#include "control/tablet_client.h"
+#include "net/loop.h"
+#include "rpc/server.h"
+#include "rpc/typed.h"
+
+namespace vitrail::control {
+
+// Registers methods of /vtctlservice.Vtctld. Handlers are captureless coroutines
+// (TabletClient&, Request) -> Task<Result<Response>>, or plain functions returning one.
+class Registrar {
+ public:
+  Registrar(rpc::Server& server, net::Loop& loop, TabletClient& tablets) : server_(server), loop_(loop), tablets_(tablets) {}
+
+  template <typename Request, typename Response, typename Handler>
+  void unary(std::string_view name, Handler handler) {
+    rpc::handle_unary<Request, Response>(
+        server_, std::string("/vtctlservice.Vtctld/").append(name), loop_,
+        [tablets = &tablets_, handler](rpc::CallContext, Request request) { return handler(*tablets, std::move(request)); });
+  }
+
+ private:
+  rpc::Server& server_;
+  net::Loop& loop_;
+  TabletClient& tablets_;
+};
+
+void register_topology_methods(Registrar& registrar);
+void register_tablet_methods(Registrar& registrar);
+void register_schema_methods(Registrar& registrar);
+void register_workflow_methods(Registrar& registrar);
+
+}  // namespace vitrail::control

@@ -1,0 +1,53 @@
+#include "control/vtctld.h"
+
+#include "base/log.h"
+#include "control/registrar.h"
+#include "control/workflow/switch.h"
+
+namespace vitrail::control {
+
+using namespace std::chrono_literals;
+
+void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient& tablets) {
+  Registrar registrar(server, loop, tablets);
+  register_topology_methods(registrar);
+  register_tablet_methods(registrar);
+  register_schema_methods(registrar);
+  register_workflow_methods(registrar);
+}
+
+Vtctld::Vtctld(VtctldOptions options, topo::Server& topology, base::Metrics& metrics)
+    : options_(std::move(options)),
+      topology_(topology),
+      tablets_(topology_),
+      grpc_([&] {
+        rpc::ServerOptions server;
+        server.host = options_.grpc_host;
+        server.port = options_.grpc_port;
+        server.metrics = &metrics;
+        return server;
+      }()) {}
+
+Vtctld::~Vtctld() { CHECK(!started_); }
+
+net::Task<Status> Vtctld::start() {
+  register_vtctld_handlers(grpc_, *net::Loop::current(), tablets_);
+  CO_RETURN_IF_ERROR(grpc_.start());
+  started_ = true;
+  auto recover = [](Vtctld& self) -> net::Task<void> {
+    if (Status recovered = co_await recover_switches(self.tablets_); !recovered.ok()) {
+      log_warning("looking for interrupted switches: {}", recovered.error().message());
+    }
+  };
+  scope_.spawn(recover(*this));
+  co_return Status{};
+}
+
+net::Task<void> Vtctld::stop() {
+  if (started_) co_await grpc_.stop(1s);
+  started_ = false;
+  scope_.request_stop();
+  co_await scope_.join();
+}
+
+}  // namespace vitrail::control

@@ -1,0 +1,288 @@
+// Vtctld's methods on workflows and VDiffs.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/random.h"
+#include "control/registrar.h"
+#include "control/workflow/complete.h"
+#include "control/workflow/create.h"
+#include "control/workflow/switch.h"
+#include "topo/srv_vschema.h"
+#include "vtctldata.pb.h"
+
+namespace vitrail::control {
+namespace {
+
+namespace vd = ::vtctldata;
+namespace tmd = ::tabletmanagerdata;
+using namespace std::chrono_literals;
+template <typename T>
+using Answer = net::Task<Result<T>>;
+
+net::Wait usual() { return net::Wait::within(60s); }
+
+base::Duration to_duration(const ::vttime::Duration& duration) {
+  return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
+}
+
+// "keyspace.table" copy progress and streams, by target shard.
+Answer<vd::WorkflowStatusResponse> workflow_status(TabletClient& tablets, vd::WorkflowStatusRequest request) {
+  CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, request.keyspace(), request.workflow(), usual()));
+  CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets, model));
+  vd::WorkflowStatusResponse out;
+  out.set_traffic_state(state.to_string());
+  for (const auto& [name, target] : model.targets) {
+    auto& streams = (*out.mutable_shard_streams())[request.keyspace() + "/" + name];
+    for (const auto& stream : target.workflow.streams()) {
+      auto* entry = streams.add_streams();
+      entry->set_id(stream.id());
+      *entry->mutable_tablet() = target.shard.primary.alias();
+      entry->set_source_shard(stream.bls().keyspace() + "/" + stream.bls().shard());
+      entry->set_position(stream.pos());
+      entry->set_status(stream_state_name(stream.state()));
+      entry->set_info(stream.message());
+    }
+  }
+  co_return out;
+}
+
+struct CopyStates {
+  std::map<int32_t, std::vector<std::pair<std::string, std::string>>> by_stream;  // Table and last key.
+};
+
+net::Task<Result<CopyStates>> read_copy_states(TabletClient& tablets, ::topodata::Tablet primary) {
+  tmd::VReplicationExecRequest request;
+  request.set_query(
+      "select vrepl_id, table_name, lastpk from _vt.copy_state where id in (select max(id) from _vt.copy_state group by vrepl_id, "
+      "table_name)");
+  CO_ASSIGN_OR_RETURN(const auto done, co_await tablets.call<tmd::VReplicationExecResponse>(std::move(primary), "VReplicationExec",
+                                                                                           std::move(request), usual()));
+  CopyStates out;
+  for (const auto& row : done.result().rows()) {
+    if (row.lengths_size() != 3) continue;
+    std::string_view values = row.values();
+    std::vector<std::string> cells;
+    for (const int64_t length : row.lengths()) {
+      const size_t size = length < 0 ? 0 : static_cast<size_t>(length);
+      cells.emplace_back(values.substr(0, size));
+      values.remove_prefix(std::min(size, values.size()));
+    }
+    out.by_stream[std::atoi(cells[0].c_str())].emplace_back(cells[1], cells[2]);
+  }
+  co_return out;
+}
+
+net::Task<Status> add_workflow(TabletClient& tablets, std::string keyspace, std::string name, vd::GetWorkflowsResponse& out) {
+  CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, keyspace, name, usual()));
+  auto* workflow = out.add_workflows();
+  workflow->set_name(name);
+  workflow->mutable_source()->set_keyspace(model.source_keyspace);
+  for (const auto& [shard, source] : model.sources) workflow->mutable_source()->add_shards(shard);
+  workflow->mutable_target()->set_keyspace(model.target_keyspace);
+  const auto& first = model.targets.begin()->second.workflow;
+  workflow->set_workflow_type(::binlogdata::VReplicationWorkflowType_Name(first.workflow_type()));
+  workflow->set_workflow_sub_type(::binlogdata::VReplicationWorkflowSubType_Name(first.workflow_sub_type()));
+  workflow->set_defer_secondary_keys(first.defer_secondary_keys());
+  const int64_t lag = transaction_lag_seconds(model, tablets.topology().clock().wall_now());
+  workflow->set_max_v_replication_lag(lag);
+  workflow->set_max_v_replication_transaction_lag(lag);
+  for (const auto& [shard, target] : model.targets) {
+    workflow->mutable_target()->add_shards(shard);
+    auto& group = (*workflow->mutable_shard_streams())[shard + "/" + topo::alias_to_string(target.shard.primary.alias())];
+    group.set_is_primary_serving(target.shard.info.record.is_primary_serving());
+    *group.mutable_tablet_controls() = target.shard.info.record.tablet_controls();
+    CO_ASSIGN_OR_RETURN(const auto copies, co_await read_copy_states(tablets, target.shard.primary));
+    for (const auto& stream : target.workflow.streams()) {
+      auto* entry = group.add_streams();
+      entry->set_id(stream.id());
+      entry->set_shard(shard);
+      *entry->mutable_tablet() = target.shard.primary.alias();
+      *entry->mutable_binlog_source() = stream.bls();
+      entry->set_position(stream.pos());
+      entry->set_stop_position(stream.stop_pos());
+      entry->set_state(stream_state_name(stream.state()));
+      entry->set_db_name(target.workflow.db_name());
+      *entry->mutable_transaction_timestamp() = stream.transaction_timestamp();
+      *entry->mutable_time_updated() = stream.time_updated();
+      entry->set_message(stream.message());
+      entry->set_rows_copied(stream.rows_copied());
+      for (const auto type : target.workflow.tablet_types()) entry->add_tablet_types(static_cast<::topodata::TabletType>(type));
+      if (const auto found = copies.by_stream.find(stream.id()); found != copies.by_stream.end()) {
+        for (const auto& [table, last_pk] : found->second) {
+          auto* copy = entry->add_copy_states();
+          copy->set_table(table);
+          copy->set_last_pk(last_pk);
+          copy->set_stream_id(stream.id());
+        }
+      }
+    }
+  }
+  co_return Status{};
+}
+
+Answer<vd::GetWorkflowsResponse> get_workflows(TabletClient& tablets, vd::GetWorkflowsRequest request) {
+  vd::GetWorkflowsResponse out;
+  CO_ASSIGN_OR_RETURN(auto names, co_await list_workflows(tablets, request.keyspace(), usual()));
+  for (const auto& name : names) {
+    if (!request.workflow().empty() && name != request.workflow()) continue;
+    if (request.name_only()) {
+      out.add_workflows()->set_name(name);
+      continue;
+    }
+    Status added = co_await add_workflow(tablets, request.keyspace(), name, out);
+    if (!added.ok() && added.error().code() != Code::kNotFound) co_return std::move(added).error();
+  }
+  co_return out;
+}
+
+Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::WorkflowUpdateRequest request) {
+  tmd::UpdateVReplicationWorkflowRequest change = request.tablet_request();
+  CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, request.keyspace(), change.workflow(), usual()));
+  if (model.is_frozen()) co_return fail(Code::kFailedPrecondition, "workflow is frozen");
+  vd::WorkflowUpdateResponse out;
+  for (const auto& [name, target] : model.targets) {
+    auto done = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(target.shard.primary, "UpdateVReplicationWorkflow",
+                                                                               change, usual());
+    if (!done.ok()) co_return std::move(done).error();
+    auto* detail = out.add_details();
+    *detail->mutable_tablet() = target.shard.primary.alias();
+    detail->set_changed(done->result().rows_affected() > 0);
+  }
+  out.set_summary(fmt::format("Successfully updated the {} workflow on ({}) target primary tablets in the {} keyspace",
+                              change.workflow(), out.details_size(), request.keyspace()));
+  co_return out;
+}
+
+Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets, vd::WorkflowSwitchTrafficRequest request) {
+  SwitchOptions options;
+  options.keyspace = request.keyspace();
+  options.workflow = request.workflow();
+  options.reverse = request.direction() == 1;
+  options.cells = {request.cells().begin(), request.cells().end()};
+  if (request.tablet_types_size() > 0) {
+    options.types.clear();
+    for (const auto type : request.tablet_types()) options.types.push_back(static_cast<::topodata::TabletType>(type));
+  }
+  if (request.has_timeout()) options.timeout = to_duration(request.timeout());
+  if (request.has_max_replication_lag_allowed()) options.max_lag = to_duration(request.max_replication_lag_allowed());
+  if (options.timeout < 1s) co_return fail(Code::kInvalidArgument, "--timeout must be at least 1s");
+  options.enable_reverse_replication = request.enable_reverse_replication();
+  options.dry_run = request.dry_run();
+  const char* verb = options.reverse ? "ReverseTraffic" : "SwitchTraffic";
+  const std::string name = request.keyspace() + "." + request.workflow();
+  CO_ASSIGN_OR_RETURN(auto done, co_await switch_traffic(tablets, std::move(options)));
+  vd::WorkflowSwitchTrafficResponse out;
+  out.set_summary(fmt::format("{} was successful for workflow {}", verb, name));
+  out.set_start_state(done.start_state);
+  out.set_current_state(done.current_state);
+  for (auto& line : done.dry_run) out.add_dry_run_results(std::move(line));
+  co_return out;
+}
+
+// Sends one VDiff action to every target primary; answers by shard.
+net::Task<Result<std::map<std::string, tmd::VDiffResponse>>> vdiff_everywhere(TabletClient& tablets, std::string keyspace,
+                                                                              std::string workflow, tmd::VDiffRequest request) {
+  CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, keyspace, workflow, usual()));
+  request.set_keyspace(keyspace);
+  request.set_workflow(workflow);
+  std::map<std::string, tmd::VDiffResponse> out;
+  for (const auto& [name, target] : model.targets) {
+    CO_ASSIGN_OR_RETURN(auto done, co_await tablets.call<tmd::VDiffResponse>(target.shard.primary, "VDiff", request, usual()));
+    out.emplace(name, std::move(done));
+  }
+  co_return out;
+}
+
+Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCreateRequest request) {
+  tmd::VDiffRequest command;
+  command.set_action("create");
+  const std::string uuid = request.uuid().empty() ? base::system_random().uuid() : request.uuid();
+  command.set_vdiff_uuid(uuid);
+  auto* options = command.mutable_options();
+  for (const auto& cell : request.source_cells()) options->mutable_picker_options()->mutable_source_cell()->append(cell + ",");
+  auto* core = options->mutable_core_options();
+  std::string tables;
+  for (const auto& table : request.tables()) tables += (tables.empty() ? "" : ",") + table;
+  core->set_tables(tables);
+  core->set_auto_retry(request.auto_retry());
+  core->set_max_rows(request.limit());
+  core->set_max_extra_rows_to_compare(request.max_extra_rows_to_compare());
+  core->set_timeout_seconds(request.filtered_replication_wait_time().seconds());
+  auto* report = options->mutable_report_options();
+  report->set_only_pks(request.only_p_ks());
+  report->set_max_sample_rows(request.max_report_sample_rows());
+  auto done = co_await vdiff_everywhere(tablets, request.target_keyspace(), request.workflow(), std::move(command));
+  if (!done.ok()) co_return std::move(done).error();
+  vd::VDiffCreateResponse out;
+  out.set_uuid(uuid);
+  co_return out;
+}
+
+Answer<vd::VDiffShowResponse> vdiff_show(TabletClient& tablets, vd::VDiffShowRequest request) {
+  tmd::VDiffRequest command;
+  command.set_action("show");
+  command.set_action_arg(request.arg());
+  if (request.arg() != "last" && request.arg() != "all") command.set_vdiff_uuid(request.arg());
+  CO_ASSIGN_OR_RETURN(auto done, co_await vdiff_everywhere(tablets, request.target_keyspace(), request.workflow(), std::move(command)));
+  vd::VDiffShowResponse out;
+  for (auto& [shard, response] : done) (*out.mutable_tablet_responses())[shard] = std::move(response);
+  co_return out;
+}
+
+template <typename Request>
+net::Task<Status> vdiff_action(TabletClient& tablets, const Request& request, std::string action, std::string uuid) {
+  tmd::VDiffRequest command;
+  command.set_action(std::move(action));
+  command.set_action_arg(uuid);
+  command.set_vdiff_uuid(uuid == "all" ? "" : uuid);
+  auto done = co_await vdiff_everywhere(tablets, request.target_keyspace(), request.workflow(), std::move(command));
+  if (!done.ok()) co_return std::move(done).error();
+  co_return Status{};
+}
+
+}  // namespace
+
+void register_workflow_methods(Registrar& r) {
+  r.unary<vd::MoveTablesCreateRequest, vd::WorkflowStatusResponse>(
+      "MoveTablesCreate", [](TabletClient& t, vd::MoveTablesCreateRequest q) -> Answer<vd::WorkflowStatusResponse> {
+        CO_RETURN_IF_ERROR(co_await create_move_tables(t, q));
+        vd::WorkflowStatusRequest status;
+        status.set_keyspace(q.target_keyspace());
+        status.set_workflow(q.workflow());
+        co_return co_await workflow_status(t, std::move(status));
+      });
+  r.unary<vd::ReshardCreateRequest, vd::WorkflowStatusResponse>(
+      "ReshardCreate", [](TabletClient& t, vd::ReshardCreateRequest q) -> Answer<vd::WorkflowStatusResponse> {
+        CO_RETURN_IF_ERROR(co_await create_reshard(t, q));
+        vd::WorkflowStatusRequest status;
+        status.set_keyspace(q.keyspace());
+        status.set_workflow(q.workflow());
+        co_return co_await workflow_status(t, std::move(status));
+      });
+  r.unary<vd::WorkflowStatusRequest, vd::WorkflowStatusResponse>("WorkflowStatus", workflow_status);
+  r.unary<vd::GetWorkflowsRequest, vd::GetWorkflowsResponse>("GetWorkflows", get_workflows);
+  r.unary<vd::WorkflowUpdateRequest, vd::WorkflowUpdateResponse>("WorkflowUpdate", workflow_update);
+  r.unary<vd::WorkflowSwitchTrafficRequest, vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic", workflow_switch);
+  r.unary<vd::MoveTablesCompleteRequest, vd::MoveTablesCompleteResponse>("MoveTablesComplete", complete_workflow);
+  r.unary<vd::WorkflowDeleteRequest, vd::WorkflowDeleteResponse>("WorkflowDelete", cancel_workflow);
+  r.unary<vd::VDiffCreateRequest, vd::VDiffCreateResponse>("VDiffCreate", vdiff_create);
+  r.unary<vd::VDiffShowRequest, vd::VDiffShowResponse>("VDiffShow", vdiff_show);
+  r.unary<vd::VDiffStopRequest, vd::VDiffStopResponse>(
+      "VDiffStop", [](TabletClient& t, vd::VDiffStopRequest q) -> Answer<vd::VDiffStopResponse> {
+        CO_RETURN_IF_ERROR(co_await vdiff_action(t, q, "stop", q.uuid()));
+        co_return vd::VDiffStopResponse();
+      });
+  r.unary<vd::VDiffResumeRequest, vd::VDiffResumeResponse>(
+      "VDiffResume", [](TabletClient& t, vd::VDiffResumeRequest q) -> Answer<vd::VDiffResumeResponse> {
+        CO_RETURN_IF_ERROR(co_await vdiff_action(t, q, "resume", q.uuid()));
+        co_return vd::VDiffResumeResponse();
+      });
+  r.unary<vd::VDiffDeleteRequest, vd::VDiffDeleteResponse>(
+      "VDiffDelete", [](TabletClient& t, vd::VDiffDeleteRequest q) -> Answer<vd::VDiffDeleteResponse> {
+        CO_RETURN_IF_ERROR(co_await vdiff_action(t, q, "delete", q.arg()));
+        co_return vd::VDiffDeleteResponse();
+      });
+}
+
+}  // namespace vitrail::control
