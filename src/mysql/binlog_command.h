@@ -10,14 +10,16 @@
 #include "mysql/gtid.h"
 
 // How a client asks a server for its binary log: SQL that prepares the session, then COM_REGISTER_SLAVE (optional: it
-// shows the reader in SHOW SLAVE HOSTS, and keeps the server from ending another dump with the same server id), then one
-// of the dump commands. The server answers with events, each behind a byte 0x00; 0xff begins an error, 0xfe the end.
+// shows the reader in SHOW SLAVE HOSTS, and keeps the server from ending another dump with the same server id), then
+// one of the dump commands. The server answers with events, each behind a byte 0x00; 0xff begins an error, 0xfe the
+// end.
 //
 // Session variables of MariaDB (all are read when the dump begins):
 //   @master_binlog_checksum       what checksum the reader can take; without it events come without one
 //   @master_heartbeat_period      nanoseconds of silence after which the server sends a HEARTBEAT
 //   @mariadb_slave_capability=4   the reader knows GTID events; with less they are rewritten into BEGIN queries
-//   @slave_connect_state          where to begin, "0-1-5,1-1-7" or '' for everything; switches the dump to GTID mode, in
+//   @slave_connect_state          where to begin, "0-1-5,1-1-7" or '' for everything; switches the dump to GTID mode,
+//   in
 //                                 which file and offset of COM_BINLOG_DUMP do not count
 //   @slave_gtid_strict_mode       whether a position that the log has no event for is an error (1) or allowed (0)
 //   @slave_gtid_ignore_duplicates only for several paths to one origin; 0 here

@@ -152,8 +152,8 @@ Result<BinlogEvent> parse_event(BinlogBytes bytes, ChecksumAlgorithm checksum) {
   }
   if (checksum == ChecksumAlgorithm::kNone) return BinlogEvent{header, body};
   const auto wrong = [&](std::string_view how) {
-    return fail(Code::kDataLoss, fmt::format("{} event before position {} {}", event_type_name(header.type),
-                                             header.log_pos, how));
+    return fail(Code::kDataLoss,
+                fmt::format("{} event before position {} {}", event_type_name(header.type), header.log_pos, how));
   };
   if (body.size() < kChecksumSize) {
     if (checksum == ChecksumAlgorithm::kUnknown) return BinlogEvent{header, body};
@@ -168,7 +168,8 @@ Result<BinlogEvent> parse_event(BinlogBytes bytes, ChecksumAlgorithm checksum) {
     uint8_t flags[2] = {static_cast<uint8_t>(covered[kFlagsAt] & ~EventHeader::kFlagInUse), covered[kFlagsAt + 1]};
     uLong crc = crc32_z(crc32_z(0, nullptr, 0), covered.data(), kFlagsAt);
     crc = crc32_z(crc, flags, 2);
-    computed = static_cast<uint32_t>(crc32_z(crc, covered.data() + kEventHeaderSize, covered.size() - kEventHeaderSize));
+    computed =
+        static_cast<uint32_t>(crc32_z(crc, covered.data() + kEventHeaderSize, covered.size() - kEventHeaderSize));
   } else {
     computed = event_crc32(covered);
   }
@@ -205,8 +206,9 @@ Result<FormatDescription> parse_format_description(BinlogBytes body) {
   const uint8_t header_size = in.u8();
   if (!in.ok()) return malformed("FORMAT_DESCRIPTION");
   if (format.binlog_version != 4 || header_size != kEventHeaderSize) {
-    return fail(Code::kUnimplemented, fmt::format("binary log version {} with event headers of {} bytes is not supported",
-                                                  format.binlog_version, header_size));
+    return fail(Code::kUnimplemented,
+                fmt::format("binary log version {} with event headers of {} bytes is not supported",
+                            format.binlog_version, header_size));
   }
   BinlogBytes sizes = in.rest();
   if (version_has_checksums(format.server_version)) {
@@ -312,33 +314,33 @@ Result<Position> parse_gtid_list(const BinlogEvent& event) {
 
 namespace {
 
-// Status variables are (code, value) pairs. The size of an unknown one is unknown, so reading stops there; servers write
-// the ones that were added later at the end.
+// Status variables are (code, value) pairs. The size of an unknown one is unknown, so reading stops there; servers
+// write the ones that were added later at the end.
 bool parse_status_variables(BinlogBytes bytes, QueryEvent& query) {
   BinlogReader in(bytes);
   while (in.remaining() > 0) {
     switch (in.u8()) {
-      case 0: in.skip(4); break;                         // Session flags.
+      case 0: in.skip(4); break;  // Session flags.
       case 1: query.sql_mode = in.u64(); break;
-      case 2: in.skip(in.u8() + uint64_t{1}); break;     // Catalog with a NUL.
-      case 3: in.skip(4); break;                         // auto_increment_increment and _offset.
+      case 2: in.skip(in.u8() + uint64_t{1}); break;  // Catalog with a NUL.
+      case 3: in.skip(4); break;                      // auto_increment_increment and _offset.
       case 4:
         query.charset_client = in.u16();
         query.collation_connection = in.u16();
         query.collation_server = in.u16();
         break;
       case 5: query.time_zone = in.text(in.u8()); break;
-      case 6: in.skip(in.u8()); break;                   // Catalog.
-      case 7: in.skip(2); break;                         // lc_time_names.
-      case 8: in.skip(2); break;                         // Collation of the database.
-      case 9: in.skip(8); break;                         // Tables for multi-table update.
-      case 10: in.skip(4); break;                        // Bytes written.
-      case 11:                                           // Invoker: user and host.
+      case 6: in.skip(in.u8()); break;  // Catalog.
+      case 7: in.skip(2); break;        // lc_time_names.
+      case 8: in.skip(2); break;        // Collation of the database.
+      case 9: in.skip(8); break;        // Tables for multi-table update.
+      case 10: in.skip(4); break;       // Bytes written.
+      case 11:                          // Invoker: user and host.
         in.skip(in.u8());
         in.skip(in.u8());
         break;
-      case 128: in.skip(3); break;                       // MariaDB: microseconds of the start.
-      case 129: in.skip(8); break;                       // MariaDB: xid of a DDL statement.
+      case 128: in.skip(3); break;  // MariaDB: microseconds of the start.
+      case 129: in.skip(8); break;  // MariaDB: xid of a DDL statement.
       default: return in.ok();
     }
   }
@@ -371,7 +373,8 @@ QueryRole query_role(std::string_view sql) {
   if (equals_ignoring_case(sql, "BEGIN") || equals_ignoring_case(sql, "START TRANSACTION")) return QueryRole::kBegin;
   if (equals_ignoring_case(sql, "COMMIT")) return QueryRole::kCommit;
   // mysqlbinlog-style and server-made rollbacks may carry a comment.
-  if (equals_ignoring_case(sql, "ROLLBACK") || starts_with_ignoring_case(sql, "ROLLBACK /*")) return QueryRole::kRollback;
+  if (equals_ignoring_case(sql, "ROLLBACK") || starts_with_ignoring_case(sql, "ROLLBACK /*"))
+    return QueryRole::kRollback;
   if (starts_with_ignoring_case(sql, "SAVEPOINT ")) return QueryRole::kSavepoint;
   if (starts_with_ignoring_case(sql, "ROLLBACK TO ")) return QueryRole::kRollbackToSavepoint;
   if (starts_with_ignoring_case(sql, "XA START ") || starts_with_ignoring_case(sql, "XA BEGIN ")) {

@@ -12,14 +12,15 @@
 #include "mysql/binlog_reader.h"
 #include "mysql/gtid.h"
 
-// Binary log events, version 4, of MariaDB 10.x/11.x and MySQL 5.6 to 8.4: everything but table maps and rows, which are
-// in binlog_table_map.h and binlog_rows.h.
+// Binary log events, version 4, of MariaDB 10.x/11.x and MySQL 5.6 to 8.4: everything but table maps and rows, which
+// are in binlog_table_map.h and binlog_rows.h.
 //
 // An event is a header of 19 bytes, a body and, if the log has checksums, 4 bytes of CRC32. In a file the events follow
 // 4 bytes of magic; in the answer to a dump command each is one packet, behind a byte 0.
 //
-// Sources: MySQL internals manual, chapters "Binary Log" and "Replication Protocol"; MariaDB knowledge base, "Replication
-// Protocol" (one page for each event); and what a MariaDB 10.11 server writes, which the integration test reads back.
+// Sources: MySQL internals manual, chapters "Binary Log" and "Replication Protocol"; MariaDB knowledge base,
+// "Replication Protocol" (one page for each event); and what a MariaDB 10.11 server writes, which the integration test
+// reads back.
 //
 //   Ownership : parsed events refer to the bytes they were parsed from.
 //   Errors    : kDataLoss for malformed bytes and checksum mismatches, kUnimplemented for what is known but not read.
@@ -194,7 +195,7 @@ struct QueryEvent {
   uint16_t error_code = 0;
   std::string_view schema;  // Default database.
   std::string_view sql;     // In the character set of the client, see charset_client.
-  // From the status variables; absent in the event means unchanged since the one before on that thread, which logs avoid.
+  // From the status variables; a server writes those that matter to the statement.
   std::optional<uint64_t> sql_mode;
   std::optional<uint16_t> charset_client;  // Collation numbers.
   std::optional<uint16_t> collation_connection;
@@ -240,8 +241,8 @@ Result<std::string_view> parse_statement_text(const BinlogEvent& event);
 std::string describe_incident(BinlogBytes body);
 
 // Inflates the tail of a MariaDB compressed event (a byte 1aaallll: algorithm and size of the length; the length, big
-// endian; a zlib stream) into `out`. Refuses lengths that the input cannot inflate to, so memory stays below about 1,100
-// times the input.
+// endian; a zlib stream) into `out`. Refuses lengths that the input cannot inflate to, so memory stays below about
+// 1,100 times the input.
 Status inflate_mariadb_event(BinlogBytes packed, std::string& out);
 
 }  // namespace vitrail::mysql

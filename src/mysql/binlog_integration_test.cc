@@ -1,5 +1,5 @@
-// Reads the binary logs of a real MariaDB server: every column type, image and log setting, compared with what the server
-// itself answers to SELECT; transaction boundaries; and a dump over a socket with the commands encoded here.
+// Reads the binary logs of a real MariaDB server: every column type, image and log setting, compared with what the
+// server itself answers to SELECT; transaction boundaries; and a dump over a socket with the commands encoded here.
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -283,26 +283,37 @@ class Replica {
 
 struct TypesTable {
   std::string name;
-  std::string columns;              // Behind the key.
-  std::vector<std::string> rows;    // Behind the key, as SQL.
-  bool needs_hints = false;         // Even with FULL metadata, to look like a SELECT.
+  std::string columns;            // Behind the key.
+  std::vector<std::string> rows;  // Behind the key, as SQL.
+  bool needs_hints = false;       // Even with FULL metadata, to look like a SELECT.
 };
 
 std::string many_columns(std::string_view what) {
   std::string text;
   for (int i = 0; i < 300; ++i) {
     if (i > 0) text += ", ";
-    text += what == "define" ? "c" + std::to_string(i) + " " + (i % 3 == 0 ? "int" : i % 3 == 1 ? "varchar(9)" : "bit(3)")
-            : i % 7 == 0     ? "NULL"
-                             : std::to_string(i % 8);
+    text += what == "define" ? "c" + std::to_string(i) + " " +
+                                   (i % 3 == 0   ? "int"
+                                    : i % 3 == 1 ? "varchar(9)"
+                                                 : "bit(3)")
+            : i % 7 == 0 ? "NULL"
+                         : std::to_string(i % 8);
   }
+  return text;
+}
+
+// 'm0','m1',...
+std::string members(int count) {
+  std::string text;
+  for (int i = 0; i < count; ++i) text += (i > 0 ? ",'m" : "'m") + std::to_string(i) + "'";
   return text;
 }
 
 const std::vector<TypesTable>& types_tables() {
   static const std::vector<TypesTable> kTables = {
       {"ints",
-       "a tinyint, b tinyint unsigned, c smallint, d smallint unsigned, e mediumint, f mediumint unsigned, g int, h int "
+       "a tinyint, b tinyint unsigned, c smallint, d smallint unsigned, e mediumint, f mediumint unsigned, g int, h "
+       "int "
        "unsigned, i bigint, j bigint unsigned, k bool",
        {"-128,0,-32768,0,-8388608,0,-2147483648,0,-9223372036854775808,0,0",
         "127,255,32767,65535,8388607,16777215,2147483647,4294967295,9223372036854775807,18446744073709551615,1",
@@ -341,17 +352,20 @@ const std::vector<TypesTable>& types_tables() {
       {"chars",
        "a char(10), b char(255) character set utf8mb4, c char(10) character set latin1, d binary(10), e binary(255), f "
        "char(0), g char(100) character set utf16, h char(5) character set binary, i char(255) character set ascii",
-       {"'abc  ',repeat('é',255),'é',x'610000',repeat('x',255),'','é😀',x'00','ascii'",
-        "'','','','','',NULL,'','',''", "'1234567890',repeat('😀',255),'x',x'00ff0000',x'00','','  ','abcde',repeat('y',255)",
-        "NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL", "' a ','\\t\\n\\\\','ÿ',x'20202020',x'2000','','a ',x'2020','  '"}},
+       {"'abc  ',repeat('é',255),'é',x'610000',repeat('x',255),'','é😀',x'00','ascii'", "'','','','','',NULL,'','',''",
+        "'1234567890',repeat('😀',255),'x',x'00ff0000',x'00','','  ','abcde',repeat('y',255)",
+        "NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL",
+        "' a ','\\t\\n\\\\','ÿ',x'20202020',x'2000','','a ',x'2020','  '"}},
       {"varchars",
-       "a varchar(255) character set latin1, b varchar(256) character set latin1, c varchar(63), d varchar(64) character "
+       "a varchar(255) character set latin1, b varchar(256) character set latin1, c varchar(63), d varchar(64) "
+       "character "
        "set utf8mb4, e varbinary(255), f varbinary(256), g varchar(5000), h varchar(0)",
        {"'a  ',repeat('b',256),'c','é😀',x'6100',x'0000',repeat('long ',1000),''", "'','','','','','','',''",
         "repeat('a',255),'b',repeat('😀',63),repeat('😀',64),repeat('e',255),repeat('f',256),'','' ",
         "NULL,NULL,NULL,NULL,NULL,NULL,NULL,NULL"}},
       {"blobs",
-       "a tinyblob, b blob, c mediumblob, d longblob, e tinytext, f text, g mediumtext character set latin1, h longtext",
+       "a tinyblob, b blob, c mediumblob, d longblob, e tinytext, f text, g mediumtext character set latin1, h "
+       "longtext",
        {"repeat('a',255),repeat(x'00',65535),repeat('c',70000),repeat('d',17000000),repeat('e',255),repeat('f',65535),"
         "repeat('g',70000),repeat('h',100000)",
         "'','','','','','','',''", "x'00',x'0a09',x'5c',x'ff','tab\\t','new\\nline','é','😀'",
@@ -386,21 +400,29 @@ const std::vector<TypesTable>& types_tables() {
         "'2038-01-19 03:14:07','2038-01-19 03:14:07.9','2038-01-19 03:14:07.99','2038-01-19 03:14:07.999',"
         "'2038-01-19 03:14:07.9999','2038-01-19 03:14:07.99999','2038-01-19 03:14:07.999999'",
         "0,0,0,0,0,0,0", "NULL,NULL,NULL,NULL,NULL,NULL,NULL",
-        "'2024-02-29 23:59:59','2024-03-01','2000-02-29','2000-12-31 23:59:59','1999-12-31','2023-02-28','2024-12-31'"}},
+        "'2024-02-29 23:59:59','2024-03-01','2000-02-29','2000-12-31 "
+        "23:59:59','1999-12-31','2023-02-28','2024-12-31'"}},
       {"enums",
        "a enum('x','y''z','','é','back\\\\slash','a,b') character set utf8mb4, b set('r','g','b','é') character set "
        "latin1, c enum('é','l') character set latin1, d set('a','b','c','d','e','f','g','h','i')",
        {"'x','r','é','a,i'", "'y''z','r,g,b,é','l',''", "'','','é','a,b,c,d,e,f,g,h,i'", "'é','é','l','i'",
-        "'back\\\\slash','g','é','h'", "NULL,NULL,NULL,NULL", "'no such','no such','no such','no such'", "'a,b','b','l','b'"}},
+        "'back\\\\slash','g','é','h'", "NULL,NULL,NULL,NULL", "'no such','no such','no such','no such'",
+        "'a,b','b','l','b'"}},
+      {"many_members",
+       "a enum(" + members(300) + "), b set(" + members(64) + "), c set(" + members(17) + "), d enum(" + members(255) +
+           ")",
+       {"'m299','m63','m16','m254'", "'m0',18446744073709551615,131071,'m0'", "'m255','m0,m31,m32','m0,m8','m127'"}},
       {"documents", "a json, b longtext", {"'{\"a\": [1, 2.5, null, \"é\"]}','x'", "'[]',''", "NULL,NULL"}},
       {"shapes",
        "a geometry, b point, c polygon",
        {"point(1,2),point(-1.5,1e300),polygon(linestring(point(0,0),point(1,0),point(1,1),point(0,0)))",
         "linestring(point(0,0),point(1,1)),NULL,NULL"}},
       {"compressed",
-       "a varchar(1000) compressed, b varbinary(20) compressed, c blob compressed, d mediumtext compressed character set "
+       "a varchar(1000) compressed, b varbinary(20) compressed, c blob compressed, d mediumtext compressed character "
+       "set "
        "latin1, e longblob compressed, f tinytext compressed",
-       {"'short','x','','é','z','t'", "repeat('a',1000),repeat('b',20),repeat('c',60000),repeat('d',70000),"
+       {"'short','x','','é','z','t'",
+        "repeat('a',1000),repeat('b',20),repeat('c',60000),repeat('d',70000),"
         "repeat('e',300000),repeat('f',200)",
         "NULL,NULL,NULL,NULL,NULL,NULL", "'','','','','',''"}},
       {"ids",
@@ -463,8 +485,9 @@ class BinlogTypes : public testing::TestWithParam<LogSettings> {
   void SetUp() override {
     server_ = std::make_unique<Server>(GetParam().arguments);
     ASSERT_TRUE(server_->ready()) << server_->why();
-    std::string sql = "SET NAMES utf8mb4; SET column_compression_threshold=100; CREATE DATABASE d CHARACTER SET utf8mb4; "
-                      "USE d;\n";
+    std::string sql =
+        "SET NAMES utf8mb4; SET column_compression_threshold=100; CREATE DATABASE d CHARACTER SET utf8mb4; "
+        "USE d;\n";
     const auto create = [&](const TypesTable& table) {
       sql += "CREATE TABLE " + table.name + "(id int primary key, " + table.columns + ") row_format=dynamic;\n";
     };
@@ -487,11 +510,13 @@ class BinlogTypes : public testing::TestWithParam<LogSettings> {
       }
     }
     // The server decides by an event's first row whether to compress it; most keys here are too short for it.
-    sql += "CREATE TABLE gone(id varchar(50) primary key, n int); INSERT INTO gone SELECT repeat(seq, 10), seq FROM "
-           "seq_1_to_500; DELETE FROM gone;\n";
+    sql +=
+        "CREATE TABLE gone(id varchar(50) primary key, n int); INSERT INTO gone SELECT repeat(seq, 10), seq FROM "
+        "seq_1_to_500; DELETE FROM gone;\n";
     sql += "SET column_compression_zlib_wrap=1;\n";
     sql += "UPDATE compressed SET a=repeat('wrapped',100), e=repeat('wrapped',1000) WHERE id=1;\n";
-    sql += "UPDATE ints SET a=5 WHERE id=1; UPDATE wide SET c299=b'101' WHERE id=1; UPDATE wide SET c0=NULL WHERE id=2;\n";
+    sql +=
+        "UPDATE ints SET a=5 WHERE id=1; UPDATE wide SET c299=b'101' WHERE id=1; UPDATE wide SET c0=NULL WHERE id=2;\n";
     ASSERT_TRUE(server_->run(sql)) << server_->last_error();
   }
 
@@ -513,8 +538,9 @@ class BinlogTypes : public testing::TestWithParam<LogSettings> {
         ASSERT_EQ(got.size(), row.size()) << table.name;
         for (size_t i = 0; i < row.size(); ++i) {
           ASSERT_EQ(got[i].has_value(), row[i].has_value()) << table.name << " row " << *row[0] << " column " << i;
-          if (row[i]) EXPECT_TRUE(*got[i] == *row[i]) << table.name << " row " << *row[0] << " column " << i << "\n  got  "
-                                                      << shown(*got[i]) << "\n  want " << shown(*row[i]);
+          if (row[i])
+            EXPECT_TRUE(*got[i] == *row[i]) << table.name << " row " << *row[0] << " column " << i << "\n  got  "
+                                            << shown(*got[i]) << "\n  want " << shown(*row[i]);
         }
       }
     }
@@ -540,9 +566,8 @@ void BinlogTypes::check_with_schema() {
   EXPECT_TRUE(replica.tables.contains("gone"));
   EXPECT_TRUE(replica.tables["gone"].empty());
   EXPECT_EQ(replica.absent > 0, !GetParam().full_image);
-  for (const EventType type :
-       {EventType::kMariadbQueryCompressed, EventType::kMariadbWriteRowsCompressedV1,
-        EventType::kMariadbUpdateRowsCompressedV1, EventType::kMariadbDeleteRowsCompressedV1}) {
+  for (const EventType type : {EventType::kMariadbQueryCompressed, EventType::kMariadbWriteRowsCompressedV1,
+                               EventType::kMariadbUpdateRowsCompressedV1, EventType::kMariadbDeleteRowsCompressedV1}) {
     EXPECT_EQ(replica.event_types.contains(type), GetParam().compressed) << event_type_name(type);
   }
   EXPECT_EQ(parser.position().prefixed_string(), "MariaDB/" + server_->value("SELECT @@gtid_binlog_pos"));
@@ -591,8 +616,10 @@ class BinlogLog : public testing::Test {
   static void TearDownTestSuite() { server_.reset(); }
   void SetUp() override {
     ASSERT_TRUE(server_->ready()) << server_->why();
-    ASSERT_TRUE(server_->run("DROP DATABASE IF EXISTS d; RESET MASTER; CREATE DATABASE d; CREATE TABLE d.t(id int primary key auto_increment, v int); CREATE TABLE "
-                             "d.m(id int primary key, v int) ENGINE=MyISAM"))
+    ASSERT_TRUE(
+        server_->run("DROP DATABASE IF EXISTS d; RESET MASTER; CREATE DATABASE d; CREATE TABLE d.t(id int primary key "
+                     "auto_increment, v int); CREATE TABLE "
+                     "d.m(id int primary key, v int) ENGINE=MyISAM"))
         << server_->last_error();
   }
   static std::unique_ptr<Server> server_;
@@ -607,8 +634,9 @@ class BinlogDump : public BinlogLog {
 };
 
 TEST_F(BinlogLog, FloatsKeepAllTheirDigits) {
-  ASSERT_TRUE(server_->run("CREATE TABLE d.f(id int primary key, f float); INSERT INTO d.f VALUES (1,0.1),(2,16777217),"
-                           "(3,3.4028234e38),(4,1.17549435e-38),(5,-123456.789),(6,1e-45),(7,9999999),(8,33333333),(9,0)"));
+  ASSERT_TRUE(
+      server_->run("CREATE TABLE d.f(id int primary key, f float); INSERT INTO d.f VALUES (1,0.1),(2,16777217),"
+                   "(3,3.4028234e38),(4,1.17549435e-38),(5,-123456.789),(6,1e-45),(7,9999999),(8,33333333),(9,0)"));
   Replica replica(*server_, Replica::Hints::kNone, {});
   BinlogStreamParser parser({});
   ASSERT_NO_FATAL_FAILURE(read_logs(*server_, parser, [&](const BinlogItem& item) { replica.apply(item); }));
@@ -621,9 +649,36 @@ TEST_F(BinlogLog, FloatsKeepAllTheirDigits) {
   }
 }
 
+TEST_F(BinlogLog, IdsWithoutSchemaAreBytesThatTheServerTakesBack) {
+  const std::string create = "(id int primary key, u uuid, i inet6, j inet4);";
+  ASSERT_TRUE(server_->run("CREATE TABLE d.u" + create + "CREATE TABLE d.copy" + create +
+                           "INSERT INTO d.u VALUES (1,'123e4567-e89b-12d3-a456-426655440000','2001:db8::','10.0.0.0'),"
+                           "(2,'00112233-4455-7677-8899-aabbccddeeff','::1','1.2.3.4')"));
+  Replica replica(*server_, Replica::Hints::kNone, {});
+  BinlogStreamParser parser({});
+  ASSERT_NO_FATAL_FAILURE(read_logs(*server_, parser, [&](const BinlogItem& item) { replica.apply(item); }));
+  ASSERT_EQ(replica.tables["u"].size(), 2u);
+  for (const auto& [key, row] : replica.tables["u"]) {
+    std::string sql = "INSERT INTO d.copy VALUES (" + key;
+    for (size_t i = 1; i < row.size(); ++i) {
+      ASSERT_EQ(row[i]->size(), i == 3 ? 4u : 16u);
+      sql += ",x'";
+      for (const char c : *row[i]) {
+        char digits[3];
+        std::snprintf(digits, sizeof(digits), "%02x", static_cast<uint8_t>(c));
+        sql += digits;
+      }
+      sql += "'";
+    }
+    ASSERT_TRUE(server_->run(sql + ")")) << server_->last_error();
+  }
+  EXPECT_EQ(server_->query("SELECT * FROM d.copy ORDER BY id"), server_->query("SELECT * FROM d.u ORDER BY id"));
+}
+
 TEST_F(BinlogLog, EnumsAndSetsCanBeNumbers) {
-  ASSERT_TRUE(server_->run("CREATE TABLE d.e(id int primary key, e enum('a','b'), s set('x','y','z')); INSERT INTO d.e "
-                           "VALUES (1,'b','x,z'),(2,'','')"));
+  ASSERT_TRUE(
+      server_->run("CREATE TABLE d.e(id int primary key, e enum('a','b'), s set('x','y','z')); INSERT INTO d.e "
+                   "VALUES (1,'b','x,z'),(2,'','')"));
   Replica replica(*server_, Replica::Hints::kNone, {});
   BinlogStreamParser parser({});
   ASSERT_NO_FATAL_FAILURE(read_logs(*server_, parser, [&](const BinlogItem& item) { replica.apply(item); }));
@@ -632,9 +687,10 @@ TEST_F(BinlogLog, EnumsAndSetsCanBeNumbers) {
 }
 
 TEST_F(BinlogLog, TableMapsCarryNamesKeysAndCollations) {
-  ASSERT_TRUE(server_->run("CREATE TABLE d.k(b varbinary(20), `näme` text character set latin1, c varchar(30) character set "
-                           "utf8mb4, primary key(c, b(3))); INSERT INTO d.k VALUES ('a','b','c'); INSERT INTO d.k VALUES "
-                           "('d','e','f'); ALTER TABLE d.k ADD x int unsigned; INSERT INTO d.k VALUES ('g','h','i',1)"));
+  ASSERT_TRUE(
+      server_->run("CREATE TABLE d.k(b varbinary(20), `näme` text character set latin1, c varchar(30) character set "
+                   "utf8mb4, primary key(c, b(3))); INSERT INTO d.k VALUES ('a','b','c'); INSERT INTO d.k VALUES "
+                   "('d','e','f'); ALTER TABLE d.k ADD x int unsigned; INSERT INTO d.k VALUES ('g','h','i',1)"));
   std::vector<std::shared_ptr<const TableMap>> maps;
   BinlogStreamParser parser({});
   ASSERT_NO_FATAL_FAILURE(read_logs(*server_, parser, [&](const BinlogItem& item) {
@@ -718,7 +774,8 @@ TEST_F(BinlogLog, TransactionsEndWhereTheServerEndsThem) {
     SET binlog_alter_two_phase=1; ALTER TABLE t ADD x int;
     SET binlog_format=STATEMENT; INSERT INTO t(v) VALUES (rand());
     DROP TABLE ctas;
-  )sql")) << server_->last_error();
+  )sql"))
+      << server_->last_error();
   BinlogStreamParser parser({});
   const std::vector<std::string> lines = outline(*server_, parser);
   const std::vector<std::string> tail(lines.begin() + 3, lines.end());  // Behind the set-up.
@@ -859,8 +916,9 @@ TEST_F(BinlogDump, DumpsOverASocketFromAGtidPosition) {
   ASSERT_TRUE(server_->run("INSERT INTO d.t VALUES (1,1)")) << server_->last_error();
   const auto from = Position::parse_bare(GtidFlavor::kMariadb, server_->value("SELECT @@gtid_binlog_pos"));
   ASSERT_TRUE(from.ok());
-  ASSERT_TRUE(server_->run("FLUSH BINARY LOGS; INSERT INTO d.t VALUES (2,2); FLUSH BINARY LOGS; INSERT INTO d.t VALUES "
-                           "(3,3)"));
+  ASSERT_TRUE(
+      server_->run("FLUSH BINARY LOGS; INSERT INTO d.t VALUES (2,2); FLUSH BINARY LOGS; INSERT INTO d.t VALUES "
+                   "(3,3)"));
   DumpConnection connection(server_->socket());
   ASSERT_TRUE(connection.ready());
   ASSERT_TRUE(connection.prepare(*from, {.heartbeat = std::chrono::milliseconds(300)}));

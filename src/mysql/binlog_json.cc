@@ -208,8 +208,8 @@ class JsonPrinter {
     }
   }
 
-  // Count, size in bytes, then (object only) key entries (offset, 2 bytes of length), then value entries (type, offset or
-  // the value itself if it fits). Offsets count from the beginning of the container.
+  // Count, size in bytes, then (object only) key entries (offset, 2 bytes of length), then value entries (type, offset
+  // or the value itself if it fits). Offsets count from the beginning of the container.
   bool container(BinlogBytes bytes, bool object, size_t width, int depth) {
     if (depth >= kDepthMax) return false;
     BinlogReader in(bytes);

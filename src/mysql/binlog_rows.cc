@@ -60,7 +60,9 @@ size_t text_bound(const RowColumn& column, bool member_names) {
       return size;
     }
     case BinlogType::kString:
-      return column.special != Special::kNone ? std::max(kInet6TextMax, kUuidTextMax) : column.is_binary ? column.meta : 0;
+      return column.special != Special::kNone ? std::max(kInet6TextMax, kUuidTextMax)
+             : column.is_binary               ? column.meta
+                                              : 0;
     default: return 0;
   }
 }
@@ -200,8 +202,8 @@ bool is_rows_event(EventType type) { return rows_layout(type).has_value(); }
 Result<RowsEvent> parse_rows_event(const BinlogEvent& event, const FormatDescription& format, std::string& scratch) {
   const auto layout = rows_layout(event.header.type);
   if (!layout) {
-    return fail(Code::kUnimplemented, fmt::format("{} is not a rows event that can be read",
-                                                  event_type_name(event.header.type)));
+    return fail(Code::kUnimplemented,
+                fmt::format("{} is not a rows event that can be read", event_type_name(event.header.type)));
   }
   RowsEvent rows;
   rows.kind = layout->kind;
@@ -279,7 +281,8 @@ Result<RowDecoder> RowDecoder::create(const TableMap& map, std::span<const RowCo
       if (!is_unsigned) return lacking(i, "whether it is unsigned");
       column.is_unsigned = *is_unsigned;
     } else {
-      column.is_unsigned = from.type == BinlogType::kYear || from.is_unsigned.value_or(hint.is_unsigned.value_or(false));
+      column.is_unsigned =
+          from.type == BinlogType::kYear || from.is_unsigned.value_or(hint.is_unsigned.value_or(false));
     }
     if (from.type == BinlogType::kYear) column.two_digit_year = hint.two_digit_year;
     if (from.type == BinlogType::kFloat || from.type == BinlogType::kDouble) column.float_digits = hint.float_digits;
@@ -314,10 +317,10 @@ Result<RowDecoder> RowDecoder::create(const TableMap& map, std::span<const RowCo
       case BinlogType::kSet:
         column.members = from.members.empty() ? hint.members : from.members;
         if (options.member_names && column.members.empty()) return lacking(i, "the list of its members");
-        if (column.type == BinlogType::kSet && column.members.size() > 64) return malformed("SET of more than 64 members");
+        if (column.type == BinlogType::kSet && column.members.size() > 64)
+          return malformed("SET of more than 64 members");
         break;
-      default:
-        column.is_binary = from.collation ? *from.collation == kBinaryCollation : hint.is_binary.value_or(false);
+      default: column.is_binary = from.collation ? *from.collation == kBinaryCollation : hint.is_binary.value_or(false);
     }
     if (column.type == BinlogType::kJson || column.type == BinlogType::kBlobCompressed ||
         column.type == BinlogType::kVarcharCompressed) {
@@ -409,8 +412,8 @@ Status RowDecoder::set_text(const RowColumn& column, uint64_t number, char*& tex
   return {};
 }
 
-Status RowDecoder::decode_value(const RowColumn& column, BinlogReader& rows, char*& text, size_t& large, RowImage& image,
-                                RowValue& value) const {
+Status RowDecoder::decode_value(const RowColumn& column, BinlogReader& rows, char*& text, size_t& large,
+                                RowImage& image, RowValue& value) const {
   char* const begin = text;
   char* end = begin;
   switch (column.type) {
@@ -456,9 +459,7 @@ Status RowDecoder::decode_value(const RowColumn& column, BinlogReader& rows, cha
     case BinlogType::kTime2: end = write_time2(begin, rows, column.temporal_digits); break;
     case BinlogType::kDatetime2: end = write_datetime2(begin, rows, column.temporal_digits); break;
     case BinlogType::kTimestamp2: end = write_timestamp2(begin, rows, column.temporal_digits); break;
-    case BinlogType::kBit:
-      value.text = rows.text((column.meta + 7u) / 8);
-      return {};
+    case BinlogType::kBit: value.text = rows.text((column.meta + 7u) / 8); return {};
     case BinlogType::kEnum:
     case BinlogType::kSet: {
       const uint64_t number = rows.little_endian(column.meta);
@@ -493,9 +494,7 @@ Status RowDecoder::decode_value(const RowColumn& column, BinlogReader& rows, cha
     case BinlogType::kLongBlob:
     case BinlogType::kBlob:
     case BinlogType::kVector:
-    case BinlogType::kGeometry:
-      value.text = rows.text(read_length(column, rows));
-      return {};
+    case BinlogType::kGeometry: value.text = rows.text(read_length(column, rows)); return {};
     case BinlogType::kVarcharCompressed:
     case BinlogType::kBlobCompressed:
       return inflate_column(rows.bytes(read_length(column, rows)), image.large_[large++], value.text);
@@ -547,8 +546,8 @@ Status RowDecoder::decode_image(BinlogReader& rows, BinlogBytes present, RowImag
 
 Result<bool> RowsReader::next(RowChange& change) {
   if (event_.column_count != decoder_.columns().size()) {
-    return malformed(fmt::format("{} columns where the table map has {}", event_.column_count,
-                                 decoder_.columns().size()));
+    return malformed(
+        fmt::format("{} columns where the table map has {}", event_.column_count, decoder_.columns().size()));
   }
   const size_t before = in_.remaining();
   if (before == 0) return false;

@@ -59,8 +59,8 @@ struct RowsEvent {
   bool statement_end() const { return (flags & kFlagStatementEnd) != 0; }
 };
 
-// WRITE_ROWS, UPDATE_ROWS and DELETE_ROWS of version 1 and 2, and MariaDB's compressed ones, whose rows are inflated into
-// `scratch`; the result refers to the event and to `scratch`.
+// WRITE_ROWS, UPDATE_ROWS and DELETE_ROWS of version 1 and 2, and MariaDB's compressed ones, whose rows are inflated
+// into `scratch`; the result refers to the event and to `scratch`.
 //   kUnimplemented : PARTIAL_UPDATE_ROWS.
 Result<RowsEvent> parse_rows_event(const BinlogEvent& event, const FormatDescription& format, std::string& scratch);
 
@@ -73,12 +73,12 @@ bool is_rows_event(EventType type);
 struct RowColumnHint {
   enum class Special : uint8_t { kNone, kUuid, kInet6, kInet4 };
 
-  std::optional<bool> is_unsigned;         // Integers. Required without metadata.
-  std::optional<bool> is_binary;           // BINARY (true) or CHAR (false). Required without metadata.
-  std::optional<uint8_t> temporal_digits;  // Required for the formats of before MySQL 5.6 (mysql56_temporal_format=OFF).
-  std::optional<uint8_t> float_digits;     // FLOAT(m,d), DOUBLE(m,d).
-  uint8_t zerofill_width = 0;              // 0: no ZEROFILL.
-  bool two_digit_year = false;             // YEAR(2).
+  std::optional<bool> is_unsigned;  // Integers. Required without metadata.
+  std::optional<bool> is_binary;    // BINARY (true) or CHAR (false). Required without metadata.
+  std::optional<uint8_t> temporal_digits;  // Required for formats of before MySQL 5.6 (mysql56_temporal_format=OFF).
+  std::optional<uint8_t> float_digits;  // FLOAT(m,d), DOUBLE(m,d).
+  uint8_t zerofill_width = 0;           // 0: no ZEROFILL.
+  bool two_digit_year = false;          // YEAR(2).
   Special special = Special::kNone;
   // Of ENUM and SET. information_schema has them in UTF-8, the log in the column's character set; the log's win, and
   // names come out in the spelling they came in.
@@ -95,7 +95,7 @@ struct RowColumn {
   BinlogType type = BinlogType::kNull;
   uint16_t meta = 0;  // See TableMapColumn.
   bool is_unsigned = false;
-  bool is_binary = false;              // Bytes without a character set.
+  bool is_binary = false;  // Bytes without a character set.
   std::optional<uint16_t> collation;
   RowColumnHint::Special special = RowColumnHint::Special::kNone;
   uint8_t temporal_digits = 0;
@@ -113,7 +113,8 @@ struct RowColumn {
 // --- values -------------------------------------------------------------------------------------------------------
 
 struct RowValue {
-  enum class State : uint8_t { kAbsent, kNull, kValue };  // Absent: not in this image (binlog_row_image=MINIMAL, NOBLOB).
+  // Absent: not in this image (binlog_row_image=MINIMAL, NOBLOB).
+  enum class State : uint8_t { kAbsent, kNull, kValue };
 
   State state = State::kAbsent;
   std::string_view text;  // Refers to the event or to the image.

@@ -125,8 +125,8 @@ Status BinlogStreamParser::handle(const BinlogEvent& event) {
       return {};
     }
     case EventType::kIncident:
-      return fail(Code::kDataLoss, "the source's log is incomplete (" + describe_incident(event.body) +
-                                       "); data has to be copied anew");
+      return fail(Code::kDataLoss,
+                  "the source's log is incomplete (" + describe_incident(event.body) + "); data has to be copied anew");
     case EventType::kMariadbStartEncryption:
       return fail(Code::kUnimplemented, "the log file is encrypted; read it through the server");
     case EventType::kTransactionPayload:
@@ -189,12 +189,8 @@ Status BinlogStreamParser::handle_query(const BinlogEvent& event) {
       transaction_->begun = true;
       return {};
     case QueryRole::kXaEnd: return need_transaction(header);
-    case QueryRole::kCommit:
-      RETURN_IF_ERROR(need_transaction(header));
-      return end(header, CommitKind::kCommit);
-    case QueryRole::kRollback:
-      RETURN_IF_ERROR(need_transaction(header));
-      return end(header, CommitKind::kRollback);
+    case QueryRole::kCommit: RETURN_IF_ERROR(need_transaction(header)); return end(header, CommitKind::kCommit);
+    case QueryRole::kRollback: RETURN_IF_ERROR(need_transaction(header)); return end(header, CommitKind::kRollback);
     case QueryRole::kSavepoint:
     case QueryRole::kRollbackToSavepoint: RETURN_IF_ERROR(need_transaction(header)); break;
     case QueryRole::kStatement: break;
@@ -202,8 +198,8 @@ Status BinlogStreamParser::handle_query(const BinlogEvent& event) {
   if (!transaction_) RETURN_IF_ERROR(begin(header, {}, {}));
   item.alter = transaction_->alter;
   // MariaDB marks single statements. Elsewhere a statement is one if nothing has opened a transaction before it.
-  const bool ends = item.role == QueryRole::kStatement &&
-                    (transaction_->mariadb ? transaction_->standalone : !transaction_->begun);
+  const bool ends =
+      item.role == QueryRole::kStatement && (transaction_->mariadb ? transaction_->standalone : !transaction_->begun);
   emit(header, std::move(item));
   return ends ? end(header, CommitKind::kStandalone) : Status();
 }
@@ -241,9 +237,9 @@ Status BinlogStreamParser::handle_rows(const BinlogEvent& event) {
     return fail(Code::kDataLoss, fmt::format("rows of table id {}, which no TABLE_MAP event announced", rows.table_id));
   }
   if (rows.column_count != found->second.map->columns.size()) {
-    return fail(Code::kDataLoss, fmt::format("rows with {} columns of table {}.{}, which has {}", rows.column_count,
-                                             found->second.map->schema, found->second.map->table,
-                                             found->second.map->columns.size()));
+    return fail(Code::kDataLoss,
+                fmt::format("rows with {} columns of table {}.{}, which has {}", rows.column_count,
+                            found->second.map->schema, found->second.map->table, found->second.map->columns.size()));
   }
   emit(event.header, BinlogRows{found->second.map, rows});
   return {};

@@ -35,7 +35,9 @@ enum class AlterPhase : uint8_t { kNone, kStart, kCommit, kRollback };
 // Any statement but those that only mark transactions: DDL, statement-based changes, XA COMMIT and XA ROLLBACK.
 struct BinlogQuery {
   QueryEvent query;
-  QueryRole role = QueryRole::kStatement;  // Or one about savepoints.
+  // Or one about savepoints. These are logged only in transactions that also changed non-transactional tables. Who
+  // applies rows has to undo those since the savepoint at kRollbackToSavepoint, or to refuse.
+  QueryRole role = QueryRole::kStatement;
   // Two-phase ALTER: the statement appears at its start and again when it is decided; it has effect with kCommit only.
   AlterPhase alter = AlterPhase::kNone;
 };
@@ -131,9 +133,9 @@ class BinlogStreamParser {
 
   // The place behind the event fed last. File name empty until it is known.
   const FilePosition& place() const { return place_; }
-  // All transactions whose BinlogCommit was given, including rolled back and prepared ones, after Options::position; but
-  // not one that a crash of the source cut short, whose GTID may come again. For sources without GTIDs a file position:
-  // the place behind the last commit.
+  // All transactions whose BinlogCommit was given, including rolled back and prepared ones, after Options::position;
+  // but not one that a crash of the source cut short, whose GTID may come again. For sources without GTIDs a file
+  // position: the place behind the last commit.
   const Position& position() const { return position_; }
   bool in_transaction() const { return transaction_.has_value(); }
   const FormatDescription& format() const { return format_; }

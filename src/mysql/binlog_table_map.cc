@@ -63,9 +63,7 @@ bool is_enum_or_set(BinlogType type) { return type == BinlogType::kEnum || type 
 bool read_column_meta(BinlogReader& in, TableMapColumn& column) {
   switch (column.type) {
     case BinlogType::kFloat:
-    case BinlogType::kDouble:
-      column.meta = in.u8();
-      return column.meta == (column.type == BinlogType::kFloat ? 4 : 8);
+    case BinlogType::kDouble: column.meta = in.u8(); return column.meta == (column.type == BinlogType::kFloat ? 4 : 8);
     case BinlogType::kTimestamp2:
     case BinlogType::kDatetime2:
     case BinlogType::kTime2: column.meta = in.u8(); return column.meta <= 6;
@@ -222,8 +220,9 @@ bool read_field(MetadataField field, BinlogReader in, TableMap& map) {
     case MetadataField::kEnumAndSetDefaultCharset: return read_default_charset(in, map.columns, is_enum_or_set);
     case MetadataField::kEnumAndSetColumnCharset: return read_column_charsets(in, map.columns, is_enum_or_set);
     case MetadataField::kColumnVisibility:
-      return read_bits(in, map.columns, [](BinlogType) { return true; },
-                       [](TableMapColumn& column, bool visible) { column.visible = visible; });
+      return read_bits(
+          in, map.columns, [](BinlogType) { return true; },
+          [](TableMapColumn& column, bool visible) { column.visible = visible; });
   }
   return true;  // Later servers add fields; each names its size.
 }
@@ -259,9 +258,10 @@ Result<TableMap> parse_table_map(BinlogBytes body, const FormatDescription& form
     column.type = static_cast<BinlogType>(types[i]);
     column.nullable = (nullable[i / 8] >> (i % 8) & 1) != 0;
     if (!read_column_meta(metas, column)) {
-      return fail(Code::kUnimplemented, fmt::format("column {} of table {}.{} has type {} with metadata {} in the binary "
-                                                    "log, which is not supported",
-                                                    i + 1, map.schema, map.table, types[i], column.meta));
+      return fail(Code::kUnimplemented,
+                  fmt::format("column {} of table {}.{} has type {} with metadata {} in the binary "
+                              "log, which is not supported",
+                              i + 1, map.schema, map.table, types[i], column.meta));
     }
   }
   if (!metas.ok() || metas.remaining() > 0) return malformed("column metadata of wrong size");

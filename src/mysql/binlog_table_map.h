@@ -72,12 +72,12 @@ struct TableMapColumn {
   uint16_t meta = 0;
 
   // Optional metadata; absent where the server does not log it.
-  std::optional<bool> is_unsigned;     // Numbers but kBit.
-  std::optional<uint16_t> collation;   // Text, blobs, kEnum, kSet; 63 is binary.
-  std::string name;                    // Empty when not logged.
-  std::vector<std::string> members;    // kEnum and kSet, in the column's character set.
+  std::optional<bool> is_unsigned;    // Numbers but kBit.
+  std::optional<uint16_t> collation;  // Text, blobs, kEnum, kSet; 63 is binary.
+  std::string name;                   // Empty when not logged.
+  std::vector<std::string> members;   // kEnum and kSet, in the column's character set.
   std::optional<uint32_t> geometry_type;
-  bool visible = true;                 // MySQL 8.0.23.
+  bool visible = true;  // MySQL 8.0.23.
 };
 
 struct TableMapPrimaryKeyPart {

@@ -8,8 +8,8 @@
 namespace vitrail::mysql {
 namespace {
 
-constexpr uint64_t kPowersOfTen[] = {1,         10,         100,         1'000,       10'000,       100'000,
-                                     1'000'000, 10'000'000, 100'000'000, 1'000'000'000};
+constexpr uint64_t kPowersOfTen[] = {1,       10,        100,        1'000,       10'000,
+                                     100'000, 1'000'000, 10'000'000, 100'000'000, 1'000'000'000};
 
 char* write_two(char* out, unsigned value) {
   *out++ = static_cast<char>('0' + value / 10 % 10);

@@ -212,12 +212,11 @@ Result<int> compare_file_positions(const FilePosition& a, const FilePosition& b)
   const size_t dot_b = b.file.rfind('.');
   uint64_t number_a = 0;
   uint64_t number_b = 0;
-  if (dot_a == std::string::npos || dot_b == std::string::npos ||
-      a.file.compare(0, dot_a, b.file, 0, dot_b) != 0 ||
+  if (dot_a == std::string::npos || dot_b == std::string::npos || a.file.compare(0, dot_a, b.file, 0, dot_b) != 0 ||
       !parse_number(std::string_view(a.file).substr(dot_a + 1), number_a) ||
       !parse_number(std::string_view(b.file).substr(dot_b + 1), number_b) || number_a == number_b) {
-    return fail(Code::kInvalidArgument, fmt::format("binary logs '{}' and '{}' are not of one server", shown(a.file),
-                                                    shown(b.file)));
+    return fail(Code::kInvalidArgument,
+                fmt::format("binary logs '{}' and '{}' are not of one server", shown(a.file), shown(b.file)));
   }
   return number_a < number_b ? -1 : 1;
 }
@@ -412,7 +411,8 @@ MysqlGtidSet MysqlGtidSet::difference(const MysqlGtidSet& other) const {
     for (const Interval& interval : list) {
       int64_t first = interval.first;
       while (gone != found->second.end() && gone->last < first) ++gone;
-      for (auto cut = gone; cut != found->second.end() && cut->first <= interval.last && first <= interval.last; ++cut) {
+      for (auto cut = gone; cut != found->second.end() && cut->first <= interval.last && first <= interval.last;
+           ++cut) {
         if (first < cut->first) left.push_back({first, cut->first - 1});
         first = cut->last + 1;
         gone = cut;
