@@ -24,6 +24,7 @@ std::string environment(const char* name, std::string_view otherwise = "") {
 struct MysqlctlSettings {
   uint32_t tablet_uid = 41983;
   uint16_t mysql_port = 3306;
+  uint32_t server_id = 0;
   std::string tablet_dir;
   std::string bind_address = "127.0.0.1";
   bool skip_networking = false;
@@ -46,7 +47,8 @@ Result<mysqld::Daemon> open_daemon(const MysqlctlSettings& settings) {
   } else if (!settings.tablet_dir.empty()) {
     options.layout.root = data_root + "/" + settings.tablet_dir;
   }
-  options.config.server_id = settings.tablet_uid;
+  options.config.uid = settings.tablet_uid;
+  options.config.server_id = settings.server_id;
   options.config.port = settings.mysql_port;
   options.config.networking = !settings.skip_networking;
   options.config.bind_address = settings.bind_address;
@@ -90,8 +92,9 @@ Status run_position(const std::vector<std::string>& arguments) {
 int main(int argc, char** argv) {
   MysqlctlSettings out;
   base::Settings settings("mysqlctl", "creates, starts, stops and configures the MySQL or MariaDB server of one tablet");
-  settings.add("tablet_uid", &out.tablet_uid, "uid of the tablet; names its folder under VTDATAROOT and is its server_id");
+  settings.add("tablet_uid", &out.tablet_uid, "uid of the tablet; names its folder under VTDATAROOT");
   settings.add("mysql_port", &out.mysql_port, "TCP port of the server").alias("port");
+  settings.add("mysql_server_id", &out.server_id, "server_id; 0: a random one, new whenever data is made anew");
   settings.add("tablet_dir", &out.tablet_dir, "folder of the server, absolute or under VTDATAROOT (default vt_<uid>)");
   settings.add("mysql_bind_address", &out.bind_address, "address on which the server listens; * for all");
   settings.add("mysql_skip_networking", &out.skip_networking, "unix socket only");

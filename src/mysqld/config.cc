@@ -81,7 +81,7 @@ std::string generate_my_cnf(const Layout& layout, const ConfigOptions& options, 
   }
 
   section("Replication");
-  std::string prefix = fmt::format("vt-{:010}", options.server_id);
+  std::string prefix = fmt::format("vt-{:010}", options.uid);
   set("server_id", options.server_id);
   set("log_bin", fmt::format("{}/{}-bin", layout.bin_logs(), prefix));
   set("log_bin_index", fmt::format("{}/{}-bin.index", layout.bin_logs(), prefix));

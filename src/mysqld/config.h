@@ -36,7 +36,12 @@ struct Layout {
 };
 
 struct ConfigOptions {
-  uint32_t server_id = 0;  // The tablet's uid; unique among servers that replicate from each other. Not 0.
+  uint32_t uid = 0;  // The tablet's; names the log files.
+  // Unique among servers that replicate from each other, and new for each new set of data: a replica silently skips
+  // transactions that carry its own server_id, so a server that lost its data (or was restored) and kept the id would
+  // never get back what it had written itself. Therefore it is not the uid. 0: Daemon chooses one at random when data is
+  // made, and keeps it.
+  uint32_t server_id = 0;
   uint16_t port = 3306;
   bool networking = true;  // false: unix socket only; such a server cannot be a replication source for another.
   std::string bind_address = "127.0.0.1";
@@ -55,7 +60,7 @@ struct ConfigOptions {
   std::string extra;    // Text put at the end of the file; later settings win.
 };
 
-// The whole my.cnf. Deterministic: equal input gives equal text.
+// The whole my.cnf. Deterministic: equal input gives equal text. server_id must not be 0.
 std::string generate_my_cnf(const Layout& layout, const ConfigOptions& options, const Flavor& flavor);
 
 // Joins the files named in EXTRA_MY_CNF ("a.cnf:b.cnf"), each under a comment with its name.

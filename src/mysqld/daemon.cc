@@ -23,6 +23,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/process.h"
+#include "base/random.h"
 #include "base/text.h"
 
 namespace vitrail::mysqld {
@@ -175,10 +176,6 @@ class Daemon::Lock {
 
 Result<Daemon> Daemon::open(DaemonOptions options) {
   RETURN_IF_ERROR(options.layout.check());
-  if (options.config.server_id == 0) {
-    return fail(Code::kInvalidArgument, "tablet uid 0 cannot be used: it is also the server_id, and a server with "
-                                        "server_id 0 does not replicate");
-  }
   // mariadbd refuses to run as root unless it is told so.
   if (options.config.os_user.empty() && ::geteuid() == 0) options.config.os_user = "root";
   return Daemon(std::move(options));
@@ -274,23 +271,34 @@ Status Daemon::make_folders() const {
   return {};
 }
 
-Status Daemon::write_config() {
+Status Daemon::write_config(ServerId server_id) {
   ASSIGN_OR_RETURN(const Flavor* flavor, load_flavor());
-  return base::write_file_atomically(layout().my_cnf(), generate_my_cnf(layout(), options_.config, *flavor));
+  ConfigOptions config = options_.config;
+  if (config.server_id == 0 && server_id == ServerId::kKeep) {
+    auto present = load_my_cnf();
+    if (present.ok()) config.server_id = present->server_id;
+  }
+  // Not a small number that somebody chose by hand for a server nearby.
+  constexpr uint64_t kLow = 1u << 20;
+  constexpr uint64_t kHigh = 1u << 31;
+  if (config.server_id == 0) {
+    config.server_id = static_cast<uint32_t>(kLow + base::system_random().below(kHigh - kLow));
+  }
+  return base::write_file_atomically(layout().my_cnf(), generate_my_cnf(layout(), config, *flavor));
 }
 
 Status Daemon::init_config() {
   ASSIGN_OR_RETURN(Lock lock, lock_folder());
   RETURN_IF_ERROR(make_folders());
-  return write_config();
+  return write_config(ServerId::kKeep);
 }
 
-Status Daemon::reinit_config() {
+Status Daemon::reinit_config(ServerId server_id) {
   ASSIGN_OR_RETURN(Lock lock, lock_folder());
   if (!base::file_exists(layout().my_cnf())) {
     return fail(Code::kNotFound, fmt::format("{} does not exist; use init_config or init", layout().my_cnf()));
   }
-  return write_config();
+  return write_config(server_id);
 }
 
 Status Daemon::check_port_free(const MyCnf& cnf) const {
@@ -303,7 +311,7 @@ Status Daemon::check_port_free(const MyCnf& cnf) const {
   bool any = cnf.bind_address.empty() || cnf.bind_address == "*" || cnf.bind_address == "::";
   if (!any && ::inet_pton(AF_INET, cnf.bind_address.c_str(), &address.sin_addr) != 1) return {};
   // A server that was killed this moment may still be giving its port back.
-  const base::TimePoint deadline = deadline_after(seconds(2));
+  const base::TimePoint deadline = deadline_after(seconds(1));
   for (;; std::this_thread::sleep_for(kPollInterval)) {
     Descriptor fd(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
     int on = 1;
@@ -405,7 +413,7 @@ Status Daemon::init() {
   }
   RETURN_IF_ERROR(base::write_file_atomically(in_progress_mark(), "init is not finished\n"));
   RETURN_IF_ERROR(make_folders());
-  RETURN_IF_ERROR(write_config());
+  RETURN_IF_ERROR(write_config(ServerId::kNew));
   ASSIGN_OR_RETURN(const MyCnf cnf, load_my_cnf());
   RETURN_IF_ERROR(check_port_free(cnf));
   Status made = bootstrap(*installation, *flavor);

@@ -50,7 +50,7 @@ class Daemon {
     kRunning,          // Answers on the socket.
   };
 
-  //   kInvalidArgument  the layout is impossible (Layout::check()), or server_id is 0.
+  //   kInvalidArgument  the layout is impossible (Layout::check()).
   static Result<Daemon> open(DaemonOptions options);
 
   const Layout& layout() const { return options_.layout; }
@@ -64,8 +64,10 @@ class Daemon {
 
   // Makes the folders and my.cnf; no data.
   Status init_config();
-  // Writes my.cnf again. A running server takes it over at its next start.
-  Status reinit_config();
+  // Writes my.cnf again. A running server takes it over at its next start. The server_id is kept, unless the data was
+  // replaced (by a backup, for example): then it must be a new one, see ConfigOptions::server_id.
+  enum class ServerId : uint8_t { kKeep, kNew };
+  Status reinit_config(ServerId server_id = ServerId::kKeep);
 
   // Makes folders, my.cnf, system tables and accounts, and starts the server. Repeats from the beginning what an earlier
   // init left half done; never touches data that an init finished.
@@ -102,7 +104,7 @@ class Daemon {
   Result<const Installation*> load_installation();
   Result<Lock> lock_folder() const;
   std::vector<Process> find_processes() const;
-  Status write_config();
+  Status write_config(ServerId server_id);
   Status make_folders() const;
   Status check_port_free(const MyCnf& cnf) const;
   Status bootstrap(const Installation& installation, const Flavor& flavor);

@@ -120,7 +120,8 @@ TEST(Daemon, RunsAServerFromInitToTeardown) {
     EXPECT_EQ(dba.value("SELECT @@global.gtid_slave_pos"), "");
     auto settings = server.flavor().parse_server_settings(dba.query(server.flavor().server_settings_query()));
     ASSERT_TRUE(settings.ok());
-    EXPECT_EQ(settings->server_id, 100u);
+    EXPECT_EQ(settings->server_id, server->load_my_cnf()->server_id);
+    EXPECT_GE(settings->server_id, 1u << 20);
     EXPECT_TRUE(settings->read_only);
     EXPECT_TRUE(settings->log_bin);
     EXPECT_TRUE(settings->log_replica_updates);
@@ -170,6 +171,8 @@ TEST(Daemon, RepeatsAnInitThatWasInterrupted) {
   TemporaryFolder folder;
   DaemonOptions options = small_server(folder, 101);
   options.supervised = false;
+  options.config.flush_log_at_trx_commit = 0;
+  options.config.sync_binlog = 0;
   options.init_sql_file = folder.path() + "/init.sql";
   ASSERT_OK(base::write_file_atomically(options.init_sql_file, "CREATE USER 'vt_dba'@'localhost';\nDO SLEEP(600);\n"));
   Server server(options);
@@ -220,7 +223,12 @@ TEST(Daemon, SaysWhyAServerDoesNotStart) {
   ASSERT_OK(base::write_file_atomically(server->layout().my_cnf(), *text + "no_such_setting = 1\n"));
   EXPECT_TRUE(fails_with(server->start(), Code::kFailedPrecondition, "no_such_setting"));
   EXPECT_EQ(server->state(), Daemon::State::kStopped);
+  // The server_id stays as long as the data does.
+  uint32_t server_id = server->load_my_cnf()->server_id;
   ASSERT_OK(server->reinit_config());
+  EXPECT_EQ(server->load_my_cnf()->server_id, server_id);
+  ASSERT_OK(server->reinit_config(Daemon::ServerId::kNew));
+  EXPECT_NE(server->load_my_cnf()->server_id, server_id);
 
   // Without the supervisor a crashed server stays down, and one that hangs is killed at the deadline.
   options.supervised = false;

@@ -185,7 +185,8 @@ class Flavor {
   // Stops, forgets the source, DELETES ALL BINARY LOGS and the executed position. For a server that is being set up.
   virtual std::vector<std::string> reset_all() const = 0;
   // For a server whose data equals another server's at `position` (a restored backup, a cloned copy): wipes binary logs
-  // and makes `position` both the executed position and the start of this server's binlog. "" means empty.
+  // and makes `position` both the executed position and the start of this server's binlog. "" means empty. The server
+  // needs a server_id that it never had before (ConfigOptions::server_id tells why).
   virtual std::vector<std::string> set_executed_position(std::string_view position) const = 0;
 
   virtual std::string replication_status_query() const = 0;

@@ -215,7 +215,8 @@ TEST(Layout, NamesThePathsByUid) {
 TEST(MyCnf, IsReadBackAsItWasWritten) {
   auto flavor = flavor_of("10.11.19-MariaDB");
   ConfigOptions options;
-  options.server_id = 7;
+  options.uid = 7;
+  options.server_id = 70'000'000;
   options.port = 17007;
   options.extra = "# From extra\n[mysqld]\nport = 17008";
   std::string text = generate_my_cnf({"/vt/vt_0000000007"}, options, *flavor);
@@ -227,7 +228,8 @@ TEST(MyCnf, IsReadBackAsItWasWritten) {
   EXPECT_EQ(cnf->data_directory, "/vt/vt_0000000007/data");
   EXPECT_EQ(cnf->bind_address, "127.0.0.1");
   EXPECT_EQ(cnf->port, 17008);
-  EXPECT_EQ(cnf->server_id, 7u);
+  EXPECT_EQ(cnf->server_id, 70'000'000u);
+  EXPECT_NE(text.find("bin-logs/vt-0000000007-bin\n"), std::string::npos);
   EXPECT_TRUE(cnf->networking);
   options.networking = false;
   EXPECT_FALSE(parse_my_cnf(generate_my_cnf({"/vt/vt_0000000007"}, options, *flavor))->networking);

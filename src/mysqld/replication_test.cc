@@ -35,6 +35,7 @@ class Replication : public ::testing::Test {
   static Server* make_server(uint32_t uid) {
     DaemonOptions options = small_server(*folder_, uid);
     options.supervised = false;
+    options.config.server_id = uid;
     options.config.flush_log_at_trx_commit = 2;
     options.config.sync_binlog = 0;
     auto* server = new Server(options);
@@ -46,6 +47,7 @@ class Replication : public ::testing::Test {
   void SetUp() override {
     a.emplace((*a_)->layout().socket());
     b.emplace((*b_)->layout().socket());
+    a->query("SET GLOBAL server_id = 201");
     for (Session* session : {&*a, &*b}) {
       session->run(flavor().reset_all());
       session->run(flavor().set_read_only(false));
@@ -211,14 +213,48 @@ TEST_F(Replication, StreamsFromAServerThatWasRestoredToAPosition) {
     session->run(flavor().set_executed_position("0-77-500,3-9-12"));
     EXPECT_EQ(position(*session), "0-77-500,3-9-12");
   }
-  follow(*b, *a_);
   a->query("INSERT INTO d.t VALUES (1)");
   EXPECT_EQ(position(*a), "0-201-501,3-9-12");
+  follow(*b, *a_);
   ASSERT_TRUE(wait(*b, position(*a)).ok()) << status(*b).last_io_error;
   EXPECT_EQ(b->value("SELECT COUNT(*) FROM d.t"), "1");
-  b->run(flavor().stop_replication());
+  // The binlog of the restored server begins at the position: another one from the same backup can follow it.
+  b->run(flavor().promote());
+  a->run({"SET SESSION sql_log_bin = 0", "DELETE FROM d.t", "SET SESSION sql_log_bin = 1"});
+  a->run(flavor().set_executed_position("0-77-500,3-9-12"));
+  a->query("SET GLOBAL server_id = 301");
+  follow(*a, *b_);
+  ASSERT_TRUE(wait(*a, position(*b), std::chrono::seconds(5)).ok()) << status(*a).last_io_error;
+  EXPECT_EQ(a->value("SELECT COUNT(*) FROM d.t"), "1");
+  a->run(flavor().promote());
   b->run(flavor().set_executed_position(""));
   EXPECT_EQ(position(*b), "");
+  // What lies before the restored position is not in the binlog; to skip it silently would lose transactions.
+  b->run(flavor().set_executed_position("0-77-499,3-9-12"));
+  follow(*b, *a_);
+  ASSERT_TRUE(eventually([&] { return status(*b).last_io_errno != 0; }));
+  EXPECT_EQ(status(*b).last_io_errno, 1236u);
+}
+
+// The reason why server_id is not the tablet's uid: the server itself offers no way to take these transactions.
+TEST_F(Replication, LosesItsOwnFormerTransactionsUnlessTheServerIdIsNew) {
+  a->run({"CREATE DATABASE d", "CREATE TABLE d.t (id INT PRIMARY KEY)", "INSERT INTO d.t VALUES (1)"});
+  follow(*b, *a_);
+  ASSERT_TRUE(wait(*b, position(*a)).ok());
+  b->run(flavor().promote());
+  b->query("INSERT INTO d.t VALUES (2)");
+  for (int server_id : {201, 301}) {
+    // Server a comes back without its data.
+    a->run(flavor().stop_replication());
+    a->run(flavor().reset_all());
+    a->run({"SET SESSION sql_log_bin = 0", "DROP DATABASE IF EXISTS d", "CREATE DATABASE d",
+            "CREATE TABLE d.t (id INT PRIMARY KEY)", "SET SESSION sql_log_bin = 1",
+            fmt::format("SET GLOBAL server_id = {}", server_id)});
+    if (server_id == 301) a->run({"SET SESSION sql_log_bin = 0", "DROP DATABASE d", "SET SESSION sql_log_bin = 1"});
+    follow(*a, *b_);
+    ASSERT_TRUE(wait(*a, position(*b)).ok()) << status(*a).last_sql_error;
+    EXPECT_EQ(a->value("SELECT GROUP_CONCAT(id ORDER BY id) FROM d.t"), server_id == 301 ? "1,2" : "2");
+  }
 }
 
 TEST_F(Replication, StopsAtAPosition) {
