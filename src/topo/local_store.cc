@@ -133,6 +133,23 @@ class LocalLock final : public Lock {
   bool lost_ = false;
 };
 
+net::Task<Status> wait_for_turn(std::shared_ptr<LocalStore::Session> session, Fence fence, std::string dir, net::Wait wait) {
+  SubscriptionHolder watch(session, session->subscribe({.path = dir, .recursive = true, .ephemeral = true}));
+  watch->start({}, false);
+  for (;;) {
+    CO_RETURN_IF_ERROR(session->check_open());
+    const Result<bool> first = co_await session->backend->is_first(fence, {});
+    if (first.ok() && *first) co_return Status{};
+    if (!first.ok() && first.error().code() != Code::kUnavailable) co_return first.error();
+    const auto changed = co_await watch->next(wait);
+    if (changed.ok()) continue;
+    if (changed.error().code() == Code::kDeadlineExceeded) {
+      co_return fail(Code::kDeadlineExceeded, "the lock " + dir + " was not free in time");
+    }
+    co_return changed.error();
+  }
+}
+
 // Stands in the queue of `request.dir` until its turn.
 net::Task<Result<std::unique_ptr<Lock>>> acquire(std::shared_ptr<LocalStore::Session> session, LeaseRequest request,
                                                  LockOptions options) {
@@ -142,24 +159,13 @@ net::Task<Result<std::unique_ptr<Lock>>> acquire(std::shared_ptr<LocalStore::Ses
   CO_RETURN_IF_ERROR(session->check_open());
   CO_ASSIGN_OR_RETURN(const Lease lease, co_await session->backend->enqueue(std::move(request), wait));
   auto owner = std::make_unique<LeaseOwner>(session, lease.fence);
-  if (!lease.first) {
-    SubscriptionHolder watch(session, session->subscribe({.path = dir, .recursive = true, .ephemeral = true}));
-    watch->start({}, false);
-    for (;;) {
-      CO_RETURN_IF_ERROR(session->check_open());
-      const Result<bool> first = co_await session->backend->is_first(lease.fence, {});
-      if (first.ok() && *first) break;
-      if (!first.ok() && first.error().code() != Code::kUnavailable) co_return first.error();
-      const auto changed = co_await watch->next(wait);
-      if (changed.ok()) continue;
-      if (changed.error().code() == Code::kDeadlineExceeded) {
-        co_return fail(Code::kDeadlineExceeded, "the lock " + dir + " was not free in time");
-      }
-      co_return changed.error();
-    }
-  }
-  if (wait.cancel.cancelled()) co_return fail(Code::kCanceled, "waiting for the lock " + dir + " was cancelled");
-  co_return std::make_unique<LocalLock>(std::move(owner), ttl);
+  Status turn;
+  if (!lease.first) turn = co_await wait_for_turn(session, lease.fence, dir, wait);
+  if (turn.ok() && wait.cancel.cancelled()) turn = fail(Code::kCanceled, "waiting for the lock " + dir + " was cancelled");
+  if (turn.ok()) co_return std::make_unique<LocalLock>(std::move(owner), ttl);
+  // Out of the queue before the caller hears of it, so that it finds the lock as it says.
+  if (owner->forget()) (void)co_await session->backend->release(lease.fence, net::Wait::within(kDefaultOperationWait));
+  co_return std::move(turn).error();
 }
 
 }  // namespace
@@ -243,7 +249,10 @@ net::Task<Status> LocalStore::remove(std::string path, std::optional<Version> ex
 
 net::Task<Result<std::vector<DirEntry>>> LocalStore::list_dir(std::string path, bool /*full*/, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(std::string full, full_path(path, true));
-  co_return co_await session_->backend->list_dir(std::move(full), bounded(std::move(wait), kDefaultOperationWait));
+  const bool is_root = full == session_->root;
+  auto entries = co_await session_->backend->list_dir(std::move(full), bounded(std::move(wait), kDefaultOperationWait));
+  if (is_root && !entries.ok() && entries.error().code() == Code::kNotFound) co_return std::vector<DirEntry>{};
+  co_return entries;
 }
 
 net::Task<Result<std::vector<PathRecord>>> LocalStore::list(std::string prefix, net::Wait wait) {

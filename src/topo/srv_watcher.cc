@@ -190,7 +190,7 @@ struct SrvWatcher::Impl {
         source.kind == Kind::kVSchema     ? co_await store->watch(srv_vschema_path(), setup)
         : source.kind == Kind::kKeyspaces ? co_await store->watch_recursive(std::string(kKeyspacesDir), setup)
                                           : co_await store->watch_recursive(std::string(kTabletsDir), setup);
-    CO_RETURN_IF_ERROR(std::move(watch));
+    if (!watch.ok()) co_return std::move(watch).error();
     const net::Wait forever{.cancel = scope.token()};
     for (bool whole = true;; whole = false) {
       auto changes = co_await (*watch)->next(forever);

@@ -400,7 +400,7 @@ void Database::wake_attendant() {
 
 void Database::attend() {
   std::unique_ptr<Connection> connection;
-  auto next_lease_check = base::system_clock().now();
+  base::TimePoint last_lease_check;
   for (;;) {
     bool holding = false;
     {
@@ -421,8 +421,8 @@ void Database::attend() {
     Status status = read_changes(*connection);
     renew_due();
     const auto now = base::system_clock().now();
-    if (status.ok() && now >= next_lease_check) {
-      next_lease_check = now + interval;
+    if (status.ok() && now - last_lease_check >= interval) {
+      last_lease_check = now;
       status = check_leases(*connection);
     }
     if (!status.ok() && connection->in_transaction()) connection.reset();

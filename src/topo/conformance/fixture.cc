@@ -1,0 +1,74 @@
+#include "topo/conformance/fixture.h"
+
+#include <unistd.h>
+
+#include <atomic>
+
+#include "topo/memory/memory_store.h"
+#include "topo/server.h"
+
+namespace vitrail::topo::conformance {
+namespace {
+
+class NamedServer final : public Environment {
+ public:
+  NamedServer(std::string implementation, std::string address)
+      : implementation_(std::move(implementation)), address_(std::move(address)) {}
+  net::Task<Result<std::shared_ptr<Store>>> open(std::string root) override {
+    return open_store(implementation_, address_, std::move(root));
+  }
+
+ private:
+  const std::string implementation_;
+  const std::string address_;
+};
+
+class SqliteServer final : public Environment {
+ public:
+  net::Task<Result<std::shared_ptr<Store>>> open(std::string root) override {
+    return open_store("sqlite", folder_.file("topo.db"), std::move(root));
+  }
+
+ private:
+  TempFolder folder_;
+};
+
+}  // namespace
+
+TempFolder::TempFolder() {
+  std::string pattern = (std::filesystem::temp_directory_path() / "vitrail-topo-XXXXXX").string();
+  CHECK(mkdtemp(pattern.data()) != nullptr);
+  path_ = pattern;
+}
+
+TempFolder::~TempFolder() {
+  std::error_code ignored;
+  std::filesystem::remove_all(path_, ignored);
+}
+
+Implementation memory_implementation() {
+  return {"memory", [] {
+            static std::atomic<int> count = 0;
+            return std::make_unique<NamedServer>("memory", "conformance-" + std::to_string(++count));
+          }};
+}
+
+Implementation sqlite_implementation() {
+  return {"sqlite", [] { return std::make_unique<SqliteServer>(); }};
+}
+
+bool wait_for_change(Runner& runner, Watch& watch, const std::function<bool(const Change&)>& done) {
+  const net::Wait wait = soon();
+  for (;;) {
+    const auto changes = runner.run(watch.next(wait));
+    if (!changes.ok()) {
+      ADD_FAILURE() << changes.error().to_string();
+      return false;
+    }
+    for (const Change& change : *changes) {
+      if (done(change)) return true;
+    }
+  }
+}
+
+}  // namespace vitrail::topo::conformance
