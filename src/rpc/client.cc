@@ -18,6 +18,7 @@
 #include "base/file.h"
 #include "net/loop.h"
 #include "net/sync.h"
+#include "rpc/library.h"
 #include "rpc/status.h"
 
 namespace vitrail::rpc {
@@ -45,7 +46,8 @@ bool was_never_sent(const grpc::ClientContext& context, const grpc::Status& stat
          status.error_message().starts_with("failed to connect to all addresses");
 }
 
-// Where a call's reactions on gRPC's threads wake a coroutine: a loop, as long as somebody waits there.
+// Where a call's reactions on gRPC's threads wake a coroutine: a loop, as long as somebody waits there. Shared by the
+// call and by whoever posts, as the call may be gone before post() returns.
 class Wakeup {
  public:
   void attach(net::Loop* loop) {
@@ -54,9 +56,17 @@ class Wakeup {
   }
   // After this returned nothing more is posted.
   void detach() { attach(nullptr); }
+  // Runs `work` on the loop. When there is none, `work` and what it owns is dropped, on another thread: gRPC joins its
+  // callback threads when the last channel goes, so a callback thread must never be the one that lets it go.
   void post(std::move_only_function<void()> work) {
-    const std::scoped_lock lock(mutex_);
-    if (loop_ != nullptr) loop_->post(std::move(work));
+    {
+      const std::scoped_lock lock(mutex_);
+      if (loop_ != nullptr) {
+        loop_->post(std::move(work));
+        return;
+      }
+    }
+    net::submit_blocking([work = std::move(work)] {});
   }
 
  private:
@@ -69,7 +79,7 @@ struct UnaryCall {
   grpc::ByteBuffer request;
   grpc::ByteBuffer response;
   grpc::Status status;
-  Wakeup wakeup;
+  const std::shared_ptr<Wakeup> wakeup = std::make_shared<Wakeup>();
   net::Event done;
 };
 
@@ -88,17 +98,18 @@ class Channel::Core {
     const auto call = std::make_shared<UnaryCall>();
     prepare(call->context, wait.deadline, core->metadata, options);
     call->request = internal::to_buffer(std::move(request));
-    call->wakeup.attach(net::Loop::current());
+    call->wakeup->attach(net::Loop::current());
     core->stub.UnaryCall(&call->context, method, grpc::StubOptions(), &call->request, &call->response,
-                         [call](grpc::Status status) {
+                         [call = std::shared_ptr<UnaryCall>(call)](grpc::Status status) mutable {
                            call->status = std::move(status);
-                           call->wakeup.post([call] { call->done.set(); });
+                           const std::shared_ptr<Wakeup> wakeup = call->wakeup;
+                           wakeup->post([call = std::move(call)] { call->done.set(); });
                          });
     // gRPC watches the deadline.
     const Status waited =
         co_await call->done.wait(net::Wait{.deadline = base::TimePoint::max(), .cancel = wait.cancel});
     if (!waited.ok()) {
-      call->wakeup.detach();
+      call->wakeup->detach();
       call->context.TryCancel();
       co_return fail(Code::kCanceled, core->what(method) + ": cancelled").with_effect(Effect::kUnknown);
     }
@@ -169,8 +180,8 @@ class ServerStream::Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer
         end_ = internal::to_error(status, context.GetServerTrailingMetadata(), was_never_sent(context, status), what_);
       }
     }
-    wake_reader();
-    self_.reset();
+    const std::shared_ptr<Wakeup> wakeup = wakeup_;
+    wakeup->post([self = std::move(self_)] { self->changed_.notify_all(); });
   }
 
   void cancel() {
@@ -183,12 +194,12 @@ class ServerStream::Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer
   }
 
   void abandon() {
-    wakeup_.detach();
+    wakeup_->detach();
     cancel();
   }
 
   static net::Task<Result<std::optional<std::string>>> next(std::shared_ptr<Call> call, net::Wait wait) {
-    call->wakeup_.attach(net::Loop::current());
+    call->wakeup_->attach(net::Loop::current());
     for (;;) {
       bool read_on = false;
       {
@@ -231,14 +242,14 @@ class ServerStream::Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer
   }
 
   void wake_reader() {
-    wakeup_.post([self = shared_from_this()] { self->changed_.notify_all(); });
+    wakeup_->post([self = shared_from_this()] { self->changed_.notify_all(); });
   }
 
   const std::string what_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer incoming_;   // Belongs to gRPC while reading_.
   std::shared_ptr<Call> self_;  // Until OnDone.
-  Wakeup wakeup_;
+  const std::shared_ptr<Wakeup> wakeup_ = std::make_shared<Wakeup>();
   net::Signal changed_;  // On the reader's loop.
   std::optional<std::string> taken_;
 
@@ -276,7 +287,7 @@ Channel::Channel(std::string address, std::shared_ptr<Core> core)
 Channel::~Channel() = default;
 
 Result<std::shared_ptr<Channel>> Channel::create(std::string address, ChannelOptions options) {
-  internal::install_log();
+  internal::prepare_grpc();
   if (address.empty()) return fail(Code::kInvalidArgument, "no address to connect to");
   std::shared_ptr<grpc::ChannelCredentials> credentials = grpc::InsecureChannelCredentials();
   const auto milliseconds = [](base::Duration d) {

@@ -16,6 +16,7 @@
 #include "base/text.h"
 #include "net/loop.h"
 #include "net/scope.h"
+#include "rpc/library.h"
 #include "rpc/status.h"
 
 namespace vitrail::rpc {
@@ -257,7 +258,7 @@ grpc::ServerGenericBidiReactor* Server::Impl::CreateReactor(grpc::GenericCallbac
                   std::move(cancel));
 }
 
-Server::Server(ServerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) { internal::install_log(); }
+Server::Server(ServerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) { internal::prepare_grpc(); }
 
 Server::~Server() { CHECK(impl_->server == nullptr); }
 

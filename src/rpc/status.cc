@@ -1,14 +1,12 @@
 #include "rpc/status.h"
 
 #include <fmt/core.h>
-#include <grpc/support/log.h>
 #include <grpcpp/support/slice.h>
 
 #include <charconv>
 #include <utility>
 #include <vector>
 
-#include "base/log.h"
 #include "base/text.h"
 
 namespace vitrail::rpc::internal {
@@ -52,13 +50,6 @@ Error with_detail(Error error, std::string_view detail) {
     error = std::move(error).with_mysql(static_cast<uint16_t>(mysql_errno), parts[3] == "-" ? "" : parts[3]);
   }
   return error;
-}
-
-void log_grpc(gpr_log_func_args* args) {
-  static auto* const limit = new base::LogLimit(std::chrono::seconds(1));
-  if (args->severity == GPR_LOG_SEVERITY_ERROR && limit->allow()) {
-    base::log_warning("gRPC: {} ({} more before)", args->message, limit->suppressed());
-  }
 }
 
 }  // namespace
@@ -113,14 +104,6 @@ Result<std::string> from_buffer(const grpc::ByteBuffer& buffer) {
   bytes.reserve(buffer.Length());
   for (const grpc::Slice& slice : slices) bytes.append(reinterpret_cast<const char*>(slice.begin()), slice.size());
   return bytes;
-}
-
-void install_log() {
-  static const bool installed = [] {
-    gpr_set_log_function(log_grpc);
-    return true;
-  }();
-  (void)installed;
 }
 
 }  // namespace vitrail::rpc::internal

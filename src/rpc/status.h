@@ -35,7 +35,4 @@ Error to_error(const grpc::Status& status, const TrailingMetadata& trailing, boo
 grpc::ByteBuffer to_buffer(std::string bytes);
 Result<std::string> from_buffer(const grpc::ByteBuffer& buffer);
 
-// Routes gRPC's own complaints to our log. Idempotent.
-void install_log();
-
 }  // namespace vitrail::rpc::internal
