@@ -1,0 +1,64 @@
+#include <cstdio>
+
+#include "base/log.h"
+#include "base/metrics.h"
+#include "base/startup.h"
+#include "control/client/client.h"
+#include "control/vtctld.h"
+#include "net/loop.h"
+#include "topo/flags.h"
+
+// vtctldclient: commands for the control plane. With --server internal the command runs in this process, directly on the
+// topology.
+int main(int argc, char** argv) {
+  using namespace vitrail;
+  base::Settings settings("vtctldclient", "commands for a Vitrail cluster");
+  std::string server;
+  base::Duration action_timeout = std::chrono::hours(1);
+  bool compact = false;
+  topo::ServerOptions topology_options;
+  settings.add("server", &server, "host:port of a vtctld's gRPC service, or internal").required();
+  settings.add("action_timeout", &action_timeout, "how long a command may take");
+  settings.add("compact", &compact, "leave empty fields out of JSON");
+  topo::declare(settings, topology_options);
+  control::CommandSet commands(settings);
+  base::Startup startup(settings);
+  if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
+
+  net::LoopThread loop("client");
+  const auto fail_with = [](const Error& error) {
+    std::fprintf(stderr, "vtctldclient: %s\n", error.to_string().c_str());
+    return 1;
+  };
+  std::unique_ptr<topo::Server> topology;
+  std::unique_ptr<base::Metrics> metrics;
+  std::unique_ptr<control::TabletClient> tablets;
+  std::unique_ptr<rpc::Server> internal;
+  if (server == "internal") {
+    auto opened = net::block_on(loop.loop(), topo::Server::open(topology_options));
+    if (!opened.ok()) return fail_with(opened.error());
+    topology = std::move(*opened);
+    tablets = std::make_unique<control::TabletClient>(*topology);
+    internal = std::make_unique<rpc::Server>(rpc::ServerOptions{});
+    control::register_vtctld_handlers(*internal, loop.loop(), *tablets);
+    if (Status started = internal->start(); !started.ok()) return fail_with(started.error());
+    server = "127.0.0.1:" + std::to_string(internal->port());
+  }
+  int exit_code = 0;
+  {
+    auto channel = rpc::Channel::create(server);
+    if (!channel.ok()) return fail_with(channel.error());
+    const control::ClientContext context{**channel, action_timeout, compact, settings.positional()};
+    auto output = net::block_on(loop.loop(), commands.run(context));
+    if (output.ok()) {
+      std::fwrite(output->data(), 1, output->size(), stdout);
+    } else {
+      exit_code = fail_with(output.error());
+    }
+  }
+  if (internal != nullptr) {
+    net::block_on(loop.loop(), internal->stop(std::chrono::seconds(1)));
+    net::block_on(loop.loop(), topology->close());
+  }
+  return exit_code;
+}

@@ -1,0 +1,70 @@
+#include "control/client/client.h"
+
+#include "base/file.h"
+
+namespace vitrail::control {
+
+Result<std::string> ClientContext::json(const google::protobuf::Message& message) const {
+  ASSIGN_OR_RETURN(std::string text, topo::to_json(message, {.proto_names = true, .print_defaults = !compact, .pretty = true}));
+  while (!text.empty() && text.back() == '\n') text.pop_back();
+  return text + "\n";
+}
+
+CommandSet::CommandSet(base::Settings& root) : root_(root) {
+  paths_.push_back({&root_, {}});
+  add_topology_commands(*this);
+  add_tablet_commands(*this);
+  add_schema_commands(*this);
+  add_workflow_commands(*this);
+}
+
+base::Settings& CommandSet::add(base::Settings& parent, std::string_view name, std::string_view description, ClientCommand run,
+                                std::vector<std::string> aliases) {
+  base::Settings& command = parent.add_command(name, description, std::move(aliases));
+  std::vector<std::string> path;
+  for (const auto& [settings, known] : paths_) {
+    if (settings == &parent) path = known;
+  }
+  path.emplace_back(name);
+  if (run) by_path_.emplace_back(path, std::move(run));
+  paths_.emplace_back(&command, std::move(path));
+  return command;
+}
+
+net::Task<Result<std::string>> CommandSet::run(const ClientContext& context) {
+  for (const auto& [path, command] : by_path_) {
+    if (path == root_.command_path()) co_return co_await command(context);
+  }
+  std::string names;
+  for (const auto& part : root_.command_path()) names += " " + part;
+  co_return fail(Code::kInvalidArgument, names.empty() ? "give a command; --help lists them"
+                                                       : "give a sub-command of" + names + "; --help lists them");
+}
+
+Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_view text) {
+  const size_t slash = text.find('/');
+  if (slash == std::string_view::npos || slash == 0 || slash + 1 == text.size()) {
+    return fail(Code::kInvalidArgument, "'" + std::string(text) + "' is not a shard: give keyspace/shard");
+  }
+  return std::pair(std::string(text.substr(0, slash)), std::string(text.substr(slash + 1)));
+}
+
+::vttime::Duration to_proto_duration(base::Duration duration) {
+  ::vttime::Duration out;
+  out.set_seconds(std::chrono::duration_cast<std::chrono::seconds>(duration).count());
+  out.set_nanos(static_cast<int32_t>((duration % std::chrono::seconds(1)).count()));
+  return out;
+}
+
+Result<std::string> text_or_file(const std::string& text, const std::string& file, std::string_view flag) {
+  if (!text.empty() && !file.empty()) {
+    return fail(Code::kInvalidArgument, "give either --" + std::string(flag) + " or --" + std::string(flag) + "-file, not both");
+  }
+  if (!file.empty()) return base::read_file(file);
+  if (text.empty()) {
+    return fail(Code::kInvalidArgument, "give --" + std::string(flag) + " or --" + std::string(flag) + "-file");
+  }
+  return text;
+}
+
+}  // namespace vitrail::control

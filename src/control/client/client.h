@@ -1,0 +1,73 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "base/settings.h"
+#include "net/task.h"
+#include "rpc/client.h"
+#include "rpc/typed.h"
+#include "topo/decode.h"
+#include "vttime.pb.h"
+
+namespace google::protobuf {
+class Message;
+}
+
+// vtctldclient: commands that become one call of /vtctlservice.Vtctld each, and what they print.
+namespace vitrail::control {
+
+// What a command has to work with.
+struct ClientContext {
+  rpc::Channel& channel;
+  base::Duration action_timeout = std::chrono::hours(1);
+  bool compact = false;
+  std::vector<std::string> arguments;  // Positional ones.
+
+  template <typename Response, typename Request>
+  net::Task<Result<Response>> call(std::string_view method, Request request) const {
+    return rpc::call<Response>(channel, std::string("/vtctlservice.Vtctld/").append(method), request,
+                               net::Wait::within(action_timeout));
+  }
+  // As Vitess prints it: two blanks, snake_case, every field unless --compact.
+  Result<std::string> json(const google::protobuf::Message& message) const;
+};
+
+// Returns what goes to standard output.
+using ClientCommand = std::function<net::Task<Result<std::string>>(const ClientContext& context)>;
+
+// All commands, declared on `root`. After root.parse(), run_command() finds the one that was chosen.
+class CommandSet {
+ public:
+  explicit CommandSet(base::Settings& root);
+  // kInvalidArgument when no command was given.
+  net::Task<Result<std::string>> run(const ClientContext& context);
+
+  // For the files that declare commands: a command below `parent` (which may be the root).
+  base::Settings& add(base::Settings& parent, std::string_view name, std::string_view description, ClientCommand run,
+                      std::vector<std::string> aliases = {});
+  base::Settings& root() { return root_; }
+
+ private:
+  base::Settings& root_;
+  std::vector<std::pair<const base::Settings*, ClientCommand>> commands_;
+  std::vector<std::pair<std::vector<std::string>, ClientCommand>> by_path_;
+  std::vector<std::pair<const base::Settings*, std::vector<std::string>>> paths_;
+};
+
+void add_topology_commands(CommandSet& set);
+void add_tablet_commands(CommandSet& set);
+void add_schema_commands(CommandSet& set);
+void add_workflow_commands(CommandSet& set);
+
+// "ks/shard". kInvalidArgument says what was expected.
+Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_view text);
+::vttime::Duration to_proto_duration(base::Duration duration);
+// --x-file or --x: the text of one of them.
+Result<std::string> text_or_file(const std::string& text, const std::string& file, std::string_view flag);
+
+}  // namespace vitrail::control

@@ -1,0 +1,156 @@
+#include "control/client/vdiff_report.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+#include <nlohmann/json.hpp>
+#include <set>
+
+namespace vitrail::control {
+namespace {
+
+using Json = nlohmann::ordered_json;
+using Row = std::map<std::string, std::string>;
+
+std::vector<Row> rows_of(const ::query::QueryResult& result) {
+  std::vector<Row> rows;
+  for (const auto& row : result.rows()) {
+    Row& out = rows.emplace_back();
+    std::string_view values = row.values();
+    for (int i = 0; i < row.lengths_size() && i < result.fields_size(); ++i) {
+      if (row.lengths(i) < 0) continue;
+      const size_t size = std::min(values.size(), static_cast<size_t>(row.lengths(i)));
+      out[result.fields(i).name()] = values.substr(0, size);
+      values.remove_prefix(size);
+    }
+  }
+  return rows;
+}
+
+std::string get(const Row& row, const std::string& name) {
+  const auto found = row.find(name);
+  return found == row.end() ? "" : found->second;
+}
+
+int64_t number(const Row& row, const std::string& name) { return std::atoll(get(row, name).c_str()); }
+
+int64_t field(const Json& report, const char* name) {
+  const auto found = report.find(name);
+  return found != report.end() && found->is_number() ? found->get<int64_t>() : 0;
+}
+
+// error before stopped before anything unfinished before completed.
+std::string worse(const std::string& a, const std::string& b) {
+  static const std::vector<std::string> order = {"error", "stopped", "started", "pending", "unknown", "completed"};
+  if (a.empty()) return b;
+  const auto rank = [](const std::string& s) { return std::find(order.begin(), order.end(), s) - order.begin(); };
+  return rank(a) <= rank(b) ? a : b;
+}
+
+Json summary_of(const std::map<std::string, std::vector<Row>>& by_shard, const std::string& keyspace, const std::string& workflow) {
+  Json out;
+  out["Workflow"] = workflow;
+  out["Keyspace"] = keyspace;
+  std::string state;
+  std::string uuid;
+  std::string shards;
+  std::string started;
+  std::string completed;
+  int64_t compared = 0;
+  int64_t total = 0;
+  bool mismatch = false;
+  Json tables = Json::object();
+  Json reports = Json::object();
+  Json errors = Json::object();
+  for (const auto& [shard, rows] : by_shard) {
+    shards += (shards.empty() ? "" : ",") + shard;
+    for (const auto& row : rows) {
+      state = worse(state, get(row, "vdiff_state"));
+      uuid = get(row, "vdiff_uuid");
+      if (started.empty() || get(row, "started_at") < started) started = get(row, "started_at");
+      completed = std::max(completed, get(row, "completed_at"));
+      if (!get(row, "last_error").empty()) errors[shard] = get(row, "last_error");
+      const std::string table = get(row, "table_name");
+      if (table.empty()) continue;
+      compared += number(row, "rows_compared");
+      total += number(row, "table_rows");
+      mismatch = mismatch || get(row, "has_mismatch") == "1";
+      Json report = Json::parse(get(row, "report"), nullptr, false);
+      if (!report.is_object()) report = Json::object();
+      Json& entry = tables[table];
+      if (entry.is_null()) {
+        entry = {{"TableName", table}, {"State", get(row, "table_state")}, {"RowsCompared", 0}, {"MatchingRows", 0},
+                 {"MismatchedRows", 0}, {"ExtraRowsSource", 0}, {"ExtraRowsTarget", 0}};
+      }
+      entry["State"] = worse(entry["State"], get(row, "table_state"));
+      entry["RowsCompared"] = entry["RowsCompared"].get<int64_t>() + number(row, "rows_compared");
+      for (const char* name : {"MatchingRows", "MismatchedRows", "ExtraRowsSource", "ExtraRowsTarget"}) {
+        entry[name] = entry[name].get<int64_t>() + field(report, name);
+      }
+      if (get(row, "has_mismatch") == "1") reports[table][shard] = report;
+    }
+  }
+  out["State"] = state.empty() ? "unknown" : state;
+  out["UUID"] = uuid;
+  out["RowsCompared"] = compared;
+  out["HasMismatch"] = mismatch;
+  out["Shards"] = shards;
+  out["StartedAt"] = started;
+  if (state == "completed") {
+    out["CompletedAt"] = completed;
+  } else {
+    const double percentage = total > 0 ? std::min(100.0, 100.0 * static_cast<double>(compared) / static_cast<double>(total)) : 0;
+    out["Progress"] = {{"Percentage", percentage}};
+  }
+  out["TableSummary"] = tables;
+  if (!reports.empty()) out["Reports"] = reports;
+  if (!errors.empty()) out["Errors"] = errors;
+  return out;
+}
+
+}  // namespace
+
+Result<std::string> vdiff_state(const ::vtctldata::VDiffShowResponse& response) {
+  std::string state;
+  for (const auto& [shard, answer] : response.tablet_responses()) {
+    for (const auto& row : rows_of(answer.output())) state = worse(state, get(row, "vdiff_state"));
+  }
+  return state.empty() ? "unknown" : state;
+}
+
+Result<std::string> format_vdiff(const ::vtctldata::VDiffShowResponse& response, const std::string& keyspace,
+                                 const std::string& workflow, const std::string& which, bool json) {
+  // By VDiff, then by shard.
+  std::map<std::string, std::map<std::string, std::vector<Row>>> diffs;
+  for (const auto& [shard, answer] : response.tablet_responses()) {
+    for (auto& row : rows_of(answer.output())) diffs[get(row, "vdiff_uuid")][shard].push_back(std::move(row));
+  }
+  if (diffs.empty()) {
+    if (json) return std::string(which == "all" ? "[]\n" : "{}\n");
+    return fmt::format("{} for {}.{}\n", which == "all" ? "No vdiffs found" : "No previous vdiff found", keyspace, workflow);
+  }
+  if (which == "all") {
+    Json list = Json::array();
+    for (const auto& [uuid, by_shard] : diffs) list.push_back(summary_of(by_shard, keyspace, workflow));
+    return list.dump(2) + "\n";
+  }
+  const Json summary = summary_of(diffs.begin()->second, keyspace, workflow);
+  if (json) return summary.dump(2) + "\n";
+  std::string out = fmt::format("VDiff Summary for {}.{} ({})\nState:        {}\nRowsCompared: {}\nHasMismatch:  {}\nStartedAt:    {}\n",
+                                keyspace, workflow, summary["UUID"].get<std::string>(), summary["State"].get<std::string>(),
+                                summary["RowsCompared"].get<int64_t>(), summary["HasMismatch"].get<bool>(),
+                                summary["StartedAt"].get<std::string>());
+  if (summary.contains("CompletedAt")) out += "CompletedAt:  " + summary["CompletedAt"].get<std::string>() + "\n";
+  for (const auto& [table, entry] : summary["TableSummary"].items()) {
+    out += fmt::format("Table {}: {}, {} rows compared, {} differ, {} only on the source, {} only on the target\n", table,
+                       entry["State"].get<std::string>(), entry["RowsCompared"].get<int64_t>(), entry["MismatchedRows"].get<int64_t>(),
+                       entry["ExtraRowsSource"].get<int64_t>(), entry["ExtraRowsTarget"].get<int64_t>());
+  }
+  if (summary.contains("Errors")) {
+    for (const auto& [shard, text] : summary["Errors"].items()) out += fmt::format("Error on shard {}: {}\n", shard, text.get<std::string>());
+  }
+  return out;
+}
+
+}  // namespace vitrail::control

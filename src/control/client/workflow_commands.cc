@@ -1,0 +1,424 @@
+#include <fmt/core.h>
+
+#include <ctime>
+#include <thread>
+
+#include "control/client/client.h"
+#include "control/client/vdiff_report.h"
+#include "net/loop.h"
+#include "topo/tablet.h"
+#include "vtctldata.pb.h"
+
+namespace vitrail::control {
+namespace {
+
+namespace vd = ::vtctldata;
+using Output = net::Task<Result<std::string>>;
+using namespace std::chrono_literals;
+
+// Flags that MoveTables and Reshard share over all their actions.
+struct Base {
+  std::string workflow, target_keyspace, format = "text";
+};
+
+struct CreateFlags {
+  std::vector<std::string> cells, tablet_types = {"REPLICA", "PRIMARY"}, tables, exclude, source_shards, target_shards, config;
+  std::string source_keyspace, on_ddl = "IGNORE", source_time_zone;
+  bool all_cells = false, in_order = true, defer_keys = true, auto_start = true, stop_after_copy = false, all_tables = false;
+  bool no_rules = false, atomic = false, skip_schema = false;
+};
+
+struct SwitchFlags {
+  std::vector<std::string> cells, tablet_types, shards;
+  base::Duration timeout = 30s, max_lag = 30s;
+  bool reverse_replication = true, dry_run = false, force = false, sequences = false;
+};
+
+struct CompleteFlags {
+  bool keep_data = false, keep_rules = false, rename = false, dry_run = false, ignore_source = false;
+  std::vector<std::string> shards;
+  int64_t batch = 1000;
+};
+
+template <typename Request>
+Status add_types(Request& request, const std::vector<std::string>& names) {
+  for (const auto& name : names) {
+    ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(name));
+    request.add_tablet_types(type);
+  }
+  return {};
+}
+
+std::string status_text(const Base& base, const vd::WorkflowStatusResponse& status) {
+  std::string out = fmt::format("The following vreplication streams exist for workflow {}.{}:\n\n", base.target_keyspace, base.workflow);
+  for (const auto& [shard, streams] : status.shard_streams()) {
+    for (const auto& stream : streams.streams()) {
+      out += fmt::format("id={} on {}/{}-{}: Status: {}. {}.\n", stream.id(), shard.substr(0, shard.find('/')),
+                         stream.tablet().cell(), stream.tablet().uid(), stream.status(), stream.info());
+    }
+  }
+  return out + "\nTraffic State: " + status.traffic_state() + "\n";
+}
+
+Result<std::string> print_status(const ClientContext& c, const Base& base, const vd::WorkflowStatusResponse& status) {
+  if (base.format == "json") return c.json(status);
+  return status_text(base, status);
+}
+
+Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) {
+  vd::MoveTablesCreateRequest q;
+  q.set_workflow(base.workflow);
+  q.set_target_keyspace(base.target_keyspace);
+  q.set_source_keyspace(flags.source_keyspace);
+  for (const auto& shard : flags.source_shards) q.add_source_shards(shard);
+  for (const auto& cell : flags.cells) q.add_cells(cell);
+  CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
+  q.set_tablet_selection_preference(flags.in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY);
+  q.set_all_tables(flags.all_tables);
+  for (const auto& table : flags.tables) q.add_include_tables(table);
+  for (const auto& table : flags.exclude) q.add_exclude_tables(table);
+  q.set_on_ddl(flags.on_ddl);
+  q.set_stop_after_copy(flags.stop_after_copy);
+  q.set_defer_secondary_keys(flags.defer_keys);
+  q.set_auto_start(flags.auto_start);
+  q.set_no_routing_rules(flags.no_rules);
+  q.set_atomic_copy(flags.atomic);
+  CO_ASSIGN_OR_RETURN(const auto status, co_await c.call<vd::WorkflowStatusResponse>("MoveTablesCreate", std::move(q)));
+  co_return print_status(c, base, status);
+}
+
+Output create_reshard(const ClientContext& c, Base base, CreateFlags flags) {
+  vd::ReshardCreateRequest q;
+  q.set_workflow(base.workflow);
+  q.set_keyspace(base.target_keyspace);
+  for (const auto& shard : flags.source_shards) q.add_source_shards(shard);
+  for (const auto& shard : flags.target_shards) q.add_target_shards(shard);
+  for (const auto& cell : flags.cells) q.add_cells(cell);
+  CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
+  q.set_tablet_selection_preference(flags.in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY);
+  q.set_skip_schema_copy(flags.skip_schema);
+  q.set_on_ddl(flags.on_ddl);
+  q.set_stop_after_copy(flags.stop_after_copy);
+  q.set_defer_secondary_keys(flags.defer_keys);
+  q.set_auto_start(flags.auto_start);
+  CO_ASSIGN_OR_RETURN(const auto status, co_await c.call<vd::WorkflowStatusResponse>("ReshardCreate", std::move(q)));
+  co_return print_status(c, base, status);
+}
+
+Output switch_traffic(const ClientContext& c, Base base, SwitchFlags flags, bool reverse) {
+  vd::WorkflowSwitchTrafficRequest q;
+  q.set_keyspace(base.target_keyspace);
+  q.set_workflow(base.workflow);
+  for (const auto& cell : flags.cells) q.add_cells(cell);
+  CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
+  *q.mutable_timeout() = to_proto_duration(flags.timeout);
+  *q.mutable_max_replication_lag_allowed() = to_proto_duration(flags.max_lag);
+  q.set_enable_reverse_replication(flags.reverse_replication);
+  q.set_direction(reverse ? 1 : 0);
+  q.set_dry_run(flags.dry_run);
+  q.set_initialize_target_sequences(flags.sequences);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic", std::move(q)));
+  if (base.format == "json") co_return c.json(done);
+  if (flags.dry_run) {
+    const std::time_t now = std::time(nullptr);
+    std::tm parts{};
+    gmtime_r(&now, &parts);
+    char stamp[32];
+    std::strftime(stamp, sizeof stamp, "%d %b %y %H:%M UTC", &parts);
+    std::string out = fmt::format("{} dry run results for workflow {}.{} at {}\n\n", reverse ? "ReverseTraffic" : "SwitchTraffic",
+                                  base.target_keyspace, base.workflow, stamp);
+    for (const auto& line : done.dry_run_results()) out += line + "\n";
+    co_return out;
+  }
+  co_return fmt::format("{}\n\nStart State: {}\nCurrent State: {}\n", done.summary(), done.start_state(), done.current_state());
+}
+
+Output complete(const ClientContext& c, Base base, CompleteFlags flags) {
+  vd::MoveTablesCompleteRequest q;
+  q.set_workflow(base.workflow);
+  q.set_target_keyspace(base.target_keyspace);
+  q.set_keep_data(flags.keep_data);
+  q.set_keep_routing_rules(flags.keep_rules);
+  q.set_rename_tables(flags.rename);
+  q.set_dry_run(flags.dry_run);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::MoveTablesCompleteResponse>("MoveTablesComplete", std::move(q)));
+  if (base.format == "json") co_return c.json(done);
+  std::string out = flags.dry_run ? fmt::format("Complete dry run results for workflow {}.{}\n\n", base.target_keyspace, base.workflow)
+                                  : done.summary() + "\n";
+  for (const auto& line : done.dry_run_results()) out += line + "\n";
+  co_return out;
+}
+
+Output cancel(const ClientContext& c, Base base, CompleteFlags flags, bool always_json) {
+  vd::WorkflowDeleteRequest q;
+  q.set_keyspace(base.target_keyspace);
+  q.set_workflow(base.workflow);
+  q.set_keep_data(flags.keep_data);
+  q.set_keep_routing_rules(flags.keep_rules);
+  q.set_delete_batch_size(flags.batch);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowDeleteResponse>("WorkflowDelete", std::move(q)));
+  if (base.format == "json" || always_json) co_return c.json(done);
+  co_return done.summary() + "\n";
+}
+
+Output status(const ClientContext& c, Base base) {
+  vd::WorkflowStatusRequest q;
+  q.set_keyspace(base.target_keyspace);
+  q.set_workflow(base.workflow);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowStatusResponse>("WorkflowStatus", std::move(q)));
+  co_return print_status(c, base, done);
+}
+
+Output show(const ClientContext& c, Base base, bool include_logs) {
+  vd::GetWorkflowsRequest q;
+  q.set_keyspace(base.target_keyspace);
+  q.set_workflow(base.workflow);
+  q.set_include_logs(include_logs);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetWorkflowsResponse>("GetWorkflows", std::move(q)));
+  co_return c.json(done);
+}
+
+Output list(const ClientContext& c, Base base) {
+  vd::GetWorkflowsRequest q;
+  q.set_keyspace(base.target_keyspace);
+  q.set_name_only(true);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetWorkflowsResponse>("GetWorkflows", std::move(q)));
+  std::string out = "[";
+  for (const auto& workflow : done.workflows()) out += (out.size() > 1 ? ",\"" : "\"") + workflow.name() + "\"";
+  co_return out + "]\n";
+}
+
+Output update_state(const ClientContext& c, Base base, ::binlogdata::VReplicationWorkflowState state) {
+  vd::WorkflowUpdateRequest q;
+  q.set_keyspace(base.target_keyspace);
+  q.mutable_tablet_request()->set_workflow(base.workflow);
+  q.mutable_tablet_request()->set_state(state);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowUpdateResponse>("WorkflowUpdate", std::move(q)));
+  co_return c.json(done);
+}
+
+void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
+  s.add("cells", &f.cells, "cells to read from").alias("c");
+  s.add("all-cells", &f.all_cells, "read from any cell").alias("a");
+  s.add("tablet-types", &f.tablet_types, "types to read from");
+  s.add("tablet-types-in-preference-order", &f.in_order, "in this order");
+  s.add("on-ddl", &f.on_ddl, "what a schema change of the source does").one_of({"IGNORE", "STOP", "EXEC", "EXEC_IGNORE"});
+  s.add("defer-secondary-keys", &f.defer_keys, "build secondary keys after the copy");
+  s.add("auto-start", &f.auto_start, "start at once");
+  s.add("stop-after-copy", &f.stop_after_copy, "stop when the copy is done");
+  s.add("config-overrides", &f.config, "accepted");
+  s.add("source-shards", &f.source_shards, "shards to read from");
+  if (reshard) {
+    s.add("target-shards", &f.target_shards, "shards to fill");
+    s.add("skip-schema-copy", &f.skip_schema, "the tables are there already");
+    return;
+  }
+  s.add("source-keyspace", &f.source_keyspace, "keyspace to take tables from").required();
+  s.add("source-time-zone", &f.source_time_zone, "accepted");
+  s.add("tables", &f.tables, "tables to move");
+  s.add("all-tables", &f.all_tables, "move every table");
+  s.add("exclude-tables", &f.exclude, "but not these");
+  s.add("no-routing-rules", &f.no_rules, "do not make routing rules");
+  s.add("atomic-copy", &f.atomic, "accepted");
+}
+
+void declare_switch(base::Settings& s, SwitchFlags& f) {
+  s.add("cells", &f.cells, "switch reads in these cells").alias("c");
+  s.add("tablet-types", &f.tablet_types, "types to switch; default: all");
+  s.add("timeout", &f.timeout, "longest time that writes may be stopped");
+  s.add("max-replication-lag-allowed", &f.max_lag, "refuse when streams lag more");
+  s.add("enable-reverse-replication", &f.reverse_replication, "replicate back, so that traffic can be reversed");
+  s.add("dry-run", &f.dry_run, "only say what would be done");
+  s.add("force", &f.force, "accepted");
+  s.add("shards", &f.shards, "accepted");
+  s.add("initialize-target-sequences", &f.sequences, "accepted");
+}
+
+void add_actions(CommandSet& set, std::string_view name, std::string_view lower, bool reshard) {
+  auto base = std::make_shared<Base>();
+  auto& parent = set.add(set.root(), name, reshard ? "splits or merges the shards of a keyspace" : "moves tables to another keyspace", {},
+                         {std::string(lower)});
+  parent.add("workflow", &base->workflow, "name of the workflow").alias("w").required();
+  parent.add("target-keyspace", &base->target_keyspace, "keyspace that gets the rows").required();
+  parent.add("format", &base->format, "text or json").one_of({"text", "json"});
+
+  auto create = std::make_shared<CreateFlags>();
+  declare_create(set.add(parent, "create", "starts the copy", [base, create, reshard](const ClientContext& c) {
+    return reshard ? create_reshard(c, *base, *create) : create_move_tables(c, *base, *create);
+  }, {"Create"}), *create, reshard);
+  for (const bool reverse : {false, true}) {
+    auto flags = std::make_shared<SwitchFlags>();
+    declare_switch(set.add(parent, reverse ? "reversetraffic" : "switchtraffic", reverse ? "takes a switch back" : "moves reads and writes over",
+                           [base, flags, reverse](const ClientContext& c) { return switch_traffic(c, *base, *flags, reverse); },
+                           {reverse ? "ReverseTraffic" : "SwitchTraffic"}), *flags);
+  }
+  auto finish = std::make_shared<CompleteFlags>();
+  auto& done = set.add(parent, "complete", "removes what is not needed any more", [base, finish](const ClientContext& c) {
+    return complete(c, *base, *finish);
+  }, {"Complete"});
+  done.add("keep-data", &finish->keep_data, "keep the source's tables or shards");
+  done.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
+  done.add("rename-tables", &finish->rename, "rename the source's tables instead of dropping them");
+  done.add("dry-run", &finish->dry_run, "only say what would be done");
+  done.add("ignore-source-keyspace", &finish->ignore_source, "accepted");
+  done.add("shards", &finish->shards, "accepted");
+  auto& stop = set.add(parent, "cancel", "gives the workflow up", [base, finish](const ClientContext& c) {
+    return cancel(c, *base, *finish, false);
+  }, {"Cancel"});
+  stop.add("keep-data", &finish->keep_data, "keep the copies");
+  stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
+  stop.add("delete-batch-size", &finish->batch, "accepted");
+  auto logs = std::make_shared<bool>(true);
+  set.add(parent, "show", "prints everything about the workflow", [base, logs](const ClientContext& c) { return show(c, *base, *logs); },
+          {"Show"}).add("include-logs", logs.get(), "with the streams' logs");
+  set.add(parent, "status", "prints streams and traffic state", [base](const ClientContext& c) { return status(c, *base); },
+          {"Status", "progress", "Progress"});
+  set.add(parent, "start", "starts stopped streams", [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); }, {"Start"});
+  set.add(parent, "stop", "stops the streams", [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); }, {"Stop"});
+}
+
+struct VDiffFlags {
+  std::vector<std::string> source_cells, target_cells, tablet_types = {"RDONLY", "REPLICA", "PRIMARY"}, tables, target_shards;
+  base::Duration replication_wait = 30s, update_interval = 60s, max_duration{};
+  int64_t limit = INT64_MAX, max_extra = 1000, samples = 10, truncate = 128;
+  bool in_order = true, debug = false, only_pks = false, wait = false, auto_retry = true, stats = false, auto_start = true, verbose = false;
+};
+
+Output vdiff_show(const ClientContext& c, Base base, std::string which) {
+  vd::VDiffShowRequest q;
+  q.set_workflow(base.workflow);
+  q.set_target_keyspace(base.target_keyspace);
+  q.set_arg(which);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(q)));
+  co_return format_vdiff(done, base.target_keyspace, base.workflow, which, base.format == "json");
+}
+
+Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
+  vd::VDiffCreateRequest q;
+  q.set_workflow(base.workflow);
+  q.set_target_keyspace(base.target_keyspace);
+  if (!c.arguments.empty()) q.set_uuid(c.arguments[0]);
+  for (const auto& cell : flags.source_cells) q.add_source_cells(cell);
+  for (const auto& table : flags.tables) q.add_tables(table);
+  CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
+  q.set_limit(flags.limit);
+  *q.mutable_filtered_replication_wait_time() = to_proto_duration(flags.replication_wait);
+  q.set_only_p_ks(flags.only_pks);
+  q.set_max_extra_rows_to_compare(flags.max_extra);
+  q.set_auto_retry(flags.auto_retry);
+  q.set_max_report_sample_rows(flags.samples);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::VDiffCreateResponse>("VDiffCreate", std::move(q)));
+  if (!flags.wait) {
+    if (base.format == "json") co_return c.json(done);
+    co_return fmt::format("VDiff {} scheduled on target shards, use show to view progress\n", done.uuid());
+  }
+  for (;;) {
+    vd::VDiffShowRequest show_request;
+    show_request.set_workflow(base.workflow);
+    show_request.set_target_keyspace(base.target_keyspace);
+    show_request.set_arg(done.uuid());
+    CO_ASSIGN_OR_RETURN(const auto report, co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(show_request)));
+    CO_ASSIGN_OR_RETURN(const std::string state, vdiff_state(report));
+    if (state == "completed" || state == "error" || state == "stopped") {
+      co_return format_vdiff(report, base.target_keyspace, base.workflow, done.uuid(), base.format == "json");
+    }
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min<base::Duration>(flags.update_interval, 200ms)));
+  }
+}
+
+template <typename Response, typename Request>
+Output vdiff_simple(const ClientContext& c, Base base, std::string method, Request q, std::string text) {
+  q.set_workflow(base.workflow);
+  q.set_target_keyspace(base.target_keyspace);
+  auto done = co_await c.call<Response>(method, std::move(q));
+  if (!done.ok()) co_return std::move(done).error();
+  co_return text + "\n";
+}
+
+}  // namespace
+
+void add_workflow_commands(CommandSet& set) {
+  add_actions(set, "MoveTables", "movetables", false);
+  add_actions(set, "Reshard", "reshard", true);
+
+  auto base = std::make_shared<Base>();
+  auto& workflow = set.add(set.root(), "Workflow", "looks at and controls the workflows of a keyspace", {}, {"workflow"});
+  workflow.add("keyspace", &base->target_keyspace, "keyspace of the workflows").alias("k").required();
+  set.add(workflow, "list", "names the workflows", [base](const ClientContext& c) { return list(c, *base); }, {"List"});
+  auto logs = std::make_shared<bool>(true);
+  auto declare_name = [base](base::Settings& s) -> base::Settings& {
+    s.add("workflow", &base->workflow, "name of the workflow").alias("w");
+    return s;
+  };
+  declare_name(set.add(workflow, "show", "prints a workflow", [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"}))
+      .add("include-logs", logs.get(), "with the streams' logs");
+  declare_name(set.add(workflow, "start", "starts stopped streams", [base](const ClientContext& c) {
+    return update_state(c, *base, ::binlogdata::Running);
+  }, {"Start"}));
+  declare_name(set.add(workflow, "stop", "stops the streams", [base](const ClientContext& c) {
+    return update_state(c, *base, ::binlogdata::Stopped);
+  }, {"Stop"}));
+  auto finish = std::make_shared<CompleteFlags>();
+  auto& remove = declare_name(set.add(workflow, "delete", "gives a workflow up", [base, finish](const ClientContext& c) {
+    return cancel(c, *base, *finish, true);
+  }, {"Delete"}));
+  remove.add("keep-data", &finish->keep_data, "keep the copies");
+  remove.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
+  remove.add("delete-batch-size", &finish->batch, "accepted");
+
+  auto keyspace = std::make_shared<Base>();
+  set.add(set.root(), "GetWorkflows", "prints all workflows of a keyspace", [keyspace](const ClientContext& c) {
+    Base all = *keyspace;
+    all.target_keyspace = c.arguments[0];
+    return show(c, all, false);
+  }).arguments("<keyspace>", 1, 1);
+
+  auto vbase = std::make_shared<Base>();
+  auto& vdiff = set.add(set.root(), "VDiff", "compares the rows of both sides of a workflow", {}, {"vdiff"});
+  vdiff.add("workflow", &vbase->workflow, "name of the workflow").alias("w").required();
+  vdiff.add("target-keyspace", &vbase->target_keyspace, "its target keyspace").required();
+  vdiff.add("format", &vbase->format, "text or json").one_of({"text", "json"});
+  auto f = std::make_shared<VDiffFlags>();
+  auto& create = set.add(vdiff, "create", "starts a comparison", [vbase, f](const ClientContext& c) { return vdiff_create(c, *vbase, *f); }, {"Create"});
+  create.add("source-cells", &f->source_cells, "cells of the sources");
+  create.add("target-cells", &f->target_cells, "accepted");
+  create.add("tablet-types", &f->tablet_types, "types to read from");
+  create.add("tablet-types-in-preference-order", &f->in_order, "accepted");
+  create.add("tables", &f->tables, "only these tables");
+  create.add("limit", &f->limit, "rows per table at most");
+  create.add("filtered-replication-wait-time", &f->replication_wait, "how long a stream may take to reach a position");
+  create.add("debug-query", &f->debug, "accepted");
+  create.add("only-pks", &f->only_pks, "show only keys of rows that differ");
+  create.add("max-extra-rows-to-compare", &f->max_extra, "rows looked at again");
+  create.add("max-report-sample-rows", &f->samples, "examples in the report");
+  create.add("row-diff-column-truncate-at", &f->truncate, "accepted");
+  create.add("wait", &f->wait, "wait for the end");
+  create.add("wait-update-interval", &f->update_interval, "how often to look meanwhile");
+  create.add("auto-retry", &f->auto_retry, "go on after errors that may pass");
+  create.add("update-table-stats", &f->stats, "accepted");
+  create.add("max-diff-duration", &f->max_duration, "accepted");
+  create.add("auto-start", &f->auto_start, "accepted");
+  create.arguments("[<uuid>]", 0, 1);
+  auto& shown = set.add(vdiff, "show", "prints the result", [vbase](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0]); }, {"Show"});
+  shown.add("verbose", &f->verbose, "accepted");
+  shown.arguments("<last|all|uuid>", 1, 1);
+  set.add(vdiff, "stop", "stops a comparison", [vbase](const ClientContext& c) {
+    vd::VDiffStopRequest q;
+    q.set_uuid(c.arguments[0]);
+    return vdiff_simple<vd::VDiffStopResponse>(c, *vbase, "VDiffStop", std::move(q), "VDiff stop completed");
+  }, {"Stop"}).arguments("<uuid>", 1, 1);
+  auto& resume = set.add(vdiff, "resume", "goes on with a comparison", [vbase](const ClientContext& c) {
+    vd::VDiffResumeRequest q;
+    q.set_uuid(c.arguments[0]);
+    return vdiff_simple<vd::VDiffResumeResponse>(c, *vbase, "VDiffResume", std::move(q), "VDiff resume scheduled");
+  }, {"Resume"});
+  resume.add("target-shards", &f->target_shards, "accepted");
+  resume.arguments("<uuid>", 1, 1);
+  set.add(vdiff, "delete", "removes results", [vbase](const ClientContext& c) {
+    vd::VDiffDeleteRequest q;
+    q.set_arg(c.arguments[0]);
+    return vdiff_simple<vd::VDiffDeleteResponse>(c, *vbase, "VDiffDelete", std::move(q), "VDiff delete completed");
+  }, {"Delete"}).arguments("<all|uuid>", 1, 1);
+}
+
+}  // namespace vitrail::control
