@@ -1,10 +1,10 @@
+#include <fmt/core.h>
+
 #include <cstdio>
 #include <cstdlib>
 #include <functional>
 #include <map>
 #include <string>
-
-#include <fmt/core.h>
 
 #include "base/settings.h"
 #include "base/startup.h"
@@ -91,16 +91,19 @@ Status run_position(const std::vector<std::string>& arguments) {
 
 int main(int argc, char** argv) {
   MysqlctlSettings out;
-  base::Settings settings("mysqlctl", "creates, starts, stops and configures the MySQL or MariaDB server of one tablet");
+  base::Settings settings("mysqlctl",
+                          "creates, starts, stops and configures the MySQL or MariaDB server of one tablet");
   settings.add("tablet_uid", &out.tablet_uid, "uid of the tablet; names its folder under VTDATAROOT");
   settings.add("mysql_port", &out.mysql_port, "TCP port of the server").alias("port");
   settings.add("mysql_server_id", &out.server_id, "server_id; 0: a random one, new whenever data is made anew");
   settings.add("tablet_dir", &out.tablet_dir, "folder of the server, absolute or under VTDATAROOT (default vt_<uid>)");
   settings.add("mysql_bind_address", &out.bind_address, "address on which the server listens; * for all");
   settings.add("mysql_skip_networking", &out.skip_networking, "unix socket only");
-  settings.add("mysql_supervised", &out.supervised, "run the server under mysqld_safe, which restarts it after a crash");
+  settings.add("mysql_supervised", &out.supervised,
+               "run the server under mysqld_safe, which restarts it after a crash");
   settings.add("innodb_buffer_pool_mib", &out.buffer_pool_mib, "memory for data pages").unit("MiB");
-  settings.add("innodb_flush_log_at_trx_commit", &out.flush_log_at_trx_commit, "1: every commit is on disk; 0, 2: faster");
+  settings.add("innodb_flush_log_at_trx_commit", &out.flush_log_at_trx_commit,
+               "1: every commit is on disk; 0, 2: faster");
   settings.add("sync_binlog", &out.sync_binlog, "1: every commit is in the binlog on disk; 0: faster");
   for (const char* name : {"mysql_socket", "db_charset", "mysqlctl_client_protocol", "mysqlctl_mycnf_template",
                            "mysql_server_version", "replication_connect_retry", "dba_idle_timeout", "dba_pool_size",
@@ -120,7 +123,8 @@ int main(int argc, char** argv) {
   };
   auto& init = command("init", "makes the data folder, the accounts and my.cnf, and starts the server",
                        [](mysqld::Daemon& daemon) { return daemon.init(); });
-  init.add("init_db_sql_file", &out.init_db_sql_file, "SQL run in the new server; default: built-in accounts vt_dba, ...");
+  init.add("init_db_sql_file", &out.init_db_sql_file,
+           "SQL run in the new server; default: built-in accounts vt_dba, ...");
   init.add("wait_time", &out.wait_time, "how long to wait for the server");
   auto& start = command("start", "starts the server", [](mysqld::Daemon& daemon) { return daemon.start(); });
   start.add("wait_time", &out.wait_time, "how long to wait for the server");
@@ -132,7 +136,8 @@ int main(int argc, char** argv) {
   command("reinit_config", "writes my.cnf again", [](mysqld::Daemon& daemon) { return daemon.reinit_config(); });
   auto& teardown = command("teardown", "stops the server and REMOVES its folder with all data",
                            [&](mysqld::Daemon& daemon) { return daemon.teardown(out.force); });
-  teardown.add("force", &out.force, "remove the folder even when the server cannot be stopped in good order").alias("f");
+  teardown.add("force", &out.force, "remove the folder even when the server cannot be stopped in good order")
+      .alias("f");
   teardown.add("wait_time", &out.shutdown_timeout, "how long to wait for an orderly stop before the server is killed")
       .alias("mysql_shutdown_timeout");
   settings.add_command("position", "compares or extends replication positions: prints true, false or a position")

@@ -1,10 +1,9 @@
 #include "mysqld/config.h"
 
+#include <fmt/core.h>
 #include <sys/un.h>
 
 #include <algorithm>
-
-#include <fmt/core.h>
 
 #include "base/file.h"
 #include "base/text.h"
@@ -38,9 +37,8 @@ Status Layout::check() const {
 }
 
 std::string generate_my_cnf(const Layout& layout, const ConfigOptions& options, const Flavor& flavor) {
-  std::string out = fmt::format(
-      "# Generated for {} {}; `mysqlctl reinit_config` writes it anew.\n[mysqld]\n",
-      flavor_name(flavor.kind()), flavor.server().version.to_string());
+  std::string out = fmt::format("# Generated for {} {}; `mysqlctl reinit_config` writes it anew.\n[mysqld]\n",
+                                flavor_name(flavor.kind()), flavor.server().version.to_string());
   auto set = [&](std::string_view name, const auto& value) { out += fmt::format("{} = {}\n", name, value); };
   auto section = [&](std::string_view title) { out += fmt::format("\n# {}\n", title); };
 

@@ -39,8 +39,8 @@ struct ConfigOptions {
   uint32_t uid = 0;  // The tablet's; names the log files.
   // Unique among servers that replicate from each other, and new for each new set of data: a replica silently skips
   // transactions that carry its own server_id, so a server that lost its data (or was restored) and kept the id would
-  // never get back what it had written itself. Therefore it is not the uid. 0: Daemon chooses one at random when data is
-  // made, and keeps it.
+  // never get back what it had written itself. Therefore it is not the uid. 0: Daemon chooses one at random when data
+  // is made, and keeps it.
   uint32_t server_id = 0;
   uint16_t port = 3306;
   bool networking = true;  // false: unix socket only; such a server cannot be a replication source for another.

@@ -3,6 +3,7 @@
 #include <arpa/inet.h>
 #include <dirent.h>
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <netinet/in.h>
 #include <poll.h>
 #include <signal.h>
@@ -17,8 +18,6 @@
 #include <cstring>
 #include <thread>
 #include <utility>
-
-#include <fmt/core.h>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -57,12 +56,12 @@ class Descriptor {
 // The shell sets what posix_spawn cannot: no file for others than owner and group, and none of the variables by which
 // the user's or the system's own set-up would reach this server. `exec` leaves the program's own command line visible.
 std::vector<std::string> clean_command(std::vector<std::string> argv, std::string_view stdin_file = "") {
-  std::vector<std::string> out = {
-      "/bin/sh", "-c",
-      "in=$1; shift; umask 027; unset MYSQL_HOME MYSQL_GROUP_SUFFIX MARIADB_GROUP_SUFFIX MYSQL_TCP_PORT MYSQL_UNIX_PORT "
-      "MYSQL_PWD MYSQL_HOST MARIADB_HOME UMASK UMASK_DIR; MYSQL_TEST_LOGIN_FILE=/dev/null; "
-      "export MYSQL_TEST_LOGIN_FILE; exec \"$@\" <\"$in\"",
-      "sh", stdin_file.empty() ? "/dev/null" : std::string(stdin_file)};
+  std::vector<std::string> out = {"/bin/sh", "-c",
+                                  "in=$1; shift; umask 027; unset MYSQL_HOME MYSQL_GROUP_SUFFIX MARIADB_GROUP_SUFFIX "
+                                  "MYSQL_TCP_PORT MYSQL_UNIX_PORT "
+                                  "MYSQL_PWD MYSQL_HOST MARIADB_HOME UMASK UMASK_DIR; MYSQL_TEST_LOGIN_FILE=/dev/null; "
+                                  "export MYSQL_TEST_LOGIN_FILE; exec \"$@\" <\"$in\"",
+                                  "sh", stdin_file.empty() ? "/dev/null" : std::string(stdin_file)};
   std::ranges::move(argv, std::back_inserter(out));
   return out;
 }
@@ -324,14 +323,14 @@ Status Daemon::check_port_free(const MyCnf& cnf) const {
     }
     int error_number = errno;
     if (error_number != EADDRINUSE) {
-      return fail(Code::kFailedPrecondition, fmt::format("cannot listen on {}:{}: {}", cnf.bind_address, cnf.port,
-                                                         std::strerror(error_number)));
+      return fail(Code::kFailedPrecondition,
+                  fmt::format("cannot listen on {}:{}: {}", cnf.bind_address, cnf.port, std::strerror(error_number)));
     }
     if (now() >= deadline) break;
   }
   return fail(Code::kFailedPrecondition,
-              fmt::format("port {} on {} is in use by another process; choose another --mysql_port or stop it", cnf.port,
-                          cnf.bind_address.empty() ? "*" : cnf.bind_address));
+              fmt::format("port {} on {} is in use by another process; choose another --mysql_port or stop it",
+                          cnf.port, cnf.bind_address.empty() ? "*" : cnf.bind_address));
 }
 
 Status Daemon::bootstrap(const Installation& installation, const Flavor& flavor) {
@@ -340,8 +339,8 @@ Status Daemon::bootstrap(const Installation& installation, const Flavor& flavor)
   if (flavor.kind() == FlavorKind::kMariaDb) {
     // --rpm keeps the script from touching the system's own plugin folder and from resolving host names;
     // --cross-bootstrap leaves this host's name out of the accounts.
-    argv = {installation.install_db, defaults, "--rpm", "--cross-bootstrap", "--skip-test-db",
-            "--auth-root-authentication-method=normal"};
+    argv = {installation.install_db, defaults,         "--rpm",
+            "--cross-bootstrap",     "--skip-test-db", "--auth-root-authentication-method=normal"};
   } else {
     argv = {installation.server, defaults, "--initialize-insecure"};
   }
@@ -433,9 +432,11 @@ Status Daemon::launch(std::vector<std::string> argv, bool supervised) {
   RETURN_IF_ERROR(remove_file(cnf.pid_file));
   RETURN_IF_ERROR(remove_file(cnf.socket));
   uint64_t log_start = file_size(log);
-  auto child = base::ChildProcess::spawn(
-      {.argv = clean_command(std::move(argv)), .directory = "/", .stdout_path = log, .stderr_path = log,
-       .new_session = true});
+  auto child = base::ChildProcess::spawn({.argv = clean_command(std::move(argv)),
+                                          .directory = "/",
+                                          .stdout_path = log,
+                                          .stderr_path = log,
+                                          .new_session = true});
   if (!child.ok()) return std::move(child).error().with_context("starting the server");
   base::TimePoint deadline = deadline_after(options_.start_wait_max);
   while (!server_answers(cnf.socket, milliseconds(500))) {
@@ -459,8 +460,7 @@ Status Daemon::launch(std::vector<std::string> argv, bool supervised) {
 
 Status Daemon::start_locked() {
   if (base::file_exists(in_progress_mark())) {
-    return fail(Code::kFailedPrecondition,
-                fmt::format("init of {} was interrupted; run init again", layout().root));
+    return fail(Code::kFailedPrecondition, fmt::format("init of {} was interrupted; run init again", layout().root));
   }
   if (!base::file_exists(layout().my_cnf()) || !base::file_exists(layout().data() + "/mysql")) {
     return fail(Code::kNotFound, fmt::format("{} is not initialised; run init first", layout().root));
@@ -468,10 +468,11 @@ Status Daemon::start_locked() {
   ASSIGN_OR_RETURN(const MyCnf cnf, load_my_cnf());
   if (auto processes = find_processes(); !processes.empty()) {
     auto server = std::ranges::find_if(processes, &Process::is_server);
-    return fail(Code::kFailedPrecondition,
-                server != processes.end()
-                    ? fmt::format("the server of {} is already running (process {})", layout().root, server->pid)
-                    : fmt::format("mysqld_safe of {} is already running (process {})", layout().root, processes[0].pid));
+    return fail(
+        Code::kFailedPrecondition,
+        server != processes.end()
+            ? fmt::format("the server of {} is already running (process {})", layout().root, server->pid)
+            : fmt::format("mysqld_safe of {} is already running (process {})", layout().root, processes[0].pid));
   }
   if (server_answers(cnf.socket, milliseconds(200))) {
     return fail(Code::kFailedPrecondition, fmt::format("a server already answers on {}", cnf.socket));

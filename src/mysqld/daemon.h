@@ -17,10 +17,10 @@ namespace vitrail::mysqld {
 
 struct DaemonOptions {
   Layout layout;
-  ConfigOptions config;  // Read by init and the two config commands only; afterwards my.cnf is the truth.
+  ConfigOptions config;       // Read by init and the two config commands only; afterwards my.cnf is the truth.
   std::string init_sql_file;  // Accounts and whatever else a new server shall have; "": Flavor::default_init_sql().
-  // Run the server under mysqld_safe, which restarts it after a crash. Without it (or where the script is not installed)
-  // the server runs by itself and stays down after a crash.
+  // Run the server under mysqld_safe, which restarts it after a crash. Without it (or where the script is not
+  // installed) the server runs by itself and stays down after a crash.
   bool supervised = true;
   base::Duration start_wait_max = std::chrono::minutes(5);     // Crash recovery included.
   base::Duration shutdown_wait_max = std::chrono::minutes(5);  // Then SIGKILL; InnoDB recovers at the next start.
@@ -46,8 +46,8 @@ class Daemon {
     kAbsent,           // No data.
     kHalfInitialised,  // init was interrupted: init again.
     kStopped,
-    kStarting,         // A process runs and does not answer yet (or is being restarted by mysqld_safe).
-    kRunning,          // Answers on the socket.
+    kStarting,  // A process runs and does not answer yet (or is being restarted by mysqld_safe).
+    kRunning,   // Answers on the socket.
   };
 
   //   kInvalidArgument  the layout is impossible (Layout::check()).
@@ -69,8 +69,8 @@ class Daemon {
   enum class ServerId : uint8_t { kKeep, kNew };
   Status reinit_config(ServerId server_id = ServerId::kKeep);
 
-  // Makes folders, my.cnf, system tables and accounts, and starts the server. Repeats from the beginning what an earlier
-  // init left half done; never touches data that an init finished.
+  // Makes folders, my.cnf, system tables and accounts, and starts the server. Repeats from the beginning what an
+  // earlier init left half done; never touches data that an init finished.
   //   kAlreadyExists       there is data; start() is what is wanted.
   //   kFailedPrecondition  the port is taken, the server does not start (with the end of its error log), the init file
   //                        fails (with the client's message).
@@ -84,8 +84,8 @@ class Daemon {
   //   kDeadlineExceeded    it runs but does not answer yet, for example in a long recovery. It is left running.
   Status start();
 
-  // Stops the server in good order, after shutdown_wait_max by force; nothing of it runs afterwards. Success when nothing
-  // ran.
+  // Stops the server in good order, after shutdown_wait_max by force; nothing of it runs afterwards. Success when
+  // nothing ran.
   Status shutdown();
 
   // Stops the server and removes its folder, data included. `force`: removes it even when the server cannot be stopped

@@ -1,8 +1,10 @@
 #include "mysqld/daemon.h"
 
-#include <signal.h>
 #include <arpa/inet.h>
+#include <fmt/core.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
@@ -11,9 +13,6 @@
 #include <cstdlib>
 #include <filesystem>
 #include <fstream>
-
-#include <fmt/core.h>
-#include <gtest/gtest.h>
 
 #include "base/file.h"
 #include "base/process.h"
@@ -28,15 +27,15 @@ using testing::Session;
 using testing::small_server;
 using testing::TemporaryFolder;
 
-#define EXPECT_OK(expression)                                       \
-  do {                                                              \
-    auto status_ = (expression);                                    \
-    EXPECT_TRUE(status_.ok()) << status_.error().to_string();       \
+#define EXPECT_OK(expression)                                 \
+  do {                                                        \
+    auto status_ = (expression);                              \
+    EXPECT_TRUE(status_.ok()) << status_.error().to_string(); \
   } while (false)
-#define ASSERT_OK(expression)                                       \
-  do {                                                              \
-    auto status_ = (expression);                                    \
-    ASSERT_TRUE(status_.ok()) << status_.error().to_string();       \
+#define ASSERT_OK(expression)                                 \
+  do {                                                        \
+    auto status_ = (expression);                              \
+    ASSERT_TRUE(status_.ok()) << status_.error().to_string(); \
   } while (false)
 
 ::testing::AssertionResult fails_with(const Status& status, Code code, std::string_view part) {
@@ -87,7 +86,8 @@ class Occupier {
 TEST(Daemon, RunsAServerFromInitToTeardown) {
   TemporaryFolder folder;
   // Set-ups of the user must not reach the server or the client.
-  ASSERT_OK(base::write_file_atomically(folder.path() + "/.my.cnf", "[client]\nuser=nobody\n[mysqld]\nport=1\nbad=1\n"));
+  ASSERT_OK(
+      base::write_file_atomically(folder.path() + "/.my.cnf", "[client]\nuser=nobody\n[mysqld]\nport=1\nbad=1\n"));
   ::setenv("HOME", folder.path().c_str(), 1);
   ::setenv("MYSQL_HOME", folder.path().c_str(), 1);
   ::setenv("MYSQL_TCP_PORT", "1", 1);
@@ -114,7 +114,8 @@ TEST(Daemon, RunsAServerFromInitToTeardown) {
                         "'vt_allprivs', 'vt_filtered', 'vt_monitoring') AND host = 'localhost'"),
               "6");
     EXPECT_EQ(dba.value("SELECT host FROM mysql.user WHERE user = 'vt_repl'"), "%");
-    EXPECT_EQ(dba.value("SELECT COUNT(*) FROM mysql.user WHERE user = '' OR (user = 'root' AND host <> 'localhost')"), "0");
+    EXPECT_EQ(dba.value("SELECT COUNT(*) FROM mysql.user WHERE user = '' OR (user = 'root' AND host <> 'localhost')"),
+              "0");
     // Nothing of the set-up is history that replicas would have to follow.
     EXPECT_EQ(dba.value("SELECT @@global.gtid_binlog_pos"), "");
     EXPECT_EQ(dba.value("SELECT @@global.gtid_slave_pos"), "");
@@ -146,7 +147,8 @@ TEST(Daemon, RunsAServerFromInitToTeardown) {
   // A crash of the server alone: mysqld_safe brings it back.
   pid_t first = server->find_pid().value();
   ASSERT_OK(base::kill_process(first, SIGKILL));
-  EXPECT_TRUE(eventually([&] { return server->find_pid().value_or(first) != first && server->state() == Daemon::State::kRunning; }));
+  EXPECT_TRUE(eventually(
+      [&] { return server->find_pid().value_or(first) != first && server->state() == Daemon::State::kRunning; }));
 
   // A crash of both, like a power cut: start recovers the data.
   pid_t second = server->find_pid().value();
@@ -198,9 +200,10 @@ TEST(Daemon, RepeatsAnInitThatWasInterrupted) {
   EXPECT_EQ(server->state(), Daemon::State::kHalfInitialised);
   EXPECT_TRUE(fails_with(server->start(), Code::kFailedPrecondition, "run init again"));
   // This file writes history, which init has to take back.
-  ASSERT_OK(base::write_file_atomically(options.init_sql_file,
-                                        "DELIMITER //\nCREATE USER 'vt_dba'@'localhost'//\n"
-                                        "GRANT ALL ON *.* TO 'vt_dba'@'localhost'//\nDELIMITER ;\nCREATE DATABASE mine;\n"));
+  ASSERT_OK(
+      base::write_file_atomically(options.init_sql_file,
+                                  "DELIMITER //\nCREATE USER 'vt_dba'@'localhost'//\n"
+                                  "GRANT ALL ON *.* TO 'vt_dba'@'localhost'//\nDELIMITER ;\nCREATE DATABASE mine;\n"));
   ASSERT_OK(server->init());
   EXPECT_EQ(server->state(), Daemon::State::kRunning);
   Session dba(server->layout().socket());
@@ -277,9 +280,9 @@ TEST(Daemon, TellsWhatToInstallWhenThereIsNoServer) {
   EXPECT_NE(found.error().message().find("apt-get install mariadb-server"), std::string::npos);
   // A server that belongs to another flavor is found by its own words.
   ASSERT_OK(base::make_directories(folder.path() + "/bin"));
-  ASSERT_OK(base::write_file_atomically(folder.path() + "/bin/mysqld",
-                                        "#!/bin/sh\necho 'mysqld  Ver 8.4.3 for Linux on x86_64 (MySQL Community Server - GPL)'\n",
-                                        0755));
+  ASSERT_OK(base::write_file_atomically(
+      folder.path() + "/bin/mysqld",
+      "#!/bin/sh\necho 'mysqld  Ver 8.4.3 for Linux on x86_64 (MySQL Community Server - GPL)'\n", 0755));
   found = find_installation(folder.path(), "/usr/bin");
   ASSERT_TRUE(found.ok()) << found.error().to_string();
   EXPECT_EQ(found->version.kind, FlavorKind::kMySql);

@@ -1,9 +1,9 @@
 #include "mysqld/flavor.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <map>
-
-#include <fmt/core.h>
 
 #include "base/text.h"
 #include "mysql/gtid.h"
@@ -75,9 +75,9 @@ Result<std::unique_ptr<Flavor>> Flavor::make(const ServerVersion& version) {
   bool mariadb = version.kind == FlavorKind::kMariaDb;
   const Version& oldest = mariadb ? kOldestMariaDb : kOldestMySql;
   if (version.version < oldest) {
-    return fail(Code::kUnimplemented, fmt::format("{} {} is too old: version {} or newer is needed",
-                                                  flavor_name(version.kind), version.version.to_string(),
-                                                  oldest.to_string()));
+    return fail(Code::kUnimplemented,
+                fmt::format("{} {} is too old: version {} or newer is needed", flavor_name(version.kind),
+                            version.version.to_string(), oldest.to_string()));
   }
   return mariadb ? make_mariadb_flavor(version) : make_mysql_flavor(version);
 }
@@ -145,10 +145,10 @@ Result<ReplicationStatus> parse_common_status(const Rows& rows, size_t row, cons
   status.connect_retry_seconds = static_cast<uint32_t>(number("Connect_Retry"));
   status.tls = to_bool(rows.get(row, names.tls));
   status.sql_delay_seconds = static_cast<uint32_t>(number("SQL_Delay"));
-  for (std::string_view filter : {"Replicate_Do_DB", "Replicate_Ignore_DB", "Replicate_Do_Table",
-                                  "Replicate_Ignore_Table", "Replicate_Wild_Do_Table", "Replicate_Wild_Ignore_Table",
-                                  "Replicate_Do_Domain_Ids", "Replicate_Ignore_Domain_Ids",
-                                  "Replicate_Ignore_Server_Ids"}) {
+  for (std::string_view filter :
+       {"Replicate_Do_DB", "Replicate_Ignore_DB", "Replicate_Do_Table", "Replicate_Ignore_Table",
+        "Replicate_Wild_Do_Table", "Replicate_Wild_Ignore_Table", "Replicate_Do_Domain_Ids",
+        "Replicate_Ignore_Domain_Ids", "Replicate_Ignore_Server_Ids"}) {
     if (!rows.get(row, filter).value_or("").empty()) status.has_filters = true;
   }
   if (auto lag = to_uint(rows.get(row, names.lag))) status.lag_seconds = static_cast<uint32_t>(*lag);

@@ -47,7 +47,8 @@ struct ServerVersion {
 //   kInvalidArgument  the text has no version.
 Result<ServerVersion> parse_version_output(std::string_view text);
 
-// Reads @@version or the server version of the handshake; drops the "5.5.5-" that MariaDB before 11 puts in front there.
+// Reads @@version or the server version of the handshake; drops the "5.5.5-" that MariaDB before 11 puts in front
+// there.
 Result<ServerVersion> parse_server_version(std::string_view text);
 
 // Where a replica gets its data.
@@ -114,7 +115,8 @@ struct ServerSettings {
   std::string version;
   std::string version_comment;
   bool read_only = false;
-  // MariaDB has no super_read_only: it reports read_only here too, which is what callers ask ("may applications write?").
+  // MariaDB has no super_read_only: it reports read_only here too, which is what callers ask ("may applications
+  // write?").
   bool super_read_only = false;
   bool log_bin = false;
   bool log_replica_updates = false;
@@ -147,10 +149,10 @@ struct SnapshotStep {
 
 // What a connection is for; see Flavor::connection_setup().
 enum class ConnectionPurpose : uint8_t {
-  kApp,     // Statements of applications.
-  kDba,     // The agent's own administration. Writes nothing into the binlog by itself; nothing is changed.
-  kCopy,    // Reads rows for another server: bytes as stored, times in UTC.
-  kApply,   // Writes rows that another server produced: no re-interpretation, no foreign key checks.
+  kApp,    // Statements of applications.
+  kDba,    // The agent's own administration.
+  kCopy,   // Reads rows for another server: bytes as stored, times in UTC.
+  kApply,  // Writes rows that another server produced: no re-interpretation, no foreign key checks.
 };
 
 class Flavor {

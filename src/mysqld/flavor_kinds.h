@@ -23,8 +23,8 @@ Result<ReplicationStatus> parse_common_status(const Rows& rows, size_t row, cons
 
 Result<SemiSyncStatus> parse_semi_sync_lists(const Rows& variables, const Rows& status, bool always_installed);
 
-// Union of two positions in bare form, normalised (MariaDB: the later GTID of each domain). kInvalidArgument when either
-// is not a position.
+// Union of two positions in bare form, normalised (MariaDB: the later GTID of each domain). kInvalidArgument when
+// either is not a position.
 Result<std::string> merge_mariadb_positions(std::string_view a, std::string_view b);
 Result<std::string> merge_mysql_positions(std::string_view a, std::string_view b);
 

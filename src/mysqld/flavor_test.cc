@@ -26,11 +26,13 @@ std::string joined(const std::vector<std::string>& statements) {
 }
 
 TEST(ServerVersion, IsReadFromTheProgramsOwnWords) {
-  auto maria = parse_version_output("mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)\n");
+  auto maria =
+      parse_version_output("mariadbd  Ver 10.11.19-MariaDB-0+deb12u1 for debian-linux-gnu on x86_64 (Debian 12)\n");
   ASSERT_TRUE(maria.ok());
   EXPECT_EQ(maria->kind, FlavorKind::kMariaDb);
   EXPECT_EQ(maria->version, (Version{10, 11, 19}));
-  auto mysql = parse_version_output("/usr/sbin/mysqld  Ver 8.0.36-28 for Linux on x86_64 (Percona Server (GPL), Release 28)");
+  auto mysql =
+      parse_version_output("/usr/sbin/mysqld  Ver 8.0.36-28 for Linux on x86_64 (Percona Server (GPL), Release 28)");
   ASSERT_TRUE(mysql.ok());
   EXPECT_EQ(mysql->kind, FlavorKind::kMySql);
   EXPECT_EQ(mysql->version, (Version{8, 0, 36}));
@@ -54,11 +56,13 @@ TEST(Flavor, RefusesServersThatAreTooOld) {
 }
 
 TEST(Flavor, PointsAReplicaAtItsSource) {
-  ReplicationSource source{.host = "db'1", .port = 3307, .user = "u", .password = "p\\w", .heartbeat = milliseconds(1500)};
-  EXPECT_EQ(joined(flavor_of("10.11.19-MariaDB")->set_source(source)),
-            "SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos;"
-            "CHANGE MASTER TO MASTER_HOST = 'db''1', MASTER_PORT = 3307, MASTER_USER = 'u', MASTER_PASSWORD = 'p\\\\w', "
-            "MASTER_CONNECT_RETRY = 10, MASTER_HEARTBEAT_PERIOD = 1.500, MASTER_SSL = 0, MASTER_USE_GTID = slave_pos;");
+  ReplicationSource source{
+      .host = "db'1", .port = 3307, .user = "u", .password = "p\\w", .heartbeat = milliseconds(1500)};
+  EXPECT_EQ(
+      joined(flavor_of("10.11.19-MariaDB")->set_source(source)),
+      "SET GLOBAL gtid_slave_pos = @@global.gtid_current_pos;"
+      "CHANGE MASTER TO MASTER_HOST = 'db''1', MASTER_PORT = 3307, MASTER_USER = 'u', MASTER_PASSWORD = 'p\\\\w', "
+      "MASTER_CONNECT_RETRY = 10, MASTER_HEARTBEAT_PERIOD = 1.500, MASTER_SSL = 0, MASTER_USE_GTID = slave_pos;");
   EXPECT_EQ(joined(flavor_of("8.4.3")->set_source(source)),
             "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'db''1', SOURCE_PORT = 3307, SOURCE_USER = 'u', "
             "SOURCE_PASSWORD = 'p\\\\w', SOURCE_CONNECT_RETRY = 10, GET_SOURCE_PUBLIC_KEY = 1, "
@@ -83,7 +87,8 @@ TEST(Flavor, UsesTheNamesOfTheServersVersion) {
 }
 
 TEST(Flavor, NeverWaitsForEver) {
-  EXPECT_EQ(flavor_of("10.11.19-MariaDB")->wait_for_position("0-1-2", seconds(0)), "SELECT MASTER_GTID_WAIT('0-1-2', 0.001)");
+  EXPECT_EQ(flavor_of("10.11.19-MariaDB")->wait_for_position("0-1-2", seconds(0)),
+            "SELECT MASTER_GTID_WAIT('0-1-2', 0.001)");
   EXPECT_EQ(flavor_of("8.4.3")->wait_for_position("a:1", milliseconds(2500)),
             "SELECT WAIT_FOR_EXECUTED_GTID_SET('a:1', 2.500)");
 }
@@ -108,8 +113,8 @@ TEST(Flavor, PositionIsWhatWasExecutedByEitherWay) {
     return maria->parse_position({{"a", "b"}, {{binlog, replicated}}});
   };
   EXPECT_EQ(*position("", ""), "");
-  EXPECT_EQ(*position("0-1-7", "0-2-5"), "0-1-7");                // A primary that was a replica.
-  EXPECT_EQ(*position("", "0-2-5,1-1-1"), "0-2-5,1-1-1");         // Restored.
+  EXPECT_EQ(*position("0-1-7", "0-2-5"), "0-1-7");         // A primary that was a replica.
+  EXPECT_EQ(*position("", "0-2-5,1-1-1"), "0-2-5,1-1-1");  // Restored.
   EXPECT_EQ(*position("1-1-3,0-2-5", "0-2-5,1-1-4"), "0-2-5,1-1-4");
   EXPECT_EQ(position(std::nullopt, "").error().code(), Code::kFailedPrecondition);
   EXPECT_FALSE(position("nonsense", "").ok());
@@ -192,12 +197,14 @@ TEST(Quoting, LeavesNoWayOut) {
 }
 
 TEST(SchemaSql, RemovesTheAutoIncrementOptionOnly) {
-  EXPECT_EQ(without_auto_increment("CREATE TABLE `t` (\n  `id` int NOT NULL AUTO_INCREMENT COMMENT ' AUTO_INCREMENT=1',\n"
-                                   "  PRIMARY KEY (`id`)\n) ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT CHARSET=utf8mb4"),
-            "CREATE TABLE `t` (\n  `id` int NOT NULL AUTO_INCREMENT COMMENT ' AUTO_INCREMENT=1',\n"
-            "  PRIMARY KEY (`id`)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4");
-  for (std::string_view same : {"CREATE TABLE `t` (\n `a)` int\n) ENGINE=InnoDB COMMENT='x\\' AUTO_INCREMENT=3'", "", ")",
-                                "CREATE TABLE t (`x` int) COMMENT=' AUTO_INCREMENT=3 it''s'", "CREATE TABLE 'unclosed"}) {
+  EXPECT_EQ(
+      without_auto_increment("CREATE TABLE `t` (\n  `id` int NOT NULL AUTO_INCREMENT COMMENT ' AUTO_INCREMENT=1',\n"
+                             "  PRIMARY KEY (`id`)\n) ENGINE=InnoDB AUTO_INCREMENT=42 DEFAULT CHARSET=utf8mb4"),
+      "CREATE TABLE `t` (\n  `id` int NOT NULL AUTO_INCREMENT COMMENT ' AUTO_INCREMENT=1',\n"
+      "  PRIMARY KEY (`id`)\n) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4");
+  for (std::string_view same :
+       {"CREATE TABLE `t` (\n `a)` int\n) ENGINE=InnoDB COMMENT='x\\' AUTO_INCREMENT=3'", "", ")",
+        "CREATE TABLE t (`x` int) COMMENT=' AUTO_INCREMENT=3 it''s'", "CREATE TABLE 'unclosed"}) {
     EXPECT_EQ(without_auto_increment(same), same);
   }
 }
@@ -239,8 +246,9 @@ TEST(MyCnf, OfMySqlHasItsOwnNames) {
   ConfigOptions options;
   options.server_id = 7;
   std::string text = generate_my_cnf({"/vt/vt_0000000007"}, options, *flavor_of("8.4.3"));
-  for (std::string_view line : {"gtid_mode = ON\n", "super_read_only = ON\n", "log_replica_updates = ON\n", "mysqlx = OFF\n",
-                                "innodb_redo_log_capacity = ", "rpl_semi_sync_source=semisync_source.so\n"}) {
+  for (std::string_view line :
+       {"gtid_mode = ON\n", "super_read_only = ON\n", "log_replica_updates = ON\n", "mysqlx = OFF\n",
+        "innodb_redo_log_capacity = ", "rpl_semi_sync_source=semisync_source.so\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line;
   }
   EXPECT_EQ(text.find("binlog_format"), std::string::npos);
@@ -249,7 +257,8 @@ TEST(MyCnf, OfMySqlHasItsOwnNames) {
 
 TEST(MyCnf, ToleratesEditsAndRefusesNonsense) {
   auto cnf = parse_my_cnf(
-      "; comment\n!include /x\n[client]\nsocket=/wrong\n[mysqld]\r\n Socket = \"/a b\"\npid-file=/p # note\ndatadir='/d'\n"
+      "; comment\n!include /x\n[client]\nsocket=/wrong\n[mysqld]\r\n Socket = \"/a b\"\npid-file=/p # "
+      "note\ndatadir='/d'\n"
       "skip-networking=0\nserver-id = 5\n[mysqld_safe]\nsocket=/wrong\n");
   ASSERT_TRUE(cnf.ok()) << cnf.error().to_string();
   EXPECT_EQ(cnf->socket, "/a b");

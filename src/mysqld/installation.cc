@@ -1,12 +1,11 @@
 #include "mysqld/installation.h"
 
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <initializer_list>
 #include <vector>
-
-#include <fmt/core.h>
 
 #include "base/file.h"
 #include "base/process.h"
@@ -16,7 +15,8 @@ namespace vitrail::mysqld {
 namespace {
 
 constexpr std::string_view kAdvice =
-    "Install a server (Debian and Ubuntu: apt-get install mariadb-server; Fedora and RHEL: dnf install mariadb-server), "
+    "Install a server (Debian and Ubuntu: apt-get install mariadb-server; Fedora and RHEL: dnf install "
+    "mariadb-server), "
     "or set VT_MYSQL_ROOT to the folder that holds its bin/";
 
 // The first executable among `names`, folder by folder.
@@ -35,9 +35,9 @@ std::string find_program(const std::vector<std::string>& folders, std::initializ
 Result<std::string> Installation::require_client() const {
   if (!client.empty()) return client;
   bool mariadb = version.kind == FlavorKind::kMariaDb;
-  return fail(Code::kNotFound, fmt::format("the command-line client `{}` is not installed; it comes with the package {}",
-                                           mariadb ? "mariadb" : "mysql",
-                                           mariadb ? "mariadb-client" : "mysql-client"));
+  return fail(Code::kNotFound,
+              fmt::format("the command-line client `{}` is not installed; it comes with the package {}",
+                          mariadb ? "mariadb" : "mysql", mariadb ? "mariadb-client" : "mysql-client"));
 }
 
 Result<Installation> find_installation(std::string_view root, std::string_view path) {
@@ -50,8 +50,8 @@ Result<Installation> find_installation(std::string_view root, std::string_view p
     for (std::string_view folder : base::split(path, ':')) {
       if (folder.starts_with('/')) folders.emplace_back(folder);  // A relative one would depend on where we stand.
     }
-    for (std::string_view folder : {"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec",
-                                    "/usr/local/mysql/bin"}) {
+    for (std::string_view folder :
+         {"/usr/bin", "/usr/sbin", "/usr/local/bin", "/usr/local/sbin", "/usr/libexec", "/usr/local/mysql/bin"}) {
       folders.emplace_back(folder);
     }
   }
@@ -71,7 +71,8 @@ Result<Installation> find_installation(std::string_view root, std::string_view p
                                                        output.exit.to_string(), base::trim(output.output)));
   }
   auto version = parse_version_output(output.output);
-  if (!version.ok()) return fail(Code::kFailedPrecondition, fmt::format("{}: {}", found.server, version.error().message()));
+  if (!version.ok())
+    return fail(Code::kFailedPrecondition, fmt::format("{}: {}", found.server, version.error().message()));
   found.version = std::move(*version);
   auto flavor = Flavor::make(found.version);  // Refuses what is too old.
   if (!flavor.ok()) return std::move(flavor).error().with_context(found.server);

@@ -23,8 +23,8 @@ struct Installation {
 
 // Finds the server and asks it for its version (it runs `<server> --version`).
 //
-// With `root` (VT_MYSQL_ROOT) only bin, sbin, libexec and scripts below it are searched. Otherwise the folders of `path`
-// (PATH), then the usual places outside of an ordinary user's PATH. In each folder mariadbd comes before mysqld.
+// With `root` (VT_MYSQL_ROOT) only bin, sbin, libexec and scripts below it are searched. Otherwise the folders of
+// `path` (PATH), then the usual places outside of an ordinary user's PATH. In each folder mariadbd comes before mysqld.
 //
 //   kNotFound            nothing found; the message says what to install.
 //   kFailedPrecondition  found, but it does not run or does not tell a version.

@@ -11,15 +11,15 @@
 //   gtid_current_pos  their union, but it takes a binlog entry only when that entry's server id is the server's own.
 //
 // "What has this server executed" is the domain-wise maximum of the first two: under gtid_strict_mode sequence numbers
-// only grow within a domain. gtid_current_pos equals it except when the server id was changed, so it serves where an SQL
-// expression is needed (set_source), and the maximum everywhere else.
+// only grow within a domain. gtid_current_pos equals it except when the server id was changed, so it serves where an
+// SQL expression is needed (set_source), and the maximum everywhere else.
 //
 // Consistent snapshots: START TRANSACTION WITH CONSISTENT SNAPSHOT takes InnoDB's read view and the binlog coordinate
 // under the same commit lock. The coordinate stays readable in this session as the status variables
-// Binlog_snapshot_file and Binlog_snapshot_position, and BINLOG_GTID_POS() turns it into a position of all domains, also
-// after later writes and rotations (tested, with writers in two domains). READ COMMITTED would silently give no snapshot,
-// so the isolation level is set first. The position is read at once: were the file purged in between, the server gives
-// NULL, and the caller begins anew. After the transaction ends the variables follow the end of the binlog.
+// Binlog_snapshot_file and Binlog_snapshot_position, and BINLOG_GTID_POS() turns it into a position of all domains,
+// also after later writes and rotations (tested, with writers in two domains). READ COMMITTED would silently give no
+// snapshot, so the isolation level is set first. The position is read at once: were the file purged in between, the
+// server gives NULL, and the caller begins anew. After the transaction ends the variables follow the end of the binlog.
 namespace vitrail::mysqld {
 namespace {
 
@@ -139,7 +139,9 @@ class MariaDbFlavor final : public Flavor {
     return {source ? "SET GLOBAL rpl_semi_sync_master_enabled = ON" : "SET GLOBAL rpl_semi_sync_master_enabled = OFF",
             replica ? "SET GLOBAL rpl_semi_sync_slave_enabled = ON" : "SET GLOBAL rpl_semi_sync_slave_enabled = OFF"};
   }
-  std::string semi_sync_variables_query() const override { return "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'"; }
+  std::string semi_sync_variables_query() const override {
+    return "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'";
+  }
   std::string semi_sync_status_query() const override { return "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'"; }
   Result<SemiSyncStatus> parse_semi_sync(const Rows& variables, const Rows& status) const override {
     return parse_semi_sync_lists(variables, status, true);
@@ -167,10 +169,11 @@ class MariaDbFlavor final : public Flavor {
       case ConnectionPurpose::kApply:
         // Strict, so that nothing is cut silently; but what the source stored is accepted (zero and odd dates, 0 in an
         // AUTO_INCREMENT column, rows older than a CHECK constraint).
-        return {"SET NAMES binary",
-                "SET SESSION time_zone = '+00:00', SESSION foreign_key_checks = 0, SESSION check_constraint_checks = 0, "
-                "SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,"
-                "NO_ENGINE_SUBSTITUTION', SESSION max_statement_time = 0"};
+        return {
+            "SET NAMES binary",
+            "SET SESSION time_zone = '+00:00', SESSION foreign_key_checks = 0, SESSION check_constraint_checks = 0, "
+            "SESSION sql_mode = 'STRICT_ALL_TABLES,NO_AUTO_VALUE_ON_ZERO,ALLOW_INVALID_DATES,"
+            "NO_ENGINE_SUBSTITUTION', SESSION max_statement_time = 0"};
     }
     return {};
   }
@@ -181,17 +184,12 @@ class MariaDbFlavor final : public Flavor {
   std::span<const std::string_view> system_schemas() const override { return kSystemSchemas; }
 
   std::vector<std::string> config_lines() const override {
-    return {"gtid_domain_id = 0",
-            "gtid_strict_mode = ON",
-            "log_slave_updates = ON",
-            "binlog_row_metadata = FULL",
+    return {"gtid_domain_id = 0", "gtid_strict_mode = ON", "log_slave_updates = ON", "binlog_row_metadata = FULL",
             // Semi-sync is built in; the tablet switches it on. Losing data quietly by falling back is never wanted.
-            "rpl_semi_sync_master_timeout = 1000000000000000000",
-            "rpl_semi_sync_master_wait_no_slave = ON",
+            "rpl_semi_sync_master_timeout = 1000000000000000000", "rpl_semi_sync_master_wait_no_slave = ON",
             "rpl_semi_sync_master_wait_point = AFTER_SYNC",
             // A slave's own schedule of retries: reconnect soon, give up never.
-            "slave_net_timeout = 10",
-            "slave_transaction_retries = 100"};
+            "slave_net_timeout = 10", "slave_transaction_retries = 100"};
   }
 
   std::string hardening_sql() const override {

@@ -1,24 +1,23 @@
-#include <algorithm>
-
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "mysqld/flavor_kinds.h"
 
 // MySQL's GTIDs are uuid:sequence; the executed set is @@gtid_executed, own writes and replicated ones alike.
 //
 // Names moved over time: START REPLICA, SHOW REPLICA STATUS since 8.0.22; CHANGE REPLICATION SOURCE TO since 8.0.23;
-// the source/replica semi-sync plugins and log_replica_updates since 8.0.26; SHOW BINARY LOG STATUS and RESET BINARY LOGS
-// AND GTIDS since 8.2, which are the only forms in 8.4.
+// the source/replica semi-sync plugins and log_replica_updates since 8.0.26; SHOW BINARY LOG STATUS and RESET BINARY
+// LOGS AND GTIDS since 8.2, which are the only forms in 8.4.
 //
-// Consistent snapshots: the server has no way to ask for the GTID set of a read view, so a READ lock on the tables (held
-// by another connection, for as long as two statements take) keeps their writers out while the view is opened and the
-// set is read. LOCK TABLES returns only when every transaction that wrote those tables has ended, and with it its GTID is
-// in the set. Transactions on other tables may or may not be in the set; those rows are not part of the copy.
+// Consistent snapshots: the server has no way to ask for the GTID set of a read view, so a READ lock on the tables
+// (held by another connection, for as long as two statements take) keeps their writers out while the view is opened and
+// the set is read. LOCK TABLES returns only when every transaction that wrote those tables has ended, and with it its
+// GTID is in the set. Transactions on other tables may or may not be in the set; those rows are not part of the copy.
 namespace vitrail::mysqld {
 namespace {
 
-constexpr std::string_view kSystemSchemas[] = {"information_schema", "mysql", "performance_schema", "sys",
-                                               "ndbinfo"};
+constexpr std::string_view kSystemSchemas[] = {"information_schema", "mysql", "performance_schema", "sys", "ndbinfo"};
 
 constexpr ReplicationColumns kColumns{
     .io_running = "Replica_IO_Running",
@@ -71,8 +70,7 @@ class MySqlFlavor final : public Flavor {
   std::vector<std::string> promote() const override { return {"STOP REPLICA", "RESET REPLICA ALL"}; }
   std::vector<std::string> reset_all() const override { return {"STOP REPLICA", "RESET REPLICA ALL", reset_binlogs()}; }
   std::vector<std::string> set_executed_position(std::string_view position) const override {
-    return {"STOP REPLICA", "RESET REPLICA ALL", reset_binlogs(),
-            "SET GLOBAL gtid_purged = " + quote_string(position)};
+    return {"STOP REPLICA", "RESET REPLICA ALL", reset_binlogs(), "SET GLOBAL gtid_purged = " + quote_string(position)};
   }
 
   std::string replication_status_query() const override { return "SHOW REPLICA STATUS"; }
@@ -130,12 +128,13 @@ class MySqlFlavor final : public Flavor {
 
   std::vector<std::string> set_semi_sync(bool source, bool replica) const override {
     bool renamed = at_least({8, 0, 26});
-    return {fmt::format("SET GLOBAL rpl_semi_sync_{}_enabled = {}", renamed ? "source" : "master",
-                        source ? "ON" : "OFF"),
-            fmt::format("SET GLOBAL rpl_semi_sync_{}_enabled = {}", renamed ? "replica" : "slave",
-                        replica ? "ON" : "OFF")};
+    return {
+        fmt::format("SET GLOBAL rpl_semi_sync_{}_enabled = {}", renamed ? "source" : "master", source ? "ON" : "OFF"),
+        fmt::format("SET GLOBAL rpl_semi_sync_{}_enabled = {}", renamed ? "replica" : "slave", replica ? "ON" : "OFF")};
   }
-  std::string semi_sync_variables_query() const override { return "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'"; }
+  std::string semi_sync_variables_query() const override {
+    return "SHOW GLOBAL VARIABLES LIKE 'rpl\\_semi\\_sync\\_%'";
+  }
   std::string semi_sync_status_query() const override { return "SHOW GLOBAL STATUS LIKE 'Rpl\\_semi\\_sync\\_%'"; }
   Result<SemiSyncStatus> parse_semi_sync(const Rows& variables, const Rows& status) const override {
     return parse_semi_sync_lists(variables, status, false);
@@ -179,16 +178,14 @@ class MySqlFlavor final : public Flavor {
   std::span<const std::string_view> system_schemas() const override { return kSystemSchemas; }
 
   std::vector<std::string> config_lines() const override {
-    std::vector<std::string> lines = {"gtid_mode = ON",
-                                      "enforce_gtid_consistency = ON",
-                                      "binlog_row_metadata = FULL",
-                                      "relay_log_recovery = ON",
-                                      "mysqlx = OFF"};
+    std::vector<std::string> lines = {"gtid_mode = ON", "enforce_gtid_consistency = ON", "binlog_row_metadata = FULL",
+                                      "relay_log_recovery = ON", "mysqlx = OFF"};
     if (at_least({8, 0, 26})) {
-      lines.insert(lines.end(), {"log_replica_updates = ON", "plugin-load-add = rpl_semi_sync_source=semisync_source.so",
-                                 "plugin-load-add = rpl_semi_sync_replica=semisync_replica.so",
-                                 "loose_rpl_semi_sync_source_timeout = 1000000000000000000",
-                                 "loose_rpl_semi_sync_source_wait_no_replica = ON", "replica_net_timeout = 10"});
+      lines.insert(lines.end(),
+                   {"log_replica_updates = ON", "plugin-load-add = rpl_semi_sync_source=semisync_source.so",
+                    "plugin-load-add = rpl_semi_sync_replica=semisync_replica.so",
+                    "loose_rpl_semi_sync_source_timeout = 1000000000000000000",
+                    "loose_rpl_semi_sync_source_wait_no_replica = ON", "replica_net_timeout = 10"});
     } else {
       lines.insert(lines.end(), {"log_slave_updates = ON", "plugin-load-add = rpl_semi_sync_master=semisync_master.so",
                                  "plugin-load-add = rpl_semi_sync_slave=semisync_slave.so",

@@ -1,9 +1,9 @@
+#include <fmt/core.h>
+#include <gtest/gtest.h>
+
 #include <chrono>
 #include <optional>
 #include <thread>
-
-#include <fmt/core.h>
-#include <gtest/gtest.h>
 
 #include "mysql/gtid.h"
 #include "mysqld/schema_sql.h"
@@ -57,7 +57,8 @@ class Replication : public ::testing::Test {
 
   const Flavor& flavor() { return a_->flavor(); }
   ReplicationSource source(const Server& server, std::string host = "127.0.0.1") {
-    return {.host = std::move(host), .port = server.port(), .user = "vt_repl", .connect_retry = std::chrono::seconds(1)};
+    return {
+        .host = std::move(host), .port = server.port(), .user = "vt_repl", .connect_retry = std::chrono::seconds(1)};
   }
   std::string position(Session& session) {
     auto position = flavor().parse_position(session.query(flavor().position_query()));
@@ -301,8 +302,9 @@ TEST_F(Replication, ReadsSemiSyncFromBothSides) {
   b->run(flavor().set_semi_sync(false, false));
 }
 
-// The claim in mariadb_flavor.cc: under concurrent commits in two domains, rotation and purging, a snapshot shows exactly
-// the transactions of its position. Every transaction inserts one row, so counts and sequence numbers must agree.
+// The claim in mariadb_flavor.cc: under concurrent commits in two domains, rotation and purging, a snapshot shows
+// exactly the transactions of its position. Every transaction inserts one row, so counts and sequence numbers must
+// agree.
 TEST_F(Replication, SnapshotsShowExactlyTheirPosition) {
   a->run({"CREATE DATABASE d", "CREATE TABLE d.t0 (id INT AUTO_INCREMENT PRIMARY KEY)",
           "CREATE TABLE d.t7 (id INT AUTO_INCREMENT PRIMARY KEY)"});
@@ -364,8 +366,8 @@ TEST_F(Replication, SettingsAndBinlogFileAreRead) {
   ASSERT_TRUE(flavor().parse_binlog_file(a->query(flavor().binlog_file_query()), *settings).ok());
   EXPECT_TRUE(settings->binlog_file.starts_with("vt-0000000201-bin.")) << settings->binlog_file;
   EXPECT_GT(settings->binlog_position, 4u);
-  for (auto purpose : {ConnectionPurpose::kApp, ConnectionPurpose::kDba, ConnectionPurpose::kCopy,
-                       ConnectionPurpose::kApply}) {
+  for (auto purpose :
+       {ConnectionPurpose::kApp, ConnectionPurpose::kDba, ConnectionPurpose::kCopy, ConnectionPurpose::kApply}) {
     a->run(flavor().connection_setup(purpose));
   }
   a->run({flavor().statement_timeout(milliseconds(50))});
@@ -376,27 +378,30 @@ TEST_F(Replication, SettingsAndBinlogFileAreRead) {
 TEST_F(Replication, ApplySessionsStoreWhatOthersStored) {
   Session apply((*a_)->layout().socket(), "vt_filtered");
   apply.run(flavor().connection_setup(ConnectionPurpose::kApply));
-  apply.run({"CREATE DATABASE d",
-             "CREATE TABLE d.t (id INT AUTO_INCREMENT PRIMARY KEY, day DATE, v VARCHAR(3), n INT CHECK (n > 0), parent INT, "
-             "FOREIGN KEY (parent) REFERENCES d.t (id))",
-             "INSERT INTO d.t VALUES (0, '0000-00-00', 'abc', -1, 99)", "INSERT INTO d.t VALUES (2, '2024-02-31', '', 1, 1)"});
+  apply.run(
+      {"CREATE DATABASE d",
+       "CREATE TABLE d.t (id INT AUTO_INCREMENT PRIMARY KEY, day DATE, v VARCHAR(3), n INT CHECK (n > 0), parent INT, "
+       "FOREIGN KEY (parent) REFERENCES d.t (id))",
+       "INSERT INTO d.t VALUES (0, '0000-00-00', 'abc', -1, 99)",
+       "INSERT INTO d.t VALUES (2, '2024-02-31', '', 1, 1)"});
   EXPECT_EQ(apply.value("SELECT GROUP_CONCAT(id, ' ', day ORDER BY id) FROM d.t"), "0 0000-00-00,2 2024-02-31");
   // But nothing is cut.
   EXPECT_NE(apply.error("INSERT INTO d.t VALUES (3, NULL, 'abcd', 1, 1)"), "");
 }
 
 TEST_F(Replication, SchemaIsReadFromARealServer) {
-  a->run({"CREATE DATABASE `d`", "CREATE DATABASE `we``ird`",
-          "CREATE TABLE d.customer (customer_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT, email VARBINARY(128) NOT NULL, "
-          "name VARCHAR(20) CHARACTER SET latin1 DEFAULT 'it''s', twice INT AS (hidden * 2) STORED, "
-          "thrice INT AS (hidden * 3) VIRTUAL, hidden INT INVISIBLE DEFAULT 7, "
-          "PRIMARY KEY (customer_id), UNIQUE KEY mail (email), KEY part (email(5), name)) "
-          "AUTO_INCREMENT=17 COMMENT='has AUTO_INCREMENT=5 in it'",
-          "CREATE TABLE d.seq (id INT, next_id BIGINT, cache BIGINT, PRIMARY KEY (id)) COMMENT 'vitess_sequence'",
-          "CREATE TABLE d.bare (a INT, b INT, UNIQUE KEY n (a), KEY k (b))",
-          "CREATE TABLE d.two (a INT NOT NULL, b INT NOT NULL, c INT NOT NULL, UNIQUE KEY ab (a, b), UNIQUE KEY c (c))",
-          "CREATE VIEW d.v AS SELECT customer_id FROM d.customer", "CREATE SEQUENCE d.native",
-          "INSERT INTO d.customer (email) VALUES ('x'), ('y')"});
+  a->run(
+      {"CREATE DATABASE `d`", "CREATE DATABASE `we``ird`",
+       "CREATE TABLE d.customer (customer_id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT, email VARBINARY(128) NOT NULL, "
+       "name VARCHAR(20) CHARACTER SET latin1 DEFAULT 'it''s', twice INT AS (hidden * 2) STORED, "
+       "thrice INT AS (hidden * 3) VIRTUAL, hidden INT INVISIBLE DEFAULT 7, "
+       "PRIMARY KEY (customer_id), UNIQUE KEY mail (email), KEY part (email(5), name)) "
+       "AUTO_INCREMENT=17 COMMENT='has AUTO_INCREMENT=5 in it'",
+       "CREATE TABLE d.seq (id INT, next_id BIGINT, cache BIGINT, PRIMARY KEY (id)) COMMENT 'vitess_sequence'",
+       "CREATE TABLE d.bare (a INT, b INT, UNIQUE KEY n (a), KEY k (b))",
+       "CREATE TABLE d.two (a INT NOT NULL, b INT NOT NULL, c INT NOT NULL, UNIQUE KEY ab (a, b), UNIQUE KEY c (c))",
+       "CREATE VIEW d.v AS SELECT customer_id FROM d.customer", "CREATE SEQUENCE d.native",
+       "INSERT INTO d.customer (email) VALUES ('x'), ('y')"});
   a->run(schema_session_setup(flavor()));
 
   auto tables = parse_tables(a->query(tables_query("d")));

@@ -10,8 +10,8 @@ namespace vitrail::mysqld {
 // One row of a text-protocol result; nullopt is SQL NULL.
 using Row = std::vector<std::optional<std::string>>;
 
-// A small, complete result, as the callers' connection delivered it. This folder writes SQL text and reads rows; the I/O
-// in between belongs to the caller.
+// A small, complete result, as the callers' connection delivered it. This folder writes SQL text and reads rows; the
+// I/O in between belongs to the caller.
 struct Rows {
   std::vector<std::string> columns;
   std::vector<Row> rows;

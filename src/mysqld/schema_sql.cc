@@ -114,7 +114,8 @@ std::string indexes_query(std::string_view schema, std::optional<std::string_vie
   // A functional key part of MySQL 8 has no column name.
   return "SELECT table_name AS tbl, index_name AS name, non_unique AS non_unique, column_name AS column_name, "
          "sub_part AS sub_part, nullable AS nullable, cardinality AS cardinality FROM information_schema.statistics" +
-         narrowed(schema, table) + " ORDER BY BINARY table_name, index_name = 'PRIMARY' DESC, BINARY index_name, "
+         narrowed(schema, table) +
+         " ORDER BY BINARY table_name, index_name = 'PRIMARY' DESC, BINARY index_name, "
          "seq_in_index";
 }
 

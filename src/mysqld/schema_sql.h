@@ -28,7 +28,8 @@ struct TableInfo {
   uint64_t row_estimate = 0;  // Statistics; may be far off.
   uint64_t data_bytes = 0;    // Data and indexes.
   uint64_t free_bytes = 0;
-  std::optional<uint64_t> auto_increment;  // Next value. Cached by MySQL 8 unless told otherwise: schema_session_setup().
+  std::optional<uint64_t>
+      auto_increment;  // Next value. Cached by MySQL 8 unless told otherwise: schema_session_setup().
   int64_t created_unix_seconds = 0;
 
   // What the comment makes of the table.
@@ -39,9 +40,9 @@ struct TableInfo {
 struct ColumnInfo {
   std::string table;
   std::string name;
-  uint32_t ordinal = 0;      // From 1.
-  std::string data_type;     // "bigint"
-  std::string column_type;   // "bigint(20) unsigned"
+  uint32_t ordinal = 0;     // From 1.
+  std::string data_type;    // "bigint"
+  std::string column_type;  // "bigint(20) unsigned"
   bool nullable = true;
   // Text of the server: MySQL gives a literal's value, MariaDB its SQL ("'a'", "current_timestamp()", "NULL").
   std::optional<std::string> default_text;
@@ -62,8 +63,8 @@ struct IndexInfo {
   std::string table;
   std::string name;  // "PRIMARY" for the primary key.
   bool unique = false;
-  bool nullable = false;  // Some column may be NULL, so that rows may repeat.
-  bool partial = false;   // Some column is indexed by a prefix or an expression only.
+  bool nullable = false;             // Some column may be NULL, so that rows may repeat.
+  bool partial = false;              // Some column is indexed by a prefix or an expression only.
   std::vector<std::string> columns;  // In index order; "" for an expression.
   uint64_t cardinality = 0;
 

@@ -1,5 +1,9 @@
+#include "mysqld/server_for_test.h"
+
 #include <arpa/inet.h>
 #include <fcntl.h>
+#include <fmt/core.h>
+#include <gtest/gtest.h>
 #include <netinet/in.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -9,12 +13,8 @@
 
 #include <cstdlib>
 
-#include <fmt/core.h>
-#include <gtest/gtest.h>
-
 #include "base/file.h"
 #include "base/text.h"
-#include "mysqld/server_for_test.h"
 
 namespace vitrail::mysqld::testing {
 namespace {
@@ -131,8 +131,9 @@ Session::Session(const std::string& socket, std::string_view user) {
   int from_child[2];
   EXPECT_EQ(::pipe2(to_child, O_CLOEXEC), 0);
   EXPECT_EQ(::pipe2(from_child, O_CLOEXEC), 0);
-  std::vector<std::string> argv = {installation->client,   "--no-defaults",          "--batch", "--unbuffered",
-                                   "--force",              "--socket=" + socket, fmt::format("--user={}", user)};
+  std::vector<std::string> argv = {
+      installation->client,          "--no-defaults", "--batch", "--unbuffered", "--force", "--socket=" + socket,
+      fmt::format("--user={}", user)};
   std::vector<char*> pointers;
   for (std::string& argument : argv) pointers.push_back(argument.data());
   pointers.push_back(nullptr);

@@ -2,8 +2,10 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 #include <string_view>
+#include <thread>
 #include <vector>
 
 #include "mysqld/daemon.h"
@@ -71,18 +73,12 @@ class Session {
 
 // Polls until `done()` or 20 seconds have passed.
 template <typename F>
-bool eventually(F done);
-
-}  // namespace vitrail::mysqld::testing
-
-#include <chrono>
-#include <thread>
-
-template <typename F>
-bool vitrail::mysqld::testing::eventually(F done) {
+bool eventually(F done) {
   for (int i = 0; i < 1000; ++i) {
     if (done()) return true;
     std::this_thread::sleep_for(std::chrono::milliseconds(20));
   }
   return false;
 }
+
+}  // namespace vitrail::mysqld::testing
