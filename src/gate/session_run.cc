@@ -66,7 +66,7 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   if (view.vschema == nullptr) {
     return fail(Code::kUnavailable, "no vschema has been read from the topology yet").with_retry(Retry::kAfterTopologyRefresh);
   }
-  ASSIGN_OR_RETURN(const auto ast, sql::parse(statement.text));
+  ASSIGN_OR_RETURN(auto ast, sql::parse(statement.text));
   plan::PlanContext context;
   context.vschema = view.vschema.get();
   context.keyspace = keyspace_;

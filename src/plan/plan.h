@@ -56,12 +56,13 @@ struct Merge {
   };
   struct OrderKey {
     uint32_t column = 0;
-    std::optional<uint32_t> weight_column;  // weight_string() of it, added to the shards' select list: compared as bytes
-                                            // when the column is of a text type.
+    // The shards' select list got hidden columns at its end: the key's value and its weight_string(), by which values of
+    // text types are compared as bytes. Then `column` counts from the first hidden column, and the weight follows it.
+    bool hidden = false;
     bool descending = false;
   };
   std::vector<Aggregate> aggregates;  // One per output column when not empty.
-  std::vector<OrderKey> group_by;     // The shards' rows arrive ordered by these.
+  std::vector<OrderKey> group_by;     // Rows with equal values of these are one group.
   std::vector<OrderKey> order_by;
   bool distinct = false;
   std::optional<uint64_t> limit;

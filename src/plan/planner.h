@@ -34,6 +34,7 @@ struct PlanContext {
 //
 // When parameters are needed to plan but absent (a sharded INSERT, LIMIT ?), the plan for COM_STMT_PREPARE is a kRoute to
 // any shard, good for learning the shape of the answer; execution plans again with the values.
-Result<std::shared_ptr<const Plan>> plan_statement(const sql::Ast& ast, const PlanContext& context);
+// `ast` is changed: what the plan needs in addition goes into its tree.
+Result<std::shared_ptr<const Plan>> plan_statement(sql::Ast& ast, const PlanContext& context);
 
 }  // namespace vitrail::plan

@@ -1,0 +1,96 @@
+#include "exec/number.h"
+
+#include <algorithm>
+
+namespace vitrail::exec {
+namespace {
+
+struct Decimal {
+  bool negative = false;
+  std::string digits;  // Whole and fraction digits together.
+  size_t scale = 0;    // How many of them are the fraction.
+};
+
+std::optional<Decimal> parse(std::string_view text) {
+  Decimal out;
+  size_t i = 0;
+  if (i < text.size() && (text[i] == '-' || text[i] == '+')) out.negative = text[i++] == '-';
+  bool point = false;
+  for (; i < text.size(); ++i) {
+    if (text[i] == '.' && !point) {
+      point = true;
+      continue;
+    }
+    if (text[i] < '0' || text[i] > '9') return std::nullopt;
+    out.digits.push_back(text[i]);
+    if (point) ++out.scale;
+  }
+  if (out.digits.empty()) return std::nullopt;
+  return out;
+}
+
+// Same scale and same number of digits.
+void align(Decimal& a, Decimal& b) {
+  const size_t scale = std::max(a.scale, b.scale);
+  for (Decimal* d : {&a, &b}) {
+    d->digits.append(scale - d->scale, '0');
+    d->scale = scale;
+  }
+  const size_t size = std::max(a.digits.size(), b.digits.size());
+  for (Decimal* d : {&a, &b}) d->digits.insert(0, size - d->digits.size(), '0');
+}
+
+bool is_zero(const Decimal& d) { return d.digits.find_first_not_of('0') == std::string::npos; }
+
+}  // namespace
+
+std::optional<std::strong_ordering> compare_decimals(std::string_view left, std::string_view right) {
+  auto a = parse(left);
+  auto b = parse(right);
+  if (!a || !b) return std::nullopt;
+  if (is_zero(*a)) a->negative = false;
+  if (is_zero(*b)) b->negative = false;
+  align(*a, *b);
+  if (a->negative != b->negative) return a->negative ? std::strong_ordering::less : std::strong_ordering::greater;
+  const auto order = a->digits <=> b->digits;
+  return a->negative ? 0 <=> order : order;
+}
+
+std::optional<std::string> add_decimals(std::string_view left, std::string_view right) {
+  auto a = parse(left);
+  auto b = parse(right);
+  if (!a || !b) return std::nullopt;
+  align(*a, *b);
+  Decimal sum;
+  sum.scale = a->scale;
+  sum.digits.resize(a->digits.size());
+  if (a->negative == b->negative) {
+    sum.negative = a->negative;
+    int carry = 0;
+    for (size_t i = sum.digits.size(); i-- > 0;) {
+      const int digit = (a->digits[i] - '0') + (b->digits[i] - '0') + carry;
+      sum.digits[i] = static_cast<char>('0' + digit % 10);
+      carry = digit / 10;
+    }
+    if (carry > 0) sum.digits.insert(sum.digits.begin(), '1');
+  } else {
+    if (a->digits < b->digits) std::swap(a, b);
+    sum.negative = a->negative;
+    int borrow = 0;
+    for (size_t i = sum.digits.size(); i-- > 0;) {
+      int digit = (a->digits[i] - '0') - (b->digits[i] - '0') - borrow;
+      borrow = digit < 0 ? 1 : 0;
+      if (digit < 0) digit += 10;
+      sum.digits[i] = static_cast<char>('0' + digit);
+    }
+  }
+  const size_t whole = sum.digits.size() - sum.scale;
+  size_t start = 0;
+  while (start + 1 < whole && sum.digits[start] == '0') ++start;
+  std::string out = sum.negative && !is_zero(sum) ? "-" : "";
+  out += whole == 0 ? "0" : sum.digits.substr(start, whole - start);
+  if (sum.scale > 0) out += "." + sum.digits.substr(whole);
+  return out;
+}
+
+}  // namespace vitrail::exec
