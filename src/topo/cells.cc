@@ -1,9 +1,9 @@
 #include "topo/cells.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <set>
-
-#include <fmt/core.h>
 
 #include "topo/record_io.h"
 
@@ -72,14 +72,16 @@ net::Task<Status> delete_cell_info(Server& server, std::string cell, bool force)
   CO_ASSIGN_OR_RETURN(const auto info, co_await get_cell_info(server, cell));
   if (!force) {
     const auto refuse = [&](const std::string& why) {
-      return fail(Code::kFailedPrecondition, "cell " + cell + " cannot be deleted: " + why + " (use --force to delete it all the same)");
+      return fail(Code::kFailedPrecondition,
+                  "cell " + cell + " cannot be deleted: " + why + " (use --force to delete it all the same)");
     };
     auto store = co_await server.store_for_cell(cell);
     if (!store.ok()) co_return refuse(store.error().message());
     for (const std::string_view dir : {kKeyspacesDir, kTabletsDir}) {
       auto names = co_await names_below(**store, std::string(dir));
       if (!names.ok()) co_return refuse(names.error().message());
-      if (!names->empty()) co_return refuse(fmt::format("it still has {} {}, for example {}", names->size(), dir, names->front()));
+      if (!names->empty())
+        co_return refuse(fmt::format("it still has {} {}, for example {}", names->size(), dir, names->front()));
     }
   }
   Status removed = co_await server.global().remove(cell_info_path(cell), info.version);
@@ -134,7 +136,8 @@ net::Task<Status> create_cells_alias(Server& server, std::string alias, ::topoda
 
 net::Task<Status> update_cells_alias(Server& server, std::string alias, ::topodata::CellsAlias value) {
   CO_RETURN_IF_ERROR(co_await check_alias_free(server, alias, value));
-  auto updated = co_await server.global().update(cells_alias_path(alias), internal::serialize_record(value), std::nullopt);
+  auto updated =
+      co_await server.global().update(cells_alias_path(alias), internal::serialize_record(value), std::nullopt);
   if (!updated.ok()) co_return internal::tell(std::move(updated).error(), alias_what(alias));
   co_return Status{};
 }

@@ -18,8 +18,8 @@ net::Task<Result<Versioned<::topodata::CellInfo>>> get_cell_info(Server& server,
 net::Task<Status> create_cell_info(Server& server, std::string cell, ::topodata::CellInfo info);
 // Creates the record when it is missing. Empty fields of `info` leave the old values alone.
 net::Task<Status> update_cell_info(Server& server, std::string cell, ::topodata::CellInfo info);
-// Refuses with kFailedPrecondition while the cell has SrvKeyspace records or tablets, or its store cannot be asked, unless
-// `force`.
+// Refuses with kFailedPrecondition while the cell has SrvKeyspace records or tablets, or its store cannot be asked,
+// unless `force`.
 net::Task<Status> delete_cell_info(Server& server, std::string cell, bool force);
 // The cells themselves when `cells` names any (checked to exist; cell aliases are replaced by their cells), else all.
 net::Task<Result<std::vector<std::string>>> expand_cells(Server& server, std::vector<std::string> cells);

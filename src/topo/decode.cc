@@ -1,13 +1,13 @@
 #include "topo/decode.h"
 
-#include <algorithm>
-#include <cmath>
-#include <vector>
-
 #include <fmt/core.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
 #include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <cmath>
+#include <vector>
 
 #include "topo/paths.h"
 #include "topodata.pb.h"
@@ -58,14 +58,26 @@ void print_quoted(std::string_view value, std::string& out) {
     }
     value.remove_prefix(1);
     switch (first) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\r': out += "\\r"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\r':
+        out += "\\r";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
-        if (length == 0 || first < 0x20 || first == 0x7f) out += fmt::format("\\x{:02x}", first);
-        else out += static_cast<char>(first);
+        if (length == 0 || first < 0x20 || first == 0x7f)
+          out += fmt::format("\\x{:02x}", first);
+        else
+          out += static_cast<char>(first);
     }
   }
   out += '"';
@@ -83,30 +95,40 @@ void print_value(const Message& message, const FieldDescriptor& field, int index
   const bool repeated = index >= 0;
   switch (field.cpp_type()) {
     case FieldDescriptor::CPPTYPE_INT32:
-      out += std::to_string(repeated ? reflection.GetRepeatedInt32(message, &field, index) : reflection.GetInt32(message, &field));
+      out += std::to_string(repeated ? reflection.GetRepeatedInt32(message, &field, index)
+                                     : reflection.GetInt32(message, &field));
       return;
     case FieldDescriptor::CPPTYPE_INT64:
-      out += std::to_string(repeated ? reflection.GetRepeatedInt64(message, &field, index) : reflection.GetInt64(message, &field));
+      out += std::to_string(repeated ? reflection.GetRepeatedInt64(message, &field, index)
+                                     : reflection.GetInt64(message, &field));
       return;
     case FieldDescriptor::CPPTYPE_UINT32:
-      out += std::to_string(repeated ? reflection.GetRepeatedUInt32(message, &field, index) : reflection.GetUInt32(message, &field));
+      out += std::to_string(repeated ? reflection.GetRepeatedUInt32(message, &field, index)
+                                     : reflection.GetUInt32(message, &field));
       return;
     case FieldDescriptor::CPPTYPE_UINT64:
-      out += std::to_string(repeated ? reflection.GetRepeatedUInt64(message, &field, index) : reflection.GetUInt64(message, &field));
+      out += std::to_string(repeated ? reflection.GetRepeatedUInt64(message, &field, index)
+                                     : reflection.GetUInt64(message, &field));
       return;
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      out += print_real(repeated ? reflection.GetRepeatedDouble(message, &field, index) : reflection.GetDouble(message, &field));
+      out += print_real(repeated ? reflection.GetRepeatedDouble(message, &field, index)
+                                 : reflection.GetDouble(message, &field));
       return;
     case FieldDescriptor::CPPTYPE_FLOAT: {
-      const float value = repeated ? reflection.GetRepeatedFloat(message, &field, index) : reflection.GetFloat(message, &field);
-      out += std::isfinite(value) ? fmt::format("{}", value) : print_real(value);  // As a float: 0.1, not 0.10000000149.
+      const float value =
+          repeated ? reflection.GetRepeatedFloat(message, &field, index) : reflection.GetFloat(message, &field);
+      out +=
+          std::isfinite(value) ? fmt::format("{}", value) : print_real(value);  // As a float: 0.1, not 0.10000000149.
       return;
     }
     case FieldDescriptor::CPPTYPE_BOOL:
-      out += (repeated ? reflection.GetRepeatedBool(message, &field, index) : reflection.GetBool(message, &field)) ? "true" : "false";
+      out += (repeated ? reflection.GetRepeatedBool(message, &field, index) : reflection.GetBool(message, &field))
+                 ? "true"
+                 : "false";
       return;
     case FieldDescriptor::CPPTYPE_ENUM: {
-      const int number = repeated ? reflection.GetRepeatedEnumValue(message, &field, index) : reflection.GetEnumValue(message, &field);
+      const int number =
+          repeated ? reflection.GetRepeatedEnumValue(message, &field, index) : reflection.GetEnumValue(message, &field);
       const auto* value = field.enum_type()->FindValueByNumber(number);
       out += value != nullptr ? value->name() : std::to_string(number);
       return;
@@ -120,7 +142,9 @@ void print_value(const Message& message, const FieldDescriptor& field, int index
     }
     case FieldDescriptor::CPPTYPE_MESSAGE:
       out += '{';
-      print_message(repeated ? reflection.GetRepeatedMessage(message, &field, index) : reflection.GetMessage(message, &field), out);
+      print_message(
+          repeated ? reflection.GetRepeatedMessage(message, &field, index) : reflection.GetMessage(message, &field),
+          out);
       out += '}';
       return;
   }
@@ -131,7 +155,8 @@ std::vector<const FieldDescriptor*> fields_in_order(const Descriptor& type) {
   for (int i = 0; i < type.field_count(); ++i) fields.push_back(type.field(i));
   // The term's start belongs to the primary and is shown beside it, though its number is a later one.
   if (type.full_name() == "topodata.Shard") {
-    const auto term = std::ranges::find(fields, "primary_term_start_time", [](const auto* field) { return field->name(); });
+    const auto term =
+        std::ranges::find(fields, "primary_term_start_time", [](const auto* field) { return field->name(); });
     const auto alias = std::ranges::find(fields, "primary_alias", [](const auto* field) { return field->name(); });
     if (term != fields.end() && alias != fields.end() && alias < term) std::rotate(alias + 1, term, term + 1);
   }
@@ -237,9 +262,11 @@ std::unique_ptr<Message> message_for_path(std::string_view path) {
 
 Result<std::unique_ptr<Message>> decode_record(std::string_view path, std::string_view data) {
   auto message = message_for_path(path);
-  if (!message) return fail(Code::kInvalidArgument, "the path " + std::string(path) + " does not name a known kind of record");
+  if (!message)
+    return fail(Code::kInvalidArgument, "the path " + std::string(path) + " does not name a known kind of record");
   if (data.size() > kMaxDecodedBytes || !message->ParseFromArray(data.data(), static_cast<int>(data.size()))) {
-    return fail(Code::kDataLoss, "the bytes at " + std::string(path) + " are not a " + message->GetDescriptor()->full_name());
+    return fail(Code::kDataLoss,
+                "the bytes at " + std::string(path) + " are not a " + message->GetDescriptor()->full_name());
   }
   return message;
 }

@@ -21,9 +21,9 @@ std::unique_ptr<google::protobuf::Message> message_for_path(std::string_view pat
 // Decodes. kInvalidArgument: not a known kind of path; kDataLoss: the bytes are not such a record.
 Result<std::unique_ptr<google::protobuf::Message>> decode_record(std::string_view path, std::string_view data);
 
-// One line: fields in declaration order, `field:{...}` and `field:value`, single spaces, strings in double quotes, bytes
-// escaped (`\x80`), enum names bare, map entries sorted by key; absent and default fields are left out. The denied tables of
-// a Shard are called `denylisted_tables`.
+// One line: fields in declaration order, `field:{...}` and `field:value`, single spaces, strings in double quotes,
+// bytes escaped (`\x80`), enum names bare, map entries sorted by key; absent and default fields are left out. The
+// denied tables of a Shard are called `denylisted_tables`.
 std::string to_prototext(const google::protobuf::Message& message);
 
 struct JsonOptions {

@@ -13,8 +13,8 @@ std::string keyspace_what(std::string_view keyspace) { return "keyspace " + std:
 }  // namespace
 
 Status validate_durability(std::string_view policy) {
-  static constexpr std::array<std::string_view, 6> kKnown{"none", "semi_sync", "cross_cell", "semi_sync_with_rdonly_ack",
-                                                         "cross_cell_with_rdonly_ack", ""};
+  static constexpr std::array<std::string_view, 6> kKnown{
+      "none", "semi_sync", "cross_cell", "semi_sync_with_rdonly_ack", "cross_cell_with_rdonly_ack", ""};
   for (const auto known : kKnown) {
     if (policy == known) return {};
   }
@@ -33,10 +33,12 @@ net::Task<Result<Versioned<::topodata::Keyspace>>> get_keyspace(Server& server, 
                                                                  keyspace_what(keyspace));
 }
 
-net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topodata::Keyspace record, bool with_vschema) {
+net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topodata::Keyspace record,
+                                  bool with_vschema) {
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
   CO_RETURN_IF_ERROR(validate_durability(record.durability_policy()));
-  if (record.keyspace_type() == ::topodata::SNAPSHOT && (record.base_keyspace().empty() || !record.has_snapshot_time())) {
+  if (record.keyspace_type() == ::topodata::SNAPSHOT &&
+      (record.base_keyspace().empty() || !record.has_snapshot_time())) {
     co_return fail(Code::kInvalidArgument,
                    "keyspace " + keyspace + ": a SNAPSHOT keyspace needs a base keyspace and a snapshot time");
   }
@@ -55,8 +57,9 @@ net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topoda
 
 net::Task<Result<::topodata::Keyspace>> update_keyspace_fields(Server& server, const KeyspaceLock& lock,
                                                                UpdateFn<::topodata::Keyspace> fn) {
-  auto updated = co_await internal::update_record<::topodata::Keyspace>(
-      server.global(), keyspace_path(lock.keyspace()), keyspace_what(lock.keyspace()), std::move(fn), lock.fence(), false);
+  auto updated = co_await internal::update_record<::topodata::Keyspace>(server.global(), keyspace_path(lock.keyspace()),
+                                                                        keyspace_what(lock.keyspace()), std::move(fn),
+                                                                        lock.fence(), false);
   if (!updated.ok()) co_return std::move(updated).error();
   co_return std::move(updated->record);
 }

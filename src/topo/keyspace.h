@@ -15,13 +15,13 @@ inline constexpr std::string_view kDefaultDurability = "none";
 // Known durability policies: "none", "semi_sync", "cross_cell" and their kin. Others are kInvalidArgument.
 Status validate_durability(std::string_view policy);
 
-// Sorted; empty when there are none.
+// Sorted; empty when there are none. A keyspace that is being deleted is named until its lock is given back.
 net::Task<Result<std::vector<std::string>>> get_keyspaces(Server& server);
 // kNotFound names the keyspace.
 net::Task<Result<Versioned<::topodata::Keyspace>>> get_keyspace(Server& server, std::string keyspace);
 
-// Writes the record (defaults filled in: sidecar database, durability) and, unless there is one, an empty VSchema. Does not
-// rebuild SrvVSchema: rebuild_srv_vschema().
+// Writes the record (defaults filled in: sidecar database, durability) and, unless there is one, an empty VSchema. Does
+// not rebuild SrvVSchema: rebuild_srv_vschema().
 //   kAlreadyExists; kInvalidArgument for a bad name or policy, or a SNAPSHOT keyspace without base keyspace and time.
 net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topodata::Keyspace record,
                                   bool with_vschema = true);

@@ -80,7 +80,8 @@ class LocalLock final : public Lock {
   net::Task<Status> check_held(net::Wait wait) override {
     if (lost_) co_return lost_error();
     CO_RETURN_IF_ERROR(owner_->session().check_open());
-    Status status = co_await owner_->session().backend->renew(owner_->fence(), bounded(std::move(wait), kDefaultOperationWait));
+    Status status =
+        co_await owner_->session().backend->renew(owner_->fence(), bounded(std::move(wait), kDefaultOperationWait));
     if (!status.ok() && status.error().code() == Code::kFailedPrecondition) lost_ = true;
     co_return status;
   }
@@ -105,7 +106,8 @@ class LocalLock final : public Lock {
       const auto now = base::system_clock().now();
       if (held.ok()) {
         last_held = now;
-      } else if (held.error().code() == Code::kFailedPrecondition || now - last_held > ttl_ || !session.check_open().ok()) {
+      } else if (held.error().code() == Code::kFailedPrecondition || now - last_held > ttl_ ||
+                 !session.check_open().ok()) {
         co_return Status{};
       }
       net::Wait tick = wait;
@@ -125,15 +127,14 @@ class LocalLock final : public Lock {
   }
 
  private:
-  Error lost_error() const {
-    return Error(Code::kFailedPrecondition, "the lock " + fence().lock_path + " was lost");
-  }
+  Error lost_error() const { return Error(Code::kFailedPrecondition, "the lock " + fence().lock_path + " was lost"); }
   std::unique_ptr<LeaseOwner> owner_;
   const std::chrono::milliseconds ttl_;
   bool lost_ = false;
 };
 
-net::Task<Status> wait_for_turn(std::shared_ptr<LocalStore::Session> session, Fence fence, std::string dir, net::Wait wait) {
+net::Task<Status> wait_for_turn(std::shared_ptr<LocalStore::Session> session, Fence fence, std::string dir,
+                                net::Wait wait) {
   SubscriptionHolder watch(session, session->subscribe({.path = dir, .recursive = true, .ephemeral = true}));
   watch->start({}, false);
   for (;;) {
@@ -161,7 +162,8 @@ net::Task<Result<std::unique_ptr<Lock>>> acquire(std::shared_ptr<LocalStore::Ses
   auto owner = std::make_unique<LeaseOwner>(session, lease.fence);
   Status turn;
   if (!lease.first) turn = co_await wait_for_turn(session, lease.fence, dir, wait);
-  if (turn.ok() && wait.cancel.cancelled()) turn = fail(Code::kCanceled, "waiting for the lock " + dir + " was cancelled");
+  if (turn.ok() && wait.cancel.cancelled())
+    turn = fail(Code::kCanceled, "waiting for the lock " + dir + " was cancelled");
   if (turn.ok()) co_return std::make_unique<LocalLock>(std::move(owner), ttl);
   // Out of the queue before the caller hears of it, so that it finds the lock as it says.
   if (owner->forget()) (void)co_await session->backend->release(lease.fence, net::Wait::within(kDefaultOperationWait));
@@ -274,8 +276,9 @@ net::Task<Result<std::unique_ptr<Watch>>> LocalStore::make_watch(WatchHub::Filte
   auto subscription = session_->subscribe(filter);
   auto* raw = subscription.get();
   std::unique_ptr<Watch> watch = std::make_unique<HubWatch>(session_, std::move(subscription));
-  CO_ASSIGN_OR_RETURN(const TreeSnapshot snapshot,
-                      co_await session_->backend->snapshot(std::move(filter), bounded(std::move(wait), kDefaultOperationWait)));
+  CO_ASSIGN_OR_RETURN(
+      const TreeSnapshot snapshot,
+      co_await session_->backend->snapshot(std::move(filter), bounded(std::move(wait), kDefaultOperationWait)));
   raw->start(snapshot, true);
   co_return watch;
 }
@@ -292,25 +295,27 @@ net::Task<Result<std::unique_ptr<Watch>>> LocalStore::watch_recursive(std::strin
 
 net::Task<Result<std::unique_ptr<Lock>>> LocalStore::lock(std::string dir, std::string contents, LockOptions options) {
   CO_ASSIGN_OR_RETURN(std::string full, full_path(dir));
-  LeaseRequest request{.dir = join(full, kLocksDir), .contents = std::move(contents), .ttl = options.ttl,
-                       .queue = options.queue};
+  LeaseRequest request{
+      .dir = join(full, kLocksDir), .contents = std::move(contents), .ttl = options.ttl, .queue = options.queue};
   if (options.require_dir) request.must_exist = full;
   co_return co_await acquire(session_, std::move(request), std::move(options));
 }
 
 net::Task<Result<std::vector<LockEntry>>> LocalStore::lock_queue(std::string dir, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(std::string full, full_path(join(dir, kLocksDir)));
-  CO_ASSIGN_OR_RETURN(std::vector<LockEntry> entries,
-                      co_await session_->backend->queue(std::move(full), bounded(std::move(wait), kDefaultOperationWait)));
+  CO_ASSIGN_OR_RETURN(
+      std::vector<LockEntry> entries,
+      co_await session_->backend->queue(std::move(full), bounded(std::move(wait), kDefaultOperationWait)));
   const size_t cut = session_->root.empty() ? 0 : session_->root.size() + 1;
   for (LockEntry& entry : entries) entry.path.erase(0, cut);
   co_return entries;
 }
 
-net::Task<Result<std::unique_ptr<Lock>>> LocalStore::campaign(std::string election, std::string id, LockOptions options) {
+net::Task<Result<std::unique_ptr<Lock>>> LocalStore::campaign(std::string election, std::string id,
+                                                              LockOptions options) {
   CO_ASSIGN_OR_RETURN(std::string full, full_path(join(kElectionsDir, election)));
-  LeaseRequest request{.dir = join(full, kLocksDir), .contents = std::move(id), .ttl = options.ttl,
-                       .queue = options.queue};
+  LeaseRequest request{
+      .dir = join(full, kLocksDir), .contents = std::move(id), .ttl = options.ttl, .queue = options.queue};
   co_return co_await acquire(session_, std::move(request), std::move(options));
 }
 

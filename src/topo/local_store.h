@@ -8,8 +8,8 @@
 #include "topo/store.h"
 #include "topo/watch_hub.h"
 
-// Internal to topo: what the memory and the SQLite store have in common. A LocalBackend is a tree with leases; LocalStore
-// puts paths, watches, locks and elections on top of it.
+// Internal to topo: what the memory and the SQLite store have in common. A LocalBackend is a tree with leases;
+// LocalStore puts paths, watches, locks and elections on top of it.
 namespace vitrail::topo::internal {
 
 // A lock entry that was made.
@@ -26,8 +26,8 @@ struct LeaseRequest {
   bool queue = true;
 };
 
-// One tree, shared by all stores of this process on it. Every method may be called on any loop and resumes there. Paths are
-// full and normalized. Changes are published to hub() after they are committed.
+// One tree, shared by all stores of this process on it. Every method may be called on any loop and resumes there. Paths
+// are full and normalized. Changes are published to hub() after they are committed.
 class LocalBackend {
  public:
   virtual ~LocalBackend() = default;

@@ -1,14 +1,13 @@
 #include "topo/locks.h"
 
+#include <fmt/core.h>
 #include <pwd.h>
 #include <unistd.h>
 
 #include <array>
 #include <ctime>
-#include <vector>
-
-#include <fmt/core.h>
 #include <nlohmann/json.hpp>
+#include <vector>
 
 #include "topo/paths.h"
 
@@ -25,13 +24,14 @@ std::string user_name() {
   std::vector<char> buffer(16'384);
   passwd entry{};
   passwd* found = nullptr;
-  if (getpwuid_r(geteuid(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr) return found->pw_name;
+  if (getpwuid_r(geteuid(), &entry, buffer.data(), buffer.size(), &found) == 0 && found != nullptr)
+    return found->pw_name;
   return fmt::format("uid {}", geteuid());
 }
 
 std::string rfc3339(base::WallTime time) {
-  const time_t seconds = std::chrono::system_clock::to_time_t(
-      std::chrono::time_point_cast<std::chrono::system_clock::duration>(time));
+  const time_t seconds =
+      std::chrono::system_clock::to_time_t(std::chrono::time_point_cast<std::chrono::system_clock::duration>(time));
   tm parts{};
   gmtime_r(&seconds, &parts);
   return fmt::format("{:04}-{:02}-{:02}T{:02}:{:02}:{:02}Z", parts.tm_year + 1900, parts.tm_mon + 1, parts.tm_mday,
@@ -47,8 +47,12 @@ std::string text_field(const nlohmann::json& json, const char* name) {
 
 std::string LockContents::to_json() const {
   // Text from outside may not be UTF-8: replace what JSON cannot carry.
-  nlohmann::ordered_json json{{"Action", action},   {"HostName", host_name}, {"UserName", user_name},
-                              {"Time", time}, {"Options", nlohmann::ordered_json::object()}, {"Status", status}};
+  nlohmann::ordered_json json{{"Action", action},
+                              {"HostName", host_name},
+                              {"UserName", user_name},
+                              {"Time", time},
+                              {"Options", nlohmann::ordered_json::object()},
+                              {"Status", status}};
   return json.dump(-1, ' ', false, nlohmann::ordered_json::error_handler_t::replace);
 }
 
@@ -75,8 +79,8 @@ std::string LockContents::describe() const {
 }
 
 net::Task<Result<std::unique_ptr<Lock>>> HeldLock::acquire_dir(Server& server, std::string dir, std::string what,
-                                                              bool require_dir, std::string action,
-                                                              LockSettings settings, std::chrono::milliseconds lease) {
+                                                               bool require_dir, std::string action,
+                                                               LockSettings settings, std::chrono::milliseconds lease) {
   const LockContents contents{.action = std::move(action),
                               .host_name = topo::host_name(),
                               .user_name = topo::user_name(),
@@ -98,7 +102,8 @@ net::Task<Result<std::unique_ptr<Lock>>> HeldLock::acquire_dir(Server& server, s
   if (queue.ok()) {
     holder = queue->empty() ? "nobody any more" : LockContents::from_json(queue->front().contents).describe();
   }
-  const std::string waited = code == Code::kAlreadyExists ? "it" : fmt::format("after waiting {} ms it", settings.wait_max.count());
+  const std::string waited =
+      code == Code::kAlreadyExists ? "it" : fmt::format("after waiting {} ms it", settings.wait_max.count());
   co_return fail(code, fmt::format("cannot lock {} for {}: {} is held by {}", what, contents.action, waited, holder));
 }
 
@@ -140,10 +145,10 @@ net::Task<Result<NamedLock>> NamedLock::acquire_workflow(Server& server, std::st
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
   CO_RETURN_IF_ERROR(validate_name("workflow name", workflow));
   std::string name = keyspace + "/" + workflow;
-  CO_ASSIGN_OR_RETURN(std::unique_ptr<Lock> lock,
-                      co_await acquire_dir(server, std::string(kNamedLocksDir) + "/" + name,
-                                           "workflow " + keyspace + "." + workflow, false, std::move(action),
-                                           std::move(settings), kNamedLockTtl));
+  CO_ASSIGN_OR_RETURN(
+      std::unique_ptr<Lock> lock,
+      co_await acquire_dir(server, std::string(kNamedLocksDir) + "/" + name, "workflow " + keyspace + "." + workflow,
+                           false, std::move(action), std::move(settings), kNamedLockTtl));
   co_return NamedLock(std::move(lock), std::move(name));
 }
 

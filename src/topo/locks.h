@@ -5,8 +5,8 @@
 
 #include "topo/server.h"
 
-// Cluster-wide locks of the control plane. Functions that change what a lock protects take it by reference, so that "am I
-// allowed to write here?" is a parameter that the compiler checks.
+// Cluster-wide locks of the control plane. Functions that change what a lock protects take it by reference, so that "am
+// I allowed to write here?" is a parameter that the compiler checks.
 //
 // Order, where several are held: workflow (NamedLock) before keyspace before shard; two keyspaces in the order of their
 // names, unless a command's documented order says otherwise.
@@ -16,7 +16,7 @@ struct LockSettings {
   std::chrono::milliseconds wait_max{45'000};  // --lock-timeout: time in the queue, not time held.
   std::chrono::milliseconds lease{30'000};     // Renewed in the background; how long a stalled holder keeps others out.
   net::CancelToken cancel = {};
-  bool queue = true;                           // false: fail at once with kAlreadyExists.
+  bool queue = true;  // false: fail at once with kAlreadyExists.
 };
 
 // What a lock entry says about its holder, as JSON {Action,HostName,UserName,Time,Options,Status}.
@@ -58,8 +58,8 @@ class HeldLock {
  protected:
   explicit HeldLock(std::unique_ptr<Lock> lock) : lock_(std::move(lock)) {}
   static net::Task<Result<std::unique_ptr<Lock>>> acquire_dir(Server& server, std::string dir, std::string what,
-                                                             bool require_dir, std::string action,
-                                                             LockSettings settings, std::chrono::milliseconds lease);
+                                                              bool require_dir, std::string action,
+                                                              LockSettings settings, std::chrono::milliseconds lease);
 
  private:
   std::unique_ptr<Lock> lock_;

@@ -52,8 +52,8 @@ Status validate_name(std::string_view what, std::string_view name) {
   if (name.size() > kMaxNameBytes) return bad("it is longer than 64 bytes");
   if (name == "." || name == "..") return bad("it is reserved");
   for (const char c : name) {
-    const bool fine = (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' ||
-                      c == '-' || c == '.';
+    const bool fine =
+        (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '_' || c == '-' || c == '.';
     if (!fine) return bad("only letters, digits, '_', '-' and '.' are allowed");
   }
   return {};

@@ -36,8 +36,10 @@ net::Task<Result<std::vector<std::string>>> names_below(Store& store, std::strin
 }
 
 void FailureList::add(std::string_view item, const Error& error) {
-  if (text_.empty()) code_ = error.code();
-  else text_ += "; ";
+  if (text_.empty())
+    code_ = error.code();
+  else
+    text_ += "; ";
   text_ += std::string(item) + ": " + error.message();
 }
 

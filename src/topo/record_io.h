@@ -34,8 +34,8 @@ net::Task<Result<Versioned<Message>>> read_record(Store& store, std::string path
   co_return Versioned<Message>{std::move(message), stored->version};
 }
 
-// Reads, lets `fn` change, writes, until nobody came in between. `missing`: start from an empty record when there is none.
-// `store` must outlive the call.
+// Reads, lets `fn` change, writes, until nobody came in between. `missing`: start from an empty record when there is
+// none. `store` must outlive the call.
 template <typename Message>
 net::Task<Result<Versioned<Message>>> update_record(Store& store, std::string path, What what, UpdateFn<Message> fn,
                                                     std::optional<Fence> fence, bool create_missing) {

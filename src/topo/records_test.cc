@@ -83,7 +83,8 @@ class TopoRecords : public testing::Test {
       store = cell_store.get();
     }
     const auto record = run(store->get(path));
-    return record.ok() ? *decode_to_prototext(path, record->data) : "<" + std::string(base::code_name(record.error().code())) + ">";
+    return record.ok() ? *decode_to_prototext(path, record->data)
+                       : "<" + std::string(base::code_name(record.error().code())) + ">";
   }
   KeyspaceLock lock_keyspace(const std::string& keyspace) {
     auto lock = run(KeyspaceLock::acquire(*server_, keyspace, "test"));
@@ -140,7 +141,8 @@ TEST_F(TopoRecords, AMovedCellIsFollowed) {
   ::topodata::CellInfo info;
   info.set_root("/vitess/moved");
   ASSERT_OK(run(update_cell_info(*server_, "zone1", info)));
-  EXPECT_EQ(run(get_cell_info(*server_, "zone1"))->record.server_address(), name_);  // An empty field leaves the old value.
+  EXPECT_EQ(run(get_cell_info(*server_, "zone1"))->record.server_address(),
+            name_);  // An empty field leaves the old value.
   const auto after = *run(server_->store_for_cell("zone1"));
   EXPECT_NE(after.get(), before.get());
   ASSERT_OK(run(after->create("x", "y")));
@@ -282,7 +284,8 @@ TEST_F(TopoRecords, UpdatesOfAShardAreRetriedOnConflict) {
   run(other->close());
 
   const auto untouched = run(get_shard(*server_, "commerce", "0"));
-  ASSERT_OK(run(update_shard_fields(*server_, "commerce", "0", [](::topodata::Shard&) -> Result<bool> { return false; })));
+  ASSERT_OK(
+      run(update_shard_fields(*server_, "commerce", "0", [](::topodata::Shard&) -> Result<bool> { return false; })));
   EXPECT_EQ(run(get_shard(*server_, "commerce", "0"))->version, untouched->version);
   EXPECT_CODE(Code::kOutOfRange,
               run(update_shard_fields(*server_, "commerce", "0", [](::topodata::Shard&) -> Result<bool> {
@@ -414,7 +417,8 @@ TEST_F(TopoRecords, RebuildWritesThreePartitionsInEveryCell) {
   // S1-61: one cell only.
   ASSERT_OK(run(rebuild_keyspace_graph(*server_, lock, {.cells = {"zone2"}})));
   EXPECT_EQ(text("keyspaces/customer/SrvKeyspace", "zone1"), unsharded);
-  EXPECT_NE(text("keyspaces/customer/SrvKeyspace", "zone2").find("name:\"80-\" key_range:{start:\"\\x80\"}"), std::string::npos);
+  EXPECT_NE(text("keyspaces/customer/SrvKeyspace", "zone2").find("name:\"80-\" key_range:{start:\"\\x80\"}"),
+            std::string::npos);
   EXPECT_CODE(Code::kNotFound, run(rebuild_keyspace_graph(*server_, lock, {.cells = {"zone9"}})));
   runner_.drop(std::move(lock));
 }
@@ -424,12 +428,13 @@ TEST_F(TopoRecords, RebuildIsRefusedWhileTrafficIsSwitched) {
   add_keyspace("customer", {"0", "-80", "80-"});
   KeyspaceLock lock = lock_keyspace("customer");
   ASSERT_OK(run(rebuild_keyspace_graph(*server_, lock)));
-  ASSERT_OK(run(update_srv_keyspace_fields(*server_, lock, "zone1", [](::topodata::SrvKeyspace& record) -> Result<bool> {
-    auto& control = *record.mutable_partitions(0)->add_shard_tablet_controls();
-    control.set_name("0");
-    control.set_query_service_disabled(true);
-    return true;
-  })));
+  ASSERT_OK(
+      run(update_srv_keyspace_fields(*server_, lock, "zone1", [](::topodata::SrvKeyspace& record) -> Result<bool> {
+        auto& control = *record.mutable_partitions(0)->add_shard_tablet_controls();
+        control.set_name("0");
+        control.set_query_service_disabled(true);
+        return true;
+      })));
   // S1-22
   EXPECT_TRUE(text("keyspaces/customer/SrvKeyspace", "zone1")
                   .starts_with("partitions:{served_type:PRIMARY shard_references:{name:\"0\"} "
@@ -554,7 +559,8 @@ TEST_F(TopoRecords, ALockErrorNamesTheHolder) {
   auto held = run(KeyspaceLock::acquire(*server_, "commerce", "SwitchTraffic"));
   ASSERT_OK(held);
   for (const bool queue : {true, false}) {
-    const auto refused = run(KeyspaceLock::acquire(*server_, "commerce", "Complete", {.wait_max = milliseconds(20), .queue = queue}));
+    const auto refused =
+        run(KeyspaceLock::acquire(*server_, "commerce", "Complete", {.wait_max = milliseconds(20), .queue = queue}));
     EXPECT_CODE(queue ? Code::kDeadlineExceeded : Code::kAlreadyExists, refused);
     EXPECT_NE(refused.error().message().find("keyspace commerce"), std::string::npos);
     EXPECT_NE(refused.error().message().find("SwitchTraffic by "), std::string::npos) << refused.error().message();
@@ -585,14 +591,16 @@ TEST_F(TopoRecords, ALockErrorNamesTheHolder) {
 class TopoWatcher : public TopoRecords {
  protected:
   void start(std::vector<std::string> tablet_cells = {}) {
-    watcher_ = std::make_unique<SrvWatcher>(
-        *server_, SrvWatcher::Options{.cell = "zone1", .tablet_cells = std::move(tablet_cells),
-                                      .min_backoff = milliseconds(1), .max_backoff = milliseconds(20)},
-        [this](std::shared_ptr<const ServingState> state) {
-          EXPECT_GT(state->generation, last_generation_);
-          last_generation_ = state->generation;
-          changed_.notify_all();
-        });
+    watcher_ = std::make_unique<SrvWatcher>(*server_,
+                                            SrvWatcher::Options{.cell = "zone1",
+                                                                .tablet_cells = std::move(tablet_cells),
+                                                                .min_backoff = milliseconds(1),
+                                                                .max_backoff = milliseconds(20)},
+                                            [this](std::shared_ptr<const ServingState> state) {
+                                              EXPECT_GT(state->generation, last_generation_);
+                                              last_generation_ = state->generation;
+                                              changed_.notify_all();
+                                            });
     runner_.run(start_on_loop(*watcher_));
   }
   void TearDown() override {
@@ -607,7 +615,8 @@ class TopoWatcher : public TopoRecords {
     watcher.start();
     co_return;
   }
-  static net::Task<bool> until(SrvWatcher& watcher, net::Signal& changed, std::function<bool(const ServingState&)> good) {
+  static net::Task<bool> until(SrvWatcher& watcher, net::Signal& changed,
+                               std::function<bool(const ServingState&)> good) {
     const net::Wait wait = soon();
     while (!good(*watcher.current())) {
       if (!(co_await changed.wait(wait)).ok()) co_return false;

@@ -10,7 +10,8 @@ namespace vitrail::topo {
 net::Task<Result<std::shared_ptr<Store>>> open_store(std::string implementation, std::string server_address,
                                                      std::string root, const base::Clock* clock) {
   if (implementation == "memory") co_return open_memory_store(server_address, root);
-  if (implementation == "sqlite") co_return co_await open_sqlite_store(std::move(server_address), std::move(root), clock);
+  if (implementation == "sqlite")
+    co_return co_await open_sqlite_store(std::move(server_address), std::move(root), clock);
   co_return fail(Code::kInvalidArgument, "unknown topology implementation \"" + implementation +
                                              "\"; known are: memory, sqlite (--topo_implementation)");
 }
@@ -51,7 +52,8 @@ net::Task<Result<std::shared_ptr<Store>>> Server::store_for_cell(std::string cel
   }
   auto opened = co_await open_store(options_.implementation, address, root, options_.clock);
   if (!opened.ok()) {
-    co_return std::move(opened).error().with_context("cannot open the topology of cell " + cell + " at \"" + address + "\"");
+    co_return std::move(opened).error().with_context("cannot open the topology of cell " + cell + " at \"" + address +
+                                                     "\"");
   }
   std::shared_ptr<Store> store = std::move(*opened);
   bool closed = false;
@@ -60,7 +62,8 @@ net::Task<Result<std::shared_ptr<Store>>> Server::store_for_cell(std::string cel
     closed = closed_;
     if (!closed) {
       auto& slot = cells_[cell];
-      if (slot.store && slot.server_address == address && slot.root == root) co_return slot.store;  // Another was faster.
+      if (slot.store && slot.server_address == address && slot.root == root)
+        co_return slot.store;  // Another was faster.
       if (slot.store) retired_.push_back(slot.store);
       slot = Cell{address, root, store};
     }

@@ -1,8 +1,8 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <mutex>
-#include <map>
 #include <string>
 #include <vector>
 
@@ -21,8 +21,8 @@ struct ServerOptions {
   const base::Clock* clock = &base::system_clock();
 };
 
-// Opens one store. kInvalidArgument for an unknown implementation (names the known ones) or a bad root, kUnavailable when
-// the server cannot be reached.
+// Opens one store. kInvalidArgument for an unknown implementation (names the known ones) or a bad root, kUnavailable
+// when the server cannot be reached.
 net::Task<Result<std::shared_ptr<Store>>> open_store(std::string implementation, std::string server_address,
                                                      std::string root,
                                                      const base::Clock* clock = &base::system_clock());
@@ -39,8 +39,8 @@ class Server {
   Server& operator=(const Server&) = delete;
 
   Store& global() { return *global_; }
-  // The store of a cell; opened at first use, then kept. A changed CellInfo is followed. While the global store cannot be
-  // reached, a cell that was used before is still found.
+  // The store of a cell; opened at first use, then kept. A changed CellInfo is followed. While the global store cannot
+  // be reached, a cell that was used before is still found.
   //   kNotFound: no CellInfo for it. kInvalidArgument: not a cell name.
   net::Task<Result<std::shared_ptr<Store>>> store_for_cell(std::string cell);
   // Closes every store.

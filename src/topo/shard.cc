@@ -1,10 +1,10 @@
 #include "topo/shard.h"
 
-#include <algorithm>
-#include <set>
-
 #include <fmt/core.h>
 #include <fmt/ranges.h>
+
+#include <algorithm>
+#include <set>
 
 #include "shard/shard_name.h"
 #include "topo/keyspace.h"
@@ -34,7 +34,8 @@ shard::KeyRange covered_range(const ::topodata::Shard& record) {
 }
 
 net::Task<Result<std::vector<std::string>>> get_shard_names(Server& server, std::string keyspace) {
-  CO_ASSIGN_OR_RETURN(std::vector<std::string> names, co_await internal::names_below(server.global(), shards_dir(keyspace)));
+  CO_ASSIGN_OR_RETURN(std::vector<std::string> names,
+                      co_await internal::names_below(server.global(), shards_dir(keyspace)));
   if (names.empty()) {
     auto record = co_await get_keyspace(server, keyspace);
     if (!record.ok()) co_return std::move(record).error();
@@ -101,7 +102,8 @@ net::Task<Status> create_shard(Server& server, const KeyspaceLock& lock, std::st
   if (name.key_range()) *record.mutable_key_range() = to_proto(*name.key_range());
   // The first shards of a keyspace serve at once; those of a later reshard overlap them and wait for their traffic.
   const bool overlaps = std::ranges::any_of(shards, [&](const auto& item) {
-    return item.second.record.is_primary_serving() && covered_range(item.second.record).intersects(name.covered_range());
+    return item.second.record.is_primary_serving() &&
+           covered_range(item.second.record).intersects(name.covered_range());
   });
   record.set_is_primary_serving(!overlaps);
   auto created = co_await server.global().create(shard_path(keyspace, name.str()), internal::serialize_record(record),
@@ -111,7 +113,8 @@ net::Task<Status> create_shard(Server& server, const KeyspaceLock& lock, std::st
 }
 
 net::Task<Status> create_shard(Server& server, std::string keyspace, std::string shard, LockSettings settings) {
-  CO_ASSIGN_OR_RETURN(KeyspaceLock lock, co_await KeyspaceLock::acquire(server, keyspace, "CreateShard " + shard, std::move(settings)));
+  CO_ASSIGN_OR_RETURN(KeyspaceLock lock,
+                      co_await KeyspaceLock::acquire(server, keyspace, "CreateShard " + shard, std::move(settings)));
   Status created = co_await create_shard(server, lock, std::move(shard));
   Status released = co_await lock.release();
   CO_RETURN_IF_ERROR(std::move(created));
@@ -140,14 +143,15 @@ net::Task<Result<ShardInfo>> update_shard_fields(Server& server, std::string key
                                                  UpdateFn<::topodata::Shard> fn, std::optional<Fence> fence) {
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
   CO_ASSIGN_OR_RETURN(const shard::ShardName name, shard::ShardName::parse(shard));
-  auto updated = co_await internal::update_record<::topodata::Shard>(
-      server.global(), shard_path(keyspace, name.str()), shard_what(keyspace, name.str()), std::move(fn),
-      std::move(fence), false);
+  auto updated = co_await internal::update_record<::topodata::Shard>(server.global(), shard_path(keyspace, name.str()),
+                                                                     shard_what(keyspace, name.str()), std::move(fn),
+                                                                     std::move(fence), false);
   if (!updated.ok()) co_return std::move(updated).error();
   co_return ShardInfo{std::move(keyspace), name.str(), std::move(updated->record), updated->version};
 }
 
-const ::topodata::Shard::TabletControl* find_tablet_control(const ::topodata::Shard& shard, ::topodata::TabletType type) {
+const ::topodata::Shard::TabletControl* find_tablet_control(const ::topodata::Shard& shard,
+                                                            ::topodata::TabletType type) {
   for (const auto& control : shard.tablet_controls()) {
     if (control.tablet_type() == type) return &control;
   }
@@ -190,13 +194,16 @@ Status apply_denied_tables(::topodata::Shard& shard, const DeniedTablesUpdate& u
     if (update.type != ::topodata::PRIMARY && cells != wanted_cells) {
       const std::set<std::string> wanted(update.tables.begin(), update.tables.end());
       if (tables != wanted) {
-        return fail(Code::kInvalidArgument,
-                    fmt::format("the {} of this shard denies {} in some cells already: one list holds for all its cells",
-                                type, fmt::join(tables, ", ")));
+        return fail(
+            Code::kInvalidArgument,
+            fmt::format("the {} of this shard denies {} in some cells already: one list holds for all its cells", type,
+                        fmt::join(tables, ", ")));
       }
       // An empty list of cells means all of them already.
-      if (wanted_cells.empty()) cells.clear();
-      else if (!cells.empty()) cells.insert(wanted_cells.begin(), wanted_cells.end());
+      if (wanted_cells.empty())
+        cells.clear();
+      else if (!cells.empty())
+        cells.insert(wanted_cells.begin(), wanted_cells.end());
       store_sorted(*control.mutable_cells(), cells);
       return {};
     }
@@ -211,13 +218,17 @@ Status apply_denied_tables(::topodata::Shard& shard, const DeniedTablesUpdate& u
                   "the denied tables of the " + type + " hold for all cells: they cannot be removed for some");
     }
     for (const auto& cell : wanted_cells) cells.erase(cell);
-    if (cells.empty()) controls.erase(position);
-    else store_sorted(*control.mutable_cells(), cells);
+    if (cells.empty())
+      controls.erase(position);
+    else
+      store_sorted(*control.mutable_cells(), cells);
     return {};
   }
   for (const auto& table : update.tables) tables.erase(table);
-  if (tables.empty()) controls.erase(position);
-  else store_sorted(*control.mutable_denied_tables(), tables);
+  if (tables.empty())
+    controls.erase(position);
+  else
+    store_sorted(*control.mutable_denied_tables(), tables);
   return {};
 }
 

@@ -31,11 +31,12 @@ net::Task<Result<std::vector<std::string>>> get_shard_names(Server& server, std:
 net::Task<Result<ShardInfo>> get_shard(Server& server, std::string keyspace, std::string shard);
 // By name; one read of one consistent state where the store can.
 net::Task<Result<std::map<std::string, ShardInfo>>> find_all_shards(Server& server, std::string keyspace);
-// The shards with is_primary_serving, in key range order. kNotFound: no such keyspace; kFailedPrecondition: none serves.
+// The shards with is_primary_serving, in key range order. kNotFound: no such keyspace; kFailedPrecondition: none
+// serves.
 net::Task<Result<std::vector<ShardInfo>>> find_serving_shards(Server& server, std::string keyspace);
 
-// A new shard serves unless it overlaps a shard that serves already. kAlreadyExists, kInvalidArgument, kNotFound (no such
-// keyspace).
+// A new shard serves unless it overlaps a shard that serves already. kAlreadyExists, kInvalidArgument, kNotFound (no
+// such keyspace).
 net::Task<Status> create_shard(Server& server, const KeyspaceLock& lock, std::string shard);
 // Takes the keyspace lock itself.
 net::Task<Status> create_shard(Server& server, std::string keyspace, std::string shard, LockSettings settings = {});
@@ -50,7 +51,8 @@ net::Task<Result<ShardInfo>> update_shard_fields(Server& server, std::string key
                                                  UpdateFn<::topodata::Shard> fn, std::optional<Fence> fence = {});
 
 // The entry of a tablet type, or null.
-const ::topodata::Shard::TabletControl* find_tablet_control(const ::topodata::Shard& shard, ::topodata::TabletType type);
+const ::topodata::Shard::TabletControl* find_tablet_control(const ::topodata::Shard& shard,
+                                                            ::topodata::TabletType type);
 
 // Adds or removes denied tables for one tablet type. Rules: no cells for PRIMARY (it has one place); the list is kept
 // sorted, without repetitions; an entry whose list becomes empty goes away; a frozen entry cannot be changed

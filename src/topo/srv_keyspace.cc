@@ -1,9 +1,9 @@
 #include "topo/srv_keyspace.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <set>
-
-#include <fmt/core.h>
 
 #include "topo/cells.h"
 #include "topo/keyspace.h"
@@ -30,8 +30,10 @@ net::Task<Result<std::vector<std::string>>> get_srv_keyspace_names(Server& serve
   std::vector<std::string> names;
   for (const std::string& name : candidates) {
     auto record = co_await store->get(srv_keyspace_path(name));
-    if (record.ok()) names.push_back(name);
-    else if (record.error().code() != Code::kNotFound) co_return std::move(record).error();
+    if (record.ok())
+      names.push_back(name);
+    else if (record.error().code() != Code::kNotFound)
+      co_return std::move(record).error();
   }
   co_return names;
 }
@@ -48,7 +50,8 @@ net::Task<Status> put_srv_keyspace(Server& server, const KeyspaceLock& lock, std
                                    ::topodata::SrvKeyspace record) {
   CO_ASSIGN_OR_RETURN(const auto store, co_await server.store_for_cell(cell));
   CO_RETURN_IF_ERROR(co_await lock.check_held());
-  auto written = co_await store->update(srv_keyspace_path(lock.keyspace()), internal::serialize_record(record), std::nullopt);
+  auto written =
+      co_await store->update(srv_keyspace_path(lock.keyspace()), internal::serialize_record(record), std::nullopt);
   if (!written.ok()) co_return internal::tell(std::move(written).error(), what(cell, lock.keyspace()));
   co_return Status{};
 }
@@ -108,7 +111,8 @@ Status check_partitions(const ::topodata::SrvKeyspace& record, std::string_view 
     if (count == 0) return refuse("has no shards");
     std::vector<std::pair<shard::KeyRange, const ::topodata::ShardReference*>> ranges;
     for (const auto& reference : partition.shard_references()) {
-      ranges.emplace_back(reference.has_key_range() ? from_proto(reference.key_range()) : shard::KeyRange(), &reference);
+      ranges.emplace_back(reference.has_key_range() ? from_proto(reference.key_range()) : shard::KeyRange(),
+                          &reference);
     }
     std::ranges::sort(ranges, [](const auto& a, const auto& b) { return shard::compare(a.first, b.first) < 0; });
     const shard::KeyRange everything;
@@ -137,10 +141,11 @@ Status check_no_migration(const ::topodata::SrvKeyspace& record, const std::vect
   for (const auto& partition : record.partitions()) {
     for (const auto& control : partition.shard_tablet_controls()) {
       if (!control.query_service_disabled() || !serving.contains(control.name())) continue;
-      return fail(Code::kFailedPrecondition,
-                  fmt::format("can't rebuild serving keyspace while a migration is on going: in cell {} the partition {} "
-                              "of keyspace {} has the query service of shard {} disabled",
-                              cell, type_name(partition.served_type()), keyspace, control.name()));
+      return fail(
+          Code::kFailedPrecondition,
+          fmt::format("can't rebuild serving keyspace while a migration is on going: in cell {} the partition {} "
+                      "of keyspace {} has the query service of shard {} disabled",
+                      cell, type_name(partition.served_type()), keyspace, control.name()));
     }
   }
   return {};

@@ -27,8 +27,10 @@ net::Task<void> read_target(Server& server, CellTarget& target) {
   }
   target.before.reset();
   auto record = co_await (*store)->get(srv_vschema_path());
-  if (record.ok()) target.before = std::move(*record);
-  else if (record.error().code() != Code::kNotFound) target.failed = std::move(record).error();
+  if (record.ok())
+    target.before = std::move(*record);
+  else if (record.error().code() != Code::kNotFound)
+    target.failed = std::move(record).error();
 }
 
 net::Task<void> write_target(Server& server, CellTarget& target, const std::string& data) {
@@ -87,8 +89,10 @@ net::Task<Result<::vschema::SrvVSchema>> build_srv_vschema(Server& server) {
     }
     if (record.error().code() != Code::kNotFound) co_return std::move(record).error();
     auto exists = co_await get_keyspace(server, keyspace);
-    if (exists.ok()) (*built.mutable_keyspaces())[keyspace];
-    else if (exists.error().code() != Code::kNotFound) co_return std::move(exists).error();
+    if (exists.ok())
+      (*built.mutable_keyspaces())[keyspace];
+    else if (exists.error().code() != Code::kNotFound)
+      co_return std::move(exists).error();
   }
   CO_ASSIGN_OR_RETURN(auto rules, co_await get_routing_rules(server));
   *built.mutable_routing_rules() = std::move(rules.rules);
@@ -122,8 +126,10 @@ net::Task<Status> rebuild_srv_vschema(Server& server, std::vector<std::string> c
   }
   internal::FailureList failures;
   for (const CellTarget& target : targets) {
-    if (target.failed) failures.add("cell " + target.cell, *target.failed);
-    else if (!target.done) failures.add("cell " + target.cell, Error(Code::kAborted, "it is changed by others all the time"));
+    if (target.failed)
+      failures.add("cell " + target.cell, *target.failed);
+    else if (!target.done)
+      failures.add("cell " + target.cell, Error(Code::kAborted, "it is changed by others all the time"));
   }
   if (!failures.empty()) co_return failures.error("rebuilding SrvVSchema");
   co_return Status{};

@@ -19,8 +19,8 @@ net::Task<Status> delete_srv_vschema(Server& server, std::string cell);
 // kinds of routing rules.
 net::Task<Result<::vschema::SrvVSchema>> build_srv_vschema(Server& server);
 // Writes it to the cells (empty: all; names or aliases), at the same time; cells whose record is equal already are left
-// alone. An Error names every cell that failed; the others are written. Two rebuilds at once cannot leave the older state
-// behind: each cell is written with the version that was read before the sources were.
+// alone. An Error names every cell that failed; the others are written. Two rebuilds at once cannot leave the older
+// state behind: each cell is written with the version that was read before the sources were.
 net::Task<Status> rebuild_srv_vschema(Server& server, std::vector<std::string> cells = {});
 
 }  // namespace vitrail::topo

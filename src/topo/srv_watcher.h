@@ -26,8 +26,8 @@ struct ServingState {
   bool complete = false;
 };
 
-// Keeps the last known serving state of a cell, whatever happens to the topology: watches are made again with backoff, and
-// what was known stays known until the store says otherwise.
+// Keeps the last known serving state of a cell, whatever happens to the topology: watches are made again with backoff,
+// and what was known stays known until the store says otherwise.
 //
 //   Threads : confined to the loop that start()ed it; current() from any thread.
 //   Time    : real time (backoff between 100 ms and 10 s, with jitter).
@@ -45,7 +45,8 @@ class SrvWatcher {
   };
   using OnChange = std::move_only_function<void(std::shared_ptr<const ServingState>)>;
 
-  // `on_change` runs on the loop for each new state (must not suspend or destroy the watcher). `server` must outlive it.
+  // `on_change` runs on the loop for each new state (must not suspend or destroy the watcher). `server` must outlive
+  // it.
   SrvWatcher(Server& server, Options options, OnChange on_change);
   ~SrvWatcher();  // stop() must have returned.
 
@@ -58,8 +59,8 @@ class SrvWatcher {
   net::Task<Status> wait_complete(net::Wait wait);
 
   struct Counters {
-    uint64_t reconnects = 0;  // Watches that had to be made again.
-    uint64_t undecodable = 0; // Records left out because their bytes made no sense.
+    uint64_t reconnects = 0;   // Watches that had to be made again.
+    uint64_t undecodable = 0;  // Records left out because their bytes made no sense.
     std::string last_error;
   };
   Counters counters() const;

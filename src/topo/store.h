@@ -17,8 +17,9 @@
 // ZooKeeper, SQLite or plain memory keeps them. conformance/ holds the one test suite that every implementation passes.
 namespace vitrail::topo {
 
-// Which state of a record this is. Opaque: equal versions of one path mean equal contents; nothing else may be concluded
-// (etcd: ModRevision, ZooKeeper: znode version, which starts again at 0 after a delete, SQLite and memory: revision).
+// Which state of a record this is. Opaque: equal versions of one path mean equal contents; nothing else may be
+// concluded (etcd: ModRevision, ZooKeeper: znode version, which starts again at 0 after a delete, SQLite and memory:
+// revision).
 struct Version {
   uint64_t value = 0;
   friend bool operator==(Version, Version) = default;
@@ -43,8 +44,8 @@ struct DirEntry {
   friend bool operator==(const DirEntry&, const DirEntry&) = default;
 };
 
-// Names a held lock, so that a write can be refused by the store when the lock was lost in the meantime. The check and the
-// write are one step (SQLite: same transaction; etcd: compare in the same Txn; ZooKeeper: check in the same multi).
+// Names a held lock, so that a write can be refused by the store when the lock was lost in the meantime. The check and
+// the write are one step (SQLite: same transaction; etcd: compare in the same Txn; ZooKeeper: check in the same multi).
 // A fence is only good for the store that issued the lock.
 struct Fence {
   std::string lock_path;  // Path of the lock's own entry, "<dir>/locks/<id>".
@@ -80,8 +81,8 @@ class Watch {
 
 // A held lock: a lease that the store renews in the background until unlock() or the end of this object.
 //
-// Having this object is not proof of possession: a stalled process can lose the lease. So call check_held() just before a
-// write, or pass fence() with the write.
+// Having this object is not proof of possession: a stalled process can lose the lease. So call check_held() just before
+// a write, or pass fence() with the write.
 //
 //   Threads : confined to the loop that acquired it; must not outlive the store's close().
 //   Destructor: never blocks; gives the lock back in the background.
@@ -126,8 +127,9 @@ struct HistoryEntry {
 // The interface of a topology server, bound to one root path on it.
 //
 //   Paths   : "keyspaces/commerce/Keyspace"; a leading slash is allowed, empty parts, "." and "..", control characters
-//             and more than kMaxPathBytes are kInvalidArgument. Directories exist exactly while something is below them:
-//             parents appear on demand and vanish when empty. Do not use one path both as a record and as a directory.
+//             and more than kMaxPathBytes are kInvalidArgument. Directories exist exactly while something is below
+//             them: parents appear on demand and vanish when empty. Do not use one path both as a record and as a
+//             directory.
 //   Order   : a process reads its own writes. A completed write is durable and is seen by every later get() anywhere.
 //   Threads : every method may be called on any loop, and resumes there. Returned objects stay on that loop.
 //   Time    : a `wait` without a deadline means kDefaultOperationWait. A wait that ends during a write gives
@@ -150,9 +152,10 @@ class Store {
   // As update(); kNotFound when there is none, kFailedPrecondition when it is a directory.
   virtual net::Task<Status> remove(std::string path, std::optional<Version> expected, WriteOptions options = {}) = 0;
 
-  // Names directly below a directory, sorted; "" is the root. kNotFound when it does not exist. `full` fills in kind and
-  // ephemeral, which costs more in some stores; without it they are unspecified.
-  virtual net::Task<Result<std::vector<DirEntry>>> list_dir(std::string path, bool full = false, net::Wait wait = {}) = 0;
+  // Names directly below a directory, sorted; "" is the root. kNotFound when it does not exist. `full` fills in kind
+  // and ephemeral, which costs more in some stores; without it they are unspecified.
+  virtual net::Task<Result<std::vector<DirEntry>>> list_dir(std::string path, bool full = false,
+                                                            net::Wait wait = {}) = 0;
   // Every record below the directory `prefix` at any depth, sorted by path, lock entries left out; perhaps none. One
   // consistent state where the store can give it (all but ZooKeeper).
   virtual net::Task<Result<std::vector<PathRecord>>> list(std::string prefix, net::Wait wait = {}) = 0;

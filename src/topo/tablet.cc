@@ -1,10 +1,11 @@
 #include "topo/tablet.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <charconv>
 
-#include <fmt/core.h>
-
+#include "net/scope.h"
 #include "shard/shard_name.h"
 #include "topo/cells.h"
 #include "topo/record_io.h"
@@ -27,6 +28,19 @@ Status prepare_tablet(::topodata::Tablet& tablet) {
   tablet.clear_key_range();
   if (name.key_range()) *tablet.mutable_key_range() = to_proto(*name.key_range());
   return {};
+}
+
+struct CellTablets {
+  std::vector<::topodata::Tablet> tablets;
+  std::optional<Error> failed;
+};
+
+net::Task<void> read_cell(Server& server, std::string cell, CellTablets& out) {
+  auto tablets = co_await get_tablets_in_cell(server, std::move(cell));
+  if (tablets.ok())
+    out.tablets = std::move(*tablets);
+  else
+    out.failed = std::move(tablets).error();
 }
 
 std::string lower(std::string_view text) {
@@ -120,13 +134,14 @@ net::Task<Result<Versioned<::topodata::Tablet>>> get_tablet(Server& server, ::to
 net::Task<Status> create_tablet(Server& server, ::topodata::Tablet tablet) {
   CO_RETURN_IF_ERROR(prepare_tablet(tablet));
   CO_ASSIGN_OR_RETURN(const auto store, co_await server.store_for_cell(tablet.alias().cell()));
-  auto created = co_await store->create(tablet_path(alias_to_string(tablet.alias())), internal::serialize_record(tablet));
+  auto created =
+      co_await store->create(tablet_path(alias_to_string(tablet.alias())), internal::serialize_record(tablet));
   // The node is written even when the record is there already: an earlier attempt may have died between the two.
   if (created.ok() || created.error().code() == Code::kAlreadyExists) {
     auto existing = co_await get_tablet(server, tablet.alias());
     if (!existing.ok()) co_return std::move(existing).error();
-    CO_RETURN_IF_ERROR(co_await add_shard_replication(server, existing->record.keyspace(), existing->record.shard(),
-                                                      tablet.alias()));
+    CO_RETURN_IF_ERROR(
+        co_await add_shard_replication(server, existing->record.keyspace(), existing->record.shard(), tablet.alias()));
   }
   if (!created.ok()) co_return internal::tell(std::move(created).error(), tablet_what(tablet.alias()));
   co_return Status{};
@@ -160,8 +175,8 @@ net::Task<Result<::topodata::Tablet>> update_tablet_fields(Server& server, ::top
     *tablet.mutable_alias() = alias;
     return changed;
   };
-  auto updated = co_await internal::update_record<::topodata::Tablet>(*store, tablet_path(alias_to_string(alias)),
-                                                                      tablet_what(alias), std::move(guarded), {}, false);
+  auto updated = co_await internal::update_record<::topodata::Tablet>(
+      *store, tablet_path(alias_to_string(alias)), tablet_what(alias), std::move(guarded), {}, false);
   if (!updated.ok()) co_return std::move(updated).error();
   co_return std::move(updated->record);
 }
@@ -195,14 +210,18 @@ net::Task<Result<std::vector<::topodata::Tablet>>> get_tablets_in_cell(Server& s
 
 net::Task<Result<TabletList>> find_tablets(Server& server, TabletQuery query) {
   CO_ASSIGN_OR_RETURN(const auto cells, co_await expand_cells(server, query.cells));
+  // All cells at once: one that cannot be reached costs its timeout, not the sum of them.
+  std::vector<CellTablets> reads(cells.size());
+  std::vector<net::Task<void>> tasks;
+  for (size_t i = 0; i < cells.size(); ++i) tasks.push_back(read_cell(server, cells[i], reads[i]));
+  co_await net::when_all(std::move(tasks));
   TabletList list;
-  for (const std::string& cell : cells) {
-    auto tablets = co_await get_tablets_in_cell(server, cell);
-    if (!tablets.ok()) {
-      list.failed.emplace(cell, std::move(tablets).error());
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (reads[i].failed) {
+      list.failed.emplace(cells[i], *reads[i].failed);
       continue;
     }
-    for (auto& tablet : *tablets) {
+    for (auto& tablet : reads[i].tablets) {
       if (!query.keyspace.empty() && tablet.keyspace() != query.keyspace) continue;
       if (!query.shard.empty() && tablet.shard() != query.shard) continue;
       if (query.type && tablet.type() != *query.type) continue;
@@ -275,7 +294,8 @@ net::Task<Status> delete_shard_replication(Server& server, std::string cell, std
   co_return Status{};
 }
 
-net::Task<Result<std::vector<::topodata::ShardReplicationError>>> fix_shard_replication(Server& server, std::string cell,
+net::Task<Result<std::vector<::topodata::ShardReplicationError>>> fix_shard_replication(Server& server,
+                                                                                        std::string cell,
                                                                                         std::string keyspace,
                                                                                         std::string shard) {
   CO_ASSIGN_OR_RETURN(const auto graph, co_await get_shard_replication(server, cell, keyspace, shard));
@@ -297,7 +317,8 @@ net::Task<Result<std::vector<::topodata::ShardReplicationError>>> fix_shard_repl
     CO_ASSIGN_OR_RETURN(const auto store, co_await server.store_for_cell(cell));
     UpdateFn<::topodata::ShardReplication> drop = [&](::topodata::ShardReplication& record) -> Result<bool> {
       auto& nodes = *record.mutable_nodes();
-      const auto gone = std::ranges::remove_if(nodes, [&](const auto& n) { return same_alias(n.tablet_alias(), alias); });
+      const auto gone =
+          std::ranges::remove_if(nodes, [&](const auto& n) { return same_alias(n.tablet_alias(), alias); });
       const bool changed = gone.begin() != nodes.end();
       nodes.erase(gone.begin(), nodes.end());
       return changed;

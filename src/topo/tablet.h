@@ -75,7 +75,8 @@ net::Task<Status> remove_shard_replication(Server& server, std::string keyspace,
                                            ::topodata::TabletAlias alias);
 net::Task<Status> delete_shard_replication(Server& server, std::string cell, std::string keyspace, std::string shard);
 // Repairs the graph of one cell and shard: drops nodes without a fitting Tablet record. Returns what was removed.
-net::Task<Result<std::vector<::topodata::ShardReplicationError>>> fix_shard_replication(Server& server, std::string cell,
+net::Task<Result<std::vector<::topodata::ShardReplicationError>>> fix_shard_replication(Server& server,
+                                                                                        std::string cell,
                                                                                         std::string keyspace,
                                                                                         std::string shard);
 

@@ -50,8 +50,10 @@ TEST(TopoPaths, NormalizeTakesOneLeadingSlash) {
 }
 
 TEST(TopoNames, RefuseWhatWouldBreakAPath) {
-  for (const char* good : {"commerce", "zone1", "a-b", "a.b", "A_1"}) EXPECT_TRUE(validate_name("name", good).ok()) << good;
-  for (const char* bad : {"", ".", "..", "a/b", "a b", "a\n", "\xc3\xa4"}) EXPECT_FALSE(validate_name("name", bad).ok()) << bad;
+  for (const char* good : {"commerce", "zone1", "a-b", "a.b", "A_1"})
+    EXPECT_TRUE(validate_name("name", good).ok()) << good;
+  for (const char* bad : {"", ".", "..", "a/b", "a b", "a\n", "\xc3\xa4"})
+    EXPECT_FALSE(validate_name("name", bad).ok()) << bad;
   EXPECT_FALSE(validate_name("name", std::string(65, 'a')).ok());
   EXPECT_NE(validate_name("cell name", "a/b").error().message().find("cell name"), std::string::npos);
 }
@@ -66,8 +68,8 @@ TEST(TabletAlias, IsPaddedOnOutputAndFreeOnInput) {
   }
   EXPECT_EQ(parse_alias("us-east-1-7")->cell(), "us-east-1");
   EXPECT_EQ(alias_to_string(*parse_alias("zone1-4294967295")), "zone1-4294967295");
-  for (const char* bad : {"", "zone1", "zone1-", "-100", "zone1-x", "zone1-100x", "zone1-4294967296", "zone1--1", "a/b-1",
-                          "zone1- 1", "zone1-+1"}) {
+  for (const char* bad : {"", "zone1", "zone1-", "-100", "zone1-x", "zone1-100x", "zone1-4294967296", "zone1--1",
+                          "a/b-1", "zone1- 1", "zone1-+1"}) {
     EXPECT_EQ(parse_alias(bad).has_value(), std::string_view(bad) == "zone1--1") << bad;
   }
 }
@@ -140,10 +142,11 @@ TEST(Prototext, PrintsDeniedTablesUnderTheirOlderName) {
   control.add_denied_tables("corder");
   control.add_denied_tables("customer");
   control.set_frozen(true);
-  EXPECT_EQ(text_of(shard),
-            "primary_alias:{cell:\"zone1\" uid:100} primary_term_start_time:{seconds:1627465833 nanoseconds:536524508} "
-            "tablet_controls:{tablet_type:PRIMARY denylisted_tables:\"corder\" denylisted_tables:\"customer\" frozen:true} "
-            "is_primary_serving:true");
+  EXPECT_EQ(
+      text_of(shard),
+      "primary_alias:{cell:\"zone1\" uid:100} primary_term_start_time:{seconds:1627465833 nanoseconds:536524508} "
+      "tablet_controls:{tablet_type:PRIMARY denylisted_tables:\"corder\" denylisted_tables:\"customer\" frozen:true} "
+      "is_primary_serving:true");
 }
 
 // S1-16
@@ -170,9 +173,11 @@ TEST(Prototext, PrintsSrvKeyspace) {
             "partitions:{served_type:PRIMARY shard_references:{name:\"0\"}} "
             "partitions:{served_type:REPLICA shard_references:{name:\"0\"}} "
             "partitions:{served_type:RDONLY shard_references:{name:\"0\"}}");
-  const auto sharded = make_srv_keyspace({shard_info("80-", true), shard_info("0", false), shard_info("-80", true)}, {});
+  const auto sharded =
+      make_srv_keyspace({shard_info("80-", true), shard_info("0", false), shard_info("-80", true)}, {});
   const std::string both =
-      "shard_references:{name:\"-80\" key_range:{end:\"\\x80\"}} shard_references:{name:\"80-\" key_range:{start:\"\\x80\"}}";
+      "shard_references:{name:\"-80\" key_range:{end:\"\\x80\"}} shard_references:{name:\"80-\" "
+      "key_range:{start:\"\\x80\"}}";
   EXPECT_EQ(text_of(sharded), "partitions:{served_type:PRIMARY " + both + "} partitions:{served_type:REPLICA " + both +
                                   "} partitions:{served_type:RDONLY " + both + "}");
 }
@@ -248,7 +253,8 @@ TEST(Records, HaveThePublishedBytes) {
   // primary_alias1 {cell1, uid2}, is_primary_serving7, primary_term_start_time8 {seconds1, nanoseconds2}
   const std::string shard = raw("\x0a\x09\x0a\x05zone1\x10\x64\x38\x01\x42\x04\x08\x05\x10\x07");
   EXPECT_EQ(*decode_to_prototext("keyspaces/k/shards/0/Shard", shard),
-            "primary_alias:{cell:\"zone1\" uid:100} primary_term_start_time:{seconds:5 nanoseconds:7} is_primary_serving:true");
+            "primary_alias:{cell:\"zone1\" uid:100} primary_term_start_time:{seconds:5 nanoseconds:7} "
+            "is_primary_serving:true");
   ::topodata::Shard parsed;
   ASSERT_TRUE(parsed.ParseFromString(shard));
   EXPECT_EQ(parsed.SerializeAsString(), shard);
@@ -259,15 +265,17 @@ TEST(Records, HaveThePublishedBytes) {
             "tablet_controls:{tablet_type:REPLICA cells:\"z1\" denylisted_tables:\"tbl\" frozen:true}");
 
   // partitions1 {served_type1, shard_references2 {name1, key_range2 {end2}}, shard_tablet_controls3 {name1, disabled3}}
-  const std::string srv = raw("\x0a\x16\x08\x01\x12\x0a\x0a\x03-80\x12\x03\x12\x01\x80\x1a\x06\x0a\x02"
-                        "80\x18\x01");
+  const std::string srv =
+      raw("\x0a\x16\x08\x01\x12\x0a\x0a\x03-80\x12\x03\x12\x01\x80\x1a\x06\x0a\x02"
+          "80\x18\x01");
   EXPECT_EQ(*decode_to_prototext("keyspaces/k/SrvKeyspace", srv),
             "partitions:{served_type:PRIMARY shard_references:{name:\"-80\" key_range:{end:\"\\x80\"}} "
             "shard_tablet_controls:{name:\"80\" query_service_disabled:true}}");
 
   // alias1, hostname2, port_map4 {key1, value2}, keyspace5, shard6, type8, mysql_hostname12, mysql_port13
-  const std::string tablet = raw("\x0a\x09\x0a\x05zone1\x10\x64\x12\x01h\x22\x06\x0a\x02vt\x10\x09\x2a\x01k\x32\x01"
-                           "0\x40\x02\x62\x01m\x68\x05");
+  const std::string tablet =
+      raw("\x0a\x09\x0a\x05zone1\x10\x64\x12\x01h\x22\x06\x0a\x02vt\x10\x09\x2a\x01k\x32\x01"
+          "0\x40\x02\x62\x01m\x68\x05");
   EXPECT_EQ(*decode_to_prototext("tablets/zone1-0000000100/Tablet", tablet),
             "alias:{cell:\"zone1\" uid:100} hostname:\"h\" port_map:{key:\"vt\" value:9} keyspace:\"k\" shard:\"0\" "
             "type:REPLICA mysql_hostname:\"m\" mysql_port:5");
@@ -285,8 +293,9 @@ TEST(Records, HaveThePublishedBytes) {
 TEST(DeniedTables, AreMergedAndSorted) {
   auto shard = with_denied({"b", "a"});
   ASSERT_TRUE(apply_denied_tables(shard, {.tables = {"c", "a"}}).ok());
-  EXPECT_EQ(text_of(shard), "tablet_controls:{tablet_type:PRIMARY denylisted_tables:\"a\" denylisted_tables:\"b\" "
-                            "denylisted_tables:\"c\"}");
+  EXPECT_EQ(text_of(shard),
+            "tablet_controls:{tablet_type:PRIMARY denylisted_tables:\"a\" denylisted_tables:\"b\" "
+            "denylisted_tables:\"c\"}");
 }
 
 TEST(DeniedTables, TheEntryGoesWithItsLastTable) {
@@ -336,10 +345,14 @@ TEST(Partitions, MustCoverEverythingOnce) {
   EXPECT_EQ(check({shard_info("-c0", true), shard_info("c0-d0", true), shard_info("d0-", true),
                    shard_info("c0-c8", false), shard_info("c8-d0", false)}),
             "");
-  EXPECT_NE(check({shard_info("40-80", true), shard_info("80-", true)}).find("does not start with min key"), std::string::npos);
-  EXPECT_NE(check({shard_info("-40", true), shard_info("40-80", true)}).find("does not end with max key"), std::string::npos);
-  EXPECT_NE(check({shard_info("-40", true), shard_info("80-", true)}).find("non-contiguous KeyRange values"), std::string::npos);
-  EXPECT_NE(check({shard_info("-80", true), shard_info("40-", true)}).find("non-contiguous KeyRange values"), std::string::npos);
+  EXPECT_NE(check({shard_info("40-80", true), shard_info("80-", true)}).find("does not start with min key"),
+            std::string::npos);
+  EXPECT_NE(check({shard_info("-40", true), shard_info("40-80", true)}).find("does not end with max key"),
+            std::string::npos);
+  EXPECT_NE(check({shard_info("-40", true), shard_info("80-", true)}).find("non-contiguous KeyRange values"),
+            std::string::npos);
+  EXPECT_NE(check({shard_info("-80", true), shard_info("40-", true)}).find("non-contiguous KeyRange values"),
+            std::string::npos);
   EXPECT_NE(check({}).find("has no shards"), std::string::npos);
 }
 
@@ -352,17 +365,22 @@ TEST(Partitions, ARunningMigrationBlocksTheRebuild) {
   control.set_query_service_disabled(true);
   const Status refused = check_no_migration(record, {shard_info("0", true)}, "zone1", "customer");
   ASSERT_FALSE(refused.ok());
-  EXPECT_NE(refused.error().message().find("can't rebuild serving keyspace while a migration is on going"), std::string::npos);
+  EXPECT_NE(refused.error().message().find("can't rebuild serving keyspace while a migration is on going"),
+            std::string::npos);
   EXPECT_TRUE(check_no_migration(record, {shard_info("0", false), shard_info("-80", true)}, "zone1", "customer").ok());
 }
 
 // ---- Lock contents
 
 TEST(LockContents, AreReadAndDescribed) {
-  const LockContents contents{.action = "SwitchTraffic", .host_name = "h", .user_name = "u", .time = "2026-01-02T03:04:05Z",
+  const LockContents contents{.action = "SwitchTraffic",
+                              .host_name = "h",
+                              .user_name = "u",
+                              .time = "2026-01-02T03:04:05Z",
                               .status = "Running"};
-  EXPECT_EQ(contents.to_json(), "{\"Action\":\"SwitchTraffic\",\"HostName\":\"h\",\"UserName\":\"u\","
-                                "\"Time\":\"2026-01-02T03:04:05Z\",\"Options\":{},\"Status\":\"Running\"}");
+  EXPECT_EQ(contents.to_json(),
+            "{\"Action\":\"SwitchTraffic\",\"HostName\":\"h\",\"UserName\":\"u\","
+            "\"Time\":\"2026-01-02T03:04:05Z\",\"Options\":{},\"Status\":\"Running\"}");
   EXPECT_EQ(LockContents::from_json(contents.to_json()).describe(), "SwitchTraffic by u@h since 2026-01-02T03:04:05Z");
   EXPECT_EQ(LockContents::from_json("whatever").describe(), "whatever");
   EXPECT_EQ(LockContents::from_json("{\"Action\":5}").action, "");
@@ -385,6 +403,38 @@ TEST(WatchHub, FiltersByPathAndKind) {
   EXPECT_FALSE(tree.matches("a/bc", false));
   const WatchHub::Filter all{.path = "", .recursive = true};
   EXPECT_TRUE(all.matches("x", false));
+}
+
+// News that is older than the state a watch began with must not bring the past back.
+TEST(WatchHub, IgnoresNewsFromBeforeTheStart) {
+  using internal::TreeChange;
+  using internal::WatchHub;
+  struct Body {
+    static net::Task<std::string> run() {
+      const auto hub = std::make_shared<WatchHub>();
+      auto watch = hub->subscribe({.path = "r/a"}, "r");
+      hub->publish({TreeChange{"r/a", "1", 1}});
+      watch->start({.records = {TreeChange{"r/a", "3", 3}}, .revision = 4}, true);
+      hub->publish({TreeChange{"r/a", "2", 2}});
+      std::string seen;
+      const net::Wait wait = net::Wait::within(std::chrono::seconds(20));
+      for (const uint64_t revision : {5, 9}) {
+        const auto changes = co_await watch->next(wait);
+        if (!changes.ok() || changes->size() != 1) co_return "nothing";
+        const Change& change = changes->front();
+        seen += change.path + "=" + (change.record ? change.record->data : "none") + " ";
+        hub->publish({TreeChange{"r/a", std::to_string(revision), revision}, TreeChange{"r/b", "x", revision}});
+      }
+      // After a gap: "a" is gone from the whole tree.
+      (void)co_await watch->next(wait);
+      hub->resync({.records = {TreeChange{"r/b", "x", 9}}, .revision = 20});
+      const auto last = co_await watch->next(wait);
+      if (last.ok() && !last->front().record) seen += "gone";
+      co_return seen;
+    }
+  };
+  net::LoopThread loop("hub");
+  EXPECT_EQ(net::block_on(loop.loop(), Body::run()), "a=3 a=5 gone");
 }
 
 }  // namespace

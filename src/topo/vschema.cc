@@ -68,7 +68,8 @@ net::Task<Status> save_vschema(Server& server, std::string keyspace, ::vschema::
                                std::optional<Version> expected) {
   CO_ASSIGN_OR_RETURN(const auto exists, co_await get_keyspace(server, keyspace));
   (void)exists;
-  auto written = co_await server.global().update(keyspace_vschema_path(keyspace), internal::serialize_record(record), expected);
+  auto written =
+      co_await server.global().update(keyspace_vschema_path(keyspace), internal::serialize_record(record), expected);
   if (!written.ok()) co_return internal::tell(std::move(written).error(), vschema_what(keyspace));
   co_return Status{};
 }
@@ -77,8 +78,8 @@ net::Task<Result<::vschema::Keyspace>> update_vschema_fields(Server& server, std
                                                              UpdateFn<::vschema::Keyspace> fn) {
   CO_ASSIGN_OR_RETURN(const auto exists, co_await get_keyspace(server, keyspace));
   (void)exists;
-  auto updated = co_await internal::update_record<::vschema::Keyspace>(
-      server.global(), keyspace_vschema_path(keyspace), vschema_what(keyspace), std::move(fn), {}, true);
+  auto updated = co_await internal::update_record<::vschema::Keyspace>(server.global(), keyspace_vschema_path(keyspace),
+                                                                       vschema_what(keyspace), std::move(fn), {}, true);
   if (!updated.ok()) co_return std::move(updated).error();
   co_return std::move(updated->record);
 }
@@ -115,7 +116,8 @@ net::Task<Result<RulesRecord<::vschema::KeyspaceRoutingRules>>> get_keyspace_rou
   return read_rules<::vschema::KeyspaceRoutingRules>(server.global(), keyspace_routing_rules_path(), kKeyspaceRules);
 }
 net::Task<Status> save_keyspace_routing_rules(Server& server, ::vschema::KeyspaceRoutingRules rules) {
-  return write_rules(server.global(), keyspace_routing_rules_path(), kKeyspaceRules, std::move(rules), std::nullopt, true);
+  return write_rules(server.global(), keyspace_routing_rules_path(), kKeyspaceRules, std::move(rules), std::nullopt,
+                     true);
 }
 net::Task<Result<::vschema::KeyspaceRoutingRules>> update_keyspace_routing_rules(
     Server& server, UpdateFn<::vschema::KeyspaceRoutingRules> fn) {

@@ -22,8 +22,8 @@ WatchHub::Subscription::~Subscription() {
 }
 
 std::unique_ptr<WatchHub::Subscription> WatchHub::subscribe(Filter filter, std::string_view root) {
-  auto subscription = std::make_unique<Subscription>(shared_from_this(), std::move(filter),
-                                                     root.empty() ? 0 : root.size() + 1);
+  auto subscription =
+      std::make_unique<Subscription>(shared_from_this(), std::move(filter), root.empty() ? 0 : root.size() + 1);
   const std::lock_guard lock(mutex_);
   subscriptions_.insert(subscription.get());
   return subscription;
@@ -50,6 +50,7 @@ void WatchHub::Subscription::start(const TreeSnapshot& snapshot, bool initial) {
     state_->pending.emplace(filter_.path, Pending{std::nullopt, snapshot.revision});
   }
   state_->started = true;
+  state_->start_revision = snapshot.revision;
   state_->deliver = initial || !state_->pending.empty();
 }
 
@@ -85,6 +86,7 @@ bool WatchHub::wants(std::string_view path, bool ephemeral) const {
 
 void WatchHub::put_locked(Subscription& subscription, const TreeChange& change) {
   auto& state = *subscription.state_;
+  if (state.started && change.revision <= state.start_revision) return;
   auto& pending = state.pending[change.path];
   pending.revision = change.revision;
   if (change.data) {

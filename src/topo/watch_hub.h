@@ -11,7 +11,8 @@
 #include "net/sync.h"
 #include "topo/store.h"
 
-// Internal to topo: hands the changes of one tree to those who watch parts of it. Shared by the memory and SQLite stores.
+// Internal to topo: hands the changes of one tree to those who watch parts of it. Shared by the memory and SQLite
+// stores.
 namespace vitrail::topo::internal {
 
 // One committed change; `revision` grows with every change of the tree.
@@ -42,7 +43,8 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
    public:
     Subscription(std::shared_ptr<WatchHub> hub, Filter filter, size_t root_length);
     ~Subscription();
-    // Gives the state that the snapshot shows, and lets through only what came after it. `initial`: next() starts with it.
+    // Gives the state that the snapshot shows, and lets through only what came after it. `initial`: next() starts with
+    // it.
     void start(const TreeSnapshot& snapshot, bool initial);
     net::Task<Result<std::vector<Change>>> next(net::Wait wait);
 
@@ -55,10 +57,11 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
     // What the hub and the loop share; the loop's posted wake-up may outlive the subscription.
     struct State {
       net::Loop* loop = nullptr;
-      net::Signal changed;        // Loop only.
-      bool wake_posted = false;   // The rest: guarded by the hub's mutex.
+      net::Signal changed;       // Loop only.
+      bool wake_posted = false;  // The rest: guarded by the hub's mutex.
       bool started = false;
-      bool deliver = false;       // next() has something to return, perhaps an empty initial state.
+      uint64_t start_revision = 0;  // What next() began with; the hub may still have older news.
+      bool deliver = false;         // next() has something to return, perhaps an empty initial state.
       std::map<std::string, Pending> pending;
       std::map<std::string, uint64_t> known;  // Revision last put into pending, of records that exist.
       std::optional<Error> dead;
@@ -69,7 +72,8 @@ class WatchHub : public std::enable_shared_from_this<WatchHub> {
     const std::shared_ptr<State> state_;
   };
 
-  // On a loop. Must be started before anything comes out. `root`: full path that next() cuts off ("" or "vitess/global").
+  // On a loop. Must be started before anything comes out. `root`: full path that next() cuts off ("" or
+  // "vitess/global").
   std::unique_ptr<Subscription> subscribe(Filter filter, std::string_view root);
 
   // Any subscription that wants changes of this path?

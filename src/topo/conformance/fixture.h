@@ -64,7 +64,9 @@ class Runner {
  private:
   template <typename T>
   static net::Task<void> drop_task(T object) {
-    { const T gone = std::move(object); }
+    {
+      const T gone = std::move(object);
+    }
     co_return;
   }
   net::LoopThread thread_{"test"};
@@ -73,18 +75,18 @@ class Runner {
 // Reads a watch until `done` says so for one of the changes, or 20 s are over.
 bool wait_for_change(Runner& runner, Watch& watch, const std::function<bool(const Change&)>& done);
 
-#define EXPECT_CODE(expected, result)                                             \
-  do {                                                                            \
-    const auto& vitrail_result_ = (result);                                       \
-    EXPECT_FALSE(vitrail_result_.ok());                                           \
-    if (!vitrail_result_.ok()) {                                                  \
+#define EXPECT_CODE(expected, result)                                                               \
+  do {                                                                                              \
+    const auto& vitrail_result_ = (result);                                                         \
+    EXPECT_FALSE(vitrail_result_.ok());                                                             \
+    if (!vitrail_result_.ok()) {                                                                    \
       EXPECT_EQ((expected), vitrail_result_.error().code()) << vitrail_result_.error().to_string(); \
-    }                                                                             \
+    }                                                                                               \
   } while (false)
-#define ASSERT_OK(result)                                                      \
-  do {                                                                         \
-    const auto& vitrail_result_ = (result);                                    \
-    ASSERT_TRUE(vitrail_result_.ok()) << vitrail_result_.error().to_string();  \
+#define ASSERT_OK(result)                                                     \
+  do {                                                                        \
+    const auto& vitrail_result_ = (result);                                   \
+    ASSERT_TRUE(vitrail_result_.ok()) << vitrail_result_.error().to_string(); \
   } while (false)
 
 }  // namespace vitrail::topo::conformance

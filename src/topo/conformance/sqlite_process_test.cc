@@ -1,12 +1,11 @@
 // The SQLite store between processes: death of holders and writers, watches, many at once.
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
 #include <unistd.h>
-
-#include <fmt/core.h>
 
 #include <algorithm>
 #include <fstream>
@@ -278,8 +277,8 @@ TEST_F(SqliteProcesses, EverythingIsThereAfterAllProcessesEnded) {
 // ---- One process, the file itself
 
 TEST_F(SqliteProcesses, ALongHistoryIsTrimmedAndAWatchSurvivesTheGap) {
-  // More changes than are remembered, in front of two watches: one in this process, and one that sleeps meanwhile and finds
-  // that what it missed is forgotten.
+  // More changes than are remembered, in front of two watches: one in this process, and one that sleeps meanwhile and
+  // finds that what it missed is forgotten.
   put("dir/doomed", "x");
   Helper sleeper({"watch", file(), "dir/doomed"});
   ASSERT_EQ(sleeper.line(), "=x");
@@ -303,8 +302,10 @@ TEST_F(SqliteProcesses, ALongHistoryIsTrimmedAndAWatchSurvivesTheGap) {
   put("dir/last", "y");
   std::set<std::string> present{"dir/doomed"};
   EXPECT_TRUE(wait_for_change(runner_, **watching, [&](const Change& change) {
-    if (change.record) present.insert(change.path);
-    else present.erase(change.path);
+    if (change.record)
+      present.insert(change.path);
+    else
+      present.erase(change.path);
     return present == std::set<std::string>{"dir/last"};
   }));
   const auto history = run(store_->history("other"));

@@ -420,8 +420,10 @@ TEST_P(StoreConformance, RecursiveWatchFollowsATree) {
   ASSERT_OK(run(store_->remove("k/b/Keyspace", std::nullopt)));
   put("k/z", "last");
   EXPECT_TRUE(wait_for_change(runner_, **watching, [&](const Change& change) {
-    if (change.record) state[change.path] = change.record->data;
-    else state.erase(change.path);
+    if (change.record)
+      state[change.path] = change.record->data;
+    else
+      state.erase(change.path);
     return state.contains("k/z") && !state.contains("k/b/Keyspace") && state["k/a/Keyspace"] == "1b";
   }));
   EXPECT_EQ(state, (std::map<std::string, std::string>{
@@ -632,8 +634,7 @@ TEST_P(StoreConformance, ALeaseIsRenewedInTheBackground) {
   put("k/a", "1");
   auto held = lock(*store_, "k", "renewed", {.ttl = milliseconds(150)});
   const auto other = open("/vitrail/global");
-  EXPECT_CODE(Code::kDeadlineExceeded,
-              run(other->lock("k", "other", {.wait = net::Wait::within(milliseconds(600))})));
+  EXPECT_CODE(Code::kDeadlineExceeded, run(other->lock("k", "other", {.wait = net::Wait::within(milliseconds(600))})));
   ASSERT_OK(run(held->check_held()));
   runner_.drop(std::move(held));
 }

@@ -1,13 +1,12 @@
-// The other process of the multi-process tests: does one thing with a SQLite store, as its arguments say, and reports line
-// by line on standard output.
+// The other process of the multi-process tests: does one thing with a SQLite store, as its arguments say, and reports
+// line by line on standard output.
 
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <cstdio>
 #include <string>
 #include <vector>
-
-#include <fmt/core.h>
 
 #include "net/loop.h"
 #include "topo/server.h"
@@ -57,8 +56,10 @@ net::Task<int> count(std::shared_ptr<Store> store, std::string path, int times) 
     const auto record = co_await store->get(path);
     if (!record.ok()) co_return complain(record.error());
     const auto written = co_await store->update(path, std::to_string(std::stoi(record->data) + 1), record->version);
-    if (written.ok()) ++i;
-    else if (written.error().code() != Code::kAborted) co_return complain(written.error());
+    if (written.ok())
+      ++i;
+    else if (written.error().code() != Code::kAborted)
+      co_return complain(written.error());
   }
   say("done");
   co_return 0;
@@ -71,8 +72,8 @@ net::Task<int> locked_count(std::shared_ptr<Store> store, std::string dir, int t
     if (!lock.ok()) co_return complain(lock.error());
     const auto record = co_await store->get(dir + "/value");
     if (!record.ok()) co_return complain(record.error());
-    const auto written = co_await store->update(dir + "/value", std::to_string(std::stoi(record->data) + 1), std::nullopt,
-                                                {.fence = (*lock)->fence()});
+    const auto written = co_await store->update(dir + "/value", std::to_string(std::stoi(record->data) + 1),
+                                                std::nullopt, {.fence = (*lock)->fence()});
     if (!written.ok()) co_return complain(written.error());
     const Status released = co_await (*lock)->unlock();
     if (!released.ok()) co_return complain(released.error());
@@ -123,12 +124,18 @@ net::Task<int> run(std::vector<std::string> args) {
   const std::string path = args[3];
   const std::string more = args.size() > 4 ? args[4] : "0";
   int code = 1;
-  if (command == "hold") code = co_await hold(*store, path, std::stoi(more));
-  else if (command == "count") code = co_await count(*store, path, std::stoi(more));
-  else if (command == "locked_count") code = co_await locked_count(*store, path, std::stoi(more));
-  else if (command == "write") code = co_await write(*store, path);
-  else if (command == "watch") code = co_await watch(*store, path);
-  else if (command == "echo") code = co_await echo(*store, path, more);
+  if (command == "hold")
+    code = co_await hold(*store, path, std::stoi(more));
+  else if (command == "count")
+    code = co_await count(*store, path, std::stoi(more));
+  else if (command == "locked_count")
+    code = co_await locked_count(*store, path, std::stoi(more));
+  else if (command == "write")
+    code = co_await write(*store, path);
+  else if (command == "watch")
+    code = co_await watch(*store, path);
+  else if (command == "echo")
+    code = co_await echo(*store, path, more);
   co_await (*store)->close();
   co_return code;
 }

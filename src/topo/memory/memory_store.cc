@@ -1,10 +1,10 @@
 #include "topo/memory/memory_store.h"
 
+#include <fmt/core.h>
+
 #include <deque>
 #include <map>
 #include <mutex>
-
-#include <fmt/core.h>
 
 #include "topo/local_store.h"
 
@@ -78,8 +78,10 @@ class MemoryBackend final : public LocalBackend {
       const std::string_view rest = std::string_view(it->first).substr(prefix.size());
       const size_t slash = rest.find('/');
       DirEntry entry{std::string(rest.substr(0, slash))};
-      if (slash != std::string_view::npos) entry.kind = DirEntry::Kind::kDirectory;
-      else entry.ephemeral = it->second.lease != 0;
+      if (slash != std::string_view::npos)
+        entry.kind = DirEntry::Kind::kDirectory;
+      else
+        entry.ephemeral = it->second.lease != 0;
       found.try_emplace(entry.name, entry);
     }
     if (found.empty() && !path.empty()) co_return not_found(path);
@@ -93,7 +95,8 @@ class MemoryBackend final : public LocalBackend {
     const std::lock_guard lock(mutex_);
     CO_RETURN_IF_ERROR(check_available());
     TreeSnapshot snapshot{.revision = revision_};
-    for (auto it = entries_.lower_bound(filter.path); it != entries_.end() && it->first.starts_with(filter.path); ++it) {
+    for (auto it = entries_.lower_bound(filter.path); it != entries_.end() && it->first.starts_with(filter.path);
+         ++it) {
       const bool ephemeral = it->second.lease != 0;
       if (!filter.matches(it->first, ephemeral)) continue;
       snapshot.records.push_back(TreeChange{it->first, it->second.data, it->second.revision, ephemeral});

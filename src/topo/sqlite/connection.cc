@@ -94,6 +94,7 @@ Result<std::unique_ptr<Connection>> Connection::open(const std::string& file) {
   sqlite3_busy_handler(connection->db_, &Connection::on_busy, connection.get());
   RETURN_IF_ERROR(connection->exec("PRAGMA synchronous = FULL"));
   RETURN_IF_ERROR(connection->exec("PRAGMA trusted_schema = OFF"));
+  RETURN_IF_ERROR(connection->exec("PRAGMA journal_size_limit = 16777216"));
   return connection;
 }
 

@@ -1,6 +1,7 @@
 #include "topo/sqlite/database.h"
 
 #include <fcntl.h>
+#include <fmt/core.h>
 #include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
@@ -13,8 +14,6 @@
 #include <cstring>
 #include <fstream>
 #include <sstream>
-
-#include <fmt/core.h>
 
 namespace vitrail::topo::sqlite {
 namespace {
@@ -98,11 +97,13 @@ Result<uint64_t> WriteContext::log_change(std::string_view path, const std::stri
     ASSIGN_OR_RETURN(const bool row, query.step());
     if (row) revision = query.number(0) + 1;
   }
-  auto insert = connection_.query(
-      "INSERT INTO history(revision, path, data, ephemeral, wall_ms) VALUES (?, ?, ?, ?, ?)");
+  auto insert =
+      connection_.query("INSERT INTO history(revision, path, data, ephemeral, wall_ms) VALUES (?, ?, ?, ?, ?)");
   insert.bind(revision).bind_text(path);
-  if (data == nullptr) insert.bind_null();
-  else insert.bind_blob(*data);
+  if (data == nullptr)
+    insert.bind_null();
+  else
+    insert.bind_blob(*data);
   RETURN_IF_ERROR(insert.bind(int64_t{ephemeral}).bind(wall_ms_).run());
   return revision;
 }
@@ -173,8 +174,9 @@ Status Database::prepare() {
     return fail(Code::kDataLoss, file_ + " is a database of another program");
   }
   if (format > kFormat) {
-    return fail(Code::kFailedPrecondition,
-                fmt::format("{} has format {}, this program knows up to {}: use a newer release", file_, format, kFormat));
+    return fail(
+        Code::kFailedPrecondition,
+        fmt::format("{} has format {}, this program knows up to {}: use a newer release", file_, format, kFormat));
   }
   if (tables == 0) {
     RETURN_IF_ERROR(writer_->exec(R"(
@@ -299,9 +301,10 @@ void Database::drain_writes() {
 void Database::commit_batch(std::vector<WriteJob*>& batch) {
   base::TimePoint deadline = base::TimePoint::min();
   for (const WriteJob* job : batch) deadline = std::max(deadline, job->deadline);
-  const auto patience = std::clamp<base::Duration>(
-      deadline == base::TimePoint::max() ? base::Duration(std::chrono::seconds(15)) : deadline - base::system_clock().now(),
-      std::chrono::milliseconds(10), std::chrono::seconds(60));
+  const auto patience =
+      std::clamp<base::Duration>(deadline == base::TimePoint::max() ? base::Duration(std::chrono::seconds(15))
+                                                                    : deadline - base::system_clock().now(),
+                                 std::chrono::milliseconds(10), std::chrono::seconds(60));
   writer_->set_busy_limit(std::chrono::duration_cast<std::chrono::milliseconds>(patience));
   const Status status = run_batch(batch);
   if (!status.ok()) {
@@ -333,7 +336,8 @@ Status Database::run_batch(std::vector<WriteJob*>& batch) {
     WriteContext context(*writer_, now_ms(), wall_ms);
     job->succeeded = job->run(context);
     // Some failures (a full disk) end the whole transaction.
-    if (!writer_->in_transaction()) return fail(Code::kUnavailable, "a write to the topology failed: no space, or an I/O error");
+    if (!writer_->in_transaction())
+      return fail(Code::kUnavailable, "a write to the topology failed: no space, or an I/O error");
     if (!job->succeeded) RETURN_IF_ERROR(writer_->query("ROLLBACK TO one").run());
     RETURN_IF_ERROR(writer_->query("RELEASE one").run());
   }
@@ -371,7 +375,8 @@ Status Database::trim_history(Connection& connection) {
 }
 
 void Database::notify() {
-  // After the commit, so that whoever wakes up sees it. A process killed in between leaves the news to the others' polls.
+  // After the commit, so that whoever wakes up sees it. A process killed in between leaves the news to the others'
+  // polls.
   const uint64_t now = static_cast<uint64_t>(now_ms());
   const ssize_t written = pwrite(notify_file_, &now, sizeof now, 0);
   if (written != sizeof now) wake_attendant();
@@ -447,7 +452,8 @@ Status Database::read_changes(Connection& connection) {
       if (!row) break;
       newest = query.number(0);
       if (whole) continue;
-      internal::TreeChange change{.path = query.bytes(1), .data = {}, .revision = newest, .ephemeral = query.integer(2) != 0};
+      internal::TreeChange change{
+          .path = query.bytes(1), .data = {}, .revision = newest, .ephemeral = query.integer(2) != 0};
       // A watch made after this question reads the state after this transaction began, which has the change.
       if (!hub_->wants(change.path, change.ephemeral)) continue;
       auto data = connection.query("SELECT data FROM history WHERE revision = ?");

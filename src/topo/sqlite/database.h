@@ -31,8 +31,8 @@ inline constexpr size_t kMaxWritesPerCommit = 256;
 
 // Who holds a lease, so that others on the machine can see whether it is still there.
 struct ProcessIdentity {
-  std::string boot_id;   // Changes with every start of the machine: leases do not survive it.
-  std::string pid_space; // Process numbers mean nothing in another pid namespace.
+  std::string boot_id;    // Changes with every start of the machine: leases do not survive it.
+  std::string pid_space;  // Process numbers mean nothing in another pid namespace.
   int64_t pid = 0;
   int64_t start_time = 0;  // In clock ticks since the machine started; tells a reused pid from the old one.
 
@@ -60,14 +60,14 @@ class WriteContext {
   const int64_t wall_ms_;
 };
 
-// One database file in this process: a pool of reading connections, one writing connection that commits whatever is queued
-// in one transaction, and a thread that looks for changes, renews leases and removes dead ones.
+// One database file in this process: a pool of reading connections, one writing connection that commits whatever is
+// queued in one transaction, and a thread that looks for changes, renews leases and removes dead ones.
 //
 //   Threads: any. Owned by shared pointers; the thread ends with the last of them.
 class Database : public std::enable_shared_from_this<Database> {
  public:
-  // Opens and prepares the file. Blocks: call it through net::offload. Once per file and process: SQLite forgets its file
-  // locks when a process closes a second descriptor of the same file behind its back.
+  // Opens and prepares the file. Blocks: call it through net::offload. Once per file and process: SQLite forgets its
+  // file locks when a process closes a second descriptor of the same file behind its back.
   static Result<std::shared_ptr<Database>> open(const std::string& file, const base::Clock& clock,
                                                 std::shared_ptr<internal::WatchHub> hub);
   ~Database();
@@ -80,7 +80,8 @@ class Database : public std::enable_shared_from_this<Database> {
     co_return co_await net::offload([self = self.get(), &work]() -> T { return self->read_now<T>(work); });
   }
 
-  // Runs `work(WriteContext&)` -> Result<T> in a write transaction. An Error undoes what it did. Returns when it is on disk.
+  // Runs `work(WriteContext&)` -> Result<T> in a write transaction. An Error undoes what it did. Returns when it is on
+  // disk.
   template <typename Work>
   auto write(Work work, net::Wait wait) -> net::Task<decltype(work(std::declval<WriteContext&>()))> {
     using T = decltype(work(std::declval<WriteContext&>()));

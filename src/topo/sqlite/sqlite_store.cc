@@ -1,10 +1,10 @@
 #include "topo/sqlite/sqlite_store.h"
 
+#include <fmt/core.h>
+
 #include <filesystem>
 #include <map>
 #include <mutex>
-
-#include <fmt/core.h>
 
 #include "topo/local_store.h"
 #include "topo/sqlite/database.h"
@@ -29,8 +29,7 @@ Error not_found(const std::string& path) { return fail(Code::kNotFound, path + "
 struct Below {
   std::string first;
   std::string end;
-  explicit Below(const std::string& dir)
-      : first(dir.empty() ? "" : dir + "/"), end(dir.empty() ? "\xff" : dir + "0") {}
+  explicit Below(const std::string& dir) : first(dir.empty() ? "" : dir + "/"), end(dir.empty() ? "\xff" : dir + "0") {}
 };
 
 struct StoredState {
@@ -68,7 +67,8 @@ Status check_options(WriteContext& context, const WriteOptions& options) {
   return {};
 }
 
-Status check_version(const std::optional<StoredState>& state, std::optional<Version> expected, const std::string& path) {
+Status check_version(const std::optional<StoredState>& state, std::optional<Version> expected,
+                     const std::string& path) {
   if (!expected) return {};
   if (!state) return not_found(path);
   if (state->version != expected->value) return fail(Code::kAborted, path + " was changed by somebody else");
@@ -88,8 +88,10 @@ Result<Version> put_record(WriteContext& context, const std::string& path, const
   } else {
     auto insert = connection.query("INSERT INTO records(path, data, version, lease) VALUES (?, ?, ?, ?)");
     insert.bind_text(path).bind_blob(data).bind(revision);
-    if (lease) insert.bind(*lease);
-    else insert.bind_null();
+    if (lease)
+      insert.bind(*lease);
+    else
+      insert.bind_null();
     RETURN_IF_ERROR(insert.run());
   }
   return Version{revision};
@@ -176,7 +178,8 @@ class SqliteBackend final : public LocalBackend {
         if (!row) break;
         const std::string full = query.bytes(0);
         const size_t slash = full.find('/', below.first.size());
-        DirEntry entry{.name = full.substr(below.first.size(), slash == std::string::npos ? slash : slash - below.first.size())};
+        DirEntry entry{
+            .name = full.substr(below.first.size(), slash == std::string::npos ? slash : slash - below.first.size())};
         std::string next;
         if (slash == std::string::npos) {
           entry.ephemeral = query.integer(1) != 0;
@@ -260,18 +263,19 @@ class SqliteBackend final : public LocalBackend {
           }
           Lease made{Fence{fmt::format("{}/{:020}", request.dir, id), id}, !holder};
           const ProcessIdentity& self = ProcessIdentity::self();
-          RETURN_IF_ERROR(connection
-                              .query("INSERT INTO leases(id, path, ttl_ms, expires_ms, boot_id, pid_space, pid, start_time)"
-                                     " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
-                              .bind(id)
-                              .bind_text(made.fence.lock_path)
-                              .bind(int64_t{request.ttl.count()})
-                              .bind(context.now_ms() + request.ttl.count())
-                              .bind_text(self.boot_id)
-                              .bind_text(self.pid_space)
-                              .bind(self.pid)
-                              .bind(self.start_time)
-                              .run());
+          RETURN_IF_ERROR(
+              connection
+                  .query("INSERT INTO leases(id, path, ttl_ms, expires_ms, boot_id, pid_space, pid, start_time)"
+                         " VALUES (?, ?, ?, ?, ?, ?, ?, ?)")
+                  .bind(id)
+                  .bind_text(made.fence.lock_path)
+                  .bind(int64_t{request.ttl.count()})
+                  .bind(context.now_ms() + request.ttl.count())
+                  .bind_text(self.boot_id)
+                  .bind_text(self.pid_space)
+                  .bind(self.pid)
+                  .bind(self.start_time)
+                  .run());
           ASSIGN_OR_RETURN(const Version version,
                            put_record(context, made.fence.lock_path, request.contents, false, id));
           (void)version;
@@ -285,7 +289,8 @@ class SqliteBackend final : public LocalBackend {
   net::Task<Result<bool>> is_first(Fence fence, net::Wait) override {
     co_return co_await database_->read([&fence](Connection& connection) -> Result<bool> {
       RETURN_IF_ERROR(check_fence(connection, fence));
-      ASSIGN_OR_RETURN(const auto first, first_below(connection, fence.lock_path.substr(0, fence.lock_path.rfind('/'))));
+      ASSIGN_OR_RETURN(const auto first,
+                       first_below(connection, fence.lock_path.substr(0, fence.lock_path.rfind('/'))));
       return first == fence.lock_path;
     });
   }
@@ -321,9 +326,8 @@ class SqliteBackend final : public LocalBackend {
 
   void abandon(Fence fence) override {
     database_->stop_renewing(fence.id);
-    database_->write_later([fence = std::move(fence)](WriteContext& context) {
-      return context.delete_lease(fence.id, fence.lock_path);
-    });
+    database_->write_later(
+        [fence = std::move(fence)](WriteContext& context) { return context.delete_lease(fence.id, fence.lock_path); });
   }
 
   net::Task<Result<std::vector<LockEntry>>> queue(std::string dir, net::Wait wait) override {
@@ -368,7 +372,8 @@ Result<std::shared_ptr<SqliteBackend>> find_or_open(const std::string& file, con
   if (folder.empty()) folder = ".";
   folder = std::filesystem::canonical(folder, error);
   if (error || given.filename().empty()) {
-    return fail(Code::kUnavailable, fmt::format("cannot open {}: {}", file, error ? error.message() : "not a file name"));
+    return fail(Code::kUnavailable,
+                fmt::format("cannot open {}: {}", file, error ? error.message() : "not a file name"));
   }
   std::filesystem::path whole = folder / given.filename();
   if (std::filesystem::is_symlink(whole, error)) whole = std::filesystem::weakly_canonical(whole, error);
@@ -384,7 +389,8 @@ Result<std::shared_ptr<SqliteBackend>> find_or_open(const std::string& file, con
 
 }  // namespace
 
-net::Task<Result<std::shared_ptr<Store>>> open_sqlite_store(std::string file, std::string root, const base::Clock* clock) {
+net::Task<Result<std::shared_ptr<Store>>> open_sqlite_store(std::string file, std::string root,
+                                                            const base::Clock* clock) {
   CO_ASSIGN_OR_RETURN(std::string clean_root, normalize_path(root, true));
   auto backend = co_await net::offload([&] { return find_or_open(file, *clock); });
   if (!backend.ok()) co_return backend.error();
