@@ -143,8 +143,9 @@ class Engine {
   // The "VReplication..." part of /debug/vars: streams with state, position and rates, as one JSON object. Any thread.
   std::string status_json() const;
 
+  struct Core;  // Private to this folder (engine_core.h).
+
  private:
-  struct Core;
   std::unique_ptr<Core> core_;
 };
 

@@ -1,0 +1,127 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "binlogdata.pb.h"
+#include "movement/table_schema.h"
+#include "shard/key_range.h"
+#include "shard/vindex.h"
+#include "vschema.pb.h"
+
+// Which rows and columns of which tables a stream wants.
+//
+// A rule's filter is "" (everything), "exclude", a key range ("-80": of the primary vindex that the source's own vschema
+// gives the table), or a select:
+//     select * | column [as alias], ... from t [where term and term ...]
+//     term: in_keyrange('-80') | in_keyrange(column, ..., 'vindex', '-80') | column <op> number | column in (numbers)
+//           | column is [not] null
+// where vindex is "keyspace.vindex", a vindex of the own keyspace, or a type without parameters ("hash").
+// Source: Vitess' filter rules ("Filter rules" in vitess-interfaces).
+namespace vitrail::movement {
+
+struct KeyRangeTerm {
+  std::vector<std::string> columns;  // Empty: those of the primary vindex.
+  std::string vindex;                // Empty: the primary vindex.
+  shard::KeyRange range;
+};
+
+struct ComparisonTerm {
+  enum class Op : uint8_t { kEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual, kIsNull, kIsNotNull };
+  std::string column;
+  Op op = Op::kEqual;
+  std::vector<int64_t> numbers;  // More than one: IN, with kEqual or kNotEqual.
+};
+
+// A rule, read.
+struct RowQuery {
+  bool exclude = false;
+  struct Item {
+    std::string column;
+    std::string alias;
+  };
+  std::vector<Item> items;  // Empty: all columns.
+  std::vector<KeyRangeTerm> ranges;
+  std::vector<ComparisonTerm> comparisons;
+
+  bool needs_vschema() const;
+};
+
+// Reads the filter of a rule for `table`. A select must be from that table unless `table` is empty, which then is set.
+//   kInvalidArgument: not of the form above. kUnimplemented: a form of Vitess's that is not supported here.
+Result<RowQuery> parse_row_query(std::string_view filter, std::string& table);
+
+// The rules of a stream.
+class Filter {
+ public:
+  // kInvalidArgument names the rule.
+  static Result<Filter> create(const ::binlogdata::Filter& rules);
+  Filter(Filter&&) noexcept;
+  Filter& operator=(Filter&&) noexcept;
+  ~Filter();
+
+  // The first rule that matches; nullptr when there is none or it says "exclude".
+  const RowQuery* find(std::string_view table) const;
+  // The filter text of that rule.
+  std::string_view find_text(std::string_view table) const;
+  bool needs_vschema() const;
+
+ private:
+  struct Rule;
+  Filter();
+  std::vector<Rule> rules_;
+};
+
+// Tables of the product's own that no stream carries: _vt_... of the garbage collection, and kin.
+bool is_internal_table(std::string_view name);
+
+// A query bound to a table's columns: decides about rows. Immutable.
+class RowFilter {
+ public:
+  // `own_keyspace`: whose vschema a bare key range means. `vschema` may be null: then only vindexes given by type are found.
+  //   kNotFound: no such column, vindex, or table in the vschema.
+  static Result<RowFilter> bind(const RowQuery& query, const TableSchema& table, std::string_view own_keyspace,
+                                const ::vschema::SrvVSchema* vschema);
+
+  // The columns of the result, as indexes into the table's, and their names.
+  std::span<const size_t> output() const { return output_; }
+  std::span<const std::string> output_names() const { return output_names_; }
+  // Columns whose values matches() wants, in order.
+  std::span<const size_t> inputs() const { return inputs_; }
+  bool passes_all() const { return ranges_.empty() && comparisons_.empty(); }
+  // kFailedPrecondition: the row has no keyspace id, so that it would be in no shard at all.
+  Result<bool> matches(std::span<const mysql::Cell> inputs) const;
+
+ private:
+  struct Range {
+    std::shared_ptr<const shard::Vindex> vindex;
+    std::vector<size_t> inputs;  // Into inputs_.
+    shard::KeyRange range;
+    shard::Vindex::IntegerFunction function;  // Set when it can be used: one integer column.
+    bool is_unsigned = false;
+    std::optional<shard::KeyspaceId> pinned;
+  };
+  struct Comparison {
+    size_t input;
+    ComparisonTerm::Op op;
+    std::vector<int64_t> numbers;
+  };
+  size_t input(size_t column);
+  Result<bool> in_range(const Range& range, std::span<const mysql::Cell> inputs) const;
+
+  std::string table_;
+  std::vector<size_t> output_;
+  std::vector<std::string> output_names_;
+  std::vector<size_t> inputs_;
+  std::vector<bool> is_integer_;   // Of inputs_.
+  std::vector<bool> is_unsigned_;  // Of inputs_.
+  std::vector<Range> ranges_;
+  std::vector<Comparison> comparisons_;
+};
+
+}  // namespace vitrail::movement

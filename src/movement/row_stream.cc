@@ -1,0 +1,249 @@
+#include "movement/row_stream.h"
+
+#include <algorithm>
+#include <charconv>
+
+#include <fmt/core.h>
+
+#include "mysql/gtid.h"
+#include "mysqld/rows.h"
+
+// Why the chunks are exact, and cheap for the source: each is one range of the primary key in one short snapshot, so no
+// read view grows old and no table is locked; and flavors know the exact GTID of a snapshot (mysqld/mariadb_flavor.cc).
+namespace vitrail::movement {
+namespace {
+
+constexpr uint64_t kRowsMax = 200'000;
+constexpr size_t kResponseBytes = 256u << 10;
+// MariaDB finds the GTID of a snapshot by reading the current log file up to its place: keep that short.
+constexpr uint64_t kLogFileMax = 32u << 20;
+
+std::optional<uint64_t> number_option(const ::binlogdata::VStreamRowsRequest& request, const char* name) {
+  const auto& options = request.options().config_overrides();
+  const auto found = options.find(name);
+  if (found == options.end()) return std::nullopt;
+  uint64_t value = 0;
+  const auto [end, error] =
+      std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+  if (error != std::errc() || *end != 0) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+Status RowStream::set_key(const ::query::QueryResult& from, std::vector<std::string>& key) const {
+  if (from.rows_size() == 0) return {};
+  if (from.rows_size() != 1) return fail(Code::kInvalidArgument, "lastpk must be one row");
+  std::vector<mysql::Cell> cells;
+  RETURN_IF_ERROR(read_row(from.rows(0), table_.identity.size(), cells));
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i < static_cast<size_t>(from.fields_size()) &&
+        from.fields(static_cast<int>(i)).name() != table_.columns[table_.identity[i]].name) {
+      return fail(Code::kFailedPrecondition,
+                  fmt::format("the key of table {} has changed since the copy began", table_.name));
+    }
+    if (!cells[i]) return fail(Code::kInvalidArgument, "lastpk has a NULL");
+    key.emplace_back(*cells[i]);
+  }
+  return {};
+}
+
+net::Task<Result<std::unique_ptr<RowStream>>> RowStream::open(RowStreamOptions options,
+                                                              ::binlogdata::VStreamRowsRequest request, net::Wait wait) {
+  std::string name;
+  CO_ASSIGN_OR_RETURN(const RowQuery query, parse_row_query(request.query(), name));
+  if (name.empty()) co_return fail(Code::kInvalidArgument, fmt::format("\"{}\" is not a select", request.query()));
+  CO_ASSIGN_OR_RETURN(auto session, co_await ServerSession::open(options.login, mysqld::ConnectionPurpose::kCopy, wait));
+  CO_ASSIGN_OR_RETURN(TableMap tables, co_await load_tables(*session, options.db_name, name, wait));
+  TableSchema table = std::move(tables.begin()->second);
+  if (table.identity.empty()) {
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("table {} has neither a primary key nor a unique key without NULLs: it cannot be copied",
+                               table.name));
+  }
+  CO_ASSIGN_OR_RETURN(RowFilter filter, RowFilter::bind(query, table, options.own_keyspace, options.vschema));
+  options.vschema = nullptr;
+  std::unique_ptr<RowStream> stream(new RowStream(std::move(options), std::move(table), std::move(filter)));
+  stream->session_ = std::move(session);
+  CO_RETURN_IF_ERROR(stream->set_key(request.lastpk(), stream->last_key_));
+  const auto& overrides = request.options().config_overrides();
+  if (const auto until = overrides.find(kUntilOption); until != overrides.end()) {
+    ::query::QueryResult key;
+    CO_RETURN_IF_ERROR(from_text(until->second, key, kUntilOption));
+    CO_RETURN_IF_ERROR(stream->set_key(key, stream->until_key_));
+  }
+  stream->chunk_bytes_ = std::clamp<uint64_t>(number_option(request, kChunkBytesOption).value_or(8u << 20), 1u << 10, 64u << 20);
+  stream->chunks_wanted_ = number_option(request, kChunksOption).value_or(0);
+
+  // What is selected: the columns of the result, then what only the filter needs, then keys with a form of their own.
+  const TableSchema& schema = stream->table_;
+  std::vector<size_t> columns(stream->filter_.output().begin(), stream->filter_.output().end());
+  const auto position = [&columns](size_t column) {
+    for (size_t i = 0; i < columns.size(); ++i) {
+      if (columns[i] == column) return i;
+    }
+    columns.push_back(column);
+    return columns.size() - 1;
+  };
+  for (const size_t column : stream->filter_.inputs()) stream->input_positions_.push_back(position(column));
+  for (const size_t column : schema.identity) stream->key_positions_.push_back(position(column));
+  std::string select = "SELECT ";
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (i != 0) select += ", ";
+    select += read_expression(schema.columns[columns[i]]);
+  }
+  stream->selected_ = columns.size();
+  for (size_t i = 0; i < schema.identity.size(); ++i) {
+    const Column& column = schema.columns[schema.identity[i]];
+    if (!has_key_expression(column)) continue;
+    select += ", " + key_expression(column);
+    stream->key_positions_[i] = stream->selected_++;
+  }
+  stream->select_ = fmt::format("{} FROM {}.{} FORCE INDEX ({})", select, mysqld::quote_identifier(stream->options_.db_name),
+                                mysqld::quote_identifier(schema.name), mysqld::quote_identifier(schema.identity_index));
+  const uint64_t row_bytes = schema.row_estimate == 0 ? 1024 : std::max<uint64_t>(16, schema.data_bytes / schema.row_estimate);
+  stream->rows_limit_ = std::clamp<uint64_t>(stream->chunk_bytes_ / row_bytes, 1, 20'000);
+  co_return std::move(stream);
+}
+
+std::string RowStream::select_text() const {
+  std::string where;
+  if (!last_key_.empty()) where = key_condition(table_, last_key_, true);
+  if (!until_key_.empty()) {
+    const std::string bound = key_condition(table_, until_key_, false);
+    where = where.empty() ? bound : fmt::format("({}) AND ({})", where, bound);
+  }
+  return fmt::format("{}{}{} ORDER BY {} LIMIT {}", select_, where.empty() ? "" : " WHERE ", where, identity_order(table_),
+                     rows_limit_);
+}
+
+net::Task<void> RowStream::trim_log(net::Wait wait) {
+  if (session_->flavor().kind() != mysqld::FlavorKind::kMariaDb) co_return;
+  auto file = co_await session_->rows(session_->flavor().binlog_file_query(), wait);
+  mysqld::ServerSettings settings;
+  if (!file.ok() || !session_->flavor().parse_binlog_file(*file, settings).has_value()) co_return;
+  if (settings.binlog_position < kLogFileMax) co_return;
+  // Not written into the log itself: a replica may do it too. Without the privilege the copy is only slower.
+  (void)co_await session_->query("FLUSH LOCAL BINARY LOGS", wait);
+}
+
+net::Task<Result<std::string>> RowStream::begin_snapshot(net::Wait wait) {
+  const std::string name =
+      fmt::format("{}.{}", mysqld::quote_identifier(options_.db_name), mysqld::quote_identifier(table_.name));
+  const std::string names[] = {name};
+  std::string position;
+  for (const mysqld::SnapshotStep& step : session_->flavor().snapshot(names)) {
+    ServerSession* on = session_.get();
+    if (step.connection == mysqld::SnapshotStep::Connection::kLock) {
+      if (lock_session_ == nullptr) {
+        CO_ASSIGN_OR_RETURN(lock_session_,
+                            co_await ServerSession::open(options_.login, mysqld::ConnectionPurpose::kCopy, wait));
+      }
+      on = lock_session_.get();
+    }
+    CO_ASSIGN_OR_RETURN(const mysqld::Rows rows, co_await on->rows(step.sql, wait));
+    if (step.yields_position) {
+      CO_ASSIGN_OR_RETURN(position, session_->flavor().parse_position(rows));
+    }
+  }
+  const auto flavor = session_->flavor().kind() == mysqld::FlavorKind::kMariaDb ? mysql::GtidFlavor::kMariadb
+                                                                                : mysql::GtidFlavor::kMysql;
+  CO_ASSIGN_OR_RETURN(const mysql::Position parsed, mysql::Position::parse_bare(flavor, position));
+  co_return parsed.prefixed_string();
+}
+
+net::Task<Result<RowChunk>> RowStream::read_chunk(net::Wait wait) {
+  co_await trim_log(wait);
+  CO_ASSIGN_OR_RETURN(std::string gtid, co_await begin_snapshot(wait));
+  RowChunk chunk;
+  ::binlogdata::VStreamRowsResponse* response = &chunk.responses.emplace_back();
+  response->set_gtid(std::move(gtid));
+  if (!fields_sent_) {
+    for (size_t i = 0; i < filter_.output().size(); ++i) {
+      ::query::Field field = to_field(table_.columns[filter_.output()[i]], table_.name, options_.db_name);
+      field.set_name(filter_.output_names()[i]);
+      *response->add_fields() = std::move(field);
+    }
+    for (const size_t column : table_.identity) {
+      ::query::Field field = to_field(table_.columns[column], table_.name, options_.db_name);
+      if (has_key_expression(table_.columns[column])) field.set_type(::query::UINT64);
+      *response->add_pkfields() = std::move(field);
+    }
+    fields_sent_ = true;
+  }
+
+  auto columns = co_await session_->client().query_stream(select_text(), wait);
+  if (!columns.ok()) co_return std::move(columns).error();
+  if (columns->size() != selected_) co_return fail(Code::kInternal, "the server gave other columns than asked for");
+
+  struct State {
+    RowStream& self;
+    RowChunk& chunk;
+    size_t response_bytes = 0;
+    uint64_t scanned = 0;
+    uint64_t bytes = 0;
+    bool full = false;
+    std::vector<mysql::Cell> inputs;
+    std::vector<std::string> key;
+    std::optional<Error> error;
+  } state{*this, chunk};
+  state.inputs.resize(input_positions_.size());
+  state.key.resize(key_positions_.size());
+  const size_t outputs = filter_.output().size();
+  const bool all = filter_.passes_all();
+  const auto on_row = [&state, outputs, all](std::span<const mysql::Cell> cells) {
+    if (state.full || state.error) return;
+    RowStream& self = state.self;
+    ++state.scanned;
+    for (const auto& cell : cells) state.bytes += cell ? cell->size() + 2 : 1;
+    for (size_t i = 0; i < state.key.size(); ++i) state.key[i].assign(cells[self.key_positions_[i]].value_or(""));
+    // Rows much larger than the estimate: what is left of this result is read again by the next chunk.
+    if (state.bytes > 4 * self.chunk_bytes_) state.full = true;
+    if (!all) {
+      for (size_t i = 0; i < state.inputs.size(); ++i) state.inputs[i] = cells[self.input_positions_[i]];
+      auto matches = self.filter_.matches(state.inputs);
+      if (!matches.ok()) {
+        state.error = std::move(matches).error();
+        return;
+      }
+      if (!*matches) return;
+    }
+    size_t size = 0;
+    for (size_t i = 0; i < outputs; ++i) size += cells[i] ? cells[i]->size() : 0;
+    if (state.response_bytes != 0 && state.response_bytes + size > kResponseBytes) {
+      state.chunk.responses.emplace_back();
+      state.response_bytes = 0;
+    }
+    ::query::Row* row = state.chunk.responses.back().add_rows();
+    row->mutable_lengths()->Reserve(static_cast<int>(outputs));
+    std::string& values = *row->mutable_values();
+    values.reserve(size);
+    for (size_t i = 0; i < outputs; ++i) {
+      if (cells[i]) {
+        row->add_lengths(static_cast<int64_t>(cells[i]->size()));
+        values.append(*cells[i]);
+      } else {
+        row->add_lengths(-1);
+      }
+    }
+    state.response_bytes += size + 2 * outputs + 8;
+  };
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const bool more, co_await session_->client().next_rows(on_row, wait));
+    if (!more) break;
+  }
+  if (state.error) co_return std::move(*state.error);
+  CO_RETURN_IF_ERROR(co_await session_->run({"ROLLBACK"}, wait));
+
+  chunk.last = !state.full && state.scanned < rows_limit_;
+  if (state.scanned != 0) {
+    last_key_ = state.key;
+    ::query::Row* key = chunk.responses.back().mutable_lastpk();
+    for (const std::string& part : last_key_) append_cell(*key, part);
+    const uint64_t row_bytes = std::max<uint64_t>(1, state.bytes / state.scanned);
+    rows_limit_ = std::clamp<uint64_t>(chunk_bytes_ / row_bytes, 1, kRowsMax);
+  }
+  co_return std::move(chunk);
+}
+
+}  // namespace vitrail::movement

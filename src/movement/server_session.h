@@ -1,0 +1,54 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "mysqld/flavor.h"
+#include "net/mysql_client.h"
+
+namespace vitrail::movement {
+
+// How to log in to the tablet's own server.
+struct ServerLogin {
+  net::MysqlAddress address;
+  std::string user;
+  std::string password;
+};
+
+// A connection to the tablet's own server with its flavor, set up for one purpose.
+//
+//   Owns    : the connection; closed on destruction.
+//   Threads : the loop on which open() ran. One command at a time.
+class ServerSession {
+ public:
+  static net::Task<Result<std::unique_ptr<ServerSession>>> open(ServerLogin login, mysqld::ConnectionPurpose purpose,
+                                                                net::Wait wait);
+  ~ServerSession() { client_.close(); }
+  ServerSession(const ServerSession&) = delete;
+  ServerSession& operator=(const ServerSession&) = delete;
+
+  net::MysqlClient& client() { return client_; }
+  const mysqld::Flavor& flavor() const { return *flavor_; }
+
+  net::Task<Result<net::QueryResult>> query(std::string sql, net::Wait wait);
+  // The rows in the form that mysqld/ reads.
+  net::Task<Result<mysqld::Rows>> rows(std::string sql, net::Wait wait);
+  // Runs statements one after the other and stops at the first error.
+  net::Task<Status> run(std::vector<std::string> statements, net::Wait wait);
+  // Runs "a; b; c" as one message: one round trip, and the server stops at the first error (nothing after it has run). None
+  // may return rows. The OKs of the statements, in order.
+  net::Task<Result<std::vector<mysql::OkPacket>>> script(std::string sql, net::Wait wait);
+
+ private:
+  ServerSession(net::MysqlClient client, std::unique_ptr<mysqld::Flavor> flavor)
+      : client_(std::move(client)), flavor_(std::move(flavor)) {}
+
+  net::MysqlClient client_;
+  std::unique_ptr<mysqld::Flavor> flavor_;
+};
+
+mysqld::Rows to_rows(const net::QueryResult& result);
+
+}  // namespace vitrail::movement

@@ -1,0 +1,202 @@
+#include "movement/source_service.h"
+
+#include <atomic>
+#include <optional>
+#include <set>
+
+#include "base/check.h"
+#include "base/metrics.h"
+#include "movement/event_stream.h"
+#include "movement/row_stream.h"
+#include "net/scope.h"
+#include "rpc/typed.h"
+
+namespace vitrail::movement {
+namespace {
+
+constexpr auto kSetupTimeout = std::chrono::seconds(30);
+constexpr auto kChunkTimeout = std::chrono::minutes(5);
+
+}  // namespace
+
+struct SourceService::Core {
+  explicit Core(SourceOptions given) : options(std::move(given)), thread("source") {
+    if (options.metrics == nullptr) return;
+    rows = &options.metrics->counter("VStreamRowsSent", "rows sent by VStreamRows");
+    events = &options.metrics->counter("VStreamEventsSent", "events sent by VStream");
+    streams = &options.metrics->gauge("VStreamsActive", "VStream and VStreamRows calls under way");
+  }
+
+  ServerLogin login() const { return {options.mysqld, options.user, options.password}; }
+  Status check_target(const ::query::Target& target) const {
+    if (stopping) return fail(Code::kUnavailable, "the tablet is shutting down").with_retry(Retry::kOtherTarget);
+    return options.check_target ? options.check_target(target) : Status{};
+  }
+  net::Task<Result<std::optional<::vschema::SrvVSchema>>> load_vschema(bool needed);
+  net::Task<Status> stream_events(rpc::CallContext context, ::binlogdata::VStreamRequest request,
+                                  rpc::TypedWriter<::binlogdata::VStreamResponse> writer);
+  net::Task<Status> stream_rows(rpc::CallContext context, ::binlogdata::VStreamRowsRequest request,
+                                rpc::TypedWriter<::binlogdata::VStreamRowsResponse> writer);
+
+  const SourceOptions options;
+  base::Counter* rows = nullptr;
+  base::Counter* events = nullptr;
+  base::Gauge* streams = nullptr;
+  net::LoopThread thread;
+  // All below on the loop only.
+  bool stopping = false;
+  std::set<net::CancelSource*> calls;
+  net::Signal ended;
+  std::atomic<bool> stopped{false};
+};
+
+namespace {
+
+// Cancelled when the call is, or the service stops.
+class Call {
+ public:
+  Call(std::set<net::CancelSource*>& calls, net::Signal& ended, base::Gauge* gauge, const net::CancelToken& parent)
+      : calls_(calls), ended_(ended), gauge_(gauge), source_(parent) {
+    calls_.insert(&source_);
+    if (gauge_ != nullptr) gauge_->add(1);
+  }
+  ~Call() {
+    calls_.erase(&source_);
+    if (gauge_ != nullptr) gauge_->add(-1);
+    ended_.notify_all();
+  }
+  Call(const Call&) = delete;
+  Call& operator=(const Call&) = delete;
+  net::CancelToken token() const { return source_.token(); }
+
+ private:
+  std::set<net::CancelSource*>& calls_;
+  net::Signal& ended_;
+  base::Gauge* gauge_;
+  net::CancelSource source_;
+};
+
+}  // namespace
+
+SourceService::SourceService(SourceOptions options) : core_(std::make_unique<Core>(std::move(options))) {}
+
+SourceService::~SourceService() { CHECK(core_->stopped.load()); }
+
+net::Loop& SourceService::loop() { return core_->thread.loop(); }
+
+void SourceService::register_handlers(rpc::Server& server) {
+  Core* core = core_.get();
+  rpc::handle_server_stream<::binlogdata::VStreamRequest, ::binlogdata::VStreamResponse>(
+      server, "/queryservice.Query/VStream", loop(),
+      [core](rpc::CallContext context, ::binlogdata::VStreamRequest request,
+             rpc::TypedWriter<::binlogdata::VStreamResponse> writer) {
+        return core->stream_events(std::move(context), std::move(request), writer);
+      });
+  rpc::handle_server_stream<::binlogdata::VStreamRowsRequest, ::binlogdata::VStreamRowsResponse>(
+      server, "/queryservice.Query/VStreamRows", loop(),
+      [core](rpc::CallContext context, ::binlogdata::VStreamRowsRequest request,
+             rpc::TypedWriter<::binlogdata::VStreamRowsResponse> writer) {
+        return core->stream_rows(std::move(context), std::move(request), writer);
+      });
+}
+
+net::Task<void> SourceService::stop() {
+  net::Loop* back = net::Loop::current();
+  co_await loop().enter();
+  core_->stopping = true;
+  for (net::CancelSource* call : core_->calls) call->cancel();
+  while (!core_->calls.empty()) (void)co_await core_->ended.wait({});
+  core_->stopped.store(true);
+  if (back != nullptr) co_await back->enter();
+}
+
+net::Task<Result<std::optional<::vschema::SrvVSchema>>> SourceService::Core::load_vschema(bool needed) {
+  if (!needed || !options.load_vschema) co_return std::optional<::vschema::SrvVSchema>();
+  auto loaded = co_await options.load_vschema();
+  co_await thread.loop().enter();
+  if (!loaded.ok()) co_return std::move(loaded).error().with_context("read the vschema");
+  co_return std::optional<::vschema::SrvVSchema>(std::move(*loaded));
+}
+
+net::Task<Status> SourceService::Core::stream_events(rpc::CallContext context, ::binlogdata::VStreamRequest request,
+                                                     rpc::TypedWriter<::binlogdata::VStreamResponse> writer) {
+  CO_RETURN_IF_ERROR(check_target(request.target()));
+  const Call call(calls, ended, streams, context.cancel);
+  CO_ASSIGN_OR_RETURN(const Filter filter, Filter::create(request.filter()));
+  CO_ASSIGN_OR_RETURN(auto vschema, co_await load_vschema(filter.needs_vschema()));
+  EventStreamOptions stream_options{login(), options.db_name, options.keyspace, request.target().shard(), std::move(vschema)};
+  CO_ASSIGN_OR_RETURN(const auto stream,
+                      co_await EventStream::open(std::move(stream_options), request.position(), request.filter(),
+                                                 net::Wait::within(kSetupTimeout, call.token())));
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const auto response, co_await stream->next(call.token()));
+    if (events != nullptr) events->add(static_cast<uint64_t>(response.events_size()));
+    CO_RETURN_IF_ERROR(co_await writer.write(response));
+  }
+}
+
+namespace {
+
+// One chunk read ahead of the one that is sent.
+struct ReadAhead {
+  explicit ReadAhead(RowStream& stream) : stream(stream) {}
+  net::Task<void> read(net::Wait wait) {
+    result.emplace(co_await stream.read_chunk(std::move(wait)));
+    done.set();
+  }
+  RowStream& stream;
+  std::optional<Result<RowChunk>> result;
+  net::Event done;
+};
+
+}  // namespace
+
+net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::binlogdata::VStreamRowsRequest request,
+                                                   rpc::TypedWriter<::binlogdata::VStreamRowsResponse> writer) {
+  CO_RETURN_IF_ERROR(check_target(request.target()));
+  const Call call(calls, ended, streams, context.cancel);
+  std::string table;
+  CO_ASSIGN_OR_RETURN(const RowQuery query, parse_row_query(request.query(), table));
+  CO_ASSIGN_OR_RETURN(const auto vschema, co_await load_vschema(query.needs_vschema()));
+  CO_ASSIGN_OR_RETURN(const auto stream,
+                      co_await RowStream::open({login(), options.db_name, options.keyspace, vschema ? &*vschema : nullptr},
+                                               request, net::Wait::within(kSetupTimeout, call.token())));
+  net::Scope scope(call.token());
+  Status status;
+  uint64_t chunks = 0;
+  auto ahead = std::make_unique<ReadAhead>(*stream);
+  scope.spawn(ahead->read(net::Wait::within(kChunkTimeout, scope.token())));
+  for (;;) {
+    (void)co_await ahead->done.wait({});
+    if (!ahead->result->ok()) {
+      status = std::move(*ahead->result).error();
+      break;
+    }
+    RowChunk chunk = std::move(**ahead->result);
+    ++chunks;
+    const bool enough = stream->chunks_wanted() != 0 && chunks >= stream->chunks_wanted();
+    const bool more = !chunk.last && !enough;
+    co_await scope.join();  // The task has set `done` but may not have ended.
+    if (more) {
+      ahead = std::make_unique<ReadAhead>(*stream);
+      scope.spawn(ahead->read(net::Wait::within(kChunkTimeout, scope.token())));
+    }
+    for (const auto& response : chunk.responses) {
+      if (rows != nullptr) rows->add(static_cast<uint64_t>(response.rows_size()));
+      status = co_await writer.write(response);
+      if (!status.has_value()) break;
+    }
+    if (status.has_value() && enough && !chunk.last) {
+      ::binlogdata::VStreamRowsResponse rest;
+      rest.set_throttled(true);
+      rest.set_throttled_reason(kMoreRows);
+      status = co_await writer.write(rest);
+    }
+    if (!status.has_value() || !more) break;
+  }
+  scope.request_stop();
+  co_await scope.join();
+  co_return status;
+}
+
+}  // namespace vitrail::movement

@@ -1,0 +1,637 @@
+#include "movement/stream.h"
+
+#include <algorithm>
+
+#include <fmt/core.h>
+
+#include "base/log.h"
+#include "base/text.h"
+#include "movement/row_stream.h"
+#include "mysqld/rows.h"
+
+namespace vitrail::movement {
+namespace {
+
+constexpr auto kConnectTimeout = std::chrono::seconds(10);
+constexpr int kLockAttempts = 10;
+constexpr size_t kGroupEventsMax = 20'000;
+constexpr int kTerminalAttempts = 3;
+
+// Failures that trying again will hardly mend, once they have come back without any progress in between.
+bool is_hopeless(const Error& error) {
+  if (error.mysql_errno() != 0) return false;
+  switch (error.code()) {
+    case Code::kInvalidArgument:
+    case Code::kUnimplemented:
+    case Code::kDataLoss:
+    case Code::kAlreadyExists: return true;
+    default: return false;
+  }
+}
+
+std::string shortened(std::string_view text) { return std::string(text.substr(0, kMessageMax)); }
+
+// Neither a deadline of a test's clock nor a cancellation may cut a write in two: writes have a bound of their own.
+net::Wait write_wait() { return net::Wait::within(std::chrono::minutes(5)); }
+
+}  // namespace
+
+// What one life of a stream owns.
+struct Stream::Session {
+  explicit Session(net::Signal& wake, const net::CancelToken& cancel) : scope(cancel), events(wake) {}
+
+  std::unique_ptr<ServerSession> server;
+  TableMap tables;
+  std::vector<CopyState> copy_states;
+  net::Scope scope;
+  EventInbox events;
+  bool events_started = false;
+  std::unique_ptr<Applier> applier;
+  bool in_transaction = false;  // Of the source.
+  std::string next_gtid;        // Of the GTID event that came last.
+  base::TimePoint saved_at;
+  bool idle = false;            // The source has told that there is nothing more.
+};
+
+Stream::Stream(const StreamContext& context, int32_t id) : context_(context), id_(id) { record_.id = id; }
+
+Stream::~Stream() = default;
+
+base::Duration Stream::lag() const { return context_.options.clock->now() - fresh_at_; }
+
+::query::Target Stream::source_target() const {
+  ::query::Target target;
+  target.set_keyspace(record_.source.keyspace());
+  target.set_shard(record_.source.shard());
+  target.set_tablet_type(endpoint_.type);
+  target.set_cell(endpoint_.alias.cell());
+  return target;
+}
+
+std::string Stream::row_query(std::string_view table) const {
+  const std::string text(filter_->find_text(table));
+  const std::string name = mysqld::quote_identifier(table);
+  if (text.empty()) return fmt::format("select * from {}", name);
+  if (base::to_lower(std::string_view(text).substr(0, 6)) == "select") return text;
+  return fmt::format("select * from {} where in_keyrange('{}')", name, text);
+}
+
+bool Stream::carries(std::string_view table) const {
+  return filter_ && !is_internal_table(table) && filter_->find(table) != nullptr;
+}
+
+net::Task<void> Stream::run(net::CancelToken cancel) {
+  cancel_ = std::move(cancel);
+  base::Duration delay = context_.options.retry_delay_min;
+  int failures = 0;
+  while (!ended_ && !cancel_.cancelled()) {
+    const uint64_t before = progress_;
+    Status status = co_await run_session();
+    following_ = false;
+    channel_.reset();
+    changed_.notify_all();
+    if (ended_ || cancel_.cancelled()) break;
+    if (status.has_value()) continue;
+    if (progress_ != before) {
+      delay = context_.options.retry_delay_min;
+      failures = 0;
+    }
+    ++failures;
+    // A row that is there already is looked at more closely by the next session.
+    const bool duplicate = status.error().mysql_errno() == 1062 && !careful_;
+    careful_ = status.error().mysql_errno() == 1062;
+    if (duplicate) continue;
+    ++candidate_;  // Whatever it was, another source may do better.
+    if (context_.errors != nullptr) context_.errors->add();
+    const bool terminal = is_hopeless(status.error()) && failures >= kTerminalAttempts;
+    co_await record_error(status.error(), terminal);
+    if (terminal) {
+      ended_ = true;
+      break;
+    }
+    (void)co_await net::sleep_for(delay, cancel_);
+    delay = std::min(delay * 2, context_.options.retry_delay_max);
+  }
+  ended_ = true;
+  changed_.notify_all();
+}
+
+net::Task<void> Stream::record_error(Error error, bool terminal) {
+  // As the applying account: on a server that is read-only by now this must fail, and is then nobody's business here.
+  const net::Wait wait = net::Wait::within(std::chrono::seconds(10), cancel_);
+  const std::string message = shortened((terminal ? "terminal error: " : "") + error.message());
+  log_warning("stream {}: {} ({})", id_, terminal ? "ended with an error" : "failed, will try again",
+              base::code_name(error.code()));
+  auto session = co_await ServerSession::open(context_.apply_login(), mysqld::ConnectionPurpose::kDba, wait);
+  if (!session.ok()) co_return;
+  const std::string state = terminal ? fmt::format(", state = '{}'", state_word(::binlogdata::Error)) : "";
+  auto updated = co_await (*session)->query(
+      fmt::format("UPDATE _vt.vreplication SET message = {}{} WHERE id = {}", sql_text(message), state, id_), wait);
+  if (!updated.ok()) co_return;
+  record_.message = message;
+  if (terminal) record_.state = ::binlogdata::Error;
+  (void)co_await log_stream(**session, id_, kLogError, state_word(record_.state), message, wait);
+}
+
+net::Task<Status> Stream::run_session() {
+  Session session(wake_, cancel_);
+  Status status = co_await [](Stream& self, Session& session) -> net::Task<Status> {
+    const net::Wait wait = net::Wait::within(kConnectTimeout, self.cancel_);
+    CO_ASSIGN_OR_RETURN(session.server, co_await ServerSession::open(self.context_.apply_login(),
+                                                                     mysqld::ConnectionPurpose::kApply, wait));
+    // Waits for other people's locks are short: the stream tries again, and can be stopped in between.
+    CO_RETURN_IF_ERROR(co_await session.server->run(
+        {"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
+         "SET SESSION innodb_lock_wait_timeout = 5, SESSION lock_wait_timeout = 5, SESSION wait_timeout = 28800, "
+         "SESSION net_read_timeout = 600, SESSION net_write_timeout = 600"},
+        wait));
+    CO_RETURN_IF_ERROR(co_await self.take_lock(session));
+    CO_ASSIGN_OR_RETURN(self.record_, co_await load_stream(*session.server, self.id_, wait));
+    if (!self.record_.may_run()) {
+      self.ended_ = true;
+      co_return Status{};
+    }
+    self.position_ = {};
+    self.position_text_ = self.record_.pos;
+    if (!self.record_.pos.empty()) {
+      CO_ASSIGN_OR_RETURN(self.position_, mysql::Position::parse(self.record_.pos));
+    }
+    self.saved_position_ = self.position_;
+    self.changed_.notify_all();
+    CO_ASSIGN_OR_RETURN(Filter filter, Filter::create(self.record_.source.filter()));
+    self.filter_.emplace(std::move(filter));
+    CO_ASSIGN_OR_RETURN(session.tables, co_await load_tables(*session.server, self.record_.db_name, std::nullopt, wait));
+    session.applier =
+        std::make_unique<Applier>(*session.server, self.id_, self.record_.db_name, session.tables);
+    session.applier->set_careful(self.careful_);
+    CO_ASSIGN_OR_RETURN(session.copy_states, co_await load_copy_state(*session.server, self.id_, wait));
+    CO_RETURN_IF_ERROR(co_await self.connect_source(session));
+    if (session.copy_states.empty() && self.record_.pos.empty()) CO_RETURN_IF_ERROR(co_await self.begin_copy(session));
+    if (!self.record_.message.empty()) {
+      auto cleared = co_await session.server->query(
+          fmt::format("UPDATE _vt.vreplication SET message = '' WHERE id = {}", self.id_), write_wait());
+      if (!cleared.ok()) co_return std::move(cleared).error();
+      self.record_.message.clear();
+    }
+    if (!self.position_text_.empty()) self.start_events(session);
+    if (!session.copy_states.empty()) CO_RETURN_IF_ERROR(co_await self.copy(session));
+    if (self.ended_) co_return Status{};
+    co_return co_await self.follow(session);
+  }(*this, session);
+  session.scope.request_stop();
+  co_await session.scope.join();
+  if (session.server) session.server->client().close();
+  co_return status;
+}
+
+net::Task<Status> Stream::take_lock(Session& session) {
+  const std::string name = fmt::format("'vitrail.vreplication.{}'", id_);
+  for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
+    const net::Wait wait = net::Wait::within(kConnectTimeout, cancel_);
+    CO_ASSIGN_OR_RETURN(const auto got, co_await session.server->query(fmt::format("SELECT GET_LOCK({}, 1)", name), wait));
+    if (got.text(0, 0) == "1") co_return Status{};
+    // A connection of a process that hangs, or was killed while its server was busy for it.
+    CO_ASSIGN_OR_RETURN(const auto holder, co_await session.server->query(fmt::format("SELECT IS_USED_LOCK({})", name), wait));
+    if (holder.text(0, 0).empty()) continue;
+    (void)co_await session.server->query(fmt::format("KILL {}", holder.text(0, 0)), wait);
+  }
+  co_return fail(Code::kUnavailable, fmt::format("another connection applies stream {} and does not end", id_));
+}
+
+net::Task<Status> Stream::connect_source(Session& session) {
+  (void)session;
+  SourceQuery query;
+  query.keyspace = record_.source.keyspace();
+  query.shard = record_.source.shard();
+  for (const std::string_view cell : base::split_list(record_.cell)) query.cells.emplace_back(cell);
+  TabletTypes types = parse_tablet_types(record_.tablet_types);
+  query.types = std::move(types.types);
+  query.in_order = types.in_order;
+  if (query.keyspace.empty()) co_return fail(Code::kInvalidArgument, "the stream names no source keyspace");
+  auto found = co_await context_.options.sources->candidates(std::move(query));
+  if (!found.ok()) co_return std::move(found).error();
+  if (found->empty()) {
+    co_return fail(Code::kUnavailable, fmt::format("no tablet of {}/{} can be a source", record_.source.keyspace(),
+                                                   record_.source.shard()));
+  }
+  endpoint_ = (*found)[candidate_ % found->size()];
+  rpc::ChannelOptions options;
+  options.message_size_max = 64u << 20;
+  CO_ASSIGN_OR_RETURN(channel_, rpc::Channel::create(endpoint_.address, options));
+  co_return Status{};
+}
+
+void Stream::start_events(Session& session) {
+  if (session.events_started) return;
+  session.events_started = true;
+  ::binlogdata::VStreamRequest request;
+  *request.mutable_target() = source_target();
+  request.set_position(position_text_);
+  *request.mutable_filter() = record_.source.filter();
+  session.scope.spawn(session.events.run(
+      rpc::open_stream<::binlogdata::VStreamResponse>(*channel_, "/queryservice.Query/VStream", request),
+      session.scope.token()));
+}
+
+// --- applying -------------------------------------------------------------------------------------------------------
+
+Status Stream::set_position(std::string position) {
+  ASSIGN_OR_RETURN(position_, mysql::Position::parse(position));
+  position_text_ = std::move(position);
+  return {};
+}
+
+net::Task<Status> Stream::commit(Session& session, std::string more, std::vector<std::string> extra) {
+  CO_RETURN_IF_ERROR(co_await session.applier->commit(position_text_, transaction_timestamp_, std::move(more), std::move(extra)));
+  session.saved_at = context_.options.clock->now();
+  saved_position_ = position_;
+  record_.pos = position_text_;
+  record_.time_updated = unix_now();
+  record_.transaction_timestamp = transaction_timestamp_;
+  ++progress_;
+  if (context_.commits != nullptr) context_.commits->add();
+  changed_.notify_all();
+  co_return Status{};
+}
+
+net::Task<Status> Stream::handle_ddl(Session& session, std::string statement) {
+  const auto action = record_.source.on_ddl();
+  if (action == ::binlogdata::IGNORE) co_return Status{};
+  if (action == ::binlogdata::STOP) {
+    co_return co_await finish(session, ::binlogdata::Stopped, fmt::format("Stopped at DDL {}", statement));
+  }
+  auto done = co_await session.server->query(fmt::format("USE {}", mysqld::quote_identifier(record_.db_name)), write_wait());
+  if (done.ok()) done = co_await session.server->query(statement, write_wait());
+  if (!done.ok() && action == ::binlogdata::EXEC) co_return std::move(done).error();
+  CO_ASSIGN_OR_RETURN(session.tables, co_await load_tables(*session.server, record_.db_name, std::nullopt, write_wait()));
+  co_return co_await commit(session);
+}
+
+net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* stop) {
+  Applier& applier = *session.applier;
+  size_t taken = 0;
+  bool moved = false;
+  while (!ended_) {
+    if (session.events.empty()) {
+      if (!session.in_transaction) break;
+      // The rest of a transaction is on its way.
+      if (session.events.error()) break;
+      CO_RETURN_IF_ERROR(co_await wake_.wait(net::Wait::until(base::TimePoint::max(), cancel_)));
+      continue;
+    }
+    ::binlogdata::VEvent event = session.events.take();
+    ++taken;
+    bool boundary = false;
+    switch (event.type()) {
+      case ::binlogdata::BEGIN:
+        session.in_transaction = true;
+        break;
+      case ::binlogdata::FIELD:
+        if (applier.must_flush_before(event.field_event())) CO_RETURN_IF_ERROR(co_await applier.flush());
+        CO_RETURN_IF_ERROR(applier.set_fields(event.field_event()));
+        break;
+      case ::binlogdata::ROW:
+        CO_RETURN_IF_ERROR(applier.add(std::move(*event.mutable_row_event())));
+        if (applier.bytes() > 4 * context_.options.group_bytes_max) CO_RETURN_IF_ERROR(co_await applier.flush());
+        break;
+      case ::binlogdata::GTID:
+        session.next_gtid = event.gtid();
+        break;
+      case ::binlogdata::COMMIT:
+      case ::binlogdata::OTHER:
+      case ::binlogdata::DDL:
+        if (event.type() == ::binlogdata::COMMIT && context_.transactions != nullptr) context_.transactions->add();
+        session.in_transaction = false;
+        CO_RETURN_IF_ERROR(set_position(session.next_gtid));
+        if (event.timestamp() != 0) {
+          transaction_timestamp_ = event.timestamp();
+          const auto age = std::chrono::seconds(std::max<int64_t>(0, unix_now() - event.timestamp()));
+          fresh_at_ = context_.options.clock->now() - age;
+        }
+        if (event.type() == ::binlogdata::DDL) {
+          if (record_.source.on_ddl() != ::binlogdata::IGNORE && applier.has_rows()) CO_RETURN_IF_ERROR(co_await commit(session));
+          CO_RETURN_IF_ERROR(co_await handle_ddl(session, event.statement()));
+        }
+        boundary = true;
+        moved = true;
+        break;
+      case ::binlogdata::HEARTBEAT:
+        if (session.events.empty()) fresh_at_ = context_.options.clock->now();
+        break;
+      case ::binlogdata::ROLLBACK:
+        co_return fail(Code::kUnimplemented, "the source rolled back a transaction after it was sent");
+      default:
+        break;  // JOURNAL, VERSION ...: of no meaning to a copy.
+    }
+    if (!boundary) continue;
+    if (stop != nullptr) {
+      CO_ASSIGN_OR_RETURN(const bool reached, position_.at_least(*stop));
+      if (reached) break;
+    }
+    if (applier.bytes() >= context_.options.group_bytes_max || taken >= kGroupEventsMax) break;
+  }
+  if (ended_ || session.in_transaction) {
+    if (session.in_transaction && session.events.error()) co_return *session.events.error();
+    co_return Status{};
+  }
+  if (applier.has_rows()) co_return co_await commit(session);
+  // Nothing but the position: that is not worth a write each time, unless somebody waits for it.
+  if (moved && waiters_ > 0) co_return co_await commit(session);
+  co_return Status{};
+}
+
+net::Wait Stream::idle_wait(const Session& session) const {
+  return net::Wait::until(session.saved_at + context_.options.heartbeat_interval, cancel_);
+}
+
+net::Task<Status> Stream::step(Session& session, const mysql::Position* stop) {
+  if (!session.events.empty()) co_return co_await apply_group(session, stop);
+  if (session.events.error()) co_return *session.events.error();
+  const bool unsaved = record_.pos != position_text_;
+  const bool due = context_.options.clock->now() >= session.saved_at + context_.options.heartbeat_interval;
+  if ((unsaved && waiters_ > 0) || (due && !position_text_.empty() && session.events_started)) {
+    co_return co_await commit(session, fmt::format(", time_heartbeat = {}", unix_now()));
+  }
+  const net::Wait wait = idle_wait(session);
+  Status woken = co_await wake_.wait(due ? net::Wait::within(context_.options.heartbeat_interval, cancel_) : wait);
+  if (!woken.has_value() && woken.error().code() != Code::kDeadlineExceeded) co_return std::move(woken).error();
+  co_return Status{};
+}
+
+net::Task<Result<Stream::Advance>> Stream::advance_to(Session& session, mysql::Position stop) {
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const bool reached, position_.at_least(stop));
+    if (reached) break;
+    CO_RETURN_IF_ERROR(co_await step(session, &stop));
+    if (ended_) co_return fail(Code::kFailedPrecondition, "the stream was stopped by a statement of the source");
+  }
+  CO_ASSIGN_OR_RETURN(const bool exact, stop.at_least(position_));
+  co_return exact ? Advance::kReached : Advance::kBeyond;
+}
+
+net::Task<Status> Stream::finish(Session& session, ::binlogdata::VReplicationWorkflowState state, std::string message) {
+  message = shortened(message);
+  CO_RETURN_IF_ERROR(co_await commit(session, fmt::format(", state = '{}', message = {}", state_word(state), sql_text(message))));
+  record_.state = state;
+  record_.message = message;
+  ended_ = true;
+  (void)co_await log_stream(*session.server, id_, kLogState, state_word(state), message, write_wait());
+  co_return Status{};
+}
+
+// --- copying --------------------------------------------------------------------------------------------------------
+
+net::Task<Status> Stream::begin_copy(Session& session) {
+  std::vector<std::string> names;
+  for (const auto& [name, table] : session.tables) {
+    if (carries(name)) names.push_back(name);
+  }
+  for (const auto& rule : record_.source.filter().rules()) {
+    if (rule.match().starts_with('/') || rule.filter() == "exclude") continue;
+    if (!session.tables.contains(rule.match())) {
+      co_return fail(Code::kFailedPrecondition, fmt::format("table {} does not exist on the target: create it there", rule.match()));
+    }
+  }
+  if (names.empty()) co_return fail(Code::kFailedPrecondition, "no table of the target matches the filter of the stream");
+  std::string script = "BEGIN";
+  for (const std::string& name : names) {
+    script += fmt::format("; INSERT INTO _vt.copy_state (vrepl_id, table_name) VALUES ({}, {})", id_, sql_text(name));
+    session.copy_states.push_back({name, {}});
+  }
+  script += fmt::format("; UPDATE _vt.vreplication SET state = '{}', message = '', time_updated = {} WHERE id = {}; COMMIT",
+                        state_word(::binlogdata::Copying), unix_now(), id_);
+  auto done = co_await session.server->script(std::move(script), write_wait());
+  if (!done.ok()) co_return std::move(done).error();
+  record_.state = ::binlogdata::Copying;
+  ++progress_;
+  co_return co_await log_stream(*session.server, id_, kLogCopyStarted, state_word(record_.state),
+                                fmt::format("Copy phase started for {} table(s)", names.size()), write_wait());
+}
+
+net::Task<Status> Stream::copy(Session& session) {
+  if (record_.state != ::binlogdata::Copying) {
+    auto updated = co_await session.server->query(
+        fmt::format("UPDATE _vt.vreplication SET state = '{}' WHERE id = {}", state_word(::binlogdata::Copying), id_), write_wait());
+    if (!updated.ok()) co_return std::move(updated).error();
+    record_.state = ::binlogdata::Copying;
+  }
+  for (size_t i = 0; i < session.copy_states.size(); ++i) {
+    CO_RETURN_IF_ERROR(co_await copy_table(session, session.copy_states[i]));
+    if (ended_) co_return Status{};
+    if (i + 1 != session.copy_states.size()) {
+      CO_RETURN_IF_ERROR(co_await commit(session, {}, {fmt::format("DELETE FROM _vt.copy_state WHERE vrepl_id = {} AND table_name = {}",
+                                                                   id_, sql_text(session.copy_states[i].table))}));
+    } else {
+      CO_RETURN_IF_ERROR(co_await end_copy(session, session.copy_states[i].table));
+    }
+  }
+  session.copy_states.clear();
+  co_return Status{};
+}
+
+net::Task<Status> Stream::copy_table(Session& session, CopyState state) {
+  const auto schema = session.tables.find(state.table);
+  if (schema == session.tables.end()) {
+    co_return fail(Code::kFailedPrecondition, fmt::format("table {} does not exist on the target any more", state.table));
+  }
+  std::optional<TargetTable> table;
+  ::query::QueryResult key = std::move(state.lastpk);
+  for (bool done = false; !done;) {
+    // One call; another one when a chunk turns out to be older than what is applied already (the source was changed).
+    ::binlogdata::VStreamRowsRequest request;
+    *request.mutable_target() = source_target();
+    request.set_query(row_query(state.table));
+    if (key.rows_size() != 0) *request.mutable_lastpk() = key;
+    (*request.mutable_options()->mutable_config_overrides())[kChunkBytesOption] = std::to_string(context_.options.chunk_bytes);
+    net::Scope scope(cancel_);
+    ChunkInbox chunks(wake_);
+    scope.spawn(chunks.run(
+        rpc::open_stream<::binlogdata::VStreamRowsResponse>(*channel_, "/queryservice.Query/VStreamRows", request), scope.token()));
+    Status status = co_await [](Stream& self, Session& session, const TableSchema& schema, std::optional<TargetTable>& table,
+                                ::query::QueryResult& key, ChunkInbox& chunks, bool& done) -> net::Task<Status> {
+      for (;;) {
+        while (!chunks.has_chunk() && !chunks.ended()) {
+          CO_RETURN_IF_ERROR(co_await self.step(session, nullptr));
+          if (self.ended_) co_return Status{};
+        }
+        if (!chunks.has_chunk()) {
+          if (chunks.error()) co_return Error(*chunks.error()).with_context("copy table " + schema.name);
+          done = true;
+          co_return Status{};
+        }
+        const Chunk chunk = chunks.take();
+        if (!table) {
+          CO_ASSIGN_OR_RETURN(table, TargetTable::bind(schema, self.record_.db_name, chunks.fields()));
+        }
+        CO_ASSIGN_OR_RETURN(mysql::Position snapshot, mysql::Position::parse(chunk.gtid));
+        if (!self.position_text_.empty()) {
+          CO_ASSIGN_OR_RETURN(const Advance advance, co_await self.advance_to(session, snapshot));
+          if (advance == Advance::kBeyond) {
+            (void)co_await net::sleep_for(std::chrono::milliseconds(100), self.cancel_);
+            co_return Status{};
+          }
+        }
+        ::query::QueryResult next;
+        if (chunk.lastpk) {
+          *next.mutable_fields() = chunks.pkfields();
+          *next.add_rows() = *chunk.lastpk;
+        }
+        // The chunk's own position is the same transactions, and the same text unless servers differ in words.
+        CO_RETURN_IF_ERROR(self.set_position(chunk.gtid));
+        CO_ASSIGN_OR_RETURN(const uint64_t rows, co_await session.applier->copy(*table, chunk, key, next,
+                                                                                self.context_.options.use_load_data));
+        session.saved_at = self.context_.options.clock->now();
+        self.saved_position_ = self.position_;
+        self.record_.pos = self.position_text_;
+        self.record_.rows_copied += static_cast<int64_t>(rows);
+        self.fresh_at_ = chunk.began;
+        ++self.progress_;
+        if (self.context_.rows_copied != nullptr) self.context_.rows_copied->add(rows);
+        self.changed_.notify_all();
+        self.start_events(session);
+        if (next.rows_size() != 0) key = std::move(next);
+      }
+    }(*this, session, schema->second, table, key, chunks, done);
+    scope.request_stop();
+    co_await scope.join();
+    CO_RETURN_IF_ERROR(std::move(status));
+    if (ended_) co_return Status{};
+    if (cancel_.cancelled()) co_return fail(Code::kCanceled, "the stream is being stopped");
+  }
+  co_return Status{};
+}
+
+net::Task<Status> Stream::end_copy(Session& session, std::string last_table) {
+  // The copy may have taken so long, or applying be so slow, that the target is far behind: then it is not over yet.
+  while (lag() > context_.options.lag_tolerance) {
+    CO_RETURN_IF_ERROR(co_await step(session, nullptr));
+    if (ended_) co_return Status{};
+  }
+  const bool stop = record_.source.stop_after_copy();
+  const auto state = stop ? ::binlogdata::Stopped : ::binlogdata::Running;
+  const std::string message = stop ? "Stopped after copy." : "";
+  CO_RETURN_IF_ERROR(co_await commit(
+      session, fmt::format(", state = '{}', message = {}", state_word(state), sql_text(message)),
+      {fmt::format("DELETE FROM _vt.copy_state WHERE vrepl_id = {} AND table_name = {}", id_, sql_text(last_table))}));
+  record_.state = state;
+  record_.message = message;
+  CO_RETURN_IF_ERROR(co_await log_stream(*session.server, id_, kLogCopyEnded, state_word(state),
+                                         fmt::format("Copy phase completed at gtid {}", position_text_), write_wait()));
+  if (stop) ended_ = true;
+  changed_.notify_all();
+  co_return Status{};
+}
+
+// --- following ------------------------------------------------------------------------------------------------------
+
+net::Task<Status> Stream::follow(Session& session) {
+  if (record_.state != ::binlogdata::Running) {
+    auto updated = co_await session.server->query(
+        fmt::format("UPDATE _vt.vreplication SET state = '{}' WHERE id = {}", state_word(::binlogdata::Running), id_), write_wait());
+    if (!updated.ok()) co_return std::move(updated).error();
+    record_.state = ::binlogdata::Running;
+    CO_RETURN_IF_ERROR(co_await log_stream(*session.server, id_, kLogState, state_word(record_.state), "", write_wait()));
+  }
+  mysql::Position stop;
+  const bool stops = !record_.stop_pos.empty();
+  if (stops) {
+    CO_ASSIGN_OR_RETURN(stop, mysql::Position::parse(record_.stop_pos));
+  }
+  following_ = true;
+  changed_.notify_all();
+  while (!ended_) {
+    if (cancel_.cancelled()) {
+      // Leave with what is known: the next life goes on from there.
+      if (record_.pos != position_text_ && !session.in_transaction) co_return co_await commit(session);
+      co_return fail(Code::kCanceled, "the stream is being stopped");
+    }
+    if (stops) {
+      CO_ASSIGN_OR_RETURN(const bool reached, position_.at_least(stop));
+      if (reached) {
+        co_return co_await finish(session, ::binlogdata::Stopped, fmt::format("Stopped at position {}", position_text_));
+      }
+    }
+    if (hold_ != nullptr) {
+      CO_RETURN_IF_ERROR(co_await serve_hold(session));
+      continue;
+    }
+    Status stepped = co_await step(session, stops ? &stop : nullptr);
+    if (!stepped.has_value() && stepped.error().code() != Code::kCanceled) co_return stepped;
+  }
+  co_return Status{};
+}
+
+net::Task<Status> Stream::serve_hold(Session& session) {
+  hold_->held_ = true;
+  changed_.notify_all();
+  while (hold_ != nullptr) {
+    if (cancel_.cancelled()) co_return fail(Code::kCanceled, "the stream is being stopped");
+    if (!hold_->target_) {
+      Status woken = co_await wake_.wait(net::Wait::until(base::TimePoint::max(), cancel_));
+      if (!woken.has_value()) co_return std::move(woken).error();
+      continue;
+    }
+    const mysql::Position target = std::move(*hold_->target_);
+    hold_->target_.reset();
+    auto advanced = co_await advance_to(session, target);
+    if (!advanced.ok()) co_return std::move(advanced).error();
+    if (hold_ == nullptr) break;
+    hold_->reached_ = *advanced == Advance::kReached
+                          ? Status{}
+                          : Status(fail(Code::kAborted, "the stream has gone beyond this position"));
+    changed_.notify_all();
+  }
+  co_return Status{};
+}
+
+Stream::Hold::~Hold() {
+  if (stream_.hold_ != this) return;
+  stream_.hold_ = nullptr;
+  stream_.wake_.notify_all();
+}
+
+net::Task<Status> Stream::Hold::acquire(net::Wait wait) {
+  if (!stream_.following_) co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is not running", stream_.id_));
+  if (stream_.hold_ != nullptr) co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is held already", stream_.id_));
+  stream_.hold_ = this;
+  held_ = false;
+  stream_.wake_.notify_all();
+  while (!held_) {
+    if (!stream_.following_) co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is not running", stream_.id_));
+    CO_RETURN_IF_ERROR(co_await stream_.changed_.wait(wait));
+  }
+  co_return Status{};
+}
+
+net::Task<Status> Stream::Hold::run_to(mysql::Position position, net::Wait wait) {
+  reached_.reset();
+  target_ = std::move(position);
+  stream_.wake_.notify_all();
+  while (!reached_) {
+    if (!stream_.following_ || stream_.hold_ != this) {
+      co_return fail(Code::kFailedPrecondition, fmt::format("stream {} has stopped running", stream_.id_));
+    }
+    CO_RETURN_IF_ERROR(co_await stream_.changed_.wait(wait));
+  }
+  co_return *reached_;
+}
+
+net::Task<Status> Stream::wait_for(mysql::Position position, net::Wait wait) {
+  struct Waiting {
+    explicit Waiting(int& count) : count(count) { ++count; }
+    ~Waiting() { --count; }
+    int& count;
+  } waiting(waiters_);
+  wake_.notify_all();
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const bool reached, saved_position_.at_least(position));
+    if (reached && !record_.pos.empty()) co_return Status{};
+    if (ended_) {
+      co_return fail(Code::kFailedPrecondition,
+                     fmt::format("stream {} is {} at {}: {}", id_, state_word(record_.state), record_.pos, record_.message));
+    }
+    CO_RETURN_IF_ERROR(co_await changed_.wait(wait));
+  }
+}
+
+}  // namespace vitrail::movement

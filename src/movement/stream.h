@@ -1,0 +1,154 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+#include <string>
+
+#include "base/metrics.h"
+#include "base/result.h"
+#include "movement/applier.h"
+#include "movement/engine.h"
+#include "movement/filter.h"
+#include "movement/inbox.h"
+#include "movement/stream_record.h"
+#include "mysql/gtid.h"
+#include "net/scope.h"
+#include "rpc/client.h"
+
+namespace vitrail::movement {
+
+// What the streams of an engine share. Must outlive them.
+struct StreamContext {
+  EngineOptions options;
+  base::Counter* rows_copied = nullptr;
+  base::Counter* transactions = nullptr;
+  base::Counter* commits = nullptr;
+  base::Counter* errors = nullptr;
+
+  ServerLogin apply_login() const { return {options.mysqld, options.apply_user, options.apply_password}; }
+};
+
+// One row of _vt.vreplication at work.
+//
+// A life of the stream (session) begins with a connection to the target's server that takes the stream's named lock, so
+// that the connections of an earlier life, of this or of a killed process, have ended and what they did is decided. Then
+// the row is read, and it alone says where to go on.
+//
+// Copying, for each table: rows come in chunks, each with the exact position S of its snapshot. Events are applied up to S,
+// not further; then the chunk is inserted, and its last key and S are committed with it.
+//   Claim: at each committed position p the target holds, of every table of the filter, all source rows as of p with keys
+//   up to the last key copied, and of the rest some of the source rows as of p, none in another form.
+//   It holds at first: no rows. An event keeps it: it changes the row in question to what the source has after it (replaced,
+//   inserted or removed, whether or not it was there), and no other. A chunk keeps it: at p = S the chunk is all source rows
+//   in its interval, and what of them is there already is equal.
+// So no event has to be left out or compared with the progress of the copy. When all tables are done the target equals the
+// source at p, and following goes on from there.
+//
+//   Threads : the engine's loop.
+class Stream {
+ public:
+  Stream(const StreamContext& context, int32_t id);
+  ~Stream();
+  Stream(const Stream&) = delete;
+  Stream& operator=(const Stream&) = delete;
+
+  // Runs until `cancel`, or until the row says that the stream is stopped or in error. Once.
+  net::Task<void> run(net::CancelToken cancel);
+
+  int32_t id() const { return id_; }
+  // The row as read last, with position, state and message kept up to date.
+  const StreamRecord& record() const { return record_; }
+  bool ended() const { return ended_; }
+  // Somebody waits for it or holds it.
+  bool in_use() const { return waiters_ != 0 || hold_ != nullptr; }
+  base::Duration lag() const;
+
+  // Waits until the position is committed.
+  //   kFailedPrecondition: the stream ended before. Errors of Wait.
+  net::Task<Status> wait_for(mysql::Position position, net::Wait wait);
+
+  // Keeps a running stream from applying anything, and lets it go on to exact positions: for comparisons.
+  // At most one at a time; must end before the stream is destroyed.
+  class Hold {
+   public:
+    explicit Hold(Stream& stream) : stream_(stream) {}
+    ~Hold();
+    Hold(const Hold&) = delete;
+    Hold& operator=(const Hold&) = delete;
+    // Waits until the stream stands still between two transactions.
+    //   kFailedPrecondition: the stream is not running, or is held already.
+    net::Task<Status> acquire(net::Wait wait);
+    // Lets it apply everything up to `position` and waits for that.
+    //   kAborted: the stream is beyond the position already.
+    net::Task<Status> run_to(mysql::Position position, net::Wait wait);
+
+   private:
+    friend class Stream;
+    Stream& stream_;
+    bool held_ = false;
+    std::optional<mysql::Position> target_;
+    std::optional<Status> reached_;
+  };
+
+  // Of the running session; null and empty without one.
+  std::shared_ptr<rpc::Channel> channel() const { return channel_; }
+  const SourceEndpoint& endpoint() const { return endpoint_; }
+  ::query::Target source_target() const;
+  // The select that a VStreamRows of this table takes.
+  std::string row_query(std::string_view table) const;
+  bool carries(std::string_view table) const;
+  bool is_following() const { return following_; }
+  // Cancelled when the stream is being stopped.
+  const net::CancelToken& token() const { return cancel_; }
+
+ private:
+  struct Session;
+  enum class Advance : uint8_t { kReached, kBeyond };
+
+  net::Task<Status> run_session();
+  net::Task<Status> take_lock(Session& session);
+  net::Task<Status> connect_source(Session& session);
+  void start_events(Session& session);
+  net::Task<Status> begin_copy(Session& session);
+  net::Task<Status> copy(Session& session);
+  net::Task<Status> copy_table(Session& session, CopyState state);
+  net::Task<Status> end_copy(Session& session, std::string last_table);
+  net::Task<Status> follow(Session& session);
+  net::Task<Status> serve_hold(Session& session);
+
+  // Applies what has arrived, up to a group's size, and not beyond `stop`.
+  net::Task<Status> apply_group(Session& session, const mysql::Position* stop);
+  // Applies what has arrived, or waits for something to happen, at most until the next heartbeat is due.
+  net::Task<Status> step(Session& session, const mysql::Position* stop);
+  net::Task<Result<Advance>> advance_to(Session& session, mysql::Position stop);
+  net::Task<Status> commit(Session& session, std::string more = {}, std::vector<std::string> extra = {});
+  net::Task<Status> handle_ddl(Session& session, std::string statement);
+  Status set_position(std::string position);
+  net::Task<Status> finish(Session& session, ::binlogdata::VReplicationWorkflowState state, std::string message);
+  net::Task<void> record_error(Error error, bool terminal);
+  net::Wait idle_wait(const Session& session) const;
+
+  const StreamContext& context_;
+  const int32_t id_;
+  net::CancelToken cancel_;
+  StreamRecord record_;
+  std::optional<Filter> filter_;
+  mysql::Position position_;        // Applied; may be ahead of what is committed.
+  std::string position_text_;
+  mysql::Position saved_position_;  // Committed.
+  int64_t transaction_timestamp_ = 0;
+  base::TimePoint fresh_at_;        // When position_ was known to be the source's latest, or its last transaction's time.
+  net::Signal changed_;             // Positions, holds, the end.
+  net::Signal wake_;                // For the session: something arrived or is wanted.
+  int waiters_ = 0;                 // Positions are saved at once while somebody waits for one.
+  Hold* hold_ = nullptr;
+  bool following_ = false;
+  bool ended_ = false;
+  bool careful_ = false;
+  uint64_t progress_ = 0;           // Grows with each commit.
+  size_t candidate_ = 0;            // Which source tablet to try.
+  std::shared_ptr<rpc::Channel> channel_;
+  SourceEndpoint endpoint_;
+};
+
+}  // namespace vitrail::movement

@@ -1,0 +1,648 @@
+#include "movement/vdiff.h"
+
+#include <google/protobuf/util/json_util.h>
+
+#include <algorithm>
+#include <set>
+#include <unordered_map>
+
+#include <fmt/core.h>
+#include <nlohmann/json.hpp>
+
+#include "base/check.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "base/text.h"
+#include "movement/engine_core.h"
+#include "movement/row_stream.h"
+#include "movement/target_table.h"
+
+namespace vitrail::movement {
+namespace {
+
+using nlohmann::json;
+
+constexpr uint64_t kChunkBytes = 2u << 20;
+constexpr auto kStepTimeout = std::chrono::minutes(2);
+constexpr auto kSaveInterval = std::chrono::milliseconds(500);
+constexpr auto kRetryDelay = std::chrono::seconds(1);
+constexpr int kRetriesMax = 60;
+constexpr int kAttemptsPerChunk = 50;  // Chunks that a stream had already passed.
+
+// A table's result so far.
+struct Report {
+  int64_t processed = 0;
+  int64_t matching = 0;
+  int64_t mismatched = 0;
+  int64_t extra_source = 0;
+  int64_t extra_target = 0;
+  json source_samples = json::array();
+  json target_samples = json::array();
+  json mismatch_samples = json::array();
+
+  bool differs() const { return mismatched + extra_source + extra_target != 0; }
+  std::string to_json(const std::string& table) const {
+    const json document = {{"TableName", table},
+                           {"ProcessedRows", processed},
+                           {"MatchingRows", matching},
+                           {"MismatchedRows", mismatched},
+                           {"ExtraRowsSource", extra_source},
+                           {"ExtraRowsTarget", extra_target},
+                           {"ExtraRowsSourceSample", source_samples},
+                           {"ExtraRowsTargetSample", target_samples},
+                           {"MismatchedRowsSample", mismatch_samples}};
+    return document.dump(-1, ' ', false, json::error_handler_t::replace);
+  }
+  static Report parse(std::string_view text) {
+    Report report;
+    const json document = json::parse(text, nullptr, false);
+    if (!document.is_object()) return report;
+    const auto number = [&](const char* name) {
+      const auto found = document.find(name);
+      return found != document.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
+    };
+    const auto list = [&](const char* name) {
+      const auto found = document.find(name);
+      return found != document.end() && found->is_array() ? *found : json::array();
+    };
+    report.processed = number("ProcessedRows");
+    report.matching = number("MatchingRows");
+    report.mismatched = number("MismatchedRows");
+    report.extra_source = number("ExtraRowsSource");
+    report.extra_target = number("ExtraRowsTarget");
+    report.source_samples = list("ExtraRowsSourceSample");
+    report.target_samples = list("ExtraRowsTargetSample");
+    report.mismatch_samples = list("MismatchedRowsSample");
+    return report;
+  }
+};
+
+struct Settings {
+  std::set<std::string, std::less<>> tables;  // Empty: all.
+  int64_t max_rows = INT64_MAX;               // Of each table.
+  size_t samples_max = 10;
+  size_t truncate_at = 128;
+  bool only_pks = false;
+  bool debug_query = false;
+  base::Duration wait_running = std::chrono::seconds(60);
+};
+
+Settings read_settings(const ::tabletmanagerdata::VDiffOptions& options) {
+  Settings settings;
+  for (const std::string_view table : base::split_list(options.core_options().tables())) settings.tables.emplace(table);
+  if (options.core_options().max_rows() > 0) settings.max_rows = options.core_options().max_rows();
+  if (options.report_options().max_sample_rows() > 0) {
+    settings.samples_max = static_cast<size_t>(std::min<int64_t>(options.report_options().max_sample_rows(), 1000));
+  }
+  if (options.report_options().row_diff_column_truncate_at() > 0) {
+    settings.truncate_at = static_cast<size_t>(options.report_options().row_diff_column_truncate_at());
+  }
+  settings.only_pks = options.report_options().only_pks();
+  settings.debug_query = options.report_options().debug_query();
+  if (options.core_options().timeout_seconds() > 0) {
+    settings.wait_running = std::max<base::Duration>(settings.wait_running, std::chrono::seconds(options.core_options().timeout_seconds()));
+  }
+  return settings;
+}
+
+// Rows of one source at one position.
+struct SourceRows {
+  mysql::Position position;
+  std::vector<::binlogdata::VStreamRowsResponse> responses;
+  google::protobuf::RepeatedPtrField<::query::Field> fields;
+  google::protobuf::RepeatedPtrField<::query::Field> pkfields;
+  ::query::QueryResult last;  // No rows: nothing was read.
+  bool more = false;          // There may be rows behind the last one.
+};
+
+// The held stream must stay held meanwhile.
+net::Task<Result<SourceRows>> read_source(Stream& stream, std::string table, ::query::QueryResult from, ::query::QueryResult until,
+                                          uint64_t bytes) {
+  const auto channel = stream.channel();
+  if (channel == nullptr) co_return fail(Code::kFailedPrecondition, "the stream is not connected");
+  ::binlogdata::VStreamRowsRequest request;
+  *request.mutable_target() = stream.source_target();
+  request.set_query(stream.row_query(table));
+  if (from.rows_size() != 0) *request.mutable_lastpk() = from;
+  auto& options = *request.mutable_options()->mutable_config_overrides();
+  options[kChunkBytesOption] = std::to_string(bytes);
+  options[kChunksOption] = "1";
+  if (until.rows_size() != 0) options[kUntilOption] = to_text(until);
+  auto call = rpc::open_stream<::binlogdata::VStreamRowsResponse>(*channel, "/queryservice.Query/VStreamRows", request);
+  SourceRows rows;
+  const net::Wait wait = net::Wait::within(kStepTimeout, stream.token());
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(auto piece, co_await call.next(wait));
+    if (!piece) break;
+    if (piece->heartbeat()) continue;
+    if (piece->throttled()) {
+      rows.more = rows.more || piece->throttled_reason() == kMoreRows;
+      continue;
+    }
+    if (!piece->gtid().empty()) {
+      CO_ASSIGN_OR_RETURN(rows.position, mysql::Position::parse(piece->gtid()));
+    }
+    if (piece->fields_size() != 0) {
+      rows.fields = piece->fields();
+      rows.pkfields = piece->pkfields();
+    }
+    if (piece->has_lastpk()) {
+      *rows.last.mutable_fields() = rows.pkfields;
+      *rows.last.add_rows() = piece->lastpk();
+    }
+    rows.responses.push_back(std::move(*piece));
+  }
+  if (rows.fields.empty()) co_return fail(Code::kInternal, "the source sent no columns");
+  co_return std::move(rows);
+}
+
+json sample(const TargetTable& table, std::span<const mysql::Cell> cells, const Settings& settings) {
+  json row = json::object();
+  for (const auto& binding : table.bindings()) {
+    const auto& identity = table.schema().identity;
+    const bool key = std::find(identity.begin(), identity.end(), binding.column) != identity.end();
+    if (settings.only_pks && !key) continue;
+    const mysql::Cell& cell = cells[binding.field];
+    std::string text(cell ? *cell : std::string_view("NULL"));
+    if (text.size() > settings.truncate_at) text = text.substr(0, settings.truncate_at) + "...[TRUNCATED]";
+    row[table.schema().columns[binding.column].name] = std::move(text);
+  }
+  json out = {{"Row", std::move(row)}};
+  if (settings.debug_query) {
+    std::string condition;
+    table.append_key(condition, cells);
+    out["Query"] = fmt::format("select {} from {} where {}{}", table.read_list(), table.qualified_name(),
+                               table.has_single_key()
+                                   ? mysqld::quote_identifier(table.schema().columns[table.schema().identity[0]].name) + " = "
+                                   : "",
+                               condition);
+  }
+  return out;
+}
+
+}  // namespace
+
+// One VDiff at work.
+struct VDiffs::Run {
+  Run(Engine::Core& engine, int64_t id) : engine(engine), id(id) {}
+
+  net::Task<void> run();
+  net::Task<Status> attempt();
+  net::Task<Status> compare_table(std::string name);
+  net::Task<Status> compare_interval(const TableSchema& schema, const std::vector<int32_t>& streams, Report& report,
+                                     ::query::QueryResult& last, bool& done);
+  net::Task<Status> save(std::string name, const Report& report, const ::query::QueryResult& last, std::string state);
+  net::Task<Result<std::vector<int32_t>>> wait_for_streams();
+
+  Engine::Core& engine;
+  const int64_t id;
+  net::Scope scope;
+  std::unique_ptr<ServerSession> session;
+  std::string workflow;
+  Settings settings;
+  TableMap tables;
+  uint64_t progress = 0;  // Grows with each chunk.
+};
+
+VDiffs::VDiffs(Engine::Core& engine) : engine_(engine) {}
+
+VDiffs::~VDiffs() { CHECK(runs_.empty()); }
+
+void VDiffs::start(int64_t id) {
+  auto& run = runs_[id];
+  if (run != nullptr) return;
+  run = std::make_unique<Run>(engine_, id);
+  run->scope.spawn(run->run());
+}
+
+net::Task<void> VDiffs::halt(int64_t id) {
+  const auto found = runs_.find(id);
+  if (found == runs_.end()) co_return;
+  Run& run = *found->second;
+  run.scope.request_stop();
+  co_await run.scope.join();
+  runs_.erase(id);
+}
+
+net::Task<Status> VDiffs::open(ServerSession& session, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto rows,
+                      co_await session.query(fmt::format("SELECT id FROM _vt.vdiff WHERE db_name = {} AND keyspace = {} AND shard = "
+                                                         "{} AND state IN ('pending', 'started')",
+                                                         sql_text(engine_.context.options.db_name),
+                                                         sql_text(engine_.context.options.keyspace),
+                                                         sql_text(engine_.context.options.shard)),
+                                             wait));
+  for (size_t i = 0; i < rows.rows.size(); ++i) start(mysqld::to_int(rows.text(i, 0)).value_or(0));
+  co_return Status{};
+}
+
+net::Task<void> VDiffs::close() {
+  for (auto& [id, run] : runs_) run->scope.request_stop();
+  while (!runs_.empty()) co_await halt(runs_.begin()->first);
+}
+
+// --- the work -------------------------------------------------------------------------------------------------------
+
+net::Task<void> VDiffs::Run::run() {
+  const net::CancelToken cancel = scope.token();
+  int failures = 0;
+  while (!cancel.cancelled()) {
+    const uint64_t before = progress;
+    Status status = co_await attempt();
+    if (status.has_value() || cancel.cancelled()) co_return;
+    failures = progress != before ? 1 : failures + 1;
+    const Code code = status.error().code();
+    const bool hopeless = code == Code::kInvalidArgument || code == Code::kUnimplemented || code == Code::kNotFound;
+    const bool give_up = hopeless || failures > kRetriesMax;
+    if (!session || session->client().broken()) {
+      auto opened = co_await engine.connect(net::Wait::within(std::chrono::seconds(5), cancel));
+      if (opened.ok()) session = std::move(*opened);
+    }
+    if (session) {
+      (void)co_await session->query(
+          fmt::format("UPDATE _vt.vdiff SET last_error = {}{} WHERE id = {}", sql_text(status.error().message().substr(0, 1000)),
+                      give_up ? ", state = 'error'" : "", id),
+          net::Wait::within(std::chrono::seconds(10), cancel));
+    }
+    if (give_up) co_return;
+    (void)co_await net::sleep_for(kRetryDelay, cancel);
+  }
+}
+
+net::Task<Result<std::vector<int32_t>>> VDiffs::Run::wait_for_streams() {
+  const base::TimePoint deadline = base::system_clock().now() + settings.wait_running;
+  for (;;) {
+    std::vector<int32_t> ids;
+    std::string waiting;
+    for (Stream* stream : engine.streams_of(workflow)) {
+      ids.push_back(stream->id());
+      if (!stream->is_following()) {
+        waiting = fmt::format("stream {} is {} ({})", stream->id(), state_word(stream->record().state), stream->record().message);
+      }
+    }
+    if (ids.empty()) waiting = fmt::format("no stream of workflow {} runs", workflow);
+    if (waiting.empty()) co_return ids;
+    if (base::system_clock().now() > deadline) co_return fail(Code::kFailedPrecondition, "the workflow is not running: " + waiting);
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(std::chrono::milliseconds(50), scope.token()));
+  }
+}
+
+net::Task<Status> VDiffs::Run::attempt() {
+  const net::Wait wait = net::Wait::within(std::chrono::seconds(30), scope.token());
+  CO_ASSIGN_OR_RETURN(session, co_await ServerSession::open(engine.context.apply_login(), mysqld::ConnectionPurpose::kCopy, wait));
+  CO_ASSIGN_OR_RETURN(const auto row, co_await session->rows(
+                                          fmt::format("SELECT workflow, state, options FROM _vt.vdiff WHERE id = {}", id), wait));
+  if (row.rows.empty()) co_return fail(Code::kNotFound, fmt::format("there is no VDiff {}", id));
+  const auto state = row.get(0, "state").value_or("");
+  if (state != "pending" && state != "started") co_return Status{};
+  workflow = row.get(0, "workflow").value_or("");
+  ::tabletmanagerdata::VDiffOptions options;
+  google::protobuf::util::JsonParseOptions lenient;
+  lenient.ignore_unknown_fields = true;
+  (void)google::protobuf::util::JsonStringToMessage(std::string(row.get(0, "options").value_or("{}")), &options, lenient);
+  settings = read_settings(options);
+  CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams());
+  CO_ASSIGN_OR_RETURN(tables, co_await load_tables(*session, engine.context.options.db_name, std::nullopt, wait));
+
+  // Which tables: those that a stream carries and that were asked for.
+  std::string values;
+  for (const auto& [name, schema] : tables) {
+    if (!settings.tables.empty() && !settings.tables.contains(name)) continue;
+    bool carried = false;
+    for (const int32_t stream : ids) {
+      const Stream* at = engine.find_stream(stream);
+      carried = carried || (at != nullptr && at->carries(name));
+    }
+    if (!carried) continue;
+    if (!values.empty()) values += ", ";
+    values += fmt::format("({}, {}, 'pending', {})", id, sql_text(name), schema.row_estimate);
+  }
+  for (const std::string& name : settings.tables) {
+    if (!tables.contains(name)) co_return fail(Code::kNotFound, fmt::format("there is no table {} in the workflow", name));
+  }
+  if (values.empty()) co_return fail(Code::kInvalidArgument, "no table of the workflow is to be compared");
+  CO_RETURN_IF_ERROR(co_await session->run(
+      {fmt::format("INSERT IGNORE INTO _vt.vdiff_table (vdiff_id, table_name, state, table_rows) VALUES {}", values),
+       fmt::format("UPDATE _vt.vdiff SET state = 'started', started_at = COALESCE(started_at, UTC_TIMESTAMP()), "
+                   "liveness_timestamp = UTC_TIMESTAMP(), last_error = '' WHERE id = {}",
+                   id)},
+      wait));
+  CO_ASSIGN_OR_RETURN(const auto open,
+                      co_await session->query(fmt::format("SELECT table_name FROM _vt.vdiff_table WHERE vdiff_id = {} AND state <> "
+                                                          "'completed' ORDER BY table_name",
+                                                          id),
+                                              wait));
+  for (size_t i = 0; i < open.rows.size(); ++i) {
+    CO_RETURN_IF_ERROR(co_await compare_table(std::string(open.text(i, 0))));
+  }
+  CO_RETURN_IF_ERROR(co_await session->run(
+      {fmt::format("UPDATE _vt.vdiff SET state = 'completed', completed_at = UTC_TIMESTAMP(), liveness_timestamp = UTC_TIMESTAMP() "
+                   "WHERE id = {}",
+                   id)},
+      net::Wait::within(std::chrono::seconds(30), scope.token())));
+  co_return Status{};
+}
+
+net::Task<Status> VDiffs::Run::save(std::string name, const Report& report, const ::query::QueryResult& last, std::string state) {
+  const std::string key = last.rows_size() == 0 ? "NULL" : sql_text(to_text(last));
+  co_return co_await session->run(
+      {fmt::format("UPDATE _vt.vdiff_table SET state = '{}', rows_compared = {}, mismatch = {}, report = {}, lastpk = {} WHERE "
+                   "vdiff_id = {} AND table_name = {}",
+                   state, report.processed, report.differs() ? 1 : 0, sql_text(report.to_json(name)), key, id, sql_text(name)),
+       fmt::format("UPDATE _vt.vdiff SET liveness_timestamp = UTC_TIMESTAMP() WHERE id = {}", id)},
+      net::Wait::within(std::chrono::seconds(30), scope.token()));
+}
+
+net::Task<Status> VDiffs::Run::compare_table(std::string name) {
+  const net::Wait wait = net::Wait::within(std::chrono::seconds(30), scope.token());
+  const auto schema = tables.find(name);
+  if (schema == tables.end()) co_return fail(Code::kNotFound, fmt::format("table {} does not exist any more", name));
+  CO_ASSIGN_OR_RETURN(const auto row, co_await session->rows(fmt::format("SELECT lastpk, report FROM _vt.vdiff_table WHERE vdiff_id "
+                                                                         "= {} AND table_name = {}",
+                                                                         id, sql_text(name)),
+                                                             wait));
+  Report report = Report::parse(row.get(0, "report").value_or(""));
+  ::query::QueryResult last;
+  if (const auto key = row.get(0, "lastpk"); key && !key->empty()) CO_RETURN_IF_ERROR(from_text(*key, last, "vdiff_table.lastpk"));
+  // A statistic is better than nothing, but a table must never seem done before it is.
+  base::TimePoint saved = base::system_clock().now();
+  CO_RETURN_IF_ERROR(co_await save(name, report, last, "started"));
+  for (bool done = false; !done;) {
+    CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams());
+    std::vector<int32_t> carrying;
+    for (const int32_t stream : ids) {
+      const Stream* at = engine.find_stream(stream);
+      if (at != nullptr && at->carries(name)) carrying.push_back(stream);
+    }
+    CO_RETURN_IF_ERROR(co_await compare_interval(schema->second, carrying, report, last, done));
+    ++progress;
+    if (report.processed >= settings.max_rows) done = true;
+    const base::TimePoint now = base::system_clock().now();
+    if (done || now - saved < kSaveInterval) continue;
+    saved = now;
+    CO_RETURN_IF_ERROR(co_await save(name, report, last, "started"));
+  }
+  co_return co_await save(name, report, last, "completed");
+}
+
+net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const std::vector<int32_t>& streams, Report& report,
+                                                ::query::QueryResult& last, bool& done) {
+  std::vector<SourceRows> sources;
+  ::query::QueryResult high;
+  net::QueryResult target;
+  std::optional<TargetTable> table;
+  for (int attempt = 0;; ++attempt) {
+    if (attempt == kAttemptsPerChunk) co_return fail(Code::kUnavailable, "the streams do not stand still at common positions");
+    const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
+    // Held, they stay: a stream that is being stopped waits for its hold to go.
+    std::vector<std::unique_ptr<Stream::Hold>> holds;
+    std::vector<Stream*> held;
+    for (const int32_t stream : streams) {
+      Stream* at = engine.find_stream(stream);
+      if (at == nullptr) co_return fail(Code::kUnavailable, fmt::format("stream {} was stopped", stream));
+      auto hold = std::make_unique<Stream::Hold>(*at);
+      CO_RETURN_IF_ERROR(co_await hold->acquire(wait));
+      holds.push_back(std::move(hold));
+      held.push_back(at);
+    }
+    // One source's chunk bounds the interval; the others are read up to the same key. A source that has far more rows
+    // there takes over, with a nearer bound.
+    sources.clear();
+    sources.resize(held.size());
+    for (size_t driver = 0;;) {
+      CO_ASSIGN_OR_RETURN(sources[driver], co_await read_source(*held[driver], schema.name, last, {}, kChunkBytes));
+      high = sources[driver].more ? sources[driver].last : ::query::QueryResult();
+      size_t denser = held.size();
+      for (size_t i = 0; i < held.size() && denser == held.size(); ++i) {
+        if (i == driver) continue;
+        CO_ASSIGN_OR_RETURN(sources[i], co_await read_source(*held[i], schema.name, last, high, 4 * kChunkBytes));
+        if (sources[i].more) denser = i;
+      }
+      if (denser == held.size()) break;
+      driver = denser;
+    }
+    bool beyond = false;
+    for (size_t i = 0; i < held.size() && !beyond; ++i) {
+      Status reached = co_await holds[i]->run_to(sources[i].position, wait);
+      if (!reached.has_value() && reached.error().code() != Code::kAborted) co_return reached;
+      beyond = !reached.has_value();
+    }
+    if (beyond) {
+      holds.clear();
+      CO_RETURN_IF_ERROR(co_await net::sleep_for(std::chrono::milliseconds(20), scope.token()));
+      continue;
+    }
+    CO_ASSIGN_OR_RETURN(table, TargetTable::bind(schema, engine.context.options.db_name, sources[0].fields));
+    CO_ASSIGN_OR_RETURN(const auto low_key, key_values(schema, last));
+    CO_ASSIGN_OR_RETURN(const auto high_key, key_values(schema, high));
+    std::string where;
+    if (!low_key.empty()) where = fmt::format(" WHERE ({})", key_condition(schema, low_key, true));
+    if (!high_key.empty()) {
+      where += fmt::format("{} ({})", where.empty() ? " WHERE" : " AND", key_condition(schema, high_key, false));
+    }
+    CO_ASSIGN_OR_RETURN(target, co_await session->client().query(
+                                    fmt::format("SELECT {} FROM {}{}", table->read_list(), table->qualified_name(), where), wait,
+                                    SIZE_MAX));
+    break;
+  }
+
+  // Both sides are texts of the same expressions at the same moment.
+  struct Row {
+    const ::query::Row* row;
+    bool met = false;
+  };
+  std::unordered_map<std::string, Row> by_key;
+  std::vector<mysql::Cell> cells;
+  std::vector<mysql::Cell> other(table->field_count());
+  std::string key;
+  for (const SourceRows& source : sources) {
+    for (const auto& response : source.responses) {
+      for (const auto& row : response.rows()) {
+        CO_RETURN_IF_ERROR(read_row(row, table->field_count(), cells));
+        CO_RETURN_IF_ERROR(table->key_of(cells, key));
+        ++report.processed;
+        if (!by_key.try_emplace(key, Row{&row}).second) {
+          ++report.extra_source;  // Two sources have it: one of the two cannot be on the target.
+          if (report.source_samples.size() < settings.samples_max) report.source_samples.push_back(sample(*table, cells, settings));
+        }
+      }
+    }
+  }
+  for (const auto& row : target.rows) {
+    for (size_t i = 0; i < row.size(); ++i) other[table->bindings()[i].field] = row[i] ? mysql::Cell(*row[i]) : mysql::Cell();
+    CO_RETURN_IF_ERROR(table->key_of(other, key));
+    const auto found = by_key.find(key);
+    if (found == by_key.end()) {
+      ++report.processed;
+      ++report.extra_target;
+      if (report.target_samples.size() < settings.samples_max) report.target_samples.push_back(sample(*table, other, settings));
+      continue;
+    }
+    found->second.met = true;
+    CO_RETURN_IF_ERROR(read_row(*found->second.row, table->field_count(), cells));
+    bool equal = true;
+    for (const auto& binding : table->bindings()) equal = equal && cells[binding.field] == other[binding.field];
+    if (equal) {
+      ++report.matching;
+      continue;
+    }
+    ++report.mismatched;
+    if (report.mismatch_samples.size() < settings.samples_max) {
+      report.mismatch_samples.push_back({{"Source", sample(*table, cells, settings)}, {"Target", sample(*table, other, settings)}});
+    }
+  }
+  for (const auto& [bytes, row] : by_key) {
+    if (row.met) continue;
+    ++report.extra_source;
+    if (report.source_samples.size() >= settings.samples_max) continue;
+    CO_RETURN_IF_ERROR(read_row(*row.row, table->field_count(), cells));
+    report.source_samples.push_back(sample(*table, cells, settings));
+  }
+  done = high.rows_size() == 0;
+  if (!done) last = std::move(high);
+  co_return Status{};
+}
+
+// --- requests -------------------------------------------------------------------------------------------------------
+
+net::Task<Result<int64_t>> VDiffs::find_id(ServerSession& session, const ::tabletmanagerdata::VDiffRequest& request,
+                                           net::Wait wait) {
+  std::string uuid = request.action_arg();
+  if (uuid.empty()) uuid = request.vdiff_uuid();
+  std::string where = fmt::format("workflow = {} AND keyspace = {} AND db_name = {}", sql_text(request.workflow()),
+                                  sql_text(engine_.context.options.keyspace), sql_text(engine_.context.options.db_name));
+  if (uuid != "last") where += fmt::format(" AND vdiff_uuid = {}", sql_text(uuid));
+  CO_ASSIGN_OR_RETURN(const auto rows,
+                      co_await session.query(fmt::format("SELECT id FROM _vt.vdiff WHERE {} ORDER BY id DESC LIMIT 1", where), wait));
+  if (rows.rows.empty()) co_return int64_t{0};
+  co_return static_cast<int64_t>(mysqld::to_int(rows.text(0, 0)).value_or(0));
+}
+
+net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::create(ServerSession& session,
+                                                                     ::tabletmanagerdata::VDiffRequest request, net::Wait wait) {
+  const std::string uuid = request.vdiff_uuid().empty() ? base::system_random().uuid() : request.vdiff_uuid();
+  CO_ASSIGN_OR_RETURN(const auto streams, co_await engine_.find_ids(session, engine_.in_workflow(request.workflow()), wait));
+  if (streams.empty()) {
+    co_return fail(Code::kNotFound, fmt::format("no streams of workflow {} found on {}/{}", request.workflow(),
+                                                engine_.context.options.keyspace, engine_.context.options.shard));
+  }
+  CO_ASSIGN_OR_RETURN(const auto copying,
+                      co_await session.query(fmt::format("SELECT COUNT(*) FROM _vt.copy_state WHERE vrepl_id IN (SELECT id FROM "
+                                                         "_vt.vreplication WHERE {})",
+                                                         engine_.in_workflow(request.workflow())),
+                                             wait));
+  if (copying.text(0, 0) != "0") {
+    co_return fail(Code::kFailedPrecondition, fmt::format("workflow {} is still copying: compare when it is running", request.workflow()));
+  }
+  std::string options;
+  google::protobuf::util::JsonPrintOptions print;
+  print.preserve_proto_field_names = true;
+  (void)google::protobuf::util::MessageToJsonString(request.options(), &options, print);
+  const auto& core = request.options().core_options();
+  const bool auto_start = !core.has_auto_start() || core.auto_start();
+  CO_ASSIGN_OR_RETURN(const auto inserted,
+                      co_await session.query(fmt::format("INSERT INTO _vt.vdiff (keyspace, workflow, state, options, shard, db_name, "
+                                                         "vdiff_uuid) VALUES ({}, {}, '{}', {}, {}, {}, {})",
+                                                         sql_text(engine_.context.options.keyspace), sql_text(request.workflow()),
+                                                         auto_start ? "pending" : "stopped", sql_text(options),
+                                                         sql_text(engine_.context.options.shard),
+                                                         sql_text(engine_.context.options.db_name), sql_text(uuid)),
+                                             wait));
+  ::tabletmanagerdata::VDiffResponse response;
+  response.set_id(static_cast<int64_t>(inserted.ok.last_insert_id));
+  response.set_vdiff_uuid(uuid);
+  if (auto_start) start(response.id());
+  co_return std::move(response);
+}
+
+net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::show(ServerSession& session,
+                                                                   ::tabletmanagerdata::VDiffRequest request, net::Wait wait) {
+  ::tabletmanagerdata::VDiffResponse response;
+  if (request.action_arg() == "all") {
+    CO_ASSIGN_OR_RETURN(const auto rows,
+                        co_await session.query(fmt::format("SELECT * FROM _vt.vdiff WHERE workflow = {} AND keyspace = {} AND "
+                                                           "db_name = {} ORDER BY id DESC",
+                                                           sql_text(request.workflow()), sql_text(engine_.context.options.keyspace),
+                                                           sql_text(engine_.context.options.db_name)),
+                                               wait));
+    *response.mutable_output() = to_proto(rows);
+    co_return std::move(response);
+  }
+  response.mutable_output();
+  CO_ASSIGN_OR_RETURN(const int64_t id, co_await find_id(session, request, wait));
+  if (id == 0) co_return std::move(response);
+  CO_ASSIGN_OR_RETURN(
+      const auto rows,
+      co_await session.query(
+          fmt::format("SELECT d.state AS vdiff_state, d.last_error AS last_error, t.table_name AS table_name, d.vdiff_uuid AS uuid, "
+                      "t.state AS table_state, t.table_rows AS table_rows, d.started_at AS started_at, t.rows_compared AS "
+                      "rows_compared, d.completed_at AS completed_at, IF(t.mismatch = 1, 1, 0) AS has_mismatch, t.report AS report "
+                      "FROM _vt.vdiff AS d LEFT JOIN _vt.vdiff_table AS t ON t.vdiff_id = d.id WHERE d.id = {} ORDER BY "
+                      "t.table_name",
+                      id),
+          wait));
+  response.set_id(id);
+  response.set_vdiff_uuid(std::string(rows.text(0, 3)));
+  *response.mutable_output() = to_proto(rows);
+  co_return std::move(response);
+}
+
+net::Task<Status> VDiffs::remove(ServerSession& session, std::string where, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto rows, co_await session.query("SELECT id FROM _vt.vdiff WHERE " + where, wait));
+  for (size_t i = 0; i < rows.rows.size(); ++i) {
+    const int64_t id = mysqld::to_int(rows.text(i, 0)).value_or(0);
+    co_await halt(id);
+    auto done = co_await session.script(fmt::format("BEGIN; DELETE FROM _vt.vdiff_table WHERE vdiff_id = {0}; DELETE FROM _vt.vdiff_log "
+                                                    "WHERE vdiff_id = {0}; DELETE FROM _vt.vdiff WHERE id = {0}; COMMIT",
+                                                    id),
+                                        wait);
+    if (!done.ok()) co_return std::move(done).error();
+  }
+  co_return Status{};
+}
+
+net::Task<Status> VDiffs::forget_workflow(std::string workflow, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto session, co_await engine_.connect(wait));
+  co_return co_await remove(*session, engine_.in_workflow(workflow), wait);
+}
+
+net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::handle(::tabletmanagerdata::VDiffRequest request, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto session, co_await engine_.connect(wait));
+  CO_RETURN_IF_ERROR(co_await session->run({"SET SESSION time_zone = '+00:00'"}, wait));
+  const std::string& action = request.action();
+  if (action == "create") co_return co_await create(*session, std::move(request), wait);
+  if (action == "show") co_return co_await show(*session, std::move(request), wait);
+  ::tabletmanagerdata::VDiffResponse response;
+  if (action == "delete" && request.action_arg() == "all") {
+    CO_RETURN_IF_ERROR(co_await remove(*session, engine_.in_workflow(request.workflow()), wait));
+    co_return std::move(response);
+  }
+  CO_ASSIGN_OR_RETURN(const int64_t id, co_await find_id(*session, request, wait));
+  if (action == "delete") {
+    if (id != 0) CO_RETURN_IF_ERROR(co_await remove(*session, fmt::format("id = {}", id), wait));
+    co_return std::move(response);
+  }
+  const std::string& uuid = request.action_arg().empty() ? request.vdiff_uuid() : request.action_arg();
+  if (id == 0) co_return fail(Code::kNotFound, fmt::format("no vdiff found for UUID {}", uuid));
+  if (action == "stop") {
+    co_await halt(id);
+    CO_RETURN_IF_ERROR(co_await session->run(
+        {fmt::format("UPDATE _vt.vdiff SET state = 'stopped' WHERE id = {} AND state IN ('pending', 'started')", id),
+         fmt::format("UPDATE _vt.vdiff_table SET state = 'stopped' WHERE vdiff_id = {} AND state IN ('pending', 'started')", id)},
+        wait));
+  } else if (action == "resume") {
+    co_await halt(id);
+    CO_RETURN_IF_ERROR(co_await session->run(
+        {fmt::format("UPDATE _vt.vdiff SET state = 'pending', completed_at = NULL, last_error = '' WHERE id = {}", id),
+         fmt::format("UPDATE _vt.vdiff_table SET state = 'pending' WHERE vdiff_id = {}", id)},
+        wait));
+    start(id);
+  } else {
+    co_return fail(Code::kInvalidArgument, fmt::format("unknown VDiff action '{}'", action));
+  }
+  response.set_id(id);
+  response.set_vdiff_uuid(uuid);
+  co_return std::move(response);
+}
+
+}  // namespace vitrail::movement
