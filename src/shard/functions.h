@@ -24,6 +24,8 @@ VITRAIL_VINDEX_FACTORY(make_numeric_static_map);
 VITRAIL_VINDEX_FACTORY(make_region_experimental);
 VITRAIL_VINDEX_FACTORY(make_region_json);
 VITRAIL_VINDEX_FACTORY(make_reverse_bits);
+VITRAIL_VINDEX_FACTORY(make_unicode_loose_md5);
+VITRAIL_VINDEX_FACTORY(make_unicode_loose_xxhash);
 VITRAIL_VINDEX_FACTORY(make_xxhash);
 
 #undef VITRAIL_VINDEX_FACTORY

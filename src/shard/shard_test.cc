@@ -6,9 +6,11 @@
 
 #include <gtest/gtest.h>
 
+#include "base/hex.h"
 #include "shard/hash.h"
 #include "shard/key_range.h"
 #include "shard/shard_name.h"
+#include "shard/unicode_weights.h"
 #include "shard/vindex.h"
 
 namespace vitrail::shard {
@@ -253,6 +255,43 @@ TEST(VindexValue, ReadsIntegersOfTextRows) {
     EXPECT_FALSE(VindexValue::integer_text(bad, false)) << bad;
   }
   EXPECT_FALSE(VindexValue::integer_text("-1", true));
+}
+
+std::string weights(std::string_view text) {
+  std::string out;
+  const auto status = append_primary_weights(text, out);
+  return status ? base::hex_encode(out) : status.error().message();
+}
+
+// S3-81
+TEST(PrimaryWeights, IgnoreCaseAccentsAndTrailingBlanks) {
+  EXPECT_EQ(weights("Test"), "1816164c17f31816");
+  for (const char* same : {"TEST", "T\u00e9st", "Te\u0301st", "test   ", "\uff34est"}) EXPECT_EQ(weights(same), weights("Test")) << same;
+  for (const char* other : {" Test", "Tes", "Te st", "Test."}) EXPECT_NE(weights(other), weights("Test")) << other;
+  EXPECT_EQ(weights(""), "");
+  EXPECT_EQ(weights("\u00df"), weights("ss"));
+}
+
+TEST(PrimaryWeights, TakeContractionsAndMarksInAnyEquivalentForm) {
+  EXPECT_EQ(weights("\u0419"), weights("\u0418\u0306"));
+  EXPECT_NE(weights("\u0418\u0306"), weights("\u0418"));
+  EXPECT_EQ(weights("\u0418\u0327\u0306"), weights("\u0419"));         // A mark of another class between.
+  EXPECT_EQ(weights("\u0418\u0301\u0306"), weights("\u0418"));         // One of the same class blocks.
+  EXPECT_EQ(weights("\u0e41\u0e01"), "248824c3");                      // Thai vowels are written before.
+  EXPECT_EQ(weights("\uac01"), weights("\u1100\u1161\u11a8"));
+  EXPECT_EQ(weights("\U00020000"), "840000");
+}
+
+TEST(PrimaryWeights, RefuseWhatIsNotUtf8) {
+  for (std::string_view bad : {"\xff", "\xc0\x80", "\xc3", "a\xe2\x82", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80", "\x80"}) {
+    EXPECT_EQ(weights(bad), "the value is not valid UTF-8") << base::hex_encode(bad);
+  }
+}
+
+TEST(PrimaryWeights, OfLongRunsOfMarksAreLinear) {
+  std::string text = "a";
+  for (int i = 0; i < 50'000; ++i) text += i % 2 == 0 ? "\u0f71" : "\u0f74";
+  EXPECT_FALSE(weights(text).empty());
 }
 
 TEST(PrefixRange, CoversEveryIdWithThePrefix) {

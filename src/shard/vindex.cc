@@ -26,6 +26,8 @@ struct Registry {
       {"region_experimental", make_region_experimental},
       {"region_json", make_region_json},
       {"reverse_bits", make_reverse_bits},
+      {"unicode_loose_md5", make_unicode_loose_md5},
+      {"unicode_loose_xxhash", make_unicode_loose_xxhash},
       {"xxhash", make_xxhash},
   };
 };
