@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 #include <map>
+#include <numeric>
 #include <set>
 
 #include "exec/number.h"
@@ -163,20 +164,28 @@ class Merger {
   Status sort() {
     if (merge_.order_by.empty()) return {};
     std::optional<Error> error;
-    std::stable_sort(rows_.begin(), rows_.end(), [&](const Row& a, const Row& b) {
+    std::vector<size_t> order(rows_.size());  // Rows that are equal stay in the order in which they came.
+    std::iota(order.begin(), order.end(), size_t{0});
+    std::sort(order.begin(), order.end(), [&](size_t x, size_t y) {
+      const Row& a = rows_[x];
+      const Row& b = rows_[y];
       for (const auto& key : merge_.order_by) {
         const size_t at = place(key);
         const std::optional<std::string>* weight_a = key.hidden ? &a[at + 1] : nullptr;
         const std::optional<std::string>* weight_b = key.hidden ? &b[at + 1] : nullptr;
-        const auto order = compare_cells(a[at], b[at], columns_[at], weight_a, weight_b);
-        if (!order.ok()) {
-          if (!error) error = order.error();
-          return false;
+        const auto compared = compare_cells(a[at], b[at], columns_[at], weight_a, weight_b);
+        if (!compared.ok()) {
+          if (!error) error = compared.error();
+          return x < y;
         }
-        if (*order != 0) return key.descending ? *order > 0 : *order < 0;
+        if (*compared != 0) return key.descending ? *compared > 0 : *compared < 0;
       }
-      return false;
+      return x < y;
     });
+    std::vector<Row> sorted;
+    sorted.reserve(rows_.size());
+    for (const size_t i : order) sorted.push_back(std::move(rows_[i]));
+    rows_ = std::move(sorted);
     if (error) return std::move(*error);
     return {};
   }
