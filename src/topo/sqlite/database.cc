@@ -144,8 +144,12 @@ Result<std::shared_ptr<Database>> Database::open(const std::string& file, const 
                                                  std::shared_ptr<internal::WatchHub> hub) {
   std::shared_ptr<Database> database(new Database(file, clock, std::move(hub)));
   RETURN_IF_ERROR(database->prepare());
+  database->writing_ = std::thread([raw = database.get()] {
+    pthread_setname_np(pthread_self(), "topo-write");
+    raw->write_loop();
+  });
   database->attendant_ = std::thread([raw = database.get()] {
-    pthread_setname_np(pthread_self(), "topo-sqlite");
+    pthread_setname_np(pthread_self(), "topo-watch");
     raw->attend();
   });
   return database;
@@ -222,6 +226,14 @@ Database::~Database() {
     wake_attendant();
     attendant_.join();
   }
+  if (writing_.joinable()) {
+    {
+      const std::lock_guard lock(writes_mutex_);
+      writer_stopping_ = true;
+    }
+    writes_changed_.notify_one();
+    writing_.join();
+  }
   for (const int fd : {notify_file_, inotify_, wakeup_}) {
     if (fd >= 0) close(fd);
   }
@@ -252,24 +264,17 @@ void Database::give_reader(std::unique_ptr<Connection> connection) {
 // ---- Writing
 
 void Database::submit(WriteJob* job) {
-  const auto refuse = [job](Error error) {
-    job->fail(std::move(error));
-    auto done = std::move(job->done);
-    done();
-  };
-  auto self = weak_from_this().lock();
-  if (!self) return refuse(Error(Code::kUnavailable, "the topology database is being closed"));
-  bool start = false;
   {
     const std::lock_guard lock(writes_mutex_);
     if (writes_.size() < kMaxQueuedWrites) {
       writes_.push_back(job);
-      start = !std::exchange(draining_, true);
       job = nullptr;
     }
   }
-  if (job != nullptr) return refuse(Error(Code::kResourceExhausted, "too many writes to the topology at once"));
-  if (start) net::submit_blocking([self = std::move(self)] { self->drain_writes(); });
+  if (job == nullptr) return writes_changed_.notify_one();
+  job->fail(Error(Code::kResourceExhausted, "too many writes to the topology at once"));
+  auto done = std::move(job->done);
+  done();
 }
 
 void Database::write_later(std::move_only_function<Status(WriteContext&)> work) {
@@ -280,21 +285,18 @@ void Database::write_later(std::move_only_function<Status(WriteContext&)> work) 
   submit(job);
 }
 
-void Database::drain_writes() {
+void Database::write_loop() {
   std::vector<WriteJob*> batch;
+  std::unique_lock lock(writes_mutex_);
   for (;;) {
-    batch.clear();
-    {
-      const std::lock_guard lock(writes_mutex_);
-      const size_t count = std::min(writes_.size(), kMaxWritesPerCommit);
-      if (count == 0) {
-        draining_ = false;
-        return;
-      }
-      batch.assign(writes_.begin(), writes_.begin() + static_cast<ptrdiff_t>(count));
-      writes_.erase(writes_.begin(), writes_.begin() + static_cast<ptrdiff_t>(count));
-    }
+    writes_changed_.wait(lock, [this] { return !writes_.empty() || writer_stopping_; });
+    if (writes_.empty()) return;
+    const size_t count = std::min(writes_.size(), kMaxWritesPerCommit);
+    batch.assign(writes_.begin(), writes_.begin() + static_cast<ptrdiff_t>(count));
+    writes_.erase(writes_.begin(), writes_.begin() + static_cast<ptrdiff_t>(count));
+    lock.unlock();
     commit_batch(batch);
+    lock.lock();
   }
 }
 

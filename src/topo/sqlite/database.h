@@ -154,7 +154,7 @@ class Database : public std::enable_shared_from_this<Database> {
   void give_reader(std::unique_ptr<Connection> connection);
 
   void submit(WriteJob* job);
-  void drain_writes();
+  void write_loop();
   void commit_batch(std::vector<WriteJob*>& batch);
   Status run_batch(std::vector<WriteJob*>& batch);
   Status trim_history(Connection& connection);
@@ -177,10 +177,12 @@ class Database : public std::enable_shared_from_this<Database> {
   std::vector<std::unique_ptr<Connection>> readers_;
 
   std::mutex writes_mutex_;
+  std::condition_variable writes_changed_;
   std::deque<WriteJob*> writes_;
-  bool draining_ = false;
-  std::unique_ptr<Connection> writer_;  // Used by the one drain_writes() that runs.
-  int64_t last_trim_ = 0;
+  bool writer_stopping_ = false;
+  std::unique_ptr<Connection> writer_;  // The writing thread's own, once it runs.
+  int64_t last_trim_ = 0;               // Writing thread only.
+  std::thread writing_;
 
   std::mutex attendant_mutex_;  // Guards the next two.
   bool stopping_ = false;

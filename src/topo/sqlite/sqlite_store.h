@@ -20,7 +20,7 @@ namespace vitrail::topo {
 //                within about 100 ms, anything else that stops renewal after the ttl.
 //   Not for network file systems.
 //
-// All stores of a process on one file share its connections and its one background thread.
+// All stores of a process on one file share its connections and its two background threads.
 // `file`: its folder must exist; the file is made when missing. kInvalidArgument, kUnavailable, kDataLoss (not a
 // database), kFailedPrecondition (written by a newer format).
 net::Task<Result<std::shared_ptr<Store>>> open_sqlite_store(std::string file, std::string root,
