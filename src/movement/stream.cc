@@ -95,12 +95,15 @@ net::Task<void> Stream::run(net::CancelToken cancel) {
     if (progress_ != before) {
       delay = context_.options.retry_delay_min;
       failures = 0;
+      careful_ = false;
     }
     ++failures;
     // A row that is there already is looked at more closely by the next session.
     const bool duplicate = status.error().mysql_errno() == 1062 && !careful_;
-    careful_ = status.error().mysql_errno() == 1062;
-    if (duplicate) continue;
+    if (duplicate) {
+      careful_ = true;
+      continue;
+    }
     ++candidate_;  // Whatever it was, another source may do better.
     if (context_.errors != nullptr) context_.errors->add();
     const bool terminal = is_hopeless(status.error()) && failures >= kTerminalAttempts;
@@ -245,10 +248,10 @@ net::Task<Status> Stream::commit(Session& session, std::string more, std::vector
   CO_RETURN_IF_ERROR(co_await session.applier->commit(position_text_, transaction_timestamp_, std::move(more), std::move(extra)));
   session.saved_at = context_.options.clock->now();
   saved_position_ = position_;
+  if (record_.pos != position_text_) ++progress_;
   record_.pos = position_text_;
   record_.time_updated = unix_now();
   record_.transaction_timestamp = transaction_timestamp_;
-  ++progress_;
   if (context_.commits != nullptr) context_.commits->add();
   changed_.notify_all();
   co_return Status{};

@@ -145,7 +145,7 @@ class Stream {
   bool following_ = false;
   bool ended_ = false;
   bool careful_ = false;
-  uint64_t progress_ = 0;           // Grows with each commit.
+  uint64_t progress_ = 0;           // Grows with each step forward.
   size_t candidate_ = 0;            // Which source tablet to try.
   std::shared_ptr<rpc::Channel> channel_;
   SourceEndpoint endpoint_;

@@ -72,7 +72,18 @@ net::Task<Result<net::QueryResult>> Engine::Core::change_streams(ServerSession& 
     if (const auto found = controllers.find(id); found != controllers.end()) found->second->scope.request_stop();
   }
   for (const int32_t id : ids) co_await stop_stream(id);
-  auto result = co_await session.query(std::move(change), wait);
+  // A stream that is told to run has not done its copy just by that: nobody may see it as Running before it is.
+  auto result = co_await [](ServerSession& session, std::string change, net::Wait wait) -> net::Task<Result<net::QueryResult>> {
+    CO_RETURN_IF_ERROR(co_await session.run({"BEGIN"}, wait));
+    CO_ASSIGN_OR_RETURN(auto result, co_await session.query(std::move(change), wait));
+    CO_RETURN_IF_ERROR(co_await session.run(
+        {"UPDATE _vt.vreplication SET state = 'Init' WHERE state = 'Running' AND pos = ''",
+         "UPDATE _vt.vreplication SET state = 'Copying' WHERE state = 'Running' AND id IN (SELECT vrepl_id FROM _vt.copy_state)",
+         "COMMIT"},
+        wait));
+    co_return std::move(result);
+  }(session, std::move(change), wait);
+  if (!result.ok() && !session.client().broken()) (void)co_await session.query("ROLLBACK", wait);
   // Whatever became of the change: what should run, runs.
   Status started = opened ? co_await start_streams(session, net::Wait::within(std::chrono::seconds(10))) : Status{};
   if (!result.ok()) co_return std::move(result).error();

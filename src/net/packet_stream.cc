@@ -45,7 +45,7 @@ Task<Result<bool>> PacketStream::fill(const Wait& wait) {
 }
 
 Task<Result<std::optional<mysql::MessageReader::Message>>> PacketStream::read_message(Wait wait) {
-  consume(std::exchange(taken_, 0));
+  drop_message();
   for (;;) {
     auto message = reader_.next(buffered());
     if (!message.ok()) co_return std::move(message).error();
@@ -63,7 +63,7 @@ Task<Result<std::optional<mysql::MessageReader::Message>>> PacketStream::read_me
 }
 
 bool PacketStream::message_waiting() {
-  consume(std::exchange(taken_, 0));
+  drop_message();
   const std::string_view waiting = buffered();
   return waiting.size() >= mysql::kPacketHeaderSize &&
          waiting.size() - mysql::kPacketHeaderSize >= mysql::decode_packet_header(waiting.data()).length;
@@ -98,6 +98,7 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
   using State = mysql::ResponseScanner::State;
   mysql::ResponseScanner scanner;
   scanner.start(kind, capabilities, first_sequence);
+  backend.drop_message();
   bool untouched = true;
   for (;;) {
     // Everything in the buffer that belongs to the response goes out in one write.
@@ -152,6 +153,7 @@ Task<Result<RelayResult>> discard_response(PacketStream& backend, mysql::Respons
   using State = mysql::ResponseScanner::State;
   mysql::ResponseScanner scanner;
   scanner.start(kind, capabilities);
+  backend.drop_message();
   for (;;) {
     State state = State::kMore;
     for (;;) {

@@ -35,7 +35,9 @@ class PacketStream {
   // Whether read_message would return at once. Drops the message it returned last.
   bool message_waiting();
 
-  // Raw access for relays: bytes that have arrived and were not consumed.
+  // Raw access for relays: bytes that have arrived and were not consumed, beginning with the message that read_message
+  // returned last, unless drop_message() let it go.
+  void drop_message() { consume(std::exchange(taken_, 0)); }
   std::string_view buffered() const { return {buffer_.data() + begin_, end_ - begin_}; }
   char* buffered_data() { return buffer_.data() + begin_; }
   void consume(size_t size);

@@ -289,8 +289,8 @@ struct FunctionCall : Expr {
   bool from_last = false;      // NTH_VALUE(..) FROM LAST
   Identifier schema;           // May be empty.
   Identifier name;             // As written.
-  std::string_view word;       // See FunctionSyntax; "within group" with kCall: MariaDB's PERCENTILE_CONT(..) WITHIN GROUP
-                               // (ORDER BY ..).
+  std::string_view word;       // See FunctionSyntax. "within group" with kCall: MariaDB's PERCENTILE_CONT(..) WITHIN
+                               // GROUP (ORDER BY ..).
   List<Expr*> args;
   List<OrderItem> order_by;    // GROUP_CONCAT, JSON_ARRAYAGG
   Expr* separator = nullptr;   // GROUP_CONCAT; a string literal; may be null.

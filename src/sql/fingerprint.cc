@@ -61,7 +61,8 @@ class Hasher {
   }
 
   Fingerprint finish() const {
-    return {multiply_fold(a_ ^ keys_.start_b, keys_.multiplier_b), multiply_fold(b_ ^ keys_.start_a, keys_.multiplier_a)};
+    return {multiply_fold(a_ ^ keys_.start_b, keys_.multiplier_b),
+            multiply_fold(b_ ^ keys_.start_a, keys_.multiplier_a)};
   }
 
  private:
@@ -69,8 +70,8 @@ class Hasher {
   uint64_t a_, b_;
 };
 
-// Whether a string behind `previous` may be an alias (SELECT a 'x', SELECT a AS 'x'): the name of a result column, which a
-// plan keeps. Strings that are values follow an operator, a bracket, a comma or one of a few words.
+// Whether a string behind `previous` may be an alias (SELECT a 'x', SELECT a AS 'x'): the name of a result column,
+// which a plan keeps. Strings that are values follow an operator, a bracket, a comma or one of a few words.
 bool may_be_alias(const Token& previous, std::string_view text) {
   switch (previous.type) {
     case TokenType::kQuotedIdentifier:
@@ -82,21 +83,27 @@ bool may_be_alias(const Token& previous, std::string_view text) {
     case TokenType::kDecimal:
     case TokenType::kFloat:
     case TokenType::kHex:
-    case TokenType::kBit: return true;
-    case TokenType::kWord: break;
-    default: return false;
+    case TokenType::kBit:
+      return true;
+    case TokenType::kWord:
+      break;
+    default:
+      return false;
   }
   const Keyword word = find_keyword(previous.text(text));
   switch (word) {
     case Keyword::kAs:
     case Keyword::kNull:
     case Keyword::kTrue:
-    case Keyword::kFalse: return true;
+    case Keyword::kFalse:
+      return true;
     case Keyword::kDate:
     case Keyword::kTime:
     case Keyword::kTimestamp:
-    case Keyword::kEscape: return false;
-    default: return word_class(word) != WordClass::kReserved;
+    case Keyword::kEscape:
+      return false;
+    default:
+      return word_class(word) != WordClass::kReserved;
   }
 }
 
@@ -106,6 +113,7 @@ class KindFinder {
   void see(const Token& token, std::string_view text) {
     if (done_) return;
     if (token.type == TokenType::kHint || token.type == TokenType::kDirective) return;
+    any_ = true;
     if (with_) {
       see_after_with(token, text);
       return;
@@ -119,8 +127,8 @@ class KindFinder {
     if (count_ == 3) done_ = true;
   }
 
-  StatementKind kind(bool any_token) const {
-    if (!any_token) return StatementKind::kEmpty;
+  StatementKind kind() const {
+    if (!any_) return StatementKind::kEmpty;
     return with_ ? with_kind_ : classify(words_[0], words_[1], words_[2]);
   }
 
@@ -160,6 +168,7 @@ class KindFinder {
   Keyword words_[3] = {Keyword::kNone, Keyword::kNone, Keyword::kNone};
   uint32_t count_ = 0;
   int64_t depth_ = 0;
+  bool any_ = false;
   bool with_ = false;
   bool after_as_ = false;
   bool closed_ = false;
@@ -225,15 +234,26 @@ FingerprintResult fingerprint(std::string_view text, std::span<LiteralPosition> 
         hasher.word(head);
         previous = token;
         continue;
-      case TokenType::kHint: result.has_hint = true; break;
-      case TokenType::kDirective: result.has_directive = true; break;
-      case TokenType::kUserVariable: result.has_user_variable = true; break;
+      case TokenType::kHint:
+        result.has_hint = true;
+        break;
+      case TokenType::kDirective:
+        result.has_directive = true;
+        break;
+      case TokenType::kUserVariable:
+        result.has_user_variable = true;
+        break;
       case TokenType::kBindVariable:
-      case TokenType::kBindList: result.has_bind_variable = true; break;
+      case TokenType::kBindList:
+        result.has_bind_variable = true;
+        break;
       case TokenType::kWord:
       case TokenType::kQuotedIdentifier:
-      case TokenType::kIntroducer: break;
-      case TokenType::kAtAt: result.has_system_variable = true; [[fallthrough]];
+      case TokenType::kIntroducer:
+        break;
+      case TokenType::kAtAt:
+        result.has_system_variable = true;
+        [[fallthrough]];
       default:
         hasher.word(head);
         previous = token;
@@ -244,7 +264,7 @@ FingerprintResult fingerprint(std::string_view text, std::span<LiteralPosition> 
     hasher.bytes(text.data() + token.offset, token.length);
   }
   result.fingerprint = hasher.finish();
-  result.kind = kind.kind(any_token);
+  result.kind = kind.kind();
   result.literals = storage.first(std::min<size_t>(storage.size(), result.literal_count));
   return result;
 }

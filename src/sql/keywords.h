@@ -7,8 +7,8 @@ namespace vitrail::sql {
 
 // How a word may be used without quotes.
 //   kFree     : an identifier anywhere.
-//   kQuoted   : reserved by one of MySQL 8.4 and MariaDB 10.11 only, or a keyword in few places. The parser accepts it as
-//               an identifier; the printer quotes it, so that what is printed is understood by either server.
+//   kQuoted   : reserved by one of MySQL 8.4 and MariaDB 10.11 only, or a keyword in few places. The parser accepts it
+//               as an identifier; the printer quotes it, so that what is printed is understood by either server.
 //   kReserved : never an unquoted identifier (except directly after a dot).
 enum class WordClass : uint8_t { kFree, kQuoted, kReserved };
 

@@ -82,6 +82,11 @@ Token Lexer::error(const char* start) {
   return make(TokenType::kError, start);
 }
 
+void Lexer::note_marker(const char* start) {
+  if (markers_ == nullptr) return;
+  markers_->emplace_back(static_cast<uint32_t>(start - begin_), static_cast<uint32_t>(at_ - start));
+}
+
 // At "/*". Steps over the comment, or into an executable one; false when it does not end. Hints and directives are left
 // for the caller.
 bool Lexer::skip_comment() {
@@ -104,7 +109,9 @@ bool Lexer::skip_comment() {
     }
     if (run) {
       executable_comment_ = true;
+      const char* start = at_;
       at_ = at;
+      note_marker(start);
       return true;
     }
     const char* close = comment_end(at, end_, true);
@@ -136,6 +143,7 @@ bool Lexer::skip_blank() {
         if (executable_comment_ && left >= 2 && at_[1] == '/') {
           executable_comment_ = false;
           at_ += 2;
+          note_marker(at_ - 2);
           continue;
         }
         return true;
@@ -228,7 +236,8 @@ Token Lexer::word(const char* start) {
       return literal(hex ? TokenType::kHex : TokenType::kBit, start);
     }
   }
-  if (*start == '_' && !after_dot_ && at_ - start > 1 && is_charset_name({start + 1, static_cast<size_t>(at_ - start - 1)})) {
+  if (*start == '_' && !after_dot_ && at_ - start > 1 &&
+      is_charset_name({start + 1, static_cast<size_t>(at_ - start - 1)})) {
     return make(TokenType::kIntroducer, start);
   }
   name_end_ = at_;
@@ -280,25 +289,41 @@ Token Lexer::operator_or_error(const char* start) {
     return make(type, start);
   };
   switch (c) {
-    case ',': return one(TokenType::kComma);
-    case ';': return one(TokenType::kSemicolon);
-    case '(': return one(TokenType::kLeftParen);
-    case ')': return one(TokenType::kRightParen);
-    case '{': return one(TokenType::kLeftBrace);
-    case '}': return one(TokenType::kRightBrace);
-    case '*': return one(TokenType::kStar);
-    case '+': return one(TokenType::kPlus);
-    case '/': return one(TokenType::kSlash);
-    case '%': return one(TokenType::kPercent);
-    case '^': return one(TokenType::kCaret);
-    case '~': return one(TokenType::kTilde);
-    case '=': return one(TokenType::kEqual);
+    case ',':
+      return one(TokenType::kComma);
+    case ';':
+      return one(TokenType::kSemicolon);
+    case '(':
+      return one(TokenType::kLeftParen);
+    case ')':
+      return one(TokenType::kRightParen);
+    case '{':
+      return one(TokenType::kLeftBrace);
+    case '}':
+      return one(TokenType::kRightBrace);
+    case '*':
+      return one(TokenType::kStar);
+    case '+':
+      return one(TokenType::kPlus);
+    case '/':
+      return one(TokenType::kSlash);
+    case '%':
+      return one(TokenType::kPercent);
+    case '^':
+      return one(TokenType::kCaret);
+    case '~':
+      return one(TokenType::kTilde);
+    case '=':
+      return one(TokenType::kEqual);
     case '-':
       if (second == '>') return third == '>' ? more(TokenType::kLongArrow, 2) : more(TokenType::kArrow, 1);
       return one(TokenType::kMinus);
-    case '&': return second == '&' ? more(TokenType::kAnd, 1) : one(TokenType::kAmpersand);
-    case '|': return second == '|' ? more(TokenType::kOr, 1) : one(TokenType::kPipe);
-    case '!': return second == '=' ? more(TokenType::kNotEqual, 1) : one(TokenType::kBang);
+    case '&':
+      return second == '&' ? more(TokenType::kAnd, 1) : one(TokenType::kAmpersand);
+    case '|':
+      return second == '|' ? more(TokenType::kOr, 1) : one(TokenType::kPipe);
+    case '!':
+      return second == '=' ? more(TokenType::kNotEqual, 1) : one(TokenType::kBang);
     case '<':
       if (second == '=') return third == '>' ? more(TokenType::kNullSafeEqual, 2) : more(TokenType::kLessEqual, 1);
       if (second == '>') return more(TokenType::kNotEqual, 1);
@@ -313,7 +338,8 @@ Token Lexer::operator_or_error(const char* start) {
         return token;
       }
       return one(TokenType::kError);
-    default: return one(TokenType::kError);
+    default:
+      return one(TokenType::kError);
   }
 }
 
@@ -347,7 +373,8 @@ Token Lexer::next_raw() {
   if (is(c, kNameChar)) return word(start);
   ++at_;
   switch (c) {
-    case '\'': return quoted('\'', TokenType::kString, start, !options_.no_backslash_escapes);
+    case '\'':
+      return quoted('\'', TokenType::kString, start, !options_.no_backslash_escapes);
     case '"':
       if (options_.ansi_quotes) {
         Token token = quoted('"', TokenType::kQuotedIdentifier, start, false);
@@ -360,8 +387,10 @@ Token Lexer::next_raw() {
       name_end_ = at_;
       return token;
     }
-    case '@': return after_at(start);
-    case ':': return after_colon(start);
+    case '@':
+      return after_at(start);
+    case ':':
+      return after_colon(start);
     case '?': {
       Token token = make(TokenType::kParameter, start);
       token.index = parameters_++;
@@ -383,7 +412,8 @@ Token Lexer::next_raw() {
         return make(hint ? TokenType::kHint : TokenType::kDirective, start);
       }
       return make(TokenType::kSlash, start);
-    default: return operator_or_error(start);
+    default:
+      return operator_or_error(start);
   }
 }
 

@@ -2,12 +2,16 @@
 
 #include <cstdint>
 #include <string_view>
+#include <utility>
+#include <vector>
 
 #include "sql/keywords.h"
 
-// Splits MySQL / MariaDB statement text into tokens. Zero-copy, no allocation, no failure other than a kError token; any
-// bytes are accepted and nothing outside the text is read. Lexical rules: MySQL 8.4 manual, chapter "Language Structure",
-// and MariaDB's on executable comments; plus Vitess' bind variables (:name, ::list) and directives (/*vt+ ... */).
+// Splits MySQL / MariaDB statement text into tokens. Zero-copy, no allocation, no failure other than a kError token;
+// any bytes are accepted and nothing outside the text is read. Lexical rules: MySQL 8.4 manual, chapter "Language
+// Structure", and MariaDB's on executable comments; plus Vitess' bind variables (:name, ::list) and directives
+// (/*vt+ ... */). The text is taken for UTF-8 or another character set in which no byte of a multi-byte character is
+// an ASCII character (not gbk, sjis, big5).
 namespace vitrail::sql {
 
 // What changes the lexical rules. Must equal the settings of the session that will run the text: a statement that is
@@ -84,6 +88,10 @@ class Lexer {
   // The same without the keyword look-up (Token::keyword is kNone).
   Token next_raw();
 
+  // Appends to `markers` what opens and closes the executable comments that are run ("/*!50001", "*/") as they are
+  // passed: offset and length. `markers` must outlive the lexer.
+  void note_markers(std::vector<std::pair<uint32_t, uint32_t>>& markers) { markers_ = &markers; }
+
   std::string_view text() const { return {begin_, static_cast<size_t>(end_ - begin_)}; }
   uint32_t offset() const { return static_cast<uint32_t>(at_ - begin_); }
 
@@ -93,6 +101,7 @@ class Lexer {
   Token error(const char* start);
   bool skip_blank();
   bool skip_comment();
+  void note_marker(const char* start);
   Token quoted(char quote, TokenType type, const char* start, bool backslash);
   Token number(const char* start);
   Token word(const char* start);
@@ -110,6 +119,7 @@ class Lexer {
   bool executable_comment_ = false;
   bool failed_ = false;
   LexOptions options_;
+  std::vector<std::pair<uint32_t, uint32_t>>* markers_ = nullptr;
 };
 
 }  // namespace vitrail::sql

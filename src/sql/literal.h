@@ -21,8 +21,8 @@ std::optional<uint64_t> integer_value(std::string_view token);
 // The bytes of a string-like literal with all its parts ('a' 'b'); nullopt for other kinds.
 std::optional<std::string> string_value(const Literal& literal, bool no_backslash_escapes = false);
 
-// `bytes` as a string literal with quotes that reads back as the same bytes under either setting of ANSI_QUOTES and with
-// backslash escapes as told.
+// `bytes` as a string literal with quotes that reads back as the same bytes under either setting of ANSI_QUOTES and
+// with backslash escapes as told.
 std::string quote_string(std::string_view bytes, bool no_backslash_escapes = false);
 
 }  // namespace vitrail::sql

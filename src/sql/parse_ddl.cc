@@ -65,8 +65,11 @@ void Parser::ddl_prefix(Ddl* ddl) {
       case Keyword::kSpatial:
       case Keyword::kOnline:
       case Keyword::kOffline:
-      case Keyword::kIgnore: advance(); break;
-      default: return;
+      case Keyword::kIgnore:
+        advance();
+        break;
+      default:
+        return;
     }
   }
 }
@@ -105,6 +108,7 @@ void Parser::rest_of_program() {
 }
 
 std::string_view Parser::rest_as_text() {
+  if (at(TokenType::kDot)) fail_syntax();  // Part of the name before it, which no clause kept as text may be.
   const uint32_t start = here();
   rest_of_statement();
   return prev_end_ > start ? text_from(start) : std::string_view();
@@ -112,7 +116,7 @@ std::string_view Parser::rest_as_text() {
 
 Ddl* Parser::finish_ddl(Ddl* ddl) {
   ddl->names = arena_->copy(std::span<const DdlName>(ddl_names_));
-  ddl->text = text_from(ddl->span.offset);
+  ddl->text = text_from(ddl->span.offset, true);
   return finish_statement(ddl);
 }
 
@@ -549,7 +553,7 @@ Statement* Parser::alter_vschema(uint32_t start) {
       }
     }
   }
-  alter->text = text_from(start);
+  alter->text = text_from(start, true);
   return finish_statement(alter);
 }
 

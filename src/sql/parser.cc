@@ -71,8 +71,10 @@ bool then_follows(std::string_view text, const LexOptions& options) {
     switch (token.type) {
       case TokenType::kEnd:
       case TokenType::kError:
-      case TokenType::kSemicolon: return false;
-      default: break;
+      case TokenType::kSemicolon:
+        return false;
+      default:
+        break;
     }
     if (token.keyword == Keyword::kThen) return true;
     if (token.keyword == Keyword::kEnd) return false;
@@ -114,8 +116,11 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
       case Keyword::kDatabase:
       case Keyword::kSchema:
       case Keyword::kIndex:
-      case Keyword::kUser: header_ = false; break;
-      default: break;
+      case Keyword::kUser:
+        header_ = false;
+        break;
+      default:
+        break;
     }
   } else if (program_) {
     const bool after_end = previous_ == Keyword::kEnd;
@@ -125,7 +130,9 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
                        previous_ == Keyword::kElse || previous_ == Keyword::kDo || previous_ == Keyword::kBegin ||
                        previous_ == Keyword::kLoop || previous_ == Keyword::kRepeat || previous_ == Keyword::kRow;
     switch (word) {
-      case Keyword::kBegin: ++depth_; break;
+      case Keyword::kBegin:
+        ++depth_;
+        break;
       case Keyword::kCase:
       case Keyword::kLoop:
       case Keyword::kWhile:
@@ -140,18 +147,41 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
       case Keyword::kEnd:
         if (depth_ > 0) --depth_;
         break;
-      default: break;
+      default:
+        break;
     }
   }
   previous_ = word;
   previous_type_ = token.type == TokenType::kBindVariable ? TokenType::kColon : token.type;
 }
 
+// The parser's own copy of a text. What opens and closes executable comments that are run is blanked out, so that any
+// piece of the copy stands for itself.
+namespace {
+
+std::string_view copy_statement(std::string_view text, const LexOptions& options, Arena& arena) {
+  const std::string_view copy = arena.copy_text(text);
+  if (text.find("/*!") == std::string_view::npos && text.find("/*M!") == std::string_view::npos) return copy;
+  std::vector<std::pair<uint32_t, uint32_t>> markers;
+  Lexer lexer(text, options);
+  lexer.note_markers(markers);
+  while (true) {
+    const TokenType type = lexer.next_raw().type;
+    if (type == TokenType::kError) return copy;  // The parser will say so.
+    if (type == TokenType::kEnd) break;
+  }
+  char* bytes = const_cast<char*>(copy.data());  // The arena's, and nobody else's yet.
+  for (const auto& [offset, length] : markers) std::fill_n(bytes + offset, length, ' ');
+  return copy;
+}
+
+}  // namespace
+
 // ---- Parser: construction and result --------------------------------------------------------------------------------
 
 Parser::Parser(std::string_view text, const ParseOptions& options)
     : arena_(std::make_unique<Arena>()),
-      text_(arena_->copy_text(text)),
+      text_(copy_statement(text, options.lex, *arena_)),
       options_(options),
       max_depth_(std::min<uint32_t>(options.max_depth, 4000)),
       lexer_(text_, options.lex) {
@@ -280,6 +310,18 @@ bool Parser::at_word(std::string_view lower_case) const {
                     [](char a, char b) { return lower(a) == b; });
 }
 
+std::string_view Parser::text_from(uint32_t start, bool whole) {
+  if (prev_end_ <= start) return {};
+  const std::string_view text = text_.substr(start, prev_end_ - start);
+  if (text.ends_with("--")) fail_syntax();  // Two minus signs here; a comment where the text ends or a blank follows.
+  if (!whole) {
+    std::erase_if(directives_, [&](std::string_view directive) {
+      return directive.data() >= text.data() && directive.data() < text.data() + text.size();
+    });
+  }
+  return text;
+}
+
 // The hints between the token before and the current one.
 List<std::string_view> Parser::take_hints() {
   const Slot& slot = slots_[0];
@@ -309,8 +351,7 @@ void Parser::fail_syntax() {
 }
 
 void Parser::fail_depth() {
-  fail_with(fail(Code::kResourceExhausted,
-                 fmt::format("the statement is nested more than {} levels deep", max_depth_))
+  fail_with(fail(Code::kResourceExhausted, fmt::format("the statement is nested more than {} levels deep", max_depth_))
                 .with_mysql(1436, "HY000"));
 }
 

@@ -28,7 +28,8 @@ class Ast {
   Ast(Ast&&) noexcept = default;
   Ast& operator=(Ast&&) noexcept = default;
 
-  // The Ast's own copy of the text that was parsed; spans refer to it.
+  // The Ast's own copy of the text that was parsed; spans refer to it. As long as the original, and equal to it except
+  // that the marks of executable comments which the server runs ("/*!50001", "*/") are blanks.
   std::string_view text() const { return text_; }
   const Statement& statement() const { return *statement_; }
   Statement& statement() { return *statement_; }
@@ -53,9 +54,9 @@ class Ast {
 // Parses exactly one statement; semicolons before and after it are accepted. Text without a statement gives
 // EmptyStatement.
 //   kInvalidArgument   : not a statement of MySQL, MariaDB or Vitess. errno 1064, SQLSTATE 42000, message
-//                        "You have an error in your SQL syntax: syntax error at position N near '...'", where N is one more
-//                        than the number of bytes up to the end of the offending token (as Vitess counts), and the text
-//                        after `near` is the token, cut to 80 bytes ("end of statement" is shown as '').
+//                        "You have an error in your SQL syntax: syntax error at position N near '...'". As Vitess
+//                        counts, N is one more than the number of bytes up to the end of the offending token; the text
+//                        after `near` is that token, cut to 80 bytes, and empty at the end of the statement.
 //   kResourceExhausted : beyond a limit of ParseOptions (errno 1153 length, 1436 depth, 1038 memory).
 // The parser accepts a superset of what servers accept: it answers "what would this statement touch", and leaves the
 // last word on validity to the server.

@@ -133,7 +133,9 @@ class Parser {
   void expect(Keyword keyword);
   bool at_word(std::string_view lower_case) const;  // An unquoted word that is not a keyword of the list.
   std::string_view text_of(const Token& token) const { return token.text(text_); }
-  std::string_view text_from(uint32_t start) const { return text_.substr(start, prev_end_ - start); }
+  // What was read since `start`, to be kept as text. Directives in it are part of that text from now on, unless the
+  // text is the whole statement's.
+  std::string_view text_from(uint32_t start, bool whole = false);
   uint32_t here() const { return token().offset; }
   List<std::string_view> take_hints();
 

@@ -21,8 +21,8 @@ struct PrintOptions {
   // where only the qualifier is used).
   std::function<void(const TableName& table, TableRewrite& rewrite)> table;
   // Called for every expression before it is printed. Returning true means that `out` got its text; the text is put in
-  // parentheses unless it is a single token, so any expression may be appended. Use it to put literals in the place of
-  // parameters and bind variables.
+  // parentheses unless it is a single token, so any expression may be appended. For a list bind variable (IN ::list)
+  // the text is the whole list with its parentheses. Use it to put literals in the place of parameters and variables.
   std::function<bool(const Expr& expr, std::string& out)> expr;
   // A condition that is added (AND) to the WHERE clause of `where_of`: a Select, an Update or a Delete, by address. SQL
   // text, printed as given in parentheses.
@@ -35,8 +35,8 @@ struct PrintOptions {
   bool full_parentheses = false;
 };
 
-// Canonical text: lower-case keywords, one blank between tokens, no comments but hints and directives, identifiers quoted
-// only where needed, literals, parameters and bind variables as written. Parsing the output gives an equal tree.
+// Canonical text: lower-case keywords, one blank between tokens, no comments but hints and directives, identifiers
+// quoted only where needed, literals, parameters and bind variables as written. Parsing the output gives an equal tree.
 std::string print(const Statement& statement, const PrintOptions& options = {});
 std::string print(const Query& query, const PrintOptions& options = {});
 std::string print(const Expr& expr, const PrintOptions& options = {});

@@ -9,6 +9,9 @@
 // Private to src/sql: the writer behind printer.h.
 namespace vitrail::sql {
 
+// A byte of an unquoted name.
+bool is_name_byte(char c);
+
 class Printer {
  public:
   explicit Printer(const PrintOptions& options) : options_(options) {}

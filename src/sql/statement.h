@@ -11,7 +11,7 @@ namespace vitrail::sql {
 struct Statement {
   StatementKind kind;
   Span span;
-  List<std::string_view> directives;  // /*vt+ ... */ as written, from anywhere in the statement; printed after the verb.
+  List<std::string_view> directives;  // /*vt+ .. */ as written, from anywhere; printed behind the verb.
 };
 
 // Several statement types share one struct, so the cast asks for a set of kinds.

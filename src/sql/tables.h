@@ -19,13 +19,13 @@ struct TableUse {
   TableAccess access = TableAccess::kRead;
 };
 
-// Every use of a table, view or sequence in a statement, in the order of the tree (roughly that of the text), duplicates
-// included. Names of common table expressions in scope are left out, and so is an unqualified DUAL.
+// Every use of a table, view or sequence in a statement, in the order of the tree (roughly that of the text),
+// duplicates included. Names of common table expressions in scope are left out, and so is an unqualified DUAL.
 //
-//   kWrite : the target of INSERT, REPLACE and LOAD DATA; of UPDATE the tables that assignments name, or all tables of the
-//            join when an assignment is not qualified; of DELETE the targets (an alias stands for its table); subjects
-//            and new names of DDL on tables, views, indexes and sequences; LOCK TABLES .. WRITE; REPAIR and OPTIMIZE;
-//            sequences that are advanced (SELECT NEXT, NEXT VALUE FOR, NEXTVAL, SETVAL).
+//   kWrite : the target of INSERT, REPLACE and LOAD DATA; of UPDATE the tables that assignments name, or all tables of
+//            the join when an assignment is not qualified; of DELETE the targets (an alias stands for its table);
+//            subjects and new names of DDL on tables, views, indexes and sequences; LOCK TABLES .. WRITE; REPAIR and
+//            OPTIMIZE; sequences that are advanced (SELECT NEXT, NEXT VALUE FOR, NEXTVAL, SETVAL).
 //   kRead  : everything else, tables read FOR UPDATE included.
 //
 // What stands in statements kept as text (kOther, bodies of stored programs) is not seen, and neither are columns.

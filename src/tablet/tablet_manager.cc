@@ -252,8 +252,17 @@ net::Task<Status> TabletManager::run_health_check() {
   int64_t lag = 0;
   bool ok = true;
   if (record_.type() == ::topodata::PRIMARY) {
-    auto alive = co_await server_.query("select 1", wait);
-    if (!alive.ok()) error = "the MySQL server does not answer: " + alive.error().message();
+    auto state = co_await server_.query("select @@global.read_only", wait);
+    if (!state.ok()) {
+      error = "the MySQL server does not answer: " + state.error().message();
+    } else if (state->text(0, 0) != "0" && !demoting_) {
+      // It was started again after a crash, and servers start read-only: the role is still ours.
+      CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+      if (record_.type() == ::topodata::PRIMARY && !demoting_) {
+        log_warning("the primary's server had become read-only; making it writable");
+        CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
+      }
+    }
   } else {
     auto status = co_await server_.replication_status(wait);
     if (!status.ok()) {

@@ -109,7 +109,7 @@ class TabletManager {
   std::string health_error_;
   bool primary_told_ = false;
   mutable std::mutex shared_mutex_;  // Guards the copies for other threads.
-  std::string shared_state_ = "NOT_SERVING";
+  std::string shared_state_;  // Empty until the tablet is registered.
   std::string shared_type_;
   std::vector<base::Metrics::Subscription> subscriptions_;
 };

@@ -4,6 +4,7 @@ import concurrent.futures
 import json
 import os
 import subprocess
+import threading
 import time
 
 import pymysql
@@ -49,6 +50,7 @@ class Cluster:
     def __init__(self, root, cell="zone1"):
         self.root, self.cell = os.path.abspath(root), cell
         self.ports = Ports()
+        self.saving = threading.Lock()
         self.processes = {}
         self.tablets = {}
         self.addresses = {}
@@ -58,13 +60,14 @@ class Cluster:
         return os.path.join(self.root, *parts)
 
     def save(self):
-        state = {"cell": self.cell, "addresses": self.addresses,
-                 "processes": [p.to_json() for p in self.processes.values()],
-                 "tablets": [vars(t) for t in self.tablets.values()]}
+        state = {"cell": self.cell, "addresses": dict(self.addresses),
+                 "processes": [p.to_json() for p in list(self.processes.values())],
+                 "tablets": [vars(t) for t in list(self.tablets.values())]}
         temporary = self.path("cluster.json.new")
-        with open(temporary, "w", encoding="utf-8") as file:
-            json.dump(state, file, indent=1)
-        os.replace(temporary, self.path("cluster.json"))
+        with self.saving:
+            with open(temporary, "w", encoding="utf-8") as file:
+                json.dump(state, file, indent=1)
+            os.replace(temporary, self.path("cluster.json"))
 
     @staticmethod
     def load(root):

@@ -1,5 +1,7 @@
 #include <fmt/core.h>
 
+#include <map>
+
 #include "control/client/client.h"
 #include "shard/key_range.h"
 #include "topo/tablet.h"
@@ -138,7 +140,14 @@ void add_topology_commands(CommandSet& set) {
   set.add(root, "FindAllShardsInKeyspace", "prints the shards of a keyspace", [](const ClientContext& c) -> Output {
     vd::FindAllShardsInKeyspaceRequest q;
     q.set_keyspace(c.arguments[0]);
-    return print_response<vd::FindAllShardsInKeyspaceResponse>(c, "FindAllShardsInKeyspace", std::move(q));
+    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::FindAllShardsInKeyspaceResponse>("FindAllShardsInKeyspace", std::move(q)));
+    std::string out;
+    for (const auto& [name, shard] : std::map<std::string, vd::Shard>(done.shards().begin(), done.shards().end())) {
+      CO_ASSIGN_OR_RETURN(std::string json, c.json(shard));
+      json.pop_back();
+      out += (out.empty() ? "{\n\"" : ",\n\"") + name + "\": " + json;
+    }
+    co_return out.empty() ? std::string("{}\n") : out + "\n}\n";
   }).arguments("<keyspace>", 1, 1);
   {
     auto f = std::make_shared<std::pair<std::vector<std::string>, bool>>();
@@ -215,7 +224,8 @@ void add_topology_commands(CommandSet& set) {
     vd::GetShardRequest q;
     q.set_keyspace(name.first);
     q.set_shard_name(name.second);
-    co_return co_await print_response<vd::GetShardResponse>(c, "GetShard", std::move(q));
+    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetShardResponse>("GetShard", std::move(q)));
+    co_return c.json(done.shard());
   }).arguments("<keyspace/shard>", 1, 1);
   {
     struct Flags {

@@ -13,6 +13,7 @@
 
 #include "topo/conformance/fixture.h"
 #include "topo/server.h"
+#include "topo/sqlite/database.h"
 #include "topo/sqlite/sqlite_store.h"
 
 extern char** environ;
@@ -325,6 +326,41 @@ TEST_F(SqliteProcesses, LargeValuesDoNotFillTheHistory) {
   ASSERT_OK(history);
   EXPECT_LT(history->size(), 130u);  // 64 MiB of data, and what came since the last look.
   EXPECT_GE(history->size(), 30u);
+}
+
+TEST_F(SqliteProcesses, AFailedWriteLeavesNothingBehindInItsBatch) {
+  const std::string other = folder_.file("direct.db");
+  auto hub = std::make_shared<internal::WatchHub>();
+  auto database = sqlite::Database::open(other, base::system_clock(), hub);
+  ASSERT_OK(database);
+  struct Body {
+    static net::Task<void> write(sqlite::Database& database, int number, int& failures) {
+      const auto written = co_await database.write(
+          [number](sqlite::WriteContext& context) -> Result<uint64_t> {
+            const std::string data = std::to_string(number);
+            ASSIGN_OR_RETURN(const uint64_t revision, context.log_change("n" + data, &data, false));
+            if (number % 3 == 0) return fail(Code::kOutOfRange, "divisible");
+            return revision;
+          },
+          {});
+      if (!written.ok()) ++failures;
+    }
+    static net::Task<Result<int64_t>> count(sqlite::Database& database) {
+      co_return co_await database.read([](sqlite::Connection& connection) -> Result<int64_t> {
+        auto query = connection.query("SELECT count(*) FROM history");
+        RETURN_IF_ERROR(query.step());
+        return query.integer(0);
+      });
+    }
+  };
+  int failures = 0;
+  std::vector<net::Task<void>> tasks;
+  for (int i = 0; i < 300; ++i) tasks.push_back(Body::write(**database, i, failures));
+  net::block_on(runner_.loop(), net::when_all(std::move(tasks)));
+  EXPECT_EQ(failures, 100);
+  const auto count = run(Body::count(**database));
+  ASSERT_OK(count);
+  EXPECT_EQ(*count, 200);
 }
 
 TEST_F(SqliteProcesses, RefusesWhatIsNoTopologyDatabase) {

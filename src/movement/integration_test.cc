@@ -1,0 +1,624 @@
+// Copy, follow, split and compare between real servers, with writers running and everything killed in between.
+
+#include <gtest/gtest.h>
+#include <signal.h>
+
+#include <random>
+#include <set>
+
+#include <fmt/core.h>
+
+#include "movement/servers_for_test.h"
+#include "movement/sidecar.h"
+#include "mysqld/daemon.h"
+#include "shard/vindex.h"
+
+namespace vitrail::movement {
+namespace {
+
+using testing::Background;
+using testing::Directory;
+using testing::Sql;
+using testing::Tablet;
+using testing::TabletSettings;
+using testing::eventually;
+using testing::source_of;
+
+// The servers are shared by all tests; each test has databases of its own.
+class Movement : public ::testing::Test {
+ public:
+  static void SetUpTestSuite() {
+    folder_ = std::make_unique<mysqld::testing::TemporaryFolder>();
+    const auto make = [](uint32_t uid) {
+      mysqld::DaemonOptions options = mysqld::testing::small_server(*folder_, uid);
+      options.supervised = false;
+      options.config.start_read_only = false;
+      options.config.flush_log_at_trx_commit = 2;
+      options.config.sync_binlog = 0;
+      options.config.buffer_pool_bytes = 128ull << 20;
+      return std::make_unique<mysqld::testing::Server>(std::move(options));
+    };
+    source_server_ = make(101);
+    target_server_ = make(201);
+    std::thread other([] { start(*target_server_); });
+    start(*source_server_);
+    other.join();
+  }
+  static void TearDownTestSuite() {
+    source_server_.reset();
+    target_server_.reset();
+    folder_.reset();
+  }
+  static void start(mysqld::testing::Server& server) {
+    const Status started = server->init();
+    ASSERT_TRUE(started.has_value()) << started.error().to_string();
+    Sql sql(server->layout().socket());
+    for (const std::string& statement : sidecar_schema()) sql.run(statement);
+    for (const std::string& statement : sidecar_schema()) sql.run(statement);  // May be repeated.
+  }
+  static std::string source_socket() { return (*source_server_)->layout().socket(); }
+  static std::string target_socket() { return (*target_server_)->layout().socket(); }
+
+  void SetUp() override {
+    name_ = ::testing::UnitTest::GetInstance()->current_test_info()->name();
+    source_.run(fmt::format("CREATE DATABASE {}_src", name_));
+    source_.run(fmt::format("USE {}_src", name_));
+    target_.run(fmt::format("CREATE DATABASE {}_dst", name_));
+    target_.run(fmt::format("USE {}_dst", name_));
+  }
+  void TearDown() override {
+    tablets_.clear();
+    source_.run(fmt::format("DROP DATABASE {}_src", name_));
+    target_.run(fmt::format("DROP DATABASE {}_dst", name_));
+  }
+
+  std::string source_db() const { return name_ + "_src"; }
+  std::string target_db() const { return name_ + "_dst"; }
+  void on_both(const std::string& statement) {
+    source_.run(statement);
+    target_.run(statement);
+  }
+  Tablet& tablet(TabletSettings settings) {
+    tablets_.push_back(std::make_unique<Tablet>(std::move(settings), directory_));
+    return *tablets_.back();
+  }
+  Tablet& source_tablet() { return tablet({.socket = source_socket(), .keyspace = "from", .shard = "0", .db_name = source_db()}); }
+  Tablet& target_tablet() { return tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db()}); }
+
+  std::string state(int32_t id) { return target_.value(fmt::format("SELECT state FROM _vt.vreplication WHERE id = {}", id)); }
+  std::string message(int32_t id) { return target_.value(fmt::format("SELECT message FROM _vt.vreplication WHERE id = {}", id)); }
+  void wait_running(int32_t id) {
+    ASSERT_TRUE(eventually([&] { return state(id) == "Running"; })) << state(id) << ": " << message(id);
+  }
+  void catch_up(Tablet& tablet, int32_t id) {
+    const Status reached = tablet.wait_for(id, source_.position());
+    ASSERT_TRUE(reached.has_value()) << reached.error().to_string() << " " << message(id);
+  }
+  void expect_equal(const std::string& table, const std::string& columns, const std::string& order) {
+    const auto expected = source_.lines(fmt::format("SELECT {} FROM {}.{} ORDER BY {}", columns, source_db(), table, order));
+    const auto actual = target_.lines(fmt::format("SELECT {} FROM {}.{} ORDER BY {}", columns, target_db(), table, order));
+    ASSERT_EQ(expected.size(), actual.size()) << table;
+    for (size_t i = 0; i < expected.size(); ++i) ASSERT_EQ(expected[i], actual[i]) << table << " row " << i;
+  }
+
+  // Rows with a few thousand changes of all kinds; `sql` must not be used by another thread meanwhile.
+  void make_rows(int count) {
+    source_.run(fmt::format("INSERT INTO item (id, name, price) SELECT seq * 2, CONCAT('item ', seq, REPEAT('x', seq % 40)), seq % 97 "
+                            "FROM seq_1_to_{}",
+                            count));
+  }
+
+  static std::unique_ptr<mysqld::testing::TemporaryFolder> folder_;
+  static std::unique_ptr<mysqld::testing::Server> source_server_;
+  static std::unique_ptr<mysqld::testing::Server> target_server_;
+  std::string name_;
+  Sql source_{source_socket()};
+  Sql target_{target_socket()};
+  Directory directory_;
+  std::vector<std::unique_ptr<Tablet>> tablets_;
+};
+
+std::unique_ptr<mysqld::testing::TemporaryFolder> Movement::folder_;
+std::unique_ptr<mysqld::testing::Server> Movement::source_server_;
+std::unique_ptr<mysqld::testing::Server> Movement::target_server_;
+
+constexpr char kItem[] =
+    "CREATE TABLE item (id BIGINT NOT NULL AUTO_INCREMENT, name VARCHAR(100), price INT NOT NULL, PRIMARY KEY (id), KEY (price)) "
+    "DEFAULT CHARACTER SET utf8mb4";
+constexpr char kItemColumns[] = "id, name, price";
+
+// Inserts, updates (also of keys) and deletes, alone and in transactions, some rolled back.
+class Writer {
+ public:
+  Writer(std::string socket, std::string database, int64_t ids, uint32_t seed) : sql_(std::move(socket)), random_(seed), ids_(ids) {
+    sql_.run("USE " + database);
+  }
+  void step() {
+    const auto id = [&] { return random_() % (2 * static_cast<uint64_t>(ids_) + 50); };
+    switch (random_() % 8) {
+      case 0:
+      case 1: sql_.run(fmt::format("INSERT INTO item (name, price) VALUES ('new', {})", random_() % 100)); break;
+      case 2: sql_.run(fmt::format("REPLACE INTO item (id, name, price) VALUES ({}, 'replaced', {})", id(), random_() % 100)); break;
+      case 3: sql_.run(fmt::format("UPDATE item SET price = price + 1, name = CONCAT('u', LEFT(name, 50)) WHERE id = {}", id())); break;
+      case 4: sql_.run(fmt::format("DELETE FROM item WHERE id = {}", id())); break;
+      case 5: {  // Moves a row to another key, which may be taken.
+        (void)sql_.try_run(fmt::format("UPDATE item SET id = {} WHERE id = {}", id(), id()));
+        break;
+      }
+      case 6: {
+        const uint64_t at = id();
+        sql_.run("BEGIN");
+        sql_.run(fmt::format("UPDATE item SET price = price + 10 WHERE id BETWEEN {} AND {}", at, at + 30));
+        sql_.run(fmt::format("DELETE FROM item WHERE id = {}", at + 3));
+        sql_.run(fmt::format("INSERT IGNORE INTO item (id, name, price) VALUES ({}, 'again', 1)", at + 3));
+        sql_.run(random_() % 4 == 0 ? "ROLLBACK" : "COMMIT");
+        break;
+      }
+      case 7:  // Keys change hands.
+        sql_.run("BEGIN");
+        (void)sql_.try_run(fmt::format("UPDATE item SET id = id + 1000000 WHERE id BETWEEN {0} AND {0} + 5", id()));
+        sql_.run("COMMIT");
+        break;
+    }
+  }
+
+ private:
+  Sql sql_;
+  std::mt19937_64 random_;
+  int64_t ids_;
+};
+
+TEST_F(Movement, CopiesAndFollowsUnderAWriter) {
+  on_both(kItem);
+  make_rows(40'000);
+  source_tablet();
+  Tablet& to = target_tablet();
+  Writer writer(source_socket(), source_db(), 40'000, 1);
+  Background writing([&] { writer.step(); });
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", "select * from item"}}), target_);
+  bool copying = false;
+  ASSERT_TRUE(eventually([&] {
+    const auto now = target_.lines(fmt::format(
+        "SELECT state, (SELECT COUNT(*) FROM _vt.copy_state WHERE vrepl_id = {0}) FROM _vt.vreplication WHERE id = {0}", id));
+    if (now[0] == "Copying|1") copying = true;
+    return now[0] == "Running|0";
+  })) << message(id);
+  EXPECT_TRUE(copying);  // S0-02, S0-04
+  const uint64_t rounds = writing.rounds();
+  ASSERT_TRUE(eventually([&] { return writing.rounds() > rounds + 200; }));
+  writing.stop();
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+  EXPECT_GT(std::stoll(target_.value(fmt::format("SELECT rows_copied FROM _vt.vreplication WHERE id = {}", id))), 15'000);
+  const auto log = target_.lines(fmt::format("SELECT type FROM _vt.vreplication_log WHERE vrepl_id = {} ORDER BY id", id));
+  EXPECT_EQ(log, (std::vector<std::string>{"Stream Created", "Started Copy Phase", "Ended Copy Phase"}));
+}
+
+TEST_F(Movement, LosesAndDoublesNothingWhenEverythingIsKilled) {
+  on_both(kItem);
+  make_rows(30'000);
+  Tablet& from = source_tablet();
+  Tablet& to = target_tablet();
+  Writer writer(source_socket(), source_db(), 30'000, 7);
+  Background writing([&] { writer.step(); });
+  std::mt19937 random(3);
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  const auto pause = [&] { std::this_thread::sleep_for(std::chrono::milliseconds(random() % 150)); };
+  for (int round = 0; round < 12; ++round) {
+    pause();
+    switch (round % 4) {
+      case 0: to.restart(); break;
+      case 1:  // Every connection of the streams, in whatever it does.
+        for (const auto& connection : target_.lines("SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered'")) {
+          (void)target_.try_run("KILL " + connection);
+        }
+        break;
+      case 2: from.restart(); break;
+      case 3: {
+        const auto pid = (*target_server_)->find_pid();
+        ASSERT_TRUE(pid);
+        ASSERT_EQ(::kill(*pid, SIGKILL), 0);
+        ASSERT_TRUE(eventually([&] { return !(*target_server_)->find_pid(); }));
+        const Status started = (*target_server_)->start();
+        ASSERT_TRUE(started.has_value()) << started.error().to_string();
+        break;
+      }
+    }
+  }
+  wait_running(id);
+  writing.stop();
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+}
+
+TEST_F(Movement, SplitsByKeyRangeWithNoRowOnTheWrongSide) {
+  constexpr char kOrders[] =
+      "CREATE TABLE corder (order_id BIGINT NOT NULL, customer_id BIGINT NOT NULL, sku VARBINARY(128), PRIMARY KEY (order_id))";
+  source_.run(kOrders);
+  source_.run("INSERT INTO corder SELECT seq, seq % 700, CONCAT('sku ', seq) FROM seq_1_to_20000");
+  ::vschema::SrvVSchema vschema;
+  auto& keyspace = (*vschema.mutable_keyspaces())["customer"];
+  keyspace.set_sharded(true);
+  (*keyspace.mutable_vindexes())["hash"].set_type("hash");
+  auto* vindex = (*keyspace.mutable_tables())["corder"].add_column_vindexes();
+  vindex->set_column("customer_id");
+  vindex->set_name("hash");
+  tablet({.socket = source_socket(), .keyspace = "customer", .shard = "0", .db_name = source_db(), .vschema = vschema});
+  std::vector<int32_t> ids;
+  const std::vector<std::string> shards = {"-80", "80-"};
+  for (size_t i = 0; i < shards.size(); ++i) {
+    const std::string db = fmt::format("{}_dst{}", name_, i);
+    target_.run("CREATE DATABASE " + db);
+    target_.run("USE " + db);
+    target_.run(kOrders);
+    Tablet& to = tablet({.socket = target_socket(), .keyspace = "customer", .shard = shards[i], .db_name = db});
+    ids.push_back(to.start_workflow("split", source_of("customer", "0", {{"/.*", shards[i]}}), target_));
+  }
+  Sql writer(source_socket());
+  writer.run("USE " + source_db());
+  std::mt19937 random(5);
+  Background writing([&] {
+    switch (random() % 4) {
+      case 0: writer.run(fmt::format("REPLACE INTO corder VALUES ({}, {}, 'new')", random() % 30'000, random() % 700)); break;
+      case 1: writer.run(fmt::format("DELETE FROM corder WHERE order_id = {}", random() % 30'000)); break;
+      // Rows change sides.
+      default: writer.run(fmt::format("UPDATE corder SET customer_id = {}, sku = CONCAT(LEFT(sku, 50), '!') WHERE order_id BETWEEN {} AND "
+                                      "{}", random() % 700, random() % 100 * 300, random() % 100 * 300 + 10));
+    }
+  });
+  for (const int32_t id : ids) wait_running(id);
+  const uint64_t rounds = writing.rounds();
+  ASSERT_TRUE(eventually([&] { return writing.rounds() > rounds + 300; }));
+  writing.stop();
+  for (size_t i = 0; i < ids.size(); ++i) {
+    const Status reached = tablets_[i + 1]->wait_for(ids[i], source_.position());
+    ASSERT_TRUE(reached.has_value()) << reached.error().to_string();
+  }
+  const auto vindex_hash = shard::create_vindex("hash", "hash", {});
+  const auto function = (*vindex_hash)->integer_function().function;
+  std::set<std::string> expected[2];
+  for (const auto& row : source_.run(fmt::format("SELECT order_id, customer_id, sku FROM {}.corder", source_db())).rows) {
+    const bool upper = (function(std::stoull(*row[1])) >> 63) != 0;
+    expected[upper ? 1 : 0].insert(fmt::format("{}|{}|{}", *row[0], *row[1], *row[2]));
+  }
+  for (size_t i = 0; i < 2; ++i) {
+    const auto lines = target_.lines(fmt::format("SELECT order_id, customer_id, sku FROM {}_dst{}.corder", name_, i));
+    EXPECT_EQ(std::set<std::string>(lines.begin(), lines.end()), expected[i]) << shards[i];
+    EXPECT_EQ(lines.size(), expected[i].size());
+    EXPECT_GT(lines.size(), 5'000u);
+  }
+  tablets_.clear();
+  for (size_t i = 0; i < 2; ++i) target_.run(fmt::format("DROP DATABASE {}_dst{}", name_, i));
+}
+
+TEST_F(Movement, CarriesEveryTypeExactly) {
+  on_both(R"(CREATE TABLE everything (
+    id INT NOT NULL, t TINYINT, tu TINYINT UNSIGNED, s SMALLINT, m MEDIUMINT UNSIGNED, i INT(8) UNSIGNED ZEROFILL, b BIGINT,
+    bu BIGINT UNSIGNED, f FLOAT, d DOUBLE, de DECIMAL(40,10), bi BIT(13), da DATE, ti TIME(3), dt DATETIME(6),
+    ts TIMESTAMP(2) NULL DEFAULT NULL, y YEAR, c CHAR(10) CHARACTER SET latin1, vc VARCHAR(50) CHARACTER SET utf8mb4,
+    u16 VARCHAR(20) CHARACTER SET utf16, bin BINARY(5), vb VARBINARY(40), tx MEDIUMTEXT CHARACTER SET utf8mb3, bl LONGBLOB,
+    en ENUM('a','it''s','ü') CHARACTER SET utf8mb4, se SET('x','y','z'), js JSON, g GEOMETRY, uu UUID, ip INET6, ip4 INET4,
+    v INT AS (t + 1) VIRTUAL, st INT AS (t + 2) STORED, PRIMARY KEY (id)))");
+  const auto insert = [&](int id) {
+    source_.run(fmt::format(
+        "INSERT INTO everything (id, t, tu, s, m, i, b, bu, f, d, de, bi, da, ti, dt, ts, y, c, vc, u16, bin, vb, tx, bl, en, se, js, g, "
+        "uu, ip, ip4) VALUES "
+        "({0}, -128, 255, -32768, 16777215, 42, -9223372036854775808, 18446744073709551615, 0.1, 1/3e0, "
+        "-123456789012345678901234567890.0123456789, b'1010101010101', '0000-00-00', '-838:59:59.999', '9999-12-31 "
+        "23:59:59.999999', '2038-01-19 03:14:07.99', 1901, 'é ÿ', '😀 \\'\\\\\"', 'äß😀', x'00ff0a0d5c', x'00010a0d09275c22ff', "
+        "'line\\nfeed\\ttab\\\\', REPEAT(x'00ff5c0a', 5000), 'it''s', 'x,z', '{{\"a\": [1, \"ü\"]}}', "
+        "ST_GeomFromText('POLYGON((0 0,1 0,1 1,0 0))'), UUID(), '2001:db8::ff00:42:8329', '10.1.2.3'), "
+        "({0} + 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+        "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), "
+        "({0} + 2, 0, 0, 0, 0, 0, 0, 0, 3.4028e38, -1e-300, 0, 0, '2024-02-31', '00:00:00', '0000-00-00 00:00:00', "
+        "'1970-01-01 00:00:01', 0, '', '', '', '', '', '', '', 'ü', '', '[]', ST_GeomFromText('POINT(1.5 -2.5)'), "
+        "'00000000-0000-0000-0000-000000000000', '::', '0.0.0.0'), "
+        "({0} + 3, 1, 1, 1, 1, 1, 1, 1, 16777217, 1e22, 0.0000000001, 1, '1000-01-01', '12:34:56.789', '2024-02-29 12:34:56.000001', "
+        "'2024-02-29 12:34:56', 2155, 'trail ', 'ÅÄÖ ', '\\n', x'2020', x'5c4e', '\\\\N', '\\\\N', 'a', 'x,y,z', 'null', NULL, "
+        "'ffffffff-ffff-4fff-8fff-ffffffffffff', 'fe80::1', '255.255.255.255')",
+        id));
+  };
+  source_.run("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'");
+  insert(10);
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"everything", ""}}), target_);
+  wait_running(id);
+  insert(20);
+  source_.run("UPDATE everything SET d = d / 7, vc = CONCAT(vc, 'x'), bl = CONCAT(bl, 'x') WHERE id IN (10, 20)");
+  source_.run("UPDATE everything SET id = id + 100 WHERE id IN (11, 21)");
+  source_.run("DELETE FROM everything WHERE id = 23");
+  catch_up(to, id);
+  const std::string columns =
+      "id, t, tu, s, m, i, b, bu, CAST(f AS DOUBLE), HEX(f), d, de, HEX(bi), da, ti, dt, ts, y, HEX(c), HEX(vc), HEX(u16), HEX(bin), "
+      "HEX(vb), HEX(tx), SHA1(bl), en + 0, se + 0, js, HEX(g), uu, ip, ip4, v, st";
+  expect_equal("everything", columns, "id");
+  EXPECT_EQ(source_.value(fmt::format("SELECT COUNT(*) FROM {}.everything", source_db())), "7");
+}
+
+TEST_F(Movement, CopiesInChunksOfAnyKey) {
+  const std::vector<std::pair<std::string, std::string>> keys = {
+      {"k VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci", "CONCAT(CHAR(65 + seq % 26), 'ä\\'\\\\', seq)"},
+      {"k VARCHAR(40) CHARACTER SET latin1", "CONCAT(CHAR(97 + seq % 26), 'é', seq)"},
+      {"k VARBINARY(40)", "UNHEX(SHA1(seq))"},
+      {"k CHAR(12) CHARACTER SET utf8mb3 COLLATE utf8mb3_bin", "CONCAT(seq * 7919 % 3001, 'x')"},
+      {"k DECIMAL(30,5)", "(CAST(seq AS SIGNED) - 1000) * 1.25"},
+      {"k DATETIME(3)", "'2024-01-01' + INTERVAL seq * 1001000 MICROSECOND"},
+      {"k TIME", "SEC_TO_TIME(CAST(seq AS SIGNED) - 1000)"},
+      {"k DATE", "'2020-01-01' + INTERVAL seq DAY"},
+      {"k TIMESTAMP", "'2020-01-01' + INTERVAL seq DAY"},
+      {"k BIGINT UNSIGNED", "18446744073709551615 - seq"},
+      {"k FLOAT", "seq / 7"},
+      {"k DOUBLE", "seq / 7e0 - 50"},
+      {"k BIT(20)", "seq * 5"},
+      {"k UUID", "CONCAT(LEFT(SHA1(seq), 8), '-', MID(SHA1(seq), 9, 4), '-4', MID(SHA1(seq), 14, 3), '-8', MID(SHA1(seq), 18, 3), '-', "
+                 "MID(SHA1(seq), 21, 12))"},
+      {"k INET6", "CONCAT('2001:db8::', HEX(seq))"},
+      {"k INT", "CAST(seq AS SIGNED) - 1000"}};
+  std::vector<std::pair<std::string, std::string>> rules;
+  for (size_t i = 0; i < keys.size(); ++i) {
+    const std::string table = fmt::format("t{}", i);
+    on_both(fmt::format("CREATE TABLE {} ({} NOT NULL, v INT NOT NULL, PRIMARY KEY (k))", table, keys[i].first));
+    source_.run(fmt::format("INSERT INTO {} SELECT {}, seq FROM seq_1_to_2000", table, keys[i].second));
+    rules.emplace_back(table, "");
+  }
+  // Composite keys, an enum in it, and a unique key in place of a primary one.
+  on_both("CREATE TABLE c1 (a INT NOT NULL, e ENUM('z','y','x') NOT NULL, b VARCHAR(20) NOT NULL, v INT NOT NULL, PRIMARY KEY (e, a, b))");
+  source_.run("INSERT INTO c1 SELECT seq % 10, seq % 3 + 1, seq, seq FROM seq_1_to_2000");
+  on_both("CREATE TABLE c2 (a INT NOT NULL, b INT NOT NULL, v INT NOT NULL, UNIQUE KEY (b, a), KEY (a))");
+  source_.run("INSERT INTO c2 SELECT seq % 100, seq, seq FROM seq_1_to_2000");
+  rules.emplace_back("c1", "");
+  rules.emplace_back("c2", "");
+  tablet({.socket = source_socket(), .keyspace = "from", .shard = "0", .db_name = source_db()});
+  Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 4096,
+                       .use_load_data = false});
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", rules), target_);
+  wait_running(id);
+  for (const auto& [table, filter] : rules) {
+    source_.run(fmt::format("UPDATE {} SET v = v + 1 WHERE v % 3 = 0", table));
+    source_.run(fmt::format("DELETE FROM {} WHERE v % 7 = 0", table));
+  }
+  catch_up(to, id);
+  for (const auto& [table, filter] : rules) {
+    expect_equal(table, table == "c1" ? "e, a, b, v" : table == "c2" ? "a, b, v" : "HEX(k), v", table == "c1" ? "e, a, b" : "v, 1");
+  }
+}
+
+TEST_F(Movement, RefusesATableWithoutAKey) {
+  on_both("CREATE TABLE keyless (a INT)");
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"keyless", ""}}), target_);
+  ASSERT_TRUE(eventually([&] { return message(id).find("neither a primary key nor a unique key") != std::string::npos; })) << message(id);
+}
+
+TEST_F(Movement, AppliesATransactionThatDoesNotFitIntoMemory) {
+  on_both(kItem);
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+  source_.run("BEGIN");
+  source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('y', 90), seq % 10 FROM seq_1_to_100000");
+  source_.run("UPDATE item SET price = 11 WHERE id <= 60000");
+  source_.run("DELETE FROM item WHERE id % 3 = 0");
+  source_.run("COMMIT");
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+}
+
+TEST_F(Movement, StopsExactlyAndHonoursItsState) {
+  on_both(kItem);
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+  source_.run("INSERT INTO item (id, price) VALUES (1, 1)");
+  catch_up(to, id);
+
+  // Stopped: nothing is applied any more when the call has returned.
+  ::tabletmanagerdata::UpdateVReplicationWorkflowRequest update;
+  update.set_workflow("wf");
+  update.set_state(::binlogdata::Stopped);
+  update.set_message("stopped for cutover");
+  using Updated = ::tabletmanagerdata::UpdateVReplicationWorkflowResponse;
+  ASSERT_TRUE(to.call<Updated>("UpdateVReplicationWorkflow", update).ok());
+  EXPECT_EQ(message(id), "stopped for cutover");
+  source_.run("INSERT INTO item (id, price) VALUES (2, 1)");
+  const std::string stop = source_.position();
+  source_.run("INSERT INTO item (id, price) VALUES (3, 1)");
+  const Status waited = to.wait_for(id, source_.position(), std::chrono::seconds(5));
+  EXPECT_EQ(waited.error().code(), Code::kFailedPrecondition);
+  EXPECT_EQ(target_.value(fmt::format("SELECT COUNT(*) FROM {}.item", target_db())), "1");
+  to.restart();
+  EXPECT_EQ(state(id), "Stopped");
+
+  // A stop position is met exactly.
+  ::tabletmanagerdata::VReplicationExecRequest exec;
+  exec.set_query(fmt::format("update _vt.vreplication set state='Running', message='', stop_pos='{}' where id={}", stop, id));
+  auto executed = to.call<::tabletmanagerdata::VReplicationExecResponse>("VReplicationExec", exec);
+  ASSERT_TRUE(executed.ok()) << executed.error().to_string();
+  EXPECT_EQ(executed->result().rows_affected(), 1u);
+  ASSERT_TRUE(eventually([&] { return state(id) == "Stopped"; })) << state(id) << message(id);
+  EXPECT_EQ(target_.lines(fmt::format("SELECT id FROM {}.item ORDER BY id", target_db())), (std::vector<std::string>{"1", "2"}));
+  EXPECT_EQ(target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id)), stop);
+  EXPECT_TRUE(to.wait_for(id, stop).has_value());
+
+  exec.set_query(fmt::format("select id, pos from vreplication where id={}", id));
+  executed = to.call<::tabletmanagerdata::VReplicationExecResponse>("VReplicationExec", exec);
+  ASSERT_TRUE(executed.ok());
+  ASSERT_EQ(executed->result().rows_size(), 1);
+  EXPECT_NE(executed->result().rows(0).values().find(stop), std::string::npos);
+  for (const char* refused : {"drop table _vt.vreplication", "delete from mysql.user", "update other.t set a = 1"}) {
+    exec.set_query(refused);
+    EXPECT_FALSE(to.call<::tabletmanagerdata::VReplicationExecResponse>("VReplicationExec", exec).ok()) << refused;
+  }
+
+  ::tabletmanagerdata::ReadVReplicationWorkflowRequest read;
+  read.set_workflow("wf");
+  auto shown = to.call<::tabletmanagerdata::ReadVReplicationWorkflowResponse>("ReadVReplicationWorkflow", read);
+  ASSERT_TRUE(shown.ok());
+  ASSERT_EQ(shown->streams_size(), 1);
+  EXPECT_EQ(shown->streams(0).pos(), stop);
+  EXPECT_EQ(shown->streams(0).state(), ::binlogdata::Stopped);
+  EXPECT_EQ(shown->streams(0).bls().filter().rules(0).match(), "item");
+  EXPECT_EQ(shown->workflow_type(), ::binlogdata::MoveTables);
+  ASSERT_EQ(shown->tablet_types_size(), 1);
+
+  ::tabletmanagerdata::DeleteVReplicationWorkflowRequest remove;
+  remove.set_workflow("wf");
+  auto removed = to.call<::tabletmanagerdata::DeleteVReplicationWorkflowResponse>("DeleteVReplicationWorkflow", remove);
+  ASSERT_TRUE(removed.ok());
+  EXPECT_EQ(removed->result().rows_affected(), 1u);
+  EXPECT_EQ(target_.value(fmt::format("SELECT COUNT(*) FROM _vt.vreplication_log WHERE vrepl_id = {}", id)), "0");
+}
+
+TEST_F(Movement, StaysCopyingWhileApplyingIsHeldBack) {  // S0-05
+  on_both(kItem);
+  make_rows(1'000);
+  source_tablet();
+  Tablet& to = target_tablet();
+  Sql locker(target_socket());
+  locker.run("USE " + target_db());
+  locker.run("LOCK TABLES item READ");
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  ASSERT_TRUE(eventually([&] { return message(id).find("ock wait timeout") != std::string::npos; })) << message(id);
+  EXPECT_EQ(state(id), "Copying");
+  locker.run("UNLOCK TABLES");
+  wait_running(id);
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+}
+
+TEST_F(Movement, NeverReplacesARowThatIsNotItsOwn) {
+  on_both(kItem);
+  source_.run("INSERT INTO item (id, name, price) VALUES (1, 'source', 1), (2, 'source', 2)");
+  target_.run("INSERT INTO item (id, name, price) VALUES (2, 'other', 2)");
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  ASSERT_TRUE(eventually([&] { return state(id) == "Error"; })) << state(id) << message(id);
+  EXPECT_NE(message(id).find("another row with the key"), std::string::npos) << message(id);
+  EXPECT_EQ(target_.value(fmt::format("SELECT name FROM {}.item WHERE id = 2", target_db())), "other");
+}
+
+TEST_F(Movement, NeverInsertsOverARowThatIsNotItsOwn) {
+  on_both(kItem);
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+  target_.run("INSERT INTO item (id, name, price) VALUES (5, 'same', 5), (6, 'other', 6)");
+  source_.run("INSERT INTO item (id, name, price) VALUES (5, 'same', 5)");  // Equal: fine.
+  catch_up(to, id);
+  source_.run("INSERT INTO item (id, name, price) VALUES (6, 'source', 6)");
+  ASSERT_TRUE(eventually([&] { return state(id) == "Error"; })) << state(id) << message(id);
+  EXPECT_EQ(target_.value(fmt::format("SELECT name FROM {}.item WHERE id = 6", target_db())), "other");
+}
+
+// --- VDiff ----------------------------------------------------------------------------------------------------------
+
+::tabletmanagerdata::VDiffRequest vdiff_request(const std::string& action, const std::string& argument = "") {
+  ::tabletmanagerdata::VDiffRequest request;
+  request.set_keyspace("to");
+  request.set_workflow("wf");
+  request.set_action(action);
+  request.set_action_arg(argument);
+  return request;
+}
+
+std::map<std::string, std::string> first_row(const ::query::QueryResult& result) {
+  std::map<std::string, std::string> row;
+  if (result.rows_size() == 0) return row;
+  size_t offset = 0;
+  for (int i = 0; i < result.fields_size(); ++i) {
+    const int64_t length = result.rows(0).lengths(i);
+    if (length < 0) continue;
+    row[result.fields(i).name()] = result.rows(0).values().substr(offset, static_cast<size_t>(length));
+    offset += static_cast<size_t>(length);
+  }
+  return row;
+}
+
+std::map<std::string, std::string> wait_completed(Tablet& to, const std::string& uuid = "last") {
+  std::map<std::string, std::string> row;
+  EXPECT_TRUE(eventually([&] {
+    auto shown = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", uuid));
+    if (!shown.ok()) return false;
+    row = first_row(shown->output());
+    return row["vdiff_state"] == "completed" || row["vdiff_state"] == "error";
+  })) << row["last_error"];
+  return row;
+}
+
+TEST_F(Movement, VDiffFindsPlantedFaultsAndNothingElse) {  // S0-12, S0-15
+  on_both(kItem);
+  make_rows(60'000);
+  source_tablet();
+  Tablet& to = target_tablet();
+  auto none = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create"));
+  EXPECT_EQ(none.error().code(), Code::kNotFound);
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+
+  // Under a writer everything is equal, at every moment.
+  Writer writer(source_socket(), source_db(), 60'000, 9);
+  {
+    Background writing([&] { writer.step(); });
+    auto created = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create"));
+    ASSERT_TRUE(created.ok()) << created.error().to_string();
+    const auto row = wait_completed(to);
+    EXPECT_EQ(row.at("vdiff_state"), "completed");
+    EXPECT_EQ(row.at("has_mismatch"), "0") << row.at("report");
+    EXPECT_GT(std::stoll(row.at("rows_compared")), 50'000);
+    EXPECT_EQ(row.at("uuid"), created->vdiff_uuid());
+  }
+  catch_up(to, id);
+  source_.run("DELETE FROM item WHERE id IN (100, 20000, 80001)");
+  source_.run("INSERT INTO item VALUES (100, 'planted', 1), (20000, 'planted', 1)");
+  catch_up(to, id);
+  target_.run("SET SESSION sql_log_bin = 0");
+  target_.run("UPDATE item SET price = -1 WHERE id = 100");
+  target_.run("DELETE FROM item WHERE id = 20000");
+  target_.run("INSERT INTO item VALUES (80001, 'extra', 1)");
+  auto created = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create"));
+  ASSERT_TRUE(created.ok()) << created.error().to_string();
+  const auto row = wait_completed(to);
+  EXPECT_EQ(row.at("has_mismatch"), "1");
+  const std::string& report = row.at("report");
+  EXPECT_NE(report.find("\"MismatchedRows\":1"), std::string::npos) << report;
+  EXPECT_NE(report.find("\"ExtraRowsSource\":1"), std::string::npos) << report;
+  EXPECT_NE(report.find("\"ExtraRowsTarget\":1"), std::string::npos) << report;
+  EXPECT_NE(report.find("\"price\":\"-1\""), std::string::npos) << report;
+  EXPECT_NE(report.find("\"id\":\"80001\""), std::string::npos) << report;
+  const auto rows = std::stoll(source_.value("SELECT COUNT(*) FROM item"));
+  EXPECT_EQ(std::stoll(row.at("rows_compared")), rows + 1);
+
+  auto all = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", "all"));
+  ASSERT_TRUE(all.ok());
+  EXPECT_EQ(all->output().rows_size(), 2);
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("delete", "all")).ok());
+  all = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", "last"));
+  ASSERT_TRUE(all.ok());
+  EXPECT_EQ(all->output().rows_size(), 0);
+}
+
+TEST_F(Movement, VDiffGoesOnAfterARestart) {
+  on_both(kItem);
+  source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('z', 100), 1 FROM seq_1_to_150000");
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+  auto created = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create"));
+  ASSERT_TRUE(created.ok());
+  to.restart();
+  to.restart();
+  const auto row = wait_completed(to, created->vdiff_uuid());
+  EXPECT_EQ(row.at("vdiff_state"), "completed");
+  EXPECT_EQ(row.at("has_mismatch"), "0") << row.at("report");
+  EXPECT_EQ(row.at("rows_compared"), "150000");
+}
+
+}  // namespace
+}  // namespace vitrail::movement
