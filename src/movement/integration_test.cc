@@ -516,6 +516,33 @@ TEST_F(Movement, NeverInsertsOverARowThatIsNotItsOwn) {
   EXPECT_EQ(target_.value(fmt::format("SELECT name FROM {}.item WHERE id = 6", target_db())), "other");
 }
 
+// Not a test: rows per second of a copy, to compare with `mariadb-dump | mariadb`.
+TEST_F(Movement, DISABLED_CopySpeed) {
+  const char* count_text = std::getenv("VITRAIL_ROWS");
+  const std::string count = count_text == nullptr ? "1000000" : count_text;
+  on_both("CREATE TABLE big (id BIGINT NOT NULL PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NULL, pad CHAR(60) NOT NULL, KEY (k))");
+  source_.run("INSERT INTO big SELECT seq, seq * 7919 % 1000003, REPEAT(MD5(seq), 3), MD5(seq) FROM seq_1_to_" + count);
+  for (const bool load : {true, false}) {
+    target_.run("TRUNCATE TABLE big");
+    tablets_.clear();
+    tablet({.socket = source_socket(), .keyspace = "from", .shard = "0", .db_name = source_db()});
+    Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 8u << 20,
+                         .use_load_data = load});
+    const auto begin = base::system_clock().now();
+    const int32_t id = to.start_workflow(load ? "load" : "insert", source_of("from", "0", {{"big", ""}}), target_);
+    ASSERT_TRUE(eventually([&] { return state(id) == "Running"; }, std::chrono::minutes(10)));
+    const double seconds = std::chrono::duration<double>(base::system_clock().now() - begin).count();
+    fmt::print("{}: {:.1f} s, {:.0f} rows/s\n", load ? "LOAD DATA" : "INSERT", seconds, std::stod(count) / seconds);
+  }
+  const auto begin = base::system_clock().now();
+  target_.run("TRUNCATE TABLE big");
+  const std::string pipe = fmt::format("mariadb-dump --no-defaults --no-create-info --single-transaction --quick -uvt_dba -S {} {} big | mariadb --no-defaults -uvt_dba -S {} {}",
+                                       source_socket(), source_db(), target_socket(), target_db());
+  ASSERT_EQ(std::system(pipe.c_str()), 0);
+  const double seconds = std::chrono::duration<double>(base::system_clock().now() - begin).count();
+  fmt::print("mariadb-dump | mariadb: {:.1f} s, {:.0f} rows/s\n", seconds, std::stod(count) / seconds);
+}
+
 // --- VDiff ----------------------------------------------------------------------------------------------------------
 
 ::tabletmanagerdata::VDiffRequest vdiff_request(const std::string& action, const std::string& argument = "") {

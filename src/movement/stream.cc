@@ -565,20 +565,23 @@ net::Task<Status> Stream::follow(Session& session) {
 }
 
 net::Task<Status> Stream::serve_hold(Session& session) {
-  hold_->held_ = true;
-  changed_.notify_all();
   while (hold_ != nullptr) {
     if (cancel_.cancelled()) co_return fail(Code::kCanceled, "the stream is being stopped");
+    if (!hold_->held_) {  // Also the next one, which came before this coroutine heard of the end of the last.
+      hold_->held_ = true;
+      changed_.notify_all();
+    }
     if (!hold_->target_) {
       Status woken = co_await wake_.wait(net::Wait::until(base::TimePoint::max(), cancel_));
       if (!woken.has_value()) co_return std::move(woken).error();
       continue;
     }
+    const uint64_t asker = hold_->number_;
     const mysql::Position target = std::move(*hold_->target_);
     hold_->target_.reset();
     auto advanced = co_await advance_to(session, target);
     if (!advanced.ok()) co_return std::move(advanced).error();
-    if (hold_ == nullptr) break;
+    if (hold_ == nullptr || hold_->number_ != asker) continue;
     hold_->reached_ = *advanced == Advance::kReached
                           ? Status{}
                           : Status(fail(Code::kAborted, "the stream has gone beyond this position"));
@@ -597,6 +600,7 @@ net::Task<Status> Stream::Hold::acquire(net::Wait wait) {
   if (!stream_.following_) co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is not running", stream_.id_));
   if (stream_.hold_ != nullptr) co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is held already", stream_.id_));
   stream_.hold_ = this;
+  number_ = ++stream_.holds_;
   held_ = false;
   stream_.wake_.notify_all();
   while (!held_) {

@@ -85,6 +85,7 @@ class Stream {
    private:
     friend class Stream;
     Stream& stream_;
+    uint64_t number_ = 0;
     bool held_ = false;
     std::optional<mysql::Position> target_;
     std::optional<Status> reached_;
@@ -142,6 +143,7 @@ class Stream {
   net::Signal wake_;                // For the session: something arrived or is wanted.
   int waiters_ = 0;                 // Positions are saved at once while somebody waits for one.
   Hold* hold_ = nullptr;
+  uint64_t holds_ = 0;
   bool following_ = false;
   bool ended_ = false;
   bool careful_ = false;

@@ -401,7 +401,7 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
       Stream* at = engine.find_stream(stream);
       if (at == nullptr) co_return fail(Code::kUnavailable, fmt::format("stream {} was stopped", stream));
       auto hold = std::make_unique<Stream::Hold>(*at);
-      fprintf(stderr,"DBG acquire\n");CO_RETURN_IF_ERROR(co_await hold->acquire(wait));fprintf(stderr,"DBG acquired\n");
+      CO_RETURN_IF_ERROR(co_await hold->acquire(wait));
       holds.push_back(std::move(hold));
       held.push_back(at);
     }
@@ -421,11 +421,11 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
       if (denser == held.size()) break;
       driver = denser;
     }
-    bool beyond = false;fprintf(stderr,"DBG read %s at %s now %s\n", sources[0].position.to_string().c_str(), "", held[0]->record().pos.c_str());
+    bool beyond = false;
     for (size_t i = 0; i < held.size() && !beyond; ++i) {
       Status reached = co_await holds[i]->run_to(sources[i].position, wait);
       if (!reached.has_value() && reached.error().code() != Code::kAborted) co_return reached;
-      beyond = !reached.has_value();fprintf(stderr,"DBG reached %d\n", beyond);
+      beyond = !reached.has_value();
     }
     if (beyond) {
       holds.clear();
