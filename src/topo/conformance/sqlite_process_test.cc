@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
+#include <poll.h>
 #include <signal.h>
 #include <spawn.h>
 #include <sys/wait.h>
@@ -56,7 +57,7 @@ class Helper {
   Helper(const Helper&) = delete;
   Helper& operator=(const Helper&) = delete;
 
-  // The next line of output; "" at its end.
+  // The next line of output; "" at its end, or when nothing comes for 20 s.
   std::string line() {
     for (;;) {
       const size_t end = buffered_.find('\n');
@@ -65,6 +66,8 @@ class Helper {
         buffered_.erase(0, end + 1);
         return found;
       }
+      pollfd readable{from_, POLLIN, 0};
+      if (poll(&readable, 1, 20'000) <= 0) return "";
       char chunk[4096];
       const ssize_t got = read(from_, chunk, sizeof chunk);
       if (got <= 0) return "";
