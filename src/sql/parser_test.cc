@@ -714,15 +714,37 @@ TEST(Errors, StopAtTheDepthLimit) {
 TEST(Errors, LeaveRoomOnAThreadStackAtTheHighestDepth) {
   ParseOptions options;
   options.max_depth = 1u << 30;  // Cut to the highest that is allowed.
-  std::string text = "select ";
-  for (int i = 0; i < 1900; ++i) text += "(1 + ";
-  text += "1";
-  for (int i = 0; i < 1900; ++i) text += ")";
-  std::thread([&] {
-    const auto ast = parse(text, options);
-    EXPECT_TRUE(ast.ok()) << ast.error().message();
-    EXPECT_GT(print(ast->statement()).size(), 1000u);
-  }).join();
+  for (const auto& [open, close] :
+       std::vector<std::array<std::string_view, 2>>{{"(1 + ", ")"},
+                                                    {"f(", ")"},
+                                                    {"(select ", ")"},
+                                                    {"exists (select 1 from (select ", ") as t)"},
+                                                    {"case when ", " then 1 end"},
+                                                    {"a in (", ")"},
+                                                    {"- ", ""}}) {
+    std::thread([&] {
+      // The deepest that is accepted, found by halving: parsing, printing and walking it must fit the stack.
+      size_t low = 100;
+      size_t high = 8000;
+      while (low + 1 < high) {
+        const size_t middle = (low + high) / 2;
+        std::string text = "select ";
+        for (size_t i = 0; i < middle; ++i) text += open;
+        text += "1";
+        for (size_t i = 0; i < middle; ++i) text += close;
+        const auto ast = parse(text, options);
+        if (ast.ok()) {
+          EXPECT_GE(print(ast->statement()).size(), middle);
+          Walker().walk(ast->statement());
+          low = middle;
+        } else {
+          EXPECT_EQ(ast.error().code(), Code::kResourceExhausted) << ast.error().message().substr(0, 200);
+          high = middle;
+        }
+      }
+      EXPECT_GE(low, 700u) << open;
+    }).join();
+  }
 }
 
 TEST(Errors, DoNotStopLongChainsOfAndAndOr) {
