@@ -5,8 +5,8 @@
 namespace vitrail::movement {
 namespace {
 
-// The source sends heartbeats about every second.
-constexpr auto kEventSilenceMax = std::chrono::seconds(20);
+// The source sends a heartbeat after half a second of silence.
+constexpr auto kEventSilenceMax = std::chrono::seconds(10);
 constexpr auto kRowSilenceMax = std::chrono::minutes(5);
 
 Error silence(Error error) {

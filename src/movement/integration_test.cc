@@ -2,9 +2,14 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/resource.h>
+#include <sys/wait.h>
+#include <unistd.h>
 
+#include <fstream>
 #include <random>
 #include <set>
+#include <sstream>
 
 #include <fmt/core.h>
 
@@ -68,6 +73,7 @@ class Movement : public ::testing::Test {
   }
   void TearDown() override {
     tablets_.clear();
+    target_.run(fmt::format("DELETE FROM _vt.vreplication WHERE db_name = '{}'", target_db()));
     source_.run(fmt::format("DROP DATABASE {}_src", name_));
     target_.run(fmt::format("DROP DATABASE {}_dst", name_));
   }
@@ -196,17 +202,19 @@ TEST_F(Movement, CopiesAndFollowsUnderAWriter) {
 
 TEST_F(Movement, LosesAndDoublesNothingWhenEverythingIsKilled) {
   on_both(kItem);
-  make_rows(30'000);
+  make_rows(60'000);
   Tablet& from = source_tablet();
-  Tablet& to = target_tablet();
-  Writer writer(source_socket(), source_db(), 30'000, 7);
+  Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 16u << 10});
+  const char* seed_text = std::getenv("VITRAIL_SEED");
+  const uint32_t seed = seed_text == nullptr ? 3 : static_cast<uint32_t>(std::stoul(seed_text));
+  Writer writer(source_socket(), source_db(), 60'000, seed);
   Background writing([&] { writer.step(); });
-  std::mt19937 random(3);
+  std::mt19937 random(seed);
   const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
-  const auto pause = [&] { std::this_thread::sleep_for(std::chrono::milliseconds(random() % 150)); };
-  for (int round = 0; round < 12; ++round) {
+  const auto pause = [&] { std::this_thread::sleep_for(std::chrono::milliseconds(random() % 100)); };
+  for (int round = 0; round < 16; ++round) {
     pause();
-    switch (round % 4) {
+    switch (random() % 4) {
       case 0: to.restart(); break;
       case 1:  // Every connection of the streams, in whatever it does.
         for (const auto& connection : target_.lines("SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered'")) {
@@ -225,6 +233,56 @@ TEST_F(Movement, LosesAndDoublesNothingWhenEverythingIsKilled) {
       }
     }
   }
+  wait_running(id);
+  writing.stop();
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+}
+
+// Runs in a process of its own, which the test below starts and kills.
+TEST(MovementProcess, RunsAnEngine) {
+  const char* settings = std::getenv("VITRAIL_MOVEMENT_CHILD");
+  if (settings == nullptr) GTEST_SKIP();
+  std::istringstream in(settings);
+  std::string socket, db, address;
+  in >> socket >> db >> address;
+  Directory directory;
+  directory.put("from/0", address);
+  Tablet tablet({.socket = socket, .keyspace = "to", .shard = "0", .db_name = db, .chunk_bytes = 16u << 10}, directory);
+  ::pause();
+}
+
+TEST_F(Movement, GoesOnExactlyAfterKillMinusNine) {
+  on_both(kItem);
+  make_rows(60'000);
+  Tablet& from = source_tablet();
+  Writer writer(source_socket(), source_db(), 60'000, 11);
+  Background writing([&] { writer.step(); });
+  target_.run(fmt::format("INSERT INTO _vt.vreplication (workflow, source, pos, max_tps, max_replication_lag, time_updated, "
+                          "transaction_timestamp, state, db_name) VALUES ('wf', 'keyspace: \"from\" shard: \"0\" filter {{ rules {{ "
+                          "match: \"item\" }} }}', '', 1, 1, 0, 0, 'Init', '{}')",
+                          target_db()));
+  const int32_t id = std::stoi(target_.value("SELECT MAX(id) FROM _vt.vreplication"));
+  const std::string child = fmt::format("VITRAIL_MOVEMENT_CHILD={} {} {}", target_socket(), target_db(), from.address());
+  std::mt19937 random(13);
+  int lives_with_progress = 0;
+  for (int life = 0; life < 10; ++life) {
+    const std::string before = target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id));
+    const pid_t pid = ::fork();
+    if (pid == 0) {
+      char* argv[] = {const_cast<char*>("movement"), const_cast<char*>("--gtest_filter=MovementProcess.*"), nullptr};
+      char* envp[] = {const_cast<char*>(child.c_str()), nullptr};
+      ::execve("/proc/self/exe", argv, envp);
+      ::_exit(127);
+    }
+    (void)eventually([&] { return target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id)) != before; });
+    std::this_thread::sleep_for(std::chrono::milliseconds(random() % 120));
+    ASSERT_EQ(::kill(pid, SIGKILL), 0);
+    ASSERT_EQ(::waitpid(pid, nullptr, 0), pid);
+    if (target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id)) != before) ++lives_with_progress;
+  }
+  EXPECT_GE(lives_with_progress, 8);
+  Tablet& to = target_tablet();
   wait_running(id);
   writing.stop();
   catch_up(to, id);
@@ -262,8 +320,8 @@ TEST_F(Movement, SplitsByKeyRangeWithNoRowOnTheWrongSide) {
       case 0: writer.run(fmt::format("REPLACE INTO corder VALUES ({}, {}, 'new')", random() % 30'000, random() % 700)); break;
       case 1: writer.run(fmt::format("DELETE FROM corder WHERE order_id = {}", random() % 30'000)); break;
       // Rows change sides.
-      default: writer.run(fmt::format("UPDATE corder SET customer_id = {}, sku = CONCAT(LEFT(sku, 50), '!') WHERE order_id BETWEEN {} AND "
-                                      "{}", random() % 700, random() % 100 * 300, random() % 100 * 300 + 10));
+      default: writer.run(fmt::format("UPDATE corder SET customer_id = {0}, sku = CONCAT(LEFT(sku, 50), '!') WHERE order_id BETWEEN "
+                                      "{1} AND {1} + 10", random() % 700, random() % 30'000));
     }
   });
   for (const int32_t id : ids) wait_running(id);
@@ -516,6 +574,20 @@ TEST_F(Movement, NeverInsertsOverARowThatIsNotItsOwn) {
   EXPECT_EQ(target_.value(fmt::format("SELECT name FROM {}.item WHERE id = 6", target_db())), "other");
 }
 
+// CPU seconds of this process and of the target's server.
+std::pair<double, double> cpu_seconds(pid_t server) {
+  rusage self{};
+  ::getrusage(RUSAGE_SELF, &self);
+  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  std::ifstream stat(fmt::format("/proc/{}/stat", server));
+  std::string word;
+  double ticks = 0;
+  for (int i = 1; i <= 15 && stat >> word; ++i) {
+    if (i >= 14) ticks += std::stod(word);
+  }
+  return {seconds(self.ru_utime) + seconds(self.ru_stime), ticks / static_cast<double>(::sysconf(_SC_CLK_TCK))};
+}
+
 // Not a test: rows per second of a copy, to compare with `mariadb-dump | mariadb`.
 TEST_F(Movement, DISABLED_CopySpeed) {
   const char* count_text = std::getenv("VITRAIL_ROWS");
@@ -529,10 +601,14 @@ TEST_F(Movement, DISABLED_CopySpeed) {
     Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 8u << 20,
                          .use_load_data = load});
     const auto begin = base::system_clock().now();
+    const auto cpu = cpu_seconds(*(*target_server_)->find_pid());
     const int32_t id = to.start_workflow(load ? "load" : "insert", source_of("from", "0", {{"big", ""}}), target_);
     ASSERT_TRUE(eventually([&] { return state(id) == "Running"; }, std::chrono::minutes(10)));
     const double seconds = std::chrono::duration<double>(base::system_clock().now() - begin).count();
-    fmt::print("{}: {:.1f} s, {:.0f} rows/s\n", load ? "LOAD DATA" : "INSERT", seconds, std::stod(count) / seconds);
+    const auto after = cpu_seconds(*(*target_server_)->find_pid());
+    fmt::print("{}: {:.1f} s, {:.0f} rows/s; CPU us per row: {:.2f} here, {:.2f} target\n", load ? "LOAD DATA" : "INSERT", seconds,
+               std::stod(count) / seconds, (after.first - cpu.first) * 1e6 / std::stod(count),
+               (after.second - cpu.second) * 1e6 / std::stod(count));
   }
   const auto begin = base::system_clock().now();
   target_.run("TRUNCATE TABLE big");

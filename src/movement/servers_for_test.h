@@ -72,6 +72,7 @@ class Tablet {
   // As if the process had been stopped and started again.
   void restart();
   Engine& engine() { return *engine_; }
+  std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
 
   // Through gRPC.
   template <typename Response>

@@ -40,7 +40,7 @@ struct SourceOptions {
 //
 //   VStream      events after a position, in the order of the log. A transaction is BEGIN, FIELD and ROW events, GTID,
 //                COMMIT (it may be spread over several responses); one that has nothing for the filter is GTID, OTHER, and
-//                of several in a row only the last is sent. HEARTBEAT about every second of silence. Positions are of the
+//                of several in a row only the last is sent. HEARTBEAT after half a second of silence. Positions are of the
 //                whole log: GTID holds the set up to and with its transaction.
 //   VStreamRows  rows of one table in the order of its primary key, chunk after chunk. Each chunk is read in a short
 //                consistent snapshot of its own, without locks: it begins with a response that has the gtid of that

@@ -209,6 +209,7 @@ VDiffs::VDiffs(Engine::Core& engine) : engine_(engine) {}
 VDiffs::~VDiffs() { CHECK(runs_.empty()); }
 
 void VDiffs::start(int64_t id) {
+  if (!opened_) return;
   auto& run = runs_[id];
   if (run != nullptr) return;
   run = std::make_unique<Run>(engine_, id);
@@ -225,6 +226,8 @@ net::Task<void> VDiffs::halt(int64_t id) {
 }
 
 net::Task<Status> VDiffs::open(ServerSession& session, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto guard, co_await admin_.lock(wait));
+  opened_ = true;
   CO_ASSIGN_OR_RETURN(const auto rows,
                       co_await session.query(fmt::format("SELECT id FROM _vt.vdiff WHERE db_name = {} AND keyspace = {} AND shard = "
                                                          "{} AND state IN ('pending', 'started')",
@@ -237,6 +240,9 @@ net::Task<Status> VDiffs::open(ServerSession& session, net::Wait wait) {
 }
 
 net::Task<void> VDiffs::close() {
+  opened_ = false;
+  for (auto& [id, run] : runs_) run->scope.request_stop();
+  const auto guard = co_await admin_.lock({});
   for (auto& [id, run] : runs_) run->scope.request_stop();
   while (!runs_.empty()) co_await halt(runs_.begin()->first);
 }
@@ -602,6 +608,7 @@ net::Task<Status> VDiffs::remove(ServerSession& session, std::string where, net:
 }
 
 net::Task<Status> VDiffs::forget_workflow(std::string workflow, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto guard, co_await admin_.lock(wait));
   CO_ASSIGN_OR_RETURN(const auto session, co_await engine_.connect(wait));
   co_return co_await remove(*session, engine_.in_workflow(workflow), wait);
 }
@@ -609,9 +616,10 @@ net::Task<Status> VDiffs::forget_workflow(std::string workflow, net::Wait wait) 
 net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::handle(::tabletmanagerdata::VDiffRequest request, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto session, co_await engine_.connect(wait));
   CO_RETURN_IF_ERROR(co_await session->run({"SET SESSION time_zone = '+00:00'"}, wait));
-  const std::string& action = request.action();
-  if (action == "create") co_return co_await create(*session, std::move(request), wait);
+  const std::string action = request.action();
   if (action == "show") co_return co_await show(*session, std::move(request), wait);
+  CO_ASSIGN_OR_RETURN(const auto guard, co_await admin_.lock(wait));
+  if (action == "create") co_return co_await create(*session, std::move(request), wait);
   ::tabletmanagerdata::VDiffResponse response;
   if (action == "delete" && request.action_arg() == "all") {
     CO_RETURN_IF_ERROR(co_await remove(*session, engine_.in_workflow(request.workflow()), wait));

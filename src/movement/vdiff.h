@@ -11,6 +11,7 @@
 #include "movement/server_session.h"
 #include "movement/stream.h"
 #include "net/scope.h"
+#include "net/sync.h"
 
 // Comparing the target's tables with their sources, while both are written to.
 //
@@ -63,6 +64,8 @@ class VDiffs {
   net::Task<Status> remove(ServerSession& session, std::string where, net::Wait wait);
 
   Engine::Core& engine_;
+  net::Mutex admin_;  // Held while runs begin and end.
+  bool opened_ = false;
   std::map<int64_t, std::unique_ptr<Run>> runs_;
 };
 
