@@ -196,7 +196,7 @@ class ClusterTest(unittest.TestCase):
         """All records that a switch could change."""
         out = {"rules": self.routing_rules()}
         for keyspace in self.children("/global/keyspaces"):
-            out[f"vschema {keyspace}"] = self.ctl("GetVSchema", keyspace)
+            out[f"vschema {keyspace}"] = json.loads(self.ctl("GetVSchema", keyspace))
             out[f"serving {keyspace}"] = self.srv_keyspace(keyspace)
             for shard in self.children(f"/global/keyspaces/{keyspace}/shards"):
                 out[f"shard {keyspace}/{shard}"] = self.shard_record(keyspace, shard)
