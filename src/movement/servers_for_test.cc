@@ -18,6 +18,7 @@ Sql::~Sql() {
 }
 
 Result<net::QueryResult> Sql::try_run(const std::string& statement) {
+  if (statement.starts_with("USE ")) database_ = statement;
   return net::block_on(thread_.loop(), [](Sql& self, std::string statement) -> net::Task<Result<net::QueryResult>> {
     const net::Wait wait = net::Wait::within(std::chrono::seconds(60));
     // A server that was killed in between: the next one is meant.
@@ -28,6 +29,7 @@ Result<net::QueryResult> Sql::try_run(const std::string& statement) {
       settings.auth.user = self.user_;
       CO_ASSIGN_OR_RETURN(net::MysqlClient client, co_await net::MysqlClient::connect(std::move(settings), wait));
       self.client_.emplace(std::move(client));
+      if (!self.database_.empty()) CO_RETURN_IF_ERROR(co_await self.client_->query(self.database_, wait));
       CO_RETURN_IF_ERROR(co_await self.client_->query("SET NAMES utf8mb4, SESSION time_zone = '+00:00', SESSION sql_mode = ''", wait));
     }
     co_return co_await self.client_->query(std::move(statement), wait, SIZE_MAX);

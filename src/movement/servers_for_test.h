@@ -36,10 +36,10 @@ class Sql {
   std::string position();
 
  private:
-  Result<net::MysqlClient*> client();
   net::LoopThread thread_;
   std::string socket_;
   std::string user_;
+  std::string database_;  // "USE x", for the next connection.
   std::optional<net::MysqlClient> client_;
 };
 
