@@ -170,7 +170,7 @@ class BadInputTest(ClusterTest):
 
     # --- commands ---
     def test_a_vschema_with_a_mistake(self):
-        before = self.ctl("GetVSchema", "commerce")
+        before = json.loads(self.ctl("GetVSchema", "commerce"))
         column = {"column": "customer_id", "name": "hash"}
         for vschema, pattern in (
                 ('{"sharded": tru', "(?i)json|parse"),
@@ -182,7 +182,7 @@ class BadInputTest(ClusterTest):
             with self.subTest(vschema=vschema):
                 self.assert_command_fails(pattern, "ApplyVSchema", "--vschema", vschema, "commerce")
         self.assert_command_fails("nosuch", "ApplyVSchema", "--vschema", "{}", "nosuch")
-        self.assertEqual(self.ctl("GetVSchema", "commerce"), before)
+        self.assertEqual(json.loads(self.ctl("GetVSchema", "commerce")), before)
         self.still_serves()
 
     def test_unknown_workflows(self):
