@@ -182,9 +182,10 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   }
   std::vector<shard::Target> targets;
   for (const ActiveShard* shard : chosen) {
-    if (shard->disabled) return being_switched(*shard);
     targets.push_back(target(shard->name));
     targets.back().keyspace = keyspace;
+    // A transaction that is open there may go on: the switch waits for its end, and holding it back would make both wait.
+    if (shard->disabled && find_participant(targets.back()) == nullptr) return being_switched(*shard);
   }
   return targets;
 }

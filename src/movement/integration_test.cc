@@ -232,9 +232,13 @@ TEST_F(Movement, LosesAndDoublesNothingWhenEverythingIsKilled) {
     pause();
     switch (random() % 5) {
       case 0: to.restart(); break;
-      case 1:  // Every connection of the streams, in whatever it does.
-        for (const auto& connection : target_.lines("SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered'")) {
-          (void)target_.try_run("KILL " + connection);
+      case 1:  // The connections that are at work for the streams, again and again.
+        for (int kills = 0; kills < 60; ++kills) {
+          for (const auto& connection : target_.lines("SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered' AND "
+                                                      "command <> 'Sleep'")) {
+            (void)target_.try_run("KILL " + connection);
+          }
+          std::this_thread::sleep_for(std::chrono::microseconds(random() % 6000));
         }
         break;
       case 2: from.restart(); break;

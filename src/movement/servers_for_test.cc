@@ -95,7 +95,7 @@ void Tablet::start() {
   engine.sources = &directory_;
   engine.chunk_bytes = settings_.chunk_bytes;
   engine.use_load_data = settings_.use_load_data;
-  engine.retry_delay_min = std::chrono::milliseconds(20);
+  engine.retry_delay_min = std::chrono::milliseconds(1);
   engine.retry_delay_max = std::chrono::milliseconds(200);
   engine_ = std::make_unique<Engine>(std::move(engine));
   server_ = std::make_unique<rpc::Server>(rpc::ServerOptions{});

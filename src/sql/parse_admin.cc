@@ -549,7 +549,7 @@ Statement* Parser::load_statement() {
 
 Statement* Parser::explain_statement() {
   Explain* out = make_statement<Explain>(StatementKind::kExplain, here());
-  out->analyze = at(Keyword::kAnalyze);
+  out->analyze = out->analyze_verb = at(Keyword::kAnalyze);
   advance();
   for (bool option = true; option;) {
     if (at(Keyword::kFormat) && peek_is(TokenType::kEqual)) {

@@ -473,6 +473,7 @@ std::string_view Parser::unescape(std::string_view quoted) {
 }
 
 std::string_view Parser::lower_copy(std::string_view text) {
+  if (text.starts_with('\\')) return text;  // \N is spelled in one way only.
   if (std::none_of(text.begin(), text.end(), [](char c) { return c >= 'A' && c <= 'Z'; })) return text;
   char* out = static_cast<char*>(arena_->allocate(text.size(), 1));
   std::transform(text.begin(), text.end(), out, lower);

@@ -519,7 +519,7 @@ TEST(Statement, PrintsCanonically) {
   EXPECT_EQ(canonical("desc t"), "explain t");
   EXPECT_EQ(canonical("rollback work to savepoint a"), "rollback to a");
   EXPECT_EQ(canonical("use ks:-80@replica"), "use `ks:-80@replica`");
-  EXPECT_EQ(canonical("analyze format=json select 1"), "explain analyze format = json select 1");
+  EXPECT_EQ(canonical("analyze format=json select 1"), "analyze format = json select 1");
   EXPECT_EQ(canonical(" ; -- nothing"), "");
 }
 

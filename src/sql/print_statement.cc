@@ -422,8 +422,10 @@ void Printer::ddl(const Ddl& ddl) {
   while (last < directives.size() && directives[last].data() < query_text + query_span.length) ++last;
   text_with_names(ddl.text.substr(0, query_span.offset - start), start, ddl.names.first(before));
   directives_ = directives.subspan(first, last - first);
+  if (is_name_byte(out_.back())) add(' ');  // AS(SELECT ..)
   query(*ddl.query);
   directives_ = {};
+  if (query_span.end() - start < ddl.text.size() && is_name_byte(ddl.text[query_span.end() - start])) add(' ');
   text_with_names(ddl.text.substr(query_span.end() - start), query_span.end(), ddl.names.subspan(before));
 }
 
@@ -501,8 +503,8 @@ void Printer::explain(const Explain& node) {
     }
     return statement(*node.statement);
   }
-  verb("explain");
-  if (node.analyze) add(" analyze");
+  verb(node.analyze_verb ? "analyze" : "explain");
+  if (node.analyze && !node.analyze_verb) add(" analyze");
   if (node.extended) add(" extended");
   if (node.partitions) add(" partitions");
   if (!node.format.empty()) {

@@ -64,6 +64,8 @@ TEST(Printer, CutsQualifiers) {
             "create table t (a int references u (a)) /* kept */ engine=innodb");
   EXPECT_EQ(printed("create view ks.v as select a from ks.t with check option", cut),
             "create view v as select a from t with check option");
+  EXPECT_EQ(printed("create view ks.v as(select (1)) order by(2)with check option", cut),
+            "create view v as select 1 order by 2 with check option");
   EXPECT_EQ(printed("create table`ks`.`t`like`u`", cut), "create table t like u");
   EXPECT_EQ(printed("alter table ks.t rename ks.u", cut), "alter table t rename u");
   EXPECT_EQ(printed("load data infile 'x' into table ks.t (a)", cut), "load data infile 'x' into table t (a)");

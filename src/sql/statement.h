@@ -238,7 +238,8 @@ struct Explain : Statement {
   static bool matches(StatementKind kind) {
     return kind == StatementKind::kExplain || kind == StatementKind::kVexplain;
   }
-  bool analyze = false;             // EXPLAIN ANALYZE, or MariaDB's ANALYZE.
+  bool analyze = false;             // EXPLAIN ANALYZE, or MariaDB's ANALYZE: the statement runs.
+  bool analyze_verb = false;        // Written ANALYZE statement.
   bool extended = false;
   bool partitions = false;
   VexplainType vexplain = VexplainType::kPlan;
