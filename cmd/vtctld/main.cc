@@ -24,7 +24,9 @@ int main(int argc, char** argv) {
   settings.add("grpc_bind_address", &options.grpc_host, "address of the gRPC services");
   settings.add("port", &http_options.port, "port of the debug pages");
   settings.add("bind_address", &http_options.host, "address of the debug pages");
-  settings.add("test_crash_at_step", &crash_point, "for tests: the process kills itself when this step of a switch was noted")
+  settings
+      .add("test_crash_at_step", &crash_point,
+           "for tests: the process kills itself when this step of a switch was noted")
       .hidden();
   for (const char* name : {"backup_storage_implementation", "file_backup_storage_root"}) settings.ignore(name, true);
   settings.add_config_file();

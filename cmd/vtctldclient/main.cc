@@ -8,8 +8,8 @@
 #include "net/loop.h"
 #include "topo/flags.h"
 
-// vtctldclient: commands for the control plane. With --server internal the command runs in this process, directly on the
-// topology.
+// vtctldclient: commands for the control plane. With --server internal the command runs in this process, directly on
+// the topology.
 int main(int argc, char** argv) {
   using namespace vitrail;
   base::Settings settings("vtctldclient", "commands for a Vitrail cluster");

@@ -6,7 +6,7 @@ namespace vitrail::base {
 [[noreturn]] void check_failed(const char* file, int line, const char* condition);
 }  // namespace vitrail::base
 
-#define CHECK(condition)                                                              \
-  do {                                                                                \
-    if (!(condition)) ::vitrail::base::check_failed(__FILE__, __LINE__, #condition);  \
+#define CHECK(condition)                                                             \
+  do {                                                                               \
+    if (!(condition)) ::vitrail::base::check_failed(__FILE__, __LINE__, #condition); \
   } while (false)

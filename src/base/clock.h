@@ -5,8 +5,8 @@
 namespace vitrail::base {
 
 using Duration = std::chrono::nanoseconds;
-using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;      // Monotonic.
-using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;       // For records and people only.
+using TimePoint = std::chrono::time_point<std::chrono::steady_clock, Duration>;  // Monotonic.
+using WallTime = std::chrono::time_point<std::chrono::system_clock, Duration>;   // For records and people only.
 
 // Source of time. Components take a Clock& so that tests can move it; nothing calls std::chrono's now() directly.
 //   Threads: implementations are safe to read from any thread.

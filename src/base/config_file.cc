@@ -56,17 +56,11 @@ Result<std::string> take_scalar(std::string_view& rest, std::string_view stops) 
       } else if (quote == '"' && rest[i] == '\\') {
         if (++i >= rest.size()) return fail(Code::kInvalidArgument, "quote without an end");
         switch (rest[i]) {
-          case 'n':
-            value.push_back('\n');
-            continue;
-          case 't':
-            value.push_back('\t');
-            continue;
+          case 'n': value.push_back('\n'); continue;
+          case 't': value.push_back('\t'); continue;
           case '"':
-          case '\\':
-            break;
-          default:
-            return fail(Code::kInvalidArgument, fmt::format("unknown escape \\{}", rest[i]));
+          case '\\': break;
+          default: return fail(Code::kInvalidArgument, fmt::format("unknown escape \\{}", rest[i]));
         }
       }
       value.push_back(rest[i]);

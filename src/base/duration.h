@@ -8,7 +8,8 @@
 
 namespace vitrail::base {
 
-// Durations as Go's time package writes them: "31s", "1h30m", "500ms", "1.5s", "-2m", "0". Units: ns, us, µs, ms, s, m, h.
+// Durations as Go's time package writes them: "31s", "1h30m", "500ms", "1.5s", "-2m", "0". Units: ns, us, µs, ms, s, m,
+// h.
 //   kInvalidArgument  no number, no unit (except for "0"), unknown unit, or more than 292 years.
 Result<Duration> parse_duration(std::string_view text);
 

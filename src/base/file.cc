@@ -57,41 +57,26 @@ Error system_error(int error_number, std::string_view what) {
   switch (error_number) {
     case ENOENT:
     case ENOTDIR:
-    case ESRCH:
-      code = Code::kNotFound;
-      break;
-    case EEXIST:
-      code = Code::kAlreadyExists;
-      break;
+    case ESRCH: code = Code::kNotFound; break;
+    case EEXIST: code = Code::kAlreadyExists; break;
     case EACCES:
     case EPERM:
-    case EROFS:
-      code = Code::kPermissionDenied;
-      break;
+    case EROFS: code = Code::kPermissionDenied; break;
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
     case ENFILE:
-    case ENOMEM:
-      code = Code::kResourceExhausted;
-      break;
+    case ENOMEM: code = Code::kResourceExhausted; break;
     case EINVAL:
     case EISDIR:
-    case ENAMETOOLONG:
-      code = Code::kInvalidArgument;
-      break;
-    case ETIMEDOUT:
-      code = Code::kDeadlineExceeded;
-      break;
+    case ENAMETOOLONG: code = Code::kInvalidArgument; break;
+    case ETIMEDOUT: code = Code::kDeadlineExceeded; break;
     case EAGAIN:
     case ECONNREFUSED:
     case ECONNRESET:
     case EPIPE:
-    case EADDRINUSE:
-      code = Code::kUnavailable;
-      break;
-    default:
-      break;
+    case EADDRINUSE: code = Code::kUnavailable; break;
+    default: break;
   }
   return fail(code, fmt::format("{}: {}", what, std::generic_category().message(error_number)));
 }

@@ -225,10 +225,8 @@ struct Metrics::Entry {
 std::string Metrics::Entry::to_json() const {
   std::string object = "{";
   switch (kind) {
-    case kTextFunction:
-      return json_string(read_text());
-    case kJsonFunction:
-      return read_text();
+    case kTextFunction: return json_string(read_text());
+    case kJsonFunction: return read_text();
     case kCounters:
       for (const auto& [values, counter] : counters->series()) {
         if (labels.empty()) return fmt::format("{}", counter->value());
@@ -262,8 +260,7 @@ std::string Metrics::Entry::to_json() const {
       append_member(object, "Histograms", histograms + "}");
       break;
     }
-    default:
-      break;
+    default: break;
   }
   return object + "}";
 }
@@ -325,17 +322,10 @@ Metrics::Entry& Metrics::declare(std::string_view name, std::string_view help, i
   entry.help = help;
   entry.labels = std::move(labels);
   switch (kind) {
-    case kCounters:
-      entry.counters.reset(new Family<Counter>(entry.labels.size()));
-      break;
-    case kGauges:
-      entry.gauges.reset(new Family<Gauge>(entry.labels.size()));
-      break;
-    case kTimings:
-      entry.timings.reset(new Family<Timing>(entry.labels.size()));
-      break;
-    default:
-      break;
+    case kCounters: entry.counters.reset(new Family<Counter>(entry.labels.size())); break;
+    case kGauges: entry.gauges.reset(new Family<Gauge>(entry.labels.size())); break;
+    case kTimings: entry.timings.reset(new Family<Timing>(entry.labels.size())); break;
+    default: break;
   }
   return entry;
 }

@@ -115,19 +115,20 @@ using base::Status;
 #define VITRAIL_CONCAT(a, b) VITRAIL_CONCAT_(a, b)
 
 // RETURN_IF_ERROR(status_expression); the CO_ forms are for coroutines, where the expression may contain co_await.
-#define RETURN_IF_ERROR(expr)                                                   \
-  do {                                                                          \
-    auto vitrail_status_ = (expr);                                              \
+#define RETURN_IF_ERROR(expr)                                                    \
+  do {                                                                           \
+    auto vitrail_status_ = (expr);                                               \
     if (!vitrail_status_.has_value()) return std::move(vitrail_status_).error(); \
   } while (false)
-#define CO_RETURN_IF_ERROR(expr)                                                   \
-  do {                                                                             \
-    auto vitrail_status_ = (expr);                                                 \
+#define CO_RETURN_IF_ERROR(expr)                                                    \
+  do {                                                                              \
+    auto vitrail_status_ = (expr);                                                  \
     if (!vitrail_status_.has_value()) co_return std::move(vitrail_status_).error(); \
   } while (false)
 
 // ASSIGN_OR_RETURN(auto value, result_expression);
-#define ASSIGN_OR_RETURN(lhs, expr) VITRAIL_ASSIGN_OR_RETURN_(VITRAIL_CONCAT(vitrail_result_, __LINE__), lhs, expr, return)
+#define ASSIGN_OR_RETURN(lhs, expr) \
+  VITRAIL_ASSIGN_OR_RETURN_(VITRAIL_CONCAT(vitrail_result_, __LINE__), lhs, expr, return)
 #define CO_ASSIGN_OR_RETURN(lhs, expr) \
   VITRAIL_ASSIGN_OR_RETURN_(VITRAIL_CONCAT(vitrail_result_, __LINE__), lhs, expr, co_return)
 #define VITRAIL_ASSIGN_OR_RETURN_(tmp, lhs, expr, ret) \

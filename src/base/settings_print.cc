@@ -67,11 +67,8 @@ std::string Settings::to_json() const {
       std::ranges::replace(key, '-', '_');
       std::string value = setting->get_();
       switch (setting->json_) {
-        case Setting::Json::kRaw:
-          break;
-        case Setting::Json::kText:
-          value = json_string(value);
-          break;
+        case Setting::Json::kRaw: break;
+        case Setting::Json::kText: value = json_string(value); break;
         case Setting::Json::kList: {
           std::string list = "[";
           for (const std::string& item : split_list(value)) {

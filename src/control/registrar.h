@@ -14,13 +14,15 @@ namespace vitrail::control {
 // (TabletClient&, Request) -> Task<Result<Response>>, or plain functions returning one.
 class Registrar {
  public:
-  Registrar(rpc::Server& server, net::Loop& loop, TabletClient& tablets) : server_(server), loop_(loop), tablets_(tablets) {}
+  Registrar(rpc::Server& server, net::Loop& loop, TabletClient& tablets)
+      : server_(server), loop_(loop), tablets_(tablets) {}
 
   template <typename Request, typename Response, typename Handler>
   void unary(std::string_view name, Handler handler) {
-    rpc::handle_unary<Request, Response>(
-        server_, std::string("/vtctlservice.Vtctld/").append(name), loop_,
-        [tablets = &tablets_, handler](rpc::CallContext, Request request) { return handler(*tablets, std::move(request)); });
+    rpc::handle_unary<Request, Response>(server_, std::string("/vtctlservice.Vtctld/").append(name), loop_,
+                                         [tablets = &tablets_, handler](rpc::CallContext, Request request) {
+                                           return handler(*tablets, std::move(request));
+                                         });
   }
 
  private:

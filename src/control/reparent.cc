@@ -23,7 +23,8 @@ int64_t wall_ns(const topo::Server& topology) {
 
 class PlannedReparent {
  public:
-  PlannedReparent(TabletClient& tablets, PlannedReparentOptions options) : tablets_(tablets), options_(std::move(options)) {}
+  PlannedReparent(TabletClient& tablets, PlannedReparentOptions options)
+      : tablets_(tablets), options_(std::move(options)) {}
 
   net::Task<Result<::topodata::TabletAlias>> run();
 
@@ -58,15 +59,17 @@ net::Task<Result<::topodata::Tablet>> PlannedReparent::choose() {
   }
   if (chosen == nullptr) {
     co_return fail(Code::kFailedPrecondition,
-                   options_.new_primary ? "primary-elect tablet " + topo::alias_to_string(*options_.new_primary) + " is not in the shard"
-                                        : "no tablet of the shard can become its primary");
+                   options_.new_primary
+                       ? "primary-elect tablet " + topo::alias_to_string(*options_.new_primary) + " is not in the shard"
+                       : "no tablet of the shard can become its primary");
   }
   co_return *chosen;
 }
 
 net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
   topo::Server& topology = tablets_.topology();
-  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(topology, options_.keyspace, options_.shard, "PlannedReparentShard"));
+  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(topology, options_.keyspace, options_.shard,
+                                                                   "PlannedReparentShard"));
   auto body = [](PlannedReparent& self, topo::Server& store) -> net::Task<Result<::topodata::TabletAlias>> {
     CO_ASSIGN_OR_RETURN(self.shard_, co_await topo::get_shard(store, self.options_.keyspace, self.options_.shard));
     topo::TabletQuery query;
@@ -86,20 +89,21 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
       CO_RETURN_IF_ERROR(co_await self.initialise(std::move(candidate)));
       co_return alias;
     }
-    const bool stays = self.options_.new_primary
-                           ? topo::same_alias(record.primary_alias(), *self.options_.new_primary)
-                           : self.options_.avoid_primary && !topo::same_alias(record.primary_alias(), *self.options_.avoid_primary);
-    const auto old_primary = std::find_if(self.members_.begin(), self.members_.end(), [&](const ::topodata::Tablet& tablet) {
-      return topo::same_alias(tablet.alias(), record.primary_alias());
-    });
+    const bool stays =
+        self.options_.new_primary
+            ? topo::same_alias(record.primary_alias(), *self.options_.new_primary)
+            : self.options_.avoid_primary && !topo::same_alias(record.primary_alias(), *self.options_.avoid_primary);
+    const auto old_primary = std::find_if(
+        self.members_.begin(), self.members_.end(),
+        [&](const ::topodata::Tablet& tablet) { return topo::same_alias(tablet.alias(), record.primary_alias()); });
     if (old_primary == self.members_.end()) {
-      co_return fail(Code::kFailedPrecondition, "the shard's primary " + topo::alias_to_string(record.primary_alias()) +
-                                                    " has no tablet record");
+      co_return fail(Code::kFailedPrecondition,
+                     "the shard's primary " + topo::alias_to_string(record.primary_alias()) + " has no tablet record");
     }
     if (stays) {  // Nothing to move; what an earlier run left half done is finished.
       ::topodata::Tablet primary = *old_primary;
-      CO_ASSIGN_OR_RETURN(const auto promoted,
-                          co_await self.call<tmd::PromoteReplicaResponse>(primary, "PromoteReplica", tmd::PromoteReplicaRequest()));
+      CO_ASSIGN_OR_RETURN(const auto promoted, co_await self.call<tmd::PromoteReplicaResponse>(
+                                                   primary, "PromoteReplica", tmd::PromoteReplicaRequest()));
       CO_RETURN_IF_ERROR(co_await self.finish(primary, promoted.position()));
       co_return primary.alias();
     }
@@ -115,14 +119,15 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
 }
 
 net::Task<Status> PlannedReparent::initialise(::topodata::Tablet candidate) {
-  CO_ASSIGN_OR_RETURN(const auto promoted, co_await call<tmd::InitPrimaryResponse>(candidate, "InitPrimary", tmd::InitPrimaryRequest()));
+  CO_ASSIGN_OR_RETURN(const auto promoted,
+                      co_await call<tmd::InitPrimaryResponse>(candidate, "InitPrimary", tmd::InitPrimaryRequest()));
   co_return co_await finish(std::move(candidate), promoted.position());
 }
 
 net::Task<Status> PlannedReparent::graceful(::topodata::Tablet old_primary, ::topodata::Tablet candidate) {
   // The candidate must be close before anybody stops writing.
-  CO_ASSIGN_OR_RETURN(const auto before,
-                      co_await call<tmd::PrimaryPositionResponse>(old_primary, "PrimaryPosition", tmd::PrimaryPositionRequest()));
+  CO_ASSIGN_OR_RETURN(const auto before, co_await call<tmd::PrimaryPositionResponse>(old_primary, "PrimaryPosition",
+                                                                                     tmd::PrimaryPositionRequest()));
   tmd::WaitForPositionRequest near;
   near.set_position(before.position());
   auto close = co_await call<tmd::WaitForPositionResponse>(candidate, "WaitForPosition", std::move(near));
@@ -131,8 +136,10 @@ net::Task<Status> PlannedReparent::graceful(::topodata::Tablet old_primary, ::to
   auto demoted = co_await call<tmd::DemotePrimaryResponse>(old_primary, "DemotePrimary", tmd::DemotePrimaryRequest());
   const auto undo = [&](Error error) {
     return [](PlannedReparent& self, ::topodata::Tablet primary, Error cause) -> net::Task<Status> {
-      auto undone = co_await self.call<tmd::UndoDemotePrimaryResponse>(primary, "UndoDemotePrimary", tmd::UndoDemotePrimaryRequest());
-      if (!undone.ok()) cause = std::move(cause).with_context("undoing the demotion failed too: " + undone.error().message());
+      auto undone = co_await self.call<tmd::UndoDemotePrimaryResponse>(primary, "UndoDemotePrimary",
+                                                                       tmd::UndoDemotePrimaryRequest());
+      if (!undone.ok())
+        cause = std::move(cause).with_context("undoing the demotion failed too: " + undone.error().message());
       co_return std::move(cause);
     }(*this, old_primary, std::move(error));
   };
@@ -142,7 +149,8 @@ net::Task<Status> PlannedReparent::graceful(::topodata::Tablet old_primary, ::to
   auto caught_up = co_await call<tmd::WaitForPositionResponse>(candidate, "WaitForPosition", std::move(all));
   if (!caught_up.ok()) co_return co_await undo(std::move(caught_up).error());
   auto promoted = co_await call<tmd::PromoteReplicaResponse>(candidate, "PromoteReplica", tmd::PromoteReplicaRequest());
-  if (!promoted.ok()) co_return std::move(promoted).error().with_context("promote the new primary; run the same command again");
+  if (!promoted.ok())
+    co_return std::move(promoted).error().with_context("promote the new primary; run the same command again");
   co_return co_await finish(std::move(candidate), promoted->position());
 }
 
@@ -150,11 +158,12 @@ net::Task<Status> PlannedReparent::graceful(::topodata::Tablet old_primary, ::to
 net::Task<Status> PlannedReparent::finish(::topodata::Tablet candidate, std::string position) {
   topo::Server& topology = tablets_.topology();
   CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_tablet(topology, candidate.alias()));
-  auto updated = co_await topo::update_shard_fields(topology, options_.keyspace, options_.shard, [&](::topodata::Shard& record) -> Result<bool> {
-    *record.mutable_primary_alias() = candidate.alias();
-    *record.mutable_primary_term_start_time() = stored.record.primary_term_start_time();
-    return true;
-  });
+  auto updated = co_await topo::update_shard_fields(
+      topology, options_.keyspace, options_.shard, [&](::topodata::Shard& record) -> Result<bool> {
+        *record.mutable_primary_alias() = candidate.alias();
+        *record.mutable_primary_term_start_time() = stored.record.primary_term_start_time();
+        return true;
+      });
   if (!updated.ok()) co_return std::move(updated).error();
   auto refreshed = co_await call<tmd::RefreshStateResponse>(candidate, "RefreshState", tmd::RefreshStateRequest());
   if (!refreshed.ok()) co_return std::move(refreshed).error();
@@ -164,7 +173,8 @@ net::Task<Status> PlannedReparent::finish(::topodata::Tablet candidate, std::str
   journal.set_action_name("PlannedReparentShard");
   *journal.mutable_primary_alias() = candidate.alias();
   journal.set_replication_position(position);
-  auto written = co_await call<tmd::PopulateReparentJournalResponse>(candidate, "PopulateReparentJournal", std::move(journal));
+  auto written =
+      co_await call<tmd::PopulateReparentJournalResponse>(candidate, "PopulateReparentJournal", std::move(journal));
   if (!written.ok()) co_return std::move(written).error();
 
   std::vector<Status> outcomes(members_.size());
@@ -175,7 +185,8 @@ net::Task<Status> PlannedReparent::finish(::topodata::Tablet candidate, std::str
     *request.mutable_parent() = parent;
     request.set_time_created_ns(time);
     request.set_force_start_replication(true);
-    auto done = co_await self.call<tmd::SetReplicationSourceResponse>(std::move(tablet), "SetReplicationSource", std::move(request));
+    auto done = co_await self.call<tmd::SetReplicationSourceResponse>(std::move(tablet), "SetReplicationSource",
+                                                                      std::move(request));
     if (!done.ok()) out = std::move(done).error();
   };
   for (size_t i = 0; i < members_.size(); ++i) {
@@ -185,8 +196,9 @@ net::Task<Status> PlannedReparent::finish(::topodata::Tablet candidate, std::str
   co_await net::when_all(std::move(tasks));
   for (auto& outcome : outcomes) {
     if (!outcome.ok()) {
-      co_return std::move(outcome).error().with_context("the new primary serves, but not every tablet follows it; run the same "
-                                                        "command again");
+      co_return std::move(outcome).error().with_context(
+          "the new primary serves, but not every tablet follows it; run the same "
+          "command again");
     }
   }
   co_return Status{};
@@ -194,7 +206,8 @@ net::Task<Status> PlannedReparent::finish(::topodata::Tablet candidate, std::str
 
 }  // namespace
 
-net::Task<Result<::topodata::TabletAlias>> planned_reparent_shard(TabletClient& tablets, PlannedReparentOptions options) {
+net::Task<Result<::topodata::TabletAlias>> planned_reparent_shard(TabletClient& tablets,
+                                                                  PlannedReparentOptions options) {
   PlannedReparent change(tablets, std::move(options));
   co_return co_await change.run();
 }

@@ -17,10 +17,11 @@ struct PlannedReparentOptions {
   base::Duration wait_replicas_timeout = std::chrono::seconds(15);
 };
 
-// PlannedReparentShard: elects the first primary of a shard, or moves the role to another tablet without losing anything.
-// Repeating it brings a half-done change to its end.
-//   Returns the primary's alias. kFailedPrecondition when the shard's state does not allow it; what went wrong on the way is
-//   undone (the old primary serves again).
-net::Task<Result<::topodata::TabletAlias>> planned_reparent_shard(TabletClient& tablets, PlannedReparentOptions options);
+// PlannedReparentShard: elects the first primary of a shard, or moves the role to another tablet without losing
+// anything. Repeating it brings a half-done change to its end.
+//   Returns the primary's alias. kFailedPrecondition when the shard's state does not allow it; what went wrong on the
+//   way is undone (the old primary serves again).
+net::Task<Result<::topodata::TabletAlias>> planned_reparent_shard(TabletClient& tablets,
+                                                                  PlannedReparentOptions options);
 
 }  // namespace vitrail::control

@@ -32,7 +32,8 @@ Answer<vd::ApplySchemaResponse> apply_schema(TabletClient& tablets, vd::ApplySch
     }
   }
   if (statements.empty()) co_return fail(Code::kInvalidArgument, "no statement to apply: give --sql or --sql-file");
-  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(tablets.topology(), request.keyspace(), "ApplySchema"));
+  CO_ASSIGN_OR_RETURN(auto lock,
+                      co_await topo::KeyspaceLock::acquire(tablets.topology(), request.keyspace(), "ApplySchema"));
   auto body = [](TabletClient& client, const std::string& keyspace, const std::vector<std::string>& all,
                  vd::ApplySchemaResponse& out) -> net::Task<Status> {
     CO_ASSIGN_OR_RETURN(const auto shards, co_await topo::find_all_shards(client.topology(), keyspace));
@@ -56,8 +57,9 @@ Answer<vd::ApplySchemaResponse> apply_schema(TabletClient& tablets, vd::ApplySch
     }
     // A copy of the table that has the definition is soon on the replicas too; readers there wait for it.
     for (const auto& primary : primaries) {
-      CO_ASSIGN_OR_RETURN(const auto position, co_await client.call<tmd::PrimaryPositionResponse>(
-                                                   primary, "PrimaryPosition", tmd::PrimaryPositionRequest(), net::Wait::within(10s)));
+      CO_ASSIGN_OR_RETURN(const auto position,
+                          co_await client.call<tmd::PrimaryPositionResponse>(
+                              primary, "PrimaryPosition", tmd::PrimaryPositionRequest(), net::Wait::within(10s)));
       topo::TabletQuery query;
       query.keyspace = keyspace;
       query.shard = primary.shard();
@@ -66,7 +68,8 @@ Answer<vd::ApplySchemaResponse> apply_schema(TabletClient& tablets, vd::ApplySch
         if (!topo::is_replica_type(tablet.type()) || topo::same_alias(tablet.alias(), primary.alias())) continue;
         tmd::ReloadSchemaRequest reload;
         reload.set_wait_position(position.position());
-        (void)co_await client.call<tmd::ReloadSchemaResponse>(tablet, "ReloadSchema", std::move(reload), net::Wait::within(10s));
+        (void)co_await client.call<tmd::ReloadSchemaResponse>(tablet, "ReloadSchema", std::move(reload),
+                                                              net::Wait::within(10s));
       }
     }
     co_return Status{};
@@ -89,8 +92,8 @@ void register_schema_methods(Registrar& r) {
         *request.mutable_tables() = q.tables();
         *request.mutable_exclude_tables() = q.exclude_tables();
         request.set_include_views(q.include_views());
-        CO_ASSIGN_OR_RETURN(auto done, co_await t.call<tmd::GetSchemaResponse>(tablet.record, "GetSchema", std::move(request),
-                                                                              net::Wait::within(60s)));
+        CO_ASSIGN_OR_RETURN(auto done, co_await t.call<tmd::GetSchemaResponse>(
+                                           tablet.record, "GetSchema", std::move(request), net::Wait::within(60s)));
         vd::GetSchemaResponse out;
         for (auto& table : *done.mutable_schema_definition()->mutable_table_definitions()) {
           auto* definition = out.mutable_schema()->add_table_definitions();
@@ -100,13 +103,15 @@ void register_schema_methods(Registrar& r) {
             *definition = std::move(table);
           }
         }
-        if (!q.table_names_only()) out.mutable_schema()->set_database_schema(done.schema_definition().database_schema());
+        if (!q.table_names_only())
+          out.mutable_schema()->set_database_schema(done.schema_definition().database_schema());
         co_return out;
       });
   r.unary<vd::ReloadSchemaRequest, vd::ReloadSchemaResponse>(
       "ReloadSchema", [](TabletClient& t, vd::ReloadSchemaRequest q) -> Answer<vd::ReloadSchemaResponse> {
         CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(t.topology(), q.tablet_alias()));
-        auto done = co_await t.call<tmd::ReloadSchemaResponse>(tablet.record, "ReloadSchema", tmd::ReloadSchemaRequest(), net::Wait::within(60s));
+        auto done = co_await t.call<tmd::ReloadSchemaResponse>(tablet.record, "ReloadSchema",
+                                                               tmd::ReloadSchemaRequest(), net::Wait::within(60s));
         if (!done.ok()) co_return std::move(done).error();
         co_return vd::ReloadSchemaResponse();
       });

@@ -19,8 +19,10 @@ class TabletClient {
 
   // "PrimaryPosition" ... The error says which tablet it came from.
   template <typename Response, typename Request>
-  net::Task<Result<Response>> call(::topodata::Tablet tablet, std::string_view method, Request request, net::Wait wait) {
-    return internal_call<Response>(*this, std::move(tablet), std::string("/tabletmanagerservice.TabletManager/").append(method),
+  net::Task<Result<Response>> call(::topodata::Tablet tablet, std::string_view method, Request request,
+                                   net::Wait wait) {
+    return internal_call<Response>(*this, std::move(tablet),
+                                   std::string("/tabletmanagerservice.TabletManager/").append(method),
                                    std::move(request), std::move(wait));
   }
 

@@ -22,10 +22,11 @@ base::Duration to_duration(const ::vttime::Duration& duration) {
 
 // Calls one TabletManager method on the tablet of that alias.
 template <typename Response, typename Request>
-net::Task<Result<Response>> on_tablet(TabletClient& tablets, ::topodata::TabletAlias alias, std::string method, Request request,
-                                      base::Duration timeout = 60s) {
+net::Task<Result<Response>> on_tablet(TabletClient& tablets, ::topodata::TabletAlias alias, std::string method,
+                                      Request request, base::Duration timeout = 60s) {
   CO_ASSIGN_OR_RETURN(auto tablet, co_await topo::get_tablet(tablets.topology(), alias));
-  co_return co_await tablets.call<Response>(std::move(tablet.record), method, std::move(request), net::Wait::within(timeout));
+  co_return co_await tablets.call<Response>(std::move(tablet.record), method, std::move(request),
+                                            net::Wait::within(timeout));
 }
 
 }  // namespace
@@ -65,8 +66,9 @@ void register_tablet_methods(Registrar& r) {
           CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_tablet(t.topology(), alias));
           auto shard = co_await topo::get_shard(t.topology(), stored.record.keyspace(), stored.record.shard());
           if (!q.allow_primary() && shard.ok() && topo::same_alias(shard->record.primary_alias(), alias)) {
-            co_return fail(Code::kFailedPrecondition, fmt::format("cannot delete tablet {} as it is a primary, pass AllowPrimary = true",
-                                                                  topo::alias_to_string(alias)));
+            co_return fail(Code::kFailedPrecondition,
+                           fmt::format("cannot delete tablet {} as it is a primary, pass AllowPrimary = true",
+                                       topo::alias_to_string(alias)));
           }
           CO_RETURN_IF_ERROR(co_await topo::delete_tablet(t.topology(), alias));
         }
@@ -80,13 +82,15 @@ void register_tablet_methods(Registrar& r) {
       });
   r.unary<vd::RefreshStateRequest, vd::RefreshStateResponse>(
       "RefreshState", [](TabletClient& t, vd::RefreshStateRequest q) -> Answer<vd::RefreshStateResponse> {
-        auto done = co_await on_tablet<tmd::RefreshStateResponse>(t, q.tablet_alias(), "RefreshState", tmd::RefreshStateRequest());
+        auto done = co_await on_tablet<tmd::RefreshStateResponse>(t, q.tablet_alias(), "RefreshState",
+                                                                  tmd::RefreshStateRequest());
         if (!done.ok()) co_return std::move(done).error();
         co_return vd::RefreshStateResponse();
       });
   r.unary<vd::RunHealthCheckRequest, vd::RunHealthCheckResponse>(
       "RunHealthCheck", [](TabletClient& t, vd::RunHealthCheckRequest q) -> Answer<vd::RunHealthCheckResponse> {
-        auto done = co_await on_tablet<tmd::RunHealthCheckResponse>(t, q.tablet_alias(), "RunHealthCheck", tmd::RunHealthCheckRequest());
+        auto done = co_await on_tablet<tmd::RunHealthCheckResponse>(t, q.tablet_alias(), "RunHealthCheck",
+                                                                    tmd::RunHealthCheckRequest());
         if (!done.ok()) co_return std::move(done).error();
         co_return vd::RunHealthCheckResponse();
       });
@@ -94,7 +98,8 @@ void register_tablet_methods(Registrar& r) {
       "ChangeTabletType", [](TabletClient& t, vd::ChangeTabletTypeRequest q) -> Answer<vd::ChangeTabletTypeResponse> {
         CO_ASSIGN_OR_RETURN(const auto before, co_await topo::get_tablet(t.topology(), q.tablet_alias()));
         if (before.record.type() == ::topodata::PRIMARY || q.db_type() == ::topodata::PRIMARY) {
-          co_return fail(Code::kFailedPrecondition, "the primary is changed with PlannedReparentShard, not with ChangeTabletType");
+          co_return fail(Code::kFailedPrecondition,
+                         "the primary is changed with PlannedReparentShard, not with ChangeTabletType");
         }
         vd::ChangeTabletTypeResponse out;
         *out.mutable_before_tablet() = before.record;
@@ -111,59 +116,69 @@ void register_tablet_methods(Registrar& r) {
   r.unary<vd::SetWritableRequest, vd::SetWritableResponse>(
       "SetWritable", [](TabletClient& t, vd::SetWritableRequest q) -> Answer<vd::SetWritableResponse> {
         if (q.writable()) {
-          auto done = co_await on_tablet<tmd::SetReadWriteResponse>(t, q.tablet_alias(), "SetReadWrite", tmd::SetReadWriteRequest());
+          auto done = co_await on_tablet<tmd::SetReadWriteResponse>(t, q.tablet_alias(), "SetReadWrite",
+                                                                    tmd::SetReadWriteRequest());
           if (!done.ok()) co_return std::move(done).error();
         } else {
-          auto done = co_await on_tablet<tmd::SetReadOnlyResponse>(t, q.tablet_alias(), "SetReadOnly", tmd::SetReadOnlyRequest());
+          auto done = co_await on_tablet<tmd::SetReadOnlyResponse>(t, q.tablet_alias(), "SetReadOnly",
+                                                                   tmd::SetReadOnlyRequest());
           if (!done.ok()) co_return std::move(done).error();
         }
         co_return vd::SetWritableResponse();
       });
   r.unary<vd::StartReplicationRequest, vd::StartReplicationResponse>(
       "StartReplication", [](TabletClient& t, vd::StartReplicationRequest q) -> Answer<vd::StartReplicationResponse> {
-        auto done = co_await on_tablet<tmd::StartReplicationResponse>(t, q.tablet_alias(), "StartReplication", tmd::StartReplicationRequest());
+        auto done = co_await on_tablet<tmd::StartReplicationResponse>(t, q.tablet_alias(), "StartReplication",
+                                                                      tmd::StartReplicationRequest());
         if (!done.ok()) co_return std::move(done).error();
         co_return vd::StartReplicationResponse();
       });
   r.unary<vd::StopReplicationRequest, vd::StopReplicationResponse>(
       "StopReplication", [](TabletClient& t, vd::StopReplicationRequest q) -> Answer<vd::StopReplicationResponse> {
-        auto done = co_await on_tablet<tmd::StopReplicationResponse>(t, q.tablet_alias(), "StopReplication", tmd::StopReplicationRequest());
+        auto done = co_await on_tablet<tmd::StopReplicationResponse>(t, q.tablet_alias(), "StopReplication",
+                                                                     tmd::StopReplicationRequest());
         if (!done.ok()) co_return std::move(done).error();
         co_return vd::StopReplicationResponse();
       });
   r.unary<vd::GetFullStatusRequest, vd::GetFullStatusResponse>(
       "GetFullStatus", [](TabletClient& t, vd::GetFullStatusRequest q) -> Answer<vd::GetFullStatusResponse> {
-        CO_ASSIGN_OR_RETURN(auto done, co_await on_tablet<tmd::FullStatusResponse>(t, q.tablet_alias(), "FullStatus", tmd::FullStatusRequest()));
+        CO_ASSIGN_OR_RETURN(auto done, co_await on_tablet<tmd::FullStatusResponse>(t, q.tablet_alias(), "FullStatus",
+                                                                                   tmd::FullStatusRequest()));
         vd::GetFullStatusResponse out;
         *out.mutable_status() = std::move(*done.mutable_status());
         co_return out;
       });
   r.unary<vd::ExecuteFetchAsDBARequest, vd::ExecuteFetchAsDBAResponse>(
-      "ExecuteFetchAsDBA", [](TabletClient& t, vd::ExecuteFetchAsDBARequest q) -> Answer<vd::ExecuteFetchAsDBAResponse> {
+      "ExecuteFetchAsDBA",
+      [](TabletClient& t, vd::ExecuteFetchAsDBARequest q) -> Answer<vd::ExecuteFetchAsDBAResponse> {
         CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(t.topology(), q.tablet_alias()));
         tmd::ExecuteFetchAsDbaRequest request;
         request.set_query(q.query());
         request.set_db_name(topo::tablet_db_name(tablet.record));
         request.set_max_rows(static_cast<uint64_t>(q.max_rows()));
         request.set_disable_binlogs(q.disable_binlogs());
-        CO_ASSIGN_OR_RETURN(auto done, co_await t.call<tmd::ExecuteFetchAsDbaResponse>(tablet.record, "ExecuteFetchAsDba", std::move(request),
-                                                                                      net::Wait::within(600s)));
+        CO_ASSIGN_OR_RETURN(
+            auto done, co_await t.call<tmd::ExecuteFetchAsDbaResponse>(tablet.record, "ExecuteFetchAsDba",
+                                                                       std::move(request), net::Wait::within(600s)));
         vd::ExecuteFetchAsDBAResponse out;
         *out.mutable_result() = std::move(*done.mutable_result());
         co_return out;
       });
   r.unary<vd::ExecuteFetchAsAppRequest, vd::ExecuteFetchAsAppResponse>(
-      "ExecuteFetchAsApp", [](TabletClient& t, vd::ExecuteFetchAsAppRequest q) -> Answer<vd::ExecuteFetchAsAppResponse> {
+      "ExecuteFetchAsApp",
+      [](TabletClient& t, vd::ExecuteFetchAsAppRequest q) -> Answer<vd::ExecuteFetchAsAppResponse> {
         tmd::ExecuteFetchAsAppRequest request;
         request.set_query(q.query());
         request.set_max_rows(static_cast<uint64_t>(q.max_rows()));
-        CO_ASSIGN_OR_RETURN(auto done, co_await on_tablet<tmd::ExecuteFetchAsAppResponse>(t, q.tablet_alias(), "ExecuteFetchAsApp", std::move(request), 600s));
+        CO_ASSIGN_OR_RETURN(auto done, co_await on_tablet<tmd::ExecuteFetchAsAppResponse>(
+                                           t, q.tablet_alias(), "ExecuteFetchAsApp", std::move(request), 600s));
         vd::ExecuteFetchAsAppResponse out;
         *out.mutable_result() = std::move(*done.mutable_result());
         co_return out;
       });
   r.unary<vd::PlannedReparentShardRequest, vd::PlannedReparentShardResponse>(
-      "PlannedReparentShard", [](TabletClient& t, vd::PlannedReparentShardRequest q) -> Answer<vd::PlannedReparentShardResponse> {
+      "PlannedReparentShard",
+      [](TabletClient& t, vd::PlannedReparentShardRequest q) -> Answer<vd::PlannedReparentShardResponse> {
         PlannedReparentOptions options;
         options.keyspace = q.keyspace();
         options.shard = q.shard();

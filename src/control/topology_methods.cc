@@ -82,7 +82,8 @@ void register_keyspaces(Registrar& r) {
         record.set_durability_policy(q.durability_policy());
         record.set_sidecar_db_name(q.sidecar_db_name());
         Status created = co_await topo::create_keyspace(t.topology(), q.name(), record);
-        if (!created.ok() && !(q.force() && created.error().code() == Code::kAlreadyExists)) co_return std::move(created).error();
+        if (!created.ok() && !(q.force() && created.error().code() == Code::kAlreadyExists))
+          co_return std::move(created).error();
         CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(t.topology()));
         CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_keyspace(t.topology(), q.name()));
         vd::CreateKeyspaceResponse out;
@@ -95,7 +96,8 @@ void register_keyspaces(Registrar& r) {
         topo::Server& topology = t.topology();
         if (q.recursive()) {
           CO_ASSIGN_OR_RETURN(const auto shards, co_await topo::get_shard_names(topology, q.keyspace()));
-          for (const auto& shard : shards) CO_RETURN_IF_ERROR(co_await delete_shard(topology, q.keyspace(), shard, true, true));
+          for (const auto& shard : shards)
+            CO_RETURN_IF_ERROR(co_await delete_shard(topology, q.keyspace(), shard, true, true));
         }
         CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(topology, q.keyspace(), "DeleteKeyspace"));
         Status deleted = co_await topo::delete_keyspace(topology, lock);
@@ -139,7 +141,8 @@ void register_keyspaces(Registrar& r) {
   r.unary<vd::SetKeyspaceDurabilityPolicyRequest, vd::SetKeyspaceDurabilityPolicyResponse>(
       "SetKeyspaceDurabilityPolicy",
       [](TabletClient& t, vd::SetKeyspaceDurabilityPolicyRequest q) -> Answer<vd::SetKeyspaceDurabilityPolicyResponse> {
-        CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(t.topology(), q.keyspace(), "SetKeyspaceDurabilityPolicy"));
+        CO_ASSIGN_OR_RETURN(
+            auto lock, co_await topo::KeyspaceLock::acquire(t.topology(), q.keyspace(), "SetKeyspaceDurabilityPolicy"));
         Status set = co_await topo::set_keyspace_durability(t.topology(), lock, q.durability_policy());
         (void)co_await lock.release();
         if (!set.ok()) co_return std::move(set).error();
@@ -149,8 +152,10 @@ void register_keyspaces(Registrar& r) {
         co_return out;
       });
   r.unary<vd::RebuildKeyspaceGraphRequest, vd::RebuildKeyspaceGraphResponse>(
-      "RebuildKeyspaceGraph", [](TabletClient& t, vd::RebuildKeyspaceGraphRequest q) -> Answer<vd::RebuildKeyspaceGraphResponse> {
-        CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(t.topology(), q.keyspace(), "RebuildKeyspaceGraph"));
+      "RebuildKeyspaceGraph",
+      [](TabletClient& t, vd::RebuildKeyspaceGraphRequest q) -> Answer<vd::RebuildKeyspaceGraphResponse> {
+        CO_ASSIGN_OR_RETURN(auto lock,
+                            co_await topo::KeyspaceLock::acquire(t.topology(), q.keyspace(), "RebuildKeyspaceGraph"));
         Status rebuilt = co_await topo::rebuild_keyspace_graph(
             t.topology(), lock, {.cells = strings(q.cells()), .allow_partial = q.allow_partial()});
         (void)co_await lock.release();
@@ -198,7 +203,8 @@ void register_shards(Registrar& r) {
         co_return out;
       });
   r.unary<vd::GetShardReplicationRequest, vd::GetShardReplicationResponse>(
-      "GetShardReplication", [](TabletClient& t, vd::GetShardReplicationRequest q) -> Answer<vd::GetShardReplicationResponse> {
+      "GetShardReplication",
+      [](TabletClient& t, vd::GetShardReplicationRequest q) -> Answer<vd::GetShardReplicationResponse> {
         CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::expand_cells(t.topology(), strings(q.cells())));
         vd::GetShardReplicationResponse out;
         for (const auto& cell : cells) {
@@ -208,12 +214,17 @@ void register_shards(Registrar& r) {
         co_return out;
       });
   r.unary<vd::SetShardTabletControlRequest, vd::SetShardTabletControlResponse>(
-      "SetShardTabletControl", [](TabletClient& t, vd::SetShardTabletControlRequest q) -> Answer<vd::SetShardTabletControlResponse> {
+      "SetShardTabletControl",
+      [](TabletClient& t, vd::SetShardTabletControlRequest q) -> Answer<vd::SetShardTabletControlResponse> {
         topo::Server& topology = t.topology();
-        CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(topology, q.keyspace(), "SetShardTabletControl"));
-        auto body = [](topo::Server& store, const topo::KeyspaceLock& held, const vd::SetShardTabletControlRequest& what) -> net::Task<Status> {
+        CO_ASSIGN_OR_RETURN(auto lock,
+                            co_await topo::KeyspaceLock::acquire(topology, q.keyspace(), "SetShardTabletControl"));
+        auto body = [](topo::Server& store, const topo::KeyspaceLock& held,
+                       const vd::SetShardTabletControlRequest& what) -> net::Task<Status> {
           if (what.denied_tables_size() > 0) {
-            topo::DeniedTablesUpdate update{.type = what.tablet_type(), .cells = strings(what.cells()), .remove = what.remove(),
+            topo::DeniedTablesUpdate update{.type = what.tablet_type(),
+                                            .cells = strings(what.cells()),
+                                            .remove = what.remove(),
                                             .tables = strings(what.denied_tables())};
             auto updated = co_await topo::update_denied_tables(store, held, what.shard(), std::move(update));
             if (!updated.ok()) co_return std::move(updated).error();
@@ -291,7 +302,9 @@ void register_vschema(Registrar& r) {
       "ApplyVSchema", [](TabletClient& t, vd::ApplyVSchemaRequest q) -> Answer<vd::ApplyVSchemaResponse> {
         auto exists = co_await topo::get_keyspace(t.topology(), q.keyspace());
         if (!exists.ok()) co_return std::move(exists).error();
-        if (!q.sql().empty()) co_return fail(Code::kUnimplemented, "VSchema statements are not available: give --vschema or --vschema-file");
+        if (!q.sql().empty())
+          co_return fail(Code::kUnimplemented,
+                         "VSchema statements are not available: give --vschema or --vschema-file");
         if (!q.has_v_schema()) co_return fail(Code::kInvalidArgument, "one of --vschema or --vschema-file is needed");
         const auto problems = vschema::find_problems(q.keyspace(), q.v_schema());
         if (!problems.empty()) {
@@ -314,7 +327,8 @@ void register_vschema(Registrar& r) {
         co_return out;
       });
   r.unary<vd::RebuildVSchemaGraphRequest, vd::RebuildVSchemaGraphResponse>(
-      "RebuildVSchemaGraph", [](TabletClient& t, vd::RebuildVSchemaGraphRequest q) -> Answer<vd::RebuildVSchemaGraphResponse> {
+      "RebuildVSchemaGraph",
+      [](TabletClient& t, vd::RebuildVSchemaGraphRequest q) -> Answer<vd::RebuildVSchemaGraphResponse> {
         CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(t.topology(), strings(q.cells())));
         co_return vd::RebuildVSchemaGraphResponse();
       });
@@ -333,10 +347,12 @@ void register_vschema(Registrar& r) {
         co_return out;
       });
   r.unary<vd::ApplyRoutingRulesRequest, vd::ApplyRoutingRulesResponse>(
-      "ApplyRoutingRules", [](TabletClient& t, vd::ApplyRoutingRulesRequest q) -> Answer<vd::ApplyRoutingRulesResponse> {
+      "ApplyRoutingRules",
+      [](TabletClient& t, vd::ApplyRoutingRulesRequest q) -> Answer<vd::ApplyRoutingRulesResponse> {
         CO_RETURN_IF_ERROR(vschema::check_routing_rules(q.routing_rules()));
         CO_RETURN_IF_ERROR(co_await topo::save_routing_rules(t.topology(), q.routing_rules()));
-        if (!q.skip_rebuild()) CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(t.topology(), strings(q.rebuild_cells())));
+        if (!q.skip_rebuild())
+          CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(t.topology(), strings(q.rebuild_cells())));
         co_return vd::ApplyRoutingRulesResponse();
       });
 }

@@ -17,10 +17,7 @@ void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient
 }
 
 Vtctld::Vtctld(VtctldOptions options, topo::Server& topology, base::Metrics& metrics)
-    : options_(std::move(options)),
-      topology_(topology),
-      tablets_(topology_),
-      grpc_([&] {
+    : options_(std::move(options)), topology_(topology), tablets_(topology_), grpc_([&] {
         rpc::ServerOptions server;
         server.host = options_.grpc_host;
         server.port = options_.grpc_port;

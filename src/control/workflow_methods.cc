@@ -28,7 +28,8 @@ base::Duration to_duration(const ::vttime::Duration& duration) {
 
 // "keyspace.table" copy progress and streams, by target shard.
 Answer<vd::WorkflowStatusResponse> workflow_status(TabletClient& tablets, vd::WorkflowStatusRequest request) {
-  CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, request.keyspace(), request.workflow(), usual()));
+  CO_ASSIGN_OR_RETURN(const auto model,
+                      co_await read_workflow(tablets, request.keyspace(), request.workflow(), usual()));
   CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets, model));
   vd::WorkflowStatusResponse out;
   out.set_traffic_state(state.to_string());
@@ -54,10 +55,11 @@ struct CopyStates {
 net::Task<Result<CopyStates>> read_copy_states(TabletClient& tablets, ::topodata::Tablet primary) {
   tmd::VReplicationExecRequest request;
   request.set_query(
-      "select vrepl_id, table_name, lastpk from _vt.copy_state where id in (select max(id) from _vt.copy_state group by vrepl_id, "
+      "select vrepl_id, table_name, lastpk from _vt.copy_state where id in (select max(id) from _vt.copy_state group "
+      "by vrepl_id, "
       "table_name)");
-  CO_ASSIGN_OR_RETURN(const auto done, co_await tablets.call<tmd::VReplicationExecResponse>(std::move(primary), "VReplicationExec",
-                                                                                           std::move(request), usual()));
+  CO_ASSIGN_OR_RETURN(const auto done, co_await tablets.call<tmd::VReplicationExecResponse>(
+                                           std::move(primary), "VReplicationExec", std::move(request), usual()));
   CopyStates out;
   for (const auto& row : done.result().rows()) {
     if (row.lengths_size() != 3) continue;
@@ -73,7 +75,8 @@ net::Task<Result<CopyStates>> read_copy_states(TabletClient& tablets, ::topodata
   co_return out;
 }
 
-net::Task<Status> add_workflow(TabletClient& tablets, std::string keyspace, std::string name, vd::GetWorkflowsResponse& out) {
+net::Task<Status> add_workflow(TabletClient& tablets, std::string keyspace, std::string name,
+                               vd::GetWorkflowsResponse& out) {
   CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, keyspace, name, usual()));
   auto* workflow = out.add_workflows();
   workflow->set_name(name);
@@ -89,7 +92,8 @@ net::Task<Status> add_workflow(TabletClient& tablets, std::string keyspace, std:
   workflow->set_max_v_replication_transaction_lag(lag);
   for (const auto& [shard, target] : model.targets) {
     workflow->mutable_target()->add_shards(shard);
-    auto& group = (*workflow->mutable_shard_streams())[shard + "/" + topo::alias_to_string(target.shard.primary.alias())];
+    auto& group =
+        (*workflow->mutable_shard_streams())[shard + "/" + topo::alias_to_string(target.shard.primary.alias())];
     group.set_is_primary_serving(target.shard.info.record.is_primary_serving());
     *group.mutable_tablet_controls() = target.shard.info.record.tablet_controls();
     CO_ASSIGN_OR_RETURN(const auto copies, co_await read_copy_states(tablets, target.shard.primary));
@@ -107,7 +111,8 @@ net::Task<Status> add_workflow(TabletClient& tablets, std::string keyspace, std:
       *entry->mutable_time_updated() = stream.time_updated();
       entry->set_message(stream.message());
       entry->set_rows_copied(stream.rows_copied());
-      for (const auto type : target.workflow.tablet_types()) entry->add_tablet_types(static_cast<::topodata::TabletType>(type));
+      for (const auto type : target.workflow.tablet_types())
+        entry->add_tablet_types(static_cast<::topodata::TabletType>(type));
       if (const auto found = copies.by_stream.find(stream.id()); found != copies.by_stream.end()) {
         for (const auto& [table, last_pk] : found->second) {
           auto* copy = entry->add_copy_states();
@@ -138,12 +143,13 @@ Answer<vd::GetWorkflowsResponse> get_workflows(TabletClient& tablets, vd::GetWor
 
 Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::WorkflowUpdateRequest request) {
   tmd::UpdateVReplicationWorkflowRequest change = request.tablet_request();
-  CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, request.keyspace(), change.workflow(), usual()));
+  CO_ASSIGN_OR_RETURN(const auto model,
+                      co_await read_workflow(tablets, request.keyspace(), change.workflow(), usual()));
   if (model.is_frozen()) co_return fail(Code::kFailedPrecondition, "workflow is frozen");
   vd::WorkflowUpdateResponse out;
   for (const auto& [name, target] : model.targets) {
-    auto done = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(target.shard.primary, "UpdateVReplicationWorkflow",
-                                                                               change, usual());
+    auto done = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(
+        target.shard.primary, "UpdateVReplicationWorkflow", change, usual());
     if (!done.ok()) co_return std::move(done).error();
     auto* detail = out.add_details();
     *detail->mutable_tablet() = target.shard.primary.alias();
@@ -154,7 +160,8 @@ Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::Wo
   co_return out;
 }
 
-Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets, vd::WorkflowSwitchTrafficRequest request) {
+Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
+                                                          vd::WorkflowSwitchTrafficRequest request) {
   SwitchOptions options;
   options.keyspace = request.keyspace();
   options.workflow = request.workflow();
@@ -181,14 +188,17 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
 }
 
 // Sends one VDiff action to every target primary; answers by shard.
-net::Task<Result<std::map<std::string, tmd::VDiffResponse>>> vdiff_everywhere(TabletClient& tablets, std::string keyspace,
-                                                                              std::string workflow, tmd::VDiffRequest request) {
+net::Task<Result<std::map<std::string, tmd::VDiffResponse>>> vdiff_everywhere(TabletClient& tablets,
+                                                                              std::string keyspace,
+                                                                              std::string workflow,
+                                                                              tmd::VDiffRequest request) {
   CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, keyspace, workflow, usual()));
   request.set_keyspace(keyspace);
   request.set_workflow(workflow);
   std::map<std::string, tmd::VDiffResponse> out;
   for (const auto& [name, target] : model.targets) {
-    CO_ASSIGN_OR_RETURN(auto done, co_await tablets.call<tmd::VDiffResponse>(target.shard.primary, "VDiff", request, usual()));
+    CO_ASSIGN_OR_RETURN(auto done,
+                        co_await tablets.call<tmd::VDiffResponse>(target.shard.primary, "VDiff", request, usual()));
     out.emplace(name, std::move(done));
   }
   co_return out;
@@ -200,7 +210,8 @@ Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCre
   const std::string uuid = request.uuid().empty() ? base::system_random().uuid() : request.uuid();
   command.set_vdiff_uuid(uuid);
   auto* options = command.mutable_options();
-  for (const auto& cell : request.source_cells()) options->mutable_picker_options()->mutable_source_cell()->append(cell + ",");
+  for (const auto& cell : request.source_cells())
+    options->mutable_picker_options()->mutable_source_cell()->append(cell + ",");
   auto* core = options->mutable_core_options();
   std::string tables;
   for (const auto& table : request.tables()) tables += (tables.empty() ? "" : ",") + table;
@@ -224,7 +235,8 @@ Answer<vd::VDiffShowResponse> vdiff_show(TabletClient& tablets, vd::VDiffShowReq
   command.set_action("show");
   command.set_action_arg(request.arg());
   if (request.arg() != "last" && request.arg() != "all") command.set_vdiff_uuid(request.arg());
-  CO_ASSIGN_OR_RETURN(auto done, co_await vdiff_everywhere(tablets, request.target_keyspace(), request.workflow(), std::move(command)));
+  CO_ASSIGN_OR_RETURN(
+      auto done, co_await vdiff_everywhere(tablets, request.target_keyspace(), request.workflow(), std::move(command)));
   vd::VDiffShowResponse out;
   for (auto& [shard, response] : done) (*out.mutable_tablet_responses())[shard] = std::move(response);
   co_return out;
@@ -263,7 +275,8 @@ void register_workflow_methods(Registrar& r) {
   r.unary<vd::WorkflowStatusRequest, vd::WorkflowStatusResponse>("WorkflowStatus", workflow_status);
   r.unary<vd::GetWorkflowsRequest, vd::GetWorkflowsResponse>("GetWorkflows", get_workflows);
   r.unary<vd::WorkflowUpdateRequest, vd::WorkflowUpdateResponse>("WorkflowUpdate", workflow_update);
-  r.unary<vd::WorkflowSwitchTrafficRequest, vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic", workflow_switch);
+  r.unary<vd::WorkflowSwitchTrafficRequest, vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic",
+                                                                               workflow_switch);
   r.unary<vd::MoveTablesCompleteRequest, vd::MoveTablesCompleteResponse>("MoveTablesComplete", complete_workflow);
   r.unary<vd::WorkflowDeleteRequest, vd::WorkflowDeleteResponse>("WorkflowDelete", cancel_workflow);
   r.unary<vd::VDiffCreateRequest, vd::VDiffCreateResponse>("VDiffCreate", vdiff_create);

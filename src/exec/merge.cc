@@ -29,7 +29,7 @@ Order order_of(const mysql::ColumnDef& column) {
     case FieldType::kDatetime:
     case FieldType::kTimestamp: return Order::kBytes;  // Of fixed width, most significant part first.
     case FieldType::kNull: return Order::kBytes;
-    case FieldType::kTime: return Order::kUnknown;     // "-01:00:00", "100:00:00": not in the order of their bytes.
+    case FieldType::kTime: return Order::kUnknown;  // "-01:00:00", "100:00:00": not in the order of their bytes.
     default: break;
   }
   if (column.flags & (mysql::kFieldEnum | mysql::kFieldSet)) return Order::kUnknown;
@@ -37,8 +37,9 @@ Order order_of(const mysql::ColumnDef& column) {
 }
 
 // -1, 0, 1; NULL first. `weight`: of a text, may be null when the server gives none.
-Result<int> compare_cells(const std::optional<std::string>& a, const std::optional<std::string>& b, const mysql::ColumnDef& column,
-                          const std::optional<std::string>* weight_a, const std::optional<std::string>* weight_b) {
+Result<int> compare_cells(const std::optional<std::string>& a, const std::optional<std::string>& b,
+                          const mysql::ColumnDef& column, const std::optional<std::string>* weight_a,
+                          const std::optional<std::string>* weight_b) {
   if (!a || !b) return a ? 1 : b ? -1 : 0;
   const auto sign = [](auto ordering) { return ordering < 0 ? -1 : ordering > 0 ? 1 : 0; };
   switch (order_of(column)) {
@@ -57,7 +58,8 @@ Result<int> compare_cells(const std::optional<std::string>& a, const std::option
     case Order::kBytes: return sign(a->compare(*b) <=> 0);
     case Order::kUnknown: break;
   }
-  if (weight_a != nullptr && weight_b != nullptr && *weight_a && *weight_b) return sign((*weight_a)->compare(**weight_b) <=> 0);
+  if (weight_a != nullptr && weight_b != nullptr && *weight_a && *weight_b)
+    return sign((*weight_a)->compare(**weight_b) <=> 0);
   return unsupported("comparing values of column " + column.name + " over several shards");
 }
 
@@ -67,7 +69,8 @@ class Merger {
       : merge_(merge), max_rows_(max_rows), columns_(std::move(results.front().columns)) {
     out_.ok = results.front().ok;
     for (auto& result : results) {
-      rows_.insert(rows_.end(), std::make_move_iterator(result.rows.begin()), std::make_move_iterator(result.rows.end()));
+      rows_.insert(rows_.end(), std::make_move_iterator(result.rows.begin()),
+                   std::make_move_iterator(result.rows.end()));
     }
   }
 
@@ -126,7 +129,8 @@ class Merger {
     return {};
   }
 
-  Status add(const plan::Merge::Aggregate& item, std::optional<std::string>& into, const std::optional<std::string>& value) {
+  Status add(const plan::Merge::Aggregate& item, std::optional<std::string>& into,
+             const std::optional<std::string>& value) {
     using plan::AggregateFunction;
     if (item.function == AggregateFunction::kAny || !value) return {};
     if (!into) {
@@ -206,7 +210,8 @@ class Merger {
 
 }  // namespace
 
-Result<net::QueryResult> merge_results(const plan::Merge& merge, std::vector<net::QueryResult> results, size_t max_rows) {
+Result<net::QueryResult> merge_results(const plan::Merge& merge, std::vector<net::QueryResult> results,
+                                       size_t max_rows) {
   Merger merger(merge, std::move(results), max_rows);
   return merger.run();
 }

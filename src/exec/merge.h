@@ -13,6 +13,7 @@ namespace vitrail::exec {
 //   `results`: at least one, all of the same columns.
 //   kUnimplemented  a value that cannot be compared or added here without risk (says which).
 //   kResourceExhausted  more than `max_rows` rows.
-Result<net::QueryResult> merge_results(const plan::Merge& merge, std::vector<net::QueryResult> results, size_t max_rows);
+Result<net::QueryResult> merge_results(const plan::Merge& merge, std::vector<net::QueryResult> results,
+                                       size_t max_rows);
 
 }  // namespace vitrail::exec

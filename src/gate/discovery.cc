@@ -37,9 +37,8 @@ void Discovery::on_topology(std::shared_ptr<const topo::ServingState> state) {
   for (auto it = streams_.begin(); it != streams_.end();) {
     const auto found = state_->tablets->find(it->first);
     // A tablet that moved to another address gets a new stream.
-    const bool same = found != state_->tablets->end() &&
-                      topo::tablet_address(*found->second, topo::kPortGrpc) ==
-                          topo::tablet_address(*it->second.record, topo::kPortGrpc);
+    const bool same = found != state_->tablets->end() && topo::tablet_address(*found->second, topo::kPortGrpc) ==
+                                                             topo::tablet_address(*it->second.record, topo::kPortGrpc);
     if (same) {
       if (auto health = health_.find(it->first); health != health_.end()) health->second.record = found->second;
       ++it;
@@ -128,11 +127,13 @@ void Discovery::publish() {
   }
   for (const auto& [alias, health] : health_) {
     if (!health.serving || health.record == nullptr) continue;
-    if (health.target.tablet_type != "primary" && health.replication_lag_seconds > options_.replication_lag_max_seconds) continue;
+    if (health.target.tablet_type != "primary" && health.replication_lag_seconds > options_.replication_lag_max_seconds)
+      continue;
     const auto port = health.record->port_map().find(std::string(topo::kPortMysqlData));
     if (port == health.record->port_map().end()) continue;
     auto& endpoints = view->endpoints[health.target.to_string()];
-    Endpoint endpoint{alias, {health.record->hostname(), static_cast<uint16_t>(port->second), ""}, health.term_start_ns};
+    Endpoint endpoint{
+        alias, {health.record->hostname(), static_cast<uint16_t>(port->second), ""}, health.term_start_ns};
     if (health.target.tablet_type == "primary" && !endpoints.empty()) {
       if (endpoints.front().term_start_ns < endpoint.term_start_ns) endpoints.front() = std::move(endpoint);
     } else {

@@ -13,8 +13,8 @@
 
 namespace vitrail::gate {
 
-// Keeps the View: watches the topology (SrvVSchema, SrvKeyspace, tablets) and a health stream of every tablet, and hands
-// out a new View whenever something that queries can see has changed.
+// Keeps the View: watches the topology (SrvVSchema, SrvKeyspace, tablets) and a health stream of every tablet, and
+// hands out a new View whenever something that queries can see has changed.
 //
 //   Threads : confined to the loop that start()ed it; `on_view` runs there.
 //   Outage  : without the topology the last known state stays; without a health stream its tablet is not used.
@@ -25,13 +25,13 @@ class Discovery {
     std::vector<std::string> cells_to_watch;
     base::Duration healthcheck_timeout = std::chrono::minutes(1);  // A silent stream is dropped and made again.
     base::Duration retry_delay_max = std::chrono::seconds(2);
-    int64_t replication_lag_max_seconds = 7200;                    // A replica that lags more is not used.
+    int64_t replication_lag_max_seconds = 7200;  // A replica that lags more is not used.
   };
   // What is known of one tablet.
   struct Health {
     std::shared_ptr<const ::topodata::Tablet> record;
     bool serving = false;
-    shard::Target target;        // As its health stream says: the record may be older.
+    shard::Target target;  // As its health stream says: the record may be older.
     int64_t term_start_ns = 0;
     int64_t replication_lag_seconds = 0;
     std::string error;

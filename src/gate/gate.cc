@@ -25,17 +25,21 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("mysql_server_version", &serving.server_version, "server version told to clients");
   settings.add("cell", &serving.cell, "cell this vtgate runs in").required();
   settings.add("cells_to_watch", &options.discovery.cells_to_watch, "cells whose tablets to use; empty: the own cell");
-  settings.add("tablet_types_to_wait", &options.tablet_types_to_wait, "types of which every shard must have a tablet before "
-                                                                      "clients are let in");
+  settings.add("tablet_types_to_wait", &options.tablet_types_to_wait,
+               "types of which every shard must have a tablet before "
+               "clients are let in");
   settings.add("gateway_initial_tablet_timeout", &options.initial_tablet_timeout, "how long to wait for them");
-  settings.add("mysql_auth_server_impl", &options.auth, "who may log in: none (everybody) or static").one_of({"none", "static"});
+  settings.add("mysql_auth_server_impl", &options.auth, "who may log in: none (everybody) or static")
+      .one_of({"none", "static"});
   settings.add("mysql_auth_server_static_file", &options.auth_static_file, "JSON file with users and passwords");
   settings.add("mysql_auth_server_static_string", &options.auth_static_string, "the same as text");
   settings.add("mysql_auth_static_reload_interval", &options.auth_reload_interval, "how often to read that file again");
   settings.add("gateway_loops", &serving.loops, "event loops that serve clients");
-  settings.add("transaction_mode", &serving.transaction_mode, "whether a transaction may span shards").one_of({"SINGLE", "MULTI"});
+  settings.add("transaction_mode", &serving.transaction_mode, "whether a transaction may span shards")
+      .one_of({"SINGLE", "MULTI"});
   settings.add("query_timeout", &serving.query_timeout, "longest time for one statement; 0: none");
-  settings.add("max_memory_rows", &serving.max_memory_rows, "rows a statement over several shards may hold here").unit("rows");
+  settings.add("max_memory_rows", &serving.max_memory_rows, "rows a statement over several shards may hold here")
+      .unit("rows");
   settings.add("mysql_server_max_connections", &serving.max_connections, "client connections");
   settings.add("connections_per_tablet", &serving.connections_per_tablet, "connections to one tablet, per event loop");
   settings.add("gate_query_cache_size", &serving.plan_cache_size, "plans kept per event loop");
@@ -54,9 +58,10 @@ struct Gate::Core {
                 registry.counter("BufferRequestsEvicted", "held statements that got an error in the end"),
                 registry.gauge("MysqlServerConnections", "client connections"),
                 registry.counters("QueryExecutions", "statements by plan", {"plan", "type"})},
-        discovery(topology, with_cell(options), [this](std::shared_ptr<const View> view) { hand_out(std::move(view)); }) {
-    health_metric = registry.gauges_function("HealthcheckConnections", "healthy tablets by target", {"keyspace", "shard", "type"},
-                                             [this] { return health_samples(); });
+        discovery(topology, with_cell(options),
+                  [this](std::shared_ptr<const View> view) { hand_out(std::move(view)); }) {
+    health_metric = registry.gauges_function("HealthcheckConnections", "healthy tablets by target",
+                                             {"keyspace", "shard", "type"}, [this] { return health_samples(); });
   }
 
   static Discovery::Options with_cell(const Options& options) {
@@ -84,7 +89,8 @@ struct Gate::Core {
     if (view == nullptr) return samples;
     for (const auto& [text, endpoints] : view->endpoints) {
       if (auto target = shard::Target::parse(text); target.ok() && !endpoints.empty()) {
-        samples.push_back({{target->keyspace, target->shard, target->tablet_type}, static_cast<int64_t>(endpoints.size())});
+        samples.push_back(
+            {{target->keyspace, target->shard, target->tablet_type}, static_cast<int64_t>(endpoints.size())});
       }
     }
     return samples;
@@ -135,7 +141,8 @@ Status Gate::Core::load_users() {
   }
   auto users = mysql::StaticCredentials::parse(text);
   if (!users.ok()) return std::move(users).error().with_context("--mysql_auth_server_static_file");
-  std::shared_ptr<const mysql::StaticCredentials> shared = std::make_shared<mysql::StaticCredentials>(std::move(*users));
+  std::shared_ptr<const mysql::StaticCredentials> shared =
+      std::make_shared<mysql::StaticCredentials>(std::move(*users));
   provider.users.store(std::move(shared));
   return {};
 }
@@ -191,14 +198,15 @@ net::Task<Status> Gate::start() {
   Core& core = *core_;
   net::Loop& caller = *net::Loop::current();
   core.login.server_version = core.options.serving.server_version;
-  core.login.capabilities = mysql::kSupportedCapabilities & ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata |
-                                                              mysql::kClientSessionTrack);
+  core.login.capabilities = mysql::kSupportedCapabilities &
+                            ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata | mysql::kClientSessionTrack);
   if (core.options.auth == "static") {
     CO_RETURN_IF_ERROR(core.load_users());
     core.login.provider = &core.provider;
     CO_ASSIGN_OR_RETURN(core.login.rsa_key, mysql::RsaKeyPair::generate());
   }
-  CO_ASSIGN_OR_RETURN(core.listener, net::Listener::listen_tcp(core.options.serving.host, core.options.serving.mysql_port));
+  CO_ASSIGN_OR_RETURN(core.listener,
+                      net::Listener::listen_tcp(core.options.serving.host, core.options.serving.mysql_port));
   core.port = core.listener.port();
   if (!core.options.serving.mysql_socket.empty()) {
     CO_ASSIGN_OR_RETURN(core.unix_listener, net::Listener::listen_unix(core.options.serving.mysql_socket));

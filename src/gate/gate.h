@@ -22,7 +22,7 @@ struct Options {
   Discovery::Options discovery;
   std::vector<std::string> tablet_types_to_wait;
   base::Duration initial_tablet_timeout = std::chrono::seconds(30);
-  std::string auth = "none";         // none or static.
+  std::string auth = "none";  // none or static.
   std::string auth_static_file;
   std::string auth_static_string;
   base::Duration auth_reload_interval = std::chrono::seconds(0);  // 0: at start only.

@@ -29,7 +29,8 @@ Result<Endpoint> GateLoop::choose(const shard::Target& target) {
 }
 
 net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpoint, const shard::Target& target,
-                                                           LoginForm form, std::string session_settings, net::Wait wait) {
+                                                           LoginForm form, std::string session_settings,
+                                                           net::Wait wait) {
   auto& pool = pools_[PoolKey{endpoint.address.to_string(), target.to_string(), form}];
   if (pool == nullptr) {
     net::MysqlClientSettings client;
@@ -39,8 +40,8 @@ net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpo
     client.auth.collation = form.collation;
     constexpr auto kAlways = mysql::kClientLongPassword | mysql::kClientLongFlag | mysql::kClientProtocol41 |
                              mysql::kClientTransactions | mysql::kClientSecureConnection | mysql::kClientMultiResults |
-                             mysql::kClientPsMultiResults | mysql::kClientPluginAuth | mysql::kClientPluginAuthLenencData |
-                             mysql::kClientQueryAttributes;
+                             mysql::kClientPsMultiResults | mysql::kClientPluginAuth |
+                             mysql::kClientPluginAuthLenencData | mysql::kClientQueryAttributes;
     client.auth.capabilities = kAlways | form.capabilities;
     net::MysqlPool::Options options;
     options.max_connections = settings.connections_per_tablet;

@@ -27,17 +27,17 @@ struct GateSettings {
   int loops = 1;
   std::string cell;
   std::string server_version = "8.4.6-Vitess";
-  std::string default_keyspace;               // Empty: global routing.
-  std::string transaction_mode = "MULTI";     // SINGLE or MULTI.
+  std::string default_keyspace;                            // Empty: global routing.
+  std::string transaction_mode = "MULTI";                  // SINGLE or MULTI.
   base::Duration query_timeout = std::chrono::seconds(0);  // 0: none but the tablets' own.
   size_t max_memory_rows = 300'000;
   size_t max_connections = 50'000;
-  size_t connections_per_tablet = 200;        // And loop.
-  size_t plan_cache_size = 10'000;            // Plans per loop.
+  size_t connections_per_tablet = 200;  // And loop.
+  size_t plan_cache_size = 10'000;      // Plans per loop.
   size_t max_message = size_t{1} << 30;
   bool enable_buffer = true;
   base::Duration buffer_window = std::chrono::seconds(10);
-  size_t buffer_size = 1000;                  // Statements that wait at the same time, per loop.
+  size_t buffer_size = 1000;  // Statements that wait at the same time, per loop.
 };
 
 struct GateMetrics {
@@ -75,8 +75,8 @@ class GateLoop {
     uint8_t collation = 45;
     friend auto operator<=>(const LoginForm&, const LoginForm&) = default;
   };
-  net::Task<Result<net::MysqlPool::Lease>> connect(const Endpoint& endpoint, const shard::Target& target, LoginForm form,
-                                                   std::string settings, net::Wait wait);
+  net::Task<Result<net::MysqlPool::Lease>> connect(const Endpoint& endpoint, const shard::Target& target,
+                                                   LoginForm form, std::string settings, net::Wait wait);
   // Of several healthy tablets one at random; kUnavailable (Retry::kAfterTopologyRefresh) when there is none.
   Result<Endpoint> choose(const shard::Target& target);
 

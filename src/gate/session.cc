@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxLongData = size_t{64} << 20;
-constexpr size_t kLiterals = 64;           // Recorded per statement; statements with more are planned each time.
+constexpr size_t kLiterals = 64;  // Recorded per statement; statements with more are planned each time.
 
 }  // namespace
 
@@ -157,8 +157,8 @@ net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& m
       }
     default:
       co_return co_await send_error(
-          fail(Code::kUnimplemented,
-               fmt::format("command handling not implemented yet: {}", mysql::command_name(static_cast<Command>(payload[0]))))
+          fail(Code::kUnimplemented, fmt::format("command handling not implemented yet: {}",
+                                                 mysql::command_name(static_cast<Command>(payload[0]))))
               .with_mysql(mysql::errnos::kUnknownCommand, "08S01"));
   }
 }
@@ -176,8 +176,9 @@ net::Task<Status> ClientSession::on_query(std::string_view text, uint8_t last_se
           fail(Code::kInvalidArgument, "several statements in one query: connect with CLIENT_MULTI_STATEMENTS")
               .with_mysql(mysql::errnos::kParseError, "42000"));
     }
-    co_return co_await send_error(fail(Code::kUnimplemented, "VT12001: unsupported: several statements in one query; send "
-                                                             "them one by one"));
+    co_return co_await send_error(fail(Code::kUnimplemented,
+                                       "VT12001: unsupported: several statements in one query; send "
+                                       "them one by one"));
   }
   co_return co_await finish(co_await run_statement(statement));
 }
@@ -202,8 +203,8 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
       if (counted) --shared_.buffered;
       co_return result;
     }
-    // Held back until the view has changed; looked at again after a while in any case, since a tablet may come back under
-    // the same address.
+    // Held back until the view has changed; looked at again after a while in any case, since a tablet may come back
+    // under the same address.
     if (!counted) {
       if (shared_.buffered >= shared_.settings.buffer_size) {
         shared_.metrics.buffer_timeouts.add();
@@ -228,8 +229,8 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
 
 net::Task<Status> ClientSession::on_prepare(std::string text) {
   if (statements_.size() >= kMaxStatements) {
-    co_return co_await send_error(fail(Code::kResourceExhausted, "too many prepared statements: close some")
-                                      .with_mysql(1461, "42000"));
+    co_return co_await send_error(
+        fail(Code::kResourceExhausted, "too many prepared statements: close some").with_mysql(1461, "42000"));
   }
   std::array<sql::LiteralPosition, kLiterals> storage;
   Statement statement;
@@ -264,10 +265,11 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
           std::string shape_text;
           CO_ASSIGN_OR_RETURN(const auto plan, self.plan_for(what));
           if (plan->text) shape_text = *plan->text;
-          auto targets = self.resolve(plan->kind == plan::Plan::Kind::kInsert
-                                          ? plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->insert->keyspace}
-                                          : plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->route.keyspace},
-                                      what);
+          auto targets =
+              self.resolve(plan->kind == plan::Plan::Kind::kInsert
+                               ? plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->insert->keyspace}
+                               : plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->route.keyspace},
+                           what);
           if (!targets.ok()) co_return std::move(targets).error();
           const net::Wait wait = self.query_wait();
           net::MysqlPool::Lease own;
@@ -277,8 +279,9 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
           } else {
             CO_ASSIGN_OR_RETURN(own, co_await self.lease_for(targets->front(), wait));
           }
-          CO_ASSIGN_OR_RETURN(const auto known,
-                              co_await (*lease)->prepare(shape_text.empty() ? std::string(what.text) : shape_text, 256, wait));
+          CO_ASSIGN_OR_RETURN(
+              const auto known,
+              co_await (*lease)->prepare(shape_text.empty() ? std::string(what.text) : shape_text, 256, wait));
           out = known->ok;
           defs = known->definitions;
           co_return Status{};
@@ -312,11 +315,13 @@ net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message&
   const auto found = statements_.find(*id);
   if (found == statements_.end()) {
     co_return co_await send_error(
-        fail(Code::kInvalidArgument, fmt::format("VT09011: Unknown prepared statement handler ({}) given to EXECUTE", *id))
+        fail(Code::kInvalidArgument,
+             fmt::format("VT09011: Unknown prepared statement handler ({}) given to EXECUTE", *id))
             .with_mysql(mysql::errnos::kUnknownStmtHandler, "HY000"));
   }
   Prepared& prepared = found->second;
-  auto execute = mysql::decode_stmt_execute(message.payload, client_.capabilities, prepared.parameters, prepared.memory);
+  auto execute =
+      mysql::decode_stmt_execute(message.payload, client_.capabilities, prepared.parameters, prepared.memory);
   if (!execute.ok()) co_return co_await send_error(std::move(execute).error());
   execute->cursor_flags = 0;  // Rows are sent at once, as a server does that cannot open a cursor.
   std::array<sql::LiteralPosition, kLiterals> storage;

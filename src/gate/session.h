@@ -22,9 +22,9 @@ struct RunResult {
   enum class Verdict : uint8_t {
     kAnswered,  // The client has its answer.
     kFailed,    // `error` is to be told to the client. Nothing has been sent.
-    kWait,      // Refused without any effect by a shard that is being switched or is not there right now: try again when the
-                // view has changed, tell `error` when that takes too long. Nothing has been sent.
-    kHangUp,    // The client's connection is of no use any more.
+    kWait,  // Refused without any effect by a shard that is being switched or is not there right now: try again when
+            // the view has changed, tell `error` when that takes too long. Nothing has been sent.
+    kHangUp,  // The client's connection is of no use any more.
   };
   Verdict verdict = Verdict::kAnswered;
   std::optional<Error> error;
@@ -53,7 +53,8 @@ class ClientSession {
   ClientSession(GateLoop& shared, net::PacketStream stream, mysql::AuthenticatedClient client, uint32_t connection_id);
   ~ClientSession();
 
-  // The database of the login or of USE: "ks", "ks/shard", "ks:shard", "ks@replica", "@replica", "". Error 1049 names it.
+  // The database of the login or of USE: "ks", "ks/shard", "ks:shard", "ks@replica", "@replica", "". Error 1049 names
+  // it.
   Status set_target(std::string_view text);
 
   // The end of the login: tells the client, before run().

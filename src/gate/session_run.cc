@@ -1,4 +1,5 @@
-// Running plans: which shards a statement goes to, relaying or gathering what they answer, and the transaction over them.
+// Running plans: which shards a statement goes to, relaying or gathering what they answer, and the transaction over
+// them.
 #include <fmt/core.h>
 
 #include <algorithm>
@@ -56,7 +57,8 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     // A named shard gets the statement as it is.
     auto plan = std::make_shared<plan::Plan>();
     plan->route.keyspace = keyspace_;
-    plan->is_read = statement.scan.kind == sql::StatementKind::kSelect || statement.scan.kind == sql::StatementKind::kShow;
+    plan->is_read =
+        statement.scan.kind == sql::StatementKind::kSelect || statement.scan.kind == sql::StatementKind::kShow;
     return plan;
   }
   if (keyable) {
@@ -64,7 +66,8 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   }
   const auto& view = *shared_.view();
   if (view.vschema == nullptr) {
-    return fail(Code::kUnavailable, "no vschema has been read from the topology yet").with_retry(Retry::kAfterTopologyRefresh);
+    return fail(Code::kUnavailable, "no vschema has been read from the topology yet")
+        .with_retry(Retry::kAfterTopologyRefresh);
   }
   ASSIGN_OR_RETURN(auto ast, sql::parse(statement.text));
   plan::PlanContext context;
@@ -129,8 +132,8 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
         .with_retry(Retry::kAfterTopologyRefresh);
   }
   const auto being_switched = [&](const ActiveShard& shard) {
-    return fail(Code::kClusterEvent,
-                fmt::format("target: {}.{}.{}: current keyspace is being resharded", keyspace, shard.name, tablet_type_))
+    return fail(Code::kClusterEvent, fmt::format("target: {}.{}.{}: current keyspace is being resharded", keyspace,
+                                                 shard.name, tablet_type_))
         .with_retry(Retry::kAfterTopologyRefresh);
   };
   std::vector<const ActiveShard*> chosen;
@@ -184,7 +187,8 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   for (const ActiveShard* shard : chosen) {
     targets.push_back(target(shard->name));
     targets.back().keyspace = keyspace;
-    // A transaction that is open there may go on: the switch waits for its end, and holding it back would make both wait.
+    // A transaction that is open there may go on: the switch waits for its end, and holding it back would make both
+    // wait.
     if (shard->disabled && find_participant(targets.back()) == nullptr) return being_switched(*shard);
   }
   return targets;
@@ -193,8 +197,9 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
 net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::Target& target, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const Endpoint endpoint, shared_.choose(target));
   auto lease = co_await shared_.connect(endpoint, target, form_, settings_text_, std::move(wait));
-  if (!lease.ok()) co_return std::move(lease).error().with_context(fmt::format("target: {}.{}.{}", target.keyspace, target.shard,
-                                                                               target.tablet_type));
+  if (!lease.ok())
+    co_return std::move(lease).error().with_context(
+        fmt::format("target: {}.{}.{}", target.keyspace, target.shard, target.tablet_type));
   co_return std::move(*lease);
 }
 
@@ -206,9 +211,9 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
     co_return early ? RunResult::wait(std::move(plan).error()) : RunResult::failed(std::move(plan).error());
   }
   if (tablet_type_ != "primary" && !(*plan)->is_read) {
-    co_return RunResult::failed(
-        fail(Code::kFailedPrecondition, fmt::format("VT09002: {} statement with a replica target",
-                                                    sql::statement_kind_name(statement.scan.kind))));
+    co_return RunResult::failed(fail(
+        Code::kFailedPrecondition,
+        fmt::format("VT09002: {} statement with a replica target", sql::statement_kind_name(statement.scan.kind))));
   }
   if ((*plan)->is_ddl && in_transaction_) {  // DDL commits, as everywhere.
     RunResult committed = co_await commit();
@@ -306,23 +311,26 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     if (participant != nullptr) co_await rollback_all();
     co_return RunResult::failed(std::move(sent).error());
   }
-  const net::StatusRewrite rewrite{.clear = mysql::kStatusInTransaction | mysql::kStatusAutocommit, .set = status_flags()};
-  auto result = co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), rewrite, sequence_, wait);
+  const net::StatusRewrite rewrite{.clear = mysql::kStatusInTransaction | mysql::kStatusAutocommit,
+                                   .set = status_flags()};
+  auto result =
+      co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), rewrite, sequence_, wait);
   if (!result.has_value()) {
     net::RelayFailure failure = std::move(result).error();
     client.set_broken();
     if (participant != nullptr || begins) co_await rollback_all();
     if (!failure.backend || !failure.client_untouched) co_return RunResult::hang_up(std::move(failure.error));
-    co_return RunResult::failed(Error(Code::kUnavailable, fmt::format("target: {}.{}.{}: {}", target.keyspace, target.shard,
-                                                                      target.tablet_type, failure.error.message()))
-                                    .with_effect(Effect::kUnknown)
-                                    .with_mysql(mysql::errnos::kClientServerLost, "HY000"));
+    co_return RunResult::failed(
+        Error(Code::kUnavailable, fmt::format("target: {}.{}.{}: {}", target.keyspace, target.shard, target.tablet_type,
+                                              failure.error.message()))
+            .with_effect(Effect::kUnknown)
+            .with_mysql(mysql::errnos::kClientServerLost, "HY000"));
   }
   if (result->error) {
     std::optional<Error> tablets = mysql::decode_tablet_error(*result->error);
     if (tablets) {
-      Error error = std::move(*tablets).with_context(fmt::format("target: {}.{}.{}", target.keyspace, target.shard,
-                                                                 target.tablet_type));
+      Error error = std::move(*tablets).with_context(
+          fmt::format("target: {}.{}.{}", target.keyspace, target.shard, target.tablet_type));
       if (error.code() == Code::kAborted && participant != nullptr) {
         client.set_broken();
         co_await rollback_all();  // Its transaction is gone: the whole one is.
@@ -355,7 +363,8 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, bool begi
     if (begin) attributes.push_back(begin_attribute());
   }
   auto& client = participant != nullptr ? participant->lease->client : own->client;
-  auto result = co_await client.query(std::move(what.text), wait, shared_.settings.max_memory_rows, std::move(attributes));
+  auto result =
+      co_await client.query(std::move(what.text), wait, shared_.settings.max_memory_rows, std::move(attributes));
   const bool lost = client.broken();
   // After an error of the server itself the transaction that this statement opened is open all the same.
   const bool opened = begin && participant == nullptr && !lost && (result.ok() || result.error().mysql_errno() != 0);
@@ -366,7 +375,8 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, bool begi
   co_return error;
 }
 
-net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts) {
+net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
+                                           std::vector<ShardText> texts) {
   std::vector<std::optional<Result<net::QueryResult>>> answers(texts.size());
   std::vector<net::Task<void>> tasks;
   auto one = [](ClientSession& self, ShardText what, std::optional<Result<net::QueryResult>>& out) -> net::Task<void> {
@@ -392,7 +402,8 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
-// Changes on one or several shards. On several, and outside of a transaction, they are held together by one of their own.
+// Changes on one or several shards. On several, and outside of a transaction, they are held together by one of their
+// own.
 net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id) {
   const bool own_transaction = texts.size() > 1 && !in_transaction_;
   if (texts.size() > 1 && shared_.settings.transaction_mode == "SINGLE") {
@@ -437,7 +448,8 @@ net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_
 net::Task<Result<int64_t>> ClientSession::next_values(std::string keyspace, std::string table, uint64_t count) {
   const auto* shards = shared_.view()->find_shards(keyspace, "primary");
   if (shards == nullptr || shards->size() != 1) {
-    co_return fail(Code::kFailedPrecondition, fmt::format("sequence {}.{} is not in an unsharded keyspace", keyspace, table));
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("sequence {}.{} is not in an unsharded keyspace", keyspace, table));
   }
   const shard::Target target{keyspace, shards->front().name, "primary"};
   const net::Wait wait = query_wait();
@@ -445,7 +457,8 @@ net::Task<Result<int64_t>> ClientSession::next_values(std::string keyspace, std:
   CO_ASSIGN_OR_RETURN(auto lease, co_await shared_.connect(endpoint, target, form_, "", wait));
   std::string name;
   mysql::append_sql_identifier(name, table);
-  CO_ASSIGN_OR_RETURN(const auto result, co_await lease->client.query(fmt::format("select next {} values from {}", count, name), wait));
+  CO_ASSIGN_OR_RETURN(const auto result,
+                      co_await lease->client.query(fmt::format("select next {} values from {}", count, name), wait));
   const auto value = shard::VindexValue::integer_text(result.text(0, 0), false);
   if (!value.ok() || !value->to_u64()) co_return fail(Code::kInternal, "sequence " + table + " gave no number");
   co_return static_cast<int64_t>(*value->to_u64());
@@ -488,9 +501,10 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
       auto destination = insert.vindex->map(mapped);
       if (!destination.ok()) co_return RunResult::failed(std::move(destination).error());
       if (destination->kind != shard::Destination::Kind::kKeyspaceId) {
-        co_return RunResult::failed(fail(Code::kInvalidArgument,
-                                         fmt::format("VT09023: could not map {} to a keyspace id",
-                                                     route.values[0].constant.is_null() ? "NULL" : route.values[0].constant.bytes)));
+        co_return RunResult::failed(
+            fail(Code::kInvalidArgument,
+                 fmt::format("VT09023: could not map {} to a keyspace id",
+                             route.values[0].constant.is_null() ? "NULL" : route.values[0].constant.bytes)));
       }
     }
     auto targets = resolve(route, statement);
@@ -528,7 +542,8 @@ net::Task<RunResult> ClientSession::commit() {
     if (!error) {
       error = std::move(result).error().with_context(
           committed ? "the transaction is committed on some shards and not on others"
-                    : unknown ? "the connection was lost during COMMIT: whether it took effect is unknown" : "COMMIT failed");
+          : unknown ? "the connection was lost during COMMIT: whether it took effect is unknown"
+                    : "COMMIT failed");
     }
   }
   if (error) co_return RunResult::failed(std::move(*error));

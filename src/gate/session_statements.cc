@@ -46,8 +46,8 @@ bool like(std::string_view text, std::string_view pattern) {
     return false;
   }
   if (text.empty()) return false;
-  if (pattern[0] != '_' && std::tolower(static_cast<unsigned char>(pattern[0])) !=
-                               std::tolower(static_cast<unsigned char>(text[0]))) {
+  if (pattern[0] != '_' &&
+      std::tolower(static_cast<unsigned char>(pattern[0])) != std::tolower(static_cast<unsigned char>(text[0]))) {
     return false;
   }
   return like(text.substr(1), pattern.substr(1));
@@ -55,25 +55,60 @@ bool like(std::string_view text, std::string_view pattern) {
 
 // Variables that mean something to the gate alone, or nothing at all here: accepted, not sent on.
 const std::set<std::string, std::less<>>& accepted_variables() {
-  static const std::set<std::string, std::less<>> names = {
-      "workload", "transaction_mode", "client_found_rows", "skip_query_plan_cache", "sql_select_limit", "query_timeout",
-      "transaction_timeout", "ddl_strategy", "migration_context", "session_uuid", "enable_system_settings",
-      "read_after_write_gtid", "read_after_write_timeout", "session_track_gtids", "big_tables", "interactive_timeout",
-      "net_buffer_length", "net_read_timeout", "net_write_timeout", "net_retry_count", "wait_timeout",
-      "max_allowed_packet", "lock_wait_timeout", "character_set_server", "collation_server", "character_set_database",
-      "collation_database", "sql_auto_is_null", "sql_safe_updates", "query_cache_type", "profiling"};
+  static const std::set<std::string, std::less<>> names = {"workload",
+                                                           "transaction_mode",
+                                                           "client_found_rows",
+                                                           "skip_query_plan_cache",
+                                                           "sql_select_limit",
+                                                           "query_timeout",
+                                                           "transaction_timeout",
+                                                           "ddl_strategy",
+                                                           "migration_context",
+                                                           "session_uuid",
+                                                           "enable_system_settings",
+                                                           "read_after_write_gtid",
+                                                           "read_after_write_timeout",
+                                                           "session_track_gtids",
+                                                           "big_tables",
+                                                           "interactive_timeout",
+                                                           "net_buffer_length",
+                                                           "net_read_timeout",
+                                                           "net_write_timeout",
+                                                           "net_retry_count",
+                                                           "wait_timeout",
+                                                           "max_allowed_packet",
+                                                           "lock_wait_timeout",
+                                                           "character_set_server",
+                                                           "collation_server",
+                                                           "character_set_database",
+                                                           "collation_database",
+                                                           "sql_auto_is_null",
+                                                           "sql_safe_updates",
+                                                           "query_cache_type",
+                                                           "profiling"};
   return names;
 }
 
 const std::set<std::string, std::less<>>& refused_variables() {
-  static const std::set<std::string, std::less<>> names = {
-      "auto_increment_increment", "auto_increment_offset", "binlog_format", "binlog_row_image", "sql_log_bin", "gtid_domain_id",
-      "gtid_seq_no", "server_id", "pseudo_thread_id", "timestamp", "insert_id", "last_insert_id", "identity"};
+  static const std::set<std::string, std::less<>> names = {"auto_increment_increment",
+                                                           "auto_increment_offset",
+                                                           "binlog_format",
+                                                           "binlog_row_image",
+                                                           "sql_log_bin",
+                                                           "gtid_domain_id",
+                                                           "gtid_seq_no",
+                                                           "server_id",
+                                                           "pseudo_thread_id",
+                                                           "timestamp",
+                                                           "insert_id",
+                                                           "last_insert_id",
+                                                           "identity"};
   return names;
 }
 
 bool plain_word(std::string_view text) {
-  return !text.empty() && std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+  return !text.empty() &&
+         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
 }
 
 bool truth(std::string_view value) {
@@ -90,8 +125,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
     co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
   };
   switch (statement.scan.kind) {
-    case kEmpty:
-      co_return RunResult::failed(fail(Code::kInvalidArgument, "Query was empty").with_mysql(1065, "42000"));
+    case kEmpty: co_return RunResult::failed(fail(Code::kInvalidArgument, "Query was empty").with_mysql(1065, "42000"));
     case kBegin: {
       if (in_transaction_) {
         RunResult committed = co_await commit();
@@ -105,9 +139,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
       if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
       co_return co_await ok(*this);
     }
-    case kRollback:
-      co_await rollback_all();
-      co_return co_await ok(*this);
+    case kRollback: co_await rollback_all(); co_return co_await ok(*this);
     case kSavepoint:
     case kRollbackTo:
     case kRelease: co_return co_await savepoint(std::string(statement.text));
@@ -128,11 +160,11 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
     case kLockTables:
     case kUnlockTables:
       if (shard_.empty()) {
-        co_return RunResult::failed(fail(Code::kUnimplemented, "VT12001: unsupported: LOCK TABLES without a named shard"));
+        co_return RunResult::failed(
+            fail(Code::kUnimplemented, "VT12001: unsupported: LOCK TABLES without a named shard"));
       }
       co_return std::nullopt;
-    case kKill:
-      co_return RunResult::failed(fail(Code::kUnimplemented, "VT12001: unsupported: KILL"));
+    case kKill: co_return RunResult::failed(fail(Code::kUnimplemented, "VT12001: unsupported: KILL"));
     default: co_return std::nullopt;
   }
 }
@@ -188,10 +220,13 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
           settings_.erase("names");
           break;
         }
-        if (!plain_word(name)) co_return fail_with(fail(Code::kInvalidArgument, "Unknown character set: '" + name + "'").with_mysql(1115, "42000"));
+        if (!plain_word(name))
+          co_return fail_with(
+              fail(Code::kInvalidArgument, "Unknown character set: '" + name + "'").with_mysql(1115, "42000"));
         std::string value = name;
         if (!item.collation.empty()) {
-          if (!plain_word(item.collation.text)) co_return fail_with(fail(Code::kInvalidArgument, "Unknown collation").with_mysql(1273, "HY000"));
+          if (!plain_word(item.collation.text))
+            co_return fail_with(fail(Code::kInvalidArgument, "Unknown collation").with_mysql(1273, "HY000"));
           value += " collate " + std::string(item.collation.text);
         }
         settings_["names"] = value;
@@ -202,16 +237,25 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
         const auto* minus = sql::as<sql::Unary>(item.value);
         if (minus != nullptr && minus->op == sql::UnaryOp::kMinus) literal = sql::as<sql::Literal>(minus->operand);
         if (literal == nullptr) {
-          co_return fail_with(fail(Code::kUnimplemented, "VT12001: unsupported: a user variable can be set to a literal only"));
+          co_return fail_with(
+              fail(Code::kUnimplemented, "VT12001: unsupported: a user variable can be set to a literal only"));
         }
         mysql::Value value;
         switch (literal->literal) {
           case sql::LiteralKind::kNull: break;
-          case sql::LiteralKind::kInteger: value = mysql::Value::of_int(0); value.bytes = literal->text; break;
-          case sql::LiteralKind::kDecimal: value = {mysql::FieldType::kNewDecimal, false, false, std::string(literal->text)}; break;
-          case sql::LiteralKind::kString: value = mysql::Value::of_text(sql::string_value(*literal).value_or("")); break;
+          case sql::LiteralKind::kInteger:
+            value = mysql::Value::of_int(0);
+            value.bytes = literal->text;
+            break;
+          case sql::LiteralKind::kDecimal:
+            value = {mysql::FieldType::kNewDecimal, false, false, std::string(literal->text)};
+            break;
+          case sql::LiteralKind::kString:
+            value = mysql::Value::of_text(sql::string_value(*literal).value_or(""));
+            break;
           default:
-            co_return fail_with(fail(Code::kUnimplemented, "VT12001: unsupported: a user variable of this kind of literal"));
+            co_return fail_with(
+                fail(Code::kUnimplemented, "VT12001: unsupported: a user variable of this kind of literal"));
         }
         if (minus != nullptr) value.bytes.insert(0, "-");
         user_variables_[name] = std::move(value);
@@ -221,8 +265,8 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
         if (item.scope == sql::VariableScope::kGlobal) {
           co_return fail_with(fail(Code::kUnimplemented, "VT12001: unsupported: SET GLOBAL"));
         }
-        static constexpr std::array<const char*, 5> kLevels = {"", "'READ-UNCOMMITTED'", "'READ-COMMITTED'", "'REPEATABLE-READ'",
-                                                               "'SERIALIZABLE'"};
+        static constexpr std::array<const char*, 5> kLevels = {"", "'READ-UNCOMMITTED'", "'READ-COMMITTED'",
+                                                               "'REPEATABLE-READ'", "'SERIALIZABLE'"};
         if (item.isolation != sql::IsolationLevel::kNone) {
           settings_["tx_isolation"] = kLevels[static_cast<size_t>(item.isolation)];
         }
@@ -235,7 +279,8 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
       case sql::SetItemKind::kSystemVariable: {
         if (item.scope == sql::VariableScope::kGlobal || item.scope == sql::VariableScope::kPersist ||
             item.scope == sql::VariableScope::kPersistOnly) {
-          co_return fail_with(fail(Code::kUnimplemented, fmt::format("VT12001: unsupported: SET GLOBAL {}: set it on the servers", name)));
+          co_return fail_with(fail(Code::kUnimplemented,
+                                   fmt::format("VT12001: unsupported: SET GLOBAL {}: set it on the servers", name)));
         }
         auto replaced = with_session_values(item.value->span.of(ast->text()));
         if (!replaced.ok()) co_return fail_with(std::move(replaced).error());
@@ -251,10 +296,12 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
         }
         if (accepted_variables().contains(name)) break;
         if (refused_variables().contains(name)) {
-          co_return fail_with(fail(Code::kUnimplemented, fmt::format("VT12001: unsupported: setting the variable {}", name)));
+          co_return fail_with(
+              fail(Code::kUnimplemented, fmt::format("VT12001: unsupported: setting the variable {}", name)));
         }
-        std::string server_name = name == "transaction_isolation" ? "tx_isolation"
-                                  : name == "transaction_read_only" ? "tx_read_only" : name;
+        std::string server_name = name == "transaction_isolation"   ? "tx_isolation"
+                                  : name == "transaction_read_only" ? "tx_read_only"
+                                                                    : name;
         if (lower(value) == "default") {
           settings_.erase(server_name);
           break;
@@ -331,26 +378,28 @@ net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast)
         const std::string type = topo::tablet_type_to_string(tablet->type());
         const shard::Target target{tablet->keyspace(), tablet->shard(), type};
         const auto* endpoints = view.find_endpoints(target);
-        const bool serving = endpoints != nullptr && std::any_of(endpoints->begin(), endpoints->end(), [&](const Endpoint& e) {
-          return e.alias == alias;
-        });
+        const bool serving = endpoints != nullptr && std::any_of(endpoints->begin(), endpoints->end(),
+                                                                 [&](const Endpoint& e) { return e.alias == alias; });
         std::string upper = type;
         std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
         if (!fits(alias)) continue;
-        rows.push_back({tablet->alias().cell(), tablet->keyspace(), tablet->shard(), upper, serving ? "SERVING" : "NOT_SERVING",
-                        alias, tablet->hostname(),
-                        tablet->has_primary_term_start_time() ? std::to_string(tablet->primary_term_start_time().seconds()) : ""});
+        rows.push_back(
+            {tablet->alias().cell(), tablet->keyspace(), tablet->shard(), upper, serving ? "SERVING" : "NOT_SERVING",
+             alias, tablet->hostname(),
+             tablet->has_primary_term_start_time() ? std::to_string(tablet->primary_term_start_time().seconds()) : ""});
       }
-      result = table_of({"Cell", "Keyspace", "Shard", "TabletType", "State", "Alias", "Hostname", "PrimaryTermStartTime"},
-                        std::move(rows));
+      result =
+          table_of({"Cell", "Keyspace", "Shard", "TabletType", "State", "Alias", "Hostname", "PrimaryTermStartTime"},
+                   std::move(rows));
       break;
     }
     case sql::ShowKind::kVschemaTables: {
       std::vector<std::vector<std::optional<std::string>>> rows;
       const auto* keyspace = view.vschema == nullptr ? nullptr : view.vschema->find_keyspace(keyspace_);
       if (keyspace == nullptr) {
-        co_return RunResult::failed(fail(Code::kFailedPrecondition, "VT09005: no database selected: use keyspace<:shard><@type> "
-                                                                   "or keyspace<[range]><@type> (<> are optional)")
+        co_return RunResult::failed(fail(Code::kFailedPrecondition,
+                                         "VT09005: no database selected: use keyspace<:shard><@type> "
+                                         "or keyspace<[range]><@type> (<> are optional)")
                                         .with_mysql(mysql::errnos::kNoDb, "3D000"));
       }
       for (const auto& [name, table] : keyspace->tables) rows.push_back({name});
@@ -396,7 +445,8 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       return true;
     }
     if (const auto* assign = sql::as<sql::Binary>(&expr); assign != nullptr && assign->op == sql::BinaryOp::kAssign) {
-      error = fail(Code::kUnimplemented, "VT12001: unsupported: assignment to a user variable inside a statement; use SET");
+      error =
+          fail(Code::kUnimplemented, "VT12001: unsupported: assignment to a user variable inside a statement; use SET");
       return false;
     }
     const auto* call = sql::as<sql::FunctionCall>(&expr);
@@ -419,14 +469,17 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
     return true;
   };
   // The server names a result column after the expression's text: the client must see what it wrote.
-  std::string printed = is_set_value ? sql::print(*sql::statement_as<sql::Do>(&ast->statement())->items[0].expr, options)
-                                     : sql::print(ast->statement(), options);
+  std::string printed = is_set_value
+                            ? sql::print(*sql::statement_as<sql::Do>(&ast->statement())->items[0].expr, options)
+                            : sql::print(ast->statement(), options);
   if (error) return std::move(*error);
   if (!replaced) return std::nullopt;
-  if (const auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement()); query != nullptr && !is_set_value) {
+  if (const auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement());
+      query != nullptr && !is_set_value) {
     if (auto* select = sql::as<sql::Select>(query->query)) {
       for (auto& item : select->items) {
-        if (item.alias.empty() && sql::as<sql::Star>(item.expr) == nullptr && sql::as<sql::Column>(item.expr) == nullptr) {
+        if (item.alias.empty() && sql::as<sql::Star>(item.expr) == nullptr &&
+            sql::as<sql::Column>(item.expr) == nullptr) {
           item.alias.text = item.expr->span.of(ast->text());
         }
       }

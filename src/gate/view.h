@@ -33,8 +33,8 @@ struct ActiveShard {
   bool disabled = false;  // query_service_disabled: it is being switched; statements for it wait.
 };
 
-// Everything a query looks at: an immutable snapshot, replaced as a whole when anything changes. Reading it takes no lock;
-// the topology is never on the path of a query.
+// Everything a query looks at: an immutable snapshot, replaced as a whole when anything changes. Reading it takes no
+// lock; the topology is never on the path of a query.
 struct View {
   uint64_t version = 0;
   std::shared_ptr<const vschema::VSchema> vschema;  // Null before the first one arrived.

@@ -1,8 +1,8 @@
 #include "movement/applier.h"
 
-#include <unordered_map>
-
 #include <fmt/core.h>
+
+#include <unordered_map>
 
 #include "base/text.h"
 
@@ -22,11 +22,13 @@ Result<std::vector<std::string>> key_values(const TableSchema& table, const ::qu
   RETURN_IF_ERROR(read_row(key.rows(0), static_cast<size_t>(key.fields_size()), cells));
   bool same = cells.size() == table.identity.size();
   for (size_t i = 0; same && i < cells.size(); ++i) {
-    same = cells[i] && base::equals_ignoring_case(key.fields(static_cast<int>(i)).name(), table.columns[table.identity[i]].name);
+    same = cells[i] &&
+           base::equals_ignoring_case(key.fields(static_cast<int>(i)).name(), table.columns[table.identity[i]].name);
     if (same) values.emplace_back(*cells[i]);
   }
   if (!same) {
-    return fail(Code::kFailedPrecondition, fmt::format("table {} has another key on the source than on the target", table.name));
+    return fail(Code::kFailedPrecondition,
+                fmt::format("table {} has another key on the source than on the target", table.name));
   }
   return values;
 }
@@ -37,11 +39,13 @@ bool Applier::must_flush_before(const ::binlogdata::FieldEvent& event) const {
 
 Status Applier::set_fields(const ::binlogdata::FieldEvent& event) {
   std::string fields = event.SerializeAsString();
-  if (const auto known = bound_.find(event.table_name()); known != bound_.end() && known->second.fields == fields) return {};
+  if (const auto known = bound_.find(event.table_name()); known != bound_.end() && known->second.fields == fields)
+    return {};
   const auto found = tables_.find(event.table_name());
   if (found == tables_.end()) {
-    return fail(Code::kFailedPrecondition,
-                fmt::format("table {} of the source does not exist on the target: create it there", event.table_name()));
+    return fail(
+        Code::kFailedPrecondition,
+        fmt::format("table {} of the source does not exist on the target: create it there", event.table_name()));
   }
   ASSIGN_OR_RETURN(TargetTable table, TargetTable::bind(found->second, database_, event.fields()));
   bound_[event.table_name()] = {std::move(fields), std::make_shared<const TargetTable>(std::move(table))};
@@ -123,12 +127,14 @@ net::Task<Status> Applier::flush() {
 }
 
 std::string Applier::update_sql(std::string_view position, int64_t timestamp, std::string_view more) const {
-  std::string sql = fmt::format("UPDATE _vt.vreplication SET pos = {}, time_updated = {}", sql_text(position), unix_now());
+  std::string sql =
+      fmt::format("UPDATE _vt.vreplication SET pos = {}, time_updated = {}", sql_text(position), unix_now());
   if (timestamp != 0) sql += fmt::format(", transaction_timestamp = {}", timestamp);
   return fmt::format("{}{} WHERE id = {}", sql, more, stream_id_);
 }
 
-net::Task<Status> Applier::commit(std::string position, int64_t timestamp, std::string more, std::vector<std::string> extra) {
+net::Task<Status> Applier::commit(std::string position, int64_t timestamp, std::string more,
+                                  std::vector<std::string> extra) {
   std::vector<std::string> statements;
   if (has_rows()) {
     CO_ASSIGN_OR_RETURN(statements, co_await take_statements());
@@ -199,10 +205,12 @@ net::Task<Result<std::vector<const ::query::Row*>>> Applier::without_equal(const
   CO_ASSIGN_OR_RETURN(const auto high, key_values(table.schema(), to));
   std::string where;
   if (!low.empty()) where = fmt::format(" WHERE ({})", key_condition(table.schema(), low, true));
-  if (!high.empty()) where += fmt::format("{} ({})", where.empty() ? " WHERE" : " AND", key_condition(table.schema(), high, false));
-  CO_ASSIGN_OR_RETURN(const auto there,
-                      co_await session_.client().query(
-                          fmt::format("SELECT {} FROM {}{}", table.read_list(), table.qualified_name(), where), wait(), SIZE_MAX));
+  if (!high.empty())
+    where += fmt::format("{} ({})", where.empty() ? " WHERE" : " AND", key_condition(table.schema(), high, false));
+  CO_ASSIGN_OR_RETURN(
+      const auto there,
+      co_await session_.client().query(
+          fmt::format("SELECT {} FROM {}{}", table.read_list(), table.qualified_name(), where), wait(), SIZE_MAX));
   // Both sides are texts of the same expressions, so equal rows have equal texts.
   std::unordered_map<std::string, const std::vector<std::optional<std::string>>*> by_key;
   std::vector<mysql::Cell> cells(table.field_count());
@@ -227,16 +235,18 @@ net::Task<Result<std::vector<const ::query::Row*>>> Applier::without_equal(const
       const mysql::Cell& cell = cells[table.bindings()[i].field];
       const auto& other = (*found->second)[i];
       if (cell.has_value() == other.has_value() && (!cell || *cell == *other)) continue;
-      co_return fail(Code::kAlreadyExists,
-                     fmt::format("table {} has another row with the key of a row that is to be copied (column {} differs)",
-                                 table.schema().name, table.schema().columns[table.bindings()[i].column].name));
+      co_return fail(
+          Code::kAlreadyExists,
+          fmt::format("table {} has another row with the key of a row that is to be copied (column {} differs)",
+                      table.schema().name, table.schema().columns[table.bindings()[i].column].name));
     }
   }
   co_return std::move(missing);
 }
 
-net::Task<Result<uint64_t>> Applier::copy(const TargetTable& table, const Chunk& chunk, const ::query::QueryResult& from,
-                                          const ::query::QueryResult& to, bool use_load_data) {
+net::Task<Result<uint64_t>> Applier::copy(const TargetTable& table, const Chunk& chunk,
+                                          const ::query::QueryResult& from, const ::query::QueryResult& to,
+                                          bool use_load_data) {
   std::vector<const ::query::Row*> rows;
   for (const auto& response : chunk.responses) {
     for (const auto& row : response.rows()) rows.push_back(&row);
@@ -268,7 +278,8 @@ net::Task<Result<uint64_t>> Applier::copy(const TargetTable& table, const Chunk&
                                 sql_text(to_text(to)), stream_id_, sql_text(table.schema().name)));
   }
   open_ = true;
-  CO_RETURN_IF_ERROR(co_await commit(chunk.gtid, 0, fmt::format(", rows_copied = rows_copied + {}", count), std::move(extra)));
+  CO_RETURN_IF_ERROR(
+      co_await commit(chunk.gtid, 0, fmt::format(", rows_copied = rows_copied + {}", count), std::move(extra)));
   co_return count;
 }
 

@@ -16,15 +16,16 @@ namespace vitrail::movement {
 
 // Writes a stream's rows to the target, together with the stream's position.
 //
-// Several transactions of the source become one of the target: rows are gathered per table and reduced to what they leave
-// behind (RowBatch), then sent in as few messages as possible. Position and rows are committed together, always; so what
-// the server holds after any death of anybody is the state of the source at the position it holds.
+// Several transactions of the source become one of the target: rows are gathered per table and reduced to what they
+// leave behind (RowBatch), then sent in as few messages as possible. Position and rows are committed together, always;
+// so what the server holds after any death of anybody is the state of the source at the position it holds.
 //
-//   Effects : while copying, a table holds some of the source's rows only, and deletes of others find nothing. That is the
-//             same code: a row is replaced by delete and insert, and inserts are plain. An insert that meets a row which
-//             is there already is an error (errno 1062) that ends the session. In the careful mode, with which the next
-//             session begins, such a row is looked at first: if it is equal it is left, otherwise the stream has met
-//             somebody else's row and stops (kAlreadyExists), for neither may be lost.
+//   Effects : while copying, a table holds some of the source's rows only, and deletes of others find nothing. That is
+//   the
+//             same code: a row is replaced by delete and insert, and inserts are plain. An insert that meets a row
+//             which is there already is an error (errno 1062) that ends the session. In the careful mode, with which
+//             the next session begins, such a row is looked at first: if it is equal it is left, otherwise the stream
+//             has met somebody else's row and stops (kAlreadyExists), for neither may be lost.
 //   Threads : one loop. One call at a time. After an error the session must be closed.
 class Applier {
  public:
@@ -43,16 +44,18 @@ class Applier {
   uint64_t bytes() const { return bytes_; }
   bool has_rows() const { return open_ || bytes_ != 0; }
 
-  // Sends the rows that wait and leaves the transaction open: for transactions of the source that do not fit into memory.
+  // Sends the rows that wait and leaves the transaction open: for transactions of the source that do not fit into
+  // memory.
   net::Task<Status> flush();
-  // Sends the rows that wait and commits with the position. `more`: further assignments of the stream's row (", state = ..")
-  // `extra`: statements in the same transaction.
+  // Sends the rows that wait and commits with the position. `more`: further assignments of the stream's row (", state =
+  // ..") `extra`: statements in the same transaction.
   //   kNotFound: the stream's row is gone, nothing was written.
-  net::Task<Status> commit(std::string position, int64_t timestamp, std::string more = {}, std::vector<std::string> extra = {});
+  net::Task<Status> commit(std::string position, int64_t timestamp, std::string more = {},
+                           std::vector<std::string> extra = {});
 
-  // Inserts the rows of a chunk and records progress, in one transaction. Exact when the position applied before it is the
-  // chunk's. `from`: last key of the chunk before; no rows at the beginning. `to`: this chunk's, none for the last one.
-  // Returns the number of rows.
+  // Inserts the rows of a chunk and records progress, in one transaction. Exact when the position applied before it is
+  // the chunk's. `from`: last key of the chunk before; no rows at the beginning. `to`: this chunk's, none for the last
+  // one. Returns the number of rows.
   net::Task<Result<uint64_t>> copy(const TargetTable& table, const Chunk& chunk, const ::query::QueryResult& from,
                                    const ::query::QueryResult& to, bool use_load_data);
 
@@ -87,8 +90,8 @@ class Applier {
   bool open_ = false;  // A transaction is open on the server.
 };
 
-// Literals of the key columns of a QueryResult's only row, for key_condition(); empty without a row. kFailedPrecondition
-// when its columns are not the table's identity.
+// Literals of the key columns of a QueryResult's only row, for key_condition(); empty without a row.
+// kFailedPrecondition when its columns are not the table's identity.
 Result<std::vector<std::string>> key_values(const TableSchema& table, const ::query::QueryResult& key);
 
 }  // namespace vitrail::movement

@@ -88,9 +88,10 @@ net::Loop& Engine::loop() { return core_->thread.loop(); }
 net::Task<Status> Engine::open() { return on_loop(loop(), core_->open()); }
 net::Task<void> Engine::close() { return on_loop(loop(), core_->close()); }
 
-#define VITRAIL_MOVEMENT_RPC(name, Request, Response)                                                                      \
-  net::Task<Result<::tabletmanagerdata::Response>> Engine::name(::tabletmanagerdata::Request request, Deadline deadline) { \
-    return on_loop(loop(), core_->name(std::move(request), net::Wait::until(deadline)));                                   \
+#define VITRAIL_MOVEMENT_RPC(name, Request, Response)                                                 \
+  net::Task<Result<::tabletmanagerdata::Response>> Engine::name(::tabletmanagerdata::Request request, \
+                                                                Deadline deadline) {                  \
+    return on_loop(loop(), core_->name(std::move(request), net::Wait::until(deadline)));              \
   }
 VITRAIL_MOVEMENT_RPC(create_workflow, CreateVReplicationWorkflowRequest, CreateVReplicationWorkflowResponse)
 VITRAIL_MOVEMENT_RPC(read_workflow, ReadVReplicationWorkflowRequest, ReadVReplicationWorkflowResponse)
@@ -106,11 +107,11 @@ VITRAIL_MOVEMENT_RPC(vdiff, VDiffRequest, VDiffResponse)
 
 void Engine::register_handlers(rpc::Server& server) {
   Core* core = core_.get();
-#define VITRAIL_MOVEMENT_RPC(name, Method, Request, Response)                                                              \
-  rpc::handle_unary<::tabletmanagerdata::Request, ::tabletmanagerdata::Response>(                                          \
-      server, "/tabletmanagerservice.TabletManager/" Method, loop(),                                                       \
-      [core](rpc::CallContext context, ::tabletmanagerdata::Request request) {                                             \
-        return core->name(std::move(request), context.wait());                                                             \
+#define VITRAIL_MOVEMENT_RPC(name, Method, Request, Response)                     \
+  rpc::handle_unary<::tabletmanagerdata::Request, ::tabletmanagerdata::Response>( \
+      server, "/tabletmanagerservice.TabletManager/" Method, loop(),              \
+      [core](rpc::CallContext context, ::tabletmanagerdata::Request request) {    \
+        return core->name(std::move(request), context.wait());                    \
       });
   VITRAIL_MOVEMENT_RPC(create_workflow, "CreateVReplicationWorkflow", CreateVReplicationWorkflowRequest,
                        CreateVReplicationWorkflowResponse)
@@ -206,10 +207,11 @@ net::Task<void> Engine::Core::stop_stream(int32_t id) {
 }
 
 net::Task<Status> Engine::Core::start_streams(ServerSession& session, net::Wait wait) {
-  CO_ASSIGN_OR_RETURN(const auto ids, co_await find_ids(session,
-                                                        fmt::format("db_name = {} AND state NOT IN ('Stopped', 'Error')",
-                                                                    sql_text(context.options.db_name)),
-                                                        wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto ids,
+      co_await find_ids(
+          session, fmt::format("db_name = {} AND state NOT IN ('Stopped', 'Error')", sql_text(context.options.db_name)),
+          wait));
   for (const int32_t id : ids) {
     Stream* stream = find_stream(id);
     if (stream != nullptr && stream->ended()) co_await stop_stream(id);
@@ -218,7 +220,8 @@ net::Task<Status> Engine::Core::start_streams(ServerSession& session, net::Wait 
   co_return Status{};
 }
 
-net::Task<Result<std::vector<int32_t>>> Engine::Core::find_ids(ServerSession& session, std::string where, net::Wait wait) {
+net::Task<Result<std::vector<int32_t>>> Engine::Core::find_ids(ServerSession& session, std::string where,
+                                                               net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto rows, co_await session.query("SELECT id FROM _vt.vreplication WHERE " + where, wait));
   std::vector<int32_t> ids;
   for (size_t i = 0; i < rows.rows.size(); ++i) {
@@ -249,7 +252,8 @@ net::Task<void> Engine::Core::keep_opening() {
       co_return co_await core.vdiffs.open(*session, wait);
     }(*this, wait);
     if (status.has_value()) break;
-    log_warning("movement: the streams of this tablet cannot be started yet ({})", base::code_name(status.error().code()));
+    log_warning("movement: the streams of this tablet cannot be started yet ({})",
+                base::code_name(status.error().code()));
     (void)co_await net::sleep_for(delay, cancel);
     delay = std::min<base::Duration>(delay * 2, std::chrono::seconds(5));
   }
@@ -283,9 +287,9 @@ void Engine::Core::publish_status() {
     if (json.size() > 1) json += ',';
     json += fmt::format(
         R"("{}":{{"Workflow":{},"State":{},"Position":{},"Source":{},"RowsCopied":{},"TransactionTimestamp":{},"Message":{}}})",
-        id, base::json_string(record.workflow), base::json_string(state_word(record.state)), base::json_string(record.pos),
-        base::json_string(record.source.keyspace() + "/" + record.source.shard()), record.rows_copied,
-        record.transaction_timestamp, base::json_string(record.message));
+        id, base::json_string(record.workflow), base::json_string(state_word(record.state)),
+        base::json_string(record.pos), base::json_string(record.source.keyspace() + "/" + record.source.shard()),
+        record.rows_copied, record.transaction_timestamp, base::json_string(record.message));
   }
   json += '}';
   const std::lock_guard lock(status_mutex);

@@ -63,11 +63,12 @@ struct Engine::Core {
       ::tabletmanagerdata::VReplicationExecRequest request, net::Wait wait);
   net::Task<Result<::tabletmanagerdata::VReplicationWaitForPosResponse>> wait_for_position(
       ::tabletmanagerdata::VReplicationWaitForPosRequest request, net::Wait wait);
-  net::Task<Result<::tabletmanagerdata::VDiffResponse>> vdiff(::tabletmanagerdata::VDiffRequest request, net::Wait wait);
+  net::Task<Result<::tabletmanagerdata::VDiffResponse>> vdiff(::tabletmanagerdata::VDiffRequest request,
+                                                              net::Wait wait);
 
   // Stops the streams of these ids, runs `change` and starts what then should run. The caller holds admin.
-  net::Task<Result<net::QueryResult>> change_streams(ServerSession& session, std::vector<int32_t> ids, std::string change,
-                                                     net::Wait wait);
+  net::Task<Result<net::QueryResult>> change_streams(ServerSession& session, std::vector<int32_t> ids,
+                                                     std::string change, net::Wait wait);
   net::Task<Result<std::vector<int32_t>>> find_ids(ServerSession& session, std::string where, net::Wait wait);
 
   StreamContext context;

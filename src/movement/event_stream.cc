@@ -84,8 +84,8 @@ net::Task<Result<std::unique_ptr<EventStream>>> EventStream::open(EventStreamOpt
     CO_ASSIGN_OR_RETURN(const mysqld::Rows rows, co_await session.rows(session.flavor().position_query(), wait));
     CO_ASSIGN_OR_RETURN(const std::string bare, session.flavor().parse_position(rows));
     const bool mariadb = session.flavor().kind() == mysqld::FlavorKind::kMariaDb;
-    CO_ASSIGN_OR_RETURN(from, mysql::Position::parse_bare(mariadb ? mysql::GtidFlavor::kMariadb : mysql::GtidFlavor::kMysql,
-                                                          bare));
+    CO_ASSIGN_OR_RETURN(
+        from, mysql::Position::parse_bare(mariadb ? mysql::GtidFlavor::kMariadb : mysql::GtidFlavor::kMysql, bare));
     stream->position_pending_ = true;  // Tell the receiver where it stands.
   } else {
     CO_ASSIGN_OR_RETURN(from, mysql::Position::parse(position));
@@ -127,7 +127,8 @@ net::Task<Status> EventStream::prepare(std::shared_ptr<const mysql::TableMap> ma
   Table table;
   table.map = map;
   table.name = map->table;
-  const RowQuery* query = map->schema == options_.db_name && !is_internal_table(map->table) ? filter_.find(map->table) : nullptr;
+  const RowQuery* query =
+      map->schema == options_.db_name && !is_internal_table(map->table) ? filter_.find(map->table) : nullptr;
   table.journal = map->schema == kSidecarDatabase && map->table == "resharding_journal";
   table.wanted = query != nullptr || table.journal;
   if (!table.wanted) {
@@ -145,9 +146,10 @@ net::Task<Status> EventStream::prepare(std::shared_ptr<const mysql::TableMap> ma
     co_return std::move(loaded).error();
   }
   if (!map->has_names && current.columns.size() != map->columns.size()) {
-    co_return fail(Code::kFailedPrecondition,
-                   fmt::format("the columns of table {} are not known for this place of the log: set binlog_row_metadata=FULL",
-                               map->table));
+    co_return fail(
+        Code::kFailedPrecondition,
+        fmt::format("the columns of table {} are not known for this place of the log: set binlog_row_metadata=FULL",
+                    map->table));
   }
   std::vector<mysql::RowColumnHint> hints(map->columns.size());
   std::vector<const Column*> known(map->columns.size());
@@ -187,7 +189,8 @@ net::Task<Status> EventStream::prepare(std::shared_ptr<const mysql::TableMap> ma
     }
   }
   if (query != nullptr) {
-    auto filter = RowFilter::bind(*query, schema, options_.own_keyspace, options_.vschema ? &*options_.vschema : nullptr);
+    auto filter =
+        RowFilter::bind(*query, schema, options_.own_keyspace, options_.vschema ? &*options_.vschema : nullptr);
     if (!filter.ok()) co_return std::move(filter).error();
     table.filter.emplace(std::move(*filter));
     table.inputs.resize(table.filter->inputs().size());
@@ -238,7 +241,8 @@ Status EventStream::handle(const mysql::BinlogItem& item) {
 
 Status EventStream::handle_query(const mysql::BinlogItem& item, const mysql::BinlogQuery& query) {
   if (query.role == mysql::QueryRole::kRollbackToSavepoint && began_) {
-    return fail(Code::kUnimplemented, "a transaction that mixes transactional and other tables was rolled back in part");
+    return fail(Code::kUnimplemented,
+                "a transaction that mixes transactional and other tables was rolled back in part");
   }
   if (query.role != mysql::QueryRole::kStatement) return {};
   if (query.alter == mysql::AlterPhase::kStart || query.alter == mysql::AlterPhase::kRollback) return {};

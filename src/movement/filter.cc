@@ -1,9 +1,9 @@
 #include "movement/filter.h"
 
+#include <fmt/core.h>
+
 #include <charconv>
 #include <regex>
-
-#include <fmt/core.h>
 
 #include "base/text.h"
 #include "sql/literal.h"
@@ -30,8 +30,9 @@ Result<KeyRangeTerm> parse_in_keyrange(std::string_view filter, const sql::Funct
   KeyRangeTerm term;
   const size_t count = call.args.size();
   if (count != 1 && count < 3) {
-    return fail(Code::kInvalidArgument,
-                fmt::format("filter \"{}\": in_keyrange takes a key range, or columns, a vindex and a key range", filter));
+    return fail(
+        Code::kInvalidArgument,
+        fmt::format("filter \"{}\": in_keyrange takes a key range, or columns, a vindex and a key range", filter));
   }
   ASSIGN_OR_RETURN(const std::string range, string_argument(filter, call.args[count - 1]));
   ASSIGN_OR_RETURN(term.range, shard::KeyRange::parse(range));
@@ -106,7 +107,8 @@ Status add_term(std::string_view filter, const sql::Expr* expr, RowQuery& query)
     }
     const auto* column = as<sql::Column>(binary->left);
     const auto number = number_of(binary->right);
-    if (column == nullptr || !number) return unsupported(filter, "a comparison other than of a column with a whole number");
+    if (column == nullptr || !number)
+      return unsupported(filter, "a comparison other than of a column with a whole number");
     term.column = column->name.text;
     term.numbers = {*number};
     query.comparisons.push_back(std::move(term));
@@ -159,15 +161,15 @@ Result<RowQuery> parse_row_query(std::string_view filter, std::string& table) {
     }
     const auto* column = as<sql::Column>(item.expr);
     if (column == nullptr) return unsupported(filter, "an expression as column");
-    query.items.push_back({std::string(column->name.text),
-                           std::string(item.alias.empty() ? column->name.text : item.alias.text)});
+    query.items.push_back(
+        {std::string(column->name.text), std::string(item.alias.empty() ? column->name.text : item.alias.text)});
   }
   if (select->where != nullptr) RETURN_IF_ERROR(add_term(filter, select->where, query));
   return query;
 }
 
 struct Filter::Rule {
-  std::string table;                // Empty: the expression decides.
+  std::string table;  // Empty: the expression decides.
   bool all_tables = false;
   std::optional<std::regex> regex;
   std::string text;
@@ -246,8 +248,8 @@ const ::vschema::Keyspace* find_keyspace(const ::vschema::SrvVSchema* vschema, s
   return found == vschema->keyspaces().end() ? nullptr : &found->second;
 }
 
-Result<std::shared_ptr<const shard::Vindex>> make_vindex(const ::vschema::Keyspace& keyspace, std::string_view keyspace_name,
-                                                         std::string_view name) {
+Result<std::shared_ptr<const shard::Vindex>> make_vindex(const ::vschema::Keyspace& keyspace,
+                                                         std::string_view keyspace_name, std::string_view name) {
   const auto found = keyspace.vindexes().find(std::string(name));
   if (found == keyspace.vindexes().end()) {
     return fail(Code::kNotFound, fmt::format("keyspace {} has no vindex {}", keyspace_name, name));

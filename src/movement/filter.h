@@ -16,8 +16,8 @@
 
 // Which rows and columns of which tables a stream wants.
 //
-// A rule's filter is "" (everything), "exclude", a key range ("-80": of the primary vindex that the source's own vschema
-// gives the table), or a select:
+// A rule's filter is "" (everything), "exclude", a key range ("-80": of the primary vindex that the source's own
+// vschema gives the table), or a select:
 //     select * | column [as alias], ... from t [where term and term ...]
 //     term: in_keyrange('-80') | in_keyrange(column, ..., 'vindex', '-80') | column <op> number | column in (numbers)
 //           | column is [not] null
@@ -83,7 +83,8 @@ bool is_internal_table(std::string_view name);
 // A query bound to a table's columns: decides about rows. Immutable.
 class RowFilter {
  public:
-  // `own_keyspace`: whose vschema a bare key range means. `vschema` may be null: then only vindexes given by type are found.
+  // `own_keyspace`: whose vschema a bare key range means. `vschema` may be null: then only vindexes given by type are
+  // found.
   //   kNotFound: no such column, vindex, or table in the vschema.
   static Result<RowFilter> bind(const RowQuery& query, const TableSchema& table, std::string_view own_keyspace,
                                 const ::vschema::SrvVSchema* vschema);

@@ -1,6 +1,7 @@
+#include "movement/filter.h"
+
 #include <gtest/gtest.h>
 
-#include "movement/filter.h"
 #include "movement/target_table.h"
 
 namespace vitrail::movement {
@@ -9,9 +10,10 @@ namespace {
 TableSchema customer() {
   TableSchema table;
   table.name = "customer";
-  table.columns = {{.name = "customer_id", .type = ::query::INT64, .column_type = "bigint(20)"},
-                   {.name = "email", .type = ::query::VARBINARY, .column_type = "varbinary(128)"},
-                   {.name = "Note", .type = ::query::VARCHAR, .column_type = "varchar(20)", .character_set = "utf8mb4"}};
+  table.columns = {
+      {.name = "customer_id", .type = ::query::INT64, .column_type = "bigint(20)"},
+      {.name = "email", .type = ::query::VARBINARY, .column_type = "varbinary(128)"},
+      {.name = "Note", .type = ::query::VARCHAR, .column_type = "varchar(20)", .character_set = "utf8mb4"}};
   table.identity = {0};
   table.identity_index = "PRIMARY";
   return table;
@@ -56,7 +58,8 @@ RowFilter bound(std::string_view text, const ::vschema::SrvVSchema* vschema = nu
 }
 
 TEST(Filter, FirstMatchingRuleDecides) {
-  auto filter = Filter::create(rules({{"secret", "exclude"}, {"customer", "select * from customer"}, {"/^cor.*", ""}, {"/.*", "-80"}}));
+  auto filter = Filter::create(
+      rules({{"secret", "exclude"}, {"customer", "select * from customer"}, {"/^cor.*", ""}, {"/.*", "-80"}}));
   ASSERT_TRUE(filter.ok());
   EXPECT_EQ(filter->find("secret"), nullptr);
   ASSERT_NE(filter->find("customer"), nullptr);
@@ -68,9 +71,10 @@ TEST(Filter, FirstMatchingRuleDecides) {
 }
 
 TEST(Filter, RefusesWhatItCannotDoRight) {
-  for (const char* text : {"select count(*) from customer", "select * from other", "select * from customer where a like 'x'",
-                           "select * from customer where a = 1 or b = 2", "select * from customer order by a", "nonsense",
-                           "select * from customer where in_keyrange(customer_id, '-80')", "80-40", "delete from customer"}) {
+  for (const char* text :
+       {"select count(*) from customer", "select * from other", "select * from customer where a like 'x'",
+        "select * from customer where a = 1 or b = 2", "select * from customer order by a", "nonsense",
+        "select * from customer where in_keyrange(customer_id, '-80')", "80-40", "delete from customer"}) {
     EXPECT_FALSE(Filter::create(rules({{"customer", text}})).ok()) << text;
   }
   EXPECT_FALSE(Filter::create(rules({{"/(", ""}})).ok());
@@ -110,8 +114,9 @@ TEST(Filter, VindexOfAMissingTableOrKeyspaceIsAnError) {
 }
 
 TEST(Filter, ComparesNumbersAndSelectsColumns) {
-  const RowFilter filter = bound("select email as mail, CUSTOMER_ID from customer where customer_id >= -5 and customer_id != 7 and "
-                                 "note is not null");
+  const RowFilter filter = bound(
+      "select email as mail, CUSTOMER_ID from customer where customer_id >= -5 and customer_id != 7 and "
+      "note is not null");
   ASSERT_EQ(filter.output().size(), 2u);
   EXPECT_EQ(filter.output_names()[0], "mail");
   EXPECT_EQ(filter.output()[1], 0u);
@@ -158,11 +163,12 @@ TEST(RowBatch, LeavesTheNetEffect) {
   ASSERT_TRUE(batch.remove(row({"2", "b", "y"})).has_value());
   ASSERT_TRUE(batch.insert(row({"2", "c", mysql::Cell()})).has_value());  // An update of 2.
   ASSERT_TRUE(batch.remove(row({"1", "a", "x"})).has_value());
-  ASSERT_TRUE(batch.insert(row({"3", "a'b", "z"})).has_value());          // 1 became 3.
+  ASSERT_TRUE(batch.insert(row({"3", "a'b", "z"})).has_value());  // 1 became 3.
   ASSERT_TRUE(batch.remove(row({"4", "d", "w"})).has_value());
-  EXPECT_EQ(statements(batch), (std::vector<std::string>{
-                                   "DELETE FROM `db`.`customer` WHERE `customer_id` IN (2, 4)",
-                                   "INSERT INTO `db`.`customer` (`customer_id`, `email`, `Note`) VALUES (2,'c',NULL), (3,'a''b','z')"}));
+  EXPECT_EQ(statements(batch),
+            (std::vector<std::string>{
+                "DELETE FROM `db`.`customer` WHERE `customer_id` IN (2, 4)",
+                "INSERT INTO `db`.`customer` (`customer_id`, `email`, `Note`) VALUES (2,'c',NULL), (3,'a''b','z')"}));
   ASSERT_EQ(batch.fresh().size(), 1u);  // 3: must not have been there before. 1 never reaches the target.
 }
 
@@ -180,9 +186,10 @@ TEST(TargetTable, KeysAreComparedInTheColumnsCharacterSet) {
   RowBatch batch(target(table));
   ASSERT_TRUE(batch.remove(row({"1", "a", "x"})).has_value());
   ASSERT_TRUE(batch.remove(row({"2", "a", "y"})).has_value());
-  EXPECT_EQ(statements(batch)[0],
-            "DELETE FROM `db`.`customer` WHERE ((`Note` = _utf8mb4'x' AND `customer_id` = 1) OR (`Note` = _utf8mb4'y' AND "
-            "`customer_id` = 2))");
+  EXPECT_EQ(
+      statements(batch)[0],
+      "DELETE FROM `db`.`customer` WHERE ((`Note` = _utf8mb4'x' AND `customer_id` = 1) OR (`Note` = _utf8mb4'y' AND "
+      "`customer_id` = 2))");
   EXPECT_EQ(key_condition(table, {"x", "7"}, true),
             "`Note` >= _utf8mb4'x' AND (`Note` > _utf8mb4'x' OR (`Note` = _utf8mb4'x' AND `customer_id` > 7))");
   EXPECT_EQ(key_condition(table, {"x", "7"}, false),
@@ -213,7 +220,8 @@ TEST(TargetTable, ANumberThatIsNoneIsQuoted) {
   append_value_literal(out, column, ::query::INT64, "1); DROP TABLE t");
   EXPECT_EQ(out, "'1); DROP TABLE t'");
   for (const char* text : {"1", "-1", "1.5", "-1.5e-20", "2E+3", ".5"}) EXPECT_TRUE(is_plain_number(text)) << text;
-  for (const char* text : {"", "-", "e5", "1 ", "0x10", "1-2", "nan", "1;"}) EXPECT_FALSE(is_plain_number(text)) << text;
+  for (const char* text : {"", "-", "e5", "1 ", "0x10", "1-2", "nan", "1;"})
+    EXPECT_FALSE(is_plain_number(text)) << text;
 }
 
 }  // namespace

@@ -1,5 +1,6 @@
 // Copy, follow, split and compare between real servers, with writers running and everything killed in between.
 
+#include <fmt/core.h>
 #include <gtest/gtest.h>
 #include <signal.h>
 #include <sys/resource.h>
@@ -12,8 +13,6 @@
 #include <set>
 #include <sstream>
 
-#include <fmt/core.h>
-
 #include "movement/servers_for_test.h"
 #include "movement/sidecar.h"
 #include "mysqld/daemon.h"
@@ -24,11 +23,11 @@ namespace {
 
 using testing::Background;
 using testing::Directory;
+using testing::eventually;
+using testing::source_of;
 using testing::Sql;
 using testing::Tablet;
 using testing::TabletSettings;
-using testing::eventually;
-using testing::source_of;
 
 // The servers are shared by all tests; each test has databases of its own.
 class Movement : public ::testing::Test {
@@ -98,11 +97,19 @@ class Movement : public ::testing::Test {
     tablets_.push_back(std::make_unique<Tablet>(std::move(settings), directory_));
     return *tablets_.back();
   }
-  Tablet& source_tablet() { return tablet({.socket = source_socket(), .keyspace = "from", .shard = "0", .db_name = source_db()}); }
-  Tablet& target_tablet() { return tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db()}); }
+  Tablet& source_tablet() {
+    return tablet({.socket = source_socket(), .keyspace = "from", .shard = "0", .db_name = source_db()});
+  }
+  Tablet& target_tablet() {
+    return tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db()});
+  }
 
-  std::string state(int32_t id) { return target_.value(fmt::format("SELECT state FROM _vt.vreplication WHERE id = {}", id)); }
-  std::string message(int32_t id) { return target_.value(fmt::format("SELECT message FROM _vt.vreplication WHERE id = {}", id)); }
+  std::string state(int32_t id) {
+    return target_.value(fmt::format("SELECT state FROM _vt.vreplication WHERE id = {}", id));
+  }
+  std::string message(int32_t id) {
+    return target_.value(fmt::format("SELECT message FROM _vt.vreplication WHERE id = {}", id));
+  }
   void wait_running(int32_t id) {
     ASSERT_TRUE(eventually([&] { return state(id) == "Running"; })) << state(id) << ": " << message(id);
   }
@@ -111,17 +118,20 @@ class Movement : public ::testing::Test {
     ASSERT_TRUE(reached.has_value()) << reached.error().to_string() << " " << message(id);
   }
   void expect_equal(const std::string& table, const std::string& columns, const std::string& order) {
-    const auto expected = source_.lines(fmt::format("SELECT {} FROM {}.{} ORDER BY {}", columns, source_db(), table, order));
-    const auto actual = target_.lines(fmt::format("SELECT {} FROM {}.{} ORDER BY {}", columns, target_db(), table, order));
+    const auto expected =
+        source_.lines(fmt::format("SELECT {} FROM {}.{} ORDER BY {}", columns, source_db(), table, order));
+    const auto actual =
+        target_.lines(fmt::format("SELECT {} FROM {}.{} ORDER BY {}", columns, target_db(), table, order));
     ASSERT_EQ(expected.size(), actual.size()) << table;
     for (size_t i = 0; i < expected.size(); ++i) ASSERT_EQ(expected[i], actual[i]) << table << " row " << i;
   }
 
   // Rows with a few thousand changes of all kinds; `sql` must not be used by another thread meanwhile.
   void make_rows(int count) {
-    source_.run(fmt::format("INSERT INTO item (id, name, price) SELECT seq * 2, CONCAT('item ', seq, REPEAT('x', seq % 40)), seq % 97 "
-                            "FROM seq_1_to_{}",
-                            count));
+    source_.run(fmt::format(
+        "INSERT INTO item (id, name, price) SELECT seq * 2, CONCAT('item ', seq, REPEAT('x', seq % 40)), seq % 97 "
+        "FROM seq_1_to_{}",
+        count));
   }
 
   static std::unique_ptr<mysqld::testing::TemporaryFolder> folder_;
@@ -139,14 +149,16 @@ std::unique_ptr<mysqld::testing::Server> Movement::source_server_;
 std::unique_ptr<mysqld::testing::Server> Movement::target_server_;
 
 constexpr char kItem[] =
-    "CREATE TABLE item (id BIGINT NOT NULL AUTO_INCREMENT, name VARCHAR(100), price INT NOT NULL, PRIMARY KEY (id), KEY (price)) "
+    "CREATE TABLE item (id BIGINT NOT NULL AUTO_INCREMENT, name VARCHAR(100), price INT NOT NULL, PRIMARY KEY (id), "
+    "KEY (price)) "
     "DEFAULT CHARACTER SET utf8mb4";
 constexpr char kItemColumns[] = "id, name, price";
 
 // Inserts, updates (also of keys) and deletes, alone and in transactions, some rolled back.
 class Writer {
  public:
-  Writer(std::string socket, std::string database, int64_t ids, uint32_t seed) : sql_(std::move(socket)), random_(seed), ids_(ids) {
+  Writer(std::string socket, std::string database, int64_t ids, uint32_t seed)
+      : sql_(std::move(socket)), random_(seed), ids_(ids) {
     sql_.run("USE " + database);
   }
   void step() {
@@ -154,8 +166,12 @@ class Writer {
     switch (random_() % 8) {
       case 0:
       case 1: go(fmt::format("INSERT INTO item (name, price) VALUES ('new', {})", random_() % 100)); break;
-      case 2: go(fmt::format("REPLACE INTO item (id, name, price) VALUES ({}, 'replaced', {})", id(), random_() % 100)); break;
-      case 3: go(fmt::format("UPDATE item SET price = price + 1, name = CONCAT('u', LEFT(name, 50)) WHERE id = {}", id())); break;
+      case 2:
+        go(fmt::format("REPLACE INTO item (id, name, price) VALUES ({}, 'replaced', {})", id(), random_() % 100));
+        break;
+      case 3:
+        go(fmt::format("UPDATE item SET price = price + 1, name = CONCAT('u', LEFT(name, 50)) WHERE id = {}", id()));
+        break;
       case 4: go(fmt::format("DELETE FROM item WHERE id = {}", id())); break;
       case 5: {  // Moves a row to another key, which may be taken.
         (void)sql_.try_run(fmt::format("UPDATE item SET id = {} WHERE id = {}", id(), id()));
@@ -201,7 +217,8 @@ TEST_F(Movement, CopiesAndFollowsUnderAWriter) {
   bool copying = false;
   ASSERT_TRUE(eventually([&] {
     const auto now = target_.lines(fmt::format(
-        "SELECT state, (SELECT COUNT(*) FROM _vt.copy_state WHERE vrepl_id = {0}) FROM _vt.vreplication WHERE id = {0}", id));
+        "SELECT state, (SELECT COUNT(*) FROM _vt.copy_state WHERE vrepl_id = {0}) FROM _vt.vreplication WHERE id = {0}",
+        id));
     if (now[0] == "Copying|1") copying = true;
     return now[0] == "Running|0";
   })) << message(id);
@@ -211,8 +228,10 @@ TEST_F(Movement, CopiesAndFollowsUnderAWriter) {
   writing.stop();
   catch_up(to, id);
   expect_equal("item", kItemColumns, "id");
-  EXPECT_GT(std::stoll(target_.value(fmt::format("SELECT rows_copied FROM _vt.vreplication WHERE id = {}", id))), 15'000);
-  const auto log = target_.lines(fmt::format("SELECT type FROM _vt.vreplication_log WHERE vrepl_id = {} ORDER BY id", id));
+  EXPECT_GT(std::stoll(target_.value(fmt::format("SELECT rows_copied FROM _vt.vreplication WHERE id = {}", id))),
+            15'000);
+  const auto log =
+      target_.lines(fmt::format("SELECT type FROM _vt.vreplication_log WHERE vrepl_id = {} ORDER BY id", id));
   EXPECT_EQ(log, (std::vector<std::string>{"Stream Created", "Started Copy Phase", "Ended Copy Phase"}));
 }
 
@@ -220,7 +239,8 @@ TEST_F(Movement, LosesAndDoublesNothingWhenEverythingIsKilled) {
   on_both(kItem);
   make_rows(60'000);
   Tablet& from = source_tablet();
-  Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 16u << 10});
+  Tablet& to = tablet(
+      {.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 16u << 10});
   const char* seed_text = std::getenv("VITRAIL_SEED");
   const uint32_t seed = seed_text == nullptr ? 3 : static_cast<uint32_t>(std::stoul(seed_text));
   Writer writer(source_socket(), source_db(), 60'000, seed);
@@ -228,14 +248,15 @@ TEST_F(Movement, LosesAndDoublesNothingWhenEverythingIsKilled) {
   std::mt19937 random(seed);
   const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
   const auto pause = [&] { std::this_thread::sleep_for(std::chrono::milliseconds(random() % 100)); };
-  for (int round = 0; round < 16; ++round) {
+  for (int round = 0; round < 12; ++round) {
     pause();
     switch (random() % 5) {
       case 0: to.restart(); break;
       case 1:  // The connections that are at work for the streams, again and again.
-        for (int kills = 0; kills < 60; ++kills) {
-          for (const auto& connection : target_.lines("SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered' AND "
-                                                      "command <> 'Sleep'")) {
+        for (int kills = 0; kills < 20; ++kills) {
+          for (const auto& connection :
+               target_.lines("SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered' AND "
+                             "command <> 'Sleep'")) {
             (void)target_.try_run("KILL " + connection);
           }
           std::this_thread::sleep_for(std::chrono::microseconds(random() % 6000));
@@ -247,6 +268,40 @@ TEST_F(Movement, LosesAndDoublesNothingWhenEverythingIsKilled) {
     }
   }
   wait_running(id);
+  writing.stop();
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+}
+
+TEST_F(Movement, CommitsRowsAndPositionTogether) {
+  on_both(kItem);
+  make_rows(2'000);
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+  // A stream that always has something to apply, and dies in the middle of it again and again.
+  Sql writer(source_socket());
+  writer.run("USE " + source_db());
+  std::mt19937 random(17);
+  Background writing([&] {
+    writer.run(fmt::format(
+        "BEGIN NOT ATOMIC DECLARE i INT DEFAULT 0; WHILE i < 300 DO "
+        "UPDATE item SET price = price + 1, name = CONCAT('n', i) WHERE id = 2 * (1 + (i + {}) * 7919 % 2000); "
+        "IF i % 5 = 0 THEN INSERT INTO item (name, price) VALUES ('new', i); END IF; "
+        "IF i % 9 = 0 THEN DELETE FROM item WHERE id = {} + i; END IF; "
+        "SET i = i + 1; END WHILE; END",
+        random() % 2000, random() % 10'000));
+  });
+  int kills = 0;
+  ASSERT_TRUE(eventually([&] {
+    for (const auto& connection : target_.lines(
+             "SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered' AND command <> 'Sleep'")) {
+      if (target_.try_run("KILL " + connection).ok()) ++kills;
+    }
+    std::this_thread::sleep_for(std::chrono::microseconds(random() % 8000));
+    return kills >= 60;
+  }));
   writing.stop();
   catch_up(to, id);
   expect_equal("item", kItemColumns, "id");
@@ -271,12 +326,14 @@ TEST_F(Movement, GoesOnExactlyAfterKillMinusNine) {
   Tablet& from = source_tablet();
   Writer writer(source_socket(), source_db(), 60'000, 11);
   Background writing([&] { writer.step(); });
-  target_.run(fmt::format("INSERT INTO _vt.vreplication (workflow, source, pos, max_tps, max_replication_lag, time_updated, "
-                          "transaction_timestamp, state, db_name) VALUES ('wf', 'keyspace: \"from\" shard: \"0\" filter {{ rules {{ "
-                          "match: \"item\" }} }}', '', 1, 1, 0, 0, 'Init', '{}')",
-                          target_db()));
+  target_.run(fmt::format(
+      "INSERT INTO _vt.vreplication (workflow, source, pos, max_tps, max_replication_lag, time_updated, "
+      "transaction_timestamp, state, db_name) VALUES ('wf', 'keyspace: \"from\" shard: \"0\" filter {{ rules {{ "
+      "match: \"item\" }} }}', '', 1, 1, 0, 0, 'Init', '{}')",
+      target_db()));
   const int32_t id = std::stoi(target_.value("SELECT MAX(id) FROM _vt.vreplication"));
-  const std::string child = fmt::format("VITRAIL_MOVEMENT_CHILD={} {} {}", target_socket(), target_db(), from.address());
+  const std::string child =
+      fmt::format("VITRAIL_MOVEMENT_CHILD={} {} {}", target_socket(), target_db(), from.address());
   std::mt19937 random(13);
   int lives_with_progress = 0;
   for (int life = 0; life < 10; ++life) {
@@ -288,11 +345,13 @@ TEST_F(Movement, GoesOnExactlyAfterKillMinusNine) {
       ::execve("/proc/self/exe", argv, envp);
       ::_exit(127);
     }
-    (void)eventually([&] { return target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id)) != before; });
+    (void)eventually(
+        [&] { return target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id)) != before; });
     std::this_thread::sleep_for(std::chrono::milliseconds(random() % 120));
     ASSERT_EQ(::kill(pid, SIGKILL), 0);
     ASSERT_EQ(::waitpid(pid, nullptr, 0), pid);
-    if (target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id)) != before) ++lives_with_progress;
+    if (target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id)) != before)
+      ++lives_with_progress;
   }
   EXPECT_GE(lives_with_progress, 8);
   Tablet& to = target_tablet();
@@ -304,7 +363,8 @@ TEST_F(Movement, GoesOnExactlyAfterKillMinusNine) {
 
 TEST_F(Movement, SplitsByKeyRangeWithNoRowOnTheWrongSide) {
   constexpr char kOrders[] =
-      "CREATE TABLE corder (order_id BIGINT NOT NULL, customer_id BIGINT NOT NULL, sku VARBINARY(128), PRIMARY KEY (order_id))";
+      "CREATE TABLE corder (order_id BIGINT NOT NULL, customer_id BIGINT NOT NULL, sku VARBINARY(128), PRIMARY KEY "
+      "(order_id))";
   source_.run(kOrders);
   source_.run("INSERT INTO corder SELECT seq, seq % 700, CONCAT('sku ', seq) FROM seq_1_to_20000");
   ::vschema::SrvVSchema vschema;
@@ -330,11 +390,16 @@ TEST_F(Movement, SplitsByKeyRangeWithNoRowOnTheWrongSide) {
   std::mt19937 random(5);
   Background writing([&] {
     switch (random() % 4) {
-      case 0: writer.run(fmt::format("REPLACE INTO corder VALUES ({}, {}, 'new')", random() % 30'000, random() % 700)); break;
+      case 0:
+        writer.run(fmt::format("REPLACE INTO corder VALUES ({}, {}, 'new')", random() % 30'000, random() % 700));
+        break;
       case 1: writer.run(fmt::format("DELETE FROM corder WHERE order_id = {}", random() % 30'000)); break;
       // Rows change sides.
-      default: writer.run(fmt::format("UPDATE corder SET customer_id = {0}, sku = CONCAT(LEFT(sku, 50), '!') WHERE order_id BETWEEN "
-                                      "{1} AND {1} + 10", random() % 700, random() % 30'000));
+      default:
+        writer.run(
+            fmt::format("UPDATE corder SET customer_id = {0}, sku = CONCAT(LEFT(sku, 50), '!') WHERE order_id BETWEEN "
+                        "{1} AND {1} + 10",
+                        random() % 700, random() % 30'000));
     }
   });
   for (const int32_t id : ids) wait_running(id);
@@ -348,7 +413,8 @@ TEST_F(Movement, SplitsByKeyRangeWithNoRowOnTheWrongSide) {
   const auto vindex_hash = shard::create_vindex("hash", "hash", {});
   const auto function = (*vindex_hash)->integer_function().function;
   std::set<std::string> expected[2];
-  for (const auto& row : source_.run(fmt::format("SELECT order_id, customer_id, sku FROM {}.corder", source_db())).rows) {
+  for (const auto& row :
+       source_.run(fmt::format("SELECT order_id, customer_id, sku FROM {}.corder", source_db())).rows) {
     const bool upper = (function(std::stoull(*row[1])) >> 63) != 0;
     expected[upper ? 1 : 0].insert(fmt::format("{}|{}|{}", *row[0], *row[1], *row[2]));
   }
@@ -372,20 +438,25 @@ TEST_F(Movement, CarriesEveryTypeExactly) {
     v INT AS (t + 1) VIRTUAL, st INT AS (t + 2) STORED, PRIMARY KEY (id)))");
   const auto insert = [&](int id) {
     source_.run(fmt::format(
-        "INSERT INTO everything (id, t, tu, s, m, i, b, bu, f, d, de, bi, da, ti, dt, ts, y, c, vc, u16, bin, vb, tx, bl, en, se, js, g, "
+        "INSERT INTO everything (id, t, tu, s, m, i, b, bu, f, d, de, bi, da, ti, dt, ts, y, c, vc, u16, bin, vb, tx, "
+        "bl, en, se, js, g, "
         "uu, ip, ip4) VALUES "
         "({0}, -128, 255, -32768, 16777215, 42, -9223372036854775808, 18446744073709551615, 0.1, 1/3e0, "
         "-123456789012345678901234567890.0123456789, b'1010101010101', '0000-00-00', '-838:59:59.999', '9999-12-31 "
-        "23:59:59.999999', '2038-01-19 03:14:07.99', 1901, 'é ÿ', '😀 \\'\\\\\"', 'äß😀', x'00ff0a0d5c', x'00010a0d09275c22ff', "
+        "23:59:59.999999', '2038-01-19 03:14:07.99', 1901, 'é ÿ', '😀 \\'\\\\\"', 'äß😀', x'00ff0a0d5c', "
+        "x'00010a0d09275c22ff', "
         "'line\\nfeed\\ttab\\\\', REPEAT(x'00ff5c0a', 5000), 'it''s', 'x,z', '{{\"a\": [1, \"ü\"]}}', "
         "ST_GeomFromText('POLYGON((0 0,1 0,1 1,0 0))'), UUID(), '2001:db8::ff00:42:8329', '10.1.2.3'), "
-        "({0} + 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+        "({0} + 1, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, "
+        "NULL, NULL, NULL, "
         "NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL, NULL), "
         "({0} + 2, 0, 0, 0, 0, 0, 0, 0, 3.4028e38, -1e-300, 0, 0, '2024-02-31', '00:00:00', '0000-00-00 00:00:00', "
         "'1970-01-01 00:00:01', 0, '', '', '', '', '', '', '', 'ü', '', '[]', ST_GeomFromText('POINT(1.5 -2.5)'), "
         "'00000000-0000-0000-0000-000000000000', '::', '0.0.0.0'), "
-        "({0} + 3, 1, 1, 1, 1, 1, 1, 1, 16777217, 1e22, 0.0000000001, 1, '1000-01-01', '12:34:56.789', '2024-02-29 12:34:56.000001', "
-        "'2024-02-29 12:34:56', 2155, 'trail ', 'ÅÄÖ ', '\\n', x'2020', x'5c4e', '\\\\N', '\\\\N', 'a', 'x,y,z', 'null', NULL, "
+        "({0} + 3, 1, 1, 1, 1, 1, 1, 1, 16777217, 1e22, 0.0000000001, 1, '1000-01-01', '12:34:56.789', '2024-02-29 "
+        "12:34:56.000001', "
+        "'2024-02-29 12:34:56', 2155, 'trail ', 'ÅÄÖ ', '\\n', x'2020', x'5c4e', '\\\\N', '\\\\N', 'a', 'x,y,z', "
+        "'null', NULL, "
         "'ffffffff-ffff-4fff-8fff-ffffffffffff', 'fe80::1', '255.255.255.255')",
         id));
   };
@@ -401,7 +472,8 @@ TEST_F(Movement, CarriesEveryTypeExactly) {
   source_.run("DELETE FROM everything WHERE id = 23");
   catch_up(to, id);
   const std::string columns =
-      "id, t, tu, s, m, i, b, bu, CAST(f AS DOUBLE), HEX(f), d, de, HEX(bi), da, ti, dt, ts, y, HEX(c), HEX(vc), HEX(u16), HEX(bin), "
+      "id, t, tu, s, m, i, b, bu, CAST(f AS DOUBLE), HEX(f), d, de, HEX(bi), da, ti, dt, ts, y, HEX(c), HEX(vc), "
+      "HEX(u16), HEX(bin), "
       "HEX(vb), HEX(tx), SHA1(bl), en + 0, se + 0, js, HEX(g), uu, ip, ip4, v, st";
   expect_equal("everything", columns, "id");
   EXPECT_EQ(source_.value(fmt::format("SELECT COUNT(*) FROM {}.everything", source_db())), "7");
@@ -409,7 +481,8 @@ TEST_F(Movement, CarriesEveryTypeExactly) {
 
 TEST_F(Movement, CopiesInChunksOfAnyKey) {
   const std::vector<std::pair<std::string, std::string>> keys = {
-      {"k VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci", "CONCAT(CHAR(65 + seq % 26), 'ä\\'\\\\', seq)"},
+      {"k VARCHAR(40) CHARACTER SET utf8mb4 COLLATE utf8mb4_unicode_ci",
+       "CONCAT(CHAR(65 + seq % 26), 'ä\\'\\\\', seq)"},
       {"k VARCHAR(40) CHARACTER SET latin1", "CONCAT(CHAR(97 + seq % 26), 'é', seq)"},
       {"k VARBINARY(40)", "UNHEX(SHA1(seq))"},
       {"k CHAR(12) CHARACTER SET utf8mb3 COLLATE utf8mb3_bin", "CONCAT(seq * 7919 % 3001, 'x')"},
@@ -422,8 +495,10 @@ TEST_F(Movement, CopiesInChunksOfAnyKey) {
       {"k FLOAT", "seq / 7"},
       {"k DOUBLE", "seq / 7e0 - 50"},
       {"k BIT(20)", "seq * 5"},
-      {"k UUID", "CONCAT(LEFT(SHA1(seq), 8), '-', MID(SHA1(seq), 9, 4), '-4', MID(SHA1(seq), 14, 3), '-8', MID(SHA1(seq), 18, 3), '-', "
-                 "MID(SHA1(seq), 21, 12))"},
+      {"k UUID",
+       "CONCAT(LEFT(SHA1(seq), 8), '-', MID(SHA1(seq), 9, 4), '-4', MID(SHA1(seq), 14, 3), '-8', MID(SHA1(seq), 18, "
+       "3), '-', "
+       "MID(SHA1(seq), 21, 12))"},
       {"k INET6", "CONCAT('2001:db8::', HEX(seq))"},
       {"k INT", "CAST(seq AS SIGNED) - 1000"}};
   std::vector<std::pair<std::string, std::string>> rules;
@@ -434,14 +509,20 @@ TEST_F(Movement, CopiesInChunksOfAnyKey) {
     rules.emplace_back(table, "");
   }
   // Composite keys, an enum in it, and a unique key in place of a primary one.
-  on_both("CREATE TABLE c1 (a INT NOT NULL, e ENUM('z','y','x') NOT NULL, b VARCHAR(20) NOT NULL, v INT NOT NULL, PRIMARY KEY (e, a, b))");
+  on_both(
+      "CREATE TABLE c1 (a INT NOT NULL, e ENUM('z','y','x') NOT NULL, b VARCHAR(20) NOT NULL, v INT NOT NULL, PRIMARY "
+      "KEY (e, a, b))");
   source_.run("INSERT INTO c1 SELECT seq % 10, seq % 3 + 1, seq, seq FROM seq_1_to_2000");
   on_both("CREATE TABLE c2 (a INT NOT NULL, b INT NOT NULL, v INT NOT NULL, UNIQUE KEY (b, a), KEY (a))");
   source_.run("INSERT INTO c2 SELECT seq % 100, seq, seq FROM seq_1_to_2000");
   rules.emplace_back("c1", "");
   rules.emplace_back("c2", "");
   tablet({.socket = source_socket(), .keyspace = "from", .shard = "0", .db_name = source_db()});
-  Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 4096,
+  Tablet& to = tablet({.socket = target_socket(),
+                       .keyspace = "to",
+                       .shard = "0",
+                       .db_name = target_db(),
+                       .chunk_bytes = 4096,
                        .use_load_data = false});
   const int32_t id = to.start_workflow("wf", source_of("from", "0", rules), target_);
   wait_running(id);
@@ -451,7 +532,11 @@ TEST_F(Movement, CopiesInChunksOfAnyKey) {
   }
   catch_up(to, id);
   for (const auto& [table, filter] : rules) {
-    expect_equal(table, table == "c1" ? "e, a, b, v" : table == "c2" ? "a, b, v" : "HEX(k), v", table == "c1" ? "e, a, b" : "v, 1");
+    expect_equal(table,
+                 table == "c1"   ? "e, a, b, v"
+                 : table == "c2" ? "a, b, v"
+                                 : "HEX(k), v",
+                 table == "c1" ? "e, a, b" : "v, 1");
   }
 }
 
@@ -460,7 +545,9 @@ TEST_F(Movement, RefusesATableWithoutAKey) {
   source_tablet();
   Tablet& to = target_tablet();
   const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"keyless", ""}}), target_);
-  ASSERT_TRUE(eventually([&] { return message(id).find("neither a primary key nor a unique key") != std::string::npos; })) << message(id);
+  ASSERT_TRUE(eventually([&] {
+    return message(id).find("neither a primary key nor a unique key") != std::string::npos;
+  })) << message(id);
 }
 
 TEST_F(Movement, AppliesATransactionThatDoesNotFitIntoMemory) {
@@ -506,12 +593,14 @@ TEST_F(Movement, StopsExactlyAndHonoursItsState) {
 
   // A stop position is met exactly.
   ::tabletmanagerdata::VReplicationExecRequest exec;
-  exec.set_query(fmt::format("update _vt.vreplication set state='Running', message='', stop_pos='{}' where id={}", stop, id));
+  exec.set_query(
+      fmt::format("update _vt.vreplication set state='Running', message='', stop_pos='{}' where id={}", stop, id));
   auto executed = to.call<::tabletmanagerdata::VReplicationExecResponse>("VReplicationExec", exec);
   ASSERT_TRUE(executed.ok()) << executed.error().to_string();
   EXPECT_EQ(executed->result().rows_affected(), 1u);
   ASSERT_TRUE(eventually([&] { return state(id) == "Stopped"; })) << state(id) << message(id);
-  EXPECT_EQ(target_.lines(fmt::format("SELECT id FROM {}.item ORDER BY id", target_db())), (std::vector<std::string>{"1", "2"}));
+  EXPECT_EQ(target_.lines(fmt::format("SELECT id FROM {}.item ORDER BY id", target_db())),
+            (std::vector<std::string>{"1", "2"}));
   EXPECT_EQ(target_.value(fmt::format("SELECT pos FROM _vt.vreplication WHERE id = {}", id)), stop);
   EXPECT_TRUE(to.wait_for(id, stop).has_value());
 
@@ -591,7 +680,9 @@ TEST_F(Movement, NeverInsertsOverARowThatIsNotItsOwn) {
 std::pair<double, double> cpu_seconds(pid_t server) {
   rusage self{};
   ::getrusage(RUSAGE_SELF, &self);
-  const auto seconds = [](const timeval& time) { return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6; };
+  const auto seconds = [](const timeval& time) {
+    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_usec) / 1e6;
+  };
   std::ifstream stat(fmt::format("/proc/{}/stat", server));
   std::string word;
   double ticks = 0;
@@ -605,13 +696,19 @@ std::pair<double, double> cpu_seconds(pid_t server) {
 TEST_F(Movement, DISABLED_CopySpeed) {
   const char* count_text = std::getenv("VITRAIL_ROWS");
   const std::string count = count_text == nullptr ? "1000000" : count_text;
-  on_both("CREATE TABLE big (id BIGINT NOT NULL PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NULL, pad CHAR(60) NOT NULL, KEY (k))");
+  on_both(
+      "CREATE TABLE big (id BIGINT NOT NULL PRIMARY KEY, k INT NOT NULL, c CHAR(120) NOT NULL, pad CHAR(60) NOT NULL, "
+      "KEY (k))");
   source_.run("INSERT INTO big SELECT seq, seq * 7919 % 1000003, REPEAT(MD5(seq), 3), MD5(seq) FROM seq_1_to_" + count);
   for (const bool load : {true, false}) {
     target_.run("TRUNCATE TABLE big");
     tablets_.clear();
     tablet({.socket = source_socket(), .keyspace = "from", .shard = "0", .db_name = source_db()});
-    Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 8u << 20,
+    Tablet& to = tablet({.socket = target_socket(),
+                         .keyspace = "to",
+                         .shard = "0",
+                         .db_name = target_db(),
+                         .chunk_bytes = 8u << 20,
                          .use_load_data = load});
     const auto begin = base::system_clock().now();
     const auto cpu = cpu_seconds(*(*target_server_)->find_pid());
@@ -619,32 +716,38 @@ TEST_F(Movement, DISABLED_CopySpeed) {
     ASSERT_TRUE(eventually([&] { return state(id) == "Running"; }, std::chrono::minutes(10)));
     const double seconds = std::chrono::duration<double>(base::system_clock().now() - begin).count();
     const auto after = cpu_seconds(*(*target_server_)->find_pid());
-    fmt::print("{}: {:.1f} s, {:.0f} rows/s; CPU us per row: {:.2f} here, {:.2f} target\n", load ? "LOAD DATA" : "INSERT", seconds,
-               std::stod(count) / seconds, (after.first - cpu.first) * 1e6 / std::stod(count),
+    fmt::print("{}: {:.1f} s, {:.0f} rows/s; CPU us per row: {:.2f} here, {:.2f} target\n",
+               load ? "LOAD DATA" : "INSERT", seconds, std::stod(count) / seconds,
+               (after.first - cpu.first) * 1e6 / std::stod(count),
                (after.second - cpu.second) * 1e6 / std::stod(count));
   }
   const auto begin = base::system_clock().now();
   target_.run("TRUNCATE TABLE big");
-  const std::string pipe = fmt::format("mariadb-dump --no-defaults --no-create-info --single-transaction --quick -uvt_dba -S {} {} big | mariadb --no-defaults -uvt_dba -S {} {}",
-                                       source_socket(), source_db(), target_socket(), target_db());
+  const std::string pipe = fmt::format(
+      "mariadb-dump --no-defaults --no-create-info --single-transaction --quick -uvt_dba -S {} {} big | mariadb "
+      "--no-defaults -uvt_dba -S {} {}",
+      source_socket(), source_db(), target_socket(), target_db());
   ASSERT_EQ(std::system(pipe.c_str()), 0);
   const double seconds = std::chrono::duration<double>(base::system_clock().now() - begin).count();
   fmt::print("mariadb-dump | mariadb: {:.1f} s, {:.0f} rows/s\n", seconds, std::stod(count) / seconds);
 }
 
-// Not a test: transactions per second when catching up, and milliseconds from commit to commit when there is nothing else.
+// Not a test: transactions per second when catching up, and milliseconds from commit to commit when there is nothing
+// else.
 TEST_F(Movement, DISABLED_ApplySpeed) {
   on_both(kItem);
   make_rows(100'000);
   source_tablet();
-  Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 8u << 20});
+  Tablet& to = tablet(
+      {.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 8u << 20});
   const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
   wait_running(id);
   std::vector<double> latencies;
   for (int i = 0; i < 500; ++i) {
     const auto begin = base::system_clock().now();
     source_.run(fmt::format("UPDATE item SET price = -{} WHERE id = 2", i + 1));
-    while (target_.value(fmt::format("SELECT price FROM {}.item WHERE id = 2", target_db())) != std::to_string(-i - 1)) {
+    while (target_.value(fmt::format("SELECT price FROM {}.item WHERE id = 2", target_db())) !=
+           std::to_string(-i - 1)) {
     }
     latencies.push_back(std::chrono::duration<double, std::milli>(base::system_clock().now() - begin).count());
   }
@@ -654,21 +757,27 @@ TEST_F(Movement, DISABLED_ApplySpeed) {
   update.set_workflow("wf");
   update.set_state(::binlogdata::Stopped);
   const auto before_stop = base::system_clock().now();
-  ASSERT_TRUE(to.call<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>("UpdateVReplicationWorkflow", update).ok());
-  fmt::print("stop: {:.2f} ms\n", std::chrono::duration<double, std::milli>(base::system_clock().now() - before_stop).count());
+  ASSERT_TRUE(
+      to.call<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>("UpdateVReplicationWorkflow", update).ok());
+  fmt::print("stop: {:.2f} ms\n",
+             std::chrono::duration<double, std::milli>(base::system_clock().now() - before_stop).count());
   constexpr int kTransactions = 100'000;
-  source_.run(fmt::format("BEGIN NOT ATOMIC DECLARE i INT DEFAULT 0; WHILE i < {} DO "
-                          "UPDATE item SET price = price + 1, name = CONCAT('n', i) WHERE id = 2 * (1 + i * 7919 % 100000); "
-                          "SET i = i + 1; END WHILE; END", kTransactions));
+  source_.run(
+      fmt::format("BEGIN NOT ATOMIC DECLARE i INT DEFAULT 0; WHILE i < {} DO "
+                  "UPDATE item SET price = price + 1, name = CONCAT('n', i) WHERE id = 2 * (1 + i * 7919 % 100000); "
+                  "SET i = i + 1; END WHILE; END",
+                  kTransactions));
   const auto begin = base::system_clock().now();
   const auto cpu = cpu_seconds(*(*target_server_)->find_pid());
   update.set_state(::binlogdata::Running);
-  ASSERT_TRUE(to.call<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>("UpdateVReplicationWorkflow", update).ok());
+  ASSERT_TRUE(
+      to.call<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>("UpdateVReplicationWorkflow", update).ok());
   catch_up(to, id);
   const double seconds = std::chrono::duration<double>(base::system_clock().now() - begin).count();
   const auto after = cpu_seconds(*(*target_server_)->find_pid());
-  fmt::print("{:.1f} s, {:.0f} transactions/s; CPU us per transaction: {:.1f} here, {:.1f} target\n", seconds, kTransactions / seconds,
-             (after.first - cpu.first) * 1e6 / kTransactions, (after.second - cpu.second) * 1e6 / kTransactions);
+  fmt::print("{:.1f} s, {:.0f} transactions/s; CPU us per transaction: {:.1f} here, {:.1f} target\n", seconds,
+             kTransactions / seconds, (after.first - cpu.first) * 1e6 / kTransactions,
+             (after.second - cpu.second) * 1e6 / kTransactions);
   expect_equal("item", kItemColumns, "id");
 }
 

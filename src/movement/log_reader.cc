@@ -22,7 +22,8 @@ LogReader::LogReader(std::unique_ptr<ServerSession> session, mysql::Position fro
     : session_(std::move(session)), parser_({.start = {}, .position = std::move(from)}) {}
 
 net::Task<Result<std::unique_ptr<LogReader>>> LogReader::open(ServerLogin login, mysql::Position from, net::Wait wait) {
-  CO_ASSIGN_OR_RETURN(auto session, co_await ServerSession::open(std::move(login), mysqld::ConnectionPurpose::kDba, wait));
+  CO_ASSIGN_OR_RETURN(auto session,
+                      co_await ServerSession::open(std::move(login), mysqld::ConnectionPurpose::kDba, wait));
   const mysqld::ServerVersion& version = session->flavor().server();
   const bool mariadb = version.kind == mysqld::FlavorKind::kMariaDb;
   mysql::DumpSession dump;
@@ -73,7 +74,8 @@ net::Task<Result<std::span<const mysql::BinlogItem>>> LogReader::next(net::Cance
   if (mysql::is_err(payload)) {
     CO_ASSIGN_OR_RETURN(const mysql::ErrPacket err, mysql::decode_err(payload));
     Error error = mysql::from_err_packet(err);
-    if (err.code == kErrMasterFatal) error = fail(Code::kFailedPrecondition, err.message).with_mysql(err.code, err.sqlstate);
+    if (err.code == kErrMasterFatal)
+      error = fail(Code::kFailedPrecondition, err.message).with_mysql(err.code, err.sqlstate);
     co_return std::move(error).with_context("read the binary log");
   }
   co_return fail(Code::kUnavailable, "the server ended the binary log stream");

@@ -1,9 +1,9 @@
 #include "movement/row_stream.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <charconv>
-
-#include <fmt/core.h>
 
 #include "mysql/gtid.h"
 #include "mysqld/rows.h"
@@ -23,8 +23,7 @@ std::optional<uint64_t> number_option(const ::binlogdata::VStreamRowsRequest& re
   const auto found = options.find(name);
   if (found == options.end()) return std::nullopt;
   uint64_t value = 0;
-  const auto [end, error] =
-      std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
+  const auto [end, error] = std::from_chars(found->second.data(), found->second.data() + found->second.size(), value);
   if (error != std::errc() || *end != 0) return std::nullopt;
   return value;
 }
@@ -49,11 +48,13 @@ Status RowStream::set_key(const ::query::QueryResult& from, std::vector<std::str
 }
 
 net::Task<Result<std::unique_ptr<RowStream>>> RowStream::open(RowStreamOptions options,
-                                                              ::binlogdata::VStreamRowsRequest request, net::Wait wait) {
+                                                              ::binlogdata::VStreamRowsRequest request,
+                                                              net::Wait wait) {
   std::string name;
   CO_ASSIGN_OR_RETURN(const RowQuery query, parse_row_query(request.query(), name));
   if (name.empty()) co_return fail(Code::kInvalidArgument, fmt::format("\"{}\" is not a select", request.query()));
-  CO_ASSIGN_OR_RETURN(auto session, co_await ServerSession::open(options.login, mysqld::ConnectionPurpose::kCopy, wait));
+  CO_ASSIGN_OR_RETURN(auto session,
+                      co_await ServerSession::open(options.login, mysqld::ConnectionPurpose::kCopy, wait));
   CO_ASSIGN_OR_RETURN(TableMap tables, co_await load_tables(*session, options.db_name, name, wait));
   TableSchema table = std::move(tables.begin()->second);
   if (table.identity.empty()) {
@@ -72,7 +73,8 @@ net::Task<Result<std::unique_ptr<RowStream>>> RowStream::open(RowStreamOptions o
     CO_RETURN_IF_ERROR(from_text(until->second, key, kUntilOption));
     CO_RETURN_IF_ERROR(stream->set_key(key, stream->until_key_));
   }
-  stream->chunk_bytes_ = std::clamp<uint64_t>(number_option(request, kChunkBytesOption).value_or(8u << 20), 1u << 10, 64u << 20);
+  stream->chunk_bytes_ =
+      std::clamp<uint64_t>(number_option(request, kChunkBytesOption).value_or(8u << 20), 1u << 10, 64u << 20);
   stream->chunks_wanted_ = number_option(request, kChunksOption).value_or(0);
 
   // What is selected: the columns of the result, then what only the filter needs, then keys with a form of their own.
@@ -99,9 +101,11 @@ net::Task<Result<std::unique_ptr<RowStream>>> RowStream::open(RowStreamOptions o
     select += ", " + key_expression(column);
     stream->key_positions_[i] = stream->selected_++;
   }
-  stream->select_ = fmt::format("{} FROM {}.{} FORCE INDEX ({})", select, mysqld::quote_identifier(stream->options_.db_name),
-                                mysqld::quote_identifier(schema.name), mysqld::quote_identifier(schema.identity_index));
-  const uint64_t row_bytes = schema.row_estimate == 0 ? 1024 : std::max<uint64_t>(16, schema.data_bytes / schema.row_estimate);
+  stream->select_ =
+      fmt::format("{} FROM {}.{} FORCE INDEX ({})", select, mysqld::quote_identifier(stream->options_.db_name),
+                  mysqld::quote_identifier(schema.name), mysqld::quote_identifier(schema.identity_index));
+  const uint64_t row_bytes =
+      schema.row_estimate == 0 ? 1024 : std::max<uint64_t>(16, schema.data_bytes / schema.row_estimate);
   stream->rows_limit_ = std::clamp<uint64_t>(stream->chunk_bytes_ / row_bytes, 1, 20'000);
   co_return std::move(stream);
 }
@@ -113,8 +117,8 @@ std::string RowStream::select_text() const {
     const std::string bound = key_condition(table_, until_key_, false);
     where = where.empty() ? bound : fmt::format("({}) AND ({})", where, bound);
   }
-  return fmt::format("{}{}{} ORDER BY {} LIMIT {}", select_, where.empty() ? "" : " WHERE ", where, identity_order(table_),
-                     rows_limit_);
+  return fmt::format("{}{}{} ORDER BY {} LIMIT {}", select_, where.empty() ? "" : " WHERE ", where,
+                     identity_order(table_), rows_limit_);
 }
 
 net::Task<void> RowStream::trim_log(net::Wait wait) {

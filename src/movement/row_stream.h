@@ -14,7 +14,8 @@ namespace vitrail::movement {
 
 // Keys of VStreamOptions.config_overrides in a VStreamRowsRequest, all optional.
 //   chunk_bytes : decimal; bytes of rows (before filtering) that a chunk should have. Default 8 MiB.
-//   chunks      : decimal; the stream ends after so many chunks. If there may be more rows behind the last one, a response
+//   chunks      : decimal; the stream ends after so many chunks. If there may be more rows behind the last one, a
+//   response
 //                 with throttled set and this reason follows it: kMoreRows.
 //   until       : text form of a query.QueryResult with one row, like lastpk: rows behind this key are left out.
 inline constexpr char kChunkBytesOption[] = "vitrail_chunk_bytes";
@@ -40,8 +41,8 @@ struct RowChunk {
 //   Threads: one loop. One call at a time.
 class RowStream {
  public:
-  // kInvalidArgument, kUnimplemented: the query; kNotFound: no such table, column or vindex; kFailedPrecondition: the table
-  // has no key.
+  // kInvalidArgument, kUnimplemented: the query; kNotFound: no such table, column or vindex; kFailedPrecondition: the
+  // table has no key.
   static net::Task<Result<std::unique_ptr<RowStream>>> open(RowStreamOptions options,
                                                             ::binlogdata::VStreamRowsRequest request, net::Wait wait);
 

@@ -14,7 +14,8 @@ mysqld::Rows to_rows(const net::QueryResult& result) {
   return rows;
 }
 
-net::Task<Result<std::unique_ptr<ServerSession>>> ServerSession::open(ServerLogin login, mysqld::ConnectionPurpose purpose,
+net::Task<Result<std::unique_ptr<ServerSession>>> ServerSession::open(ServerLogin login,
+                                                                      mysqld::ConnectionPurpose purpose,
                                                                       net::Wait wait) {
   net::MysqlClientSettings settings;
   settings.address = login.address;
@@ -22,7 +23,8 @@ net::Task<Result<std::unique_ptr<ServerSession>>> ServerSession::open(ServerLogi
   settings.auth.password = login.password;
   settings.auth.capabilities |= mysql::kClientMultiStatements | mysql::kClientLocalFiles | mysql::kClientFoundRows;
   CO_ASSIGN_OR_RETURN(net::MysqlClient client, co_await net::MysqlClient::connect(std::move(settings), wait));
-  CO_ASSIGN_OR_RETURN(const mysqld::ServerVersion version, mysqld::parse_server_version(client.server().server_version));
+  CO_ASSIGN_OR_RETURN(const mysqld::ServerVersion version,
+                      mysqld::parse_server_version(client.server().server_version));
   CO_ASSIGN_OR_RETURN(std::unique_ptr<mysqld::Flavor> flavor, mysqld::Flavor::make(version));
   std::unique_ptr<ServerSession> session(new ServerSession(std::move(client), std::move(flavor)));
   CO_RETURN_IF_ERROR(co_await session->run(session->flavor().connection_setup(purpose), wait));

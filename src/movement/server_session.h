@@ -37,8 +37,8 @@ class ServerSession {
   net::Task<Result<mysqld::Rows>> rows(std::string sql, net::Wait wait);
   // Runs statements one after the other and stops at the first error.
   net::Task<Status> run(std::vector<std::string> statements, net::Wait wait);
-  // Runs "a; b; c" as one message: one round trip, and the server stops at the first error (nothing after it has run). None
-  // may return rows. The OKs of the statements, in order.
+  // Runs "a; b; c" as one message: one round trip, and the server stops at the first error (nothing after it has run).
+  // None may return rows. The OKs of the statements, in order.
   net::Task<Result<std::vector<mysql::OkPacket>>> script(std::string sql, net::Wait wait);
 
  private:

@@ -30,7 +30,8 @@ Result<net::QueryResult> Sql::try_run(const std::string& statement) {
       CO_ASSIGN_OR_RETURN(net::MysqlClient client, co_await net::MysqlClient::connect(std::move(settings), wait));
       self.client_.emplace(std::move(client));
       if (!self.database_.empty()) CO_RETURN_IF_ERROR(co_await self.client_->query(self.database_, wait));
-      CO_RETURN_IF_ERROR(co_await self.client_->query("SET NAMES utf8mb4, SESSION time_zone = '+00:00', SESSION sql_mode = ''", wait));
+      CO_RETURN_IF_ERROR(
+          co_await self.client_->query("SET NAMES utf8mb4, SESSION time_zone = '+00:00', SESSION sql_mode = ''", wait));
     }
     co_return co_await self.client_->query(std::move(statement), wait, SIZE_MAX);
   }(*this, statement));
@@ -84,7 +85,9 @@ void Tablet::start() {
   source.db_name = settings_.db_name;
   source.keyspace = settings_.keyspace;
   source.load_vschema = [this]() -> net::Task<Result<::vschema::SrvVSchema>> {
-    return [](::vschema::SrvVSchema vschema) -> net::Task<Result<::vschema::SrvVSchema>> { co_return vschema; }(settings_.vschema);
+    return [](::vschema::SrvVSchema vschema) -> net::Task<Result<::vschema::SrvVSchema>> {
+      co_return vschema;
+    }(settings_.vschema);
   };
   source_ = std::make_unique<SourceService>(std::move(source));
   EngineOptions engine;
@@ -134,7 +137,8 @@ int32_t Tablet::start_workflow(const std::string& workflow, const ::binlogdata::
   create.set_workflow_type(::binlogdata::MoveTables);
   auto created = call<::tabletmanagerdata::CreateVReplicationWorkflowResponse>("CreateVReplicationWorkflow", create);
   EXPECT_TRUE(created.ok()) << created.error().to_string();
-  const std::string where = " FROM _vt.vreplication WHERE workflow = '" + workflow + "' AND db_name = '" + settings_.db_name + "'";
+  const std::string where =
+      " FROM _vt.vreplication WHERE workflow = '" + workflow + "' AND db_name = '" + settings_.db_name + "'";
   EXPECT_EQ(sql.value("SELECT state" + where), "Stopped");
   ::tabletmanagerdata::UpdateVReplicationWorkflowRequest update;
   update.set_workflow(workflow);

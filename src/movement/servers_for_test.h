@@ -117,7 +117,8 @@ class Background {
 };
 
 template <typename Response>
-Result<Response> Tablet::call(const std::string& method, const google::protobuf::MessageLite& request, base::Duration timeout) {
+Result<Response> Tablet::call(const std::string& method, const google::protobuf::MessageLite& request,
+                              base::Duration timeout) {
   auto bytes = net::block_on(thread_.loop(), channel_->call("/tabletmanagerservice.TabletManager/" + method,
                                                             request.SerializeAsString(), net::Wait::within(timeout)));
   if (!bytes.ok()) return std::move(bytes).error();

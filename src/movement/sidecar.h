@@ -3,7 +3,8 @@
 #include <string>
 #include <vector>
 
-// The side tables of this product in every server: database _vt, kept beside the application's data and replicated with it.
+// The side tables of this product in every server: database _vt, kept beside the application's data and replicated with
+// it.
 //
 // Names and columns are those of Vitess 24, so that its tools read them. Times are unix seconds unless a column's type
 // says otherwise. Positions are in prefixed form ("MariaDB/0-1-5"); protobuf values in text form.
@@ -11,8 +12,8 @@ namespace vitrail::movement {
 
 inline constexpr char kSidecarDatabase[] = "_vt";
 
-// Statements that make the database and its tables where they are missing; safe to repeat, in order, by an account that may
-// create databases (vt_dba), on the writable primary: they are meant to reach the replicas through the binlog.
+// Statements that make the database and its tables where they are missing; safe to repeat, in order, by an account that
+// may create databases (vt_dba), on the writable primary: they are meant to reach the replicas through the binlog.
 std::vector<std::string> sidecar_schema();
 
 }  // namespace vitrail::movement

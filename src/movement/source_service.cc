@@ -124,7 +124,8 @@ net::Task<Status> SourceService::Core::stream_events(rpc::CallContext context, :
   const Call call(calls, ended, streams, context.cancel);
   CO_ASSIGN_OR_RETURN(const Filter filter, Filter::create(request.filter()));
   CO_ASSIGN_OR_RETURN(auto vschema, co_await load_vschema(filter.needs_vschema()));
-  EventStreamOptions stream_options{login(), options.db_name, options.keyspace, request.target().shard(), std::move(vschema)};
+  EventStreamOptions stream_options{login(), options.db_name, options.keyspace, request.target().shard(),
+                                    std::move(vschema)};
   CO_ASSIGN_OR_RETURN(const auto stream,
                       co_await EventStream::open(std::move(stream_options), request.position(), request.filter(),
                                                  net::Wait::within(kSetupTimeout, call.token())));
@@ -158,9 +159,10 @@ net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::b
   std::string table;
   CO_ASSIGN_OR_RETURN(const RowQuery query, parse_row_query(request.query(), table));
   CO_ASSIGN_OR_RETURN(const auto vschema, co_await load_vschema(query.needs_vschema()));
-  CO_ASSIGN_OR_RETURN(const auto stream,
-                      co_await RowStream::open({login(), options.db_name, options.keyspace, vschema ? &*vschema : nullptr},
-                                               request, net::Wait::within(kSetupTimeout, call.token())));
+  CO_ASSIGN_OR_RETURN(
+      const auto stream,
+      co_await RowStream::open({login(), options.db_name, options.keyspace, vschema ? &*vschema : nullptr}, request,
+                               net::Wait::within(kSetupTimeout, call.token())));
   net::Scope scope(call.token());
   Status status;
   uint64_t chunks = 0;

@@ -22,16 +22,16 @@ class Server;
 namespace vitrail::movement {
 
 struct SourceOptions {
-  net::MysqlAddress mysqld;         // The tablet's own server; a unix socket.
+  net::MysqlAddress mysqld;  // The tablet's own server; a unix socket.
   std::string user = "vt_filtered";
   std::string password;
-  std::string db_name;              // Only tables of this database are read.
-  std::string keyspace;             // The tablet's own: which vschema the filter "-80" means.
-  // Whether the tablet may serve this target now; the Error is the caller's answer. Empty: everything is served. Runs on
-  // loop().
+  std::string db_name;   // Only tables of this database are read.
+  std::string keyspace;  // The tablet's own: which vschema the filter "-80" means.
+  // Whether the tablet may serve this target now; the Error is the caller's answer. Empty: everything is served. Runs
+  // on loop().
   std::function<Status(const ::query::Target&)> check_target;
-  // The vschemas of all keyspaces, read when a stream with a key range filter begins (topo::get_srv_vschema). Empty: such
-  // filters are refused unless they name a vindex type.
+  // The vschemas of all keyspaces, read when a stream with a key range filter begins (topo::get_srv_vschema). Empty:
+  // such filters are refused unless they name a vindex type.
   std::function<net::Task<Result<::vschema::SrvVSchema>>()> load_vschema;
   base::Metrics* metrics = nullptr;
 };
@@ -39,15 +39,15 @@ struct SourceOptions {
 // The reading side of movement, in every tablet: the binary log as filtered events, and tables as rows in chunks.
 //
 //   VStream      events after a position, in the order of the log. A transaction is BEGIN, FIELD and ROW events, GTID,
-//                COMMIT (it may be spread over several responses); one that has nothing for the filter is GTID, OTHER, and
-//                of several in a row only the last is sent. HEARTBEAT after half a second of silence. Positions are of the
-//                whole log: GTID holds the set up to and with its transaction.
+//                COMMIT (it may be spread over several responses); one that has nothing for the filter is GTID, OTHER,
+//                and of several in a row only the last is sent. HEARTBEAT after half a second of silence. Positions are
+//                of the whole log: GTID holds the set up to and with its transaction.
 //   VStreamRows  rows of one table in the order of its primary key, chunk after chunk. Each chunk is read in a short
 //                consistent snapshot of its own, without locks: it begins with a response that has the gtid of that
-//                snapshot (exact: the rows are those of the server after exactly these transactions), ends with one that
-//                has lastpk, and the next one begins behind that key. The end of the stream is the end of the table.
-//                Fields and pkfields are in the first response. The next chunk is read ahead while one is sent, not more.
-//                options.config_overrides: see row_stream.h for the keys that bound a chunk.
+//                snapshot (exact: the rows are those of the server after exactly these transactions), ends with one
+//                that has lastpk, and the next one begins behind that key. The end of the stream is the end of the
+//                table. Fields and pkfields are in the first response. The next chunk is read ahead while one is sent,
+//                not more. options.config_overrides: see row_stream.h for the keys that bound a chunk.
 //
 //   Threads : set up and registered on one thread; everything runs on the object's own loop().
 //   Bounds  : a chunk of about 8 MiB twice for each row stream; 1 MiB of events for each event stream.

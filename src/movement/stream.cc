@@ -1,8 +1,8 @@
 #include "movement/stream.h"
 
-#include <algorithm>
-
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -50,7 +50,7 @@ struct Stream::Session {
   bool in_transaction = false;  // Of the source.
   std::string next_gtid;        // Of the GTID event that came last.
   base::TimePoint saved_at;
-  bool idle = false;            // The source has told that there is nothing more.
+  bool idle = false;  // The source has told that there is nothing more.
 };
 
 Stream::Stream(const StreamContext& context, int32_t id) : context_(context), id_(id) { record_.id = id; }
@@ -163,9 +163,9 @@ net::Task<Status> Stream::run_session() {
     self.changed_.notify_all();
     CO_ASSIGN_OR_RETURN(Filter filter, Filter::create(self.record_.source.filter()));
     self.filter_.emplace(std::move(filter));
-    CO_ASSIGN_OR_RETURN(session.tables, co_await load_tables(*session.server, self.record_.db_name, std::nullopt, wait));
-    session.applier =
-        std::make_unique<Applier>(*session.server, self.id_, self.record_.db_name, session.tables);
+    CO_ASSIGN_OR_RETURN(session.tables,
+                        co_await load_tables(*session.server, self.record_.db_name, std::nullopt, wait));
+    session.applier = std::make_unique<Applier>(*session.server, self.id_, self.record_.db_name, session.tables);
     session.applier->set_careful(self.careful_);
     CO_ASSIGN_OR_RETURN(session.copy_states, co_await load_copy_state(*session.server, self.id_, wait));
     CO_RETURN_IF_ERROR(co_await self.connect_source(session));
@@ -191,10 +191,12 @@ net::Task<Status> Stream::take_lock(Session& session) {
   const std::string name = fmt::format("'vitrail.vreplication.{}'", id_);
   for (int attempt = 0; attempt < kLockAttempts; ++attempt) {
     const net::Wait wait = net::Wait::within(kConnectTimeout, cancel_);
-    CO_ASSIGN_OR_RETURN(const auto got, co_await session.server->query(fmt::format("SELECT GET_LOCK({}, 1)", name), wait));
+    CO_ASSIGN_OR_RETURN(const auto got,
+                        co_await session.server->query(fmt::format("SELECT GET_LOCK({}, 1)", name), wait));
     if (got.text(0, 0) == "1") co_return Status{};
     // A connection of a process that hangs, or was killed while its server was busy for it.
-    CO_ASSIGN_OR_RETURN(const auto holder, co_await session.server->query(fmt::format("SELECT IS_USED_LOCK({})", name), wait));
+    CO_ASSIGN_OR_RETURN(const auto holder,
+                        co_await session.server->query(fmt::format("SELECT IS_USED_LOCK({})", name), wait));
     if (holder.text(0, 0).empty()) continue;
     (void)co_await session.server->query(fmt::format("KILL {}", holder.text(0, 0)), wait);
   }
@@ -245,7 +247,8 @@ Status Stream::set_position(std::string position) {
 }
 
 net::Task<Status> Stream::commit(Session& session, std::string more, std::vector<std::string> extra) {
-  CO_RETURN_IF_ERROR(co_await session.applier->commit(position_text_, transaction_timestamp_, std::move(more), std::move(extra)));
+  CO_RETURN_IF_ERROR(
+      co_await session.applier->commit(position_text_, transaction_timestamp_, std::move(more), std::move(extra)));
   session.saved_at = context_.options.clock->now();
   saved_position_ = position_;
   if (record_.pos != position_text_) ++progress_;
@@ -263,10 +266,12 @@ net::Task<Status> Stream::handle_ddl(Session& session, std::string statement) {
   if (action == ::binlogdata::STOP) {
     co_return co_await finish(session, ::binlogdata::Stopped, fmt::format("Stopped at DDL {}", statement));
   }
-  auto done = co_await session.server->query(fmt::format("USE {}", mysqld::quote_identifier(record_.db_name)), write_wait());
+  auto done =
+      co_await session.server->query(fmt::format("USE {}", mysqld::quote_identifier(record_.db_name)), write_wait());
   if (done.ok()) done = co_await session.server->query(statement, write_wait());
   if (!done.ok() && action == ::binlogdata::EXEC) co_return std::move(done).error();
-  CO_ASSIGN_OR_RETURN(session.tables, co_await load_tables(*session.server, record_.db_name, std::nullopt, write_wait()));
+  CO_ASSIGN_OR_RETURN(session.tables,
+                      co_await load_tables(*session.server, record_.db_name, std::nullopt, write_wait()));
   co_return co_await commit(session);
 }
 
@@ -286,9 +291,7 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
     ++taken;
     bool boundary = false;
     switch (event.type()) {
-      case ::binlogdata::BEGIN:
-        session.in_transaction = true;
-        break;
+      case ::binlogdata::BEGIN: session.in_transaction = true; break;
       case ::binlogdata::FIELD:
         if (applier.must_flush_before(event.field_event())) CO_RETURN_IF_ERROR(co_await applier.flush());
         CO_RETURN_IF_ERROR(applier.set_fields(event.field_event()));
@@ -297,9 +300,7 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
         CO_RETURN_IF_ERROR(applier.add(std::move(*event.mutable_row_event())));
         if (applier.bytes() > 4 * context_.options.group_bytes_max) CO_RETURN_IF_ERROR(co_await applier.flush());
         break;
-      case ::binlogdata::GTID:
-        session.next_gtid = event.gtid();
-        break;
+      case ::binlogdata::GTID: session.next_gtid = event.gtid(); break;
       case ::binlogdata::COMMIT:
       case ::binlogdata::OTHER:
       case ::binlogdata::DDL:
@@ -312,7 +313,8 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
           fresh_at_ = context_.options.clock->now() - age;
         }
         if (event.type() == ::binlogdata::DDL) {
-          if (record_.source.on_ddl() != ::binlogdata::IGNORE && applier.has_rows()) CO_RETURN_IF_ERROR(co_await commit(session));
+          if (record_.source.on_ddl() != ::binlogdata::IGNORE && applier.has_rows())
+            CO_RETURN_IF_ERROR(co_await commit(session));
           CO_RETURN_IF_ERROR(co_await handle_ddl(session, event.statement()));
         }
         boundary = true;
@@ -323,8 +325,7 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
         break;
       case ::binlogdata::ROLLBACK:
         co_return fail(Code::kUnimplemented, "the source rolled back a transaction after it was sent");
-      default:
-        break;  // JOURNAL, VERSION ...: of no meaning to a copy.
+      default: break;  // JOURNAL, VERSION ...: of no meaning to a copy.
     }
     if (!boundary) continue;
     if (stop != nullptr) {
@@ -374,7 +375,8 @@ net::Task<Result<Stream::Advance>> Stream::advance_to(Session& session, mysql::P
 
 net::Task<Status> Stream::finish(Session& session, ::binlogdata::VReplicationWorkflowState state, std::string message) {
   message = shortened(message);
-  CO_RETURN_IF_ERROR(co_await commit(session, fmt::format(", state = '{}', message = {}", state_word(state), sql_text(message))));
+  CO_RETURN_IF_ERROR(
+      co_await commit(session, fmt::format(", state = '{}', message = {}", state_word(state), sql_text(message))));
   record_.state = state;
   record_.message = message;
   ended_ = true;
@@ -392,17 +394,20 @@ net::Task<Status> Stream::begin_copy(Session& session) {
   for (const auto& rule : record_.source.filter().rules()) {
     if (rule.match().starts_with('/') || rule.filter() == "exclude") continue;
     if (!session.tables.contains(rule.match())) {
-      co_return fail(Code::kFailedPrecondition, fmt::format("table {} does not exist on the target: create it there", rule.match()));
+      co_return fail(Code::kFailedPrecondition,
+                     fmt::format("table {} does not exist on the target: create it there", rule.match()));
     }
   }
-  if (names.empty()) co_return fail(Code::kFailedPrecondition, "no table of the target matches the filter of the stream");
+  if (names.empty())
+    co_return fail(Code::kFailedPrecondition, "no table of the target matches the filter of the stream");
   std::string script = "BEGIN";
   for (const std::string& name : names) {
     script += fmt::format("; INSERT INTO _vt.copy_state (vrepl_id, table_name) VALUES ({}, {})", id_, sql_text(name));
     session.copy_states.push_back({name, {}});
   }
-  script += fmt::format("; UPDATE _vt.vreplication SET state = '{}', message = '', time_updated = {} WHERE id = {}; COMMIT",
-                        state_word(::binlogdata::Copying), unix_now(), id_);
+  script +=
+      fmt::format("; UPDATE _vt.vreplication SET state = '{}', message = '', time_updated = {} WHERE id = {}; COMMIT",
+                  state_word(::binlogdata::Copying), unix_now(), id_);
   auto done = co_await session.server->script(std::move(script), write_wait());
   if (!done.ok()) co_return std::move(done).error();
   record_.state = ::binlogdata::Copying;
@@ -414,7 +419,8 @@ net::Task<Status> Stream::begin_copy(Session& session) {
 net::Task<Status> Stream::copy(Session& session) {
   if (record_.state != ::binlogdata::Copying) {
     auto updated = co_await session.server->query(
-        fmt::format("UPDATE _vt.vreplication SET state = '{}' WHERE id = {}", state_word(::binlogdata::Copying), id_), write_wait());
+        fmt::format("UPDATE _vt.vreplication SET state = '{}' WHERE id = {}", state_word(::binlogdata::Copying), id_),
+        write_wait());
     if (!updated.ok()) co_return std::move(updated).error();
     record_.state = ::binlogdata::Copying;
   }
@@ -422,8 +428,10 @@ net::Task<Status> Stream::copy(Session& session) {
     CO_RETURN_IF_ERROR(co_await copy_table(session, session.copy_states[i]));
     if (ended_) co_return Status{};
     if (i + 1 != session.copy_states.size()) {
-      CO_RETURN_IF_ERROR(co_await commit(session, {}, {fmt::format("DELETE FROM _vt.copy_state WHERE vrepl_id = {} AND table_name = {}",
-                                                                   id_, sql_text(session.copy_states[i].table))}));
+      CO_RETURN_IF_ERROR(
+          co_await commit(session, {},
+                          {fmt::format("DELETE FROM _vt.copy_state WHERE vrepl_id = {} AND table_name = {}", id_,
+                                       sql_text(session.copy_states[i].table))}));
     } else {
       CO_RETURN_IF_ERROR(co_await end_copy(session, session.copy_states[i].table));
     }
@@ -435,7 +443,8 @@ net::Task<Status> Stream::copy(Session& session) {
 net::Task<Status> Stream::copy_table(Session& session, CopyState state) {
   const auto schema = session.tables.find(state.table);
   if (schema == session.tables.end()) {
-    co_return fail(Code::kFailedPrecondition, fmt::format("table {} does not exist on the target any more", state.table));
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("table {} does not exist on the target any more", state.table));
   }
   std::optional<TargetTable> table;
   ::query::QueryResult key = std::move(state.lastpk);
@@ -445,13 +454,16 @@ net::Task<Status> Stream::copy_table(Session& session, CopyState state) {
     *request.mutable_target() = source_target();
     request.set_query(row_query(state.table));
     if (key.rows_size() != 0) *request.mutable_lastpk() = key;
-    (*request.mutable_options()->mutable_config_overrides())[kChunkBytesOption] = std::to_string(context_.options.chunk_bytes);
+    (*request.mutable_options()->mutable_config_overrides())[kChunkBytesOption] =
+        std::to_string(context_.options.chunk_bytes);
     net::Scope scope(cancel_);
     ChunkInbox chunks(wake_);
     scope.spawn(chunks.run(
-        rpc::open_stream<::binlogdata::VStreamRowsResponse>(*channel_, "/queryservice.Query/VStreamRows", request), scope.token()));
-    Status status = co_await [](Stream& self, Session& session, const TableSchema& schema, std::optional<TargetTable>& table,
-                                ::query::QueryResult& key, ChunkInbox& chunks, bool& done) -> net::Task<Status> {
+        rpc::open_stream<::binlogdata::VStreamRowsResponse>(*channel_, "/queryservice.Query/VStreamRows", request),
+        scope.token()));
+    Status status =
+        co_await [](Stream& self, Session& session, const TableSchema& schema, std::optional<TargetTable>& table,
+                    ::query::QueryResult& key, ChunkInbox& chunks, bool& done) -> net::Task<Status> {
       for (;;) {
         while (!chunks.has_chunk() && !chunks.ended()) {
           CO_RETURN_IF_ERROR(co_await self.step(session, nullptr));
@@ -530,10 +542,12 @@ net::Task<Status> Stream::end_copy(Session& session, std::string last_table) {
 net::Task<Status> Stream::follow(Session& session) {
   if (record_.state != ::binlogdata::Running) {
     auto updated = co_await session.server->query(
-        fmt::format("UPDATE _vt.vreplication SET state = '{}' WHERE id = {}", state_word(::binlogdata::Running), id_), write_wait());
+        fmt::format("UPDATE _vt.vreplication SET state = '{}' WHERE id = {}", state_word(::binlogdata::Running), id_),
+        write_wait());
     if (!updated.ok()) co_return std::move(updated).error();
     record_.state = ::binlogdata::Running;
-    CO_RETURN_IF_ERROR(co_await log_stream(*session.server, id_, kLogState, state_word(record_.state), "", write_wait()));
+    CO_RETURN_IF_ERROR(
+        co_await log_stream(*session.server, id_, kLogState, state_word(record_.state), "", write_wait()));
   }
   mysql::Position stop;
   const bool stops = !record_.stop_pos.empty();
@@ -551,7 +565,8 @@ net::Task<Status> Stream::follow(Session& session) {
     if (stops) {
       CO_ASSIGN_OR_RETURN(const bool reached, position_.at_least(stop));
       if (reached) {
-        co_return co_await finish(session, ::binlogdata::Stopped, fmt::format("Stopped at position {}", position_text_));
+        co_return co_await finish(session, ::binlogdata::Stopped,
+                                  fmt::format("Stopped at position {}", position_text_));
       }
     }
     if (hold_ != nullptr) {
@@ -597,14 +612,17 @@ Stream::Hold::~Hold() {
 }
 
 net::Task<Status> Stream::Hold::acquire(net::Wait wait) {
-  if (!stream_.following_) co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is not running", stream_.id_));
-  if (stream_.hold_ != nullptr) co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is held already", stream_.id_));
+  if (!stream_.following_)
+    co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is not running", stream_.id_));
+  if (stream_.hold_ != nullptr)
+    co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is held already", stream_.id_));
   stream_.hold_ = this;
   number_ = ++stream_.holds_;
   held_ = false;
   stream_.wake_.notify_all();
   while (!held_) {
-    if (!stream_.following_) co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is not running", stream_.id_));
+    if (!stream_.following_)
+      co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is not running", stream_.id_));
     CO_RETURN_IF_ERROR(co_await stream_.changed_.wait(wait));
   }
   co_return Status{};
@@ -634,8 +652,8 @@ net::Task<Status> Stream::wait_for(mysql::Position position, net::Wait wait) {
     CO_ASSIGN_OR_RETURN(const bool reached, saved_position_.at_least(position));
     if (reached && !record_.pos.empty()) co_return Status{};
     if (ended_) {
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("stream {} is {} at {}: {}", id_, state_word(record_.state), record_.pos, record_.message));
+      co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is {} at {}: {}", id_, state_word(record_.state),
+                                                            record_.pos, record_.message));
     }
     CO_RETURN_IF_ERROR(co_await changed_.wait(wait));
   }

@@ -31,18 +31,18 @@ struct StreamContext {
 // One row of _vt.vreplication at work.
 //
 // A life of the stream (session) begins with a connection to the target's server that takes the stream's named lock, so
-// that the connections of an earlier life, of this or of a killed process, have ended and what they did is decided. Then
-// the row is read, and it alone says where to go on.
+// that the connections of an earlier life, of this or of a killed process, have ended and what they did is decided.
+// Then the row is read, and it alone says where to go on.
 //
-// Copying, for each table: rows come in chunks, each with the exact position S of its snapshot. Events are applied up to S,
-// not further; then the chunk is inserted, and its last key and S are committed with it.
-//   Claim: at each committed position p the target holds, of every table of the filter, all source rows as of p with keys
-//   up to the last key copied, and of the rest some of the source rows as of p, none in another form.
-//   It holds at first: no rows. An event keeps it: it changes the row in question to what the source has after it (replaced,
-//   inserted or removed, whether or not it was there), and no other. A chunk keeps it: at p = S the chunk is all source rows
-//   in its interval, and what of them is there already is equal.
-// So no event has to be left out or compared with the progress of the copy. When all tables are done the target equals the
-// source at p, and following goes on from there.
+// Copying, for each table: rows come in chunks, each with the exact position S of its snapshot. Events are applied up
+// to S, not further; then the chunk is inserted, and its last key and S are committed with it.
+//   Claim: at each committed position p the target holds, of every table of the filter, all source rows as of p with
+//   keys up to the last key copied, and of the rest some of the source rows as of p, none in another form. It holds at
+//   first: no rows. An event keeps it: it changes the row in question to what the source has after it (replaced,
+//   inserted or removed, whether or not it was there), and no other. A chunk keeps it: at p = S the chunk is all source
+//   rows in its interval, and what of them is there already is equal.
+// So no event has to be left out or compared with the progress of the copy. When all tables are done the target equals
+// the source at p, and following goes on from there.
 //
 //   Threads : the engine's loop.
 class Stream {
@@ -134,21 +134,21 @@ class Stream {
   net::CancelToken cancel_;
   StreamRecord record_;
   std::optional<Filter> filter_;
-  mysql::Position position_;        // Applied; may be ahead of what is committed.
+  mysql::Position position_;  // Applied; may be ahead of what is committed.
   std::string position_text_;
   mysql::Position saved_position_;  // Committed.
   int64_t transaction_timestamp_ = 0;
-  base::TimePoint fresh_at_;        // When position_ was known to be the source's latest, or its last transaction's time.
-  net::Signal changed_;             // Positions, holds, the end.
-  net::Signal wake_;                // For the session: something arrived or is wanted.
-  int waiters_ = 0;                 // Positions are saved at once while somebody waits for one.
+  base::TimePoint fresh_at_;  // When position_ was known to be the source's latest, or its last transaction's time.
+  net::Signal changed_;       // Positions, holds, the end.
+  net::Signal wake_;          // For the session: something arrived or is wanted.
+  int waiters_ = 0;           // Positions are saved at once while somebody waits for one.
   Hold* hold_ = nullptr;
   uint64_t holds_ = 0;
   bool following_ = false;
   bool ended_ = false;
   bool careful_ = false;
-  uint64_t progress_ = 0;           // Grows with each step forward.
-  size_t candidate_ = 0;            // Which source tablet to try.
+  uint64_t progress_ = 0;  // Grows with each step forward.
+  size_t candidate_ = 0;   // Which source tablet to try.
   std::shared_ptr<rpc::Channel> channel_;
   SourceEndpoint endpoint_;
 };

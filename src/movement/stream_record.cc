@@ -1,8 +1,8 @@
 #include "movement/stream_record.h"
 
-#include <algorithm>
-
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "base/text.h"
 #include "movement/table_schema.h"
@@ -72,8 +72,8 @@ std::string tablet_types_text(const google::protobuf::RepeatedField<int>& types,
 
 net::Task<Result<std::vector<StreamRecord>>> load_streams(ServerSession& session, std::string where, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const mysqld::Rows rows,
-                      co_await session.rows(fmt::format("SELECT {} FROM _vt.vreplication WHERE {} ORDER BY id", kColumns, where),
-                                            wait));
+                      co_await session.rows(
+                          fmt::format("SELECT {} FROM _vt.vreplication WHERE {} ORDER BY id", kColumns, where), wait));
   std::vector<StreamRecord> records;
   for (size_t i = 0; i < rows.rows.size(); ++i) {
     const auto text = [&](std::string_view column) { return std::string(rows.get(i, column).value_or("")); };
@@ -122,10 +122,11 @@ net::Task<Result<std::vector<CopyState>>> load_copy_state(ServerSession& session
   // Vitess keeps older rows of a table for a while: the last one counts.
   CO_ASSIGN_OR_RETURN(
       const mysqld::Rows rows,
-      co_await session.rows(fmt::format("SELECT table_name, lastpk FROM _vt.copy_state WHERE vrepl_id = {0} AND id IN (SELECT "
-                                        "MAX(id) FROM _vt.copy_state WHERE vrepl_id = {0} GROUP BY table_name) ORDER BY id",
-                                        id),
-                            wait));
+      co_await session.rows(
+          fmt::format("SELECT table_name, lastpk FROM _vt.copy_state WHERE vrepl_id = {0} AND id IN (SELECT "
+                      "MAX(id) FROM _vt.copy_state WHERE vrepl_id = {0} GROUP BY table_name) ORDER BY id",
+                      id),
+          wait));
   std::vector<CopyState> states;
   for (size_t i = 0; i < rows.rows.size(); ++i) {
     CopyState& state = states.emplace_back();
@@ -136,22 +137,26 @@ net::Task<Result<std::vector<CopyState>>> load_copy_state(ServerSession& session
   co_return std::move(states);
 }
 
-net::Task<Status> log_stream(ServerSession& session, int32_t id, std::string type, std::string state, std::string message,
-                             net::Wait wait) {
+net::Task<Status> log_stream(ServerSession& session, int32_t id, std::string type, std::string state,
+                             std::string message, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(
       const mysqld::Rows last,
       co_await session.rows(
-          fmt::format("SELECT id, type, state, message FROM _vt.vreplication_log WHERE vrepl_id = {} ORDER BY id DESC LIMIT 1", id),
+          fmt::format(
+              "SELECT id, type, state, message FROM _vt.vreplication_log WHERE vrepl_id = {} ORDER BY id DESC LIMIT 1",
+              id),
           wait));
-  if (!last.rows.empty() && last.get(0, "type") == type && last.get(0, "state") == state && last.get(0, "message") == message) {
+  if (!last.rows.empty() && last.get(0, "type") == type && last.get(0, "state") == state &&
+      last.get(0, "message") == message) {
     auto counted = co_await session.query(
-        fmt::format("UPDATE _vt.vreplication_log SET count = count + 1 WHERE id = {}", last.get(0, "id").value_or("0")), wait);
+        fmt::format("UPDATE _vt.vreplication_log SET count = count + 1 WHERE id = {}", last.get(0, "id").value_or("0")),
+        wait);
     if (!counted.ok()) co_return std::move(counted).error();
     co_return Status{};
   }
   auto added = co_await session.query(
-      fmt::format("INSERT INTO _vt.vreplication_log (vrepl_id, type, state, message) VALUES ({}, {}, {}, {})", id, sql_text(type),
-                  sql_text(state), sql_text(message)),
+      fmt::format("INSERT INTO _vt.vreplication_log (vrepl_id, type, state, message) VALUES ({}, {}, {}, {})", id,
+                  sql_text(type), sql_text(state), sql_text(message)),
       wait);
   if (!added.ok()) co_return std::move(added).error();
   co_return Status{};

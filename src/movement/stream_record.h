@@ -18,7 +18,7 @@ struct StreamRecord {
   int32_t id = 0;
   std::string workflow;
   ::binlogdata::BinlogSource source;
-  std::string pos;       // Prefixed; "" before the first chunk of a copy.
+  std::string pos;  // Prefixed; "" before the first chunk of a copy.
   std::string stop_pos;
   int64_t max_tps = 0;
   int64_t max_replication_lag = 0;
@@ -80,7 +80,7 @@ inline constexpr char kLogCopyEnded[] = "Ended Copy Phase";
 inline constexpr char kLogState[] = "State Changed";
 inline constexpr char kLogError[] = "Error";
 // Adds an entry; when the last one of the stream is the same, counts it up instead.
-net::Task<Status> log_stream(ServerSession& session, int32_t id, std::string type, std::string state, std::string message,
-                             net::Wait wait);
+net::Task<Status> log_stream(ServerSession& session, int32_t id, std::string type, std::string state,
+                             std::string message, net::Wait wait);
 
 }  // namespace vitrail::movement

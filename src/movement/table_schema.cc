@@ -1,12 +1,11 @@
 #include "movement/table_schema.h"
 
+#include <fmt/core.h>
 #include <google/protobuf/io/tokenizer.h>
 #include <google/protobuf/text_format.h>
 
 #include <charconv>
 #include <cstring>
-
-#include <fmt/core.h>
 
 #include "base/text.h"
 #include "mysql/convert.h"
@@ -83,9 +82,9 @@ std::optional<size_t> TableSchema::find_column(std::string_view column) const {
       {"json", ::query::JSON, ::query::JSON},
       {"vector", ::query::VECTOR, ::query::VECTOR},
   };
-  static constexpr std::string_view kGeometry[] = {"geometry",   "point",           "linestring",   "polygon",
-                                                   "multipoint", "multilinestring", "multipolygon", "geometrycollection",
-                                                   "geomcollection"};
+  static constexpr std::string_view kGeometry[] = {
+      "geometry",        "point",        "linestring",         "polygon",       "multipoint",
+      "multilinestring", "multipolygon", "geometrycollection", "geomcollection"};
   for (const Entry& entry : kTypes) {
     if (entry.name != data_type) continue;
     return base::to_lower(column_type).find("unsigned") != std::string::npos ? entry.unsigned_type : entry.type;
@@ -118,9 +117,11 @@ net::Task<Result<TableMap>> load_tables(ServerSession& session, std::string data
   const std::optional<std::string_view> only = table ? std::optional<std::string_view>(*table) : std::nullopt;
   CO_ASSIGN_OR_RETURN(const mysqld::Rows table_rows, co_await session.rows(mysqld::tables_query(database, only), wait));
   CO_ASSIGN_OR_RETURN(const auto infos, mysqld::parse_tables(table_rows));
-  CO_ASSIGN_OR_RETURN(const mysqld::Rows column_rows, co_await session.rows(mysqld::columns_query(database, only), wait));
+  CO_ASSIGN_OR_RETURN(const mysqld::Rows column_rows,
+                      co_await session.rows(mysqld::columns_query(database, only), wait));
   CO_ASSIGN_OR_RETURN(auto columns, mysqld::parse_columns(column_rows));
-  CO_ASSIGN_OR_RETURN(const mysqld::Rows index_rows, co_await session.rows(mysqld::indexes_query(database, only), wait));
+  CO_ASSIGN_OR_RETURN(const mysqld::Rows index_rows,
+                      co_await session.rows(mysqld::indexes_query(database, only), wait));
   CO_ASSIGN_OR_RETURN(auto indexes, mysqld::parse_indexes(index_rows));
 
   TableMap tables;
@@ -192,7 +193,8 @@ bool has_key_expression(const Column& column) {
 }
 
 std::string key_expression(const Column& column) {
-  return has_key_expression(column) ? fmt::format("{}+0", mysqld::quote_identifier(column.name)) : read_expression(column);
+  return has_key_expression(column) ? fmt::format("{}+0", mysqld::quote_identifier(column.name))
+                                    : read_expression(column);
 }
 
 void append_value_literal(std::string& out, const Column& column, ::query::Type source_type, mysql::Cell text) {
@@ -258,7 +260,8 @@ std::string key_condition(const TableSchema& table, const std::vector<std::strin
     if (condition.empty()) {
       condition = fmt::format("{} {}{} {}", name, strict, after ? "" : "=", literal);
     } else {
-      condition = fmt::format("{0} {1}= {2} AND ({0} {1} {2} OR ({0} = {2} AND {3}))", name, strict, literal, condition);
+      condition =
+          fmt::format("{0} {1}= {2} AND ({0} {1} {2} OR ({0} = {2} AND {3}))", name, strict, literal, condition);
     }
   }
   return condition;

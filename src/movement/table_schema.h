@@ -36,11 +36,11 @@ struct Column {
 
 struct TableSchema {
   std::string name;
-  std::vector<Column> columns;    // All, in order.
+  std::vector<Column> columns;  // All, in order.
   // Indexes of the columns of the primary key, else of a unique key without NULLs and prefixes. Empty: rows have no
   // identity.
   std::vector<size_t> identity;
-  std::string identity_index;     // "PRIMARY"
+  std::string identity_index;  // "PRIMARY"
   uint64_t row_estimate = 0;
   uint64_t data_bytes = 0;
 

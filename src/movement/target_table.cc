@@ -1,9 +1,9 @@
 #include "movement/target_table.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
-
-#include <fmt/core.h>
 
 #include "base/text.h"
 #include "mysqld/rows.h"
@@ -34,8 +34,9 @@ Result<TargetTable> TargetTable::bind(const TableSchema& table, std::string_view
   out.fields_ = static_cast<size_t>(fields.size());
   out.qualified_ = fmt::format("{}.{}", mysqld::quote_identifier(database), mysqld::quote_identifier(table.name));
   if (table.identity.empty()) {
-    return fail(Code::kFailedPrecondition,
-                fmt::format("table {} has neither a primary key nor a unique key without NULLs on the target", table.name));
+    return fail(
+        Code::kFailedPrecondition,
+        fmt::format("table {} has neither a primary key nor a unique key without NULLs on the target", table.name));
   }
   std::string columns;
   for (int i = 0; i < fields.size(); ++i) {
@@ -60,10 +61,9 @@ Result<TargetTable> TargetTable::bind(const TableSchema& table, std::string_view
     out.key_.push_back(static_cast<size_t>(found - out.bindings_.begin()));
   }
   out.insert_head_ = fmt::format("INSERT INTO {} ({}) VALUES ", out.qualified_, columns);
-  out.delete_head_ = out.has_single_key()
-                         ? fmt::format("DELETE FROM {} WHERE {} IN (", out.qualified_,
-                                       mysqld::quote_identifier(table.columns[table.identity[0]].name))
-                         : fmt::format("DELETE FROM {} WHERE (", out.qualified_);
+  out.delete_head_ = out.has_single_key() ? fmt::format("DELETE FROM {} WHERE {} IN (", out.qualified_,
+                                                        mysqld::quote_identifier(table.columns[table.identity[0]].name))
+                                          : fmt::format("DELETE FROM {} WHERE (", out.qualified_);
   return out;
 }
 
@@ -113,11 +113,12 @@ std::string TargetTable::compare_query(std::span<const mysql::Cell> cells) const
     first = false;
     const std::string name = mysqld::quote_identifier(column.name);
     const mysql::Cell& cell = cells[binding.field];
-    sql += column.type == ::query::FLOAT32                             ? fmt::format("CAST({} AS DOUBLE)", name)
-           : column.type == ::query::BIT                               ? name + "+0"
+    sql += column.type == ::query::FLOAT32 ? fmt::format("CAST({} AS DOUBLE)", name)
+           : column.type == ::query::BIT   ? name + "+0"
            : (column.type == ::query::ENUM || column.type == ::query::SET) &&
-                   has_flag(binding.source_type, ::query::ISINTEGRAL) ? name + "+0"
-                                                                       : name;
+                   has_flag(binding.source_type, ::query::ISINTEGRAL)
+               ? name + "+0"
+               : name;
     sql += " <=> ";
     if (cell && (column.type == ::query::FLOAT32 || column.type == ::query::BIT)) {
       append_match_literal(sql, column, binding.source_type, *cell);
@@ -231,7 +232,8 @@ void RowBatch::append_deletes(std::vector<std::string>& statements) const {
   finish();
 }
 
-void RowBatch::append_inserts(std::vector<std::string>& statements, const std::vector<const ::query::Row*>& skip) const {
+void RowBatch::append_inserts(std::vector<std::string>& statements,
+                              const std::vector<const ::query::Row*>& skip) const {
   std::string sql;
   std::vector<mysql::Cell> cells;
   for (const Entry* entry : order_) {

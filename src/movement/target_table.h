@@ -64,12 +64,12 @@ class TargetTable {
   bool can_load_ = true;
 };
 
-// What a run of changes leaves of each row it touches: the rows to delete and the rows to insert, in this order. Order and
-// number of the changes in between do not matter any more, nor do unique keys that change hands on the way.
+// What a run of changes leaves of each row it touches: the rows to delete and the rows to insert, in this order. Order
+// and number of the changes in between do not matter any more, nor do unique keys that change hands on the way.
 //
 // Why that is right: every change was legal on the source, one after the other, and before the run the target held the
-// same rows as the source, or (while copying) some of them. So a row that is inserted without having been deleted in the
-// run was not there before, and the rows that are left alone do not conflict with what the run leaves behind.
+// same rows as the source, or (while copying) some of them. So a row that is inserted without having been deleted in
+// the run was not there before, and the rows that are left alone do not conflict with what the run leaves behind.
 class RowBatch {
  public:
   explicit RowBatch(std::shared_ptr<const TargetTable> table) : table_(std::move(table)) {}
@@ -91,10 +91,10 @@ class RowBatch {
 
  private:
   struct Entry {
-    bool existed = false;      // Before the run.
-    bool present = false;      // After it.
-    std::string match;         // append_key(), when existed.
-    ::query::Row row;          // When present.
+    bool existed = false;  // Before the run.
+    bool present = false;  // After it.
+    std::string match;     // append_key(), when existed.
+    ::query::Row row;      // When present.
   };
   std::shared_ptr<const TargetTable> table_;
   std::unordered_map<std::string, Entry> entries_;

@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "base/random.h"
 #include "movement/engine.h"
@@ -31,15 +31,18 @@ class TopologyPicker final : public SourcePicker {
       const auto type = std::find(query.types.begin(), query.types.end(), tablet.type());
       std::string address = topo::tablet_address(tablet, topo::kPortGrpc);
       if (type == query.types.end() || address.empty()) continue;
-      ranked.push_back({query.in_order ? static_cast<size_t>(type - query.types.begin()) : 0, tablet.alias().cell() != cell_,
-                        base::system_random().next_u64(), {tablet.alias(), tablet.type(), std::move(address)}});
+      ranked.push_back({query.in_order ? static_cast<size_t>(type - query.types.begin()) : 0,
+                        tablet.alias().cell() != cell_,
+                        base::system_random().next_u64(),
+                        {tablet.alias(), tablet.type(), std::move(address)}});
     }
     std::sort(ranked.begin(), ranked.end(), [](const Ranked& a, const Ranked& b) {
       return std::tie(a.type, a.far, a.chance) < std::tie(b.type, b.far, b.chance);
     });
     if (ranked.empty()) {
-      co_return fail(Code::kNotFound, fmt::format("no tablet of {}/{} can be a source: none of the wanted types in the wanted cells",
-                                                  query.keyspace, query.shard));
+      co_return fail(Code::kNotFound,
+                     fmt::format("no tablet of {}/{} can be a source: none of the wanted types in the wanted cells",
+                                 query.keyspace, query.shard));
     }
     std::vector<SourceEndpoint> endpoints;
     for (Ranked& one : ranked) endpoints.push_back(std::move(one.endpoint));

@@ -1,13 +1,12 @@
 #include "movement/vdiff.h"
 
+#include <fmt/core.h>
 #include <google/protobuf/util/json_util.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <set>
 #include <unordered_map>
-
-#include <fmt/core.h>
-#include <nlohmann/json.hpp>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -100,7 +99,8 @@ Settings read_settings(const ::tabletmanagerdata::VDiffOptions& options) {
   settings.only_pks = options.report_options().only_pks();
   settings.debug_query = options.report_options().debug_query();
   if (options.core_options().timeout_seconds() > 0) {
-    settings.wait_running = std::max<base::Duration>(settings.wait_running, std::chrono::seconds(options.core_options().timeout_seconds()));
+    settings.wait_running =
+        std::max<base::Duration>(settings.wait_running, std::chrono::seconds(options.core_options().timeout_seconds()));
   }
   return settings;
 }
@@ -116,8 +116,8 @@ struct SourceRows {
 };
 
 // The held stream must stay held meanwhile.
-net::Task<Result<SourceRows>> read_source(Stream& stream, std::string table, ::query::QueryResult from, ::query::QueryResult until,
-                                          uint64_t bytes) {
+net::Task<Result<SourceRows>> read_source(Stream& stream, std::string table, ::query::QueryResult from,
+                                          ::query::QueryResult until, uint64_t bytes) {
   const auto channel = stream.channel();
   if (channel == nullptr) co_return fail(Code::kFailedPrecondition, "the stream is not connected");
   ::binlogdata::VStreamRowsRequest request;
@@ -171,11 +171,12 @@ json sample(const TargetTable& table, std::span<const mysql::Cell> cells, const 
   if (settings.debug_query) {
     std::string condition;
     table.append_key(condition, cells);
-    out["Query"] = fmt::format("select {} from {} where {}{}", table.read_list(), table.qualified_name(),
-                               table.has_single_key()
-                                   ? mysqld::quote_identifier(table.schema().columns[table.schema().identity[0]].name) + " = "
-                                   : "",
-                               condition);
+    out["Query"] =
+        fmt::format("select {} from {} where {}{}", table.read_list(), table.qualified_name(),
+                    table.has_single_key()
+                        ? mysqld::quote_identifier(table.schema().columns[table.schema().identity[0]].name) + " = "
+                        : "",
+                    condition);
   }
   return out;
 }
@@ -228,13 +229,14 @@ net::Task<void> VDiffs::halt(int64_t id) {
 net::Task<Status> VDiffs::open(ServerSession& session, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto guard, co_await admin_.lock(wait));
   opened_ = true;
-  CO_ASSIGN_OR_RETURN(const auto rows,
-                      co_await session.query(fmt::format("SELECT id FROM _vt.vdiff WHERE db_name = {} AND keyspace = {} AND shard = "
-                                                         "{} AND state IN ('pending', 'started')",
-                                                         sql_text(engine_.context.options.db_name),
-                                                         sql_text(engine_.context.options.keyspace),
-                                                         sql_text(engine_.context.options.shard)),
-                                             wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto rows,
+      co_await session.query(
+          fmt::format("SELECT id FROM _vt.vdiff WHERE db_name = {} AND keyspace = {} AND shard = "
+                      "{} AND state IN ('pending', 'started')",
+                      sql_text(engine_.context.options.db_name), sql_text(engine_.context.options.keyspace),
+                      sql_text(engine_.context.options.shard)),
+          wait));
   for (size_t i = 0; i < rows.rows.size(); ++i) start(mysqld::to_int(rows.text(i, 0)).value_or(0));
   co_return Status{};
 }
@@ -266,8 +268,8 @@ net::Task<void> VDiffs::Run::run() {
     }
     if (session) {
       (void)co_await session->query(
-          fmt::format("UPDATE _vt.vdiff SET last_error = {}{} WHERE id = {}", sql_text(status.error().message().substr(0, 1000)),
-                      give_up ? ", state = 'error'" : "", id),
+          fmt::format("UPDATE _vt.vdiff SET last_error = {}{} WHERE id = {}",
+                      sql_text(status.error().message().substr(0, 1000)), give_up ? ", state = 'error'" : "", id),
           net::Wait::within(std::chrono::seconds(10), cancel));
     }
     if (give_up) co_return;
@@ -283,21 +285,25 @@ net::Task<Result<std::vector<int32_t>>> VDiffs::Run::wait_for_streams() {
     for (Stream* stream : engine.streams_of(workflow)) {
       ids.push_back(stream->id());
       if (!stream->is_following()) {
-        waiting = fmt::format("stream {} is {} ({})", stream->id(), state_word(stream->record().state), stream->record().message);
+        waiting = fmt::format("stream {} is {} ({})", stream->id(), state_word(stream->record().state),
+                              stream->record().message);
       }
     }
     if (ids.empty()) waiting = fmt::format("no stream of workflow {} runs", workflow);
     if (waiting.empty()) co_return ids;
-    if (base::system_clock().now() > deadline) co_return fail(Code::kFailedPrecondition, "the workflow is not running: " + waiting);
+    if (base::system_clock().now() > deadline)
+      co_return fail(Code::kFailedPrecondition, "the workflow is not running: " + waiting);
     CO_RETURN_IF_ERROR(co_await net::sleep_for(std::chrono::milliseconds(50), scope.token()));
   }
 }
 
 net::Task<Status> VDiffs::Run::attempt() {
   const net::Wait wait = net::Wait::within(std::chrono::seconds(30), scope.token());
-  CO_ASSIGN_OR_RETURN(session, co_await ServerSession::open(engine.context.apply_login(), mysqld::ConnectionPurpose::kCopy, wait));
-  CO_ASSIGN_OR_RETURN(const auto row, co_await session->rows(
-                                          fmt::format("SELECT workflow, state, options FROM _vt.vdiff WHERE id = {}", id), wait));
+  CO_ASSIGN_OR_RETURN(
+      session, co_await ServerSession::open(engine.context.apply_login(), mysqld::ConnectionPurpose::kCopy, wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto row,
+      co_await session->rows(fmt::format("SELECT workflow, state, options FROM _vt.vdiff WHERE id = {}", id), wait));
   if (row.rows.empty()) co_return fail(Code::kNotFound, fmt::format("there is no VDiff {}", id));
   const auto state = row.get(0, "state").value_or("");
   if (state != "pending" && state != "started") co_return Status{};
@@ -305,7 +311,8 @@ net::Task<Status> VDiffs::Run::attempt() {
   ::tabletmanagerdata::VDiffOptions options;
   google::protobuf::util::JsonParseOptions lenient;
   lenient.ignore_unknown_fields = true;
-  (void)google::protobuf::util::JsonStringToMessage(std::string(row.get(0, "options").value_or("{}")), &options, lenient);
+  (void)google::protobuf::util::JsonStringToMessage(std::string(row.get(0, "options").value_or("{}")), &options,
+                                                    lenient);
   settings = read_settings(options);
   CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams());
   CO_ASSIGN_OR_RETURN(tables, co_await load_tables(*session, engine.context.options.db_name, std::nullopt, wait));
@@ -324,7 +331,8 @@ net::Task<Status> VDiffs::Run::attempt() {
     values += fmt::format("({}, {}, 'pending', {})", id, sql_text(name), schema.row_estimate);
   }
   for (const std::string& name : settings.tables) {
-    if (!tables.contains(name)) co_return fail(Code::kNotFound, fmt::format("there is no table {} in the workflow", name));
+    if (!tables.contains(name))
+      co_return fail(Code::kNotFound, fmt::format("there is no table {} in the workflow", name));
   }
   if (values.empty()) co_return fail(Code::kInvalidArgument, "no table of the workflow is to be compared");
   CO_RETURN_IF_ERROR(co_await session->run(
@@ -333,28 +341,31 @@ net::Task<Status> VDiffs::Run::attempt() {
                    "liveness_timestamp = UTC_TIMESTAMP(), last_error = '' WHERE id = {}",
                    id)},
       wait));
-  CO_ASSIGN_OR_RETURN(const auto open,
-                      co_await session->query(fmt::format("SELECT table_name FROM _vt.vdiff_table WHERE vdiff_id = {} AND state <> "
-                                                          "'completed' ORDER BY table_name",
-                                                          id),
-                                              wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto open,
+      co_await session->query(fmt::format("SELECT table_name FROM _vt.vdiff_table WHERE vdiff_id = {} AND state <> "
+                                          "'completed' ORDER BY table_name",
+                                          id),
+                              wait));
   for (size_t i = 0; i < open.rows.size(); ++i) {
     CO_RETURN_IF_ERROR(co_await compare_table(std::string(open.text(i, 0))));
   }
-  CO_RETURN_IF_ERROR(co_await session->run(
-      {fmt::format("UPDATE _vt.vdiff SET state = 'completed', completed_at = UTC_TIMESTAMP(), liveness_timestamp = UTC_TIMESTAMP() "
-                   "WHERE id = {}",
-                   id)},
-      net::Wait::within(std::chrono::seconds(30), scope.token())));
+  CO_RETURN_IF_ERROR(co_await session->run({fmt::format("UPDATE _vt.vdiff SET state = 'completed', completed_at = "
+                                                        "UTC_TIMESTAMP(), liveness_timestamp = UTC_TIMESTAMP() "
+                                                        "WHERE id = {}",
+                                                        id)},
+                                           net::Wait::within(std::chrono::seconds(30), scope.token())));
   co_return Status{};
 }
 
-net::Task<Status> VDiffs::Run::save(std::string name, const Report& report, const ::query::QueryResult& last, std::string state) {
+net::Task<Status> VDiffs::Run::save(std::string name, const Report& report, const ::query::QueryResult& last,
+                                    std::string state) {
   const std::string key = last.rows_size() == 0 ? "NULL" : sql_text(to_text(last));
   co_return co_await session->run(
-      {fmt::format("UPDATE _vt.vdiff_table SET state = '{}', rows_compared = {}, mismatch = {}, report = {}, lastpk = {} WHERE "
-                   "vdiff_id = {} AND table_name = {}",
-                   state, report.processed, report.differs() ? 1 : 0, sql_text(report.to_json(name)), key, id, sql_text(name)),
+      {fmt::format(
+           "UPDATE _vt.vdiff_table SET state = '{}', rows_compared = {}, mismatch = {}, report = {}, lastpk = {} WHERE "
+           "vdiff_id = {} AND table_name = {}",
+           state, report.processed, report.differs() ? 1 : 0, sql_text(report.to_json(name)), key, id, sql_text(name)),
        fmt::format("UPDATE _vt.vdiff SET liveness_timestamp = UTC_TIMESTAMP() WHERE id = {}", id)},
       net::Wait::within(std::chrono::seconds(30), scope.token()));
 }
@@ -363,13 +374,15 @@ net::Task<Status> VDiffs::Run::compare_table(std::string name) {
   const net::Wait wait = net::Wait::within(std::chrono::seconds(30), scope.token());
   const auto schema = tables.find(name);
   if (schema == tables.end()) co_return fail(Code::kNotFound, fmt::format("table {} does not exist any more", name));
-  CO_ASSIGN_OR_RETURN(const auto row, co_await session->rows(fmt::format("SELECT lastpk, report FROM _vt.vdiff_table WHERE vdiff_id "
-                                                                         "= {} AND table_name = {}",
-                                                                         id, sql_text(name)),
-                                                             wait));
+  CO_ASSIGN_OR_RETURN(const auto row,
+                      co_await session->rows(fmt::format("SELECT lastpk, report FROM _vt.vdiff_table WHERE vdiff_id "
+                                                         "= {} AND table_name = {}",
+                                                         id, sql_text(name)),
+                                             wait));
   Report report = Report::parse(row.get(0, "report").value_or(""));
   ::query::QueryResult last;
-  if (const auto key = row.get(0, "lastpk"); key && !key->empty()) CO_RETURN_IF_ERROR(from_text(*key, last, "vdiff_table.lastpk"));
+  if (const auto key = row.get(0, "lastpk"); key && !key->empty())
+    CO_RETURN_IF_ERROR(from_text(*key, last, "vdiff_table.lastpk"));
   // A statistic is better than nothing, but a table must never seem done before it is.
   base::TimePoint saved = base::system_clock().now();
   CO_RETURN_IF_ERROR(co_await save(name, report, last, "started"));
@@ -391,14 +404,15 @@ net::Task<Status> VDiffs::Run::compare_table(std::string name) {
   co_return co_await save(name, report, last, "completed");
 }
 
-net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const std::vector<int32_t>& streams, Report& report,
-                                                ::query::QueryResult& last, bool& done) {
+net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const std::vector<int32_t>& streams,
+                                                Report& report, ::query::QueryResult& last, bool& done) {
   std::vector<SourceRows> sources;
   ::query::QueryResult high;
   net::QueryResult target;
   std::optional<TargetTable> table;
   for (int attempt = 0;; ++attempt) {
-    if (attempt == kAttemptsPerChunk) co_return fail(Code::kUnavailable, "the streams do not stand still at common positions");
+    if (attempt == kAttemptsPerChunk)
+      co_return fail(Code::kUnavailable, "the streams do not stand still at common positions");
     const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
     // Held, they stay: a stream that is being stopped waits for its hold to go.
     std::vector<std::unique_ptr<Stream::Hold>> holds;
@@ -446,9 +460,9 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
     if (!high_key.empty()) {
       where += fmt::format("{} ({})", where.empty() ? " WHERE" : " AND", key_condition(schema, high_key, false));
     }
-    CO_ASSIGN_OR_RETURN(target, co_await session->client().query(
-                                    fmt::format("SELECT {} FROM {}{}", table->read_list(), table->qualified_name(), where), wait,
-                                    SIZE_MAX));
+    CO_ASSIGN_OR_RETURN(target, co_await session->client().query(fmt::format("SELECT {} FROM {}{}", table->read_list(),
+                                                                             table->qualified_name(), where),
+                                                                 wait, SIZE_MAX));
     break;
   }
 
@@ -469,19 +483,22 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
         ++report.processed;
         if (!by_key.try_emplace(key, Row{&row}).second) {
           ++report.extra_source;  // Two sources have it: one of the two cannot be on the target.
-          if (report.source_samples.size() < settings.samples_max) report.source_samples.push_back(sample(*table, cells, settings));
+          if (report.source_samples.size() < settings.samples_max)
+            report.source_samples.push_back(sample(*table, cells, settings));
         }
       }
     }
   }
   for (const auto& row : target.rows) {
-    for (size_t i = 0; i < row.size(); ++i) other[table->bindings()[i].field] = row[i] ? mysql::Cell(*row[i]) : mysql::Cell();
+    for (size_t i = 0; i < row.size(); ++i)
+      other[table->bindings()[i].field] = row[i] ? mysql::Cell(*row[i]) : mysql::Cell();
     CO_RETURN_IF_ERROR(table->key_of(other, key));
     const auto found = by_key.find(key);
     if (found == by_key.end()) {
       ++report.processed;
       ++report.extra_target;
-      if (report.target_samples.size() < settings.samples_max) report.target_samples.push_back(sample(*table, other, settings));
+      if (report.target_samples.size() < settings.samples_max)
+        report.target_samples.push_back(sample(*table, other, settings));
       continue;
     }
     found->second.met = true;
@@ -494,7 +511,8 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
     }
     ++report.mismatched;
     if (report.mismatch_samples.size() < settings.samples_max) {
-      report.mismatch_samples.push_back({{"Source", sample(*table, cells, settings)}, {"Target", sample(*table, other, settings)}});
+      report.mismatch_samples.push_back(
+          {{"Source", sample(*table, cells, settings)}, {"Target", sample(*table, other, settings)}});
     }
   }
   for (const auto& [bytes, row] : by_key) {
@@ -515,30 +533,36 @@ net::Task<Result<int64_t>> VDiffs::find_id(ServerSession& session, const ::table
                                            net::Wait wait) {
   std::string uuid = request.action_arg();
   if (uuid.empty()) uuid = request.vdiff_uuid();
-  std::string where = fmt::format("workflow = {} AND keyspace = {} AND db_name = {}", sql_text(request.workflow()),
-                                  sql_text(engine_.context.options.keyspace), sql_text(engine_.context.options.db_name));
+  std::string where =
+      fmt::format("workflow = {} AND keyspace = {} AND db_name = {}", sql_text(request.workflow()),
+                  sql_text(engine_.context.options.keyspace), sql_text(engine_.context.options.db_name));
   if (uuid != "last") where += fmt::format(" AND vdiff_uuid = {}", sql_text(uuid));
-  CO_ASSIGN_OR_RETURN(const auto rows,
-                      co_await session.query(fmt::format("SELECT id FROM _vt.vdiff WHERE {} ORDER BY id DESC LIMIT 1", where), wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto rows,
+      co_await session.query(fmt::format("SELECT id FROM _vt.vdiff WHERE {} ORDER BY id DESC LIMIT 1", where), wait));
   if (rows.rows.empty()) co_return int64_t{0};
   co_return static_cast<int64_t>(mysqld::to_int(rows.text(0, 0)).value_or(0));
 }
 
 net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::create(ServerSession& session,
-                                                                     ::tabletmanagerdata::VDiffRequest request, net::Wait wait) {
+                                                                     ::tabletmanagerdata::VDiffRequest request,
+                                                                     net::Wait wait) {
   const std::string uuid = request.vdiff_uuid().empty() ? base::system_random().uuid() : request.vdiff_uuid();
-  CO_ASSIGN_OR_RETURN(const auto streams, co_await engine_.find_ids(session, engine_.in_workflow(request.workflow()), wait));
+  CO_ASSIGN_OR_RETURN(const auto streams,
+                      co_await engine_.find_ids(session, engine_.in_workflow(request.workflow()), wait));
   if (streams.empty()) {
     co_return fail(Code::kNotFound, fmt::format("no streams of workflow {} found on {}/{}", request.workflow(),
                                                 engine_.context.options.keyspace, engine_.context.options.shard));
   }
-  CO_ASSIGN_OR_RETURN(const auto copying,
-                      co_await session.query(fmt::format("SELECT COUNT(*) FROM _vt.copy_state WHERE vrepl_id IN (SELECT id FROM "
-                                                         "_vt.vreplication WHERE {})",
-                                                         engine_.in_workflow(request.workflow())),
-                                             wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto copying,
+      co_await session.query(fmt::format("SELECT COUNT(*) FROM _vt.copy_state WHERE vrepl_id IN (SELECT id FROM "
+                                         "_vt.vreplication WHERE {})",
+                                         engine_.in_workflow(request.workflow())),
+                             wait));
   if (copying.text(0, 0) != "0") {
-    co_return fail(Code::kFailedPrecondition, fmt::format("workflow {} is still copying: compare when it is running", request.workflow()));
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("workflow {} is still copying: compare when it is running", request.workflow()));
   }
   std::string options;
   google::protobuf::util::JsonPrintOptions print;
@@ -546,14 +570,15 @@ net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::create(ServerSessi
   (void)google::protobuf::util::MessageToJsonString(request.options(), &options, print);
   const auto& core = request.options().core_options();
   const bool auto_start = !core.has_auto_start() || core.auto_start();
-  CO_ASSIGN_OR_RETURN(const auto inserted,
-                      co_await session.query(fmt::format("INSERT INTO _vt.vdiff (keyspace, workflow, state, options, shard, db_name, "
-                                                         "vdiff_uuid) VALUES ({}, {}, '{}', {}, {}, {}, {})",
-                                                         sql_text(engine_.context.options.keyspace), sql_text(request.workflow()),
-                                                         auto_start ? "pending" : "stopped", sql_text(options),
-                                                         sql_text(engine_.context.options.shard),
-                                                         sql_text(engine_.context.options.db_name), sql_text(uuid)),
-                                             wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto inserted,
+      co_await session.query(
+          fmt::format("INSERT INTO _vt.vdiff (keyspace, workflow, state, options, shard, db_name, "
+                      "vdiff_uuid) VALUES ({}, {}, '{}', {}, {}, {}, {})",
+                      sql_text(engine_.context.options.keyspace), sql_text(request.workflow()),
+                      auto_start ? "pending" : "stopped", sql_text(options), sql_text(engine_.context.options.shard),
+                      sql_text(engine_.context.options.db_name), sql_text(uuid)),
+          wait));
   ::tabletmanagerdata::VDiffResponse response;
   response.set_id(static_cast<int64_t>(inserted.ok.last_insert_id));
   response.set_vdiff_uuid(uuid);
@@ -562,15 +587,17 @@ net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::create(ServerSessi
 }
 
 net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::show(ServerSession& session,
-                                                                   ::tabletmanagerdata::VDiffRequest request, net::Wait wait) {
+                                                                   ::tabletmanagerdata::VDiffRequest request,
+                                                                   net::Wait wait) {
   ::tabletmanagerdata::VDiffResponse response;
   if (request.action_arg() == "all") {
-    CO_ASSIGN_OR_RETURN(const auto rows,
-                        co_await session.query(fmt::format("SELECT * FROM _vt.vdiff WHERE workflow = {} AND keyspace = {} AND "
-                                                           "db_name = {} ORDER BY id DESC",
-                                                           sql_text(request.workflow()), sql_text(engine_.context.options.keyspace),
-                                                           sql_text(engine_.context.options.db_name)),
-                                               wait));
+    CO_ASSIGN_OR_RETURN(
+        const auto rows,
+        co_await session.query(fmt::format("SELECT * FROM _vt.vdiff WHERE workflow = {} AND keyspace = {} AND "
+                                           "db_name = {} ORDER BY id DESC",
+                                           sql_text(request.workflow()), sql_text(engine_.context.options.keyspace),
+                                           sql_text(engine_.context.options.db_name)),
+                               wait));
     *response.mutable_output() = to_proto(rows);
     co_return std::move(response);
   }
@@ -580,12 +607,15 @@ net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::show(ServerSession
   CO_ASSIGN_OR_RETURN(
       const auto rows,
       co_await session.query(
-          fmt::format("SELECT d.state AS vdiff_state, d.last_error AS last_error, t.table_name AS table_name, d.vdiff_uuid AS uuid, "
-                      "t.state AS table_state, t.table_rows AS table_rows, d.started_at AS started_at, t.rows_compared AS "
-                      "rows_compared, d.completed_at AS completed_at, IF(t.mismatch = 1, 1, 0) AS has_mismatch, t.report AS report "
-                      "FROM _vt.vdiff AS d LEFT JOIN _vt.vdiff_table AS t ON t.vdiff_id = d.id WHERE d.id = {} ORDER BY "
-                      "t.table_name",
-                      id),
+          fmt::format(
+              "SELECT d.state AS vdiff_state, d.last_error AS last_error, t.table_name AS table_name, d.vdiff_uuid AS "
+              "uuid, "
+              "t.state AS table_state, t.table_rows AS table_rows, d.started_at AS started_at, t.rows_compared AS "
+              "rows_compared, d.completed_at AS completed_at, IF(t.mismatch = 1, 1, 0) AS has_mismatch, t.report AS "
+              "report "
+              "FROM _vt.vdiff AS d LEFT JOIN _vt.vdiff_table AS t ON t.vdiff_id = d.id WHERE d.id = {} ORDER BY "
+              "t.table_name",
+              id),
           wait));
   response.set_id(id);
   response.set_vdiff_uuid(std::string(rows.text(0, 3)));
@@ -598,10 +628,11 @@ net::Task<Status> VDiffs::remove(ServerSession& session, std::string where, net:
   for (size_t i = 0; i < rows.rows.size(); ++i) {
     const int64_t id = mysqld::to_int(rows.text(i, 0)).value_or(0);
     co_await halt(id);
-    auto done = co_await session.script(fmt::format("BEGIN; DELETE FROM _vt.vdiff_table WHERE vdiff_id = {0}; DELETE FROM _vt.vdiff_log "
-                                                    "WHERE vdiff_id = {0}; DELETE FROM _vt.vdiff WHERE id = {0}; COMMIT",
-                                                    id),
-                                        wait);
+    auto done = co_await session.script(
+        fmt::format("BEGIN; DELETE FROM _vt.vdiff_table WHERE vdiff_id = {0}; DELETE FROM _vt.vdiff_log "
+                    "WHERE vdiff_id = {0}; DELETE FROM _vt.vdiff WHERE id = {0}; COMMIT",
+                    id),
+        wait);
     if (!done.ok()) co_return std::move(done).error();
   }
   co_return Status{};
@@ -613,7 +644,8 @@ net::Task<Status> VDiffs::forget_workflow(std::string workflow, net::Wait wait) 
   co_return co_await remove(*session, engine_.in_workflow(workflow), wait);
 }
 
-net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::handle(::tabletmanagerdata::VDiffRequest request, net::Wait wait) {
+net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::handle(::tabletmanagerdata::VDiffRequest request,
+                                                                     net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto session, co_await engine_.connect(wait));
   CO_RETURN_IF_ERROR(co_await session->run({"SET SESSION time_zone = '+00:00'"}, wait));
   const std::string action = request.action();
@@ -636,7 +668,9 @@ net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::handle(::tabletman
     co_await halt(id);
     CO_RETURN_IF_ERROR(co_await session->run(
         {fmt::format("UPDATE _vt.vdiff SET state = 'stopped' WHERE id = {} AND state IN ('pending', 'started')", id),
-         fmt::format("UPDATE _vt.vdiff_table SET state = 'stopped' WHERE vdiff_id = {} AND state IN ('pending', 'started')", id)},
+         fmt::format(
+             "UPDATE _vt.vdiff_table SET state = 'stopped' WHERE vdiff_id = {} AND state IN ('pending', 'started')",
+             id)},
         wait));
   } else if (action == "resume") {
     co_await halt(id);

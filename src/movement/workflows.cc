@@ -1,6 +1,6 @@
-#include <algorithm>
-
 #include <fmt/core.h>
+
+#include <algorithm>
 
 #include "base/text.h"
 #include "movement/engine_core.h"
@@ -73,14 +73,16 @@ net::Task<Result<net::QueryResult>> Engine::Core::change_streams(ServerSession& 
   }
   for (const int32_t id : ids) co_await stop_stream(id);
   // A stream that is told to run has not done its copy just by that: nobody may see it as Running before it is.
-  auto result = co_await [](ServerSession& session, std::string change, net::Wait wait) -> net::Task<Result<net::QueryResult>> {
+  auto result =
+      co_await [](ServerSession& session, std::string change, net::Wait wait) -> net::Task<Result<net::QueryResult>> {
     CO_RETURN_IF_ERROR(co_await session.run({"BEGIN"}, wait));
     CO_ASSIGN_OR_RETURN(auto result, co_await session.query(std::move(change), wait));
-    CO_RETURN_IF_ERROR(co_await session.run(
-        {"UPDATE _vt.vreplication SET state = 'Init' WHERE state = 'Running' AND pos = ''",
-         "UPDATE _vt.vreplication SET state = 'Copying' WHERE state = 'Running' AND id IN (SELECT vrepl_id FROM _vt.copy_state)",
-         "COMMIT"},
-        wait));
+    CO_RETURN_IF_ERROR(
+        co_await session.run({"UPDATE _vt.vreplication SET state = 'Init' WHERE state = 'Running' AND pos = ''",
+                              "UPDATE _vt.vreplication SET state = 'Copying' WHERE state = 'Running' AND id IN (SELECT "
+                              "vrepl_id FROM _vt.copy_state)",
+                              "COMMIT"},
+                             wait));
     co_return std::move(result);
   }(session, std::move(change), wait);
   if (!result.ok() && !session.client().broken()) (void)co_await session.query("ROLLBACK", wait);
@@ -111,19 +113,21 @@ net::Task<Result<::tabletmanagerdata::CreateVReplicationWorkflowResponse>> Engin
   for (auto source : request.binlog_source()) {
     if (request.stop_after_copy()) source.set_stop_after_copy(true);
     if (!values.empty()) values += ", ";
-    values += fmt::format(
-        "({}, {}, '', {}, {}, {}, {}, {}, 0, '{}', {}, {}, {}, {}, {})", sql_text(request.workflow()), sql_text(to_text(source)),
-        INT64_MAX, INT64_MAX, sql_text(joined_cells(request.cells())),
-        sql_text(tablet_types_text(request.tablet_types(), request.tablet_selection_preference())), unix_now(), state,
-        sql_text(context.options.db_name), static_cast<int>(request.workflow_type()), static_cast<int>(request.workflow_sub_type()),
-        request.defer_secondary_keys() ? 1 : 0, sql_text(options));
+    values += fmt::format("({}, {}, '', {}, {}, {}, {}, {}, 0, '{}', {}, {}, {}, {}, {})", sql_text(request.workflow()),
+                          sql_text(to_text(source)), INT64_MAX, INT64_MAX, sql_text(joined_cells(request.cells())),
+                          sql_text(tablet_types_text(request.tablet_types(), request.tablet_selection_preference())),
+                          unix_now(), state, sql_text(context.options.db_name),
+                          static_cast<int>(request.workflow_type()), static_cast<int>(request.workflow_sub_type()),
+                          request.defer_secondary_keys() ? 1 : 0, sql_text(options));
   }
-  CO_ASSIGN_OR_RETURN(const auto inserted,
-                      co_await session->query("INSERT INTO _vt.vreplication (workflow, source, pos, max_tps, "
-                                              "max_replication_lag, cell, tablet_types, time_updated, transaction_timestamp, "
-                                              "state, db_name, workflow_type, workflow_sub_type, defer_secondary_keys, options) "
-                                              "VALUES " + values,
-                                              wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto inserted,
+      co_await session->query("INSERT INTO _vt.vreplication (workflow, source, pos, max_tps, "
+                              "max_replication_lag, cell, tablet_types, time_updated, transaction_timestamp, "
+                              "state, db_name, workflow_type, workflow_sub_type, defer_secondary_keys, options) "
+                              "VALUES " +
+                                  values,
+                              wait));
   CO_ASSIGN_OR_RETURN(const auto ids, co_await find_ids(*session, in_workflow(request.workflow()), wait));
   for (const int32_t id : ids) {
     CO_RETURN_IF_ERROR(co_await log_stream(*session, id, kLogCreated, state, request.workflow(), wait));
@@ -159,7 +163,9 @@ net::Task<Result<::tabletmanagerdata::ReadVReplicationWorkflowsResponse>> Engine
   };
   const auto as_number = [](int32_t id) { return std::to_string(id); };
   const auto as_name = [](const std::string& name) { return sql_text(name); };
-  const auto as_state = [](int state) { return sql_text(state_word(static_cast<::binlogdata::VReplicationWorkflowState>(state))); };
+  const auto as_state = [](int state) {
+    return sql_text(state_word(static_cast<::binlogdata::VReplicationWorkflowState>(state)));
+  };
   add_list("id", true, request.include_ids(), as_number);
   add_list("workflow", true, request.include_workflows(), as_name);
   add_list("workflow", false, request.exclude_workflows(), as_name);
@@ -183,8 +189,9 @@ net::Task<Result<::tabletmanagerdata::ReadVReplicationWorkflowsResponse>> Engine
 net::Task<Result<::tabletmanagerdata::HasVReplicationWorkflowsResponse>> Engine::Core::has_workflows(
     ::tabletmanagerdata::HasVReplicationWorkflowsRequest, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto session, co_await connect(wait));
-  CO_ASSIGN_OR_RETURN(const auto ids,
-                      co_await find_ids(*session, fmt::format("db_name = {} LIMIT 1", sql_text(context.options.db_name)), wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto ids,
+      co_await find_ids(*session, fmt::format("db_name = {} LIMIT 1", sql_text(context.options.db_name)), wait));
   ::tabletmanagerdata::HasVReplicationWorkflowsResponse response;
   response.set_has(!ids.empty());
   co_return response;
@@ -204,14 +211,15 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>> Engin
   if (request.cells_size() != 0 && request.cells(0) != kNotGiven) {
     sets += fmt::format(", cell = {}", sql_text(joined_cells(request.cells())));
   }
-  const auto preference = request.has_tablet_selection_preference() ? request.tablet_selection_preference()
-                                                                    : ::tabletmanagerdata::UNKNOWN;
+  const auto preference =
+      request.has_tablet_selection_preference() ? request.tablet_selection_preference() : ::tabletmanagerdata::UNKNOWN;
   if (request.tablet_types_size() != 0 && request.tablet_types(0) > 0) {
-    const bool in_order = preference == ::tabletmanagerdata::UNKNOWN ? parse_tablet_types(records[0].tablet_types).in_order
-                                                                     : preference == ::tabletmanagerdata::INORDER;
+    const bool in_order = preference == ::tabletmanagerdata::UNKNOWN
+                              ? parse_tablet_types(records[0].tablet_types).in_order
+                              : preference == ::tabletmanagerdata::INORDER;
     sets += fmt::format(", tablet_types = {}",
-                        sql_text(tablet_types_text(request.tablet_types(),
-                                                 in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY)));
+                        sql_text(tablet_types_text(request.tablet_types(), in_order ? ::tabletmanagerdata::INORDER
+                                                                                    : ::tabletmanagerdata::ANY)));
   } else if (preference != ::tabletmanagerdata::UNKNOWN && !records[0].tablet_types.empty()) {
     std::string types = records[0].tablet_types;
     if (types.starts_with("in_order:")) types.erase(0, 9);
@@ -226,8 +234,10 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>> Engin
   }
   if (!request.config_overrides().empty()) {
     std::string pairs;
-    for (const auto& [key, value] : request.config_overrides()) pairs += fmt::format(", {}, {}", sql_text(key), sql_text(value));
-    sets += fmt::format(", options = JSON_SET(COALESCE(options, '{{}}'), '$.config', JSON_OBJECT({}))", pairs.substr(2));
+    for (const auto& [key, value] : request.config_overrides())
+      pairs += fmt::format(", {}, {}", sql_text(key), sql_text(value));
+    sets +=
+        fmt::format(", options = JSON_SET(COALESCE(options, '{{}}'), '$.config', JSON_OBJECT({}))", pairs.substr(2));
   }
   // The source differs from stream to stream: on_ddl and rules are changed in each.
   std::string sources;
@@ -243,10 +253,10 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>> Engin
   }
   std::vector<int32_t> ids;
   for (const StreamRecord& record : records) ids.push_back(record.id);
-  CO_ASSIGN_OR_RETURN(const auto changed,
-                      co_await change_streams(*session, ids, fmt::format("UPDATE _vt.vreplication SET {} WHERE id IN ({})", sets,
-                                                                         id_list(ids)),
-                                              wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto changed,
+      co_await change_streams(
+          *session, ids, fmt::format("UPDATE _vt.vreplication SET {} WHERE id IN ({})", sets, id_list(ids)), wait));
   *response.mutable_result() = to_proto(changed);
   response.mutable_result()->set_rows_affected(ids.size());
   co_return std::move(response);
@@ -261,8 +271,10 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowsResponse>> Engi
     for (const std::string& name : list) text += (text.empty() ? "" : ", ") + sql_text(name);
     return text;
   };
-  if (request.include_workflows_size() != 0) where += fmt::format(" AND workflow IN ({})", names(request.include_workflows()));
-  if (request.exclude_workflows_size() != 0) where += fmt::format(" AND workflow NOT IN ({})", names(request.exclude_workflows()));
+  if (request.include_workflows_size() != 0)
+    where += fmt::format(" AND workflow IN ({})", names(request.include_workflows()));
+  if (request.exclude_workflows_size() != 0)
+    where += fmt::format(" AND workflow NOT IN ({})", names(request.exclude_workflows()));
   if (!request.all_workflows() && request.include_workflows_size() == 0 && request.exclude_workflows_size() == 0) {
     co_return fail(Code::kInvalidArgument, "no workflows were named");
   }
@@ -274,12 +286,13 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowsResponse>> Engi
   if (ids.empty()) co_return response;
   std::string sets = "time_updated = time_updated";
   if (request.has_state()) sets += fmt::format(", state = '{}'", state_word(request.state()));
-  if (request.has_message()) sets += fmt::format(", message = {}", sql_text(std::string_view(request.message()).substr(0, kMessageMax)));
+  if (request.has_message())
+    sets += fmt::format(", message = {}", sql_text(std::string_view(request.message()).substr(0, kMessageMax)));
   if (request.has_stop_position()) sets += fmt::format(", stop_pos = {}", sql_text(request.stop_position()));
-  CO_ASSIGN_OR_RETURN(const auto changed,
-                      co_await change_streams(*session, ids, fmt::format("UPDATE _vt.vreplication SET {} WHERE id IN ({})", sets,
-                                                                         id_list(ids)),
-                                              wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto changed,
+      co_await change_streams(
+          *session, ids, fmt::format("UPDATE _vt.vreplication SET {} WHERE id IN ({})", sets, id_list(ids)), wait));
   *response.mutable_result() = to_proto(changed);
   co_return std::move(response);
 }
@@ -302,10 +315,12 @@ net::Task<Result<::tabletmanagerdata::DeleteVReplicationWorkflowResponse>> Engin
   for (const int32_t id : ids) co_await stop_stream(id);
   const std::string list = id_list(ids);
   auto deleted = co_await session->script(
-      fmt::format("BEGIN; DELETE FROM _vt.copy_state WHERE vrepl_id IN ({0}); DELETE FROM _vt.post_copy_action WHERE vrepl_id IN "
-                  "({0}); DELETE FROM _vt.vreplication_log WHERE vrepl_id IN ({0}); DELETE FROM _vt.vreplication WHERE id IN "
-                  "({0}); COMMIT",
-                  list),
+      fmt::format(
+          "BEGIN; DELETE FROM _vt.copy_state WHERE vrepl_id IN ({0}); DELETE FROM _vt.post_copy_action WHERE vrepl_id "
+          "IN "
+          "({0}); DELETE FROM _vt.vreplication_log WHERE vrepl_id IN ({0}); DELETE FROM _vt.vreplication WHERE id IN "
+          "({0}); COMMIT",
+          list),
       wait);
   if (!deleted.ok()) {
     (void)co_await start_streams(*session, net::Wait::within(std::chrono::seconds(10)));
@@ -327,9 +342,10 @@ net::Task<Result<::tabletmanagerdata::VReplicationExecResponse>> Engine::Core::v
     *response.mutable_result() = to_proto(result);
     co_return std::move(response);
   }
-  if (kind != sql::StatementKind::kInsert && kind != sql::StatementKind::kReplace && kind != sql::StatementKind::kUpdate &&
-      kind != sql::StatementKind::kDelete) {
-    co_return fail(Code::kInvalidArgument, "only SELECT, INSERT, REPLACE, UPDATE and DELETE on tables of _vt can be run");
+  if (kind != sql::StatementKind::kInsert && kind != sql::StatementKind::kReplace &&
+      kind != sql::StatementKind::kUpdate && kind != sql::StatementKind::kDelete) {
+    co_return fail(Code::kInvalidArgument,
+                   "only SELECT, INSERT, REPLACE, UPDATE and DELETE on tables of _vt can be run");
   }
   bool on_streams = false;
   for (const sql::TableUse& use : sql::collect_tables(ast.statement())) {
@@ -383,8 +399,8 @@ net::Task<Result<::tabletmanagerdata::VReplicationWaitForPosResponse>> Engine::C
     CO_ASSIGN_OR_RETURN(const bool reached, at.at_least(position));
     if (reached) co_return ::tabletmanagerdata::VReplicationWaitForPosResponse();
   }
-  co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is {} at {}: {}", record.id, state_word(record.state),
-                                                        record.pos, record.message));
+  co_return fail(Code::kFailedPrecondition, fmt::format("stream {} is {} at {}: {}", record.id,
+                                                        state_word(record.state), record.pos, record.message));
 }
 
 net::Task<Result<::tabletmanagerdata::VDiffResponse>> Engine::Core::vdiff(::tabletmanagerdata::VDiffRequest request,

@@ -73,12 +73,12 @@ bool is_rows_event(EventType type);
 struct RowColumnHint {
   enum class Special : uint8_t { kNone, kUuid, kInet6, kInet4 };
 
-  std::optional<bool> is_unsigned;  // Integers. Required without metadata.
-  std::optional<bool> is_binary;    // BINARY (true) or CHAR (false). Required without metadata.
+  std::optional<bool> is_unsigned;         // Integers. Required without metadata.
+  std::optional<bool> is_binary;           // BINARY (true) or CHAR (false). Required without metadata.
   std::optional<uint8_t> temporal_digits;  // Required for formats of before MySQL 5.6 (mysql56_temporal_format=OFF).
-  std::optional<uint8_t> float_digits;  // FLOAT(m,d), DOUBLE(m,d).
-  uint8_t zerofill_width = 0;           // 0: no ZEROFILL.
-  bool two_digit_year = false;          // YEAR(2).
+  std::optional<uint8_t> float_digits;     // FLOAT(m,d), DOUBLE(m,d).
+  uint8_t zerofill_width = 0;              // 0: no ZEROFILL.
+  bool two_digit_year = false;             // YEAR(2).
   Special special = Special::kNone;
   // Of ENUM and SET. information_schema has them in UTF-8, the log in the column's character set; the log's win, and
   // names come out in the spelling they came in.

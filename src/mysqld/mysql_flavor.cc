@@ -157,8 +157,7 @@ class MySqlFlavor final : public Flavor {
   std::vector<std::string> connection_setup(ConnectionPurpose purpose) const override {
     switch (purpose) {
       case ConnectionPurpose::kApp:
-      case ConnectionPurpose::kDba:
-        return {};
+      case ConnectionPurpose::kDba: return {};
       case ConnectionPurpose::kCopy:
         return {"SET NAMES binary",
                 "SET SESSION time_zone = '+00:00', SESSION net_read_timeout = 600, SESSION net_write_timeout = 600, "

@@ -46,7 +46,8 @@ struct CancelState {
 }  // namespace internal
 
 // Tells waits that they are no longer wanted. Copies share one state; a default-made token never cancels.
-//   Threads: source, tokens and the waits that use them belong to one loop; from another thread, post the cancel() there.
+//   Threads: source, tokens and the waits that use them belong to one loop; from another thread, post the cancel()
+//   there.
 class CancelToken {
  public:
   CancelToken() = default;

@@ -62,7 +62,7 @@ struct IoState {
   int fd = -1;
   bool readable = false;  // A read may succeed: set by an event, cleared by whoever drains the descriptor.
   bool writable = true;
-  bool hung_up = false;   // The peer closed its side, or an error is pending: reads return at once from now on.
+  bool hung_up = false;  // The peer closed its side, or an error is pending: reads return at once from now on.
   Operation* reader = nullptr;
   Operation* writer = nullptr;
 };
@@ -190,8 +190,8 @@ namespace internal {
 void block_on_void(Loop& loop, Task<void> task);
 }  // namespace internal
 
-// Runs `task` to its end on `loop`, and waits for it on the calling thread, which must not be a loop's: for main() and for
-// tests. When no thread runs `loop`, use run_to_end.
+// Runs `task` to its end on `loop`, and waits for it on the calling thread, which must not be a loop's: for main() and
+// for tests. When no thread runs `loop`, use run_to_end.
 template <typename T>
 T block_on(Loop& loop, Task<T> task) {
   if constexpr (std::is_void_v<T>) {

@@ -68,7 +68,8 @@ Task<Result<mysql::MessageReader::Message>> MysqlClient::receive(Wait wait) {
   }
   if (!message->has_value()) {
     broken_ = true;
-    co_return fail(Code::kUnavailable, stream_.socket().peer() + " closed the connection").with_effect(Effect::kUnknown);
+    co_return fail(Code::kUnavailable, stream_.socket().peer() + " closed the connection")
+        .with_effect(Effect::kUnknown);
   }
   co_return std::move(**message);
 }
@@ -226,8 +227,9 @@ Task<Result<std::vector<mysql::ColumnDef>>> MysqlClient::query_stream(std::strin
   auto first = co_await receive(wait);
   if (!first.ok()) co_return std::move(first).error();
   if (mysql::is_err(first->payload)) co_return server_error(first->payload);
-  auto count = mysql::is_ok(first->payload) ? Result<uint64_t>(fail(Code::kInvalidArgument, "the statement returns no rows"))
-                                            : mysql::decode_column_count(first->payload);
+  auto count = mysql::is_ok(first->payload)
+                   ? Result<uint64_t>(fail(Code::kInvalidArgument, "the statement returns no rows"))
+                   : mysql::decode_column_count(first->payload);
   if (!count.ok()) co_return std::move(count).error();
   std::vector<mysql::ColumnDef> columns;
   for (uint64_t i = 0; i < *count; ++i) {

@@ -45,7 +45,8 @@ struct QueryResult {
 //
 //   Owns    : the socket. Move-only. One command at a time.
 //   Threads : the loop on which connect() ran.
-//   Errors  : an ERR of the server becomes an Error with its errno (mysql::from_err_packet; a tablet's own errors are decoded
+//   Errors  : an ERR of the server becomes an Error with its errno (mysql::from_err_packet; a tablet's own errors are
+//   decoded
 //             by mysql::decode_tablet_error). After any other error the connection is broken(): close it.
 class MysqlClient {
  public:
@@ -58,8 +59,8 @@ class MysqlClient {
   // `attributes` are sent when the server understands query attributes, else they are dropped.
   Task<Result<QueryResult>> query(std::string sql, Wait wait, size_t max_rows = 1'000'000,
                                   std::vector<mysql::QueryAttribute> attributes = {});
-  // Writes all statements at once, then reads all answers: one round trip. Stops at the first error (the later statements
-  // have run or failed on the server all the same); returns the OKs, results with rows are dropped.
+  // Writes all statements at once, then reads all answers: one round trip. Stops at the first error (the later
+  // statements have run or failed on the server all the same); returns the OKs, results with rows are dropped.
   Task<Result<std::vector<mysql::OkPacket>>> pipeline(std::vector<std::string> statements, Wait wait);
   // LOAD DATA LOCAL INFILE: the server's request is answered with `data`.
   Task<Result<mysql::OkPacket>> load_local(std::string sql, std::string_view data, Wait wait);

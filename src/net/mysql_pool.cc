@@ -115,9 +115,8 @@ Task<Result<MysqlPool::Lease>> MysqlPool::acquire(std::string settings, Wait wai
     Status turn = co_await waiting_.wait(wait, "wait for a connection");
     if (!turn.ok()) {
       if (turn.error().code() == Code::kCanceled) co_return std::move(turn).error();
-      co_return fail(Code::kResourceExhausted,
-                     fmt::format("all {} {} are in use, and none came free in time", options_.max_connections,
-                                 options_.name))
+      co_return fail(Code::kResourceExhausted, fmt::format("all {} {} are in use, and none came free in time",
+                                                           options_.max_connections, options_.name))
           .with_retry(Retry::kSameTarget);
     }
   }

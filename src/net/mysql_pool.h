@@ -33,20 +33,22 @@ struct PooledConnection {
   Task<Result<Prepared*>> prepare(const std::string& text, size_t max_prepared, Wait wait);
 };
 
-// A bounded pool of logged-in connections to one address. Used by the tablet for its server, and by the gate for a tablet.
+// A bounded pool of logged-in connections to one address. Used by the tablet for its server, and by the gate for a
+// tablet.
 //
-//   Settings: a session's settings are one SET statement. A connection with the same settings is preferred; another one is
+//   Settings: a session's settings are one SET statement. A connection with the same settings is preferred; another one
+//   is
 //             reset (COM_RESET_CONNECTION) and set up in one round trip.
-//   Full    : acquire() waits in order for a connection to come back, and fails with kResourceExhausted at the deadline.
-//   Threads : one loop. Must outlive its leases.
+//   Full    : acquire() waits in order for a connection to come back, and fails with kResourceExhausted at the
+//   deadline. Threads : one loop. Must outlive its leases.
 class MysqlPool {
  public:
   struct Options {
     size_t max_connections = 32;
-    size_t max_prepared = 512;                         // Per connection.
+    size_t max_prepared = 512;  // Per connection.
     base::Duration idle_timeout = std::chrono::minutes(30);
     base::Duration connect_timeout = std::chrono::seconds(5);
-    std::string name;                                  // For errors: "connections to mysqld".
+    std::string name;  // For errors: "connections to mysqld".
   };
   // A connection on loan. Gives it back when destroyed, unless it is broken or discard() was called.
   class Lease {

@@ -15,8 +15,8 @@ Task<void> PendingLogin::refuse(mysql::ErrPacket err, Wait wait) {
   stream_.socket().close();
 }
 
-Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSettings& settings, uint32_t connection_id,
-                                        size_t max_message, Wait wait) {
+Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSettings& settings,
+                                        uint32_t connection_id, size_t max_message, Wait wait) {
   mysql::Peer peer;
   peer.is_unix_socket = socket.is_unix();
   peer.host = peer.is_unix_socket ? "localhost" : socket.peer().substr(0, socket.peer().rfind(':'));

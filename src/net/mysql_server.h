@@ -29,9 +29,10 @@ class PendingLogin {
   std::unique_ptr<mysql::ServerHandshake> handshake_;
 };
 
-// Server side of the connection phase on a fresh connection. A refused client has been told so when this returns its error.
+// Server side of the connection phase on a fresh connection. A refused client has been told so when this returns its
+// error.
 //   `settings` must outlive the call. `peer.host` is filled from the socket.
-Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSettings& settings, uint32_t connection_id,
-                                        size_t max_message, Wait wait);
+Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSettings& settings,
+                                        uint32_t connection_id, size_t max_message, Wait wait);
 
 }  // namespace vitrail::net

@@ -125,7 +125,7 @@ TEST_F(NetTest, OffloadRunsElsewhereAndResumesHere) {
   auto body = [](Loop& loop) -> Task<bool> {
     const auto here = std::this_thread::get_id();
     const auto there = co_await offload([] { return std::this_thread::get_id(); });
-    co_return here != there && std::this_thread::get_id() == here && loop.on_this_thread();
+    co_return here != there&& std::this_thread::get_id() == here&& loop.on_this_thread();
   };
   EXPECT_TRUE(run(body(thread_.loop())));
 }
@@ -136,7 +136,7 @@ TEST_F(NetTest, EnterMovesACoroutineToAnotherLoop) {
     co_await away.enter();
     const bool was_away = away.on_this_thread();
     co_await home.enter();
-    co_return was_away && home.on_this_thread();
+    co_return was_away&& home.on_this_thread();
   };
   EXPECT_TRUE(run(body(thread_.loop(), other.loop())));
 }

@@ -115,9 +115,9 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
       if (state != State::kMore || outcome.consumed == 0) break;
     }
     if (state == State::kMalformed) {
-      co_return std::unexpected(RelayFailure{fail(Code::kInternal, "malformed response from " + backend.socket().peer())
-                                                 .with_effect(Effect::kUnknown),
-                                             true, untouched});
+      co_return std::unexpected(RelayFailure{
+          fail(Code::kInternal, "malformed response from " + backend.socket().peer()).with_effect(Effect::kUnknown),
+          true, untouched});
     }
     if (state == State::kDone && untouched && scanner.failed_at_once()) {
       backend.consume(ready);

@@ -28,7 +28,8 @@ class Socket {
   // `host` is a name or a numeric address; names are looked up on a helper thread.
   static Task<Result<Socket>> connect_tcp(std::string host, uint16_t port, Wait wait);
   static Task<Result<Socket>> connect_unix(std::string path, Wait wait);
-  // Takes over a connected descriptor (accepted elsewhere); sets it non-blocking. Must run on the loop that will use it.
+  // Takes over a connected descriptor (accepted elsewhere); sets it non-blocking. Must run on the loop that will use
+  // it.
   static Result<Socket> adopt(int fd);
 
   bool open() const { return io_ != nullptr; }
@@ -36,7 +37,8 @@ class Socket {
   const std::string& peer() const { return peer_; }
   bool is_unix() const { return unix_; }
   void close();
-  // Makes pending and future operations of this socket fail; for another coroutine of the same loop that wants it to end.
+  // Makes pending and future operations of this socket fail; for another coroutine of the same loop that wants it to
+  // end.
   void abort();
   // True when bytes or the end of the stream can be read without waiting (used to drop stale pooled connections).
   bool has_input();

@@ -27,7 +27,8 @@ struct PromiseBase {
 
   std::suspend_always initial_suspend() noexcept { return {}; }
   FinalAwaiter final_suspend() noexcept { return {}; }
-  // No exception crosses a folder, and a coroutine's caller is often in another one: an exception here is a bug of ours.
+  // No exception crosses a folder, and a coroutine's caller is often in another one: an exception here is a bug of
+  // ours.
   void unhandled_exception() noexcept { base::check_failed("task.h", 0, "an exception left a coroutine"); }
 };
 

@@ -6,8 +6,8 @@
 
 namespace vitrail::plan {
 
-// Calls `visit` for every expression of a tree, parents first, without going into subqueries; false stops the descent below
-// that node.
+// Calls `visit` for every expression of a tree, parents first, without going into subqueries; false stops the descent
+// below that node.
 void walk(const sql::Expr* expr, const std::function<bool(const sql::Expr&)>& visit);
 
 // What makes an expression more than a function of one row.

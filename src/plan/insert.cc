@@ -55,7 +55,8 @@ class InsertPlanner {
       : insert_(insert), tables_(tables), context_(context), table_(*tables.tables.front()) {}
 
   Result<std::shared_ptr<const Plan>> plan() {
-    if (insert_.query != nullptr || insert_.with != nullptr) return unsupported("INSERT ... SELECT into a sharded table");
+    if (insert_.query != nullptr || insert_.with != nullptr)
+      return unsupported("INSERT ... SELECT into a sharded table");
     if (!insert_.returning.empty()) return unsupported("INSERT ... RETURNING into a sharded table");
     if (!insert_.partitions.empty()) return unsupported("INSERT into partitions of a sharded table");
     if (tables_.tables.size() > 1) return unsupported("subqueries in an INSERT into a sharded table");
@@ -93,7 +94,8 @@ class InsertPlanner {
 
     for (const auto& values : rows_) {
       if (values.size() != columns_.size()) {
-        return fail(Code::kInvalidArgument, "VT03006: column count does not match value count with the row").with_mysql(1136, "21S01");
+        return fail(Code::kInvalidArgument, "VT03006: column count does not match value count with the row")
+            .with_mysql(1136, "21S01");
       }
       ShardedInsert::Row& row = out.rows.emplace_back();
       std::string text = "(";
@@ -120,16 +122,19 @@ class InsertPlanner {
         return fail(Code::kFailedPrecondition, table_.auto_increment->problem);
       }
       for (size_t k = 0; k < key_places.size(); ++k) {
-        const bool is_generated = row.needs_value && (key_places[k] == SIZE_MAX || (generated_place && key_places[k] == *generated_place));
+        const bool is_generated =
+            row.needs_value && (key_places[k] == SIZE_MAX || (generated_place && key_places[k] == *generated_place));
         if (is_generated) {
           if (key_places.size() > 1) return unsupported("a generated value in a primary vindex of several columns");
           row.key_from_sequence = true;
           continue;
         }
         auto value = constant(values[key_places[k]], context_);
-        if (!value) return unsupported("an expression as the value of the primary vindex column " + primary->columns[k]);
+        if (!value)
+          return unsupported("an expression as the value of the primary vindex column " + primary->columns[k]);
         if (value->is_null()) {
-          return fail(Code::kInvalidArgument, "VT03027: Column '" + primary->columns[k] + "' cannot be null").with_mysql(1048, "23000");
+          return fail(Code::kInvalidArgument, "VT03027: Column '" + primary->columns[k] + "' cannot be null")
+              .with_mysql(1048, "23000");
         }
         row.key.push_back(std::move(*value));
       }
@@ -154,8 +159,9 @@ class InsertPlanner {
     } else if (table_.column_list_authoritative) {
       for (const auto& column : table_.columns) columns_.push_back(column.name());
     } else {
-      return fail(Code::kFailedPrecondition,
-                  "VT09004: INSERT should contain column list or the table should have authoritative columns in vschema");
+      return fail(
+          Code::kFailedPrecondition,
+          "VT09004: INSERT should contain column list or the table should have authoritative columns in vschema");
     }
     for (const auto& row : insert_.rows) rows_.emplace_back(row.begin(), row.end());
     return {};

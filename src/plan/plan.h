@@ -32,12 +32,12 @@ struct ValueSource {
 // Which shards of a keyspace a text goes to.
 struct Route {
   enum class Kind : uint8_t {
-    kAnyShard,   // Unsharded keyspace: its one shard. Reference table: any one shard.
-    kByValues,   // `vindex` of `values`, one value per vindex column: the shard (or few) where such rows are.
-    kByList,     // `vindex` of each of `values` (column IN (...)), single column: the shards of all of them.
+    kAnyShard,  // Unsharded keyspace: its one shard. Reference table: any one shard.
+    kByValues,  // `vindex` of `values`, one value per vindex column: the shard (or few) where such rows are.
+    kByList,    // `vindex` of each of `values` (column IN (...)), single column: the shards of all of them.
     kAllShards,
-    kNoShard,    // Provably no row: nothing is asked, the result is empty (column = NULL). Needs the column definitions:
-                 // the executor asks any one shard with the impossible condition already in the text.
+    kNoShard,  // Provably no row: nothing is asked, the result is empty (column = NULL). Needs the column definitions:
+               // the executor asks any one shard with the impossible condition already in the text.
   };
   Kind kind = Kind::kAnyShard;
   std::string keyspace;
@@ -50,14 +50,15 @@ enum class AggregateFunction : uint8_t { kCount, kSum, kMin, kMax, kAny };
 // What happens to rows of several shards. Empty: they are concatenated as they come.
 struct Merge {
   struct Aggregate {
-    uint32_t column = 0;  // Of the shards' rows. COUNT and SUM of the shards are summed; kAny keeps one (grouping columns
-                          // and columns that depend on them).
+    uint32_t column = 0;  // Of the shards' rows. COUNT and SUM of the shards are summed; kAny keeps one (grouping
+                          // columns and columns that depend on them).
     AggregateFunction function = AggregateFunction::kAny;
   };
   struct OrderKey {
     uint32_t column = 0;
-    // The shards' select list got hidden columns at its end: the key's value and its weight_string(), by which values of
-    // text types are compared as bytes. Then `column` counts from the first hidden column, and the weight follows it.
+    // The shards' select list got hidden columns at its end: the key's value and its weight_string(), by which values
+    // of text types are compared as bytes. Then `column` counts from the first hidden column, and the weight follows
+    // it.
     bool hidden = false;
     bool descending = false;
   };
@@ -67,7 +68,7 @@ struct Merge {
   bool distinct = false;
   std::optional<uint64_t> limit;
   uint64_t offset = 0;
-  uint32_t hidden_columns = 0;        // Of the shards' rows, at the end: cut before the client sees them.
+  uint32_t hidden_columns = 0;  // Of the shards' rows, at the end: cut before the client sees them.
 
   bool empty() const {
     return aggregates.empty() && group_by.empty() && order_by.empty() && !distinct && !limit && offset == 0 &&
@@ -101,7 +102,7 @@ struct Plan {
     kInsert,  // `insert`
   };
   Kind kind = Kind::kRoute;
-  bool is_read = false;     // A SELECT (or SHOW ...) without FOR UPDATE: may go to replicas, changes nothing.
+  bool is_read = false;  // A SELECT (or SHOW ...) without FOR UPDATE: may go to replicas, changes nothing.
   bool is_ddl = false;
   bool cacheable = false;
   Route route;

@@ -46,12 +46,14 @@ Route all_shards(std::string keyspace) {
 
 bool is_locking_read(const sql::Query* query) { return !query->locks.empty() || query->into != nullptr; }
 
-Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const sql::Expr* where, sql::List<sql::Assignment> set,
-                            bool cut, bool returning, const StatementTables& tables, const PlanContext& context) {
+Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const sql::Expr* where,
+                            sql::List<sql::Assignment> set, bool cut, bool returning, const StatementTables& tables,
+                            const PlanContext& context) {
   ASSIGN_OR_RETURN(const FromClause clause, read_from(from, where, tables));
   if (traits_of(where).subquery) return unsupported("subqueries beside sharded tables");
   ASSIGN_OR_RETURN(Route route, route_rows(clause, tables.keyspace));
-  const bool one_shard = route.kind == Route::Kind::kByValues || route.kind == Route::Kind::kNoShard || route.kind == Route::Kind::kAnyShard;
+  const bool one_shard = route.kind == Route::Kind::kByValues || route.kind == Route::Kind::kNoShard ||
+                         route.kind == Route::Kind::kAnyShard;
   for (const auto& binding : clause.tables) {
     if (binding.table->type == vschema::TableType::kReference) return unsupported("changing a reference table");
     for (const auto& assignment : set) {
@@ -73,11 +75,13 @@ Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const
 
 Result<PlanPtr> plan_sharded(sql::Ast& ast, const StatementTables& tables, const PlanContext& context) {
   sql::Statement& statement = ast.statement();
-  if (auto* query = statement_as<sql::QueryStatement>(&statement)) return plan_select(ast, query->query, tables, context);
+  if (auto* query = statement_as<sql::QueryStatement>(&statement))
+    return plan_select(ast, query->query, tables, context);
   if (auto* update = statement_as<sql::Update>(&statement)) {
     if (update->with != nullptr) return unsupported("WITH in a change of sharded tables");
-    return plan_change(ast, update->tables, update->where, update->set, update->limit != nullptr || !update->order_by.empty(),
-                       !update->returning.empty(), tables, context);
+    return plan_change(ast, update->tables, update->where, update->set,
+                       update->limit != nullptr || !update->order_by.empty(), !update->returning.empty(), tables,
+                       context);
   }
   if (auto* remove = statement_as<sql::Delete>(&statement)) {
     if (remove->with != nullptr) return unsupported("WITH in a change of sharded tables");
@@ -102,7 +106,8 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
     const std::string name(show.database.text);
     if (context.vschema->find_keyspace(name) == nullptr) {
       const std::string database = lower(name);
-      if (database == "information_schema" || database == "mysql" || database == "performance_schema" || database == "sys") {
+      if (database == "information_schema" || database == "mysql" || database == "performance_schema" ||
+          database == "sys") {
         return plan;
       }
       return fail(Code::kNotFound, "VT05003: unknown database '" + name + "' in vschema").with_mysql(1049, "42000");
@@ -118,7 +123,8 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
   }
   if (plan->route.keyspace.empty() && show.show == sql::ShowKind::kTables) {
     return fail(Code::kFailedPrecondition,
-                "VT09005: no database selected: use keyspace<:shard><@type> or keyspace<[range]><@type> (<> are optional)")
+                "VT09005: no database selected: use keyspace<:shard><@type> or keyspace<[range]><@type> (<> are "
+                "optional)")
         .with_mysql(1046, "3D000");
   }
   return plan;
@@ -131,7 +137,8 @@ Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
   using enum sql::StatementKind;
   if (auto* show = statement_as<sql::Show>(&statement)) return plan_show(ast, *show, context);
   if (auto* ddl = statement_as<sql::Ddl>(&statement)) {
-    if (ddl->object == sql::DdlObject::kDatabase) return unsupported("CREATE, ALTER and DROP DATABASE; use vtctldclient");
+    if (ddl->object == sql::DdlObject::kDatabase)
+      return unsupported("CREATE, ALTER and DROP DATABASE; use vtctldclient");
     // A table that is about to be made need not be known: it belongs to the session's keyspace.
     std::string keyspace = session_keyspace(context);
     StatementTables tables;
@@ -149,7 +156,8 @@ Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
     }
     if (keyspace.empty() || context.vschema->find_keyspace(keyspace) == nullptr) {
       return fail(Code::kFailedPrecondition,
-                  "VT09005: no database selected: use keyspace<:shard><@type> or keyspace<[range]><@type> (<> are optional)")
+                  "VT09005: no database selected: use keyspace<:shard><@type> or keyspace<[range]><@type> (<> are "
+                  "optional)")
           .with_mysql(1046, "3D000");
     }
     PlanPtr plan = send(ast, tables, context, all_shards(keyspace), false, true);
@@ -158,10 +166,12 @@ Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
   ASSIGN_OR_RETURN(const auto tables, route_tables(statement, context));
   const auto* query = statement_as<sql::QueryStatement>(&statement);
   const bool is_read = (query != nullptr && !is_locking_read(query->query)) || statement.kind == kExplain;
-  if (tables.keyspace.empty()) return send(ast, tables, context, any_shard(session_keyspace(context)), is_read || statement.kind == kDo);
+  if (tables.keyspace.empty())
+    return send(ast, tables, context, any_shard(session_keyspace(context)), is_read || statement.kind == kDo);
 
   const auto* insert = statement_as<sql::Insert>(&statement);
-  const bool generates = insert != nullptr && tables.tables.front()->auto_increment.has_value() && insert->query == nullptr;
+  const bool generates =
+      insert != nullptr && tables.tables.front()->auto_increment.has_value() && insert->query == nullptr;
   if (insert != nullptr && (tables.sharded || generates)) {
     if (ast.parameter_count() > 0 && !context.has_parameters) {
       auto plan = std::make_shared<Plan>();  // For PREPARE: any shard knows the shape of the answer.

@@ -22,19 +22,20 @@ struct PlanContext {
   // The parameters of a prepared statement that is about to run, in text form; empty when the plan is made for the
   // fingerprint alone (COM_STMT_PREPARE, or a statement without parameters).
   std::span<const mysql::Value> parameters;
-  bool has_parameters = false;          // `parameters` holds the values (perhaps none).
+  bool has_parameters = false;  // `parameters` holds the values (perhaps none).
 };
 
-// Plans one statement that reads or changes tables: SELECT, INSERT, REPLACE, UPDATE, DELETE, DDL, SHOW on tables, EXPLAIN,
-// LOAD DATA, CALL, table administration. Session statements (SET, USE, BEGIN, ...) are the gate's own business.
+// Plans one statement that reads or changes tables: SELECT, INSERT, REPLACE, UPDATE, DELETE, DDL, SHOW on tables,
+// EXPLAIN, LOAD DATA, CALL, table administration. Session statements (SET, USE, BEGIN, ...) are the gate's own
+// business.
 //
 //   kNotFound         unknown table or keyspace: "table t1 not found", "VT05003: unknown database 'x' in vschema".
 //   kInvalidArgument  ambiguous or wrong in itself.
 //   kUnimplemented    "VT12001: unsupported: ...": a plan that is not provably right is refused, never guessed.
 //
-// When parameters are needed to plan but absent (a sharded INSERT, LIMIT ?), the plan for COM_STMT_PREPARE is a kRoute to
-// any shard, good for learning the shape of the answer; execution plans again with the values.
-// `ast` is changed: what the plan needs in addition goes into its tree.
+// When parameters are needed to plan but absent (a sharded INSERT, LIMIT ?), the plan for COM_STMT_PREPARE is a kRoute
+// to any shard, good for learning the shape of the answer; execution plans again with the values. `ast` is changed:
+// what the plan needs in addition goes into its tree.
 Result<std::shared_ptr<const Plan>> plan_statement(sql::Ast& ast, const PlanContext& context);
 
 }  // namespace vitrail::plan

@@ -24,7 +24,8 @@ std::string lower(std::string_view text) {
 namespace {
 
 bool is_system_schema(std::string_view name) {
-  static constexpr std::array<std::string_view, 4> kNames = {"information_schema", "mysql", "performance_schema", "sys"};
+  static constexpr std::array<std::string_view, 4> kNames = {"information_schema", "mysql", "performance_schema",
+                                                             "sys"};
   return std::find(kNames.begin(), kNames.end(), lower(name)) != kNames.end();
 }
 
@@ -54,12 +55,14 @@ Result<StatementTables> route_tables(const sql::Statement& statement, const Plan
       out.rewrite = true;
       out.renames.emplace_back(key_of(use.qualifier, use.name), table->name);
     }
-    if (table->type == vschema::TableType::kReference && table->sharded && !out.keyspace.empty() && out.keyspace == table->keyspace) {
+    if (table->type == vschema::TableType::kReference && table->sharded && !out.keyspace.empty() &&
+        out.keyspace == table->keyspace) {
       out.tables.push_back(table);
       continue;
     }
     if (!out.keyspace.empty() && out.keyspace != table->keyspace) {
-      return unsupported("tables of several keyspaces in one statement (" + out.keyspace + ", " + table->keyspace + ")");
+      return unsupported("tables of several keyspaces in one statement (" + out.keyspace + ", " + table->keyspace +
+                         ")");
     }
     out.keyspace = table->keyspace;
     out.sharded = out.sharded || table->sharded;
@@ -168,7 +171,8 @@ Result<FromClause> read_from(sql::List<sql::TableRef*> from, const sql::Expr* wh
   FromClause out;
   FromReader reader(tables, out);
   for (const sql::TableRef* ref : from) RETURN_IF_ERROR(reader.read(ref));
-  if (!reader.using_columns().empty() && out.tables.size() > 1) return unsupported("JOIN ... USING over sharded tables; write ON");
+  if (!reader.using_columns().empty() && out.tables.size() > 1)
+    return unsupported("JOIN ... USING over sharded tables; write ON");
   if (out.tables.size() != tables.tables.size()) return unsupported("subqueries over sharded tables");
   add_conjuncts(where, out.filters);
   return out;
@@ -191,8 +195,8 @@ std::optional<ValueSource> value_source(const sql::Expr* expr, const shard::Vind
   if (literal == nullptr || literal->parts() > 1 || !literal->charset.empty()) return std::nullopt;
   const bool integer = literal->literal == sql::LiteralKind::kInteger;
   const bool text = literal->literal == sql::LiteralKind::kString && !source.negative;
-  // A number compared with a text column matches many texts, and a text compared with a number is converted: only the pairs
-  // that mean exactly one value may route.
+  // A number compared with a text column matches many texts, and a text compared with a number is converted: only the
+  // pairs that mean exactly one value may route.
   if (!(numeric ? integer : text)) return std::nullopt;
   source.kind = ValueSource::Kind::kLiteral;
   source.index = literal->index;
@@ -261,7 +265,8 @@ Result<Route> route_rows(const FromClause& from, const std::string& keyspace) {
   for (const auto* list : {&from.filters, &from.outer_joins}) {
     for (const sql::Expr* conjunct : *list) {
       const auto* equal = as<sql::Binary>(conjunct);
-      if (equal == nullptr || equal->op != sql::BinaryOp::kEqual || equal->quantifier != sql::Quantifier::kNone) continue;
+      if (equal == nullptr || equal->op != sql::BinaryOp::kEqual || equal->quantifier != sql::Quantifier::kNone)
+        continue;
       const auto left = vindex_column(equal->left, tables);
       const auto right = vindex_column(equal->right, tables);
       if (left && right) classes.join(*left, *right);
@@ -273,14 +278,16 @@ Result<Route> route_rows(const FromClause& from, const std::string& keyspace) {
       return unsupported("joins of tables with different primary vindexes");
     }
   }
-  if (!classes.one_class()) return unsupported("joins of sharded tables that are not joined on their primary vindex columns");
+  if (!classes.one_class())
+    return unsupported("joins of sharded tables that are not joined on their primary vindex columns");
   route.vindex = tables[0].table->primary_vindex()->vindex;
   for (const sql::Expr* conjunct : from.filters) {
-    if (const auto* equal = as<sql::Binary>(conjunct); equal != nullptr && equal->op == sql::BinaryOp::kEqual &&
-                                                       equal->quantifier == sql::Quantifier::kNone) {
+    if (const auto* equal = as<sql::Binary>(conjunct);
+        equal != nullptr && equal->op == sql::BinaryOp::kEqual && equal->quantifier == sql::Quantifier::kNone) {
       for (const auto& [column, value] : {std::pair(equal->left, equal->right), std::pair(equal->right, equal->left)}) {
         if (!vindex_column(column, tables)) continue;
-        if (const auto* literal = as<sql::Literal>(value); literal != nullptr && literal->literal == sql::LiteralKind::kNull) {
+        if (const auto* literal = as<sql::Literal>(value);
+            literal != nullptr && literal->literal == sql::LiteralKind::kNull) {
           route.kind = Route::Kind::kNoShard;
           return route;
         }

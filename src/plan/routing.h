@@ -20,23 +20,24 @@ struct TableBinding {
 };
 
 struct StatementTables {
-  std::string keyspace;             // Of all tables; empty: no tables.
+  std::string keyspace;  // Of all tables; empty: no tables.
   bool sharded = false;
-  bool rewrite = false;             // Names in the text differ from those on the servers.
-  std::vector<std::pair<std::string, std::string>> renames;  // "qualifier.name" as written -> name on the server.
-  std::vector<std::shared_ptr<const vschema::Table>> tables; // One per use, in the order of collect_tables().
-  bool system_schema = false;       // information_schema and its kin: any server knows them.
+  bool rewrite = false;                                       // Names in the text differ from those on the servers.
+  std::vector<std::pair<std::string, std::string>> renames;   // "qualifier.name" as written -> name on the server.
+  std::vector<std::shared_ptr<const vschema::Table>> tables;  // One per use, in the order of collect_tables().
+  bool system_schema = false;                                 // information_schema and its kin: any server knows them.
 };
 
 // kUnimplemented when tables of several keyspaces are used together.
 Result<StatementTables> route_tables(const sql::Statement& statement, const PlanContext& context);
 
-// The statement as the servers know it: keyspace names cut off, tables renamed, parameters replaced when `values` is set.
+// The statement as the servers know it: keyspace names cut off, tables renamed, parameters replaced when `values` is
+// set.
 std::string server_text(const sql::Statement& statement, const StatementTables& tables, const PlanContext& context,
                         bool with_values);
 
-// The tables of a FROM clause that are named directly, with their joins' conditions; kUnimplemented for shapes that cannot
-// be split over shards.
+// The tables of a FROM clause that are named directly, with their joins' conditions; kUnimplemented for shapes that
+// cannot be split over shards.
 struct FromClause {
   std::vector<TableBinding> tables;
   std::vector<const sql::Expr*> filters;      // Conjuncts that every result row satisfies (WHERE, inner joins).

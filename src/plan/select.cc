@@ -16,7 +16,8 @@ namespace {
 Result<std::optional<uint64_t>> limit_value(const sql::Expr* expr, const PlanContext& context) {
   if (expr == nullptr) return std::optional<uint64_t>();
   std::string digits;
-  if (const auto* literal = as<sql::Literal>(expr); literal != nullptr && literal->literal == sql::LiteralKind::kInteger) {
+  if (const auto* literal = as<sql::Literal>(expr);
+      literal != nullptr && literal->literal == sql::LiteralKind::kInteger) {
     digits = literal->text;
   } else if (const auto* parameter = as<sql::Parameter>(expr);
              parameter != nullptr && parameter->index < context.parameters.size()) {
@@ -42,7 +43,8 @@ class SelectPlanner {
     plan->is_read = select_.locks.empty();
     ASSIGN_OR_RETURN(plan->route, route_rows(from, tables_.keyspace));
     using Kind = Route::Kind;
-    if (plan->route.kind == Kind::kByValues || plan->route.kind == Kind::kNoShard || plan->route.kind == Kind::kAnyShard) {
+    if (plan->route.kind == Kind::kByValues || plan->route.kind == Kind::kNoShard ||
+        plan->route.kind == Kind::kAnyShard) {
       finish_text(*plan);
       return plan;
     }
@@ -129,9 +131,12 @@ class SelectPlanner {
         }
       } else {
         const std::string alias = lower(item.alias.text);
-        const auto is_group = [&](const std::string& group) { return group == text_of(item.expr) || (!alias.empty() && group == alias); };
+        const auto is_group = [&](const std::string& group) {
+          return group == text_of(item.expr) || (!alias.empty() && group == alias);
+        };
         if (std::find_if(groups.begin(), groups.end(), is_group) == groups.end()) {
-          return unsupported("a selected expression that is neither a plain aggregate nor a grouping column, over several shards");
+          return unsupported(
+              "a selected expression that is neither a plain aggregate nor a grouping column, over several shards");
         }
         if (as<sql::Star>(item.expr) != nullptr) return unsupported("* with GROUP BY over several shards");
       }
@@ -162,7 +167,8 @@ class SelectPlanner {
 
   // Index of the selected item that an ORDER BY expression means, by ordinal, alias or text.
   std::optional<uint32_t> find_item(const sql::Expr* expr) const {
-    if (const auto* literal = as<sql::Literal>(expr); literal != nullptr && literal->literal == sql::LiteralKind::kInteger) {
+    if (const auto* literal = as<sql::Literal>(expr);
+        literal != nullptr && literal->literal == sql::LiteralKind::kInteger) {
       uint64_t ordinal = 0;
       std::from_chars(literal->text.data(), literal->text.data() + literal->text.size(), ordinal);
       if (ordinal >= 1 && ordinal <= select_.items.size()) return static_cast<uint32_t>(ordinal - 1);
@@ -196,7 +202,8 @@ class SelectPlanner {
         const auto visible = find_item(expr);
         if (!visible) return unsupported("ORDER BY a constant over several shards");
         for (uint32_t i = 0; i <= *visible; ++i) {
-          if (as<sql::Star>(select_.items[i].expr) != nullptr) return unsupported("ORDER BY a number behind * over several shards");
+          if (as<sql::Star>(select_.items[i].expr) != nullptr)
+            return unsupported("ORDER BY a number behind * over several shards");
         }
         expr = select_.items[*visible].expr;
       } else {
@@ -210,7 +217,8 @@ class SelectPlanner {
     return {};
   }
 
-  // Adds an expression and its weight_string() to the select list; returns the first one's number among the hidden ones.
+  // Adds an expression and its weight_string() to the select list; returns the first one's number among the hidden
+  // ones.
   uint32_t hide(const sql::Expr* expr) {
     auto& arena = ast_.arena();
     auto* weight = arena.make<sql::FunctionCall>();
@@ -228,7 +236,8 @@ class SelectPlanner {
 
   Status add_limit(Plan& plan) {
     if (select_.limit == nullptr) return {};
-    if (select_.limit->rows_examined != nullptr || select_.limit->with_ties) return unsupported("this form of LIMIT over several shards");
+    if (select_.limit->rows_examined != nullptr || select_.limit->with_ties)
+      return unsupported("this form of LIMIT over several shards");
     ASSIGN_OR_RETURN(const auto count, limit_value(select_.limit->count, context_));
     ASSIGN_OR_RETURN(const auto offset, limit_value(select_.limit->offset, context_));
     if (!count) return unsupported("OFFSET without LIMIT over several shards");

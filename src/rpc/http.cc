@@ -61,37 +61,18 @@ HttpResponse HttpResponse::error(const Error& error) {
   switch (error.code()) {
     case Code::kInvalidArgument:
     case Code::kOutOfRange:
-    case Code::kFailedPrecondition:
-      status = 400;
-      break;
-    case Code::kUnauthenticated:
-      status = 401;
-      break;
-    case Code::kPermissionDenied:
-      status = 403;
-      break;
-    case Code::kNotFound:
-      status = 404;
-      break;
+    case Code::kFailedPrecondition: status = 400; break;
+    case Code::kUnauthenticated: status = 401; break;
+    case Code::kPermissionDenied: status = 403; break;
+    case Code::kNotFound: status = 404; break;
     case Code::kAlreadyExists:
-    case Code::kAborted:
-      status = 409;
-      break;
-    case Code::kResourceExhausted:
-      status = 429;
-      break;
-    case Code::kUnimplemented:
-      status = 501;
-      break;
+    case Code::kAborted: status = 409; break;
+    case Code::kResourceExhausted: status = 429; break;
+    case Code::kUnimplemented: status = 501; break;
     case Code::kUnavailable:
-    case Code::kClusterEvent:
-      status = 503;
-      break;
-    case Code::kDeadlineExceeded:
-      status = 504;
-      break;
-    default:
-      break;
+    case Code::kClusterEvent: status = 503; break;
+    case Code::kDeadlineExceeded: status = 504; break;
+    default: break;
   }
   return {.status = status, .body = error.message() + "\n"};
 }
@@ -105,23 +86,12 @@ std::string html_escape(std::string_view text) {
   out.reserve(text.size());
   for (const char c : text) {
     switch (c) {
-      case '&':
-        out += "&amp;";
-        break;
-      case '<':
-        out += "&lt;";
-        break;
-      case '>':
-        out += "&gt;";
-        break;
-      case '"':
-        out += "&quot;";
-        break;
-      case '\'':
-        out += "&#39;";
-        break;
-      default:
-        out.push_back(c);
+      case '&': out += "&amp;"; break;
+      case '<': out += "&lt;"; break;
+      case '>': out += "&gt;"; break;
+      case '"': out += "&quot;"; break;
+      case '\'': out += "&#39;"; break;
+      default: out.push_back(c);
     }
   }
   return out;

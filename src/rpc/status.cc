@@ -21,10 +21,8 @@ bool may_be_of_transport(Code code) {
     case Code::kResourceExhausted:
     case Code::kUnimplemented:
     case Code::kInternal:
-    case Code::kUnavailable:
-      return true;
-    default:
-      return false;
+    case Code::kUnavailable: return true;
+    default: return false;
   }
 }
 

@@ -1,6 +1,6 @@
 // Vindex `cfc`: the value's bytes are cut at fixed offsets and each piece is replaced by as many bytes of its hash, so
-// that values which share leading pieces stay together and LIKE 'prefix%' needs only a range. Without a hash function the
-// id is the value.
+// that values which share leading pieces stay together and LIKE 'prefix%' needs only a range. Without a hash function
+// the id is the value.
 
 #include <vector>
 
@@ -59,8 +59,8 @@ class Cfc final : public Vindex {
   }
 
  private:
-  // What precedes the first wildcard of a LIKE pattern, with escapes resolved. It ends before an escape that some read as
-  // a control character and a server as the letter: a shorter prefix is right for both.
+  // What precedes the first wildcard of a LIKE pattern, with escapes resolved. It ends before an escape that some read
+  // as a control character and a server as the letter: a shorter prefix is right for both.
   static std::string fixed_prefix(std::string_view pattern) {
     std::string out;
     for (size_t i = 0; i < pattern.size(); ++i) {
@@ -119,8 +119,9 @@ Result<std::unique_ptr<Vindex>> make_cfc(std::string_view name, ParameterReader&
       }
     }
     if (!valid) {
-      return fail(Code::kInvalidArgument,
-                  fmt::format("invalid offsets {} to CFC vindex {}. expected sorted positive ints in brackets", *given, name));
+      return fail(
+          Code::kInvalidArgument,
+          fmt::format("invalid offsets {} to CFC vindex {}. expected sorted positive ints in brackets", *given, name));
     }
   }
   if (hash == nullptr) return std::make_unique<Cfc>(name, PieceHash::kNone, std::vector<size_t>());

@@ -10,7 +10,8 @@ namespace vitrail::shard {
 Status append_md5(std::string_view data, std::string& out) {
   // Fetching an algorithm takes longer than hashing a short value, and so does making a context.
   static const EVP_MD* const md5 = EVP_MD_fetch(nullptr, "MD5", nullptr);
-  thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(), &EVP_MD_CTX_free);
+  thread_local const std::unique_ptr<EVP_MD_CTX, decltype(&EVP_MD_CTX_free)> context(EVP_MD_CTX_new(),
+                                                                                     &EVP_MD_CTX_free);
   const size_t at = out.size();
   out.resize(at + 16);
   unsigned length = 0;

@@ -13,8 +13,8 @@ struct PairTable {
 extern const PairTable kPairs;
 }  // namespace des
 
-// The function of vindex `hash`: one block of DES (FIPS 46-3) in ECB mode with the key of eight zero bytes. The id is the
-// result's eight bytes, big-endian. Its own inverse, because that key is weak. About 100 ns, no allocation.
+// The function of vindex `hash`: one block of DES (FIPS 46-3) in ECB mode with the key of eight zero bytes. The id is
+// the result's eight bytes, big-endian. Its own inverse, because that key is weak. About 100 ns, no allocation.
 inline uint64_t hash_u64(uint64_t value) noexcept;
 
 namespace des {
@@ -26,11 +26,12 @@ inline void swap_bits(uint32_t& a, uint32_t& b, int shift, uint32_t mask) noexce
   a ^= t << shift;
 }
 
-// Every round key of the zero key is zero, so a round is only expansion, S-boxes and P. A half block rotated right by one
-// has the first S-box's six bits on top; two boxes see ten bits together, because their neighbours' edges overlap.
+// Every round key of the zero key is zero, so a round is only expansion, S-boxes and P. A half block rotated right by
+// one has the first S-box's six bits on top; two boxes see ten bits together, because their neighbours' edges overlap.
 inline uint32_t round(uint32_t half) noexcept {
   const uint32_t r = std::rotr(half, 1);
-  return kPairs.of[0][r >> 22] ^ kPairs.of[1][r >> 14 & 1023] ^ kPairs.of[2][r >> 6 & 1023] ^ kPairs.of[3][std::rotl(r, 2) & 1023];
+  return kPairs.of[0][r >> 22] ^ kPairs.of[1][r >> 14 & 1023] ^ kPairs.of[2][r >> 6 & 1023] ^
+         kPairs.of[3][std::rotl(r, 2) & 1023];
 }
 
 }  // namespace des

@@ -35,8 +35,8 @@ Status check_contiguous(const std::vector<const KeyRange*>& ranges) {
   for (size_t i = 1; i < ranges.size(); ++i) {
     if (!ranges[i - 1]->is_followed_by(*ranges[i])) {
       const char* fault = ranges[i - 1]->intersects(*ranges[i]) ? "overlap" : "have a gap between them";
-      return fail(Code::kFailedPrecondition, fmt::format("key ranges {} and {} {}", ranges[i - 1]->to_string(),
-                                                         ranges[i]->to_string(), fault));
+      return fail(Code::kFailedPrecondition,
+                  fmt::format("key ranges {} and {} {}", ranges[i - 1]->to_string(), ranges[i]->to_string(), fault));
     }
   }
   return {};
@@ -152,8 +152,9 @@ Status check_same_cover(std::span<const KeyRange> a, std::span<const KeyRange> b
   const KeyRange left_sum(left.front()->start(), left.back()->end());
   const KeyRange right_sum(right.front()->start(), right.back()->end());
   if (left_sum == right_sum) return {};
-  return fail(Code::kFailedPrecondition, fmt::format("key ranges do not cover the same part of the key space: {} and {}",
-                                                     left_sum.to_string(), right_sum.to_string()));
+  return fail(Code::kFailedPrecondition,
+              fmt::format("key ranges do not cover the same part of the key space: {} and {}", left_sum.to_string(),
+                          right_sum.to_string()));
 }
 
 Result<std::vector<KeyRange>> parse_sharding_spec(std::string_view spec) {
@@ -184,10 +185,12 @@ Result<std::vector<KeyRange>> parse_sharding_spec(std::string_view spec) {
 
 Result<std::vector<std::string>> generate_shard_ranges(int count, int hex_digits) {
   if (count < 1 || count > kMaxShards) {
-    return fail(Code::kInvalidArgument, fmt::format("cannot make {} shards: from 1 to {} are possible", count, kMaxShards));
+    return fail(Code::kInvalidArgument,
+                fmt::format("cannot make {} shards: from 1 to {} are possible", count, kMaxShards));
   }
   if (hex_digits < 0 || hex_digits > 8) {
-    return fail(Code::kInvalidArgument, fmt::format("cannot make bounds of {} hex digits: 1 to 8 are possible", hex_digits));
+    return fail(Code::kInvalidArgument,
+                fmt::format("cannot make bounds of {} hex digits: 1 to 8 are possible", hex_digits));
   }
   if (hex_digits == 0) hex_digits = count <= 256 ? 2 : 4;
   const uint64_t space = uint64_t{1} << (4 * hex_digits);
@@ -210,7 +213,8 @@ Result<std::vector<std::string>> generate_shard_ranges(int count, int hex_digits
 
 Result<KeyRange> even_shard_range(int index, int count) {
   if (count < 1 || count > kMaxShards || !std::has_single_bit(static_cast<unsigned>(count))) {
-    return fail(Code::kInvalidArgument, fmt::format("number of shards must be a power of two up to {}: {}", kMaxShards, count));
+    return fail(Code::kInvalidArgument,
+                fmt::format("number of shards must be a power of two up to {}: {}", kMaxShards, count));
   }
   if (index < 0 || index >= count) {
     return fail(Code::kInvalidArgument, fmt::format("shard index {} is not below {}", index, count));

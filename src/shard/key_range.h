@@ -14,8 +14,8 @@ namespace vitrail::shard {
 
 // The half-open interval [start, end) of the key space that one shard owns.
 //
-// Bounds are left-justified like keyspace ids: -80, 00-80 and 0000-8000 are the same range. An end without non-zero byte
-// is the end of the key space. The bytes are kept as they were given, because records and shard names show them.
+// Bounds are left-justified like keyspace ids: -80, 00-80 and 0000-8000 are the same range. An end without non-zero
+// byte is the end of the key space. The bytes are kept as they were given, because records and shard names show them.
 // Immutable, so the bounds for eight-byte ids (nearly all there are) are computed once.
 class KeyRange {
  public:
@@ -54,8 +54,8 @@ class KeyRange {
 
   std::string start_;
   std::string end_;
-  uint64_t first_u64_ = 0;           // Least and greatest eight-byte id inside;
-  uint64_t last_u64_ = UINT64_MAX;   // first > last when there is none.
+  uint64_t first_u64_ = 0;          // Least and greatest eight-byte id inside;
+  uint64_t last_u64_ = UINT64_MAX;  // first > last when there is none.
 };
 
 std::strong_ordering compare_starts(const KeyRange& a, const KeyRange& b);
@@ -63,8 +63,8 @@ std::strong_ordering compare_ends(const KeyRange& a, const KeyRange& b);
 // By start, then by end.
 std::strong_ordering compare(const KeyRange& a, const KeyRange& b);
 
-// The ranges tile the whole key space without gap or overlap. The order does not matter. The error (kFailedPrecondition)
-// names the ranges between which the first fault lies.
+// The ranges tile the whole key space without gap or overlap. The order does not matter. The error
+// (kFailedPrecondition) names the ranges between which the first fault lies.
 Status check_complete(std::span<const KeyRange> ranges);
 
 // Do two sets of ranges cover the same part of the key space, each without gap or overlap? The precondition of a
@@ -74,8 +74,8 @@ Status check_same_cover(std::span<const KeyRange> a, std::span<const KeyRange> b
 // "-40-80-c0-" -> -40, 40-80, 80-c0, c0-.
 Result<std::vector<KeyRange>> parse_sharding_spec(std::string_view spec);
 
-// `count` shard names of equal width: one is "-", up to 256 have bounds of two hex digits, up to 65536 of four. Bound i is
-// floor(i * 16^digits / count). With `hex_digits` (1 to 8) the width is given; an odd one yields names that are for
+// `count` shard names of equal width: one is "-", up to 256 have bounds of two hex digits, up to 65536 of four. Bound i
+// is floor(i * 16^digits / count). With `hex_digits` (1 to 8) the width is given; an odd one yields names that are for
 // display only. At most 65536 shards.
 Result<std::vector<std::string>> generate_shard_ranges(int count, int hex_digits = 0);
 

@@ -96,7 +96,8 @@ Status assign_bytes(const std::string* given, std::vector<Part>& parts) {
       if (*bytes > left) {
         return fail(Code::kInvalidArgument,
                     fmt::format("column bytes count exceeds the keyspace id length of {} bytes (total bytes) in the "
-                                "parameter 'column_bytes'", kIdBytes));
+                                "parameter 'column_bytes'",
+                                kIdBytes));
       }
       parts[i].bytes = *bytes;
       left -= *bytes;
@@ -104,8 +105,9 @@ Status assign_bytes(const std::string* given, std::vector<Part>& parts) {
     }
   }
   if (open > left) {
-    return fail(Code::kInvalidArgument,
-                fmt::format("{} columns are left without a byte of the keyspace id in the parameter 'column_bytes'", open));
+    return fail(
+        Code::kInvalidArgument,
+        fmt::format("{} columns are left without a byte of the keyspace id in the parameter 'column_bytes'", open));
   }
   for (Part& part : parts) {
     if (part.bytes != 0) continue;
@@ -143,7 +145,8 @@ Result<std::unique_ptr<Vindex>> make_multicol(std::string_view name, ParameterRe
     if (!parts[i].vindex->is_combinable()) {
       return fail(Code::kInvalidArgument,
                   fmt::format("multicol vindex supports vindexes that exports hashing function, are unique and are "
-                              "non-lookup vindex, passed vindex '{}' is invalid", type));
+                              "non-lookup vindex, passed vindex '{}' is invalid",
+                              type));
     }
   }
   return std::make_unique<Multicol>(name, std::move(parts));

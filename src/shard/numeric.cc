@@ -11,7 +11,9 @@ class Numeric final : public Vindex {
   explicit Numeric(std::string_view name) : Vindex("numeric", name) {}
   int cost() const override { return 0; }
   bool is_reversible() const override { return true; }
-  IntegerFunction integer_function() const override { return {[](uint64_t v) { return v; }, false}; }
+  IntegerFunction integer_function() const override {
+    return {[](uint64_t v) { return v; }, false};
+  }
 
   Status map_into(std::span<const VindexValue> columns, Destination& out) const override {
     RETURN_IF_ERROR(check_column_count(columns.size()));

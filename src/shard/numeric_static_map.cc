@@ -1,5 +1,5 @@
-// Vindex `numeric_static_map`: a table from numbers to ids, in the vschema or in a file. Numbers outside the table go to
-// the fallback vindex, or are their own id.
+// Vindex `numeric_static_map`: a table from numbers to ids, in the vschema or in a file. Numbers outside the table go
+// to the fallback vindex, or are their own id.
 
 #include <charconv>
 #include <unordered_map>
@@ -86,7 +86,8 @@ Result<std::unique_ptr<Vindex>> make_numeric_static_map(std::string_view name, P
     ASSIGN_OR_RETURN(fallback, create_vindex(*fallback_type, fmt::format("{}_fallback", name), {}));
     if (!fallback->is_unique() || fallback->min_columns() > 1) {
       return fail(Code::kInvalidArgument,
-                  fmt::format("vindex {}: {} cannot be a fallback: it must be unique and take one column", name, *fallback_type));
+                  fmt::format("vindex {}: {} cannot be a fallback: it must be unique and take one column", name,
+                              *fallback_type));
     }
   }
   return std::make_unique<NumericStaticMap>(name, std::move(table), std::move(fallback));

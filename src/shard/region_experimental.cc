@@ -1,5 +1,5 @@
-// Vindex `region_experimental`: one or two bytes of a region number, then the hash of a second column. Without the second
-// column: the range of the region.
+// Vindex `region_experimental`: one or two bytes of a region number, then the hash of a second column. Without the
+// second column: the range of the region.
 
 #include <fmt/core.h>
 

@@ -1,5 +1,5 @@
-// Vindex `region_json`: one or two bytes of a country's region number, from a map in a file, then the hash of the id. The
-// columns are (id, country).
+// Vindex `region_json`: one or two bytes of a country's region number, from a map in a file, then the hash of the id.
+// The columns are (id, country).
 
 #include <map>
 
@@ -45,7 +45,8 @@ class RegionJson final : public Vindex {
 
 Result<RegionMap> parse_regions(std::string_view name, const std::string& text) {
   const auto json = nlohmann::json::parse(text, nullptr, false);
-  if (!json.is_object()) return fail(Code::kInvalidArgument, fmt::format("vindex {}: region_map is not a JSON object", name));
+  if (!json.is_object())
+    return fail(Code::kInvalidArgument, fmt::format("vindex {}: region_map is not a JSON object", name));
   RegionMap regions;
   for (const auto& [country, region] : json.items()) {
     if (!region.is_number_unsigned()) {

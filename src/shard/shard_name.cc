@@ -39,7 +39,8 @@ Result<ShardName> ShardName::parse(std::string_view text) {
     auto range = KeyRange::parse(text);
     if (!range) return std::move(range).error().with_context(fmt::format("invalid shard name '{}'", text));
     if (range->start().size() > kMaxBoundBytes || range->end().size() > kMaxBoundBytes) {
-      return fail(Code::kInvalidArgument, fmt::format("invalid shard name: a bound is longer than {} bytes", kMaxBoundBytes));
+      return fail(Code::kInvalidArgument,
+                  fmt::format("invalid shard name: a bound is longer than {} bytes", kMaxBoundBytes));
     }
     std::string name = base::hex_encode(range->start()) + "-" + base::hex_encode(range->end());
     return ShardName(std::move(name), std::move(*range));

@@ -75,8 +75,8 @@ TEST(KeyRange, TakesIdsOfAnyLength) {
 
 // S3-95
 TEST(ShardName, RefusesMalformedNames) {
-  for (const char* bad : {"", "80-40", "80-80", "80-8000", "-80-", "--", "8-", "-8", "g0-", "0x80-", "a/b", "a:b", "a@b",
-                          "..", "0 1"}) {
+  for (const char* bad :
+       {"", "80-40", "80-80", "80-8000", "-80-", "--", "8-", "-8", "g0-", "0x80-", "a/b", "a:b", "a@b", "..", "0 1"}) {
     const auto name = ShardName::parse(bad);
     ASSERT_FALSE(name) << bad;
     EXPECT_EQ(name.error().code(), Code::kInvalidArgument);
@@ -104,11 +104,19 @@ TEST(ShardSet, MayHaveAShardThatIsNearlyEmpty) {
 TEST(ShardSet, FindsTheSameShardByNumberAndByBytes) {
   // Bounds around and beyond eight bytes are where the two could differ.
   const ShardSet shards = set({"-10", "10-1000000000000001", "1000000000000001-100000000000000101",
-                               "100000000000000101-100000000000000102", "100000000000000102-80",
-                               "c0-ffffffffffffffff", "ffffffffffffffff-ffffffffffffffff80", "ffffffffffffffff80-"});
+                               "100000000000000101-100000000000000102", "100000000000000102-80", "c0-ffffffffffffffff",
+                               "ffffffffffffffff-ffffffffffffffff80", "ffffffffffffffff80-"});
   std::mt19937_64 random(1);
-  std::vector<uint64_t> ids = {0, 1, UINT64_MAX, UINT64_MAX - 1, 0x1000000000000000, 0x0fffffffffffffff,
-                               0x1000000000000001, 0x1000000000000002, 0x8000000000000000, 0xc000000000000000};
+  std::vector<uint64_t> ids = {0,
+                               1,
+                               UINT64_MAX,
+                               UINT64_MAX - 1,
+                               0x1000000000000000,
+                               0x0fffffffffffffff,
+                               0x1000000000000001,
+                               0x1000000000000002,
+                               0x8000000000000000,
+                               0xc000000000000000};
   for (int i = 0; i < 2000; ++i) ids.push_back(random());
   for (uint64_t v : ids) EXPECT_EQ(shards.find_u64(v), shards.find(KeyspaceId::from_u64(v).bytes)) << std::hex << v;
   EXPECT_EQ(shards.find_u64(0x9000000000000000), -1);
@@ -150,8 +158,10 @@ TEST(CheckSameCover, ComparesSourcesAndTargetsOfAReshard) {
 
 TEST(Hash, AgreesWithTheReference) {
   const std::vector<std::pair<uint64_t, uint64_t>> vectors = {
-      {0, 0x8ca64de9c1b123a7}, {1, 0x166b40b44aba4bd6}, {2, 0x06e7ea22ce92708f},          {3, 0x4eb190c9a2fa169c},
-      {4, 0xd2fd8867d50d2dfe}, {5, 0x70bb023c810ca87a}, {UINT64_MAX, 0x355550b2150e2451}, {uint64_t{1} << 63, 0x95f8a5e5dd31d900}};
+      {0, 0x8ca64de9c1b123a7},          {1, 0x166b40b44aba4bd6},
+      {2, 0x06e7ea22ce92708f},          {3, 0x4eb190c9a2fa169c},
+      {4, 0xd2fd8867d50d2dfe},          {5, 0x70bb023c810ca87a},
+      {UINT64_MAX, 0x355550b2150e2451}, {uint64_t{1} << 63, 0x95f8a5e5dd31d900}};
   for (const auto& [value, hash] : vectors) {
     EXPECT_EQ(hash_u64(value), hash);
     EXPECT_EQ(unhash_u64(hash), value);
@@ -266,7 +276,8 @@ std::string weights(std::string_view text) {
 // S3-81
 TEST(PrimaryWeights, IgnoreCaseAccentsAndTrailingBlanks) {
   EXPECT_EQ(weights("Test"), "1816164c17f31816");
-  for (const char* same : {"TEST", "T\u00e9st", "Te\u0301st", "test   ", "\uff34est"}) EXPECT_EQ(weights(same), weights("Test")) << same;
+  for (const char* same : {"TEST", "T\u00e9st", "Te\u0301st", "test   ", "\uff34est"})
+    EXPECT_EQ(weights(same), weights("Test")) << same;
   for (const char* other : {" Test", "Tes", "Te st", "Test."}) EXPECT_NE(weights(other), weights("Test")) << other;
   EXPECT_EQ(weights(""), "");
   EXPECT_EQ(weights("\u00df"), weights("ss"));
@@ -275,15 +286,16 @@ TEST(PrimaryWeights, IgnoreCaseAccentsAndTrailingBlanks) {
 TEST(PrimaryWeights, TakeContractionsAndMarksInAnyEquivalentForm) {
   EXPECT_EQ(weights("\u0419"), weights("\u0418\u0306"));
   EXPECT_NE(weights("\u0418\u0306"), weights("\u0418"));
-  EXPECT_EQ(weights("\u0418\u0327\u0306"), weights("\u0419"));         // A mark of another class between.
-  EXPECT_EQ(weights("\u0418\u0301\u0306"), weights("\u0418"));         // One of the same class blocks.
-  EXPECT_EQ(weights("\u0e41\u0e01"), "248824c3");                      // Thai vowels are written before.
+  EXPECT_EQ(weights("\u0418\u0327\u0306"), weights("\u0419"));  // A mark of another class between.
+  EXPECT_EQ(weights("\u0418\u0301\u0306"), weights("\u0418"));  // One of the same class blocks.
+  EXPECT_EQ(weights("\u0e41\u0e01"), "248824c3");               // Thai vowels are written before.
   EXPECT_EQ(weights("\uac01"), weights("\u1100\u1161\u11a8"));
   EXPECT_EQ(weights("\U00020000"), "840000");
 }
 
 TEST(PrimaryWeights, RefuseWhatIsNotUtf8) {
-  for (std::string_view bad : {"\xff", "\xc0\x80", "\xc3", "a\xe2\x82", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80", "\x80"}) {
+  for (std::string_view bad :
+       {"\xff", "\xc0\x80", "\xc3", "a\xe2\x82", "\xed\xa0\x80", "\xf4\x90\x80\x80", "\xe0\x80\x80", "\x80"}) {
     EXPECT_EQ(weights(bad), "the value is not valid UTF-8") << base::hex_encode(bad);
   }
 }

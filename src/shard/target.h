@@ -7,8 +7,8 @@
 
 namespace vitrail::shard {
 
-// What a statement is aimed at: one shard of a keyspace, and the type of tablet. Written "commerce/0@primary"; this is also
-// what a vtgate names as its database when it logs in to a tablet's MySQL data port.
+// What a statement is aimed at: one shard of a keyspace, and the type of tablet. Written "commerce/0@primary"; this is
+// also what a vtgate names as its database when it logs in to a tablet's MySQL data port.
 struct Target {
   std::string keyspace;
   std::string shard;

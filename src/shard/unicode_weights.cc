@@ -38,8 +38,7 @@ void append_weights_of(uint32_t code_point, std::string& out) {
   const auto run = std::upper_bound(unicode::kRunFirst, end, code_point) - unicode::kRunFirst - 1;
   const uint32_t value = unicode::kRunInfo[run] & 0x3fffffff;
   switch (unicode::kRunInfo[run] >> 30) {
-    case 0:
-      return append_weight(value + code_point - unicode::kRunFirst[run], out);
+    case 0: return append_weight(value + code_point - unicode::kRunFirst[run], out);
     case 1:
       if (value != 0) append_weight(value, out);
       return;
@@ -94,7 +93,10 @@ bool decode(std::string_view text, size_t& at, uint32_t& code_point) {
     ++at;
     return true;
   }
-  const size_t length = lead >= 0xc2 && lead < 0xe0 ? 2 : lead >= 0xe0 && lead < 0xf0 ? 3 : lead >= 0xf0 && lead < 0xf5 ? 4 : 0;
+  const size_t length = lead >= 0xc2 && lead < 0xe0   ? 2
+                        : lead >= 0xe0 && lead < 0xf0 ? 3
+                        : lead >= 0xf0 && lead < 0xf5 ? 4
+                                                      : 0;
   if (length == 0) return false;
   code_point = lead & (0x7f >> length);
   for (size_t i = 1; i < length; ++i) {
@@ -102,7 +104,8 @@ bool decode(std::string_view text, size_t& at, uint32_t& code_point) {
     code_point = code_point << 6 | (byte(at + i) & 0x3f);
   }
   constexpr uint32_t kLeast[] = {0, 0, 0x80, 0x800, 0x10000};
-  if (code_point < kLeast[length] || code_point > 0x10ffff || (code_point >= 0xd800 && code_point < 0xe000)) return false;
+  if (code_point < kLeast[length] || code_point > 0x10ffff || (code_point >= 0xd800 && code_point < 0xe000))
+    return false;
   at += length;
   return true;
 }
@@ -185,7 +188,8 @@ void reorder(std::vector<Token>& tokens) {
 
 Status append_primary_weights(std::string_view text, std::string& out) {
   while (!text.empty() && text.back() == ' ') text.remove_suffix(1);
-  const bool is_ascii = std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+  const bool is_ascii =
+      std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   if (is_ascii) {
     const auto& weights = ascii_weights();
     for (char c : text) out += weights[static_cast<size_t>(c)];

@@ -62,7 +62,8 @@ json run_key_range(const std::string& op, const json& args) {
     const KeyRange a = range_of(args[0]);
     const KeyRange b = range_of(args[1]);
     // The vectors also call the last and the first range of a keyspace contiguous; here, nothing follows the last.
-    const bool around = normalize(a.end()).empty() && normalize(b.start()).empty() && !a.is_complete() && !b.is_complete();
+    const bool around =
+        normalize(a.end()).empty() && normalize(b.start()).empty() && !a.is_complete() && !b.is_complete();
     return around || a.is_followed_by(b);
   }
   if (op == "range_compare") {
@@ -80,7 +81,8 @@ json run_key_range(const std::string& op, const json& args) {
     const auto ranges = parse_sharding_spec(args[0].get<std::string>());
     if (!ranges) return nullptr;
     json out = json::array();
-    for (const KeyRange& range : *ranges) out.push_back({base::hex_encode(range.start()), base::hex_encode(range.end())});
+    for (const KeyRange& range : *ranges)
+      out.push_back({base::hex_encode(range.start()), base::hex_encode(range.end())});
     return out;
   }
   if (op == "generate_shard_ranges") {
@@ -151,14 +153,12 @@ Input input_of(const json& input) {
 json json_of(const Result<Destination>& destination) {
   if (!destination) return {{"error", true}};
   switch (destination->kind) {
-    case Destination::Kind::kNone:
-      return {{"destination", "none"}};
-    case Destination::Kind::kAllShards:
-      return {{"destination", "all"}};
+    case Destination::Kind::kNone: return {{"destination", "none"}};
+    case Destination::Kind::kAllShards: return {{"destination", "all"}};
     case Destination::Kind::kKeyRange:
-      return {{"keyrange", base::hex_encode(destination->key_range.start()) + "-" + base::hex_encode(destination->key_range.end())}};
-    case Destination::Kind::kKeyspaceId:
-      return {{"ksid", destination->keyspace_id.to_hex()}};
+      return {{"keyrange", base::hex_encode(destination->key_range.start()) + "-" +
+                               base::hex_encode(destination->key_range.end())}};
+    case Destination::Kind::kKeyspaceId: return {{"ksid", destination->keyspace_id.to_hex()}};
   }
   return {};
 }
@@ -168,7 +168,8 @@ json json_of(const Result<Destination>& destination) {
 // range may be wider: it must contain what the vector says, or be all shards.
 bool is_wider(const json& got, const json& wanted) {
   if (got.contains("destination")) return got["destination"] == "all";
-  return got.contains("keyrange") && wanted.contains("keyrange") && range_of(got["keyrange"]).contains(range_of(wanted["keyrange"]));
+  return got.contains("keyrange") && wanted.contains("keyrange") &&
+         range_of(got["keyrange"]).contains(range_of(wanted["keyrange"]));
 }
 
 json run_vindex(const Vindex& vindex, const json& v) {
@@ -209,8 +210,10 @@ TEST(Vindex, AgreesWithTheVectors) {
     if (same) {
       for (const auto& [key, value] : got.items()) same = same && v.contains(key) && v[key] == value;
     }
-    if (!same && v["op"] == "map_prefix" && is_wider(got, v)) ++wider;
-    else EXPECT_TRUE(same) << v.dump() << "\ngot " << got.dump();
+    if (!same && v["op"] == "map_prefix" && is_wider(got, v))
+      ++wider;
+    else
+      EXPECT_TRUE(same) << v.dump() << "\ngot " << got.dump();
     ++ran;
   }
   EXPECT_GT(ran, 2000);

@@ -47,14 +47,10 @@ void Destination::set_u64(uint64_t id) {
 
 std::string Destination::to_string() const {
   switch (kind) {
-    case Kind::kNone:
-      return "none";
-    case Kind::kKeyspaceId:
-      return keyspace_id.to_hex();
-    case Kind::kKeyRange:
-      return key_range.to_string();
-    case Kind::kAllShards:
-      return "all";
+    case Kind::kNone: return "none";
+    case Kind::kKeyspaceId: return keyspace_id.to_hex();
+    case Kind::kKeyRange: return key_range.to_string();
+    case Kind::kAllShards: return "all";
   }
   return "";
 }
@@ -99,8 +95,7 @@ Status Vindex::check_column_count(size_t given) const {
 
 Result<uint64_t> Vindex::id_as_u64(const KeyspaceId& id) const {
   if (id.bytes.size() != 8) {
-    return fail(Code::kInvalidArgument,
-                fmt::format("vindex {}: keyspace id {} is not of 8 bytes", name_, id.to_hex()));
+    return fail(Code::kInvalidArgument, fmt::format("vindex {}: keyspace id {} is not of 8 bytes", name_, id.to_hex()));
   }
   uint64_t number = 0;
   for (unsigned char c : id.bytes) number = number << 8 | c;

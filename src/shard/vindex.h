@@ -36,8 +36,8 @@ class Vindex {
   virtual int cost() const = 0;
   // One value maps to at most one keyspace id: what a primary vindex needs.
   virtual bool is_unique() const { return true; }
-  // How many columns map() takes: exactly one for most; for others up to max_columns(), and fewer than that (but at least
-  // min_columns()) give a key range instead of an id.
+  // How many columns map() takes: exactly one for most; for others up to max_columns(), and fewer than that (but at
+  // least min_columns()) give a key range instead of an id.
   virtual int min_columns() const { return 1; }
   virtual int max_columns() const { return 1; }
 
@@ -57,8 +57,8 @@ class Vindex {
   virtual Result<ColumnValue> reverse_map(const KeyspaceId& id) const;
 
   // Where column values BETWEEN two values are: every such row's id is in [first, last], both included (see
-  // ShardSet::find_between). Only for vindexes that keep the order of the values; nullopt for all others, and for values
-  // that the function is not defined for.
+  // ShardSet::find_between). Only for vindexes that keep the order of the values; nullopt for all others, and for
+  // values that the function is not defined for.
   struct IdInterval {
     KeyspaceId first;
     KeyspaceId last;
@@ -115,7 +115,8 @@ class ParameterReader {
   bool accept_all_ = false;
 };
 
-using VindexFactory = std::function<Result<std::unique_ptr<Vindex>>(std::string_view name, ParameterReader& parameters)>;
+using VindexFactory =
+    std::function<Result<std::unique_ptr<Vindex>>(std::string_view name, ParameterReader& parameters)>;
 
 // Makes a vindex of a registered type. kInvalidArgument: unknown type, bad parameters; the text names the vindex.
 Result<std::shared_ptr<const Vindex>> create_vindex(std::string_view type, std::string_view name,

@@ -35,13 +35,11 @@ Result<VindexValue> VindexValue::integer_text(std::string_view digits, bool is_u
 
 std::optional<uint64_t> VindexValue::to_u64() const {
   switch (kind_) {
-    case Kind::kUint64:
-      return number_;
+    case Kind::kUint64: return number_;
     case Kind::kInt64:
       if (static_cast<int64_t>(number_) < 0) return std::nullopt;
       return number_;
-    case Kind::kBytes:
-      return parse_padded(bytes_);
+    case Kind::kBytes: return parse_padded(bytes_);
     case Kind::kHex: {
       std::string_view digits = bytes_;
       while (!digits.empty() && digits.front() == '\0') digits.remove_prefix(1);
@@ -50,8 +48,7 @@ std::optional<uint64_t> VindexValue::to_u64() const {
       for (unsigned char c : digits) number = number << 8 | c;
       return number;
     }
-    case Kind::kNull:
-      return std::nullopt;
+    case Kind::kNull: return std::nullopt;
   }
   return std::nullopt;
 }
@@ -59,7 +56,8 @@ std::optional<uint64_t> VindexValue::to_u64() const {
 std::string_view VindexValue::to_bytes(Scratch& scratch) const {
   switch (kind_) {
     case Kind::kInt64: {
-      const auto end = std::to_chars(scratch.data(), scratch.data() + scratch.size(), static_cast<int64_t>(number_)).ptr;
+      const auto end =
+          std::to_chars(scratch.data(), scratch.data() + scratch.size(), static_cast<int64_t>(number_)).ptr;
       return {scratch.data(), static_cast<size_t>(end - scratch.data())};
     }
     case Kind::kUint64: {
@@ -67,10 +65,8 @@ std::string_view VindexValue::to_bytes(Scratch& scratch) const {
       return {scratch.data(), static_cast<size_t>(end - scratch.data())};
     }
     case Kind::kBytes:
-    case Kind::kHex:
-      return bytes_;
-    case Kind::kNull:
-      return {};
+    case Kind::kHex: return bytes_;
+    case Kind::kNull: return {};
   }
   return {};
 }

@@ -33,8 +33,8 @@ class VindexValue {
   Kind kind() const { return kind_; }
   bool is_null() const { return kind_ == Kind::kNull; }
 
-  // As an unsigned number. Text may have spaces and tabs before and spaces after its digits, no sign; negative integers,
-  // fractions, exponents, NULL and numbers above 2^64-1 have none.
+  // As an unsigned number. Text may have spaces and tabs before and spaces after its digits, no sign; negative
+  // integers, fractions, exponents, NULL and numbers above 2^64-1 have none.
   std::optional<uint64_t> to_u64() const;
   // The same, but a negative integer is taken modulo 2^64.
   std::optional<uint64_t> to_u64_wrapping() const;

@@ -52,9 +52,34 @@ struct Limit;
 // ---- Expressions ----------------------------------------------------------------------------------------------------
 
 enum class ExprKind : uint8_t {
-  kLiteral, kParameter, kBindVariable, kColumn, kStar, kUserVariable, kSystemVariable, kKeyword,
-  kUnary, kBinary, kLogical, kIs, kLike, kBetween, kIn, kCase, kCast, kConvertUsing, kCollate, kInterval,
-  kFunctionCall, kMatch, kDefaultValue, kValuesFunction, kNextValue, kSubquery, kExists, kRow,
+  kLiteral,
+  kParameter,
+  kBindVariable,
+  kColumn,
+  kStar,
+  kUserVariable,
+  kSystemVariable,
+  kKeyword,
+  kUnary,
+  kBinary,
+  kLogical,
+  kIs,
+  kLike,
+  kBetween,
+  kIn,
+  kCase,
+  kCast,
+  kConvertUsing,
+  kCollate,
+  kInterval,
+  kFunctionCall,
+  kMatch,
+  kDefaultValue,
+  kValuesFunction,
+  kNextValue,
+  kSubquery,
+  kExists,
+  kRow,
 };
 
 struct Expr {
@@ -74,20 +99,30 @@ const T* as(const Base* node) {
 }
 
 enum class LiteralKind : uint8_t {
-  kInteger, kDecimal, kFloat, kHex, kBit, kString, kNationalString,
-  kDate, kTime, kTimestamp,  // DATE '2020-01-01': `text` is the string.
-  kNull, kTrue, kFalse,
+  kInteger,
+  kDecimal,
+  kFloat,
+  kHex,
+  kBit,
+  kString,
+  kNationalString,
+  kDate,
+  kTime,
+  kTimestamp,  // DATE '2020-01-01': `text` is the string.
+  kNull,
+  kTrue,
+  kFalse,
 };
 
 struct Literal : Expr {
   static constexpr ExprKind kKind = ExprKind::kLiteral;
   static constexpr uint32_t kNoIndex = 0xffffffffu;
   LiteralKind literal = LiteralKind::kNull;
-  uint32_t index = kNoIndex;      // Ordinal among the literal tokens of the statement; kNoIndex for NULL, TRUE, FALSE
-                                  // and literals that were not written.
-  std::string_view text;          // The token as written, with quotes and prefix; see literal.h for its value.
-  std::string_view charset;       // Introducer without the underscore; may be empty.
-  List<std::string_view> more;    // 'a' 'b': the strings after the first, as written.
+  uint32_t index = kNoIndex;    // Ordinal among the literal tokens of the statement; kNoIndex for NULL, TRUE, FALSE
+                                // and literals that were not written.
+  std::string_view text;        // The token as written, with quotes and prefix; see literal.h for its value.
+  std::string_view charset;     // Introducer without the underscore; may be empty.
+  List<std::string_view> more;  // 'a' 'b': the strings after the first, as written.
   uint32_t parts() const { return static_cast<uint32_t>(1 + more.size()); }
 };
 
@@ -151,10 +186,28 @@ struct Unary : Expr {
 enum class BinaryOp : uint8_t {
   kAssign,  // @a := 1; the left side is a UserVariable.
   kXor,
-  kEqual, kNullSafeEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual,
-  kRegexp, kNotRegexp, kSoundsLike, kMemberOf,
-  kBitOr, kBitAnd, kShiftLeft, kShiftRight,
-  kPlus, kMinus, kMultiply, kDivide, kIntDivide, kModulo, kBitXor,
+  kEqual,
+  kNullSafeEqual,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kGreater,
+  kGreaterEqual,
+  kRegexp,
+  kNotRegexp,
+  kSoundsLike,
+  kMemberOf,
+  kBitOr,
+  kBitAnd,
+  kShiftLeft,
+  kShiftRight,
+  kPlus,
+  kMinus,
+  kMultiply,
+  kDivide,
+  kIntDivide,
+  kModulo,
+  kBitXor,
   kConcat,       // || under PIPES_AS_CONCAT
   kJsonExtract,  // ->
   kJsonUnquote,  // ->>
@@ -283,14 +336,14 @@ enum class FunctionSyntax : uint8_t {
 struct FunctionCall : Expr {
   static constexpr ExprKind kKind = ExprKind::kFunctionCall;
   FunctionSyntax syntax = FunctionSyntax::kCall;
-  bool distinct = false;       // COUNT(DISTINCT ..) and the like.
-  bool ignore_nulls = false;   // LAG(..) IGNORE NULLS
+  bool distinct = false;      // COUNT(DISTINCT ..) and the like.
+  bool ignore_nulls = false;  // LAG(..) IGNORE NULLS
   bool respect_nulls = false;
-  bool from_last = false;      // NTH_VALUE(..) FROM LAST
-  Identifier schema;           // May be empty.
-  Identifier name;             // As written.
-  std::string_view word;       // See FunctionSyntax. "within group" with kCall: MariaDB's PERCENTILE_CONT(..) WITHIN
-                               // GROUP (ORDER BY ..).
+  bool from_last = false;  // NTH_VALUE(..) FROM LAST
+  Identifier schema;       // May be empty.
+  Identifier name;         // As written.
+  std::string_view word;   // See FunctionSyntax. "within group" with kCall: MariaDB's PERCENTILE_CONT(..) WITHIN
+                           // GROUP (ORDER BY ..).
   List<Expr*> args;
   List<OrderItem> order_by;    // GROUP_CONCAT, JSON_ARRAYAGG
   Expr* separator = nullptr;   // GROUP_CONCAT; a string literal; may be null.
@@ -300,7 +353,11 @@ struct FunctionCall : Expr {
 };
 
 enum class MatchMode : uint8_t {
-  kNone, kNaturalLanguage, kNaturalLanguageExpansion, kBoolean, kExpansion,
+  kNone,
+  kNaturalLanguage,
+  kNaturalLanguageExpansion,
+  kBoolean,
+  kExpansion,
 };
 
 struct Match : Expr {
@@ -390,8 +447,8 @@ struct With {
 
 // LIMIT [offset,] count. MariaDB's ROWS EXAMINED; FETCH FIRST n ROWS ONLY is read as LIMIT, WITH TIES is kept.
 struct Limit {
-  Expr* offset = nullptr;  // May be null.
-  Expr* count = nullptr;   // May be null (only ROWS EXAMINED, or only OFFSET n ROWS).
+  Expr* offset = nullptr;         // May be null.
+  Expr* count = nullptr;          // May be null (only ROWS EXAMINED, or only OFFSET n ROWS).
   Expr* rows_examined = nullptr;  // May be null.
   bool with_ties = false;
   Span span;
@@ -425,11 +482,11 @@ struct Query {
   QueryKind kind;
   uint16_t depth = 1;
   Span span;
-  With* with = nullptr;      // May be null.
+  With* with = nullptr;  // May be null.
   List<OrderItem> order_by;
-  Limit* limit = nullptr;    // May be null.
+  Limit* limit = nullptr;  // May be null.
   List<LockClause> locks;
-  Into* into = nullptr;      // May be null.
+  Into* into = nullptr;  // May be null.
 };
 
 struct SelectItem {
@@ -478,7 +535,12 @@ struct DerivedTable : TableRef {
 
 enum class JoinType : uint8_t {
   kInner,  // JOIN, INNER JOIN, CROSS JOIN: the same in MySQL.
-  kStraight, kLeft, kRight, kNatural, kNaturalLeft, kNaturalRight,
+  kStraight,
+  kLeft,
+  kRight,
+  kNatural,
+  kNaturalLeft,
+  kNaturalRight,
 };
 
 struct Join : TableRef {
@@ -486,8 +548,8 @@ struct Join : TableRef {
   JoinType type = JoinType::kInner;
   TableRef* left = nullptr;
   TableRef* right = nullptr;
-  Expr* on = nullptr;          // May be null.
-  List<Identifier> columns;    // USING (a, b)
+  Expr* on = nullptr;        // May be null.
+  List<Identifier> columns;  // USING (a, b)
 };
 
 // (a, b): a comma list in parentheses. `(a)` and `(a JOIN b)` are just what stands inside.
@@ -516,13 +578,13 @@ struct Select : Query {
   bool cache = false;
   bool no_cache = false;
   bool calc_found_rows = false;
-  bool rollup = false;             // GROUP BY .. WITH ROLLUP
-  Expr* next_values = nullptr;     // Vitess: SELECT NEXT n VALUES FROM seq; `items` is empty then. May be null.
+  bool rollup = false;          // GROUP BY .. WITH ROLLUP
+  Expr* next_values = nullptr;  // Vitess: SELECT NEXT n VALUES FROM seq; `items` is empty then. May be null.
   List<SelectItem> items;
-  List<TableRef*> from;            // Empty without FROM. FROM DUAL is a table named dual.
-  Expr* where = nullptr;           // May be null.
+  List<TableRef*> from;   // Empty without FROM. FROM DUAL is a table named dual.
+  Expr* where = nullptr;  // May be null.
   List<OrderItem> group_by;
-  Expr* having = nullptr;          // May be null.
+  Expr* having = nullptr;  // May be null.
   List<NamedWindow> windows;
 };
 

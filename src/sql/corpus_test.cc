@@ -162,14 +162,10 @@ std::map<std::string, int> vocabulary(std::string_view text) {
       case TokenType::kBindVariable:
       case TokenType::kBindList:
       case TokenType::kHint:
-      case TokenType::kDirective:
-        break;
+      case TokenType::kDirective: break;
       case TokenType::kQuotedIdentifier:
-      case TokenType::kString:
-        word = word.substr(1, word.size() - 2);
-        break;  // Aliases lose or change their quotes.
-      default:
-        continue;
+      case TokenType::kString: word = word.substr(1, word.size() - 2); break;  // Aliases lose or change their quotes.
+      default: continue;
     }
     std::transform(word.begin(), word.end(), word.begin(), [](unsigned char c) { return std::tolower(c); });
     if (!kNoise.contains(word)) ++out[word];

@@ -83,27 +83,21 @@ bool may_be_alias(const Token& previous, std::string_view text) {
     case TokenType::kDecimal:
     case TokenType::kFloat:
     case TokenType::kHex:
-    case TokenType::kBit:
-      return true;
-    case TokenType::kWord:
-      break;
-    default:
-      return false;
+    case TokenType::kBit: return true;
+    case TokenType::kWord: break;
+    default: return false;
   }
   const Keyword word = find_keyword(previous.text(text));
   switch (word) {
     case Keyword::kAs:
     case Keyword::kNull:
     case Keyword::kTrue:
-    case Keyword::kFalse:
-      return true;
+    case Keyword::kFalse: return true;
     case Keyword::kDate:
     case Keyword::kTime:
     case Keyword::kTimestamp:
-    case Keyword::kEscape:
-      return false;
-    default:
-      return word_class(word) != WordClass::kReserved;
+    case Keyword::kEscape: return false;
+    default: return word_class(word) != WordClass::kReserved;
   }
 }
 
@@ -160,8 +154,7 @@ class KindFinder {
         with_kind_ = classify(word, Keyword::kNone, Keyword::kNone);
         done_ = true;
         break;
-      default:
-        break;
+      default: break;
     }
   }
 
@@ -234,26 +227,15 @@ FingerprintResult fingerprint(std::string_view text, std::span<LiteralPosition> 
         hasher.word(head);
         previous = token;
         continue;
-      case TokenType::kHint:
-        result.has_hint = true;
-        break;
-      case TokenType::kDirective:
-        result.has_directive = true;
-        break;
-      case TokenType::kUserVariable:
-        result.has_user_variable = true;
-        break;
+      case TokenType::kHint: result.has_hint = true; break;
+      case TokenType::kDirective: result.has_directive = true; break;
+      case TokenType::kUserVariable: result.has_user_variable = true; break;
       case TokenType::kBindVariable:
-      case TokenType::kBindList:
-        result.has_bind_variable = true;
-        break;
+      case TokenType::kBindList: result.has_bind_variable = true; break;
       case TokenType::kWord:
       case TokenType::kQuotedIdentifier:
-      case TokenType::kIntroducer:
-        break;
-      case TokenType::kAtAt:
-        result.has_system_variable = true;
-        [[fallthrough]];
+      case TokenType::kIntroducer: break;
+      case TokenType::kAtAt: result.has_system_variable = true; [[fallthrough]];
       default:
         hasher.word(head);
         previous = token;

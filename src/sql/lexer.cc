@@ -130,9 +130,7 @@ bool Lexer::skip_blank() {
     if (at_ == end_) return true;
     const ptrdiff_t left = end_ - at_;
     switch (*at_) {
-      case '#':
-        at_ = line_end(at_, end_);
-        continue;
+      case '#': at_ = line_end(at_, end_); continue;
       case '-':
         if (left >= 2 && at_[1] == '-' && (left == 2 || static_cast<uint8_t>(at_[2]) <= ' ')) {
           at_ = line_end(at_ + 2, end_);
@@ -153,8 +151,7 @@ bool Lexer::skip_blank() {
         if (left >= 5 && at_[2] == 'v' && at_[3] == 't' && at_[4] == '+') return true;
         if (!skip_comment()) return false;
         continue;
-      default:
-        return true;
+      default: return true;
     }
   }
 }
@@ -247,12 +244,8 @@ Token Lexer::word(const char* start) {
 Token Lexer::after_at(const char* start) {
   if (at_ == end_) return make(TokenType::kUserVariable, start);
   switch (*at_) {
-    case '@':
-      ++at_;
-      return make(TokenType::kAtAt, start);
-    case '`':
-      ++at_;
-      return quoted('`', TokenType::kUserVariable, start, false);
+    case '@': ++at_; return make(TokenType::kAtAt, start);
+    case '`': ++at_; return quoted('`', TokenType::kUserVariable, start, false);
     case '\'':
     case '"': {
       const char quote = *at_++;
@@ -289,41 +282,25 @@ Token Lexer::operator_or_error(const char* start) {
     return make(type, start);
   };
   switch (c) {
-    case ',':
-      return one(TokenType::kComma);
-    case ';':
-      return one(TokenType::kSemicolon);
-    case '(':
-      return one(TokenType::kLeftParen);
-    case ')':
-      return one(TokenType::kRightParen);
-    case '{':
-      return one(TokenType::kLeftBrace);
-    case '}':
-      return one(TokenType::kRightBrace);
-    case '*':
-      return one(TokenType::kStar);
-    case '+':
-      return one(TokenType::kPlus);
-    case '/':
-      return one(TokenType::kSlash);
-    case '%':
-      return one(TokenType::kPercent);
-    case '^':
-      return one(TokenType::kCaret);
-    case '~':
-      return one(TokenType::kTilde);
-    case '=':
-      return one(TokenType::kEqual);
+    case ',': return one(TokenType::kComma);
+    case ';': return one(TokenType::kSemicolon);
+    case '(': return one(TokenType::kLeftParen);
+    case ')': return one(TokenType::kRightParen);
+    case '{': return one(TokenType::kLeftBrace);
+    case '}': return one(TokenType::kRightBrace);
+    case '*': return one(TokenType::kStar);
+    case '+': return one(TokenType::kPlus);
+    case '/': return one(TokenType::kSlash);
+    case '%': return one(TokenType::kPercent);
+    case '^': return one(TokenType::kCaret);
+    case '~': return one(TokenType::kTilde);
+    case '=': return one(TokenType::kEqual);
     case '-':
       if (second == '>') return third == '>' ? more(TokenType::kLongArrow, 2) : more(TokenType::kArrow, 1);
       return one(TokenType::kMinus);
-    case '&':
-      return second == '&' ? more(TokenType::kAnd, 1) : one(TokenType::kAmpersand);
-    case '|':
-      return second == '|' ? more(TokenType::kOr, 1) : one(TokenType::kPipe);
-    case '!':
-      return second == '=' ? more(TokenType::kNotEqual, 1) : one(TokenType::kBang);
+    case '&': return second == '&' ? more(TokenType::kAnd, 1) : one(TokenType::kAmpersand);
+    case '|': return second == '|' ? more(TokenType::kOr, 1) : one(TokenType::kPipe);
+    case '!': return second == '=' ? more(TokenType::kNotEqual, 1) : one(TokenType::kBang);
     case '<':
       if (second == '=') return third == '>' ? more(TokenType::kNullSafeEqual, 2) : more(TokenType::kLessEqual, 1);
       if (second == '>') return more(TokenType::kNotEqual, 1);
@@ -338,8 +315,7 @@ Token Lexer::operator_or_error(const char* start) {
         return token;
       }
       return one(TokenType::kError);
-    default:
-      return one(TokenType::kError);
+    default: return one(TokenType::kError);
   }
 }
 
@@ -373,8 +349,7 @@ Token Lexer::next_raw() {
   if (is(c, kNameChar)) return word(start);
   ++at_;
   switch (c) {
-    case '\'':
-      return quoted('\'', TokenType::kString, start, !options_.no_backslash_escapes);
+    case '\'': return quoted('\'', TokenType::kString, start, !options_.no_backslash_escapes);
     case '"':
       if (options_.ansi_quotes) {
         Token token = quoted('"', TokenType::kQuotedIdentifier, start, false);
@@ -387,10 +362,8 @@ Token Lexer::next_raw() {
       name_end_ = at_;
       return token;
     }
-    case '@':
-      return after_at(start);
-    case ':':
-      return after_colon(start);
+    case '@': return after_at(start);
+    case ':': return after_colon(start);
     case '?': {
       Token token = make(TokenType::kParameter, start);
       token.index = parameters_++;
@@ -412,8 +385,7 @@ Token Lexer::next_raw() {
         return make(hint ? TokenType::kHint : TokenType::kDirective, start);
       }
       return make(TokenType::kSlash, start);
-    default:
-      return operator_or_error(start);
+    default: return operator_or_error(start);
   }
 }
 

@@ -26,40 +26,61 @@ struct LexOptions {
 };
 
 enum class TokenType : uint8_t {
-  kEnd,              // After the last token, for ever. Offset = size of the text, length 0.
-  kError,            // An unfinished string, comment or quoted identifier, or a byte that starts no token.
-  kWord,             // Unquoted identifier or keyword: Token::keyword tells.
-  kQuotedIdentifier, // `x`, or "x" under ANSI_QUOTES; the token includes the quotes.
-  kIntroducer,       // _utf8mb4 and the like (a known character set).
-  kUserVariable,     // @name, @'name', @"name", @`name`, including the @. A lone @ has length 1.
-  kAtAt,             // @@ ; the parts of a system variable's name follow as words and dots.
-  kInteger,          // 123
-  kDecimal,          // 1.5  .5  1.
-  kFloat,            // 1e5  1.5e-3
-  kHex,              // 0x1F  x'1F'
-  kBit,              // 0b101  b'101'
-  kString,           // 'x'  "x"
-  kNationalString,   // n'x'
-  kParameter,        // ?
-  kBindVariable,     // :name
-  kBindList,         // ::name
-  kHint,             // /*+ ... */
-  kDirective,        // /*vt+ ... */
-  kComma, kDot, kSemicolon, kLeftParen, kRightParen, kLeftBrace, kRightBrace, kColon,
-  kStar, kPlus, kMinus, kSlash, kPercent, kAmpersand, kPipe, kCaret, kTilde, kBang,
-  kAnd,              // &&
-  kOr,               // ||
-  kEqual, kNullSafeEqual, kNotEqual, kLess, kLessEqual, kGreater, kGreaterEqual,
-  kShiftLeft, kShiftRight,
-  kAssign,           // :=
-  kArrow,            // ->
-  kLongArrow,        // ->>
+  kEnd,               // After the last token, for ever. Offset = size of the text, length 0.
+  kError,             // An unfinished string, comment or quoted identifier, or a byte that starts no token.
+  kWord,              // Unquoted identifier or keyword: Token::keyword tells.
+  kQuotedIdentifier,  // `x`, or "x" under ANSI_QUOTES; the token includes the quotes.
+  kIntroducer,        // _utf8mb4 and the like (a known character set).
+  kUserVariable,      // @name, @'name', @"name", @`name`, including the @. A lone @ has length 1.
+  kAtAt,              // @@ ; the parts of a system variable's name follow as words and dots.
+  kInteger,           // 123
+  kDecimal,           // 1.5  .5  1.
+  kFloat,             // 1e5  1.5e-3
+  kHex,               // 0x1F  x'1F'
+  kBit,               // 0b101  b'101'
+  kString,            // 'x'  "x"
+  kNationalString,    // n'x'
+  kParameter,         // ?
+  kBindVariable,      // :name
+  kBindList,          // ::name
+  kHint,              // /*+ ... */
+  kDirective,         // /*vt+ ... */
+  kComma,
+  kDot,
+  kSemicolon,
+  kLeftParen,
+  kRightParen,
+  kLeftBrace,
+  kRightBrace,
+  kColon,
+  kStar,
+  kPlus,
+  kMinus,
+  kSlash,
+  kPercent,
+  kAmpersand,
+  kPipe,
+  kCaret,
+  kTilde,
+  kBang,
+  kAnd,  // &&
+  kOr,   // ||
+  kEqual,
+  kNullSafeEqual,
+  kNotEqual,
+  kLess,
+  kLessEqual,
+  kGreater,
+  kGreaterEqual,
+  kShiftLeft,
+  kShiftRight,
+  kAssign,     // :=
+  kArrow,      // ->
+  kLongArrow,  // ->>
 };
 
 // Literals are the tokens whose values a fingerprint ignores.
-constexpr bool is_literal(TokenType type) {
-  return type >= TokenType::kInteger && type <= TokenType::kNationalString;
-}
+constexpr bool is_literal(TokenType type) { return type >= TokenType::kInteger && type <= TokenType::kNationalString; }
 
 struct Token {
   TokenType type = TokenType::kEnd;

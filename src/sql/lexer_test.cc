@@ -16,46 +16,26 @@ namespace {
 
 std::string_view type_name(TokenType type) {
   switch (type) {
-    case TokenType::kEnd:
-      return "end";
-    case TokenType::kError:
-      return "error";
-    case TokenType::kWord:
-      return "word";
-    case TokenType::kQuotedIdentifier:
-      return "quoted";
-    case TokenType::kIntroducer:
-      return "introducer";
-    case TokenType::kUserVariable:
-      return "uservar";
-    case TokenType::kAtAt:
-      return "atat";
-    case TokenType::kInteger:
-      return "int";
-    case TokenType::kDecimal:
-      return "decimal";
-    case TokenType::kFloat:
-      return "float";
-    case TokenType::kHex:
-      return "hex";
-    case TokenType::kBit:
-      return "bit";
-    case TokenType::kString:
-      return "string";
-    case TokenType::kNationalString:
-      return "nstring";
-    case TokenType::kParameter:
-      return "param";
-    case TokenType::kBindVariable:
-      return "bind";
-    case TokenType::kBindList:
-      return "bindlist";
-    case TokenType::kHint:
-      return "hint";
-    case TokenType::kDirective:
-      return "directive";
-    default:
-      return "op";
+    case TokenType::kEnd: return "end";
+    case TokenType::kError: return "error";
+    case TokenType::kWord: return "word";
+    case TokenType::kQuotedIdentifier: return "quoted";
+    case TokenType::kIntroducer: return "introducer";
+    case TokenType::kUserVariable: return "uservar";
+    case TokenType::kAtAt: return "atat";
+    case TokenType::kInteger: return "int";
+    case TokenType::kDecimal: return "decimal";
+    case TokenType::kFloat: return "float";
+    case TokenType::kHex: return "hex";
+    case TokenType::kBit: return "bit";
+    case TokenType::kString: return "string";
+    case TokenType::kNationalString: return "nstring";
+    case TokenType::kParameter: return "param";
+    case TokenType::kBindVariable: return "bind";
+    case TokenType::kBindList: return "bindlist";
+    case TokenType::kHint: return "hint";
+    case TokenType::kDirective: return "directive";
+    default: return "op";
   }
 }
 

@@ -28,32 +28,18 @@ bool append_string(std::string_view token, bool no_backslash_escapes, std::strin
     }
     const char escaped = inside[++i];
     switch (escaped) {
-      case '0':
-        out.push_back('\0');
-        break;
-      case 'b':
-        out.push_back('\b');
-        break;
-      case 'n':
-        out.push_back('\n');
-        break;
-      case 'r':
-        out.push_back('\r');
-        break;
-      case 't':
-        out.push_back('\t');
-        break;
-      case 'Z':
-        out.push_back('\x1a');
-        break;
+      case '0': out.push_back('\0'); break;
+      case 'b': out.push_back('\b'); break;
+      case 'n': out.push_back('\n'); break;
+      case 'r': out.push_back('\r'); break;
+      case 't': out.push_back('\t'); break;
+      case 'Z': out.push_back('\x1a'); break;
       case '%':
       case '_':  // Kept for LIKE.
         out.push_back('\\');
         out.push_back(escaped);
         break;
-      default:
-        out.push_back(escaped);
-        break;
+      default: out.push_back(escaped); break;
     }
   }
   return true;
@@ -107,16 +93,12 @@ bool append_bits(std::string_view token, std::string& out) {
 
 bool append_bytes(TokenType type, std::string_view token, bool no_backslash_escapes, std::string& out) {
   switch (type) {
-    case TokenType::kString:
-      return append_string(token, no_backslash_escapes, out);
+    case TokenType::kString: return append_string(token, no_backslash_escapes, out);
     case TokenType::kNationalString:
       return token.size() >= 3 && append_string(token.substr(1), no_backslash_escapes, out);
-    case TokenType::kHex:
-      return append_hex(token, out);
-    case TokenType::kBit:
-      return append_bits(token, out);
-    default:
-      return false;
+    case TokenType::kHex: return append_hex(token, out);
+    case TokenType::kBit: return append_bits(token, out);
+    default: return false;
   }
 }
 
@@ -138,20 +120,11 @@ std::optional<std::string> string_value(const Literal& literal, bool no_backslas
     case LiteralKind::kString:
     case LiteralKind::kDate:
     case LiteralKind::kTime:
-    case LiteralKind::kTimestamp:
-      type = TokenType::kString;
-      break;
-    case LiteralKind::kNationalString:
-      type = TokenType::kNationalString;
-      break;
-    case LiteralKind::kHex:
-      type = TokenType::kHex;
-      break;
-    case LiteralKind::kBit:
-      type = TokenType::kBit;
-      break;
-    default:
-      return std::nullopt;
+    case LiteralKind::kTimestamp: type = TokenType::kString; break;
+    case LiteralKind::kNationalString: type = TokenType::kNationalString; break;
+    case LiteralKind::kHex: type = TokenType::kHex; break;
+    case LiteralKind::kBit: type = TokenType::kBit; break;
+    default: return std::nullopt;
   }
   std::string out;
   if (!append_bytes(type, literal.text, no_backslash_escapes, out)) return std::nullopt;
@@ -172,24 +145,12 @@ std::string quote_string(std::string_view bytes, bool no_backslash_escapes) {
       out.push_back(c);
     } else {
       switch (c) {
-        case '\\':
-          out += "\\\\";
-          break;
-        case '\0':
-          out += "\\0";
-          break;
-        case '\n':
-          out += "\\n";
-          break;
-        case '\r':
-          out += "\\r";
-          break;
-        case '\x1a':
-          out += "\\Z";
-          break;
-        default:
-          out.push_back(c);
-          break;
+        case '\\': out += "\\\\"; break;
+        case '\0': out += "\\0"; break;
+        case '\n': out += "\\n"; break;
+        case '\r': out += "\\r"; break;
+        case '\x1a': out += "\\Z"; break;
+        default: out.push_back(c); break;
       }
     }
   }

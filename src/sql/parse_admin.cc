@@ -87,8 +87,7 @@ SetItem Parser::set_item() {
         text_item();
         item.span = span_from(start);
         return item;
-      default:
-        break;
+      default: break;
     }
     item.scope = scope_keyword();
     if (item.scope != VariableScope::kNone) advance();
@@ -186,20 +185,12 @@ void Parser::show_subject(Show* show) {
   };
   for (bool modifier = true; modifier;) {
     switch (token().keyword) {
-      case Keyword::kFull:
-        show->full = true;
-        break;
-      case Keyword::kExtended:
-        show->extended = true;
-        break;
+      case Keyword::kFull: show->full = true; break;
+      case Keyword::kExtended: show->extended = true; break;
       case Keyword::kGlobal:
       case Keyword::kSession:
-      case Keyword::kLocal:
-        show->scope = scope_keyword();
-        break;
-      default:
-        modifier = false;
-        continue;
+      case Keyword::kLocal: show->scope = scope_keyword(); break;
+      default: modifier = false; continue;
     }
     take();
   }
@@ -225,60 +216,34 @@ void Parser::show_subject(Show* show) {
   take();
   switch (first) {
     case Keyword::kDatabases:
-    case Keyword::kSchemas:
-      return finish(ShowKind::kDatabases);
-    case Keyword::kTables:
-      return finish(ShowKind::kTables);
-    case Keyword::kTable:
-      return finish_pair(Keyword::kStatus, ShowKind::kTableStatus);
-    case Keyword::kOpen:
-      return finish_pair(Keyword::kTables, ShowKind::kOpenTables);
+    case Keyword::kSchemas: return finish(ShowKind::kDatabases);
+    case Keyword::kTables: return finish(ShowKind::kTables);
+    case Keyword::kTable: return finish_pair(Keyword::kStatus, ShowKind::kTableStatus);
+    case Keyword::kOpen: return finish_pair(Keyword::kTables, ShowKind::kOpenTables);
     case Keyword::kColumns:
-    case Keyword::kFields:
-      return finish(ShowKind::kColumns);
+    case Keyword::kFields: return finish(ShowKind::kColumns);
     case Keyword::kIndex:
     case Keyword::kIndexes:
-    case Keyword::kKeys:
-      return finish(ShowKind::kIndex);
-    case Keyword::kTriggers:
-      return finish(ShowKind::kTriggers);
-    case Keyword::kEvents:
-      return finish(ShowKind::kEvents);
-    case Keyword::kVariables:
-      return finish(ShowKind::kVariables);
-    case Keyword::kStatus:
-      return finish(ShowKind::kStatus);
-    case Keyword::kProcesslist:
-      return finish(ShowKind::kProcessList);
-    case Keyword::kEngines:
-      return finish(ShowKind::kEngines);
-    case Keyword::kStorage:
-      return finish_pair(Keyword::kEngines, ShowKind::kEngines);
-    case Keyword::kEngine:
-      show->argument = identifier_or_string();
-      return finish(ShowKind::kEngine);
-    case Keyword::kPlugins:
-      return finish(ShowKind::kPlugins);
-    case Keyword::kPrivileges:
-      return finish(ShowKind::kPrivileges);
-    case Keyword::kGrants:
-      return finish(ShowKind::kGrants);
-    case Keyword::kCharset:
-      return finish(ShowKind::kCharset);
-    case Keyword::kCharacter:
-      return finish_pair(Keyword::kSet, ShowKind::kCharset);
-    case Keyword::kCollation:
-      return finish(ShowKind::kCollation);
-    case Keyword::kWarnings:
-      return finish(ShowKind::kWarnings);
-    case Keyword::kErrors:
-      return finish(ShowKind::kErrors);
-    case Keyword::kProfiles:
-      return finish(ShowKind::kProfiles);
-    case Keyword::kProcedure:
-      return finish_pair(Keyword::kStatus, ShowKind::kProcedureStatus);
-    case Keyword::kFunction:
-      return finish_pair(Keyword::kStatus, ShowKind::kFunctionStatus);
+    case Keyword::kKeys: return finish(ShowKind::kIndex);
+    case Keyword::kTriggers: return finish(ShowKind::kTriggers);
+    case Keyword::kEvents: return finish(ShowKind::kEvents);
+    case Keyword::kVariables: return finish(ShowKind::kVariables);
+    case Keyword::kStatus: return finish(ShowKind::kStatus);
+    case Keyword::kProcesslist: return finish(ShowKind::kProcessList);
+    case Keyword::kEngines: return finish(ShowKind::kEngines);
+    case Keyword::kStorage: return finish_pair(Keyword::kEngines, ShowKind::kEngines);
+    case Keyword::kEngine: show->argument = identifier_or_string(); return finish(ShowKind::kEngine);
+    case Keyword::kPlugins: return finish(ShowKind::kPlugins);
+    case Keyword::kPrivileges: return finish(ShowKind::kPrivileges);
+    case Keyword::kGrants: return finish(ShowKind::kGrants);
+    case Keyword::kCharset: return finish(ShowKind::kCharset);
+    case Keyword::kCharacter: return finish_pair(Keyword::kSet, ShowKind::kCharset);
+    case Keyword::kCollation: return finish(ShowKind::kCollation);
+    case Keyword::kWarnings: return finish(ShowKind::kWarnings);
+    case Keyword::kErrors: return finish(ShowKind::kErrors);
+    case Keyword::kProfiles: return finish(ShowKind::kProfiles);
+    case Keyword::kProcedure: return finish_pair(Keyword::kStatus, ShowKind::kProcedureStatus);
+    case Keyword::kFunction: return finish_pair(Keyword::kStatus, ShowKind::kFunctionStatus);
     case Keyword::kBinary:
       if (take_if(Keyword::kLog)) return finish_pair(Keyword::kStatus, ShowKind::kMasterStatus);
       return finish_pair(Keyword::kLogs, ShowKind::kBinaryLogs);
@@ -291,41 +256,26 @@ void Parser::show_subject(Show* show) {
       }
       return finish(ShowKind::kOther);
     case Keyword::kReplica:
-    case Keyword::kSlave:
-      return finish_pair(Keyword::kStatus, ShowKind::kReplicaStatus);
-    case Keyword::kGtidExecuted:
-      return finish(ShowKind::kGtidExecuted);
-    case Keyword::kVgtidExecuted:
-      return finish(ShowKind::kVgtidExecuted);
-    case Keyword::kUnresolved:
-      return finish_pair(Keyword::kTransactions, ShowKind::kUnresolvedTransactions);
+    case Keyword::kSlave: return finish_pair(Keyword::kStatus, ShowKind::kReplicaStatus);
+    case Keyword::kGtidExecuted: return finish(ShowKind::kGtidExecuted);
+    case Keyword::kVgtidExecuted: return finish(ShowKind::kVgtidExecuted);
+    case Keyword::kUnresolved: return finish_pair(Keyword::kTransactions, ShowKind::kUnresolvedTransactions);
     case Keyword::kKeyspaces:
-    case Keyword::kVitessKeyspaces:
-      return finish(ShowKind::kKeyspaces);
-    case Keyword::kVitessShards:
-      return finish(ShowKind::kVitessShards);
-    case Keyword::kVitessTablets:
-      return finish(ShowKind::kVitessTablets);
-    case Keyword::kVitessTarget:
-      return finish(ShowKind::kVitessTarget);
-    case Keyword::kVitessMetadata:
-      return finish_pair(Keyword::kVariables, ShowKind::kVitessMetadata);
-    case Keyword::kVitessMigrations:
-      return finish(ShowKind::kVitessMigrations);
-    case Keyword::kVitessMigration:
-      return finish(ShowKind::kVitessMigrationLogs);
-    case Keyword::kVitessReplicationStatus:
-      return finish(ShowKind::kVitessReplicationStatus);
-    case Keyword::kVitessThrottledApps:
-      return finish(ShowKind::kVitessThrottledApps);
-    case Keyword::kVitessThrottler:
-      return finish_pair(Keyword::kStatus, ShowKind::kVitessThrottlerStatus);
+    case Keyword::kVitessKeyspaces: return finish(ShowKind::kKeyspaces);
+    case Keyword::kVitessShards: return finish(ShowKind::kVitessShards);
+    case Keyword::kVitessTablets: return finish(ShowKind::kVitessTablets);
+    case Keyword::kVitessTarget: return finish(ShowKind::kVitessTarget);
+    case Keyword::kVitessMetadata: return finish_pair(Keyword::kVariables, ShowKind::kVitessMetadata);
+    case Keyword::kVitessMigrations: return finish(ShowKind::kVitessMigrations);
+    case Keyword::kVitessMigration: return finish(ShowKind::kVitessMigrationLogs);
+    case Keyword::kVitessReplicationStatus: return finish(ShowKind::kVitessReplicationStatus);
+    case Keyword::kVitessThrottledApps: return finish(ShowKind::kVitessThrottledApps);
+    case Keyword::kVitessThrottler: return finish_pair(Keyword::kStatus, ShowKind::kVitessThrottlerStatus);
     case Keyword::kVschema:
       if (take_if(Keyword::kTables)) return finish(ShowKind::kVschemaTables);
       if (take_if(Keyword::kKeyspaces)) return finish(ShowKind::kVschemaKeyspaces);
       return finish_pair(Keyword::kVindexes, ShowKind::kVschemaVindexes);
-    default:
-      return finish(ShowKind::kOther);
+    default: return finish(ShowKind::kOther);
   }
 }
 
@@ -334,31 +284,15 @@ void Parser::show_create(Show* show) {
   expect(Keyword::kCreate);
   const std::string_view object = lower_copy(text_of(token()));
   switch (token().keyword) {
-    case Keyword::kTable:
-      show->show = ShowKind::kCreateTable;
-      break;
-    case Keyword::kView:
-      show->show = ShowKind::kCreateView;
-      break;
+    case Keyword::kTable: show->show = ShowKind::kCreateTable; break;
+    case Keyword::kView: show->show = ShowKind::kCreateView; break;
     case Keyword::kDatabase:
-    case Keyword::kSchema:
-      show->show = ShowKind::kCreateDatabase;
-      break;
-    case Keyword::kProcedure:
-      show->show = ShowKind::kCreateProcedure;
-      break;
-    case Keyword::kFunction:
-      show->show = ShowKind::kCreateFunction;
-      break;
-    case Keyword::kTrigger:
-      show->show = ShowKind::kCreateTrigger;
-      break;
-    case Keyword::kEvent:
-      show->show = ShowKind::kCreateEvent;
-      break;
-    default:
-      show->show = ShowKind::kCreateOther;
-      break;
+    case Keyword::kSchema: show->show = ShowKind::kCreateDatabase; break;
+    case Keyword::kProcedure: show->show = ShowKind::kCreateProcedure; break;
+    case Keyword::kFunction: show->show = ShowKind::kCreateFunction; break;
+    case Keyword::kTrigger: show->show = ShowKind::kCreateTrigger; break;
+    case Keyword::kEvent: show->show = ShowKind::kCreateEvent; break;
+    default: show->show = ShowKind::kCreateOther; break;
   }
   if (!at(TokenType::kWord)) fail_syntax();
   advance();
@@ -495,21 +429,11 @@ Statement* Parser::flush_statement() {
 Statement* Parser::table_admin() {
   TableAdmin* out = make_statement<TableAdmin>(StatementKind::kTableAdmin, here());
   switch (token().keyword) {
-    case Keyword::kOptimize:
-      out->verb = AdminVerb::kOptimize;
-      break;
-    case Keyword::kCheck:
-      out->verb = AdminVerb::kCheck;
-      break;
-    case Keyword::kRepair:
-      out->verb = AdminVerb::kRepair;
-      break;
-    case Keyword::kChecksum:
-      out->verb = AdminVerb::kChecksum;
-      break;
-    default:
-      out->verb = AdminVerb::kAnalyze;
-      break;
+    case Keyword::kOptimize: out->verb = AdminVerb::kOptimize; break;
+    case Keyword::kCheck: out->verb = AdminVerb::kCheck; break;
+    case Keyword::kRepair: out->verb = AdminVerb::kRepair; break;
+    case Keyword::kChecksum: out->verb = AdminVerb::kChecksum; break;
+    default: out->verb = AdminVerb::kAnalyze; break;
   }
   advance();
   out->local = accept(Keyword::kLocal) || accept(Keyword::kNoWriteToBinlog);

@@ -65,11 +65,8 @@ void Parser::ddl_prefix(Ddl* ddl) {
       case Keyword::kSpatial:
       case Keyword::kOnline:
       case Keyword::kOffline:
-      case Keyword::kIgnore:
-        advance();
-        break;
-      default:
-        return;
+      case Keyword::kIgnore: advance(); break;
+      default: return;
     }
   }
 }
@@ -223,9 +220,7 @@ void Parser::create_object(Ddl* ddl) {
       ddl_name(NameRole::kSubject);
       rest_of_statement();
       return;
-    case Keyword::kPackage:
-      rest_of_program();
-      return;
+    case Keyword::kPackage: rest_of_program(); return;
     default:
       if (!at(TokenType::kWord)) fail_syntax();
       rest_of_statement();

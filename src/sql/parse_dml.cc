@@ -15,39 +15,23 @@ Statement* Parser::statement() {
   }
   switch (token().keyword) {
     case Keyword::kInsert:
-    case Keyword::kReplace:
-      return insert_statement(nullptr, here());
-    case Keyword::kUpdate:
-      return update_statement(nullptr, here());
-    case Keyword::kDelete:
-      return delete_statement(nullptr, here());
-    case Keyword::kSet:
-      return set_statement();
-    case Keyword::kShow:
-      return show_statement();
-    case Keyword::kUse:
-      return use_statement();
-    case Keyword::kBegin:
-      return begin_statement();
-    case Keyword::kStart:
-      return start_statement();
+    case Keyword::kReplace: return insert_statement(nullptr, here());
+    case Keyword::kUpdate: return update_statement(nullptr, here());
+    case Keyword::kDelete: return delete_statement(nullptr, here());
+    case Keyword::kSet: return set_statement();
+    case Keyword::kShow: return show_statement();
+    case Keyword::kUse: return use_statement();
+    case Keyword::kBegin: return begin_statement();
+    case Keyword::kStart: return start_statement();
     case Keyword::kCommit:
-    case Keyword::kRollback:
-      return commit_or_rollback();
-    case Keyword::kSavepoint:
-      return savepoint_statement();
-    case Keyword::kRelease:
-      return release_statement();
-    case Keyword::kCreate:
-      return create_statement();
-    case Keyword::kAlter:
-      return alter_statement();
-    case Keyword::kDrop:
-      return drop_statement();
-    case Keyword::kTruncate:
-      return truncate_statement();
-    case Keyword::kRename:
-      return rename_statement();
+    case Keyword::kRollback: return commit_or_rollback();
+    case Keyword::kSavepoint: return savepoint_statement();
+    case Keyword::kRelease: return release_statement();
+    case Keyword::kCreate: return create_statement();
+    case Keyword::kAlter: return alter_statement();
+    case Keyword::kDrop: return drop_statement();
+    case Keyword::kTruncate: return truncate_statement();
+    case Keyword::kRename: return rename_statement();
     case Keyword::kLock:
       return peek_is(Keyword::kTable) || peek_is(Keyword::kTables) ? lock_tables()
                                                                    : text_statement(StatementKind::kOther);
@@ -60,39 +44,26 @@ Statement* Parser::statement() {
                  : explain_statement();
     case Keyword::kExplain:
     case Keyword::kDescribe:
-    case Keyword::kDesc:
-      return explain_statement();
-    case Keyword::kVexplain:
-      return vexplain_statement();
-    case Keyword::kKill:
-      return kill_statement();
-    case Keyword::kCall:
-      return call_statement();
-    case Keyword::kPrepare:
-      return prepare_statement();
-    case Keyword::kExecute:
-      return execute_statement();
-    case Keyword::kDeallocate:
-      return deallocate_statement();
-    case Keyword::kFlush:
-      return flush_statement();
+    case Keyword::kDesc: return explain_statement();
+    case Keyword::kVexplain: return vexplain_statement();
+    case Keyword::kKill: return kill_statement();
+    case Keyword::kCall: return call_statement();
+    case Keyword::kPrepare: return prepare_statement();
+    case Keyword::kExecute: return execute_statement();
+    case Keyword::kDeallocate: return deallocate_statement();
+    case Keyword::kFlush: return flush_statement();
     case Keyword::kOptimize:
     case Keyword::kCheck:
     case Keyword::kRepair:
-    case Keyword::kChecksum:
-      return table_admin();
+    case Keyword::kChecksum: return table_admin();
     case Keyword::kLoad:
       return peek_is(Keyword::kData) || peek_is(Keyword::kXml) ? load_statement()
                                                                : text_statement(StatementKind::kOther);
-    case Keyword::kDo:
-      return do_statement();
+    case Keyword::kDo: return do_statement();
     case Keyword::kStream:
-    case Keyword::kVstream:
-      return stream_statement();
-    case Keyword::kRevert:
-      return text_statement(StatementKind::kVitessMigration);
-    default:
-      break;
+    case Keyword::kVstream: return stream_statement();
+    case Keyword::kRevert: return text_statement(StatementKind::kVitessMigration);
+    default: break;
   }
   if (classify(token().keyword, peek().keyword, Keyword::kNone) == StatementKind::kOther) {
     return text_statement(StatementKind::kOther);
@@ -107,14 +78,10 @@ Statement* Parser::with_statement() {
   With* with = with_clause(below);
   switch (token().keyword) {
     case Keyword::kInsert:
-    case Keyword::kReplace:
-      return insert_statement(with, start);
-    case Keyword::kUpdate:
-      return update_statement(with, start);
-    case Keyword::kDelete:
-      return delete_statement(with, start);
-    default:
-      break;
+    case Keyword::kReplace: return insert_statement(with, start);
+    case Keyword::kUpdate: return update_statement(with, start);
+    case Keyword::kDelete: return delete_statement(with, start);
+    default: break;
   }
   QueryStatement* out = make_statement<QueryStatement>(StatementKind::kSelect, start);
   out->query = continue_query(query_operand(), with, start);

@@ -16,42 +16,24 @@ struct Operator {
 
 Operator symbol_operator(TokenType type) {
   switch (type) {
-    case TokenType::kEqual:
-      return {BinaryOp::kEqual, kComparisonLevel};
-    case TokenType::kNullSafeEqual:
-      return {BinaryOp::kNullSafeEqual, kComparisonLevel};
-    case TokenType::kNotEqual:
-      return {BinaryOp::kNotEqual, kComparisonLevel};
-    case TokenType::kLess:
-      return {BinaryOp::kLess, kComparisonLevel};
-    case TokenType::kLessEqual:
-      return {BinaryOp::kLessEqual, kComparisonLevel};
-    case TokenType::kGreater:
-      return {BinaryOp::kGreater, kComparisonLevel};
-    case TokenType::kGreaterEqual:
-      return {BinaryOp::kGreaterEqual, kComparisonLevel};
-    case TokenType::kPipe:
-      return {BinaryOp::kBitOr, kBitOrLevel};
-    case TokenType::kAmpersand:
-      return {BinaryOp::kBitAnd, kBitAndLevel};
-    case TokenType::kShiftLeft:
-      return {BinaryOp::kShiftLeft, kShiftLevel};
-    case TokenType::kShiftRight:
-      return {BinaryOp::kShiftRight, kShiftLevel};
-    case TokenType::kPlus:
-      return {BinaryOp::kPlus, kAddLevel};
-    case TokenType::kMinus:
-      return {BinaryOp::kMinus, kAddLevel};
-    case TokenType::kStar:
-      return {BinaryOp::kMultiply, kMultiplyLevel};
-    case TokenType::kSlash:
-      return {BinaryOp::kDivide, kMultiplyLevel};
-    case TokenType::kPercent:
-      return {BinaryOp::kModulo, kMultiplyLevel};
-    case TokenType::kCaret:
-      return {BinaryOp::kBitXor, kBitXorLevel};
-    default:
-      return {BinaryOp::kEqual, kLowest};
+    case TokenType::kEqual: return {BinaryOp::kEqual, kComparisonLevel};
+    case TokenType::kNullSafeEqual: return {BinaryOp::kNullSafeEqual, kComparisonLevel};
+    case TokenType::kNotEqual: return {BinaryOp::kNotEqual, kComparisonLevel};
+    case TokenType::kLess: return {BinaryOp::kLess, kComparisonLevel};
+    case TokenType::kLessEqual: return {BinaryOp::kLessEqual, kComparisonLevel};
+    case TokenType::kGreater: return {BinaryOp::kGreater, kComparisonLevel};
+    case TokenType::kGreaterEqual: return {BinaryOp::kGreaterEqual, kComparisonLevel};
+    case TokenType::kPipe: return {BinaryOp::kBitOr, kBitOrLevel};
+    case TokenType::kAmpersand: return {BinaryOp::kBitAnd, kBitAndLevel};
+    case TokenType::kShiftLeft: return {BinaryOp::kShiftLeft, kShiftLevel};
+    case TokenType::kShiftRight: return {BinaryOp::kShiftRight, kShiftLevel};
+    case TokenType::kPlus: return {BinaryOp::kPlus, kAddLevel};
+    case TokenType::kMinus: return {BinaryOp::kMinus, kAddLevel};
+    case TokenType::kStar: return {BinaryOp::kMultiply, kMultiplyLevel};
+    case TokenType::kSlash: return {BinaryOp::kDivide, kMultiplyLevel};
+    case TokenType::kPercent: return {BinaryOp::kModulo, kMultiplyLevel};
+    case TokenType::kCaret: return {BinaryOp::kBitXor, kBitXorLevel};
+    default: return {BinaryOp::kEqual, kLowest};
   }
 }
 
@@ -59,20 +41,13 @@ constexpr Precedence above(Precedence level) { return static_cast<Precedence>(le
 
 LiteralKind literal_kind(TokenType type) {
   switch (type) {
-    case TokenType::kInteger:
-      return LiteralKind::kInteger;
-    case TokenType::kDecimal:
-      return LiteralKind::kDecimal;
-    case TokenType::kFloat:
-      return LiteralKind::kFloat;
-    case TokenType::kHex:
-      return LiteralKind::kHex;
-    case TokenType::kBit:
-      return LiteralKind::kBit;
-    case TokenType::kNationalString:
-      return LiteralKind::kNationalString;
-    default:
-      return LiteralKind::kString;
+    case TokenType::kInteger: return LiteralKind::kInteger;
+    case TokenType::kDecimal: return LiteralKind::kDecimal;
+    case TokenType::kFloat: return LiteralKind::kFloat;
+    case TokenType::kHex: return LiteralKind::kHex;
+    case TokenType::kBit: return LiteralKind::kBit;
+    case TokenType::kNationalString: return LiteralKind::kNationalString;
+    default: return LiteralKind::kString;
   }
 }
 
@@ -108,12 +83,8 @@ Expr* Parser::infix(Expr* left, Precedence min, uint32_t start) {
     }
     if (level == kLowest || level < min || level > max) return left;
     switch (level) {
-      case kOrLevel:
-        left = logical(left, LogicalOp::kOr, above(kOrLevel), start);
-        break;
-      case kAndLevel:
-        left = logical(left, LogicalOp::kAnd, above(kAndLevel), start);
-        break;
+      case kOrLevel: left = logical(left, LogicalOp::kOr, above(kOrLevel), start); break;
+      case kAndLevel: left = logical(left, LogicalOp::kAnd, above(kAndLevel), start); break;
       case kXorLevel:
         advance();
         left = binary(BinaryOp::kXor, left, expression(above(kXorLevel)), start);
@@ -180,32 +151,21 @@ bool Parser::at_negated_predicate() {
 // Level of the operator that the current word is; kLowest when it is none.
 Precedence Parser::word_operator_level() {
   switch (token().keyword) {
-    case Keyword::kOr:
-      return kOrLevel;
-    case Keyword::kXor:
-      return kXorLevel;
-    case Keyword::kAnd:
-      return kAndLevel;
-    case Keyword::kIs:
-      return kComparisonLevel;
-    case Keyword::kBetween:
-      return kBetweenLevel;
+    case Keyword::kOr: return kOrLevel;
+    case Keyword::kXor: return kXorLevel;
+    case Keyword::kAnd: return kAndLevel;
+    case Keyword::kIs: return kComparisonLevel;
+    case Keyword::kBetween: return kBetweenLevel;
     case Keyword::kIn:
     case Keyword::kLike:
     case Keyword::kRegexp:
-    case Keyword::kRlike:
-      return kPredicateLevel;
-    case Keyword::kSounds:
-      return peek_is(Keyword::kLike) ? kPredicateLevel : kLowest;
-    case Keyword::kMember:
-      return peek_is(Keyword::kOf) ? kPredicateLevel : kLowest;
+    case Keyword::kRlike: return kPredicateLevel;
+    case Keyword::kSounds: return peek_is(Keyword::kLike) ? kPredicateLevel : kLowest;
+    case Keyword::kMember: return peek_is(Keyword::kOf) ? kPredicateLevel : kLowest;
     case Keyword::kDiv:
-    case Keyword::kMod:
-      return kMultiplyLevel;
-    case Keyword::kCollate:
-      return kCollateLevel;
-    default:
-      return kLowest;
+    case Keyword::kMod: return kMultiplyLevel;
+    case Keyword::kCollate: return kCollateLevel;
+    default: return kLowest;
   }
 }
 
@@ -292,8 +252,7 @@ Expr* Parser::predicate_operand() {
 // At BETWEEN, IN, LIKE, REGEXP, RLIKE (a NOT before it is read), SOUNDS LIKE or MEMBER OF.
 Expr* Parser::infix_predicate(Expr* left, bool negated, uint32_t start) {
   switch (token().keyword) {
-    case Keyword::kIn:
-      return in_predicate(left, negated, start);
+    case Keyword::kIn: return in_predicate(left, negated, start);
     case Keyword::kSounds:
       advance();
       advance();
@@ -378,18 +337,10 @@ Expr* Parser::prefix() {
   UnaryOp op;
   Precedence operand = kUnaryLevel;
   switch (token().type) {
-    case TokenType::kMinus:
-      op = UnaryOp::kMinus;
-      break;
-    case TokenType::kPlus:
-      op = UnaryOp::kPlus;
-      break;
-    case TokenType::kTilde:
-      op = UnaryOp::kBitNot;
-      break;
-    case TokenType::kBang:
-      op = UnaryOp::kBang;
-      break;
+    case TokenType::kMinus: op = UnaryOp::kMinus; break;
+    case TokenType::kPlus: op = UnaryOp::kPlus; break;
+    case TokenType::kTilde: op = UnaryOp::kBitNot; break;
+    case TokenType::kBang: op = UnaryOp::kBang; break;
     default:
       if (at(Keyword::kNot)) {
         op = options_.high_not_precedence ? UnaryOp::kBang : UnaryOp::kNot;
@@ -428,8 +379,7 @@ Expr* Parser::primary() {
     case TokenType::kBit:
     case TokenType::kString:
     case TokenType::kNationalString:
-    case TokenType::kIntroducer:
-      return literal();
+    case TokenType::kIntroducer: return literal();
     case TokenType::kParameter: {
       Parameter* node = make<Parameter>(start);
       node->index = token().index;
@@ -444,21 +394,13 @@ Expr* Parser::primary() {
       advance();
       return done(node, 0);
     }
-    case TokenType::kUserVariable:
-      return user_variable();
-    case TokenType::kAtAt:
-      return system_variable();
-    case TokenType::kLeftParen:
-      return parenthesized();
-    case TokenType::kLeftBrace:
-      return odbc_escape();
-    case TokenType::kQuotedIdentifier:
-      return column_or_function();
-    case TokenType::kWord:
-      return primary_word();
-    default:
-      fail_syntax();
-      return constant(LiteralKind::kNull);
+    case TokenType::kUserVariable: return user_variable();
+    case TokenType::kAtAt: return system_variable();
+    case TokenType::kLeftParen: return parenthesized();
+    case TokenType::kLeftBrace: return odbc_escape();
+    case TokenType::kQuotedIdentifier: return column_or_function();
+    case TokenType::kWord: return primary_word();
+    default: fail_syntax(); return constant(LiteralKind::kNull);
   }
 }
 
@@ -466,24 +408,15 @@ Expr* Parser::primary_word() {
   const bool call = peek_is(TokenType::kLeftParen);
   const bool string_next = peek_is(TokenType::kString);
   switch (token().keyword) {
-    case Keyword::kNone:
-      return column_or_function();
-    case Keyword::kNull:
-      return constant(LiteralKind::kNull);
-    case Keyword::kTrue:
-      return constant(LiteralKind::kTrue);
-    case Keyword::kFalse:
-      return constant(LiteralKind::kFalse);
-    case Keyword::kCase:
-      return case_expression();
-    case Keyword::kConvert:
-      return convert();
-    case Keyword::kDefault:
-      return default_value();
-    case Keyword::kInterval:
-      return interval();
-    case Keyword::kMatch:
-      return match_against();
+    case Keyword::kNone: return column_or_function();
+    case Keyword::kNull: return constant(LiteralKind::kNull);
+    case Keyword::kTrue: return constant(LiteralKind::kTrue);
+    case Keyword::kFalse: return constant(LiteralKind::kFalse);
+    case Keyword::kCase: return case_expression();
+    case Keyword::kConvert: return convert();
+    case Keyword::kDefault: return default_value();
+    case Keyword::kInterval: return interval();
+    case Keyword::kMatch: return match_against();
     case Keyword::kCast:
       if (call) return cast();
       break;
@@ -538,8 +471,7 @@ Expr* Parser::primary_word() {
     case Keyword::kPrevious:
       if (peek_is(Keyword::kValue) && peek_is(Keyword::kFor, 2)) return next_value_for();
       break;
-    default:
-      break;
+    default: break;
   }
   return column_or_function();
 }
@@ -630,18 +562,12 @@ Expr* Parser::user_variable() {
 
 VariableScope Parser::scope_keyword() {
   switch (token().keyword) {
-    case Keyword::kSession:
-      return VariableScope::kSession;
-    case Keyword::kGlobal:
-      return VariableScope::kGlobal;
-    case Keyword::kLocal:
-      return VariableScope::kLocal;
-    case Keyword::kPersist:
-      return VariableScope::kPersist;
-    case Keyword::kPersistOnly:
-      return VariableScope::kPersistOnly;
-    default:
-      return VariableScope::kNone;
+    case Keyword::kSession: return VariableScope::kSession;
+    case Keyword::kGlobal: return VariableScope::kGlobal;
+    case Keyword::kLocal: return VariableScope::kLocal;
+    case Keyword::kPersist: return VariableScope::kPersist;
+    case Keyword::kPersistOnly: return VariableScope::kPersistOnly;
+    default: return VariableScope::kNone;
   }
 }
 

@@ -34,10 +34,8 @@ bool is_interval_unit(Keyword keyword) {
     case Keyword::kSqlTsiQuarter:
     case Keyword::kSqlTsiSecond:
     case Keyword::kSqlTsiWeek:
-    case Keyword::kSqlTsiYear:
-      return true;
-    default:
-      return false;
+    case Keyword::kSqlTsiYear: return true;
+    default: return false;
   }
 }
 
@@ -51,10 +49,8 @@ bool is_bare_function(Keyword keyword) {
     case Keyword::kLocaltimestamp:
     case Keyword::kUtcDate:
     case Keyword::kUtcTime:
-    case Keyword::kUtcTimestamp:
-      return true;
-    default:
-      return false;
+    case Keyword::kUtcTimestamp: return true;
+    default: return false;
   }
 }
 
@@ -70,10 +66,8 @@ bool is_function_keyword(Keyword keyword) {
     case Keyword::kRepeat:
     case Keyword::kReplace:
     case Keyword::kRight:
-    case Keyword::kSchema:
-      return true;
-    default:
-      return is_bare_function(keyword);
+    case Keyword::kSchema: return true;
+    default: return is_bare_function(keyword);
   }
 }
 
@@ -94,10 +88,8 @@ bool is_special_function(Keyword keyword) {
     case Keyword::kValue:
     case Keyword::kChar:
     case Keyword::kJsonValue:
-    case Keyword::kWeightString:
-      return true;
-    default:
-      return false;
+    case Keyword::kWeightString: return true;
+    default: return false;
   }
 }
 
@@ -121,10 +113,8 @@ bool is_aggregate(const FunctionCall& call) {
     case Keyword::kSum:
     case Keyword::kVarPop:
     case Keyword::kVarSamp:
-    case Keyword::kVariance:
-      return true;
-    default:
-      return false;
+    case Keyword::kVariance: return true;
+    default: return false;
   }
 }
 
@@ -410,28 +400,16 @@ Expr* Parser::function_call(Identifier schema, Identifier name, uint32_t start, 
   uint32_t below = 0;
   expect(TokenType::kLeftParen);
   switch (keyword) {
-    case Keyword::kTrim:
-      trim_arguments(call, below);
-      break;
+    case Keyword::kTrim: trim_arguments(call, below); break;
     case Keyword::kSubstring:
     case Keyword::kSubstr:
-    case Keyword::kMid:
-      substring_arguments(call, below);
-      break;
-    case Keyword::kPosition:
-      position_arguments(call, below);
-      break;
-    case Keyword::kExtract:
-      extract_arguments(call, below);
-      break;
+    case Keyword::kMid: substring_arguments(call, below); break;
+    case Keyword::kPosition: position_arguments(call, below); break;
+    case Keyword::kExtract: extract_arguments(call, below); break;
     case Keyword::kTimestampadd:
     case Keyword::kTimestampdiff:
-    case Keyword::kGetFormat:
-      unit_arguments(call, below);
-      break;
-    default:
-      plain_arguments(call, below);
-      break;
+    case Keyword::kGetFormat: unit_arguments(call, below); break;
+    default: plain_arguments(call, below); break;
   }
   if (!at(TokenType::kRightParen) &&
       (keyword == Keyword::kChar || keyword == Keyword::kJsonValue || keyword == Keyword::kWeightString)) {

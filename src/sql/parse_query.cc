@@ -22,8 +22,7 @@ bool Parser::starts_query(size_t ahead) {
   switch (keyword) {
     case Keyword::kSelect:
     case Keyword::kWith:
-    case Keyword::kTable:
-      return true;
+    case Keyword::kTable: return true;
     case Keyword::kValues: {
       if (peek_is(Keyword::kRow, ahead + 1)) return true;
       if (!peek_is(TokenType::kLeftParen, ahead + 1)) return false;
@@ -32,8 +31,7 @@ bool Parser::starts_query(size_t ahead) {
       const TokenType behind = peek(ahead + 3).type;
       return behind != TokenType::kRightParen && behind != TokenType::kDot;
     }
-    default:
-      return false;
+    default: return false;
   }
 }
 
@@ -68,14 +66,10 @@ Query* Parser::continue_query(Query* left, With* with, uint32_t start) {
 
 Query* Parser::query_operand() {
   switch (token().keyword) {
-    case Keyword::kSelect:
-      return select_body();
-    case Keyword::kValues:
-      return values_query();
-    case Keyword::kTable:
-      return table_query();
-    default:
-      break;
+    case Keyword::kSelect: return select_body();
+    case Keyword::kValues: return values_query();
+    case Keyword::kTable: return table_query();
+    default: break;
   }
   if (!at(TokenType::kLeftParen)) {
     fail_syntax();
@@ -191,28 +185,14 @@ void Parser::select_options(Select* select) {
     bool* option = nullptr;
     bool free_word = false;
     switch (token().keyword) {
-      case Keyword::kAll:
-        advance();
-        continue;
+      case Keyword::kAll: advance(); continue;
       case Keyword::kDistinct:
-      case Keyword::kDistinctrow:
-        option = &select->distinct;
-        break;
-      case Keyword::kHighPriority:
-        option = &select->high_priority;
-        break;
-      case Keyword::kStraightJoin:
-        option = &select->straight_join;
-        break;
-      case Keyword::kSqlSmallResult:
-        option = &select->small_result;
-        break;
-      case Keyword::kSqlBigResult:
-        option = &select->big_result;
-        break;
-      case Keyword::kSqlCalcFoundRows:
-        option = &select->calc_found_rows;
-        break;
+      case Keyword::kDistinctrow: option = &select->distinct; break;
+      case Keyword::kHighPriority: option = &select->high_priority; break;
+      case Keyword::kStraightJoin: option = &select->straight_join; break;
+      case Keyword::kSqlSmallResult: option = &select->small_result; break;
+      case Keyword::kSqlBigResult: option = &select->big_result; break;
+      case Keyword::kSqlCalcFoundRows: option = &select->calc_found_rows; break;
       case Keyword::kSqlBufferResult:
         option = &select->buffer_result;
         free_word = true;
@@ -225,8 +205,7 @@ void Parser::select_options(Select* select) {
         option = &select->no_cache;
         free_word = true;
         break;
-      default:
-        return;
+      default: return;
     }
     if (free_word) {  // A column may have this name.
       switch (peek().type) {
@@ -246,10 +225,8 @@ void Parser::select_options(Select* select) {
         case TokenType::kAtAt:
         case TokenType::kParameter:
         case TokenType::kBindVariable:
-        case TokenType::kStar:
-          break;
-        default:
-          return;
+        case TokenType::kStar: break;
+        default: return;
       }
     }
     *option = true;
@@ -343,15 +320,13 @@ Identifier Parser::bare_alias(bool strings) {
   if (strings && at(TokenType::kString)) return identifier_or_string();
   if (!at_identifier()) return {};
   switch (token().keyword) {
-    case Keyword::kReturning:
-      return {};
+    case Keyword::kReturning: return {};
     case Keyword::kOffset: {  // OFFSET n ROWS
       const TokenType second = peek().type;
       if (second == TokenType::kInteger || second == TokenType::kParameter) return {};
       break;
     }
-    default:
-      break;
+    default: break;
   }
   return identifier();
 }

@@ -28,10 +28,8 @@ bool Parser::at_join() {
     case Keyword::kStraightJoin:
     case Keyword::kLeft:
     case Keyword::kRight:
-    case Keyword::kNatural:
-      return true;
-    default:
-      return false;
+    case Keyword::kNatural: return true;
+    default: return false;
   }
 }
 
@@ -81,12 +79,8 @@ Join* Parser::one_join(TableRef* left) {
       advance();
       join->type = JoinType::kStraight;
       break;
-    case Keyword::kLeft:
-      outer_join(JoinType::kLeft);
-      break;
-    case Keyword::kRight:
-      outer_join(JoinType::kRight);
-      break;
+    case Keyword::kLeft: outer_join(JoinType::kLeft); break;
+    case Keyword::kRight: outer_join(JoinType::kRight); break;
     case Keyword::kNatural:
       advance();
       natural = true;
@@ -105,9 +99,7 @@ Join* Parser::one_join(TableRef* left) {
       advance();
       expect(Keyword::kJoin);
       break;
-    default:
-      expect(Keyword::kJoin);
-      break;
+    default: expect(Keyword::kJoin); break;
   }
   join->right = table_factor();
   if (!natural) {

@@ -71,10 +71,8 @@ bool then_follows(std::string_view text, const LexOptions& options) {
     switch (token.type) {
       case TokenType::kEnd:
       case TokenType::kError:
-      case TokenType::kSemicolon:
-        return false;
-      default:
-        break;
+      case TokenType::kSemicolon: return false;
+      default: break;
     }
     if (token.keyword == Keyword::kThen) return true;
     if (token.keyword == Keyword::kEnd) return false;
@@ -116,11 +114,8 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
       case Keyword::kDatabase:
       case Keyword::kSchema:
       case Keyword::kIndex:
-      case Keyword::kUser:
-        header_ = false;
-        break;
-      default:
-        break;
+      case Keyword::kUser: header_ = false; break;
+      default: break;
     }
   } else if (program_) {
     const bool after_end = previous_ == Keyword::kEnd;
@@ -130,9 +125,7 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
                        previous_ == Keyword::kElse || previous_ == Keyword::kDo || previous_ == Keyword::kBegin ||
                        previous_ == Keyword::kLoop || previous_ == Keyword::kRepeat || previous_ == Keyword::kRow;
     switch (word) {
-      case Keyword::kBegin:
-        ++depth_;
-        break;
+      case Keyword::kBegin: ++depth_; break;
       case Keyword::kCase:
       case Keyword::kLoop:
       case Keyword::kWhile:
@@ -147,8 +140,7 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
       case Keyword::kEnd:
         if (depth_ > 0) --depth_;
         break;
-      default:
-        break;
+      default: break;
     }
   }
   previous_ = word;
@@ -171,7 +163,11 @@ std::string_view copy_statement(std::string_view text, const LexOptions& options
     if (type == TokenType::kEnd) break;
   }
   char* bytes = const_cast<char*>(copy.data());  // The arena's, and nobody else's yet.
-  for (const auto& [offset, length] : markers) std::fill_n(bytes + offset, length, ' ');
+  for (const auto& [offset, length] : markers) {
+    std::fill_n(bytes + offset, length, ' ');
+    // A blank behind "--" would hide the rest of the line. Nobody writes that in earnest: make it a syntax error.
+    if (copy.substr(0, offset).ends_with("--")) bytes[offset] = '\x7f';
+  }
   return copy;
 }
 

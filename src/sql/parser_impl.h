@@ -81,8 +81,8 @@ class BlockTracker {
  private:
   uint32_t tokens_ = 0;
   Keyword first_ = Keyword::kNone;
-  bool program_ = false;        // CREATE .. PROCEDURE / FUNCTION / TRIGGER / EVENT / PACKAGE, or BEGIN NOT ATOMIC
-  bool header_ = false;         // Still before the kind of object is known.
+  bool program_ = false;  // CREATE .. PROCEDURE / FUNCTION / TRIGGER / EVENT / PACKAGE, or BEGIN NOT ATOMIC
+  bool header_ = false;   // Still before the kind of object is known.
   uint32_t depth_ = 0;
   Keyword previous_ = Keyword::kNone;
   TokenType previous_type_ = TokenType::kSemicolon;
@@ -265,7 +265,7 @@ class Parser {
   Into* into_clause();
   TableRef* table_reference();
   TableRef* joins(TableRef* left);
-  bool at_join() ;
+  bool at_join();
   bool at_join_condition();
   Join* one_join(TableRef* left);
   void join_condition(Join* join);

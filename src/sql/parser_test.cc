@@ -297,6 +297,7 @@ TEST(Places, SpanExecutableComments) {
   EXPECT_EQ(print(ast.statement()),
             "CREATE ALGORITHM=MERGE             DEFINER=`a`@`b`             VIEW ks.v AS select 1");
   EXPECT_EQ(canonical("select a /*! from t */ where b /*!99999999 or c */"), "select a from t where b");
+  EXPECT_NE(error_of("select 5--/*! 3 */"), "parsed");  // Not 5 with a comment behind it.
 }
 
 TEST(Places, StayValidWhenTheAstMoves) {

@@ -5,128 +5,81 @@ namespace {
 
 Precedence precedence(BinaryOp op) {
   switch (op) {
-    case BinaryOp::kAssign:
-      return kAssignLevel;
-    case BinaryOp::kXor:
-      return kXorLevel;
+    case BinaryOp::kAssign: return kAssignLevel;
+    case BinaryOp::kXor: return kXorLevel;
     case BinaryOp::kEqual:
     case BinaryOp::kNullSafeEqual:
     case BinaryOp::kNotEqual:
     case BinaryOp::kLess:
     case BinaryOp::kLessEqual:
     case BinaryOp::kGreater:
-    case BinaryOp::kGreaterEqual:
-      return kComparisonLevel;
+    case BinaryOp::kGreaterEqual: return kComparisonLevel;
     case BinaryOp::kRegexp:
     case BinaryOp::kNotRegexp:
     case BinaryOp::kSoundsLike:
-    case BinaryOp::kMemberOf:
-      return kPredicateLevel;
-    case BinaryOp::kBitOr:
-      return kBitOrLevel;
-    case BinaryOp::kBitAnd:
-      return kBitAndLevel;
+    case BinaryOp::kMemberOf: return kPredicateLevel;
+    case BinaryOp::kBitOr: return kBitOrLevel;
+    case BinaryOp::kBitAnd: return kBitAndLevel;
     case BinaryOp::kShiftLeft:
-    case BinaryOp::kShiftRight:
-      return kShiftLevel;
+    case BinaryOp::kShiftRight: return kShiftLevel;
     case BinaryOp::kPlus:
-    case BinaryOp::kMinus:
-      return kAddLevel;
+    case BinaryOp::kMinus: return kAddLevel;
     case BinaryOp::kMultiply:
     case BinaryOp::kDivide:
     case BinaryOp::kIntDivide:
-    case BinaryOp::kModulo:
-      return kMultiplyLevel;
-    case BinaryOp::kBitXor:
-      return kBitXorLevel;
-    case BinaryOp::kConcat:
-      return kConcatLevel;
+    case BinaryOp::kModulo: return kMultiplyLevel;
+    case BinaryOp::kBitXor: return kBitXorLevel;
+    case BinaryOp::kConcat: return kConcatLevel;
     case BinaryOp::kJsonExtract:
-    case BinaryOp::kJsonUnquote:
-      return kPrimaryLevel;
+    case BinaryOp::kJsonUnquote: return kPrimaryLevel;
   }
   return kPrimaryLevel;
 }
 
 std::string_view operator_text(BinaryOp op) {
   switch (op) {
-    case BinaryOp::kAssign:
-      return " := ";
-    case BinaryOp::kXor:
-      return " xor ";
-    case BinaryOp::kEqual:
-      return " = ";
-    case BinaryOp::kNullSafeEqual:
-      return " <=> ";
-    case BinaryOp::kNotEqual:
-      return " != ";
-    case BinaryOp::kLess:
-      return " < ";
-    case BinaryOp::kLessEqual:
-      return " <= ";
-    case BinaryOp::kGreater:
-      return " > ";
-    case BinaryOp::kGreaterEqual:
-      return " >= ";
-    case BinaryOp::kRegexp:
-      return " regexp ";
-    case BinaryOp::kNotRegexp:
-      return " not regexp ";
-    case BinaryOp::kSoundsLike:
-      return " sounds like ";
-    case BinaryOp::kMemberOf:
-      return " member of ";
-    case BinaryOp::kBitOr:
-      return " | ";
-    case BinaryOp::kBitAnd:
-      return " & ";
-    case BinaryOp::kShiftLeft:
-      return " << ";
-    case BinaryOp::kShiftRight:
-      return " >> ";
-    case BinaryOp::kPlus:
-      return " + ";
-    case BinaryOp::kMinus:
-      return " - ";
-    case BinaryOp::kMultiply:
-      return " * ";
-    case BinaryOp::kDivide:
-      return " / ";
-    case BinaryOp::kIntDivide:
-      return " div ";
-    case BinaryOp::kModulo:
-      return " % ";
-    case BinaryOp::kBitXor:
-      return " ^ ";
-    case BinaryOp::kConcat:
-      return " || ";
-    case BinaryOp::kJsonExtract:
-      return " -> ";
-    case BinaryOp::kJsonUnquote:
-      return " ->> ";
+    case BinaryOp::kAssign: return " := ";
+    case BinaryOp::kXor: return " xor ";
+    case BinaryOp::kEqual: return " = ";
+    case BinaryOp::kNullSafeEqual: return " <=> ";
+    case BinaryOp::kNotEqual: return " != ";
+    case BinaryOp::kLess: return " < ";
+    case BinaryOp::kLessEqual: return " <= ";
+    case BinaryOp::kGreater: return " > ";
+    case BinaryOp::kGreaterEqual: return " >= ";
+    case BinaryOp::kRegexp: return " regexp ";
+    case BinaryOp::kNotRegexp: return " not regexp ";
+    case BinaryOp::kSoundsLike: return " sounds like ";
+    case BinaryOp::kMemberOf: return " member of ";
+    case BinaryOp::kBitOr: return " | ";
+    case BinaryOp::kBitAnd: return " & ";
+    case BinaryOp::kShiftLeft: return " << ";
+    case BinaryOp::kShiftRight: return " >> ";
+    case BinaryOp::kPlus: return " + ";
+    case BinaryOp::kMinus: return " - ";
+    case BinaryOp::kMultiply: return " * ";
+    case BinaryOp::kDivide: return " / ";
+    case BinaryOp::kIntDivide: return " div ";
+    case BinaryOp::kModulo: return " % ";
+    case BinaryOp::kBitXor: return " ^ ";
+    case BinaryOp::kConcat: return " || ";
+    case BinaryOp::kJsonExtract: return " -> ";
+    case BinaryOp::kJsonUnquote: return " ->> ";
   }
   return " ? ";
 }
 
 Precedence precedence(const Expr& expr) {
   switch (expr.kind) {
-    case ExprKind::kUnary:
-      return static_cast<const Unary&>(expr).op == UnaryOp::kNot ? kNotLevel : kUnaryLevel;
-    case ExprKind::kBinary:
-      return precedence(static_cast<const Binary&>(expr).op);
-    case ExprKind::kLogical:
-      return static_cast<const Logical&>(expr).op == LogicalOp::kAnd ? kAndLevel : kOrLevel;
-    case ExprKind::kIs:
-      return kComparisonLevel;
-    case ExprKind::kBetween:
-      return kBetweenLevel;
+    case ExprKind::kUnary: return static_cast<const Unary&>(expr).op == UnaryOp::kNot ? kNotLevel : kUnaryLevel;
+    case ExprKind::kBinary: return precedence(static_cast<const Binary&>(expr).op);
+    case ExprKind::kLogical: return static_cast<const Logical&>(expr).op == LogicalOp::kAnd ? kAndLevel : kOrLevel;
+    case ExprKind::kIs: return kComparisonLevel;
+    case ExprKind::kBetween: return kBetweenLevel;
     case ExprKind::kLike:
-    case ExprKind::kIn:
-      return kPredicateLevel;
-    case ExprKind::kCollate:
-      return kCollateLevel;
-    default:
-      return kPrimaryLevel;
+    case ExprKind::kIn: return kPredicateLevel;
+    case ExprKind::kCollate: return kCollateLevel;
+    default: return kPrimaryLevel;
   }
 }
 
@@ -168,38 +121,27 @@ void Printer::expr(const Expr& expr, Precedence min) {
 
 void Printer::compound(const Expr& node) {
   switch (node.kind) {
-    case ExprKind::kLiteral:
-      return literal(static_cast<const Literal&>(node));
-    case ExprKind::kParameter:
-      return add('?');
+    case ExprKind::kLiteral: return literal(static_cast<const Literal&>(node));
+    case ExprKind::kParameter: return add('?');
     case ExprKind::kBindVariable: {
       const auto& variable = static_cast<const BindVariable&>(node);
       add(variable.list ? "::" : ":");
       return add(variable.name);
     }
-    case ExprKind::kColumn:
-      return column(static_cast<const Column&>(node));
-    case ExprKind::kStar:
-      return star(static_cast<const Star&>(node));
-    case ExprKind::kUserVariable:
-      return user_variable(static_cast<const UserVariable&>(node));
+    case ExprKind::kColumn: return column(static_cast<const Column&>(node));
+    case ExprKind::kStar: return star(static_cast<const Star&>(node));
+    case ExprKind::kUserVariable: return user_variable(static_cast<const UserVariable&>(node));
     case ExprKind::kSystemVariable: {
       const auto& variable = static_cast<const SystemVariable&>(node);
       add("@@");
       return system_variable(variable.scope, variable.base, variable.name);
     }
-    case ExprKind::kKeyword:
-      return add(static_cast<const KeywordExpr&>(node).word);
-    case ExprKind::kUnary:
-      return unary(static_cast<const Unary&>(node));
-    case ExprKind::kBinary:
-      return binary(static_cast<const Binary&>(node));
-    case ExprKind::kLogical:
-      return logical(static_cast<const Logical&>(node));
-    case ExprKind::kIs:
-      return is_test(static_cast<const Is&>(node));
-    case ExprKind::kLike:
-      return like(static_cast<const Like&>(node));
+    case ExprKind::kKeyword: return add(static_cast<const KeywordExpr&>(node).word);
+    case ExprKind::kUnary: return unary(static_cast<const Unary&>(node));
+    case ExprKind::kBinary: return binary(static_cast<const Binary&>(node));
+    case ExprKind::kLogical: return logical(static_cast<const Logical&>(node));
+    case ExprKind::kIs: return is_test(static_cast<const Is&>(node));
+    case ExprKind::kLike: return like(static_cast<const Like&>(node));
     case ExprKind::kBetween: {
       const auto& between = static_cast<const Between&>(node);
       // Predicates as operands of predicates get parentheses everywhere: servers differ in how they group them.
@@ -209,12 +151,9 @@ void Printer::compound(const Expr& node) {
       add(" and ");
       return expr(*between.high, kBitOrLevel);
     }
-    case ExprKind::kIn:
-      return in(static_cast<const In&>(node));
-    case ExprKind::kCase:
-      return case_expr(static_cast<const Case&>(node));
-    case ExprKind::kCast:
-      return cast(static_cast<const Cast&>(node));
+    case ExprKind::kIn: return in(static_cast<const In&>(node));
+    case ExprKind::kCase: return case_expr(static_cast<const Case&>(node));
+    case ExprKind::kCast: return cast(static_cast<const Cast&>(node));
     case ExprKind::kConvertUsing: {
       const auto& convert = static_cast<const ConvertUsing&>(node);
       add("convert(");
@@ -236,10 +175,8 @@ void Printer::compound(const Expr& node) {
       add(' ');
       return add(interval.unit);
     }
-    case ExprKind::kFunctionCall:
-      return function(static_cast<const FunctionCall&>(node));
-    case ExprKind::kMatch:
-      return match(static_cast<const Match&>(node));
+    case ExprKind::kFunctionCall: return function(static_cast<const FunctionCall&>(node));
+    case ExprKind::kMatch: return match(static_cast<const Match&>(node));
     case ExprKind::kDefaultValue: {
       const auto& value = static_cast<const DefaultValue&>(node);
       add("default");
@@ -257,11 +194,8 @@ void Printer::compound(const Expr& node) {
       add(value.previous ? "previous value for " : "next value for ");
       return table_name(value.sequence);
     }
-    case ExprKind::kSubquery:
-      return subquery(*static_cast<const Subquery&>(node).query);
-    case ExprKind::kExists:
-      add("exists ");
-      return subquery(*static_cast<const Exists&>(node).query);
+    case ExprKind::kSubquery: return subquery(*static_cast<const Subquery&>(node).query);
+    case ExprKind::kExists: add("exists "); return subquery(*static_cast<const Exists&>(node).query);
     case ExprKind::kRow: {
       const auto& row = static_cast<const Row&>(node);
       add(row.keyword ? "row(" : "(");
@@ -273,23 +207,13 @@ void Printer::compound(const Expr& node) {
 
 void Printer::literal(const Literal& literal) {
   switch (literal.literal) {
-    case LiteralKind::kNull:
-      return add("null");
-    case LiteralKind::kTrue:
-      return add("true");
-    case LiteralKind::kFalse:
-      return add("false");
-    case LiteralKind::kDate:
-      add("date ");
-      break;
-    case LiteralKind::kTime:
-      add("time ");
-      break;
-    case LiteralKind::kTimestamp:
-      add("timestamp ");
-      break;
-    default:
-      break;
+    case LiteralKind::kNull: return add("null");
+    case LiteralKind::kTrue: return add("true");
+    case LiteralKind::kFalse: return add("false");
+    case LiteralKind::kDate: add("date "); break;
+    case LiteralKind::kTime: add("time "); break;
+    case LiteralKind::kTimestamp: add("timestamp "); break;
+    default: break;
   }
   if (!literal.charset.empty()) {
     add('_');
@@ -330,23 +254,12 @@ void Printer::user_variable(const UserVariable& variable) {
 
 void Printer::system_variable(VariableScope scope, const Identifier& base, const Identifier& name) {
   switch (scope) {
-    case VariableScope::kNone:
-      break;
-    case VariableScope::kSession:
-      add("session.");
-      break;
-    case VariableScope::kGlobal:
-      add("global.");
-      break;
-    case VariableScope::kLocal:
-      add("local.");
-      break;
-    case VariableScope::kPersist:
-      add("persist.");
-      break;
-    case VariableScope::kPersistOnly:
-      add("persist_only.");
-      break;
+    case VariableScope::kNone: break;
+    case VariableScope::kSession: add("session."); break;
+    case VariableScope::kGlobal: add("global."); break;
+    case VariableScope::kLocal: add("local."); break;
+    case VariableScope::kPersist: add("persist."); break;
+    case VariableScope::kPersistOnly: add("persist_only."); break;
   }
   if (!base.empty()) {
     // A quoted base may be spelled like a scope.
@@ -363,25 +276,15 @@ void Printer::system_variable(VariableScope scope, const Identifier& base, const
 void Printer::unary(const Unary& unary) {
   const size_t before = out_.size();
   switch (unary.op) {
-    case UnaryOp::kNot:
-      add("not ");
-      return expr(*unary.operand, kNotLevel);
-    case UnaryOp::kBang:
-      add(options_.high_not_precedence ? "not " : "!");
-      break;
+    case UnaryOp::kNot: add("not "); return expr(*unary.operand, kNotLevel);
+    case UnaryOp::kBang: add(options_.high_not_precedence ? "not " : "!"); break;
     case UnaryOp::kMinus:
       if (before > 0 && out_.back() == '-') add(' ');  // "--" may start a comment.
       add('-');
       break;
-    case UnaryOp::kPlus:
-      add('+');
-      break;
-    case UnaryOp::kBitNot:
-      add('~');
-      break;
-    case UnaryOp::kBinary:
-      add("binary ");
-      break;
+    case UnaryOp::kPlus: add('+'); break;
+    case UnaryOp::kBitNot: add('~'); break;
+    case UnaryOp::kBinary: add("binary "); break;
   }
   expr(*unary.operand, kUnaryLevel);
 }
@@ -409,20 +312,14 @@ void Printer::binary(const Binary& binary) {
         return add(')');
       }
       return expr(*binary.right, kPrimaryLevel);
-    default:
-      break;
+    default: break;
   }
   expr(*binary.left, own == kPredicateLevel ? kBitOrLevel : own);
   add(operator_text(binary.op));
   switch (binary.quantifier) {
-    case Quantifier::kNone:
-      break;
-    case Quantifier::kAny:
-      add("any ");
-      break;
-    case Quantifier::kAll:
-      add("all ");
-      break;
+    case Quantifier::kNone: break;
+    case Quantifier::kAny: add("any "); break;
+    case Quantifier::kAll: add("all "); break;
   }
   expr(*binary.right, above(own));
 }
@@ -439,14 +336,10 @@ void Printer::is_test(const Is& is) {
   expr(*is.operand, kComparisonLevel);
   add(is.negated ? " is not " : " is ");
   switch (is.test) {
-    case IsTest::kNull:
-      return add("null");
-    case IsTest::kTrue:
-      return add("true");
-    case IsTest::kFalse:
-      return add("false");
-    case IsTest::kUnknown:
-      return add("unknown");
+    case IsTest::kNull: return add("null");
+    case IsTest::kTrue: return add("true");
+    case IsTest::kFalse: return add("false");
+    case IsTest::kUnknown: return add("unknown");
   }
 }
 
@@ -617,20 +510,11 @@ void Printer::match(const Match& match) {
   add(") against (");
   expr(*match.against, kBitOrLevel);
   switch (match.mode) {
-    case MatchMode::kNone:
-      break;
-    case MatchMode::kNaturalLanguage:
-      add(" in natural language mode");
-      break;
-    case MatchMode::kNaturalLanguageExpansion:
-      add(" in natural language mode with query expansion");
-      break;
-    case MatchMode::kBoolean:
-      add(" in boolean mode");
-      break;
-    case MatchMode::kExpansion:
-      add(" with query expansion");
-      break;
+    case MatchMode::kNone: break;
+    case MatchMode::kNaturalLanguage: add(" in natural language mode"); break;
+    case MatchMode::kNaturalLanguageExpansion: add(" in natural language mode with query expansion"); break;
+    case MatchMode::kBoolean: add(" in boolean mode"); break;
+    case MatchMode::kExpansion: add(" with query expansion"); break;
   }
   add(')');
 }
@@ -701,18 +585,11 @@ void Printer::window(const WindowSpec& window) {
 
 void Printer::frame_bound(const FrameBound& bound) {
   switch (bound.kind) {
-    case FrameBoundKind::kUnboundedPreceding:
-      return add("unbounded preceding");
-    case FrameBoundKind::kUnboundedFollowing:
-      return add("unbounded following");
-    case FrameBoundKind::kCurrentRow:
-      return add("current row");
-    case FrameBoundKind::kPreceding:
-      expr(*bound.value, kBitOrLevel);
-      return add(" preceding");
-    case FrameBoundKind::kFollowing:
-      expr(*bound.value, kBitOrLevel);
-      return add(" following");
+    case FrameBoundKind::kUnboundedPreceding: return add("unbounded preceding");
+    case FrameBoundKind::kUnboundedFollowing: return add("unbounded following");
+    case FrameBoundKind::kCurrentRow: return add("current row");
+    case FrameBoundKind::kPreceding: expr(*bound.value, kBitOrLevel); return add(" preceding");
+    case FrameBoundKind::kFollowing: expr(*bound.value, kBitOrLevel); return add(" following");
   }
 }
 

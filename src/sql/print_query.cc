@@ -23,23 +23,15 @@ void Printer::query(const Query& query) {
     add(' ');
   }
   switch (query.kind) {
-    case QueryKind::kSelect:
-      select(static_cast<const Select&>(query));
-      break;
-    case QueryKind::kSetOperation:
-      set_operation(static_cast<const SetOperation&>(query));
-      break;
-    case QueryKind::kValues:
-      values(static_cast<const ValuesQuery&>(query));
-      break;
+    case QueryKind::kSelect: select(static_cast<const Select&>(query)); break;
+    case QueryKind::kSetOperation: set_operation(static_cast<const SetOperation&>(query)); break;
+    case QueryKind::kValues: values(static_cast<const ValuesQuery&>(query)); break;
     case QueryKind::kTable:
       verb("table");
       add(' ');
       table_name(static_cast<const TableQuery&>(query).name);
       break;
-    case QueryKind::kParenthesized:
-      operand(*static_cast<const ParenthesizedQuery&>(query).inner, true);
-      break;
+    case QueryKind::kParenthesized: operand(*static_cast<const ParenthesizedQuery&>(query).inner, true); break;
   }
   tail(query);
 }
@@ -67,15 +59,9 @@ void Printer::set_operation(const SetOperation& operation) {
   const auto is_set = [](const Query& query) { return query.kind == QueryKind::kSetOperation; };
   operand(left, has_tail(left) || (is_set(left) && intersect && !is_intersect(left)) || options_.full_parentheses);
   switch (operation.op) {
-    case SetOperator::kUnion:
-      add(" union ");
-      break;
-    case SetOperator::kExcept:
-      add(" except ");
-      break;
-    case SetOperator::kIntersect:
-      add(" intersect ");
-      break;
+    case SetOperator::kUnion: add(" union "); break;
+    case SetOperator::kExcept: add(" except "); break;
+    case SetOperator::kIntersect: add(" intersect "); break;
   }
   if (operation.all) add("all ");
   if (operation.distinct) add("distinct ");
@@ -208,29 +194,18 @@ void Printer::limit(const Limit* limit) {
 
 void Printer::lock(const LockClause& lock) {
   switch (lock.strength) {
-    case LockStrength::kForUpdate:
-      add(" for update");
-      break;
-    case LockStrength::kForShare:
-      add(" for share");
-      break;
-    case LockStrength::kLockInShareMode:
-      add(" lock in share mode");
-      break;
+    case LockStrength::kForUpdate: add(" for update"); break;
+    case LockStrength::kForShare: add(" for share"); break;
+    case LockStrength::kLockInShareMode: add(" lock in share mode"); break;
   }
   for (size_t i = 0; i < lock.of.size(); ++i) {
     add(i == 0 ? " of " : ", ");
     table_name(lock.of[i]);
   }
   switch (lock.wait) {
-    case LockWait::kDefault:
-      break;
-    case LockWait::kNowait:
-      add(" nowait");
-      break;
-    case LockWait::kSkipLocked:
-      add(" skip locked");
-      break;
+    case LockWait::kDefault: break;
+    case LockWait::kNowait: add(" nowait"); break;
+    case LockWait::kSkipLocked: add(" skip locked"); break;
     case LockWait::kSeconds:
       add(" wait ");
       expr(*lock.seconds);
@@ -241,17 +216,10 @@ void Printer::lock(const LockClause& lock) {
 void Printer::into(const Into& into) {
   add(" into ");
   switch (into.kind) {
-    case IntoKind::kVariables:
-      return exprs(into.variables);
-    case IntoKind::kOutfile:
-      add("outfile ");
-      break;
-    case IntoKind::kOutfileS3:
-      add("outfile s3 ");
-      break;
-    case IntoKind::kDumpfile:
-      add("dumpfile ");
-      break;
+    case IntoKind::kVariables: return exprs(into.variables);
+    case IntoKind::kOutfile: add("outfile "); break;
+    case IntoKind::kOutfileS3: add("outfile s3 "); break;
+    case IntoKind::kDumpfile: add("dumpfile "); break;
   }
   expr(*into.file);
   if (!into.options.empty()) {
@@ -271,8 +239,7 @@ void Printer::table_refs(List<TableRef*> tables) {
 
 void Printer::table_ref(const TableRef& table) {
   switch (table.kind) {
-    case TableRefKind::kTable:
-      return table_source(static_cast<const TableSource&>(table));
+    case TableRefKind::kTable: return table_source(static_cast<const TableSource&>(table));
     case TableRefKind::kJoin: {
       if (options_.full_parentheses) add('(');
       join(static_cast<const Join&>(table));
@@ -321,29 +288,16 @@ void Printer::table_source(const TableSource& table) {
   alias(table.alias);
   for (const IndexHint& hint : table.hints) {
     switch (hint.kind) {
-      case IndexHintKind::kUse:
-        add(" use ");
-        break;
-      case IndexHintKind::kIgnore:
-        add(" ignore ");
-        break;
-      case IndexHintKind::kForce:
-        add(" force ");
-        break;
+      case IndexHintKind::kUse: add(" use "); break;
+      case IndexHintKind::kIgnore: add(" ignore "); break;
+      case IndexHintKind::kForce: add(" force "); break;
     }
     add(hint.vindex ? "vindex " : "index ");
     switch (hint.scope) {
-      case IndexHintScope::kNone:
-        break;
-      case IndexHintScope::kJoin:
-        add("for join ");
-        break;
-      case IndexHintScope::kOrderBy:
-        add("for order by ");
-        break;
-      case IndexHintScope::kGroupBy:
-        add("for group by ");
-        break;
+      case IndexHintScope::kNone: break;
+      case IndexHintScope::kJoin: add("for join "); break;
+      case IndexHintScope::kOrderBy: add("for order by "); break;
+      case IndexHintScope::kGroupBy: add("for group by "); break;
     }
     names(hint.names);
   }
@@ -352,27 +306,13 @@ void Printer::table_source(const TableSource& table) {
 void Printer::join(const Join& join) {
   table_ref(*join.left);
   switch (join.type) {
-    case JoinType::kInner:
-      add(" join ");
-      break;
-    case JoinType::kStraight:
-      add(" straight_join ");
-      break;
-    case JoinType::kLeft:
-      add(" left join ");
-      break;
-    case JoinType::kRight:
-      add(" right join ");
-      break;
-    case JoinType::kNatural:
-      add(" natural join ");
-      break;
-    case JoinType::kNaturalLeft:
-      add(" natural left join ");
-      break;
-    case JoinType::kNaturalRight:
-      add(" natural right join ");
-      break;
+    case JoinType::kInner: add(" join "); break;
+    case JoinType::kStraight: add(" straight_join "); break;
+    case JoinType::kLeft: add(" left join "); break;
+    case JoinType::kRight: add(" right join "); break;
+    case JoinType::kNatural: add(" natural join "); break;
+    case JoinType::kNaturalLeft: add(" natural left join "); break;
+    case JoinType::kNaturalRight: add(" natural right join "); break;
   }
   const bool parentheses = join.right->kind == TableRefKind::kJoin && !options_.full_parentheses;
   if (parentheses) add('(');

@@ -7,21 +7,14 @@ void Printer::statement(const Statement& node) {
   if (!node.directives.empty()) directives_ = node.directives;
   switch (node.kind) {
     case StatementKind::kEmpty:
-    case StatementKind::kUnknown:
-      return;
-    case StatementKind::kSelect:
-      return query(*static_cast<const QueryStatement&>(node).query);
+    case StatementKind::kUnknown: return;
+    case StatementKind::kSelect: return query(*static_cast<const QueryStatement&>(node).query);
     case StatementKind::kInsert:
-    case StatementKind::kReplace:
-      return insert(static_cast<const Insert&>(node));
-    case StatementKind::kUpdate:
-      return update(static_cast<const Update&>(node));
-    case StatementKind::kDelete:
-      return remove(static_cast<const Delete&>(node));
-    case StatementKind::kSet:
-      return set(static_cast<const SetStatement&>(node));
-    case StatementKind::kShow:
-      return show(static_cast<const Show&>(node));
+    case StatementKind::kReplace: return insert(static_cast<const Insert&>(node));
+    case StatementKind::kUpdate: return update(static_cast<const Update&>(node));
+    case StatementKind::kDelete: return remove(static_cast<const Delete&>(node));
+    case StatementKind::kSet: return set(static_cast<const SetStatement&>(node));
+    case StatementKind::kShow: return show(static_cast<const Show&>(node));
     case StatementKind::kUse:
       verb("use");
       if (!static_cast<const Use&>(node).target.empty()) {
@@ -34,42 +27,29 @@ void Printer::statement(const Statement& node) {
     case StatementKind::kRollback:
     case StatementKind::kSavepoint:
     case StatementKind::kRollbackTo:
-    case StatementKind::kRelease:
-      return transaction(static_cast<const Transaction&>(node));
-    case StatementKind::kDdl:
-      return ddl(static_cast<const Ddl&>(node));
+    case StatementKind::kRelease: return transaction(static_cast<const Transaction&>(node));
+    case StatementKind::kDdl: return ddl(static_cast<const Ddl&>(node));
     case StatementKind::kLockTables:
-    case StatementKind::kUnlockTables:
-      return lock_tables(static_cast<const LockTables&>(node));
+    case StatementKind::kUnlockTables: return lock_tables(static_cast<const LockTables&>(node));
     case StatementKind::kExplain:
-    case StatementKind::kVexplain:
-      return explain(static_cast<const Explain&>(node));
-    case StatementKind::kKill:
-      return kill(static_cast<const Kill&>(node));
-    case StatementKind::kCall:
-      return call(static_cast<const Call&>(node));
+    case StatementKind::kVexplain: return explain(static_cast<const Explain&>(node));
+    case StatementKind::kKill: return kill(static_cast<const Kill&>(node));
+    case StatementKind::kCall: return call(static_cast<const Call&>(node));
     case StatementKind::kPrepare:
     case StatementKind::kExecute:
-    case StatementKind::kDeallocate:
-      return prepared(static_cast<const PreparedStatement&>(node));
-    case StatementKind::kFlush:
-      return flush(static_cast<const Flush&>(node));
-    case StatementKind::kTableAdmin:
-      return table_admin(static_cast<const TableAdmin&>(node));
-    case StatementKind::kLoad:
-      return load(static_cast<const LoadData&>(node));
-    case StatementKind::kAlterVschema:
-      return alter_vschema(static_cast<const AlterVschema&>(node));
+    case StatementKind::kDeallocate: return prepared(static_cast<const PreparedStatement&>(node));
+    case StatementKind::kFlush: return flush(static_cast<const Flush&>(node));
+    case StatementKind::kTableAdmin: return table_admin(static_cast<const TableAdmin&>(node));
+    case StatementKind::kLoad: return load(static_cast<const LoadData&>(node));
+    case StatementKind::kAlterVschema: return alter_vschema(static_cast<const AlterVschema&>(node));
     case StatementKind::kDo:
       verb("do");
       add(' ');
       return select_items(static_cast<const Do&>(node).items);
     case StatementKind::kStream:
-    case StatementKind::kVstream:
-      return stream(static_cast<const StreamStatement&>(node));
+    case StatementKind::kVstream: return stream(static_cast<const StreamStatement&>(node));
     case StatementKind::kVitessMigration:
-    case StatementKind::kOther:
-      return add(static_cast<const TextStatement&>(node).text);
+    case StatementKind::kOther: return add(static_cast<const TextStatement&>(node).text);
   }
 }
 
@@ -83,17 +63,10 @@ void Printer::insert(const Insert& insert) {
   verb(insert.replace ? "replace" : "insert");
   hints(insert.hints);
   switch (insert.priority) {
-    case Priority::kNone:
-      break;
-    case Priority::kLow:
-      add(" low_priority");
-      break;
-    case Priority::kDelayed:
-      add(" delayed");
-      break;
-    case Priority::kHigh:
-      add(" high_priority");
-      break;
+    case Priority::kNone: break;
+    case Priority::kLow: add(" low_priority"); break;
+    case Priority::kDelayed: add(" delayed"); break;
+    case Priority::kHigh: add(" high_priority"); break;
   }
   if (insert.ignore) add(" ignore");
   add(" into ");
@@ -229,8 +202,7 @@ void Printer::transaction(const Transaction& node) {
       // Without quotes, a savepoint of the name "savepoint" would be taken for the word.
       if (find_keyword(node.savepoint.text) == Keyword::kSavepoint) return add(quote_identifier(node.savepoint.text));
       return identifier(node.savepoint);
-    default:
-      break;
+    default: break;
   }
   verb(node.kind == StatementKind::kCommit ? "commit" : "rollback");
   if (node.chain != Toggle::kNone) add(node.chain == Toggle::kOn ? " and chain" : " and no chain");
@@ -253,28 +225,16 @@ void Printer::set(const SetStatement& node) {
 void Printer::set_item(const SetItem& item) {
   const auto scope_word = [&] {
     switch (item.scope) {
-      case VariableScope::kNone:
-        break;
-      case VariableScope::kSession:
-        add("session ");
-        break;
-      case VariableScope::kGlobal:
-        add("global ");
-        break;
-      case VariableScope::kLocal:
-        add("local ");
-        break;
-      case VariableScope::kPersist:
-        add("persist ");
-        break;
-      case VariableScope::kPersistOnly:
-        add("persist_only ");
-        break;
+      case VariableScope::kNone: break;
+      case VariableScope::kSession: add("session "); break;
+      case VariableScope::kGlobal: add("global "); break;
+      case VariableScope::kLocal: add("local "); break;
+      case VariableScope::kPersist: add("persist "); break;
+      case VariableScope::kPersistOnly: add("persist_only "); break;
     }
   };
   switch (item.kind) {
-    case SetItemKind::kText:
-      return add(item.text);
+    case SetItemKind::kText: return add(item.text);
     case SetItemKind::kNames:
     case SetItemKind::kCharset:
       add(item.kind == SetItemKind::kNames ? "names " : "character set ");
@@ -291,20 +251,11 @@ void Printer::set_item(const SetItem& item) {
       if (item.isolation != IsolationLevel::kNone) {
         add(" isolation level ");
         switch (item.isolation) {
-          case IsolationLevel::kNone:
-            break;
-          case IsolationLevel::kReadUncommitted:
-            add("read uncommitted");
-            break;
-          case IsolationLevel::kReadCommitted:
-            add("read committed");
-            break;
-          case IsolationLevel::kRepeatableRead:
-            add("repeatable read");
-            break;
-          case IsolationLevel::kSerializable:
-            add("serializable");
-            break;
+          case IsolationLevel::kNone: break;
+          case IsolationLevel::kReadUncommitted: add("read uncommitted"); break;
+          case IsolationLevel::kReadCommitted: add("read committed"); break;
+          case IsolationLevel::kRepeatableRead: add("repeatable read"); break;
+          case IsolationLevel::kSerializable: add("serializable"); break;
         }
         separator = ", ";
       }
@@ -350,15 +301,9 @@ void Printer::show(const Show& node) {
   if (!node.table.name.empty()) {
     switch (node.show) {
       case ShowKind::kColumns:
-      case ShowKind::kIndex:
-        add(" from ");
-        break;
-      case ShowKind::kVschemaVindexes:
-        add(" on ");
-        break;
-      default:
-        add(' ');
-        break;
+      case ShowKind::kIndex: add(" from "); break;
+      case ShowKind::kVschemaVindexes: add(" on "); break;
+      default: add(' '); break;
     }
     table_name(node.table);
   }
@@ -462,21 +407,11 @@ void Printer::lock_tables(const LockTables& lock) {
     table_name(table.table);
     alias(table.alias);
     switch (table.lock) {
-      case TableLock::kRead:
-        add(" read");
-        break;
-      case TableLock::kReadLocal:
-        add(" read local");
-        break;
-      case TableLock::kWrite:
-        add(" write");
-        break;
-      case TableLock::kLowPriorityWrite:
-        add(" low_priority write");
-        break;
-      case TableLock::kWriteConcurrent:
-        add(" write concurrent");
-        break;
+      case TableLock::kRead: add(" read"); break;
+      case TableLock::kReadLocal: add(" read local"); break;
+      case TableLock::kWrite: add(" write"); break;
+      case TableLock::kLowPriorityWrite: add(" low_priority write"); break;
+      case TableLock::kWriteConcurrent: add(" write concurrent"); break;
     }
   }
 }
@@ -485,21 +420,11 @@ void Printer::explain(const Explain& node) {
   if (node.kind == StatementKind::kVexplain) {
     verb("vexplain");
     switch (node.vexplain) {
-      case VexplainType::kPlan:
-        add(" plan ");
-        break;
-      case VexplainType::kAll:
-        add(" all ");
-        break;
-      case VexplainType::kQueries:
-        add(" queries ");
-        break;
-      case VexplainType::kTrace:
-        add(" trace ");
-        break;
-      case VexplainType::kKeys:
-        add(" keys ");
-        break;
+      case VexplainType::kPlan: add(" plan "); break;
+      case VexplainType::kAll: add(" all "); break;
+      case VexplainType::kQueries: add(" queries "); break;
+      case VexplainType::kTrace: add(" trace "); break;
+      case VexplainType::kKeys: add(" keys "); break;
     }
     return statement(*node.statement);
   }
@@ -587,21 +512,11 @@ void Printer::flush(const Flush& flush) {
 
 void Printer::table_admin(const TableAdmin& admin) {
   switch (admin.verb) {
-    case AdminVerb::kAnalyze:
-      verb("analyze");
-      break;
-    case AdminVerb::kOptimize:
-      verb("optimize");
-      break;
-    case AdminVerb::kCheck:
-      verb("check");
-      break;
-    case AdminVerb::kRepair:
-      verb("repair");
-      break;
-    case AdminVerb::kChecksum:
-      verb("checksum");
-      break;
+    case AdminVerb::kAnalyze: verb("analyze"); break;
+    case AdminVerb::kOptimize: verb("optimize"); break;
+    case AdminVerb::kCheck: verb("check"); break;
+    case AdminVerb::kRepair: verb("repair"); break;
+    case AdminVerb::kChecksum: verb("checksum"); break;
   }
   if (admin.local) add(" local");
   add(" table ");

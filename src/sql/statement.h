@@ -50,11 +50,11 @@ struct Insert : Statement {
   bool has_columns = false;  // A column list was written (it may be empty).
   List<Column*> columns;
   List<List<Expr*>> rows;
-  Span rows_span;            // From the first row's '(' to the last row's ')': for cutting rows per shard.
-  List<Span> row_spans;      // One per row.
-  Query* query = nullptr;    // May be null.
-  List<Assignment> set;      // INSERT .. SET a = 1
-  Identifier row_alias;      // VALUES (..) AS new; may be empty.
+  Span rows_span;          // From the first row's '(' to the last row's ')': for cutting rows per shard.
+  List<Span> row_spans;    // One per row.
+  Query* query = nullptr;  // May be null.
+  List<Assignment> set;    // INSERT .. SET a = 1
+  Identifier row_alias;    // VALUES (..) AS new; may be empty.
   List<Identifier> row_alias_columns;
   List<Assignment> on_duplicate;
   List<SelectItem> returning;
@@ -126,14 +126,14 @@ enum class IsolationLevel : uint8_t { kNone, kReadUncommitted, kReadCommitted, k
 struct SetItem {
   SetItemKind kind = SetItemKind::kSystemVariable;
   VariableScope scope = VariableScope::kNone;
-  bool at_form = false;    // Written with @@.
-  Identifier base;         // May be empty.
-  Identifier name;         // Variable name (without @), or charset / empty (DEFAULT) for kNames and kCharset.
-  Identifier collation;    // kNames; may be empty.
-  Expr* value = nullptr;   // For variables. A bare word (OLAP, ON, utf8mb4) is a Column or KeywordExpr.
+  bool at_form = false;   // Written with @@.
+  Identifier base;        // May be empty.
+  Identifier name;        // Variable name (without @), or charset / empty (DEFAULT) for kNames and kCharset.
+  Identifier collation;   // kNames; may be empty.
+  Expr* value = nullptr;  // For variables. A bare word (OLAP, ON, utf8mb4) is a Column or KeywordExpr.
   IsolationLevel isolation = IsolationLevel::kNone;
   AccessMode access = AccessMode::kNone;
-  std::string_view text;   // kText
+  std::string_view text;  // kText
   Span span;
 };
 
@@ -145,15 +145,56 @@ struct SetStatement : Statement {
 
 enum class ShowKind : uint8_t {
   kOther,  // Known or unknown to the server; `text` has all of it.
-  kDatabases, kTables, kTableStatus, kOpenTables, kColumns, kIndex, kTriggers, kEvents,
-  kCreateTable, kCreateView, kCreateDatabase, kCreateProcedure, kCreateFunction, kCreateTrigger, kCreateEvent,
+  kDatabases,
+  kTables,
+  kTableStatus,
+  kOpenTables,
+  kColumns,
+  kIndex,
+  kTriggers,
+  kEvents,
+  kCreateTable,
+  kCreateView,
+  kCreateDatabase,
+  kCreateProcedure,
+  kCreateFunction,
+  kCreateTrigger,
+  kCreateEvent,
   kCreateOther,
-  kVariables, kStatus, kProcessList, kEngines, kEngine, kPlugins, kPrivileges, kGrants, kCharset, kCollation,
-  kWarnings, kErrors, kProfiles, kProcedureStatus, kFunctionStatus, kBinaryLogs, kReplicaStatus, kMasterStatus,
-  kGtidExecuted, kVgtidExecuted, kUnresolvedTransactions,
-  kKeyspaces, kVitessShards, kVitessTablets, kVitessTarget, kVitessMetadata, kVitessMigrations, kVitessMigrationLogs,
-  kVitessReplicationStatus, kVitessThrottledApps, kVitessThrottlerStatus,
-  kVschemaTables, kVschemaKeyspaces, kVschemaVindexes,
+  kVariables,
+  kStatus,
+  kProcessList,
+  kEngines,
+  kEngine,
+  kPlugins,
+  kPrivileges,
+  kGrants,
+  kCharset,
+  kCollation,
+  kWarnings,
+  kErrors,
+  kProfiles,
+  kProcedureStatus,
+  kFunctionStatus,
+  kBinaryLogs,
+  kReplicaStatus,
+  kMasterStatus,
+  kGtidExecuted,
+  kVgtidExecuted,
+  kUnresolvedTransactions,
+  kKeyspaces,
+  kVitessShards,
+  kVitessTablets,
+  kVitessTarget,
+  kVitessMetadata,
+  kVitessMigrations,
+  kVitessMigrationLogs,
+  kVitessReplicationStatus,
+  kVitessThrottledApps,
+  kVitessThrottlerStatus,
+  kVschemaTables,
+  kVschemaKeyspaces,
+  kVschemaVindexes,
 };
 
 struct Show : Statement {
@@ -184,7 +225,16 @@ struct Use : Statement {
 
 enum class DdlAction : uint8_t { kCreate, kAlter, kDrop, kTruncate, kRename };
 enum class DdlObject : uint8_t {
-  kTable, kView, kDatabase, kIndex, kProcedure, kFunction, kTrigger, kEvent, kSequence, kOther,
+  kTable,
+  kView,
+  kDatabase,
+  kIndex,
+  kProcedure,
+  kFunction,
+  kTrigger,
+  kEvent,
+  kSequence,
+  kOther,
 };
 
 enum class NameRole : uint8_t {
@@ -238,21 +288,21 @@ struct Explain : Statement {
   static bool matches(StatementKind kind) {
     return kind == StatementKind::kExplain || kind == StatementKind::kVexplain;
   }
-  bool analyze = false;             // EXPLAIN ANALYZE, or MariaDB's ANALYZE: the statement runs.
-  bool analyze_verb = false;        // Written ANALYZE statement.
+  bool analyze = false;       // EXPLAIN ANALYZE, or MariaDB's ANALYZE: the statement runs.
+  bool analyze_verb = false;  // Written ANALYZE statement.
   bool extended = false;
   bool partitions = false;
   VexplainType vexplain = VexplainType::kPlan;
-  Identifier format;                // FORMAT = JSON; may be empty.
-  Statement* statement = nullptr;   // May be null.
-  TableName table;                  // DESCRIBE t [column]; may be empty.
-  Expr* column = nullptr;           // Column or string literal; may be null.
-  Expr* connection = nullptr;       // FOR CONNECTION n; may be null.
+  Identifier format;               // FORMAT = JSON; may be empty.
+  Statement* statement = nullptr;  // May be null.
+  TableName table;                 // DESCRIBE t [column]; may be empty.
+  Expr* column = nullptr;          // Column or string literal; may be null.
+  Expr* connection = nullptr;      // FOR CONNECTION n; may be null.
 };
 
 struct Kill : Statement {
   static bool matches(StatementKind kind) { return kind == StatementKind::kKill; }
-  bool query = false;  // KILL QUERY; otherwise the connection.
+  bool query = false;           // KILL QUERY; otherwise the connection.
   Toggle hard = Toggle::kNone;  // MariaDB: HARD (kOn) / SOFT (kOff).
   bool query_id = false;        // MariaDB: KILL QUERY ID n
   Expr* id = nullptr;
@@ -277,9 +327,9 @@ struct PreparedStatement : Statement {
 
 struct Flush : Statement {
   static bool matches(StatementKind kind) { return kind == StatementKind::kFlush; }
-  bool local = false;        // LOCAL or NO_WRITE_TO_BINLOG
+  bool local = false;  // LOCAL or NO_WRITE_TO_BINLOG
   bool flushes_tables = false;
-  List<TableName> tables;    // FLUSH TABLES a, b
+  List<TableName> tables;  // FLUSH TABLES a, b
   bool with_read_lock = false;
   bool for_export = false;
   std::string_view options;  // Otherwise: the options as written ("HOSTS, LOGS").
@@ -306,8 +356,16 @@ struct LoadData : Statement {
 };
 
 enum class VschemaAction : uint8_t {
-  kCreateVindex, kDropVindex, kAddTable, kDropTable, kAddVindex, kDropTableVindex, kAddSequence, kDropSequence,
-  kAddAutoIncrement, kDropAutoIncrement,
+  kCreateVindex,
+  kDropVindex,
+  kAddTable,
+  kDropTable,
+  kAddVindex,
+  kDropTableVindex,
+  kAddSequence,
+  kDropSequence,
+  kAddAutoIncrement,
+  kDropAutoIncrement,
 };
 
 struct VschemaParameter {
@@ -321,13 +379,13 @@ struct VschemaParameter {
 struct AlterVschema : Statement {
   static bool matches(StatementKind kind) { return kind == StatementKind::kAlterVschema; }
   VschemaAction action = VschemaAction::kAddTable;
-  TableName table;           // Table or sequence; may be empty.
-  TableName vindex;          // The qualifier is the keyspace; may be empty.
-  Identifier vindex_type;    // May be empty.
+  TableName table;         // Table or sequence; may be empty.
+  TableName vindex;        // The qualifier is the keyspace; may be empty.
+  Identifier vindex_type;  // May be empty.
   List<VschemaParameter> parameters;
   List<Column*> columns;
-  TableName sequence;        // Of ADD AUTO_INCREMENT; may be empty.
-  std::string_view text;     // The whole statement as written.
+  TableName sequence;     // Of ADD AUTO_INCREMENT; may be empty.
+  std::string_view text;  // The whole statement as written.
 };
 
 struct Do : Statement {

@@ -16,9 +16,7 @@ bool same_name(std::string_view a, std::string_view b) {
 // The base tables that stand directly in a FROM clause (through joins and lists, not through subqueries).
 void add_leaves(const TableRef& table, std::vector<const TableSource*>& out) {
   switch (table.kind) {
-    case TableRefKind::kTable:
-      out.push_back(static_cast<const TableSource*>(&table));
-      return;
+    case TableRefKind::kTable: out.push_back(static_cast<const TableSource*>(&table)); return;
     case TableRefKind::kJoin:
       add_leaves(*static_cast<const Join&>(table).left, out);
       add_leaves(*static_cast<const Join&>(table).right, out);
@@ -27,8 +25,7 @@ void add_leaves(const TableRef& table, std::vector<const TableSource*>& out) {
       for (const TableRef* item : static_cast<const TableList&>(table).items) add_leaves(*item, out);
       return;
     case TableRefKind::kDerived:
-    case TableRefKind::kJsonTable:
-      return;
+    case TableRefKind::kJsonTable: return;
   }
 }
 
@@ -133,22 +130,17 @@ class Collector : public Walker {
       case StatementKind::kReplace:
         add(static_cast<const Insert&>(statement).table, TableAccess::kWrite);
         return walk_children(statement);
-      case StatementKind::kUpdate:
-        return collect_update(static_cast<const Update&>(statement));
-      case StatementKind::kDelete:
-        return collect_delete(static_cast<const Delete&>(statement));
-      case StatementKind::kDdl:
-        return collect_ddl(static_cast<const Ddl&>(statement));
-      case StatementKind::kLoad:
-        return add(static_cast<const LoadData&>(statement).table, TableAccess::kWrite);
+      case StatementKind::kUpdate: return collect_update(static_cast<const Update&>(statement));
+      case StatementKind::kDelete: return collect_delete(static_cast<const Delete&>(statement));
+      case StatementKind::kDdl: return collect_ddl(static_cast<const Ddl&>(statement));
+      case StatementKind::kLoad: return add(static_cast<const LoadData&>(statement).table, TableAccess::kWrite);
       case StatementKind::kLockTables:
         for (const LockedTable& table : static_cast<const LockTables&>(statement).tables) {
           const bool read = table.lock == TableLock::kRead || table.lock == TableLock::kReadLocal;
           add(table.table, read ? TableAccess::kRead : TableAccess::kWrite);
         }
         return;
-      case StatementKind::kFlush:
-        return add_all(static_cast<const Flush&>(statement).tables, TableAccess::kRead);
+      case StatementKind::kFlush: return add_all(static_cast<const Flush&>(statement).tables, TableAccess::kRead);
       case StatementKind::kTableAdmin: {
         const auto& admin = static_cast<const TableAdmin&>(statement);
         const bool writes = admin.verb == AdminVerb::kOptimize || admin.verb == AdminVerb::kRepair;
@@ -166,8 +158,7 @@ class Collector : public Walker {
             add(name, TableAccess::kRead);
             break;
           }
-          default:
-            break;
+          default: break;
         }
         return walk_children(statement);
       }
@@ -179,8 +170,7 @@ class Collector : public Walker {
       case StatementKind::kVstream:
         add(static_cast<const StreamStatement&>(statement).table, TableAccess::kRead);
         return walk_children(statement);
-      default:
-        return walk_children(statement);
+      default: return walk_children(statement);
     }
   }
 
@@ -219,8 +209,7 @@ class Collector : public Walker {
         case DdlObject::kTrigger:  // The table that gets the trigger.
           if (name.role == NameRole::kReferenced) add(name.name, TableAccess::kWrite);
           break;
-        default:
-          break;
+        default: break;
       }
     }
     walk_children(ddl);

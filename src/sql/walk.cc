@@ -64,19 +64,15 @@ void Walker::walk_children(const Expr& expr) {
     case ExprKind::kUserVariable:
     case ExprKind::kSystemVariable:
     case ExprKind::kKeyword:
-    case ExprKind::kNextValue:
-      return;
-    case ExprKind::kUnary:
-      return walk(*static_cast<const Unary&>(expr).operand);
+    case ExprKind::kNextValue: return;
+    case ExprKind::kUnary: return walk(*static_cast<const Unary&>(expr).operand);
     case ExprKind::kBinary: {
       const auto& node = static_cast<const Binary&>(expr);
       walk(*node.left);
       return walk(*node.right);
     }
-    case ExprKind::kLogical:
-      return walk_all(static_cast<const Logical&>(expr).operands);
-    case ExprKind::kIs:
-      return walk(*static_cast<const Is&>(expr).operand);
+    case ExprKind::kLogical: return walk_all(static_cast<const Logical&>(expr).operands);
+    case ExprKind::kIs: return walk(*static_cast<const Is&>(expr).operand);
     case ExprKind::kLike: {
       const auto& node = static_cast<const Like&>(expr);
       walk(*node.left);
@@ -109,12 +105,9 @@ void Walker::walk_children(const Expr& expr) {
       walk(*node.operand);
       return walk_optional(node.time_zone);
     }
-    case ExprKind::kConvertUsing:
-      return walk(*static_cast<const ConvertUsing&>(expr).operand);
-    case ExprKind::kCollate:
-      return walk(*static_cast<const Collate&>(expr).operand);
-    case ExprKind::kInterval:
-      return walk(*static_cast<const Interval&>(expr).value);
+    case ExprKind::kConvertUsing: return walk(*static_cast<const ConvertUsing&>(expr).operand);
+    case ExprKind::kCollate: return walk(*static_cast<const Collate&>(expr).operand);
+    case ExprKind::kInterval: return walk(*static_cast<const Interval&>(expr).value);
     case ExprKind::kFunctionCall: {
       const auto& node = static_cast<const FunctionCall&>(expr);
       walk_all(node.args);
@@ -128,16 +121,11 @@ void Walker::walk_children(const Expr& expr) {
       walk_all(node.columns);
       return walk(*node.against);
     }
-    case ExprKind::kDefaultValue:
-      return walk_optional(static_cast<const DefaultValue&>(expr).column);
-    case ExprKind::kValuesFunction:
-      return walk_optional(static_cast<const ValuesFunction&>(expr).column);
-    case ExprKind::kSubquery:
-      return walk(*static_cast<const Subquery&>(expr).query);
-    case ExprKind::kExists:
-      return walk(*static_cast<const Exists&>(expr).query);
-    case ExprKind::kRow:
-      return walk_all(static_cast<const Row&>(expr).items);
+    case ExprKind::kDefaultValue: return walk_optional(static_cast<const DefaultValue&>(expr).column);
+    case ExprKind::kValuesFunction: return walk_optional(static_cast<const ValuesFunction&>(expr).column);
+    case ExprKind::kSubquery: return walk(*static_cast<const Subquery&>(expr).query);
+    case ExprKind::kExists: return walk(*static_cast<const Exists&>(expr).query);
+    case ExprKind::kRow: return walk_all(static_cast<const Row&>(expr).items);
   }
 }
 
@@ -149,18 +137,15 @@ void Walker::walk(const TableRef& table) {
 
 void Walker::walk_children(const TableRef& table) {
   switch (table.kind) {
-    case TableRefKind::kTable:
-      return;
-    case TableRefKind::kDerived:
-      return walk(*static_cast<const DerivedTable&>(table).query);
+    case TableRefKind::kTable: return;
+    case TableRefKind::kDerived: return walk(*static_cast<const DerivedTable&>(table).query);
     case TableRefKind::kJoin: {
       const auto& node = static_cast<const Join&>(table);
       walk(*node.left);
       walk(*node.right);
       return walk_optional(node.on);
     }
-    case TableRefKind::kList:
-      return walk_all(static_cast<const TableList&>(table).items);
+    case TableRefKind::kList: return walk_all(static_cast<const TableList&>(table).items);
     case TableRefKind::kJsonTable: {
       const auto& node = static_cast<const JsonTable&>(table);
       walk(*node.document);
@@ -198,11 +183,8 @@ void Walker::walk_children(const Query& query) {
     case QueryKind::kValues:
       for (const List<Expr*>& row : static_cast<const ValuesQuery&>(query).rows) walk_all(row);
       break;
-    case QueryKind::kTable:
-      break;
-    case QueryKind::kParenthesized:
-      walk(*static_cast<const ParenthesizedQuery&>(query).inner);
-      break;
+    case QueryKind::kTable: break;
+    case QueryKind::kParenthesized: walk(*static_cast<const ParenthesizedQuery&>(query).inner); break;
   }
   walk_all(query.order_by);
   walk_limit(query.limit);
@@ -221,8 +203,7 @@ void Walker::walk(const Statement& statement) {
 
 void Walker::walk_children(const Statement& statement) {
   switch (statement.kind) {
-    case StatementKind::kSelect:
-      return walk(*static_cast<const QueryStatement&>(statement).query);
+    case StatementKind::kSelect: return walk(*static_cast<const QueryStatement&>(statement).query);
     case StatementKind::kInsert:
     case StatementKind::kReplace: {
       const auto& node = static_cast<const Insert&>(statement);
@@ -277,10 +258,8 @@ void Walker::walk_children(const Statement& statement) {
       walk_optional(node.column);
       return walk_optional(node.connection);
     }
-    case StatementKind::kKill:
-      return walk_optional(static_cast<const Kill&>(statement).id);
-    case StatementKind::kCall:
-      return walk_all(static_cast<const Call&>(statement).args);
+    case StatementKind::kKill: return walk_optional(static_cast<const Kill&>(statement).id);
+    case StatementKind::kCall: return walk_all(static_cast<const Call&>(statement).args);
     case StatementKind::kPrepare:
     case StatementKind::kExecute:
     case StatementKind::kDeallocate: {
@@ -288,10 +267,8 @@ void Walker::walk_children(const Statement& statement) {
       walk_optional(node.source);
       return walk_all(node.arguments);
     }
-    case StatementKind::kLoad:
-      return walk_optional(static_cast<const LoadData&>(statement).file);
-    case StatementKind::kDo:
-      return walk_all(static_cast<const Do&>(statement).items);
+    case StatementKind::kLoad: return walk_optional(static_cast<const LoadData&>(statement).file);
+    case StatementKind::kDo: return walk_all(static_cast<const Do&>(statement).items);
     case StatementKind::kStream:
     case StatementKind::kVstream: {
       const auto& node = static_cast<const StreamStatement&>(statement);
@@ -299,8 +276,7 @@ void Walker::walk_children(const Statement& statement) {
       walk_optional(node.where);
       return walk_limit(node.limit);
     }
-    default:
-      return;
+    default: return;
   }
 }
 

@@ -20,7 +20,8 @@ mysqld::Rows to_rows(const net::QueryResult& result) {
   return rows;
 }
 
-LocalServer::LocalServer(net::MysqlAddress address, std::string user, std::string password) : address_(std::move(address)) {
+LocalServer::LocalServer(net::MysqlAddress address, std::string user, std::string password)
+    : address_(std::move(address)) {
   net::MysqlClientSettings client;
   client.address = address_;
   client.auth.user = std::move(user);
@@ -42,7 +43,8 @@ net::Task<Status> LocalServer::connect(net::Wait wait) {
   co_return Status{};
 }
 
-net::Task<Result<net::QueryResult>> LocalServer::query(std::string sql, net::Wait wait, std::string database, size_t max_rows) {
+net::Task<Result<net::QueryResult>> LocalServer::query(std::string sql, net::Wait wait, std::string database,
+                                                       size_t max_rows) {
   CO_ASSIGN_OR_RETURN(auto lease, co_await pool_->acquire("", wait));
   if (!database.empty()) {
     auto used = co_await lease->client.query("use " + mysqld::quote_identifier(database), wait);
@@ -70,7 +72,8 @@ Result<std::string> LocalServer::without_prefix(std::string_view stored) const {
   if (slash == std::string_view::npos) return std::string(stored);
   const std::string_view expected = flavor_->kind() == mysqld::FlavorKind::kMariaDb ? "MariaDB" : "MySQL56";
   if (stored.substr(0, slash) != expected) {
-    return fail(Code::kInvalidArgument, fmt::format("position '{}' is not of this server's flavor ({})", stored, expected));
+    return fail(Code::kInvalidArgument,
+                fmt::format("position '{}' is not of this server's flavor ({})", stored, expected));
   }
   return std::string(stored.substr(slash + 1));
 }
@@ -84,10 +87,11 @@ net::Task<Result<std::string>> LocalServer::position(net::Wait wait) {
 net::Task<Status> LocalServer::wait_for_position(std::string position, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const std::string bare, without_prefix(position));
   if (bare.empty()) co_return Status{};
-  const auto left = wait.deadline == base::TimePoint::max() ? base::Duration(30s) : wait.deadline - base::system_clock().now();
+  const auto left =
+      wait.deadline == base::TimePoint::max() ? base::Duration(30s) : wait.deadline - base::system_clock().now();
   const auto timeout = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left), 1ms);
-  CO_ASSIGN_OR_RETURN(const auto result,
-                      co_await query(flavor_->wait_for_position(bare, timeout), net::Wait::within(timeout + 5s, wait.cancel)));
+  CO_ASSIGN_OR_RETURN(const auto result, co_await query(flavor_->wait_for_position(bare, timeout),
+                                                        net::Wait::within(timeout + 5s, wait.cancel)));
   co_return flavor_->parse_wait_for_position(to_rows(result));
 }
 
@@ -140,8 +144,7 @@ net::Task<Result<::tabletmanagerdata::SchemaDefinition>> LocalServer::schema(std
                                                                              std::vector<std::string> exclude,
                                                                              bool include_views, net::Wait wait) {
   ::tabletmanagerdata::SchemaDefinition definition;
-  CO_ASSIGN_OR_RETURN(const auto databases,
-                      co_await query(mysqld::create_database_statement_query(database), wait));
+  CO_ASSIGN_OR_RETURN(const auto databases, co_await query(mysqld::create_database_statement_query(database), wait));
   definition.set_database_schema(std::string(databases.text(0, 1)));
   CO_ASSIGN_OR_RETURN(const auto table_rows, co_await query(mysqld::tables_query(database), wait));
   CO_ASSIGN_OR_RETURN(const auto infos, mysqld::parse_tables(to_rows(table_rows)));

@@ -11,8 +11,8 @@
 
 namespace vitrail::tablet {
 
-// Administration of the one MySQL or MariaDB server beside this tablet: positions, replication, read-only state, schema.
-// Positions are stored texts with their flavor ("MariaDB/0-100-7").
+// Administration of the one MySQL or MariaDB server beside this tablet: positions, replication, read-only state,
+// schema. Positions are stored texts with their flavor ("MariaDB/0-100-7").
 //
 //   Threads: one loop. Errors: the server's own, kUnavailable when it does not answer.
 class LocalServer {

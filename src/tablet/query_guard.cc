@@ -22,8 +22,8 @@ bool contains_word(std::string_view text, std::string_view word) {
   const std::string haystack = lower(text);
   for (size_t at = haystack.find(word); at != std::string::npos; at = haystack.find(word, at + 1)) {
     auto part_of_name = [&](size_t i) {
-      return i < haystack.size() && (std::isalnum(static_cast<unsigned char>(haystack[i])) || haystack[i] == '_' ||
-                                     haystack[i] == '$');
+      return i < haystack.size() &&
+             (std::isalnum(static_cast<unsigned char>(haystack[i])) || haystack[i] == '_' || haystack[i] == '$');
     };
     if (!(at > 0 && part_of_name(at - 1)) && !part_of_name(at + word.size())) return true;
   }

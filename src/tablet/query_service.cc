@@ -72,7 +72,8 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
   auto socket = net::Socket::adopt(fd);
   if (!socket.ok()) co_return;
   const net::Wait wait = net::Wait::within(10s, home.scope.token());
-  auto login = co_await net::accept_login(std::move(*socket), core.login, core.next_id.fetch_add(1), size_t{1} << 30, wait);
+  auto login =
+      co_await net::accept_login(std::move(*socket), core.login, core.next_id.fetch_add(1), size_t{1} << 30, wait);
   if (!login.ok()) co_return;
   auto target = shard::Target::parse(login->client().database);
   if (!target.ok()) {
@@ -106,7 +107,8 @@ net::Task<Status> QueryService::start() {
   core.sequence_pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
   core.sequences = std::make_unique<Sequences>(first, *core.sequence_pool);
   for (auto& thread : core.threads) {
-    core.loops.push_back(std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
+    core.loops.push_back(
+        std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
   }
   core.started = true;

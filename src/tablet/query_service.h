@@ -18,23 +18,23 @@ class Sequences;
 
 struct QueryServiceSettings {
   std::string host = "127.0.0.1";
-  uint16_t port = 0;              // 0: a free one.
-  std::string unix_socket;        // Also listens here when given.
-  int loops = 1;                  // Event loops (threads).
+  uint16_t port = 0;        // 0: a free one.
+  std::string unix_socket;  // Also listens here when given.
+  int loops = 1;            // Event loops (threads).
   net::MysqlAddress mysqld;
   std::string user = "vt_app";
   std::string password;
   std::string dba_user = "vt_dba";
-  std::string database;           // The keyspace's database on the server.
-  size_t pool_size = 256;         // Connections to mysqld, over all loops.
+  std::string database;    // The keyspace's database on the server.
+  size_t pool_size = 256;  // Connections to mysqld, over all loops.
   base::Duration query_timeout = std::chrono::seconds(30);
   base::Duration transaction_timeout = std::chrono::seconds(30);  // An idle open transaction is rolled back after it.
   base::Duration pool_timeout = std::chrono::seconds(5);          // Wait for a connection.
 };
 
 // Serves statements on the tablet's MySQL data port (docs/formats/data_port.md): MySQL protocol, bound to a target
-// "keyspace/shard@type" by the database of the login; every statement is checked against the serving state and the denied
-// tables, and relayed to mysqld without decoding its result.
+// "keyspace/shard@type" by the database of the login; every statement is checked against the serving state and the
+// denied tables, and relayed to mysqld without decoding its result.
 //
 //   Threads : start(), apply(), stop() on any loop; each connection lives on one of the service's own loops.
 //   Bounds  : pool_size connections to mysqld. What is over waits pool_timeout, then gets RESOURCE_EXHAUSTED.
@@ -47,10 +47,11 @@ class QueryService {
   net::Task<Status> start();
   uint16_t port() const;
 
-  // Puts a new state in force on every loop. When this returns, nothing that the new state forbids is under way any more:
-  // statements and transactions that the old state had let in and the new one does not were awaited for at most `grace`,
-  // and what was left then was rolled back. So a position read afterwards covers all their writes (the fence of a traffic
-  // switch). A transaction that had touched a forbidden table before may go on doing so until it ends, within `grace`.
+  // Puts a new state in force on every loop. When this returns, nothing that the new state forbids is under way any
+  // more: statements and transactions that the old state had let in and the new one does not were awaited for at most
+  // `grace`, and what was left then was rolled back. So a position read afterwards covers all their writes (the fence
+  // of a traffic switch). A transaction that had touched a forbidden table before may go on doing so until it ends,
+  // within `grace`.
   net::Task<void> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
 
   // Forgets cached sequence values.

@@ -15,7 +15,7 @@ using mysql::Command;
 using namespace std::chrono_literals;
 
 constexpr size_t kMaxTouched = 64;
-constexpr size_t kMaxStatements = 16'000;     // Prepared, per session.
+constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxLongData = size_t{64} << 20;
 constexpr size_t kMaxPreparedPerConnection = 256;
 
@@ -48,8 +48,9 @@ net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t co
     client.auth.database = settings.database;
     client.auth.collation = collation;
     constexpr auto kAlways = mysql::kClientLongPassword | mysql::kClientProtocol41 | mysql::kClientTransactions |
-                             mysql::kClientSecureConnection | mysql::kClientMultiResults | mysql::kClientPsMultiResults |
-                             mysql::kClientPluginAuth | mysql::kClientConnectAttrs | mysql::kClientPluginAuthLenencData;
+                             mysql::kClientSecureConnection | mysql::kClientMultiResults |
+                             mysql::kClientPsMultiResults | mysql::kClientPluginAuth | mysql::kClientConnectAttrs |
+                             mysql::kClientPluginAuthLenencData;
     client.auth.capabilities = kAlways | capabilities;
     net::MysqlPool::Options options;
     options.max_connections = pool_share;
@@ -163,8 +164,9 @@ Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
     return info.kind == sql::StatementKind::kCommit || info.kind == sql::StatementKind::kRollback;
   };
   if (killed_) {
-    return fail(Code::kAborted, "the transaction was rolled back: it was open for too long, or in the way of a change of "
-                                "the serving state; begin again");
+    return fail(Code::kAborted,
+                "the transaction was rolled back: it was open for too long, or in the way of a change of "
+                "the serving state; begin again");
   }
   if (grandfathered_ || (in_transaction_ && ends_transaction())) return {};
   if (target_.keyspace != state.target.keyspace) {
@@ -289,7 +291,8 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     mysql::PacketWriter(reframed).message(payload);
     framed = reframed;
   }
-  co_return co_await relay(std::move(begin), framed, mysql::ResponseKind::kQuery, *info, static_cast<uint8_t>(message.last_sequence + 1));
+  co_return co_await relay(std::move(begin), framed, mysql::ResponseKind::kQuery, *info,
+                           static_cast<uint8_t>(message.last_sequence + 1));
 }
 
 net::Task<Status> QuerySession::relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
@@ -316,14 +319,17 @@ net::Task<Status> QuerySession::relay(std::string framed_begin, std::string_view
   if (begins) framed = framed_begin.append(framed);
   Status sent = co_await server.stream().write(framed, wait);
   if (sent.ok() && begins) {
-    auto begun = co_await net::discard_response(server.stream(), mysql::ResponseKind::kQuery, server.capabilities(), wait);
+    auto begun =
+        co_await net::discard_response(server.stream(), mysql::ResponseKind::kQuery, server.capabilities(), wait);
     if (begun.ok() && !begun->error) {
       in_transaction_ = true;
     } else {
-      // Without its transaction the statement must not stand: the connection goes, and with it what it may have done is not
-      // ours to know.
-      sent = begun.ok() ? Status(fail(Code::kUnavailable, "BEGIN failed: " + begun->error->message).with_effect(Effect::kUnknown))
-                        : Status(std::move(begun).error());
+      // Without its transaction the statement must not stand: the connection goes, and with it what it may have done is
+      // not ours to know.
+      sent =
+          begun.ok()
+              ? Status(fail(Code::kUnavailable, "BEGIN failed: " + begun->error->message).with_effect(Effect::kUnknown))
+              : Status(std::move(begun).error());
     }
   }
   if (!sent.ok()) {
@@ -335,7 +341,8 @@ net::Task<Status> QuerySession::relay(std::string framed_begin, std::string_view
     in_transaction_ = was_in_transaction;
     co_return co_await send_error(std::move(sent).error());
   }
-  auto result = co_await net::relay_response(server.stream(), stream_, kind, server.capabilities(), {}, first_sequence, wait);
+  auto result =
+      co_await net::relay_response(server.stream(), stream_, kind, server.capabilities(), {}, first_sequence, wait);
   if (!result.has_value()) {
     net::RelayFailure failure = std::move(result).error();
     const bool timed_out = failure.error.code() == Code::kDeadlineExceeded;
@@ -376,7 +383,8 @@ net::Task<Status> QuerySession::relay(std::string framed_begin, std::string_view
 }
 
 net::Task<Status> QuerySession::on_set(std::string text) {
-  // Tried at once, so that a wrong value fails here; remembered, and applied to whatever connection serves this session.
+  // Tried at once, so that a wrong value fails here; remembered, and applied to whatever connection serves this
+  // session.
   const net::Wait wait = query_wait();
   if (lease_) {
     auto result = co_await lease_->client.query(text, wait);
@@ -458,9 +466,9 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   if (!id.ok()) co_return co_await send_error(std::move(id).error());
   const auto found = statements_.find(*id);
   if (found == statements_.end()) {
-    co_return co_await send_error(fail(Code::kInvalidArgument,
-                                       fmt::format("Unknown prepared statement handler ({}) given to EXECUTE", *id))
-                                      .with_mysql(mysql::errnos::kUnknownStmtHandler, "HY000"));
+    co_return co_await send_error(
+        fail(Code::kInvalidArgument, fmt::format("Unknown prepared statement handler ({}) given to EXECUTE", *id))
+            .with_mysql(mysql::errnos::kUnknownStmtHandler, "HY000"));
   }
   Prepared& statement = found->second;
   const auto info = statement.info;
@@ -468,11 +476,12 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
     shared_.metrics.refused.add();
     co_return co_await send_error(std::move(admitted).error());
   }
-  auto execute = mysql::decode_stmt_execute(message.payload, client_.capabilities, statement.parameters, statement.memory);
+  auto execute =
+      mysql::decode_stmt_execute(message.payload, client_.capabilities, statement.parameters, statement.memory);
   if (!execute.ok()) co_return co_await send_error(std::move(execute).error());
   if (execute->cursor_flags != 0) {
-    // A cursor would tie the connection to this session until it is closed; rows are sent at once instead, as MySQL does
-    // for statements that cannot have one.
+    // A cursor would tie the connection to this session until it is closed; rows are sent at once instead, as MySQL
+    // does for statements that cannot have one.
     execute->cursor_flags = 0;
   }
   const net::Wait wait = query_wait();
@@ -513,7 +522,8 @@ net::Task<Status> QuerySession::send_error(Error error) {
   std::string payload;
   // The server's own errors pass as they are; ours carry their code to vtgate.
   const bool servers = error.mysql_errno() != 0 && error.mysql_errno() < mysql::kTabletErrnoBase;
-  mysql::encode_err(payload, servers ? mysql::to_err_packet(error) : mysql::encode_tablet_error(error), client_.capabilities);
+  mysql::encode_err(payload, servers ? mysql::to_err_packet(error) : mysql::encode_tablet_error(error),
+                    client_.capabilities);
   mysql::PacketWriter(out, 1).message(payload);
   if (killed_ && !in_transaction_) killed_ = false;
   if (killed_ && error.code() == Code::kAborted) {  // Told: the session is usable again.

@@ -33,7 +33,8 @@ struct QueryMetrics {
 
 // What the sessions of one loop share. Confined to that loop.
 struct QueryLoop {
-  QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in, Sequences* sequences_in)
+  QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in,
+            Sequences* sequences_in)
       : settings(settings_in), loop(loop_in), metrics(metrics_in), sequences(sequences_in) {}
 
   const QueryServiceSettings& settings;
@@ -92,8 +93,8 @@ class QuerySession {
   net::Task<Outcome> on_prepare(std::string text);
   net::Task<Outcome> on_execute(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_reset();
-  net::Task<Outcome> relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind, const StatementInfo& info,
-                           uint8_t first_sequence);
+  net::Task<Outcome> relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
+                           const StatementInfo& info, uint8_t first_sequence);
 
   Status admit(const StatementInfo& info, std::string_view text);
   net::Task<Status> need_connection(net::Wait wait);
@@ -112,13 +113,13 @@ class QuerySession {
   shard::Target target_;
   std::list<QuerySession*>::iterator place_;
 
-  net::MysqlPool::Lease lease_;      // While a statement, a transaction or a pinned session needs it.
-  std::string settings_;             // The SET statement of this session.
+  net::MysqlPool::Lease lease_;  // While a statement, a transaction or a pinned session needs it.
+  std::string settings_;         // The SET statement of this session.
   bool in_transaction_ = false;
   bool pinned_ = false;
-  bool active_ = false;              // A statement is under way.
+  bool active_ = false;  // A statement is under way.
   bool grandfathered_ = false;
-  bool killed_ = false;              // The transaction was ended by force; the client hears of it with its next statement.
+  bool killed_ = false;  // The transaction was ended by force; the client hears of it with its next statement.
   const StatementInfo* current_ = nullptr;
   std::vector<std::string> touched_;  // Tables used in the open transaction; at most kMaxTouched, then `touched_all_`.
   bool touched_all_ = false;

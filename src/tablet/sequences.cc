@@ -24,7 +24,8 @@ net::Task<Result<int64_t>> Sequences::next(std::string table, int64_t count, net
   co_return co_await take(slot, std::move(table), count, std::move(wait));
 }
 
-net::Task<Result<int64_t>> Sequences::take(std::shared_ptr<Cached> cached, std::string table, int64_t count, net::Wait wait) {
+net::Task<Result<int64_t>> Sequences::take(std::shared_ptr<Cached> cached, std::string table, int64_t count,
+                                           net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await cached->mutex.lock(wait));
   if (cached->end - cached->next < count) {
     CO_ASSIGN_OR_RETURN(auto lease, co_await pool_.acquire("", wait));
@@ -33,8 +34,9 @@ net::Task<Result<int64_t>> Sequences::take(std::shared_ptr<Cached> cached, std::
     std::string literal;
     mysql::append_sql_string(literal, table);
     auto comment = co_await lease->client.query(
-        fmt::format("select table_comment from information_schema.tables where table_schema = database() and table_name = {}",
-                    literal),
+        fmt::format(
+            "select table_comment from information_schema.tables where table_schema = database() and table_name = {}",
+            literal),
         wait);
     if (!comment.ok()) co_return std::move(comment).error();
     if (comment->text(0, 0).find("vitess_sequence") == std::string_view::npos) {
@@ -47,16 +49,20 @@ net::Task<Result<int64_t>> Sequences::take(std::shared_ptr<Cached> cached, std::
       lease.discard();  // Rolls back.
       return error;
     };
-    auto row = co_await lease->client.query(fmt::format("select next_id, cache from {} where id = 0 for update", name), wait);
+    auto row =
+        co_await lease->client.query(fmt::format("select next_id, cache from {} where id = 0 for update", name), wait);
     if (!row.ok()) co_return fail_with(std::move(row).error());
     if (row->rows.size() != 1) {
-      co_return fail_with(fail(Code::kNotFound, fmt::format("sequence {} has no row: insert into {} (id, next_id, cache) "
-                                                            "values (0, 1, 1000)", table, table)));
+      co_return fail_with(
+          fail(Code::kNotFound, fmt::format("sequence {} has no row: insert into {} (id, next_id, cache) "
+                                            "values (0, 1, 1000)",
+                                            table, table)));
     }
     const int64_t stored = number(row->text(0, 0));
     const int64_t cache = std::max<int64_t>(number(row->text(0, 1)), 1);
     if (stored < 1) {
-      co_return fail_with(fail(Code::kOutOfRange, fmt::format("sequence {}: next_id is {}, it must be at least 1", table, stored)));
+      co_return fail_with(
+          fail(Code::kOutOfRange, fmt::format("sequence {}: next_id is {}, it must be at least 1", table, stored)));
     }
     // Goes on where the memory ends when nobody else reserved in between, so that no value is left out.
     const bool contiguous = stored == cached->end && cached->next < cached->end;

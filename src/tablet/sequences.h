@@ -10,9 +10,9 @@
 
 namespace vitrail::tablet {
 
-// Hands out values of sequence tables (comment 'vitess_sequence'; one row id = 0, next_id, cache), S3-63..S3-69. Values are
-// taken from memory; `cache` of them are reserved in the table at a time, and what is left in memory is lost with the
-// process or with reset().
+// Hands out values of sequence tables (comment 'vitess_sequence'; one row id = 0, next_id, cache), S3-63..S3-69. Values
+// are taken from memory; `cache` of them are reserved in the table at a time, and what is left in memory is lost with
+// the process or with reset().
 //
 //   Threads: home(), the loop it was made on. From another loop: enter home() first.
 class Sequences {

@@ -10,8 +10,8 @@
 
 namespace vitrail::tablet {
 
-// What the query service may serve: an immutable snapshot. The tablet manager makes a new one whenever a record changes, and
-// hands it to QueryService::apply.
+// What the query service may serve: an immutable snapshot. The tablet manager makes a new one whenever a record
+// changes, and hands it to QueryService::apply.
 struct ServingState {
   shard::Target target;
   bool serving = false;

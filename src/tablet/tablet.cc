@@ -29,7 +29,8 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("init_timeout", &tablet.init_timeout, "how long to wait for the server and the topology at start");
   settings.add("health_check_interval", &tablet.health_check_interval, "time between two looks at the server");
   settings.add("unhealthy_threshold", &tablet.degraded_threshold, "a replica that lags more does not serve");
-  settings.add("fence_grace_period", &tablet.fence_grace, "how long transactions in the way of a switch may take to end");
+  settings.add("fence_grace_period", &tablet.fence_grace,
+               "how long transactions in the way of a switch may take to end");
   settings.add("grpc_port", &options.grpc_port, "port of the gRPC services");
   settings.add("grpc_bind_address", &options.grpc_host, "address of the gRPC services");
   settings.add("mysql_data_port", &options.data_port, "port on which vtgates send statements; 0: a free one");
@@ -83,7 +84,8 @@ net::Task<Status> Tablet::start() {
     options.tablet.mysqld.unix_socket = options.db_socket;
     if (options.db_socket.empty()) {
       const char* root = std::getenv("VTDATAROOT");
-      options.tablet.mysqld.unix_socket = fmt::format("{}/vt_{:010d}/mysql.sock", root == nullptr ? "." : root, alias.uid());
+      options.tablet.mysqld.unix_socket =
+          fmt::format("{}/vt_{:010d}/mysql.sock", root == nullptr ? "." : root, alias.uid());
     }
   } else {
     options.tablet.mysqld.host = options.db_host;
@@ -93,8 +95,8 @@ net::Task<Status> Tablet::start() {
   options.queries.dba_user = options.tablet.dba_user;
   options.queries.host = options.data_host;
   options.queries.port = options.data_port;
-  const std::string database = options.tablet.db_name_override.empty() ? "vt_" + options.tablet.keyspace
-                                                                       : options.tablet.db_name_override;
+  const std::string database =
+      options.tablet.db_name_override.empty() ? "vt_" + options.tablet.keyspace : options.tablet.db_name_override;
   options.queries.database = database;
   core.queries = std::make_unique<QueryService>(options.queries, core.metrics);
   CO_RETURN_IF_ERROR(co_await core.queries->start());
@@ -128,7 +130,8 @@ net::Task<Status> Tablet::start() {
   core.engine = std::make_unique<movement::Engine>(std::move(engine));
   core.streams = core.metrics.json_function("VReplication", [&core] { return core.engine->status_json(); });
 
-  // Announced before it listens: the record must name the final ports. Port 0 is for tests, which read it from the record.
+  // Announced before it listens: the record must name the final ports. Port 0 is for tests, which read it from the
+  // record.
   core.manager = std::make_unique<TabletManager>(
       [&] {
         TabletSettings settings = options.tablet;

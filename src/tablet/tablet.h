@@ -36,8 +36,8 @@ class Tablet {
   Tablet(Options options, uint16_t http_port, topo::Server& topology, base::Metrics& metrics);
   ~Tablet();  // stop() must have returned when start() was called.
 
-  //   kInvalidArgument: settings that make no sense. kAlreadyExists, kUnavailable: a port is taken, or the MySQL server does
-  //   not answer.
+  //   kInvalidArgument: settings that make no sense. kAlreadyExists, kUnavailable: a port is taken, or the MySQL server
+  //   does not answer.
   net::Task<Status> start();
   net::Task<void> stop();
   std::string status_html() const;

@@ -29,13 +29,14 @@ int64_t to_nanoseconds(const ::vttime::Time& time) { return time.seconds() * 1'0
 namespace {
 
 int64_t wall_ns() {
-  return std::chrono::duration_cast<std::chrono::nanoseconds>(base::system_clock().wall_now().time_since_epoch()).count();
+  return std::chrono::duration_cast<std::chrono::nanoseconds>(base::system_clock().wall_now().time_since_epoch())
+      .count();
 }
 
 }  // namespace
 
-TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, QueryService& queries, base::Metrics& metrics,
-                             std::vector<std::string> sidecar_schema, OnPrimary on_primary)
+TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, QueryService& queries,
+                             base::Metrics& metrics, std::vector<std::string> sidecar_schema, OnPrimary on_primary)
     : settings_(std::move(settings)),
       topology_(topology),
       queries_(queries),
@@ -71,8 +72,8 @@ net::Task<Status> TabletManager::start() {
     if (connected.ok()) break;
     if (base::system_clock().now() + 1s > wait.deadline || connected.error().code() == Code::kUnimplemented ||
         connected.error().code() == Code::kUnauthenticated) {
-      co_return std::move(connected).error().with_context("the tablet's MySQL server at " + settings_.mysqld.to_string() +
-                                                          " (is it running? mysqlctl start)");
+      co_return std::move(connected).error().with_context(
+          "the tablet's MySQL server at " + settings_.mysqld.to_string() + " (is it running? mysqlctl start)");
     }
     CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms));
   }
@@ -85,7 +86,8 @@ net::Task<Status> TabletManager::register_tablet(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(*record_.mutable_alias(), topo::parse_alias(settings_.tablet_path));
   CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(settings_.type));
   if (type != ::topodata::REPLICA && type != ::topodata::RDONLY && type != ::topodata::SPARE) {
-    co_return fail(Code::kInvalidArgument, "--init_tablet_type is " + settings_.type + ": give replica, rdonly or spare");
+    co_return fail(Code::kInvalidArgument,
+                   "--init_tablet_type is " + settings_.type + ": give replica, rdonly or spare");
   }
   CO_ASSIGN_OR_RETURN(auto shard, co_await topo::get_or_create_shard(topology_, settings_.keyspace, settings_.shard));
   record_.set_hostname(settings_.hostname);
@@ -113,7 +115,8 @@ net::Task<Status> TabletManager::register_tablet(net::Wait wait) {
   // The cell's serving graph exists from the first tablet on.
   auto serving = co_await topo::get_srv_keyspace(topology_, record_.alias().cell(), settings_.keyspace);
   if (!serving.ok() && serving.error().code() == Code::kNotFound) {
-    auto lock = co_await topo::KeyspaceLock::acquire(topology_, settings_.keyspace, "tablet " + settings_.tablet_path + " starts");
+    auto lock = co_await topo::KeyspaceLock::acquire(topology_, settings_.keyspace,
+                                                     "tablet " + settings_.tablet_path + " starts");
     if (!lock.ok()) co_return std::move(lock).error();
     Status rebuilt = co_await topo::rebuild_keyspace_graph(topology_, *lock, {.cells = {record_.alias().cell()}});
     if (!rebuilt.ok()) log_warning("serving graph of {}: {}", settings_.keyspace, rebuilt.error().message());
@@ -153,15 +156,16 @@ net::Task<Status> TabletManager::become_primary(net::Wait wait) {
 }
 
 net::Task<Status> TabletManager::write_type(::topodata::TabletType type, int64_t term_start_ns) {
-  auto updated = co_await topo::update_tablet_fields(topology_, record_.alias(), [&](::topodata::Tablet& tablet) -> Result<bool> {
-    tablet.set_type(type);
-    if (type == ::topodata::PRIMARY) {
-      *tablet.mutable_primary_term_start_time() = from_nanoseconds(term_start_ns);
-    } else {
-      tablet.clear_primary_term_start_time();
-    }
-    return true;
-  });
+  auto updated =
+      co_await topo::update_tablet_fields(topology_, record_.alias(), [&](::topodata::Tablet& tablet) -> Result<bool> {
+        tablet.set_type(type);
+        if (type == ::topodata::PRIMARY) {
+          *tablet.mutable_primary_term_start_time() = from_nanoseconds(term_start_ns);
+        } else {
+          tablet.clear_primary_term_start_time();
+        }
+        return true;
+      });
   if (!updated.ok()) co_return std::move(updated).error();
   record_ = std::move(*updated);
   co_return Status{};
@@ -196,7 +200,8 @@ net::Task<Status> TabletManager::apply_state(net::Wait wait) {
   }
   CO_ASSIGN_OR_RETURN(const auto shard, co_await topo::get_shard(topology_, settings_.keyspace, settings_.shard));
   if (record_.type() == ::topodata::PRIMARY && !shard.record.is_primary_serving()) {
-    // Its traffic was switched away: nothing may be read or written here. A shard that has not served yet may be looked at.
+    // Its traffic was switched away: nothing may be read or written here. A shard that has not served yet may be looked
+    // at.
     if (disabled_somewhere) {
       next->serving = false;
       next->reason = "primary traffic was switched to other shards";
@@ -306,10 +311,11 @@ net::Task<void> TabletManager::stop() {
   if (primary_told_ && on_primary_) co_await on_primary_(false);
   if (record_.has_alias()) {
     // People see in the record that the tablet went away in good order.
-    (void)co_await topo::update_tablet_fields(topology_, record_.alias(), [](::topodata::Tablet& tablet) -> Result<bool> {
-      *tablet.mutable_tablet_shutdown_time() = from_nanoseconds(wall_ns());
-      return true;
-    });
+    (void)co_await topo::update_tablet_fields(topology_, record_.alias(),
+                                              [](::topodata::Tablet& tablet) -> Result<bool> {
+                                                *tablet.mutable_tablet_shutdown_time() = from_nanoseconds(wall_ns());
+                                                return true;
+                                              });
   }
   server_.close();
 }
@@ -377,7 +383,8 @@ net::Task<Status> TabletManager::set_replication_source(::topodata::TabletAlias 
   if (!wait_position.empty()) CO_RETURN_IF_ERROR(co_await server_.wait_for_position(std::move(wait_position), wait));
   if (time_created_ns != 0) {
     // The row that the new primary wrote: when it is here, replication from there works.
-    const std::string sql = fmt::format("select 1 from _vt.reparent_journal where time_created_ns = {}", time_created_ns);
+    const std::string sql =
+        fmt::format("select 1 from _vt.reparent_journal where time_created_ns = {}", time_created_ns);
     for (;;) {
       auto seen = co_await server_.query(sql, wait);
       if (seen.ok() && !seen->rows.empty()) break;

@@ -19,7 +19,7 @@
 namespace vitrail::tablet {
 
 struct TabletSettings {
-  std::string tablet_path;               // "zone1-0000000100"
+  std::string tablet_path;  // "zone1-0000000100"
   std::string hostname = "127.0.0.1";
   std::string keyspace;
   std::string shard;
@@ -29,10 +29,10 @@ struct TabletSettings {
   base::Duration health_check_interval = std::chrono::seconds(20);
   base::Duration fence_grace = std::chrono::milliseconds(1000);  // For transactions in the way of a switch.
   base::Duration degraded_threshold = std::chrono::hours(2);     // A replica that lags more does not serve.
-  net::MysqlAddress mysqld;              // Of the server.
+  net::MysqlAddress mysqld;                                      // Of the server.
   std::string dba_user = "vt_dba";
   std::string dba_password;
-  int32_t mysqld_port = 0;               // What replicas use to reach it; 0: asked from the server.
+  int32_t mysqld_port = 0;  // What replicas use to reach it; 0: asked from the server.
   uint16_t http_port = 0;
   uint16_t grpc_port = 0;
 };
@@ -51,7 +51,8 @@ class TabletManager {
                 std::vector<std::string> sidecar_schema, OnPrimary on_primary);
   ~TabletManager();  // stop() must have returned.
 
-  // Registers the tablet and brings its server into the role it should have. Port numbers in the settings must be final.
+  // Registers the tablet and brings its server into the role it should have. Port numbers in the settings must be
+  // final.
   net::Task<Status> start();
   net::Task<void> stop();
 
@@ -65,7 +66,8 @@ class TabletManager {
   std::string state_name() const;
   std::string type_name() const;
 
-  // Reads the records that concern this tablet again and puts them in force; when it returns, what they forbid has ended.
+  // Reads the records that concern this tablet again and puts them in force; when it returns, what they forbid has
+  // ended.
   net::Task<Status> refresh_state(net::Wait wait);
   net::Task<Status> change_type(::topodata::TabletType type, net::Wait wait);
   net::Task<Status> run_health_check();
@@ -77,7 +79,8 @@ class TabletManager {
   net::Task<Status> undo_demote_primary(net::Wait wait);
   net::Task<Status> set_replication_source(::topodata::TabletAlias parent, int64_t time_created_ns, bool force_start,
                                            std::string wait_position, net::Wait wait);
-  net::Task<Status> populate_reparent_journal(::tabletmanagerdata::PopulateReparentJournalRequest request, net::Wait wait);
+  net::Task<Status> populate_reparent_journal(::tabletmanagerdata::PopulateReparentJournalRequest request,
+                                              net::Wait wait);
 
   net::Task<Status> set_writable(bool writable, net::Wait wait);
   QueryService& queries() { return queries_; }
@@ -103,13 +106,13 @@ class TabletManager {
   net::Mutex actions_;
   net::Scope scope_;
   std::shared_ptr<const ServingState> state_;
-  bool demoting_ = false;        // Between DemotePrimary and what follows.
-  bool replication_ok_ = true;   // A replica's server follows its source closely enough.
+  bool demoting_ = false;       // Between DemotePrimary and what follows.
+  bool replication_ok_ = true;  // A replica's server follows its source closely enough.
   int64_t lag_seconds_ = 0;
   std::string health_error_;
   bool primary_told_ = false;
   mutable std::mutex shared_mutex_;  // Guards the copies for other threads.
-  std::string shared_state_;  // Empty until the tablet is registered.
+  std::string shared_state_;         // Empty until the tablet is registered.
   std::string shared_type_;
   std::vector<base::Metrics::Subscription> subscriptions_;
 };

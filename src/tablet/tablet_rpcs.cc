@@ -113,7 +113,8 @@ net::Wait bounded(const CallContext& context) {
 // Registers unary handlers for one manager.
 class Registrar {
  public:
-  Registrar(rpc::Server& server, net::Loop& loop, TabletManager& manager) : server_(server), loop_(loop), manager_(manager) {}
+  Registrar(rpc::Server& server, net::Loop& loop, TabletManager& manager)
+      : server_(server), loop_(loop), manager_(manager) {}
 
   // `handler`: a captureless coroutine (TabletManager&, CallContext, Request) -> Task<Result<Response>>.
   template <typename Request, typename Response, typename Handler>
@@ -134,8 +135,8 @@ std::string prefix_of(TabletManager& manager) {
   return manager.server().flavor().kind() == mysqld::FlavorKind::kMariaDb ? "MariaDB/" : "MySQL56/";
 }
 
-net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::string sql, std::string database, uint64_t max_rows,
-                                              bool disable_binlogs, net::Wait wait) {
+net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::string sql, std::string database,
+                                              uint64_t max_rows, bool disable_binlogs, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto lease, co_await manager.server().connection(wait));
   std::vector<std::string> before;
   if (!database.empty()) before.push_back("use " + mysqld::quote_identifier(database));
@@ -158,43 +159,50 @@ void register_basics(Registrar& r) {
         co_return response;
       });
   r.unary<tmd::SleepRequest, tmd::SleepResponse>(
-      "Sleep", [](TabletManager&, CallContext context, tmd::SleepRequest request) -> net::Task<Result<tmd::SleepResponse>> {
+      "Sleep",
+      [](TabletManager&, CallContext context, tmd::SleepRequest request) -> net::Task<Result<tmd::SleepResponse>> {
         CO_RETURN_IF_ERROR(co_await net::sleep_for(base::Duration(request.duration()), context.cancel));
         co_return tmd::SleepResponse();
       });
   r.unary<tmd::RefreshStateRequest, tmd::RefreshStateResponse>(
       "RefreshState",
-      [](TabletManager& manager, CallContext context, tmd::RefreshStateRequest) -> net::Task<Result<tmd::RefreshStateResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::RefreshStateRequest) -> net::Task<Result<tmd::RefreshStateResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.refresh_state(bounded(context)));
         co_return tmd::RefreshStateResponse();
       });
   r.unary<tmd::RunHealthCheckRequest, tmd::RunHealthCheckResponse>(
       "RunHealthCheck",
-      [](TabletManager& manager, CallContext, tmd::RunHealthCheckRequest) -> net::Task<Result<tmd::RunHealthCheckResponse>> {
+      [](TabletManager& manager, CallContext,
+         tmd::RunHealthCheckRequest) -> net::Task<Result<tmd::RunHealthCheckResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.run_health_check());
         co_return tmd::RunHealthCheckResponse();
       });
   r.unary<tmd::ChangeTypeRequest, tmd::ChangeTypeResponse>(
       "ChangeType",
-      [](TabletManager& manager, CallContext context, tmd::ChangeTypeRequest request) -> net::Task<Result<tmd::ChangeTypeResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::ChangeTypeRequest request) -> net::Task<Result<tmd::ChangeTypeResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.change_type(request.tablet_type(), bounded(context)));
         co_return tmd::ChangeTypeResponse();
       });
   r.unary<tmd::ResetSequencesRequest, tmd::ResetSequencesResponse>(
       "ResetSequences",
-      [](TabletManager& manager, CallContext, tmd::ResetSequencesRequest) -> net::Task<Result<tmd::ResetSequencesResponse>> {
+      [](TabletManager& manager, CallContext,
+         tmd::ResetSequencesRequest) -> net::Task<Result<tmd::ResetSequencesResponse>> {
         co_await manager.queries().reset_sequences();
         co_return tmd::ResetSequencesResponse();
       });
   r.unary<tmd::SetReadOnlyRequest, tmd::SetReadOnlyResponse>(
       "SetReadOnly",
-      [](TabletManager& manager, CallContext context, tmd::SetReadOnlyRequest) -> net::Task<Result<tmd::SetReadOnlyResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::SetReadOnlyRequest) -> net::Task<Result<tmd::SetReadOnlyResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.set_writable(false, bounded(context)));
         co_return tmd::SetReadOnlyResponse();
       });
   r.unary<tmd::SetReadWriteRequest, tmd::SetReadWriteResponse>(
       "SetReadWrite",
-      [](TabletManager& manager, CallContext context, tmd::SetReadWriteRequest) -> net::Task<Result<tmd::SetReadWriteResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::SetReadWriteRequest) -> net::Task<Result<tmd::SetReadWriteResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.set_writable(true, bounded(context)));
         co_return tmd::SetReadWriteResponse();
       });
@@ -203,19 +211,20 @@ void register_basics(Registrar& r) {
 void register_schema(Registrar& r) {
   r.unary<tmd::GetSchemaRequest, tmd::GetSchemaResponse>(
       "GetSchema",
-      [](TabletManager& manager, CallContext context, tmd::GetSchemaRequest request) -> net::Task<Result<tmd::GetSchemaResponse>> {
-        CO_ASSIGN_OR_RETURN(
-            auto definition,
-            co_await manager.server().schema(manager.database(), {request.tables().begin(), request.tables().end()},
-                                             {request.exclude_tables().begin(), request.exclude_tables().end()},
-                                             request.include_views(), bounded(context)));
+      [](TabletManager& manager, CallContext context,
+         tmd::GetSchemaRequest request) -> net::Task<Result<tmd::GetSchemaResponse>> {
+        CO_ASSIGN_OR_RETURN(auto definition, co_await manager.server().schema(
+                                                 manager.database(), {request.tables().begin(), request.tables().end()},
+                                                 {request.exclude_tables().begin(), request.exclude_tables().end()},
+                                                 request.include_views(), bounded(context)));
         tmd::GetSchemaResponse response;
         *response.mutable_schema_definition() = std::move(definition);
         co_return response;
       });
   r.unary<tmd::ReloadSchemaRequest, tmd::ReloadSchemaResponse>(
       "ReloadSchema",
-      [](TabletManager& manager, CallContext context, tmd::ReloadSchemaRequest request) -> net::Task<Result<tmd::ReloadSchemaResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::ReloadSchemaRequest request) -> net::Task<Result<tmd::ReloadSchemaResponse>> {
         // Nothing of the schema is kept in memory; what the caller wants to be sure of is the position.
         if (!request.wait_position().empty()) {
           CO_RETURN_IF_ERROR(co_await manager.server().wait_for_position(request.wait_position(), bounded(context)));
@@ -236,8 +245,8 @@ void register_schema(Registrar& r) {
       "ExecuteFetchAsApp",
       [](TabletManager& manager, CallContext context,
          tmd::ExecuteFetchAsAppRequest request) -> net::Task<Result<tmd::ExecuteFetchAsAppResponse>> {
-        CO_ASSIGN_OR_RETURN(auto result, co_await fetch(manager, request.query(), manager.database(), request.max_rows(), false,
-                                                        bounded(context)));
+        CO_ASSIGN_OR_RETURN(auto result, co_await fetch(manager, request.query(), manager.database(),
+                                                        request.max_rows(), false, bounded(context)));
         tmd::ExecuteFetchAsAppResponse response;
         *response.mutable_result() = std::move(result);
         co_return response;
@@ -249,8 +258,9 @@ void register_schema(Registrar& r) {
         CO_ASSIGN_OR_RETURN(const auto spans, sql::split_statements(request.sql()));
         tmd::ExecuteMultiFetchAsDbaResponse response;
         for (const auto& span : spans) {
-          CO_ASSIGN_OR_RETURN(auto result, co_await fetch(manager, std::string(span.of(request.sql())), request.db_name(),
-                                                          request.max_rows(), request.disable_binlogs(), bounded(context)));
+          CO_ASSIGN_OR_RETURN(auto result,
+                              co_await fetch(manager, std::string(span.of(request.sql())), request.db_name(),
+                                             request.max_rows(), request.disable_binlogs(), bounded(context)));
           *response.add_results() = std::move(result);
         }
         co_return response;
@@ -260,7 +270,8 @@ void register_schema(Registrar& r) {
 void register_replication(Registrar& r) {
   r.unary<tmd::PrimaryPositionRequest, tmd::PrimaryPositionResponse>(
       "PrimaryPosition",
-      [](TabletManager& manager, CallContext context, tmd::PrimaryPositionRequest) -> net::Task<Result<tmd::PrimaryPositionResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::PrimaryPositionRequest) -> net::Task<Result<tmd::PrimaryPositionResponse>> {
         CO_ASSIGN_OR_RETURN(auto position, co_await manager.server().position(bounded(context)));
         tmd::PrimaryPositionResponse response;
         response.set_position(std::move(position));
@@ -268,13 +279,15 @@ void register_replication(Registrar& r) {
       });
   r.unary<tmd::WaitForPositionRequest, tmd::WaitForPositionResponse>(
       "WaitForPosition",
-      [](TabletManager& manager, CallContext context, tmd::WaitForPositionRequest request) -> net::Task<Result<tmd::WaitForPositionResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::WaitForPositionRequest request) -> net::Task<Result<tmd::WaitForPositionResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.server().wait_for_position(request.position(), bounded(context)));
         co_return tmd::WaitForPositionResponse();
       });
   r.unary<tmd::ReplicationStatusRequest, tmd::ReplicationStatusResponse>(
       "ReplicationStatus",
-      [](TabletManager& manager, CallContext context, tmd::ReplicationStatusRequest) -> net::Task<Result<tmd::ReplicationStatusResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::ReplicationStatusRequest) -> net::Task<Result<tmd::ReplicationStatusResponse>> {
         CO_ASSIGN_OR_RETURN(const auto status, co_await manager.server().replication_status(bounded(context)));
         tmd::ReplicationStatusResponse response;
         *response.mutable_status() = to_proto(status, prefix_of(manager));
@@ -282,7 +295,8 @@ void register_replication(Registrar& r) {
       });
   r.unary<tmd::PrimaryStatusRequest, tmd::PrimaryStatusResponse>(
       "PrimaryStatus",
-      [](TabletManager& manager, CallContext context, tmd::PrimaryStatusRequest) -> net::Task<Result<tmd::PrimaryStatusResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::PrimaryStatusRequest) -> net::Task<Result<tmd::PrimaryStatusResponse>> {
         CO_ASSIGN_OR_RETURN(auto position, co_await manager.server().position(bounded(context)));
         tmd::PrimaryStatusResponse response;
         response.mutable_status()->set_position(std::move(position));
@@ -290,19 +304,24 @@ void register_replication(Registrar& r) {
       });
   r.unary<tmd::StopReplicationRequest, tmd::StopReplicationResponse>(
       "StopReplication",
-      [](TabletManager& manager, CallContext context, tmd::StopReplicationRequest) -> net::Task<Result<tmd::StopReplicationResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.server().run(manager.server().flavor().stop_replication(), bounded(context)));
+      [](TabletManager& manager, CallContext context,
+         tmd::StopReplicationRequest) -> net::Task<Result<tmd::StopReplicationResponse>> {
+        CO_RETURN_IF_ERROR(
+            co_await manager.server().run(manager.server().flavor().stop_replication(), bounded(context)));
         co_return tmd::StopReplicationResponse();
       });
   r.unary<tmd::StartReplicationRequest, tmd::StartReplicationResponse>(
       "StartReplication",
-      [](TabletManager& manager, CallContext context, tmd::StartReplicationRequest) -> net::Task<Result<tmd::StartReplicationResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.server().run(manager.server().flavor().start_replication(), bounded(context)));
+      [](TabletManager& manager, CallContext context,
+         tmd::StartReplicationRequest) -> net::Task<Result<tmd::StartReplicationResponse>> {
+        CO_RETURN_IF_ERROR(
+            co_await manager.server().run(manager.server().flavor().start_replication(), bounded(context)));
         co_return tmd::StartReplicationResponse();
       });
   r.unary<tmd::FullStatusRequest, tmd::FullStatusResponse>(
       "FullStatus",
-      [](TabletManager& manager, CallContext context, tmd::FullStatusRequest) -> net::Task<Result<tmd::FullStatusResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::FullStatusRequest) -> net::Task<Result<tmd::FullStatusResponse>> {
         const net::Wait wait = bounded(context);
         LocalServer& server = manager.server();
         CO_ASSIGN_OR_RETURN(const auto rows, co_await server.query(server.flavor().server_settings_query(), wait));
@@ -332,7 +351,8 @@ void register_replication(Registrar& r) {
 void register_reparent(Registrar& r) {
   r.unary<tmd::InitPrimaryRequest, tmd::InitPrimaryResponse>(
       "InitPrimary",
-      [](TabletManager& manager, CallContext context, tmd::InitPrimaryRequest) -> net::Task<Result<tmd::InitPrimaryResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::InitPrimaryRequest) -> net::Task<Result<tmd::InitPrimaryResponse>> {
         CO_ASSIGN_OR_RETURN(auto position, co_await manager.init_primary(bounded(context)));
         tmd::InitPrimaryResponse response;
         response.set_position(std::move(position));
@@ -340,7 +360,8 @@ void register_reparent(Registrar& r) {
       });
   r.unary<tmd::PromoteReplicaRequest, tmd::PromoteReplicaResponse>(
       "PromoteReplica",
-      [](TabletManager& manager, CallContext context, tmd::PromoteReplicaRequest) -> net::Task<Result<tmd::PromoteReplicaResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::PromoteReplicaRequest) -> net::Task<Result<tmd::PromoteReplicaResponse>> {
         CO_ASSIGN_OR_RETURN(auto position, co_await manager.promote_replica(bounded(context)));
         tmd::PromoteReplicaResponse response;
         response.set_position(std::move(position));
@@ -348,7 +369,8 @@ void register_reparent(Registrar& r) {
       });
   r.unary<tmd::DemotePrimaryRequest, tmd::DemotePrimaryResponse>(
       "DemotePrimary",
-      [](TabletManager& manager, CallContext context, tmd::DemotePrimaryRequest) -> net::Task<Result<tmd::DemotePrimaryResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::DemotePrimaryRequest) -> net::Task<Result<tmd::DemotePrimaryResponse>> {
         CO_ASSIGN_OR_RETURN(auto position, co_await manager.demote_primary(bounded(context)));
         tmd::DemotePrimaryResponse response;
         response.mutable_primary_status()->set_position(std::move(position));
@@ -356,15 +378,17 @@ void register_reparent(Registrar& r) {
       });
   r.unary<tmd::UndoDemotePrimaryRequest, tmd::UndoDemotePrimaryResponse>(
       "UndoDemotePrimary",
-      [](TabletManager& manager, CallContext context, tmd::UndoDemotePrimaryRequest) -> net::Task<Result<tmd::UndoDemotePrimaryResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::UndoDemotePrimaryRequest) -> net::Task<Result<tmd::UndoDemotePrimaryResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.undo_demote_primary(bounded(context)));
         co_return tmd::UndoDemotePrimaryResponse();
       });
   r.unary<tmd::InitReplicaRequest, tmd::InitReplicaResponse>(
       "InitReplica",
-      [](TabletManager& manager, CallContext context, tmd::InitReplicaRequest request) -> net::Task<Result<tmd::InitReplicaResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.set_replication_source(request.parent(), request.time_created_ns(), true, "",
-                                                                   bounded(context)));
+      [](TabletManager& manager, CallContext context,
+         tmd::InitReplicaRequest request) -> net::Task<Result<tmd::InitReplicaResponse>> {
+        CO_RETURN_IF_ERROR(co_await manager.set_replication_source(request.parent(), request.time_created_ns(), true,
+                                                                   "", bounded(context)));
         co_return tmd::InitReplicaResponse();
       });
   r.unary<tmd::SetReplicationSourceRequest, tmd::SetReplicationSourceResponse>(
@@ -372,8 +396,8 @@ void register_reparent(Registrar& r) {
       [](TabletManager& manager, CallContext context,
          tmd::SetReplicationSourceRequest request) -> net::Task<Result<tmd::SetReplicationSourceResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.set_replication_source(request.parent(), request.time_created_ns(),
-                                                                   request.force_start_replication(), request.wait_position(),
-                                                                   bounded(context)));
+                                                                   request.force_start_replication(),
+                                                                   request.wait_position(), bounded(context)));
         co_return tmd::SetReplicationSourceResponse();
       });
   r.unary<tmd::PopulateReparentJournalRequest, tmd::PopulateReparentJournalResponse>(
@@ -385,7 +409,8 @@ void register_reparent(Registrar& r) {
       });
   r.unary<tmd::ReplicaWasPromotedRequest, tmd::ReplicaWasPromotedResponse>(
       "ReplicaWasPromoted",
-      [](TabletManager& manager, CallContext context, tmd::ReplicaWasPromotedRequest) -> net::Task<Result<tmd::ReplicaWasPromotedResponse>> {
+      [](TabletManager& manager, CallContext context,
+         tmd::ReplicaWasPromotedRequest) -> net::Task<Result<tmd::ReplicaWasPromotedResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.change_type(::topodata::PRIMARY, bounded(context)));
         co_return tmd::ReplicaWasPromotedResponse();
       });
@@ -401,7 +426,8 @@ void register_tablet_handlers(rpc::Server& server, net::Loop& loop, TabletManage
   register_reparent(registrar);
   rpc::handle_server_stream<::query::StreamHealthRequest, ::query::StreamHealthResponse>(
       server, "/queryservice.Query/StreamHealth", loop,
-      [&manager](CallContext context, ::query::StreamHealthRequest, rpc::TypedWriter<::query::StreamHealthResponse> writer) {
+      [&manager](CallContext context, ::query::StreamHealthRequest,
+                 rpc::TypedWriter<::query::StreamHealthResponse> writer) {
         return manager.health().serve(std::move(context), std::move(writer), manager.settings().health_check_interval);
       });
 }

@@ -6,8 +6,8 @@
 
 namespace vitrail::tablet {
 
-// Registers /tabletmanagerservice.TabletManager/... and /queryservice.Query/StreamHealth on `server`, before it starts. The
-// handlers run on `loop`, the manager's. Movement registers its own methods.
+// Registers /tabletmanagerservice.TabletManager/... and /queryservice.Query/StreamHealth on `server`, before it starts.
+// The handlers run on `loop`, the manager's. Movement registers its own methods.
 void register_tablet_handlers(rpc::Server& server, net::Loop& loop, TabletManager& manager);
 
 }  // namespace vitrail::tablet

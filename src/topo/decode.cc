@@ -58,21 +58,11 @@ void print_quoted(std::string_view value, std::string& out) {
     }
     value.remove_prefix(1);
     switch (first) {
-      case '"':
-        out += "\\\"";
-        break;
-      case '\\':
-        out += "\\\\";
-        break;
-      case '\n':
-        out += "\\n";
-        break;
-      case '\r':
-        out += "\\r";
-        break;
-      case '\t':
-        out += "\\t";
-        break;
+      case '"': out += "\\\""; break;
+      case '\\': out += "\\\\"; break;
+      case '\n': out += "\\n"; break;
+      case '\r': out += "\\r"; break;
+      case '\t': out += "\\t"; break;
       default:
         if (length == 0 || first < 0x20 || first == 0x7f)
           out += fmt::format("\\x{:02x}", first);
@@ -183,18 +173,12 @@ bool key_before(const Message& a, const Message& b, const FieldDescriptor& key) 
       std::string scratch_b;
       return reflection.GetStringReference(a, &key, &scratch_a) < reflection.GetStringReference(b, &key, &scratch_b);
     }
-    case FieldDescriptor::CPPTYPE_INT32:
-      return reflection.GetInt32(a, &key) < reflection.GetInt32(b, &key);
-    case FieldDescriptor::CPPTYPE_INT64:
-      return reflection.GetInt64(a, &key) < reflection.GetInt64(b, &key);
-    case FieldDescriptor::CPPTYPE_UINT32:
-      return reflection.GetUInt32(a, &key) < reflection.GetUInt32(b, &key);
-    case FieldDescriptor::CPPTYPE_UINT64:
-      return reflection.GetUInt64(a, &key) < reflection.GetUInt64(b, &key);
-    case FieldDescriptor::CPPTYPE_BOOL:
-      return reflection.GetBool(a, &key) < reflection.GetBool(b, &key);
-    default:
-      return false;
+    case FieldDescriptor::CPPTYPE_INT32: return reflection.GetInt32(a, &key) < reflection.GetInt32(b, &key);
+    case FieldDescriptor::CPPTYPE_INT64: return reflection.GetInt64(a, &key) < reflection.GetInt64(b, &key);
+    case FieldDescriptor::CPPTYPE_UINT32: return reflection.GetUInt32(a, &key) < reflection.GetUInt32(b, &key);
+    case FieldDescriptor::CPPTYPE_UINT64: return reflection.GetUInt64(a, &key) < reflection.GetUInt64(b, &key);
+    case FieldDescriptor::CPPTYPE_BOOL: return reflection.GetBool(a, &key) < reflection.GetBool(b, &key);
+    default: return false;
   }
 }
 

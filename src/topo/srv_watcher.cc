@@ -66,12 +66,8 @@ struct SrvWatcher::Impl {
       case Kind::kVSchema:
         for (const Change& change : changes) apply_vschema(change);
         break;
-      case Kind::kKeyspaces:
-        apply_keyspaces(changes, whole);
-        break;
-      case Kind::kTablets:
-        apply_tablets(source, changes, whole);
-        break;
+      case Kind::kKeyspaces: apply_keyspaces(changes, whole); break;
+      case Kind::kTablets: apply_tablets(source, changes, whole); break;
     }
     if (!source.synced) {
       source.synced = true;

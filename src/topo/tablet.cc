@@ -96,8 +96,7 @@ std::string tablet_type_to_string(::topodata::TabletType type) {
   switch (type) {
     case ::topodata::PRIMARY:  // MASTER and BATCH have the same numbers as PRIMARY and RDONLY.
       return "primary";
-    case ::topodata::RDONLY:
-      return "rdonly";
+    case ::topodata::RDONLY: return "rdonly";
     default:
       return ::topodata::TabletType_IsValid(type) ? lower(::topodata::TabletType_Name(type))
                                                   : fmt::format("type {}", static_cast<int>(type));

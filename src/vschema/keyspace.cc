@@ -60,7 +60,8 @@ class TableReader {
       table_->type = TableType::kReference;
       std::tie(table_->source_keyspace, table_->source_table) = split_name(record_.source());
       if (!record_.source().empty() && table_->source_keyspace.empty()) {
-        return fmt::format("invalid source \"{}\" for reference table: {}; expected keyspace.table", record_.source(), name());
+        return fmt::format("invalid source \"{}\" for reference table: {}; expected keyspace.table", record_.source(),
+                           name());
       }
       return "";
     } else if (!record_.type().empty()) {
@@ -98,7 +99,8 @@ class TableReader {
   std::string read_placement() {
     if (!record_.pinned().empty()) {
       auto id = shard::KeyspaceId::from_hex(record_.pinned());
-      if (!id) return fmt::format("could not decode the keyspace id for pin of table {}: {}", name(), id.error().message());
+      if (!id)
+        return fmt::format("could not decode the keyspace id for pin of table {}: {}", name(), id.error().message());
       table_->pinned = std::move(*id);
       return "";
     }
@@ -111,7 +113,8 @@ class TableReader {
       if (std::string problem = read_column_vindex(use); !problem.empty()) return problem;
     }
     const ColumnVindex& primary = table_->column_vindexes.front();
-    if (!primary.vindex->is_unique()) return fmt::format("primary vindex {} is not Unique for table {}", primary.name, name());
+    if (!primary.vindex->is_unique())
+      return fmt::format("primary vindex {} is not Unique for table {}", primary.name, name());
     if (primary.is_owned) return fmt::format("primary vindex {} cannot be owned for table {}", primary.name, name());
     return "";
   }
@@ -124,7 +127,8 @@ class TableReader {
     if (vindex == keyspace_.vindexes.end()) return fmt::format("vindex {} not found for table {}", use.name(), name());
     ColumnVindex out{.name = use.name(), .vindex = vindex->second};
     if (!use.column().empty() && use.columns_size() > 0) {
-      return fmt::format("can't use column and columns at the same time in vindex ({}) and table ({})", use.name(), name());
+      return fmt::format("can't use column and columns at the same time in vindex ({}) and table ({})", use.name(),
+                         name());
     }
     if (!use.column().empty()) out.columns.push_back(use.column());
     out.columns.insert(out.columns.end(), use.columns().begin(), use.columns().end());
@@ -196,7 +200,8 @@ Keyspace read_keyspace(std::string_view name, const ::vschema::Keyspace& record)
 std::vector<std::string> find_problems(std::string_view name, const ::vschema::Keyspace& record) {
   const Keyspace keyspace = read_keyspace(name, record);
   std::vector<std::string> out;
-  for (const auto& [vindex, problem] : keyspace.vindex_problems) out.push_back(fmt::format("vindex {}: {}", vindex, problem));
+  for (const auto& [vindex, problem] : keyspace.vindex_problems)
+    out.push_back(fmt::format("vindex {}: {}", vindex, problem));
   for (const auto& [table, problem] : keyspace.table_problems) out.push_back(problem);
   return out;
 }

@@ -159,7 +159,8 @@ ordered_json json_of(const Message& message, bool unpopulated) {
     } else if (r.HasField(message, field)) {
       out[field->name()] = value_of(message, field, -1, unpopulated);
     } else if (unpopulated && field->containing_oneof() == nullptr) {
-      out[field->name()] = field->message_type() != nullptr ? ordered_json() : value_of(message, field, -1, unpopulated);
+      out[field->name()] =
+          field->message_type() != nullptr ? ordered_json() : value_of(message, field, -1, unpopulated);
     }
   }
   return out;

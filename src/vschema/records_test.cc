@@ -46,7 +46,8 @@ std::multiset<std::string> expected(std::vector<std::pair<std::string, char>> ro
   return out;
 }
 
-std::vector<std::pair<std::string, char>> with_reads(std::vector<std::pair<std::string, char>> rows, char replica, char rdonly) {
+std::vector<std::pair<std::string, char>> with_reads(std::vector<std::pair<std::string, char>> rows, char replica,
+                                                     char rdonly) {
   for (const char* prefix : {"", "customer.", "commerce."}) {
     rows.emplace_back(std::string(prefix) + "T@replica", replica);
     rows.emplace_back(std::string(prefix) + "T@rdonly", rdonly);
@@ -200,7 +201,8 @@ TEST(RoutingRules, AreCheckedBeforeTheyAreSaved) {
   EXPECT_EQ(message("a.", {"b.t"}), "routing rule for 'a.': a table name is needed");
   EXPECT_EQ(message("t", {"a.t", "b.t"}), "routing rule for 't': more than one target");
   EXPECT_EQ(message("t", {"u"}), "routing rule for 't': the target 'u' is not of the form keyspace.table");
-  EXPECT_EQ(message("t", {"a.t@replica"}), "routing rule for 't': the target 'a.t@replica' is not of the form keyspace.table");
+  EXPECT_EQ(message("t", {"a.t@replica"}),
+            "routing rule for 't': the target 'a.t@replica' is not of the form keyspace.table");
   RoutingRules twice;
   twice.add_rules()->set_from_table("t");
   twice.add_rules()->set_from_table("t");
@@ -220,7 +222,8 @@ TEST(TrafficState, OfMoveTablesFollowsTheRules) {
   EXPECT_EQ(state(), "Reads Not Switched. Writes Not Switched");
   const ::topodata::TabletType replica[] = {REPLICA};
   switch_reads(zone1, kMove, replica);
-  EXPECT_EQ(state(), "Reads partially switched. Replica switched in cells: zone1. Rdonly not switched. Writes Not Switched");
+  EXPECT_EQ(state(),
+            "Reads partially switched. Replica switched in cells: zone1. Rdonly not switched. Writes Not Switched");
   switch_reads(zone2, kMove, replica);
   EXPECT_EQ(state(), "Reads partially switched. All Replica Reads Switched. Rdonly not switched. Writes Not Switched");
   switch_reads(zone1, kMove, kReads);
@@ -239,7 +242,8 @@ TEST(TrafficState, OfTheReverseWorkflowHasRolesExchanged) {
   switch_reads(rules, kMove, kReads);
   switch_writes(rules, kMove);
   const TableMove reverse{"customer", "commerce", kTables};
-  EXPECT_EQ(move_tables_state(reverse, {{"zone1", &rules}}, rules).to_string(), "Reads Not Switched. Writes Not Switched");
+  EXPECT_EQ(move_tables_state(reverse, {{"zone1", &rules}}, rules).to_string(),
+            "Reads Not Switched. Writes Not Switched");
   reverse_writes(rules, kMove);
   EXPECT_EQ(move_tables_state(reverse, {{"zone1", &rules}}, rules).to_string(), "Reads Not Switched. Writes Switched");
 }
@@ -302,7 +306,9 @@ SrvKeyspace phase_r0() {
                       partitions:{served_type:RDONLY shard_references:{name:"0"}})");
 }
 
-std::string unswitched(const std::string& type) { return canonical("served_type:" + type + R"( shard_references:{name:"0"})"); }
+std::string unswitched(const std::string& type) {
+  return canonical("served_type:" + type + R"( shard_references:{name:"0"})");
+}
 std::string switched(const std::string& type) {
   return canonical("served_type:" + type + R"(
       shard_references:{name:"-80" key_range:{end:"\x80"}} shard_references:{name:"80-" key_range:{start:"\x80"}}
@@ -388,7 +394,8 @@ TEST(TrafficState, OfReshardFollowsTheServingGraph) {
   };
   EXPECT_EQ(state(), "Reads Not Switched. Writes Not Switched");
   ASSERT_TRUE(switch_reads(zone1, REPLICA, kSources, kTargets));
-  EXPECT_EQ(state(), "Reads partially switched. Replica switched in cells: zone1. Rdonly not switched. Writes Not Switched");
+  EXPECT_EQ(state(),
+            "Reads partially switched. Replica switched in cells: zone1. Rdonly not switched. Writes Not Switched");
   for (auto* zone : {&zone1, &zone2}) {
     for (auto type : kReads) ASSERT_TRUE(switch_reads(*zone, type, kSources, kTargets));
   }
@@ -422,9 +429,9 @@ TEST(ServingPartition, HoldsStatementsForADisabledShard) {
   EXPECT_TRUE(primary.is_switching());
   shard::Destination everything;
   everything.set_all_shards();
-  for (const Status& status : {Status(primary.find("\x01").error()), Status(primary.find_u64(1).error()),
-                               Status(primary.all().error()), Status(primary.resolve(everything).error()),
-                               primary.check_explicit("0")}) {
+  for (const Status& status :
+       {Status(primary.find("\x01").error()), Status(primary.find_u64(1).error()), Status(primary.all().error()),
+        Status(primary.resolve(everything).error()), primary.check_explicit("0")}) {
     ASSERT_FALSE(status);
     EXPECT_EQ(status.error().code(), Code::kClusterEvent);
     EXPECT_EQ(status.error().message(), "current keyspace is being resharded");
@@ -446,13 +453,16 @@ TEST(ServingPartition, WithoutAPartitionOrAShardIsUnavailable) {
   const auto none = ServingPartition::make(SrvKeyspace(), REPLICA, "customer");
   ASSERT_FALSE(none);
   EXPECT_EQ(none.error().message(), "No partition found for tabletType replica in keyspace customer");
-  const auto gap = ServingPartition::make(
-      record_of(R"(partitions:{served_type:PRIMARY shard_references:{name:"-80" key_range:{end:"\x80"}}})"), PRIMARY, "ks").value();
+  const auto gap =
+      ServingPartition::make(
+          record_of(R"(partitions:{served_type:PRIMARY shard_references:{name:"-80" key_range:{end:"\x80"}}})"),
+          PRIMARY, "ks")
+          .value();
   EXPECT_EQ(gap.find("\xc0").error().message(), "no shard of keyspace ks serves keyspace id c0");
   const auto empty = ServingPartition::make(record_of("partitions:{served_type:PRIMARY}"), PRIMARY, "ks").value();
   EXPECT_EQ(empty.all().error().code(), Code::kUnavailable);
-  EXPECT_FALSE(ServingPartition::make(
-      record_of(R"(partitions:{served_type:PRIMARY shard_references:{name:"8-"}})"), PRIMARY, "ks"));
+  EXPECT_FALSE(ServingPartition::make(record_of(R"(partitions:{served_type:PRIMARY shard_references:{name:"8-"}})"),
+                                      PRIMARY, "ks"));
 }
 
 // ---- JSON
@@ -467,7 +477,8 @@ TEST(KeyspaceJson, TakesTheVschemaOfTheWalkthrough) {
       "customer": {"column_vindexes": [{"column": "customer_id", "name": "hash"}],
                    "auto_increment": {"column": "customer_id", "sequence": "customer_seq"}},
       "corder": {"column_vindexes": [{"column": "customer_id", "name": "hash"}],
-                 "auto_increment": {"column": "order_id", "sequence": "order_seq"}}}})", keyspace, nullptr));
+                 "auto_increment": {"column": "order_id", "sequence": "order_seq"}}}})",
+                         keyspace, nullptr));
   EXPECT_TRUE(find_problems("customer", keyspace).empty());
   ::vschema::Keyspace again;
   ASSERT_TRUE(parse_json(to_json(keyspace), again, nullptr));
@@ -528,8 +539,9 @@ TEST(KeyspaceJson, NamesThePlaceOfAnUnknownField) {
 
 TEST(KeyspaceJson, TakesBothSpellingsOfNames) {
   ::vschema::Keyspace keyspace;
-  ASSERT_TRUE(parse_json(R"({"requireExplicitRouting":true,"tables":{"t":{"columns":[{"name":"a","type":"VARCHAR"}]}}})",
-                         keyspace, nullptr));
+  ASSERT_TRUE(
+      parse_json(R"({"requireExplicitRouting":true,"tables":{"t":{"columns":[{"name":"a","type":"VARCHAR"}]}}})",
+                 keyspace, nullptr));
   EXPECT_TRUE(keyspace.require_explicit_routing());
   EXPECT_NE(to_json(keyspace).find(R"("type": "VARCHAR")"), std::string::npos);
 }

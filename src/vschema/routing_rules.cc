@@ -19,7 +19,9 @@ using ::vschema::RoutingRules;
 
 constexpr TabletType kReadTypes[] = {::topodata::REPLICA, ::topodata::RDONLY};
 
-std::string qualified(std::string_view keyspace, std::string_view table) { return fmt::format("{}.{}", keyspace, table); }
+std::string qualified(std::string_view keyspace, std::string_view table) {
+  return fmt::format("{}.{}", keyspace, table);
+}
 
 std::string typed(std::string_view name, TabletType type) { return fmt::format("{}@{}", name, tablet_type_word(type)); }
 
@@ -69,7 +71,8 @@ void route_reads(RuleEditor& editor, const TableMove& move, std::span<const Tabl
   }
 }
 
-void route_writes(RoutingRules& rules, std::span<const std::string> tables, std::string_view from, std::string_view to) {
+void route_writes(RoutingRules& rules, std::span<const std::string> tables, std::string_view from,
+                  std::string_view to) {
   RuleEditor editor(rules);
   for (const std::string& table : tables) {
     const std::string goal = qualified(to, table);
@@ -109,7 +112,8 @@ const RoutingRule* find_rule(const RoutingRules& rules, std::string_view from_ta
 
 void set_rule(RoutingRules& rules, std::string_view from_table, std::string_view to_table) {
   auto* list = rules.mutable_rules();
-  const auto found = std::find_if(list->begin(), list->end(), [&](const RoutingRule& r) { return r.from_table() == from_table; });
+  const auto found =
+      std::find_if(list->begin(), list->end(), [&](const RoutingRule& r) { return r.from_table() == from_table; });
   RoutingRule& rule = found == list->end() ? *list->Add() : *found;
   rule.set_from_table(std::string(from_table));
   rule.clear_to_tables();
@@ -118,7 +122,8 @@ void set_rule(RoutingRules& rules, std::string_view from_table, std::string_view
 
 bool delete_rule(RoutingRules& rules, std::string_view from_table) {
   auto* list = rules.mutable_rules();
-  const auto kept = std::remove_if(list->begin(), list->end(), [&](const RoutingRule& r) { return r.from_table() == from_table; });
+  const auto kept =
+      std::remove_if(list->begin(), list->end(), [&](const RoutingRule& r) { return r.from_table() == from_table; });
   const bool found = kept != list->end();
   list->erase(kept, list->end());
   return found;
@@ -182,7 +187,8 @@ void reverse_writes(RoutingRules& rules, const TableMove& move) {
 void delete_move_rules(RoutingRules& rules, const TableMove& move) {
   RuleEditor editor(rules);
   for (const std::string& table : move.tables) {
-    for (const std::string& name : {table, qualified(move.source_keyspace, table), qualified(move.target_keyspace, table)}) {
+    for (const std::string& name :
+         {table, qualified(move.source_keyspace, table), qualified(move.target_keyspace, table)}) {
       editor.remove(name);
       for (TabletType type : kReadTypes) editor.remove(typed(name, type));
     }

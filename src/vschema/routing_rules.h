@@ -44,7 +44,8 @@ void switch_reads(::vschema::RoutingRules& rules, const TableMove& move, std::sp
 void switch_writes(::vschema::RoutingRules& rules, const TableMove& move);
 
 // ReverseTraffic: back to what add_move_rules() made. `move` is still the forward move.
-void reverse_reads(::vschema::RoutingRules& rules, const TableMove& move, std::span<const ::topodata::TabletType> types);
+void reverse_reads(::vschema::RoutingRules& rules, const TableMove& move,
+                   std::span<const ::topodata::TabletType> types);
 void reverse_writes(::vschema::RoutingRules& rules, const TableMove& move);
 
 // Complete and Cancel: none of the rules above is left.

@@ -143,18 +143,14 @@ Result<std::vector<int>> ServingPartition::resolve(const shard::Destination& des
   using Kind = shard::Destination::Kind;
   std::vector<int> out;
   switch (destination.kind) {
-    case Kind::kNone:
-      return out;
+    case Kind::kNone: return out;
     case Kind::kKeyspaceId: {
       ASSIGN_OR_RETURN(const int index, find(destination.keyspace_id.bytes));
       out.push_back(index);
       return out;
     }
-    case Kind::kKeyRange:
-      out = shards_.find_overlapping(destination.key_range);
-      break;
-    case Kind::kAllShards:
-      return all();
+    case Kind::kKeyRange: out = shards_.find_overlapping(destination.key_range); break;
+    case Kind::kAllShards: return all();
   }
   for (int index : out) {
     if (is_disabled(index)) return being_resharded();
@@ -177,7 +173,8 @@ Status ServingPartition::check_explicit(std::string_view shard) const {
   if (!std::binary_search(disabled_names_.begin(), disabled_names_.end(), shard)) return {};
   if (shards_.find_name(shard) >= 0) return being_resharded();
   return fail(Code::kFailedPrecondition,
-              fmt::format("query service of {}/{} is disabled: its traffic has been switched to other shards", keyspace_, shard));
+              fmt::format("query service of {}/{} is disabled: its traffic has been switched to other shards",
+                          keyspace_, shard));
 }
 
 Status switch_reads(SrvKeyspace& record, TabletType type, Shards sources, Shards targets) {

@@ -47,8 +47,8 @@ class ServingPartition {
   Result<std::vector<int>> all() const;
 
   // For an explicit target (keyspace:shard): may it be sent statements of this type? A shard need not be referenced for
-  // that, but must not be disabled. If it is: kClusterEvent for a referenced shard, kFailedPrecondition for another (its
-  // traffic has been switched away, so waiting does not help).
+  // that, but must not be disabled. If it is: kClusterEvent for a referenced shard, kFailedPrecondition for another
+  // (its traffic has been switched away, so waiting does not help).
   Status check_explicit(std::string_view shard) const;
 
  private:
@@ -56,7 +56,7 @@ class ServingPartition {
 
   std::string keyspace_;
   shard::ShardSet shards_;
-  std::vector<bool> disabled_;              // By index.
+  std::vector<bool> disabled_;               // By index.
   std::vector<std::string> disabled_names_;  // Also of shards that are not referenced. Sorted.
   bool is_switching_ = false;
 };
@@ -65,13 +65,13 @@ class ServingPartition {
 // the workflow's shards; a partition that the record lacks is left out. References stay in key range order, controls in
 // the order in which they were made: sources, then targets.
 
-// SwitchTraffic for REPLICA or RDONLY: the partition references the targets in place of the sources, and has a control for
-// each of them: disabled for the sources, not for the targets.
-Status switch_reads(::topodata::SrvKeyspace& record, ::topodata::TabletType type, std::span<const shard::ShardName> sources,
-                    std::span<const shard::ShardName> targets);
+// SwitchTraffic for REPLICA or RDONLY: the partition references the targets in place of the sources, and has a control
+// for each of them: disabled for the sources, not for the targets.
+Status switch_reads(::topodata::SrvKeyspace& record, ::topodata::TabletType type,
+                    std::span<const shard::ShardName> sources, std::span<const shard::ShardName> targets);
 // ReverseTraffic: the sources are referenced again and the partition has none of these controls, as before the switch.
-Status reverse_reads(::topodata::SrvKeyspace& record, ::topodata::TabletType type, std::span<const shard::ShardName> sources,
-                     std::span<const shard::ShardName> targets);
+Status reverse_reads(::topodata::SrvKeyspace& record, ::topodata::TabletType type,
+                     std::span<const shard::ShardName> sources, std::span<const shard::ShardName> targets);
 
 // Before writes are switched: the PRIMARY partition gets a disabled control for each of `shards` (the sources; when
 // reversing, the targets). allow_writes() undoes it.
@@ -88,7 +88,7 @@ void clear_tablet_controls(::topodata::SrvKeyspace& record);
 
 // SetShardTabletControl: one shard's query_service_disabled for one type. A control that exists is changed in place.
 // kNotFound when the record has no partition for the type.
-Status set_query_service_disabled(::topodata::SrvKeyspace& record, ::topodata::TabletType type, const shard::ShardName& shard,
-                                  bool disabled);
+Status set_query_service_disabled(::topodata::SrvKeyspace& record, ::topodata::TabletType type,
+                                  const shard::ShardName& shard, bool disabled);
 
 }  // namespace vitrail::vschema

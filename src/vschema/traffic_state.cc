@@ -43,7 +43,8 @@ std::string TrafficState::to_string() const {
     if (shards_switched.empty()) return "Reads Not Switched. Writes Not Switched";
     if (shards_not_switched.empty()) return "All Reads Switched. Writes Switched";
     const std::string shards = base::join(shards_switched, ",");
-    return fmt::format("Reads partially switched, for shards: {}. Writes partially switched, for shards: {}", shards, shards);
+    return fmt::format("Reads partially switched, for shards: {}. Writes partially switched, for shards: {}", shards,
+                       shards);
   }
   if (all_reads_switched()) return fmt::format("All Reads Switched. {}", writes);
   if (!any_reads_switched()) return fmt::format("Reads Not Switched. {}", writes);

@@ -13,8 +13,8 @@
 
 namespace vitrail::vschema {
 
-// How far a workflow's traffic has been switched. Never stored: derived from the routing rules and the serving graph each
-// time, so that it cannot disagree with what routers do.
+// How far a workflow's traffic has been switched. Never stored: derived from the routing rules and the serving graph
+// each time, so that it cannot disagree with what routers do.
 struct TrafficState {
   bool exists = true;  // False: no such workflow.
 
@@ -36,10 +36,12 @@ struct TrafficState {
 };
 
 // `cell_rules`: the routing rules in each cell's SrvVSchema. `rules`: the global record.
-TrafficState move_tables_state(const TableMove& move, const std::map<std::string, const ::vschema::RoutingRules*>& cell_rules,
+TrafficState move_tables_state(const TableMove& move,
+                               const std::map<std::string, const ::vschema::RoutingRules*>& cell_rules,
                                const ::vschema::RoutingRules& rules);
 
-// By the keyspace's shard routing rules: a rule that leads from the source's shard to the target keyspace means switched.
+// By the keyspace's shard routing rules: a rule that leads from the source's shard to the target keyspace means
+// switched.
 TrafficState partial_move_tables_state(std::string_view source_keyspace, std::string_view target_keyspace,
                                        std::span<const std::string> shards, const ::vschema::ShardRoutingRules& rules);
 
@@ -47,6 +49,7 @@ TrafficState partial_move_tables_state(std::string_view source_keyspace, std::st
 // sources; a cell without a partition for a type does not count. `sources_primary_serving`: is_primary_serving of the
 // source shards' records (equal for all of them).
 TrafficState reshard_state(std::span<const shard::ShardName> sources, std::span<const shard::ShardName> targets,
-                           const std::map<std::string, const ::topodata::SrvKeyspace*>& cells, bool sources_primary_serving);
+                           const std::map<std::string, const ::topodata::SrvKeyspace*>& cells,
+                           bool sources_primary_serving);
 
 }  // namespace vitrail::vschema

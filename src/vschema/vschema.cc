@@ -37,24 +37,15 @@ std::string with_type(std::string_view name, TabletType type) {
 
 std::string_view tablet_type_word(TabletType type) {
   switch (type) {
-    case ::topodata::PRIMARY:
-      return "primary";
-    case ::topodata::REPLICA:
-      return "replica";
-    case ::topodata::RDONLY:
-      return "rdonly";
-    case ::topodata::SPARE:
-      return "spare";
-    case ::topodata::EXPERIMENTAL:
-      return "experimental";
-    case ::topodata::BACKUP:
-      return "backup";
-    case ::topodata::RESTORE:
-      return "restore";
-    case ::topodata::DRAINED:
-      return "drained";
-    default:
-      return "unknown";
+    case ::topodata::PRIMARY: return "primary";
+    case ::topodata::REPLICA: return "replica";
+    case ::topodata::RDONLY: return "rdonly";
+    case ::topodata::SPARE: return "spare";
+    case ::topodata::EXPERIMENTAL: return "experimental";
+    case ::topodata::BACKUP: return "backup";
+    case ::topodata::RESTORE: return "restore";
+    case ::topodata::DRAINED: return "drained";
+    default: return "unknown";
   }
 }
 
@@ -84,11 +75,10 @@ void VSchema::index_names() {
     if (tables.size() < 2) continue;
     std::vector<TablePtr> originals;
     for (const TablePtr& table : tables) {
-      const bool gives_way = table->type == TableType::kReference &&
-                             std::any_of(tables.begin(), tables.end(), [&](const TablePtr& other) {
-                               return other != table && other->keyspace == table->source_keyspace &&
-                                      other->name == table->source_table;
-                             });
+      const bool gives_way =
+          table->type == TableType::kReference && std::any_of(tables.begin(), tables.end(), [&](const TablePtr& other) {
+            return other != table && other->keyspace == table->source_keyspace && other->name == table->source_table;
+          });
       if (!gives_way) originals.push_back(table);
     }
     if (!originals.empty()) tables = std::move(originals);
@@ -184,7 +174,8 @@ Result<TablePtr> VSchema::find_anywhere(std::string_view table) const {
 Result<RoutedTable> VSchema::find_table(std::string_view keyspace, std::string_view table, TabletType type) const {
   if (!keyspace.empty()) keyspace = route_keyspace(keyspace, type);
   if (!rules_.empty()) {
-    const Rule* rule = keyspace.empty() ? find_rule(table, type) : find_rule(fmt::format("{}.{}", keyspace, table), type);
+    const Rule* rule =
+        keyspace.empty() ? find_rule(table, type) : find_rule(fmt::format("{}.{}", keyspace, table), type);
     if (rule != nullptr) {
       if (rule->error) return *rule->error;
       return RoutedTable{rule->table, true};
@@ -196,7 +187,8 @@ Result<RoutedTable> VSchema::find_table(std::string_view keyspace, std::string_v
 
 std::string_view VSchema::route_keyspace(std::string_view keyspace, TabletType type) const {
   if (keyspace_rules_.empty()) return keyspace;
-  if (const auto typed = keyspace_rules_.find(with_type(keyspace, type)); typed != keyspace_rules_.end()) return typed->second;
+  if (const auto typed = keyspace_rules_.find(with_type(keyspace, type)); typed != keyspace_rules_.end())
+    return typed->second;
   const auto general = keyspace_rules_.find(keyspace);
   return general == keyspace_rules_.end() ? keyspace : general->second;
 }
@@ -219,8 +211,10 @@ std::string_view VSchema::only_keyspace() const {
 std::vector<std::string> VSchema::problems() const {
   std::vector<std::string> out;
   for (const auto& [name, keyspace] : keyspaces_) {
-    for (const auto& [vindex, problem] : keyspace.vindex_problems) out.push_back(fmt::format("{}: vindex {}: {}", name, vindex, problem));
-    for (const auto& [table, problem] : keyspace.table_problems) out.push_back(fmt::format("{}.{}: {}", name, table, problem));
+    for (const auto& [vindex, problem] : keyspace.vindex_problems)
+      out.push_back(fmt::format("{}: vindex {}: {}", name, vindex, problem));
+    for (const auto& [table, problem] : keyspace.table_problems)
+      out.push_back(fmt::format("{}.{}: {}", name, table, problem));
     for (std::string& problem : check_references(*this, name)) out.push_back(std::move(problem));
   }
   for (const auto& [from, rule] : rules_) {
@@ -241,8 +235,8 @@ std::vector<std::string> check_references(const VSchema& vschema, std::string_vi
     if (table->source_keyspace.empty()) continue;
     const auto source = vschema.find_table(table->source_keyspace, table->source_table, ::topodata::PRIMARY);
     if (!source) {
-      out.push_back(fmt::format("{}.{}: source {}.{}: {}", keyspace_name, name, table->source_keyspace, table->source_table,
-                                source.error().message()));
+      out.push_back(fmt::format("{}.{}: source {}.{}: {}", keyspace_name, name, table->source_keyspace,
+                                table->source_table, source.error().message()));
     }
   }
   return out;

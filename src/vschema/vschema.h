@@ -30,7 +30,8 @@ struct AutoIncrement {
   // Where values come from: select next :n values from `sequence_table`. Rules are already applied.
   std::string sequence_keyspace;
   std::string sequence_table;
-  // Not empty: the sequence cannot be found, and why. Reads are fine, an insert that needs a value fails with this text.
+  // Not empty: the sequence cannot be found, and why. Reads are fine, an insert that needs a value fails with this
+  // text.
   std::string problem;
 };
 
@@ -82,7 +83,8 @@ struct Keyspace {
 // Everything a router needs to know about tables: the vschemas of all keyspaces and the routing rules, as one immutable
 // snapshot with a version.
 //
-//   Owns    : all it returns; tables are shared so that a plan may outlive the snapshot. Pointers and views live as long
+//   Owns    : all it returns; tables are shared so that a plan may outlive the snapshot. Pointers and views live as
+//   long
 //             as the snapshot.
 //   Threads : any number of concurrent readers.
 //   Errors  : mistakes in a record never make the snapshot fail; they hit the statements that use what is wrong, and
@@ -159,9 +161,9 @@ class VSchema {
 // "ks.seq" is split, no more). An unsharded keyspace's column vindexes and pins mean nothing and are not read.
 Keyspace read_keyspace(std::string_view name, const ::vschema::Keyspace& record);
 
-// The faults of a keyspace's vschema by itself, sorted: vindexes with unknown types or bad parameters; tables without or
-// with a non-unique primary vindex, with unknown vindexes, with columns missing or too many; bad types, pins, sequences
-// without a column. Empty: it may be saved. What refers to other keyspaces is checked by check_references().
+// The faults of a keyspace's vschema by itself, sorted: vindexes with unknown types or bad parameters; tables without
+// or with a non-unique primary vindex, with unknown vindexes, with columns missing or too many; bad types, pins,
+// sequences without a column. Empty: it may be saved. What refers to other keyspaces is checked by check_references().
 std::vector<std::string> find_problems(std::string_view name, const ::vschema::Keyspace& record);
 
 // The faults that `keyspace` has in the context of all others: sequences and sources that cannot be found. Saving a

@@ -25,7 +25,8 @@ using ::topodata::REPLICA;
   return out;
 }
 
-constexpr const char* kCommerce = "{'tables':{'product':{},'customer':{},'corder':{},'customer_seq':{'type':'sequence'}}}";
+constexpr const char* kCommerce =
+    "{'tables':{'product':{},'customer':{},'corder':{},'customer_seq':{'type':'sequence'}}}";
 constexpr const char* kCustomer = R"({'sharded':true,'vindexes':{'hash':{'type':'hash'}},'tables':{
     'customer':{'column_vindexes':[{'column':'customer_id','name':'hash'}],
                 'auto_increment':{'column':'customer_id','sequence':'customer_seq'}},
@@ -103,8 +104,12 @@ TEST(VSchemaRouting, RulesAreForAllTypesOrForOne) {
 
 // S1-30
 TEST(VSchemaRouting, RulesApplyOnceAndTheSpecificOneWins) {
-  const Cluster cluster =
-      Cluster().keyspace("a", "{}").keyspace("b", "{}").rule("t", {"a.t"}).rule("a.t", {"b.t"}).rule("t@replica", {"b.t"});
+  const Cluster cluster = Cluster()
+                              .keyspace("a", "{}")
+                              .keyspace("b", "{}")
+                              .rule("t", {"a.t"})
+                              .rule("a.t", {"b.t"})
+                              .rule("t@replica", {"b.t"});
   EXPECT_EQ(cluster.find("t", PRIMARY), "a.t");
   EXPECT_EQ(cluster.find("t", REPLICA), "b.t");
   EXPECT_EQ(cluster.find("a.t", PRIMARY), "b.t");
@@ -112,9 +117,8 @@ TEST(VSchemaRouting, RulesApplyOnceAndTheSpecificOneWins) {
 
 // S1-31
 TEST(VSchemaRouting, UnqualifiedNameGoesToTheKeyspaceThatListsIt) {
-  const Cluster cluster = Cluster()
-                              .keyspace("a", "{'tables':{'t1':{},'only_a':{}}}")
-                              .keyspace("b", "{'tables':{'t1':{},'only_b':{}}}");
+  const Cluster cluster =
+      Cluster().keyspace("a", "{'tables':{'t1':{},'only_a':{}}}").keyspace("b", "{'tables':{'t1':{},'only_b':{}}}");
   EXPECT_EQ(cluster.find("only_a"), "a.only_a");
   EXPECT_EQ(cluster.find("only_b"), "b.only_b");
   EXPECT_EQ(cluster.find("t1"), "ambiguous table reference: t1");
@@ -262,7 +266,8 @@ TEST(VSchemaTable, WithAProblemLeavesTheOthersUsable) {
       'good':{'column_vindexes':[{'column':'id','name':'hash'}]},
       'bad':{'column_vindexes':[{'column':'id','name':'odd'}]}}})");
   EXPECT_EQ(cluster.find("ks.good"), "ks.good");
-  const std::string text = "vschema of keyspace ks: table bad uses vindex odd: vindexType \"no_such_type\" not found (vindex odd)";
+  const std::string text =
+      "vschema of keyspace ks: table bad uses vindex odd: vindexType \"no_such_type\" not found (vindex odd)";
   EXPECT_EQ(cluster.find("ks.bad"), text);
   EXPECT_EQ(cluster.find("bad"), text);
 }
@@ -273,12 +278,14 @@ TEST(VSchemaTable, OutlivesItsSnapshot) {
     const auto vschema = Cluster().keyspace("customer", kCustomer).build();
     table = vschema->find_table("customer", "corder", PRIMARY)->table;
   }
-  EXPECT_EQ(table->primary_vindex()->vindex->map(shard::VindexValue::int64(1))->keyspace_id.to_hex(), "166b40b44aba4bd6");
+  EXPECT_EQ(table->primary_vindex()->vindex->map(shard::VindexValue::int64(1))->keyspace_id.to_hex(),
+            "166b40b44aba4bd6");
 }
 
 TEST(VSchema, IsReadWhileItIsReplaced) {
   const Cluster before = Cluster().keyspace("commerce", kCommerce);
-  const Cluster after = Cluster().keyspace("commerce", kCommerce).keyspace("customer", kCustomer).rule("corder", {"customer.corder"});
+  const Cluster after =
+      Cluster().keyspace("commerce", kCommerce).keyspace("customer", kCustomer).rule("corder", {"customer.corder"});
   std::atomic<std::shared_ptr<const VSchema>> current = before.build(1);
   std::atomic<bool> stop = false;
   std::vector<std::jthread> readers;
@@ -302,14 +309,17 @@ std::string problem_of(const std::string& json) {
 }
 
 std::string problem_of_table(const std::string& table) {
-  return problem_of("{'sharded':true,'vindexes':{'hash':{'type':'hash'},'region':{'type':'region_experimental',"
-                    "'params':{'region_bytes':'1'}}},'tables':{'t':" + table + "}}");
+  return problem_of(
+      "{'sharded':true,'vindexes':{'hash':{'type':'hash'},'region':{'type':'region_experimental',"
+      "'params':{'region_bytes':'1'}}},'tables':{'t':" +
+      table + "}}");
 }
 
 TEST(VSchemaProblems, AreNamedPrecisely) {
   EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hash'}]}"), "");
   EXPECT_EQ(problem_of_table("{}"), "missing primary col vindex for table: t");
-  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hsah'}]}"), "vindex hsah not found for table t");
+  EXPECT_EQ(problem_of_table("{'column_vindexes':[{'column':'id','name':'hsah'}]}"),
+            "vindex hsah not found for table t");
   EXPECT_EQ(problem_of_table("{'column_vindexes':[{'name':'hash'}]}"),
             "must specify at least one column for vindex (hash) and table (t)");
   EXPECT_EQ(problem_of_table("{'column_vindexes':[{'name':'hash','column':'a','columns':['a']}]}"),
@@ -324,7 +334,8 @@ TEST(VSchemaProblems, AreNamedPrecisely) {
   EXPECT_EQ(problem_of_table("{'type':'sequence','pinned':'00'}"), "");
   EXPECT_EQ(problem_of_table("{'pinned':'8'}").substr(0, 52), "could not decode the keyspace id for pin of table t:");
   EXPECT_EQ(problem_of_table("{'type':'reference'}"), "");
-  EXPECT_EQ(problem_of_table("{'type':'refrence'}"), "unknown type \"refrence\" of table t: expected sequence or reference");
+  EXPECT_EQ(problem_of_table("{'type':'refrence'}"),
+            "unknown type \"refrence\" of table t: expected sequence or reference");
   EXPECT_EQ(problem_of_table("{'type':'reference','source':'zip'}"),
             "invalid source \"zip\" for reference table: t; expected keyspace.table");
   EXPECT_EQ(problem_of_table("{'columns':[{'name':'a'},{'name':'A'}]}"), "duplicate column name 'A' for table: t");
@@ -351,17 +362,21 @@ class Several final : public shard::Vindex {
 };
 
 TEST(VSchemaProblems, IncludeAPrimaryVindexThatIsNotUnique) {
-  shard::register_vindex_type("several", [](std::string_view name, shard::ParameterReader&) -> Result<std::unique_ptr<shard::Vindex>> {
-    return std::make_unique<Several>(name);
-  });
-  const std::string head = "{'sharded':true,'vindexes':{'s':{'type':'several','owner':'t'},'h':{'type':'hash'}},'tables':{'t':{'column_vindexes':[";
+  shard::register_vindex_type(
+      "several", [](std::string_view name, shard::ParameterReader&) -> Result<std::unique_ptr<shard::Vindex>> {
+        return std::make_unique<Several>(name);
+      });
+  const std::string head =
+      "{'sharded':true,'vindexes':{'s':{'type':'several','owner':'t'},'h':{'type':'hash'}},'tables':{'t':{'column_"
+      "vindexes':[";
   EXPECT_EQ(problem_of(head + "{'column':'a','name':'s'}]}}}"), "primary vindex s is not Unique for table t");
   EXPECT_EQ(problem_of(head + "{'column':'a','name':'h'},{'column':'b','name':'s'}]}}}"), "");
 }
 
 TEST(VSchemaProblems, UnknownVindexParametersAreReported) {
-  EXPECT_EQ(unknown_vindex_parameters("ks", keyspace_of("{'vindexes':{'h':{'type':'hash','params':{'x':'1','a':'2'}}}}")),
-            (std::vector<std::string>{"h.a", "h.x"}));
+  EXPECT_EQ(
+      unknown_vindex_parameters("ks", keyspace_of("{'vindexes':{'h':{'type':'hash','params':{'x':'1','a':'2'}}}}")),
+      (std::vector<std::string>{"h.a", "h.x"}));
 }
 
 // S3-76

@@ -5,7 +5,8 @@
 namespace vitrail::control {
 
 Result<std::string> ClientContext::json(const google::protobuf::Message& message) const {
-  ASSIGN_OR_RETURN(std::string text, topo::to_json(message, {.proto_names = true, .print_defaults = !compact, .pretty = true}));
+  ASSIGN_OR_RETURN(std::string text,
+                   topo::to_json(message, {.proto_names = true, .print_defaults = !compact, .pretty = true}));
   while (!text.empty() && text.back() == '\n') text.pop_back();
   return text + "\n";
 }
@@ -18,8 +19,8 @@ CommandSet::CommandSet(base::Settings& root) : root_(root) {
   add_workflow_commands(*this);
 }
 
-base::Settings& CommandSet::add(base::Settings& parent, std::string_view name, std::string_view description, ClientCommand run,
-                                std::vector<std::string> aliases) {
+base::Settings& CommandSet::add(base::Settings& parent, std::string_view name, std::string_view description,
+                                ClientCommand run, std::vector<std::string> aliases) {
   base::Settings& command = parent.add_command(name, description, std::move(aliases));
   std::vector<std::string> path;
   for (const auto& [settings, known] : paths_) {
@@ -58,7 +59,8 @@ Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_vie
 
 Result<std::string> text_or_file(const std::string& text, const std::string& file, std::string_view flag) {
   if (!text.empty() && !file.empty()) {
-    return fail(Code::kInvalidArgument, "give either --" + std::string(flag) + " or --" + std::string(flag) + "-file, not both");
+    return fail(Code::kInvalidArgument,
+                "give either --" + std::string(flag) + " or --" + std::string(flag) + "-file, not both");
   }
   if (!file.empty()) return base::read_file(file);
   if (text.empty()) {

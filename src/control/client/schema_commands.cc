@@ -38,8 +38,13 @@ void add_schema_commands(CommandSet& set) {
       }(c, *f);
     });
     auto text = std::make_shared<std::string>();
-    s.add_parsed("sql", "string", [f](std::string_view value) -> Status { f->sql.emplace_back(value); return {}; },
-                 [] { return std::string(); }, "statements, separated by semicolons");
+    s.add_parsed(
+        "sql", "string",
+        [f](std::string_view value) -> Status {
+          f->sql.emplace_back(value);
+          return {};
+        },
+        [] { return std::string(); }, "statements, separated by semicolons");
     s.add("sql-file", &f->file, "a file with them");
     s.add("ddl-strategy", &f->strategy, "only direct is available");
     s.add("migration-context", &f->context, "accepted");
@@ -80,14 +85,16 @@ void add_schema_commands(CommandSet& set) {
     s.add("table-schema-only", &f->schema, "accepted");
     s.arguments("<tablet alias>", 1, 1);
   }
-  set.add(root, "ReloadSchema", "lets a tablet read its schema again", [](const ClientContext& c) -> Output {
-    CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(c.arguments[0]));
-    vd::ReloadSchemaRequest q;
-    *q.mutable_tablet_alias() = alias;
-    auto done = co_await c.call<vd::ReloadSchemaResponse>("ReloadSchema", std::move(q));
-    if (!done.ok()) co_return std::move(done).error();
-    co_return std::string();
-  }).arguments("<tablet alias>", 1, 1);
+  set.add(root, "ReloadSchema", "lets a tablet read its schema again",
+          [](const ClientContext& c) -> Output {
+            CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(c.arguments[0]));
+            vd::ReloadSchemaRequest q;
+            *q.mutable_tablet_alias() = alias;
+            auto done = co_await c.call<vd::ReloadSchemaResponse>("ReloadSchema", std::move(q));
+            if (!done.ok()) co_return std::move(done).error();
+            co_return std::string();
+          })
+      .arguments("<tablet alias>", 1, 1);
 }
 
 }  // namespace vitrail::control

@@ -69,14 +69,17 @@ void add_topology_commands(CommandSet& set) {
     s.add("force", force.get(), "also when something still refers to it").alias("f");
     s.arguments("<cell>", 1, 1);
   }
-  set.add(root, "GetCellInfo", "prints a cell", [](const ClientContext& c) -> Output {
-    vd::GetCellInfoRequest q;
-    q.set_cell(c.arguments[0]);
-    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetCellInfoResponse>("GetCellInfo", std::move(q)));
-    co_return c.json(done.cell_info());
-  }).arguments("<cell>", 1, 1);
+  set.add(root, "GetCellInfo", "prints a cell",
+          [](const ClientContext& c) -> Output {
+            vd::GetCellInfoRequest q;
+            q.set_cell(c.arguments[0]);
+            CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetCellInfoResponse>("GetCellInfo", std::move(q)));
+            co_return c.json(done.cell_info());
+          })
+      .arguments("<cell>", 1, 1);
   set.add(root, "GetCellInfoNames", "lists the cells", [](const ClientContext& c) -> Output {
-    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetCellInfoNamesResponse>("GetCellInfoNames", vd::GetCellInfoNamesRequest()));
+    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetCellInfoNamesResponse>("GetCellInfoNames",
+                                                                                       vd::GetCellInfoNamesRequest()));
     std::string out;
     for (const auto& name : done.names()) out += name + "\n";
     co_return out;
@@ -98,7 +101,8 @@ void add_topology_commands(CommandSet& set) {
         request.set_sidecar_db_name(flags.sidecar);
         request.set_base_keyspace(flags.base);
         if (flags.type == "SNAPSHOT") request.set_type(::topodata::SNAPSHOT);
-        CO_ASSIGN_OR_RETURN(const auto done, co_await x.call<vd::CreateKeyspaceResponse>("CreateKeyspace", std::move(request)));
+        CO_ASSIGN_OR_RETURN(const auto done,
+                            co_await x.call<vd::CreateKeyspaceResponse>("CreateKeyspace", std::move(request)));
         CO_ASSIGN_OR_RETURN(const std::string json, x.json(done.keyspace()));
         co_return "Successfully created keyspace " + x.arguments[0] + ". Result:\n" + json;
       }(c, *f);
@@ -128,27 +132,33 @@ void add_topology_commands(CommandSet& set) {
     s.add("force", &f->second, "whatever is in the way").alias("f");
     s.arguments("<keyspace>", 1, 1);
   }
-  set.add(root, "GetKeyspace", "prints a keyspace", [](const ClientContext& c) -> Output {
-    vd::GetKeyspaceRequest q;
-    q.set_keyspace(c.arguments[0]);
-    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetKeyspaceResponse>("GetKeyspace", std::move(q)));
-    co_return c.json(done.keyspace());
-  }).arguments("<keyspace>", 1, 1);
+  set.add(root, "GetKeyspace", "prints a keyspace",
+          [](const ClientContext& c) -> Output {
+            vd::GetKeyspaceRequest q;
+            q.set_keyspace(c.arguments[0]);
+            CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetKeyspaceResponse>("GetKeyspace", std::move(q)));
+            co_return c.json(done.keyspace());
+          })
+      .arguments("<keyspace>", 1, 1);
   set.add(root, "GetKeyspaces", "prints all keyspaces", [](const ClientContext& c) -> Output {
     return print_response<vd::GetKeyspacesResponse>(c, "GetKeyspaces", vd::GetKeyspacesRequest());
   });
-  set.add(root, "FindAllShardsInKeyspace", "prints the shards of a keyspace", [](const ClientContext& c) -> Output {
-    vd::FindAllShardsInKeyspaceRequest q;
-    q.set_keyspace(c.arguments[0]);
-    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::FindAllShardsInKeyspaceResponse>("FindAllShardsInKeyspace", std::move(q)));
-    std::string out;
-    for (const auto& [name, shard] : std::map<std::string, vd::Shard>(done.shards().begin(), done.shards().end())) {
-      CO_ASSIGN_OR_RETURN(std::string json, c.json(shard));
-      json.pop_back();
-      out += (out.empty() ? "{\n\"" : ",\n\"") + name + "\": " + json;
-    }
-    co_return out.empty() ? std::string("{}\n") : out + "\n}\n";
-  }).arguments("<keyspace>", 1, 1);
+  set.add(root, "FindAllShardsInKeyspace", "prints the shards of a keyspace",
+          [](const ClientContext& c) -> Output {
+            vd::FindAllShardsInKeyspaceRequest q;
+            q.set_keyspace(c.arguments[0]);
+            CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::FindAllShardsInKeyspaceResponse>(
+                                                     "FindAllShardsInKeyspace", std::move(q)));
+            std::string out;
+            for (const auto& [name, shard] :
+                 std::map<std::string, vd::Shard>(done.shards().begin(), done.shards().end())) {
+              CO_ASSIGN_OR_RETURN(std::string json, c.json(shard));
+              json.pop_back();
+              out += (out.empty() ? "{\n\"" : ",\n\"") + name + "\": " + json;
+            }
+            co_return out.empty() ? std::string("{}\n") : out + "\n}\n";
+          })
+      .arguments("<keyspace>", 1, 1);
   {
     auto f = std::make_shared<std::pair<std::vector<std::string>, bool>>();
     auto& s = set.add(root, "RebuildKeyspaceGraph", "writes the serving graph anew", [f](const ClientContext& c) {
@@ -168,12 +178,14 @@ void add_topology_commands(CommandSet& set) {
     s.add("allow-partial", &f->second, "SNAPSHOT keyspaces: gaps are fine");
     s.arguments("<keyspace> ...", 1, 100);
   }
-  set.add(root, "GetSrvKeyspaces", "prints the serving graph of a keyspace", [](const ClientContext& c) -> Output {
-    vd::GetSrvKeyspacesRequest q;
-    q.set_keyspace(c.arguments[0]);
-    for (size_t i = 1; i < c.arguments.size(); ++i) q.add_cells(c.arguments[i]);
-    return print_response<vd::GetSrvKeyspacesResponse>(c, "GetSrvKeyspaces", std::move(q));
-  }).arguments("<keyspace> [<cell> ...]", 1, 100);
+  set.add(root, "GetSrvKeyspaces", "prints the serving graph of a keyspace",
+          [](const ClientContext& c) -> Output {
+            vd::GetSrvKeyspacesRequest q;
+            q.set_keyspace(c.arguments[0]);
+            for (size_t i = 1; i < c.arguments.size(); ++i) q.add_cells(c.arguments[i]);
+            return print_response<vd::GetSrvKeyspacesResponse>(c, "GetSrvKeyspaces", std::move(q));
+          })
+      .arguments("<keyspace> [<cell> ...]", 1, 100);
 
   {
     auto f = std::make_shared<std::pair<bool, bool>>();
@@ -219,36 +231,40 @@ void add_topology_commands(CommandSet& set) {
     s.add("force", &f->force, "whatever is in the way").alias("f");
     s.arguments("<keyspace/shard> ...", 1, 100);
   }
-  set.add(root, "GetShard", "prints a shard", [](const ClientContext& c) -> Output {
-    CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(c.arguments[0]));
-    vd::GetShardRequest q;
-    q.set_keyspace(name.first);
-    q.set_shard_name(name.second);
-    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetShardResponse>("GetShard", std::move(q)));
-    co_return c.json(done.shard());
-  }).arguments("<keyspace/shard>", 1, 1);
+  set.add(root, "GetShard", "prints a shard",
+          [](const ClientContext& c) -> Output {
+            CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(c.arguments[0]));
+            vd::GetShardRequest q;
+            q.set_keyspace(name.first);
+            q.set_shard_name(name.second);
+            CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetShardResponse>("GetShard", std::move(q)));
+            co_return c.json(done.shard());
+          })
+      .arguments("<keyspace/shard>", 1, 1);
   {
     struct Flags {
       std::vector<std::string> cells, tables;
       bool disable = false, remove = false;
     };
     auto f = std::make_shared<Flags>();
-    auto& s = set.add(root, "SetShardTabletControl", "denies tables, or switches a shard's queries off", [f](const ClientContext& c) {
-      return [](const ClientContext& x, Flags flags) -> Output {
-        CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(x.arguments[0]));
-        CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(x.arguments[1]));
-        vd::SetShardTabletControlRequest q;
-        q.set_keyspace(name.first);
-        q.set_shard(name.second);
-        q.set_tablet_type(type);
-        for (const auto& cell : flags.cells) q.add_cells(cell);
-        for (const auto& table : flags.tables) q.add_denied_tables(table);
-        q.set_disable_query_service(flags.disable);
-        q.set_remove(flags.remove);
-        CO_ASSIGN_OR_RETURN(const auto done, co_await x.call<vd::SetShardTabletControlResponse>("SetShardTabletControl", std::move(q)));
-        co_return x.json(done.shard());
-      }(c, *f);
-    });
+    auto& s = set.add(root, "SetShardTabletControl", "denies tables, or switches a shard's queries off",
+                      [f](const ClientContext& c) {
+                        return [](const ClientContext& x, Flags flags) -> Output {
+                          CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(x.arguments[0]));
+                          CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(x.arguments[1]));
+                          vd::SetShardTabletControlRequest q;
+                          q.set_keyspace(name.first);
+                          q.set_shard(name.second);
+                          q.set_tablet_type(type);
+                          for (const auto& cell : flags.cells) q.add_cells(cell);
+                          for (const auto& table : flags.tables) q.add_denied_tables(table);
+                          q.set_disable_query_service(flags.disable);
+                          q.set_remove(flags.remove);
+                          CO_ASSIGN_OR_RETURN(const auto done, co_await x.call<vd::SetShardTabletControlResponse>(
+                                                                   "SetShardTabletControl", std::move(q)));
+                          co_return x.json(done.shard());
+                        }(c, *f);
+                      });
     s.add("cells", &f->cells, "only in these cells").alias("c");
     s.add("denied-tables", &f->tables, "tables to deny").alias("blacklisted-tables");
     s.add("disable-query-service", &f->disable, "no queries at all");
@@ -274,8 +290,10 @@ void add_topology_commands(CommandSet& set) {
         vd::GetTopologyPathRequest q;
         q.set_path(x.arguments[0]);
         q.set_as_json(json);
-        CO_ASSIGN_OR_RETURN(const auto done, co_await x.call<vd::GetTopologyPathResponse>("GetTopologyPath", std::move(q)));
-        co_return json && !done.cell().data().empty() ? Result<std::string>(done.cell().data() + "\n") : x.json(done.cell());
+        CO_ASSIGN_OR_RETURN(const auto done,
+                            co_await x.call<vd::GetTopologyPathResponse>("GetTopologyPath", std::move(q)));
+        co_return json && !done.cell().data().empty() ? Result<std::string>(done.cell().data() + "\n")
+                                                      : x.json(done.cell());
       }(c, f->second);
     });
     s.add("version", &f->first, "accepted; the newest version is printed");
@@ -283,12 +301,14 @@ void add_topology_commands(CommandSet& set) {
     s.arguments("<path>", 1, 1);
   }
 
-  set.add(root, "GetVSchema", "prints the VSchema of a keyspace", [](const ClientContext& c) -> Output {
-    vd::GetVSchemaRequest q;
-    q.set_keyspace(c.arguments[0]);
-    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetVSchemaResponse>("GetVSchema", std::move(q)));
-    co_return c.json(done.v_schema());
-  }).arguments("<keyspace>", 1, 1);
+  set.add(root, "GetVSchema", "prints the VSchema of a keyspace",
+          [](const ClientContext& c) -> Output {
+            vd::GetVSchemaRequest q;
+            q.set_keyspace(c.arguments[0]);
+            CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetVSchemaResponse>("GetVSchema", std::move(q)));
+            co_return c.json(done.v_schema());
+          })
+      .arguments("<keyspace>", 1, 1);
   {
     struct Flags {
       std::string text, file, sql, sql_file;
@@ -312,7 +332,8 @@ void add_topology_commands(CommandSet& set) {
         CO_ASSIGN_OR_RETURN(const std::string json, x.json(done.v_schema()));
         std::string out = "New VSchema object:\n" + json;
         for (const auto& [vindex, parameters] : done.unknown_vindex_params()) {
-          for (const auto& name : parameters.params()) out += "Unknown parameter in vindex " + vindex + ": " + name + "\n";
+          for (const auto& name : parameters.params())
+            out += "Unknown parameter in vindex " + vindex + ": " + name + "\n";
         }
         co_return out;
       }(c, *f);
@@ -327,25 +348,30 @@ void add_topology_commands(CommandSet& set) {
   }
   {
     auto cells = std::make_shared<std::vector<std::string>>();
-    auto& s = set.add(root, "RebuildVSchemaGraph", "writes the cells' SrvVSchema anew", [cells](const ClientContext& c) {
-      return [](const ClientContext& x, std::vector<std::string> names) -> Output {
-        vd::RebuildVSchemaGraphRequest q;
-        for (const auto& cell : names) q.add_cells(cell);
-        auto done = co_await x.call<vd::RebuildVSchemaGraphResponse>("RebuildVSchemaGraph", std::move(q));
-        if (!done.ok()) co_return std::move(done).error();
-        co_return std::string("RebuildVSchemaGraph: ok\n");
-      }(c, *cells);
-    });
+    auto& s =
+        set.add(root, "RebuildVSchemaGraph", "writes the cells' SrvVSchema anew", [cells](const ClientContext& c) {
+          return [](const ClientContext& x, std::vector<std::string> names) -> Output {
+            vd::RebuildVSchemaGraphRequest q;
+            for (const auto& cell : names) q.add_cells(cell);
+            auto done = co_await x.call<vd::RebuildVSchemaGraphResponse>("RebuildVSchemaGraph", std::move(q));
+            if (!done.ok()) co_return std::move(done).error();
+            co_return std::string("RebuildVSchemaGraph: ok\n");
+          }(c, *cells);
+        });
     s.add("cells", cells.get(), "only these cells").alias("c");
   }
-  set.add(root, "GetSrvVSchema", "prints a cell's SrvVSchema", [](const ClientContext& c) -> Output {
-    vd::GetSrvVSchemaRequest q;
-    q.set_cell(c.arguments[0]);
-    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetSrvVSchemaResponse>("GetSrvVSchema", std::move(q)));
-    co_return c.json(done.srv_v_schema());
-  }).arguments("<cell>", 1, 1);
+  set.add(root, "GetSrvVSchema", "prints a cell's SrvVSchema",
+          [](const ClientContext& c) -> Output {
+            vd::GetSrvVSchemaRequest q;
+            q.set_cell(c.arguments[0]);
+            CO_ASSIGN_OR_RETURN(const auto done,
+                                co_await c.call<vd::GetSrvVSchemaResponse>("GetSrvVSchema", std::move(q)));
+            co_return c.json(done.srv_v_schema());
+          })
+      .arguments("<cell>", 1, 1);
   set.add(root, "GetRoutingRules", "prints the routing rules", [](const ClientContext& c) -> Output {
-    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetRoutingRulesResponse>("GetRoutingRules", vd::GetRoutingRulesRequest()));
+    CO_ASSIGN_OR_RETURN(const auto done,
+                        co_await c.call<vd::GetRoutingRulesResponse>("GetRoutingRules", vd::GetRoutingRulesRequest()));
     co_return c.json(done.routing_rules());
   });
   {

@@ -48,7 +48,8 @@ std::string worse(const std::string& a, const std::string& b) {
   return rank(a) <= rank(b) ? a : b;
 }
 
-Json summary_of(const std::map<std::string, std::vector<Row>>& by_shard, const std::string& keyspace, const std::string& workflow) {
+Json summary_of(const std::map<std::string, std::vector<Row>>& by_shard, const std::string& keyspace,
+                const std::string& workflow) {
   Json out;
   out["Workflow"] = workflow;
   out["Keyspace"] = keyspace;
@@ -80,8 +81,10 @@ Json summary_of(const std::map<std::string, std::vector<Row>>& by_shard, const s
       if (!report.is_object()) report = Json::object();
       Json& entry = tables[table];
       if (entry.is_null()) {
-        entry = {{"TableName", table}, {"State", get(row, "table_state")}, {"RowsCompared", 0}, {"MatchingRows", 0},
-                 {"MismatchedRows", 0}, {"ExtraRowsSource", 0}, {"ExtraRowsTarget", 0}};
+        entry = {{"TableName", table},  {"State", get(row, "table_state")},
+                 {"RowsCompared", 0},   {"MatchingRows", 0},
+                 {"MismatchedRows", 0}, {"ExtraRowsSource", 0},
+                 {"ExtraRowsTarget", 0}};
       }
       entry["State"] = worse(entry["State"], get(row, "table_state"));
       entry["RowsCompared"] = entry["RowsCompared"].get<int64_t>() + number(row, "rows_compared");
@@ -100,7 +103,8 @@ Json summary_of(const std::map<std::string, std::vector<Row>>& by_shard, const s
   if (state == "completed") {
     out["CompletedAt"] = completed;
   } else {
-    const double percentage = total > 0 ? std::min(100.0, 100.0 * static_cast<double>(compared) / static_cast<double>(total)) : 0;
+    const double percentage =
+        total > 0 ? std::min(100.0, 100.0 * static_cast<double>(compared) / static_cast<double>(total)) : 0;
     out["Progress"] = {{"Percentage", percentage}};
   }
   out["TableSummary"] = tables;
@@ -128,7 +132,8 @@ Result<std::string> format_vdiff(const ::vtctldata::VDiffShowResponse& response,
   }
   if (diffs.empty()) {
     if (json) return std::string(which == "all" ? "[]\n" : "{}\n");
-    return fmt::format("{} for {}.{}\n", which == "all" ? "No vdiffs found" : "No previous vdiff found", keyspace, workflow);
+    return fmt::format("{} for {}.{}\n", which == "all" ? "No vdiffs found" : "No previous vdiff found", keyspace,
+                       workflow);
   }
   if (which == "all") {
     Json list = Json::array();
@@ -137,18 +142,21 @@ Result<std::string> format_vdiff(const ::vtctldata::VDiffShowResponse& response,
   }
   const Json summary = summary_of(diffs.begin()->second, keyspace, workflow);
   if (json) return summary.dump(2) + "\n";
-  std::string out = fmt::format("VDiff Summary for {}.{} ({})\nState:        {}\nRowsCompared: {}\nHasMismatch:  {}\nStartedAt:    {}\n",
-                                keyspace, workflow, summary["UUID"].get<std::string>(), summary["State"].get<std::string>(),
-                                summary["RowsCompared"].get<int64_t>(), summary["HasMismatch"].get<bool>(),
-                                summary["StartedAt"].get<std::string>());
+  std::string out = fmt::format(
+      "VDiff Summary for {}.{} ({})\nState:        {}\nRowsCompared: {}\nHasMismatch:  {}\nStartedAt:    {}\n",
+      keyspace, workflow, summary["UUID"].get<std::string>(), summary["State"].get<std::string>(),
+      summary["RowsCompared"].get<int64_t>(), summary["HasMismatch"].get<bool>(),
+      summary["StartedAt"].get<std::string>());
   if (summary.contains("CompletedAt")) out += "CompletedAt:  " + summary["CompletedAt"].get<std::string>() + "\n";
   for (const auto& [table, entry] : summary["TableSummary"].items()) {
-    out += fmt::format("Table {}: {}, {} rows compared, {} differ, {} only on the source, {} only on the target\n", table,
-                       entry["State"].get<std::string>(), entry["RowsCompared"].get<int64_t>(), entry["MismatchedRows"].get<int64_t>(),
-                       entry["ExtraRowsSource"].get<int64_t>(), entry["ExtraRowsTarget"].get<int64_t>());
+    out += fmt::format("Table {}: {}, {} rows compared, {} differ, {} only on the source, {} only on the target\n",
+                       table, entry["State"].get<std::string>(), entry["RowsCompared"].get<int64_t>(),
+                       entry["MismatchedRows"].get<int64_t>(), entry["ExtraRowsSource"].get<int64_t>(),
+                       entry["ExtraRowsTarget"].get<int64_t>());
   }
   if (summary.contains("Errors")) {
-    for (const auto& [shard, text] : summary["Errors"].items()) out += fmt::format("Error on shard {}: {}\n", shard, text.get<std::string>());
+    for (const auto& [shard, text] : summary["Errors"].items())
+      out += fmt::format("Error on shard {}: {}\n", shard, text.get<std::string>());
   }
   return out;
 }

@@ -22,9 +22,11 @@ struct Base {
 };
 
 struct CreateFlags {
-  std::vector<std::string> cells, tablet_types = {"REPLICA", "PRIMARY"}, tables, exclude, source_shards, target_shards, config;
+  std::vector<std::string> cells, tablet_types = {"REPLICA", "PRIMARY"}, tables, exclude, source_shards, target_shards,
+                                  config;
   std::string source_keyspace, on_ddl = "IGNORE", source_time_zone;
-  bool all_cells = false, in_order = true, defer_keys = true, auto_start = true, stop_after_copy = false, all_tables = false;
+  bool all_cells = false, in_order = true, defer_keys = true, auto_start = true, stop_after_copy = false,
+       all_tables = false;
   bool no_rules = false, atomic = false, skip_schema = false;
 };
 
@@ -50,7 +52,8 @@ Status add_types(Request& request, const std::vector<std::string>& names) {
 }
 
 std::string status_text(const Base& base, const vd::WorkflowStatusResponse& status) {
-  std::string out = fmt::format("The following vreplication streams exist for workflow {}.{}:\n\n", base.target_keyspace, base.workflow);
+  std::string out = fmt::format("The following vreplication streams exist for workflow {}.{}:\n\n",
+                                base.target_keyspace, base.workflow);
   for (const auto& [shard, streams] : status.shard_streams()) {
     for (const auto& stream : streams.streams()) {
       out += fmt::format("id={} on {}/{}-{}: Status: {}. {}.\n", stream.id(), shard.substr(0, shard.find('/')),
@@ -117,7 +120,8 @@ Output switch_traffic(const ClientContext& c, Base base, SwitchFlags flags, bool
   q.set_direction(reverse ? 1 : 0);
   q.set_dry_run(flags.dry_run);
   q.set_initialize_target_sequences(flags.sequences);
-  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic", std::move(q)));
+  CO_ASSIGN_OR_RETURN(const auto done,
+                      co_await c.call<vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic", std::move(q)));
   if (base.format == "json") co_return c.json(done);
   if (flags.dry_run) {
     const std::time_t now = std::time(nullptr);
@@ -125,12 +129,14 @@ Output switch_traffic(const ClientContext& c, Base base, SwitchFlags flags, bool
     gmtime_r(&now, &parts);
     char stamp[32];
     std::strftime(stamp, sizeof stamp, "%d %b %y %H:%M UTC", &parts);
-    std::string out = fmt::format("{} dry run results for workflow {}.{} at {}\n\n", reverse ? "ReverseTraffic" : "SwitchTraffic",
-                                  base.target_keyspace, base.workflow, stamp);
+    std::string out =
+        fmt::format("{} dry run results for workflow {}.{} at {}\n\n", reverse ? "ReverseTraffic" : "SwitchTraffic",
+                    base.target_keyspace, base.workflow, stamp);
     for (const auto& line : done.dry_run_results()) out += line + "\n";
     co_return out;
   }
-  co_return fmt::format("{}\n\nStart State: {}\nCurrent State: {}\n", done.summary(), done.start_state(), done.current_state());
+  co_return fmt::format("{}\n\nStart State: {}\nCurrent State: {}\n", done.summary(), done.start_state(),
+                        done.current_state());
 }
 
 Output complete(const ClientContext& c, Base base, CompleteFlags flags) {
@@ -141,9 +147,11 @@ Output complete(const ClientContext& c, Base base, CompleteFlags flags) {
   q.set_keep_routing_rules(flags.keep_rules);
   q.set_rename_tables(flags.rename);
   q.set_dry_run(flags.dry_run);
-  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::MoveTablesCompleteResponse>("MoveTablesComplete", std::move(q)));
+  CO_ASSIGN_OR_RETURN(const auto done,
+                      co_await c.call<vd::MoveTablesCompleteResponse>("MoveTablesComplete", std::move(q)));
   if (base.format == "json") co_return c.json(done);
-  std::string out = flags.dry_run ? fmt::format("Complete dry run results for workflow {}.{}\n\n", base.target_keyspace, base.workflow)
+  std::string out = flags.dry_run ? fmt::format("Complete dry run results for workflow {}.{}\n\n", base.target_keyspace,
+                                                base.workflow)
                                   : done.summary() + "\n";
   for (const auto& line : done.dry_run_results()) out += line + "\n";
   co_return out;
@@ -202,7 +210,8 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("all-cells", &f.all_cells, "read from any cell").alias("a");
   s.add("tablet-types", &f.tablet_types, "types to read from");
   s.add("tablet-types-in-preference-order", &f.in_order, "in this order");
-  s.add("on-ddl", &f.on_ddl, "what a schema change of the source does").one_of({"IGNORE", "STOP", "EXEC", "EXEC_IGNORE"});
+  s.add("on-ddl", &f.on_ddl, "what a schema change of the source does")
+      .one_of({"IGNORE", "STOP", "EXEC", "EXEC_IGNORE"});
   s.add("defer-secondary-keys", &f.defer_keys, "build secondary keys after the copy");
   s.add("auto-start", &f.auto_start, "start at once");
   s.add("stop-after-copy", &f.stop_after_copy, "stop when the copy is done");
@@ -236,52 +245,62 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
 
 void add_actions(CommandSet& set, std::string_view name, std::string_view lower, bool reshard) {
   auto base = std::make_shared<Base>();
-  auto& parent = set.add(set.root(), name, reshard ? "splits or merges the shards of a keyspace" : "moves tables to another keyspace", {},
+  auto& parent = set.add(set.root(), name,
+                         reshard ? "splits or merges the shards of a keyspace" : "moves tables to another keyspace", {},
                          {std::string(lower)});
   parent.add("workflow", &base->workflow, "name of the workflow").alias("w").required();
   parent.add("target-keyspace", &base->target_keyspace, "keyspace that gets the rows").required();
   parent.add("format", &base->format, "text or json").one_of({"text", "json"});
 
   auto create = std::make_shared<CreateFlags>();
-  declare_create(set.add(parent, "create", "starts the copy", [base, create, reshard](const ClientContext& c) {
-    return reshard ? create_reshard(c, *base, *create) : create_move_tables(c, *base, *create);
-  }, {"Create"}), *create, reshard);
+  declare_create(set.add(parent, "create", "starts the copy",
+                         [base, create, reshard](const ClientContext& c) {
+                           return reshard ? create_reshard(c, *base, *create) : create_move_tables(c, *base, *create);
+                         },
+                         {"Create"}),
+                 *create, reshard);
   for (const bool reverse : {false, true}) {
     auto flags = std::make_shared<SwitchFlags>();
-    declare_switch(set.add(parent, reverse ? "reversetraffic" : "switchtraffic", reverse ? "takes a switch back" : "moves reads and writes over",
-                           [base, flags, reverse](const ClientContext& c) { return switch_traffic(c, *base, *flags, reverse); },
-                           {reverse ? "ReverseTraffic" : "SwitchTraffic"}), *flags);
+    declare_switch(
+        set.add(parent, reverse ? "reversetraffic" : "switchtraffic",
+                reverse ? "takes a switch back" : "moves reads and writes over",
+                [base, flags, reverse](const ClientContext& c) { return switch_traffic(c, *base, *flags, reverse); },
+                {reverse ? "ReverseTraffic" : "SwitchTraffic"}),
+        *flags);
   }
   auto finish = std::make_shared<CompleteFlags>();
-  auto& done = set.add(parent, "complete", "removes what is not needed any more", [base, finish](const ClientContext& c) {
-    return complete(c, *base, *finish);
-  }, {"Complete"});
+  auto& done = set.add(parent, "complete", "removes what is not needed any more",
+                       [base, finish](const ClientContext& c) { return complete(c, *base, *finish); }, {"Complete"});
   done.add("keep-data", &finish->keep_data, "keep the source's tables or shards");
   done.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
   done.add("rename-tables", &finish->rename, "rename the source's tables instead of dropping them");
   done.add("dry-run", &finish->dry_run, "only say what would be done");
   done.add("ignore-source-keyspace", &finish->ignore_source, "accepted");
   done.add("shards", &finish->shards, "accepted");
-  auto& stop = set.add(parent, "cancel", "gives the workflow up", [base, finish](const ClientContext& c) {
-    return cancel(c, *base, *finish, false);
-  }, {"Cancel"});
+  auto& stop = set.add(parent, "cancel", "gives the workflow up",
+                       [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, false); }, {"Cancel"});
   stop.add("keep-data", &finish->keep_data, "keep the copies");
   stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
   stop.add("delete-batch-size", &finish->batch, "accepted");
   auto logs = std::make_shared<bool>(true);
-  set.add(parent, "show", "prints everything about the workflow", [base, logs](const ClientContext& c) { return show(c, *base, *logs); },
-          {"Show"}).add("include-logs", logs.get(), "with the streams' logs");
-  set.add(parent, "status", "prints streams and traffic state", [base](const ClientContext& c) { return status(c, *base); },
-          {"Status", "progress", "Progress"});
-  set.add(parent, "start", "starts stopped streams", [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); }, {"Start"});
-  set.add(parent, "stop", "stops the streams", [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); }, {"Stop"});
+  set.add(parent, "show", "prints everything about the workflow",
+          [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"})
+      .add("include-logs", logs.get(), "with the streams' logs");
+  set.add(parent, "status", "prints streams and traffic state",
+          [base](const ClientContext& c) { return status(c, *base); }, {"Status", "progress", "Progress"});
+  set.add(parent, "start", "starts stopped streams",
+          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); }, {"Start"});
+  set.add(parent, "stop", "stops the streams",
+          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); }, {"Stop"});
 }
 
 struct VDiffFlags {
-  std::vector<std::string> source_cells, target_cells, tablet_types = {"RDONLY", "REPLICA", "PRIMARY"}, tables, target_shards;
+  std::vector<std::string> source_cells, target_cells, tablet_types = {"RDONLY", "REPLICA", "PRIMARY"}, tables,
+                                                       target_shards;
   base::Duration replication_wait = 30s, update_interval = 60s, max_duration{};
   int64_t limit = INT64_MAX, max_extra = 1000, samples = 10, truncate = 128;
-  bool in_order = true, debug = false, only_pks = false, wait = false, auto_retry = true, stats = false, auto_start = true, verbose = false;
+  bool in_order = true, debug = false, only_pks = false, wait = false, auto_retry = true, stats = false,
+       auto_start = true, verbose = false;
 };
 
 Output vdiff_show(const ClientContext& c, Base base, std::string which) {
@@ -317,7 +336,8 @@ Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
     show_request.set_workflow(base.workflow);
     show_request.set_target_keyspace(base.target_keyspace);
     show_request.set_arg(done.uuid());
-    CO_ASSIGN_OR_RETURN(const auto report, co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(show_request)));
+    CO_ASSIGN_OR_RETURN(const auto report,
+                        co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(show_request)));
     CO_ASSIGN_OR_RETURN(const std::string state, vdiff_state(report));
     if (state == "completed" || state == "error" || state == "stopped") {
       co_return format_vdiff(report, base.target_keyspace, base.workflow, done.uuid(), base.format == "json");
@@ -342,7 +362,8 @@ void add_workflow_commands(CommandSet& set) {
   add_actions(set, "Reshard", "reshard", true);
 
   auto base = std::make_shared<Base>();
-  auto& workflow = set.add(set.root(), "Workflow", "looks at and controls the workflows of a keyspace", {}, {"workflow"});
+  auto& workflow =
+      set.add(set.root(), "Workflow", "looks at and controls the workflows of a keyspace", {}, {"workflow"});
   workflow.add("keyspace", &base->target_keyspace, "keyspace of the workflows").alias("k").required();
   set.add(workflow, "list", "names the workflows", [base](const ClientContext& c) { return list(c, *base); }, {"List"});
   auto logs = std::make_shared<bool>(true);
@@ -350,28 +371,31 @@ void add_workflow_commands(CommandSet& set) {
     s.add("workflow", &base->workflow, "name of the workflow").alias("w");
     return s;
   };
-  declare_name(set.add(workflow, "show", "prints a workflow", [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"}))
+  declare_name(set.add(workflow, "show", "prints a workflow",
+                       [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"}))
       .add("include-logs", logs.get(), "with the streams' logs");
-  declare_name(set.add(workflow, "start", "starts stopped streams", [base](const ClientContext& c) {
-    return update_state(c, *base, ::binlogdata::Running);
-  }, {"Start"}));
-  declare_name(set.add(workflow, "stop", "stops the streams", [base](const ClientContext& c) {
-    return update_state(c, *base, ::binlogdata::Stopped);
-  }, {"Stop"}));
+  declare_name(set.add(workflow, "start", "starts stopped streams",
+                       [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); },
+                       {"Start"}));
+  declare_name(set.add(workflow, "stop", "stops the streams",
+                       [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); },
+                       {"Stop"}));
   auto finish = std::make_shared<CompleteFlags>();
-  auto& remove = declare_name(set.add(workflow, "delete", "gives a workflow up", [base, finish](const ClientContext& c) {
-    return cancel(c, *base, *finish, true);
-  }, {"Delete"}));
+  auto& remove = declare_name(
+      set.add(workflow, "delete", "gives a workflow up",
+              [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, true); }, {"Delete"}));
   remove.add("keep-data", &finish->keep_data, "keep the copies");
   remove.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
   remove.add("delete-batch-size", &finish->batch, "accepted");
 
   auto keyspace = std::make_shared<Base>();
-  set.add(set.root(), "GetWorkflows", "prints all workflows of a keyspace", [keyspace](const ClientContext& c) {
-    Base all = *keyspace;
-    all.target_keyspace = c.arguments[0];
-    return show(c, all, false);
-  }).arguments("<keyspace>", 1, 1);
+  set.add(set.root(), "GetWorkflows", "prints all workflows of a keyspace",
+          [keyspace](const ClientContext& c) {
+            Base all = *keyspace;
+            all.target_keyspace = c.arguments[0];
+            return show(c, all, false);
+          })
+      .arguments("<keyspace>", 1, 1);
 
   auto vbase = std::make_shared<Base>();
   auto& vdiff = set.add(set.root(), "VDiff", "compares the rows of both sides of a workflow", {}, {"vdiff"});
@@ -379,7 +403,8 @@ void add_workflow_commands(CommandSet& set) {
   vdiff.add("target-keyspace", &vbase->target_keyspace, "its target keyspace").required();
   vdiff.add("format", &vbase->format, "text or json").one_of({"text", "json"});
   auto f = std::make_shared<VDiffFlags>();
-  auto& create = set.add(vdiff, "create", "starts a comparison", [vbase, f](const ClientContext& c) { return vdiff_create(c, *vbase, *f); }, {"Create"});
+  auto& create = set.add(vdiff, "create", "starts a comparison",
+                         [vbase, f](const ClientContext& c) { return vdiff_create(c, *vbase, *f); }, {"Create"});
   create.add("source-cells", &f->source_cells, "cells of the sources");
   create.add("target-cells", &f->target_cells, "accepted");
   create.add("tablet-types", &f->tablet_types, "types to read from");
@@ -399,26 +424,37 @@ void add_workflow_commands(CommandSet& set) {
   create.add("max-diff-duration", &f->max_duration, "accepted");
   create.add("auto-start", &f->auto_start, "accepted");
   create.arguments("[<uuid>]", 0, 1);
-  auto& shown = set.add(vdiff, "show", "prints the result", [vbase](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0]); }, {"Show"});
+  auto& shown = set.add(vdiff, "show", "prints the result",
+                        [vbase](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0]); }, {"Show"});
   shown.add("verbose", &f->verbose, "accepted");
   shown.arguments("<last|all|uuid>", 1, 1);
-  set.add(vdiff, "stop", "stops a comparison", [vbase](const ClientContext& c) {
-    vd::VDiffStopRequest q;
-    q.set_uuid(c.arguments[0]);
-    return vdiff_simple<vd::VDiffStopResponse>(c, *vbase, "VDiffStop", std::move(q), "VDiff stop completed");
-  }, {"Stop"}).arguments("<uuid>", 1, 1);
-  auto& resume = set.add(vdiff, "resume", "goes on with a comparison", [vbase](const ClientContext& c) {
-    vd::VDiffResumeRequest q;
-    q.set_uuid(c.arguments[0]);
-    return vdiff_simple<vd::VDiffResumeResponse>(c, *vbase, "VDiffResume", std::move(q), "VDiff resume scheduled");
-  }, {"Resume"});
+  set.add(vdiff, "stop", "stops a comparison",
+          [vbase](const ClientContext& c) {
+            vd::VDiffStopRequest q;
+            q.set_uuid(c.arguments[0]);
+            return vdiff_simple<vd::VDiffStopResponse>(c, *vbase, "VDiffStop", std::move(q), "VDiff stop completed");
+          },
+          {"Stop"})
+      .arguments("<uuid>", 1, 1);
+  auto& resume = set.add(vdiff, "resume", "goes on with a comparison",
+                         [vbase](const ClientContext& c) {
+                           vd::VDiffResumeRequest q;
+                           q.set_uuid(c.arguments[0]);
+                           return vdiff_simple<vd::VDiffResumeResponse>(c, *vbase, "VDiffResume", std::move(q),
+                                                                        "VDiff resume scheduled");
+                         },
+                         {"Resume"});
   resume.add("target-shards", &f->target_shards, "accepted");
   resume.arguments("<uuid>", 1, 1);
-  set.add(vdiff, "delete", "removes results", [vbase](const ClientContext& c) {
-    vd::VDiffDeleteRequest q;
-    q.set_arg(c.arguments[0]);
-    return vdiff_simple<vd::VDiffDeleteResponse>(c, *vbase, "VDiffDelete", std::move(q), "VDiff delete completed");
-  }, {"Delete"}).arguments("<all|uuid>", 1, 1);
+  set.add(vdiff, "delete", "removes results",
+          [vbase](const ClientContext& c) {
+            vd::VDiffDeleteRequest q;
+            q.set_arg(c.arguments[0]);
+            return vdiff_simple<vd::VDiffDeleteResponse>(c, *vbase, "VDiffDelete", std::move(q),
+                                                         "VDiff delete completed");
+          },
+          {"Delete"})
+      .arguments("<all|uuid>", 1, 1);
 }
 
 }  // namespace vitrail::control

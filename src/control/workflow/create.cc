@@ -37,8 +37,8 @@ net::Task<Result<::query::QueryResult>> execute(TabletClient& tablets, ::topodat
   request.set_query(std::move(sql));
   if (in_database) request.set_db_name(topo::tablet_db_name(tablet));
   request.set_max_rows(1'000);
-  CO_ASSIGN_OR_RETURN(auto response, co_await tablets.call<tmd::ExecuteFetchAsDbaResponse>(std::move(tablet), "ExecuteFetchAsDba",
-                                                                                           std::move(request), usual()));
+  CO_ASSIGN_OR_RETURN(auto response, co_await tablets.call<tmd::ExecuteFetchAsDbaResponse>(
+                                         std::move(tablet), "ExecuteFetchAsDba", std::move(request), usual()));
   co_return std::move(*response.mutable_result());
 }
 
@@ -56,8 +56,9 @@ net::Task<Status> deploy_schema(TabletClient& tablets, ::topodata::Tablet target
       if (!created.ok()) co_return std::move(created).error().with_context("create table " + table.name());
       continue;
     }
-    CO_ASSIGN_OR_RETURN(const auto rows,
-                        co_await execute(tablets, target, "select 1 from " + mysqld::quote_identifier(table.name()) + " limit 1"));
+    CO_ASSIGN_OR_RETURN(
+        const auto rows,
+        co_await execute(tablets, target, "select 1 from " + mysqld::quote_identifier(table.name()) + " limit 1"));
     if (rows.rows_size() > 0) {
       co_return fail(Code::kFailedPrecondition,
                      fmt::format("target keyspace/tables already have data: table {} on {} is not empty", table.name(),
@@ -104,8 +105,8 @@ net::Task<Status> create_streams(TabletClient& tablets, ::topodata::Tablet targe
     source.set_stop_after_copy(settings.stop_after_copy);
     *request.add_binlog_source() = std::move(source);
   }
-  auto created = co_await tablets.call<tmd::CreateVReplicationWorkflowResponse>(std::move(target), "CreateVReplicationWorkflow",
-                                                                               std::move(request), usual());
+  auto created = co_await tablets.call<tmd::CreateVReplicationWorkflowResponse>(
+      std::move(target), "CreateVReplicationWorkflow", std::move(request), usual());
   if (!created.ok()) co_return std::move(created).error();
   co_return Status{};
 }
@@ -115,8 +116,8 @@ net::Task<Status> start_streams(TabletClient& tablets, std::vector<::topodata::T
     tmd::UpdateVReplicationWorkflowRequest request;
     request.set_workflow(workflow);
     request.set_state(::binlogdata::Running);
-    auto started = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(std::move(target), "UpdateVReplicationWorkflow",
-                                                                                  std::move(request), usual());
+    auto started = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(
+        std::move(target), "UpdateVReplicationWorkflow", std::move(request), usual());
     if (!started.ok()) co_return std::move(started).error();
   }
   co_return Status{};
@@ -126,16 +127,16 @@ net::Task<void> delete_streams(TabletClient& tablets, std::vector<::topodata::Ta
   for (auto& target : targets) {
     tmd::DeleteVReplicationWorkflowRequest request;
     request.set_workflow(workflow);
-    (void)co_await tablets.call<tmd::DeleteVReplicationWorkflowResponse>(std::move(target), "DeleteVReplicationWorkflow",
-                                                                        std::move(request), usual());
+    (void)co_await tablets.call<tmd::DeleteVReplicationWorkflowResponse>(
+        std::move(target), "DeleteVReplicationWorkflow", std::move(request), usual());
   }
 }
 
 net::Task<Status> refuse_existing(TabletClient& tablets, const std::string& keyspace, const std::string& workflow) {
   auto existing = co_await read_workflow(tablets, keyspace, workflow, usual());
   if (existing.ok()) {
-    co_return fail(Code::kFailedPrecondition, fmt::format("some streams already exist in the target shards: workflow {}.{}",
-                                                          keyspace, workflow));
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("some streams already exist in the target shards: workflow {}.{}", keyspace, workflow));
   }
   if (existing.error().code() != Code::kNotFound) co_return std::move(existing).error();
   co_return Status{};
@@ -159,7 +160,8 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   CO_ASSIGN_OR_RETURN(auto source_shards, co_await topo::find_serving_shards(topology, source));
   if (request.source_shards_size() > 0) {
     std::erase_if(source_shards, [&](const topo::ShardInfo& info) {
-      return std::find(request.source_shards().begin(), request.source_shards().end(), info.name) == request.source_shards().end();
+      return std::find(request.source_shards().begin(), request.source_shards().end(), info.name) ==
+             request.source_shards().end();
     });
     if (source_shards.empty()) co_return fail(Code::kInvalidArgument, "none of the source shards is in serving state");
   }
@@ -168,17 +170,20 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   // Which tables, and their definitions.
   CO_ASSIGN_OR_RETURN(const auto source_primary, co_await tablets.primary_of(source, source_shards.front().name));
   std::vector<std::string> wanted(request.include_tables().begin(), request.include_tables().end());
-  if (wanted.empty() && !request.all_tables()) co_return fail(Code::kInvalidArgument, "no tables to move: give --tables or --all-tables");
-  CO_ASSIGN_OR_RETURN(const auto schema,
-                      co_await read_schema(tablets, source_primary, request.all_tables() ? std::vector<std::string>() : wanted,
-                                           {request.exclude_tables().begin(), request.exclude_tables().end()}));
+  if (wanted.empty() && !request.all_tables())
+    co_return fail(Code::kInvalidArgument, "no tables to move: give --tables or --all-tables");
+  CO_ASSIGN_OR_RETURN(
+      const auto schema,
+      co_await read_schema(tablets, source_primary, request.all_tables() ? std::vector<std::string>() : wanted,
+                           {request.exclude_tables().begin(), request.exclude_tables().end()}));
   std::vector<std::string> tables;
   for (const auto& table : schema.table_definitions()) tables.push_back(table.name());
   std::sort(tables.begin(), tables.end());
   if (tables.empty()) co_return fail(Code::kInvalidArgument, "no tables to move");
   for (const auto& table : wanted) {
     if (table.front() != '/' && !std::binary_search(tables.begin(), tables.end(), table)) {
-      co_return fail(Code::kInvalidArgument, fmt::format("table(s) not found in source keyspace {}: {}", source, table));
+      co_return fail(Code::kInvalidArgument,
+                     fmt::format("table(s) not found in source keyspace {}: {}", source, table));
     }
   }
   auto vschema = co_await topo::get_vschema(topology, target);
@@ -213,7 +218,8 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   StreamSettings settings;
   settings.workflow = request.workflow();
   settings.cells = {request.cells().begin(), request.cells().end()};
-  for (const auto type : request.tablet_types()) settings.tablet_types.push_back(static_cast<::topodata::TabletType>(type));
+  for (const auto type : request.tablet_types())
+    settings.tablet_types.push_back(static_cast<::topodata::TabletType>(type));
   settings.preference = request.tablet_selection_preference();
   settings.on_ddl = request.on_ddl();
   settings.stop_after_copy = request.stop_after_copy();
@@ -224,20 +230,23 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
                  const StreamSettings& streams, const std::vector<std::string>& names,
                  ::vschema::Keyspace& target_schema) -> net::Task<Status> {
     topo::Server& store = client.topology();
-    for (auto& entry : where) CO_RETURN_IF_ERROR(co_await create_streams(client, entry.primary, streams, std::move(entry.sources)));
-    CO_ASSIGN_OR_RETURN(auto name_lock, co_await topo::NamedLock::acquire_workflow(store, what.target_keyspace(), what.workflow(),
-                                                                                   "MoveTables create"));
-    CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(store, what.target_keyspace(), "MoveTables create"));
+    for (auto& entry : where)
+      CO_RETURN_IF_ERROR(co_await create_streams(client, entry.primary, streams, std::move(entry.sources)));
+    CO_ASSIGN_OR_RETURN(auto name_lock, co_await topo::NamedLock::acquire_workflow(
+                                            store, what.target_keyspace(), what.workflow(), "MoveTables create"));
+    CO_ASSIGN_OR_RETURN(auto lock,
+                        co_await topo::KeyspaceLock::acquire(store, what.target_keyspace(), "MoveTables create"));
     if (!target_schema.sharded()) {
-      auto updated = co_await topo::update_vschema_fields(store, what.target_keyspace(), [&](::vschema::Keyspace& record) -> Result<bool> {
-        bool changed = false;
-        for (const auto& table : names) {
-          if (record.tables().contains(table)) continue;
-          (*record.mutable_tables())[table] = {};
-          changed = true;
-        }
-        return changed;
-      });
+      auto updated = co_await topo::update_vschema_fields(store, what.target_keyspace(),
+                                                          [&](::vschema::Keyspace& record) -> Result<bool> {
+                                                            bool changed = false;
+                                                            for (const auto& table : names) {
+                                                              if (record.tables().contains(table)) continue;
+                                                              (*record.mutable_tables())[table] = {};
+                                                              changed = true;
+                                                            }
+                                                            return changed;
+                                                          });
       if (!updated.ok()) co_return std::move(updated).error();
     }
     if (!what.no_routing_rules()) {
@@ -253,7 +262,8 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
         auto denied = co_await topo::update_denied_tables(store, lock, entry.primary.shard(),
                                                           topo::DeniedTablesUpdate{.tables = names});
         if (!denied.ok()) co_return std::move(denied).error();
-        auto refreshed = co_await client.call<tmd::RefreshStateResponse>(entry.primary, "RefreshState", tmd::RefreshStateRequest(), usual());
+        auto refreshed = co_await client.call<tmd::RefreshStateResponse>(entry.primary, "RefreshState",
+                                                                         tmd::RefreshStateRequest(), usual());
         if (!refreshed.ok()) co_return std::move(refreshed).error();
       }
     } else {
@@ -282,7 +292,8 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
   CO_RETURN_IF_ERROR(co_await refuse_existing(tablets, keyspace, request.workflow()));
   CO_ASSIGN_OR_RETURN(const auto vschema, co_await topo::get_vschema(topology, keyspace));
   if (!vschema.record.sharded()) {
-    co_return fail(Code::kFailedPrecondition, fmt::format("keyspace {} is not sharded: apply a sharded vschema first", keyspace));
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("keyspace {} is not sharded: apply a sharded vschema first", keyspace));
   }
   std::vector<shard::KeyRange> source_ranges;
   std::vector<shard::KeyRange> target_ranges;
@@ -290,14 +301,16 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
   std::vector<WorkflowShard> targets;
   for (const auto& name : request.source_shards()) {
     CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(topology, keyspace, name));
-    if (!info.record.is_primary_serving()) co_return fail(Code::kFailedPrecondition, fmt::format("source shard {} is not in serving state", name));
+    if (!info.record.is_primary_serving())
+      co_return fail(Code::kFailedPrecondition, fmt::format("source shard {} is not in serving state", name));
     source_ranges.push_back(topo::covered_range(info.record));
     CO_ASSIGN_OR_RETURN(auto primary, co_await tablets.primary_of(keyspace, name));
     sources.push_back({std::move(info), std::move(primary)});
   }
   for (const auto& name : request.target_shards()) {
     CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(topology, keyspace, name));
-    if (info.record.is_primary_serving()) co_return fail(Code::kFailedPrecondition, fmt::format("target shard {} is in serving state", name));
+    if (info.record.is_primary_serving())
+      co_return fail(Code::kFailedPrecondition, fmt::format("target shard {} is in serving state", name));
     target_ranges.push_back(topo::covered_range(info.record));
     CO_ASSIGN_OR_RETURN(auto primary, co_await tablets.primary_of(keyspace, name));
     targets.push_back({std::move(info), std::move(primary)});
@@ -311,7 +324,8 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
   settings.workflow = request.workflow();
   settings.type = ::binlogdata::Reshard;
   settings.cells = {request.cells().begin(), request.cells().end()};
-  for (const auto type : request.tablet_types()) settings.tablet_types.push_back(static_cast<::topodata::TabletType>(type));
+  for (const auto type : request.tablet_types())
+    settings.tablet_types.push_back(static_cast<::topodata::TabletType>(type));
   settings.preference = request.tablet_selection_preference();
   settings.on_ddl = request.on_ddl();
   settings.stop_after_copy = request.stop_after_copy();

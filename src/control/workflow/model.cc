@@ -134,7 +134,8 @@ int64_t transaction_lag_seconds(const WorkflowModel& model, base::WallTime now) 
   int64_t worst = 0;
   for (const auto& [shard, target] : model.targets) {
     for (const auto& stream : target.workflow.streams()) {
-      // Behind by the age of the last applied transaction, unless a heartbeat since then says that nothing came after it.
+      // Behind by the age of the last applied transaction, unless a heartbeat since then says that nothing came after
+      // it.
       const int64_t updated = std::max(stream.time_updated().seconds(), stream.time_heartbeat().seconds());
       worst = std::max(worst, updated == 0 ? int64_t{1} << 31 : std::max<int64_t>(seconds - updated, 0));
     }

@@ -13,8 +13,8 @@
 #include "vschema/routing_rules.h"
 #include "vschema/traffic_state.h"
 
-// A MoveTables or Reshard workflow as it is now, read from the tablets and the topology; nothing of it is stored anywhere
-// else.
+// A MoveTables or Reshard workflow as it is now, read from the tablets and the topology; nothing of it is stored
+// anywhere else.
 namespace vitrail::control {
 
 struct WorkflowShard {
@@ -33,7 +33,7 @@ struct WorkflowModel {
   std::string source_keyspace;
   std::string target_keyspace;
   bool is_reshard = false;
-  std::vector<std::string> tables;  // Of MoveTables; sorted.
+  std::vector<std::string> tables;               // Of MoveTables; sorted.
   std::map<std::string, WorkflowShard> sources;  // By shard name.
   std::map<std::string, TargetStreams> targets;  // Only shards that have streams.
 
@@ -49,7 +49,8 @@ struct WorkflowModel {
 std::string reverse_workflow_name(std::string_view name);
 
 // kNotFound "the w workflow does not exist in the k keyspace".
-net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::string keyspace, std::string workflow, net::Wait wait);
+net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::string keyspace, std::string workflow,
+                                               net::Wait wait);
 
 // The workflow in the direction it was created: for "w" itself, or for the workflow whose reverse runs now.
 net::Task<Result<vschema::TrafficState>> read_traffic_state(TabletClient& tablets, const WorkflowModel& model);

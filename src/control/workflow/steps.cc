@@ -94,13 +94,15 @@ net::Task<Status> StepRecord::run(const std::vector<Step>& steps) {
     if (!outcome.ok()) {
       Error error = std::move(outcome).error();
       if (committed) {
-        co_return std::move(error).with_context("step " + step.id + " failed behind the point of no return; run the same "
-                                                                    "command again to go on");
+        co_return std::move(error).with_context("step " + step.id +
+                                                " failed behind the point of no return; run the same "
+                                                "command again to go on");
       }
       log_warning("{}: step {} failed, undoing: {}", id_, step.id, error.message());
       if (Status undone = co_await undo(steps); !undone.ok()) {
-        error = std::move(error).with_context("undoing failed too (" + undone.error().message() + "), run the same command "
-                                                                                                   "again");
+        error = std::move(error).with_context("undoing failed too (" + undone.error().message() +
+                                              "), run the same command "
+                                              "again");
       }
       co_return error;
     }

@@ -11,17 +11,18 @@
 
 namespace vitrail::control {
 
-// One step of a change that has to survive the death of the process that makes it. Both functions may be called again after
-// they were done, or half done, before.
+// One step of a change that has to survive the death of the process that makes it. Both functions may be called again
+// after they were done, or half done, before.
 struct Step {
   std::string id;
   std::function<net::Task<Status>()> apply;
-  std::function<net::Task<Status>()> undo;  // Empty: nothing to undo. Never called once the point of no return is passed.
-  bool point_of_no_return = false;          // When this step is done, the change is finished, not undone.
+  std::function<net::Task<Status>()>
+      undo;                         // Empty: nothing to undo. Never called once the point of no return is passed.
+  bool point_of_no_return = false;  // When this step is done, the change is finished, not undone.
 };
 
-// The record of a change in the topology (workflows/<id>/Workflow): every step is noted there before it runs, so that any
-// vtctld can finish the change or take it back.
+// The record of a change in the topology (workflows/<id>/Workflow): every step is noted there before it runs, so that
+// any vtctld can finish the change or take it back.
 //   Threads: one loop.
 class StepRecord {
  public:

@@ -19,13 +19,14 @@ namespace vitrail::control {
 namespace tmd = ::tabletmanagerdata;
 using namespace std::chrono_literals;
 
-Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace, const std::string& table,
-                                 const shard::ShardName& shard) {
+Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace,
+                                 const std::string& table, const shard::ShardName& shard) {
   if (!vschema.sharded()) return "select * from " + table;
   const auto found = vschema.tables().find(table);
   if (found == vschema.tables().end() || found->second.column_vindexes().empty()) {
-    return fail(Code::kFailedPrecondition,
-                fmt::format("table {} has no primary vindex in the vschema of the sharded keyspace {}", table, keyspace));
+    return fail(
+        Code::kFailedPrecondition,
+        fmt::format("table {} has no primary vindex in the vschema of the sharded keyspace {}", table, keyspace));
   }
   const auto& vindex = found->second.column_vindexes(0);
   std::string columns = vindex.column();
@@ -33,7 +34,8 @@ Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::
     for (const auto& column : vindex.columns()) columns += (columns.empty() ? "" : ", ") + column;
   }
   const std::string range = shard.key_range() ? shard.str() : "-";
-  return fmt::format("select * from {} where in_keyrange({}, '{}.{}', '{}')", table, columns, keyspace, vindex.name(), range);
+  return fmt::format("select * from {} where in_keyrange({}, '{}.{}', '{}')", table, columns, keyspace, vindex.name(),
+                     range);
 }
 
 namespace {
@@ -91,13 +93,17 @@ struct Locks {
   }
 };
 
-// Moves the writes from one side to the other. "from" serves now; the streams of `streams` (which live on the "to" side)
-// bring its rows over.
+// Moves the writes from one side to the other. "from" serves now; the streams of `streams` (which live on the "to"
+// side) bring its rows over.
 class WriteSwitch {
  public:
   WriteSwitch(TabletClient& tablets, const Locks& locks, const WorkflowModel& forward, WorkflowModel streams,
               SwitchOptions options)
-      : tablets_(tablets), locks_(locks), forward_(forward), streams_(std::move(streams)), options_(std::move(options)) {}
+      : tablets_(tablets),
+        locks_(locks),
+        forward_(forward),
+        streams_(std::move(streams)),
+        options_(std::move(options)) {}
 
   std::vector<Step> steps() {
     // A lambda here only calls a member coroutine: it is no coroutine itself.
@@ -137,8 +143,8 @@ class WriteSwitch {
     });
   }
   static net::Task<Status> refresh_one(TabletClient& tablets, ::topodata::Tablet tablet, net::Wait wait) {
-    auto done = co_await tablets.call<tmd::RefreshStateResponse>(std::move(tablet), "RefreshState", tmd::RefreshStateRequest(),
-                                                                 std::move(wait));
+    auto done = co_await tablets.call<tmd::RefreshStateResponse>(std::move(tablet), "RefreshState",
+                                                                 tmd::RefreshStateRequest(), std::move(wait));
     if (!done.ok()) co_return std::move(done).error();
     co_return Status{};
   }
@@ -146,14 +152,16 @@ class WriteSwitch {
   std::vector<shard::ShardName> from_names() const { return streams_.source_names(); }
   std::vector<shard::ShardName> to_names() const { return streams_.target_names(); }
 
-  // The fence: from here on nothing is written on the "from" side. RefreshState returns when what was under way has ended.
+  // The fence: from here on nothing is written on the "from" side. RefreshState returns when what was under way has
+  // ended.
   net::Task<Status> stop_writes(bool stop) {
     if (streams_.is_reshard) {
       CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology()));
       for (const auto& cell : cells) {
         auto updated = co_await topo::update_srv_keyspace_fields(
             topology(), locks_.of(from_keyspace()), cell, [&](::topodata::SrvKeyspace& record) -> Result<bool> {
-              RETURN_IF_ERROR(stop ? vschema::stop_writes(record, from_names()) : vschema::allow_writes(record, from_names()));
+              RETURN_IF_ERROR(stop ? vschema::stop_writes(record, from_names())
+                                   : vschema::allow_writes(record, from_names()));
               return true;
             });
         if (!updated.ok() && updated.error().code() != Code::kNotFound) co_return std::move(updated).error();
@@ -163,7 +171,8 @@ class WriteSwitch {
         topo::DeniedTablesUpdate update;
         update.remove = !stop;
         update.tables = forward_.tables;
-        auto updated = co_await topo::update_denied_tables(topology(), locks_.of(from_keyspace()), name, std::move(update));
+        auto updated =
+            co_await topo::update_denied_tables(topology(), locks_.of(from_keyspace()), name, std::move(update));
         if (!updated.ok()) co_return std::move(updated).error();
       }
     }
@@ -179,8 +188,9 @@ class WriteSwitch {
     };
     std::vector<WaitFor> waits;
     for (const auto& [name, source] : streams_.sources) {
-      CO_ASSIGN_OR_RETURN(const auto position, co_await tablets_.call<tmd::PrimaryPositionResponse>(
-                                                   source.primary, "PrimaryPosition", tmd::PrimaryPositionRequest(), wait()));
+      CO_ASSIGN_OR_RETURN(const auto position,
+                          co_await tablets_.call<tmd::PrimaryPositionResponse>(source.primary, "PrimaryPosition",
+                                                                               tmd::PrimaryPositionRequest(), wait()));
       for (const auto& [target_name, target] : streams_.targets) {
         for (const auto& stream : target.workflow.streams()) {
           if (stream.bls().shard() == name) waits.push_back({target.shard.primary, stream.id(), position.position()});
@@ -193,9 +203,10 @@ class WriteSwitch {
         request.set_id(what.id);
         request.set_position(what.position);
         auto reached = co_await tablets.call<tmd::VReplicationWaitForPosResponse>(what.tablet, "VReplicationWaitForPos",
-                                                                                 std::move(request), until);
+                                                                                  std::move(request), until);
         if (!reached.ok()) {
-          co_return std::move(reached).error().with_context("failed to sync up replication between the source and target");
+          co_return std::move(reached).error().with_context(
+              "failed to sync up replication between the source and target");
         }
         co_return Status{};
       }(tablets_, std::move(item), wait());
@@ -231,20 +242,22 @@ class WriteSwitch {
   }
 
   net::Task<Status> set_streams(bool running) {
-    co_return co_await update_streams(streams_.name, to_primaries(), running ? ::binlogdata::Running : ::binlogdata::Stopped,
+    co_return co_await update_streams(streams_.name, to_primaries(),
+                                      running ? ::binlogdata::Running : ::binlogdata::Stopped,
                                       running ? "" : "stopped for cutover");
   }
 
   net::Task<Status> delete_reverse_streams() {
     co_return co_await for_all<::topodata::Tablet>(from_primaries(), [this](::topodata::Tablet tablet) {
-      return [](TabletClient& tablets, ::topodata::Tablet where, std::string name, net::Wait until) -> net::Task<Status> {
-        tmd::DeleteVReplicationWorkflowRequest request;
-        request.set_workflow(name);
-        auto done = co_await tablets.call<tmd::DeleteVReplicationWorkflowResponse>(where, "DeleteVReplicationWorkflow",
-                                                                                   std::move(request), until);
-        if (!done.ok() && done.error().code() != Code::kNotFound) co_return std::move(done).error();
-        co_return Status{};
-      }(tablets_, std::move(tablet), reverse_name(), wait());
+      return
+          [](TabletClient& tablets, ::topodata::Tablet where, std::string name, net::Wait until) -> net::Task<Status> {
+            tmd::DeleteVReplicationWorkflowRequest request;
+            request.set_workflow(name);
+            auto done = co_await tablets.call<tmd::DeleteVReplicationWorkflowResponse>(
+                where, "DeleteVReplicationWorkflow", std::move(request), until);
+            if (!done.ok() && done.error().code() != Code::kNotFound) co_return std::move(done).error();
+            co_return Status{};
+          }(tablets_, std::move(tablet), reverse_name(), wait());
     });
   }
 
@@ -284,7 +297,8 @@ class WriteSwitch {
       }
       auto created = co_await tablets_.call<tmd::CreateVReplicationWorkflowResponse>(
           source.primary, "CreateVReplicationWorkflow", std::move(request), wait());
-      if (!created.ok()) co_return std::move(created).error().with_context("create the reverse workflow " + reverse_name());
+      if (!created.ok())
+        co_return std::move(created).error().with_context("create the reverse workflow " + reverse_name());
     }
     co_return Status{};
   }
@@ -306,8 +320,8 @@ class WriteSwitch {
           tmd::VReplicationExecRequest request;
           request.set_query(fmt::format("update _vt.vreplication set pos = '{}' where id = {}",
                                         self.positions_[stream.bls().shard()], stream.id()));
-          auto done = co_await self.tablets_.call<tmd::VReplicationExecResponse>(where, "VReplicationExec", std::move(request),
-                                                                                self.wait());
+          auto done = co_await self.tablets_.call<tmd::VReplicationExecResponse>(where, "VReplicationExec",
+                                                                                 std::move(request), self.wait());
           if (!done.ok()) co_return std::move(done).error();
         }
         co_return Status{};
@@ -334,23 +348,25 @@ class WriteSwitch {
       }
     };
     mix(to_keyspace());
-    for (const auto& [name, target] : streams_.targets) mix(fmt::format("{}:{}", name, target.shard.primary.alias().uid()));
+    for (const auto& [name, target] : streams_.targets)
+      mix(fmt::format("{}:{}", name, target.shard.primary.alias().uid()));
     id &= INT64_MAX;
     for (const auto& [name, source] : streams_.sources) {
       std::string journal = fmt::format("id:{} migration_type:{}", id, streams_.is_reshard ? "SHARDS" : "TABLES");
       for (const auto& table : forward_.tables) journal += fmt::format(" tables:\"{}\"", table);
       for (const auto& [target_name, position] : positions_) {
-        journal += fmt::format(" shard_gtids:{{keyspace:\"{}\" shard:\"{}\" gtid:\"{}\"}}", to_keyspace(), target_name, position);
+        journal += fmt::format(" shard_gtids:{{keyspace:\"{}\" shard:\"{}\" gtid:\"{}\"}}", to_keyspace(), target_name,
+                               position);
       }
       for (const auto& [participant, unused] : streams_.sources) {
         journal += fmt::format(" participants:{{keyspace:\"{}\" shard:\"{}\"}}", from_keyspace(), participant);
       }
       journal += fmt::format(" source_workflows:\"{}\"", streams_.name);
       tmd::VReplicationExecRequest request;
-      request.set_query(fmt::format("replace into _vt.resharding_journal (id, db_name, val) values ({}, '{}', '{}')", id,
-                                    topo::tablet_db_name(source.primary), journal));
-      auto done = co_await tablets_.call<tmd::VReplicationExecResponse>(source.primary, "VReplicationExec", std::move(request),
-                                                                        wait());
+      request.set_query(fmt::format("replace into _vt.resharding_journal (id, db_name, val) values ({}, '{}', '{}')",
+                                    id, topo::tablet_db_name(source.primary), journal));
+      auto done = co_await tablets_.call<tmd::VReplicationExecResponse>(source.primary, "VReplicationExec",
+                                                                        std::move(request), wait());
       if (!done.ok()) co_return std::move(done).error();
     }
     co_return Status{};
@@ -374,7 +390,8 @@ class WriteSwitch {
         topo::DeniedTablesUpdate update;
         update.remove = true;
         update.tables = forward_.tables;
-        auto updated = co_await topo::update_denied_tables(topology(), locks_.of(to_keyspace()), name, std::move(update));
+        auto updated =
+            co_await topo::update_denied_tables(topology(), locks_.of(to_keyspace()), name, std::move(update));
         if (!updated.ok()) co_return std::move(updated).error();
       }
     }
@@ -440,20 +457,24 @@ std::vector<std::string> WriteSwitch::describe() const {
   std::string tablets;
   for (const auto& [name, target] : streams_.targets) {
     const uint32_t uid = target.shard.primary.alias().uid();
-    targets += fmt::format("{}keyspace:{};shard:{};tablet:{};workflow:{};dbname:{}", targets.empty() ? "" : ",", to_keyspace(), name,
-                           uid, streams_.name, topo::tablet_db_name(target.shard.primary));
+    targets += fmt::format("{}keyspace:{};shard:{};tablet:{};workflow:{};dbname:{}", targets.empty() ? "" : ",",
+                           to_keyspace(), name, uid, streams_.name, topo::tablet_db_name(target.shard.primary));
     tablets += fmt::format("{}tablet:{}", tablets.empty() ? "" : ",", uid);
   }
-  lines.push_back(fmt::format("Stop writes on keyspace {} for tables {}: [{}]", from_keyspace(), table_list(forward_.tables), sources));
+  lines.push_back(fmt::format("Stop writes on keyspace {} for tables {}: [{}]", from_keyspace(),
+                              table_list(forward_.tables), sources));
   lines.push_back(fmt::format("Wait for vreplication on stopped streams to catchup for up to {}s",
                               std::chrono::duration_cast<std::chrono::seconds>(options_.timeout).count()));
   lines.push_back("Create reverse vreplication workflow " + reverse_name());
   lines.push_back("Create journal entries on source databases");
-  lines.push_back(fmt::format("Enable writes on keyspace {} for tables {}", to_keyspace(), table_list(forward_.tables)));
+  lines.push_back(
+      fmt::format("Enable writes on keyspace {} for tables {}", to_keyspace(), table_list(forward_.tables)));
   lines.push_back(fmt::format("Switch routing from keyspace {} to keyspace {}", from_keyspace(), to_keyspace()));
-  if (!streams_.is_reshard) lines.push_back(fmt::format("Routing rules for tables {} will be updated", table_list(forward_.tables)));
+  if (!streams_.is_reshard)
+    lines.push_back(fmt::format("Routing rules for tables {} will be updated", table_list(forward_.tables)));
   lines.push_back(fmt::format("Switch writes completed, freeze and delete vreplication streams on: [{}]", tablets));
-  if (options_.enable_reverse_replication) lines.push_back(fmt::format("Start reverse vreplication streams on: [{}]", sources));
+  if (options_.enable_reverse_replication)
+    lines.push_back(fmt::format("Start reverse vreplication streams on: [{}]", sources));
   lines.push_back(fmt::format("Mark vreplication streams frozen on: [{}]", targets));
   return lines;
 }
@@ -467,7 +488,8 @@ Error refusal(const std::string& workflow, const std::string& reason) {
               fmt::format("cannot switch traffic for workflow {} at this time: {}", workflow, reason));
 }
 
-// Every tablet of both sides reads the topology again: whoever cannot would go on serving what it should not (S1-01..S1-05).
+// Every tablet of both sides reads the topology again: whoever cannot would go on serving what it should not
+// (S1-01..S1-05).
 net::Task<Status> refresh_everything(TabletClient& tablets, const WorkflowModel& model, net::Wait wait) {
   struct One {
     ::topodata::Tablet tablet;
@@ -476,7 +498,8 @@ net::Task<Status> refresh_everything(TabletClient& tablets, const WorkflowModel&
   };
   std::vector<One> all;
   auto add = [&](std::string keyspace, std::string shard, const char* side) -> net::Task<Status> {
-    return [](TabletClient& client, std::string ks, std::string name, const char* which, std::vector<One>& out) -> net::Task<Status> {
+    return [](TabletClient& client, std::string ks, std::string name, const char* which,
+              std::vector<One>& out) -> net::Task<Status> {
       topo::TabletQuery query;
       query.keyspace = ks;
       query.shard = name;
@@ -486,16 +509,21 @@ net::Task<Status> refresh_everything(TabletClient& tablets, const WorkflowModel&
       co_return Status{};
     }(tablets, std::move(keyspace), std::move(shard), side, all);
   };
-  for (const auto& [name, shard] : model.sources) CO_RETURN_IF_ERROR(co_await add(model.source_keyspace, name, "source"));
-  for (const auto& [name, target] : model.targets) CO_RETURN_IF_ERROR(co_await add(model.target_keyspace, name, "target"));
+  for (const auto& [name, shard] : model.sources)
+    CO_RETURN_IF_ERROR(co_await add(model.source_keyspace, name, "source"));
+  for (const auto& [name, target] : model.targets)
+    CO_RETURN_IF_ERROR(co_await add(model.target_keyspace, name, "target"));
   co_return co_await for_all<One>(std::move(all), [&](One one) {
     return [](TabletClient& client, One what, net::Wait until) -> net::Task<Status> {
-      auto done = co_await client.call<tmd::RefreshStateResponse>(what.tablet, "RefreshState", tmd::RefreshStateRequest(), until);
+      auto done = co_await client.call<tmd::RefreshStateResponse>(what.tablet, "RefreshState",
+                                                                  tmd::RefreshStateRequest(), until);
       if (!done.ok()) {
-        co_return fail(Code::kFailedPrecondition,
-                       fmt::format("could not refresh all of the tablets involved in the operation:\nfailed to successfully refresh "
-                                   "all tablets in the {} {} shard: {}",
-                                   what.shard, what.side, done.error().message()));
+        co_return fail(
+            Code::kFailedPrecondition,
+            fmt::format(
+                "could not refresh all of the tablets involved in the operation:\nfailed to successfully refresh "
+                "all tablets in the {} {} shard: {}",
+                what.shard, what.side, done.error().message()));
       }
       co_return Status{};
     }(tablets, std::move(one), wait);
@@ -536,9 +564,10 @@ net::Task<Status> switch_read_traffic(TabletClient& tablets, const Locks& locks,
       auto updated = co_await topo::update_srv_keyspace_fields(
           topology, locks.of(forward.target_keyspace), cell, [&](::topodata::SrvKeyspace& record) -> Result<bool> {
             for (const auto type : types) {
-              RETURN_IF_ERROR(options.reverse
-                                  ? vschema::reverse_reads(record, type, forward.source_names(), forward.target_names())
-                                  : vschema::switch_reads(record, type, forward.source_names(), forward.target_names()));
+              RETURN_IF_ERROR(
+                  options.reverse
+                      ? vschema::reverse_reads(record, type, forward.source_names(), forward.target_names())
+                      : vschema::switch_reads(record, type, forward.source_names(), forward.target_names()));
             }
             return true;
           });
@@ -559,11 +588,12 @@ net::Task<Status> switch_read_traffic(TabletClient& tablets, const Locks& locks,
 }
 
 StepRecord::Settings to_settings(const SwitchOptions& options) {
-  return {{"keyspace", options.keyspace},
-          {"workflow", options.workflow},
-          {"reverse", options.reverse ? "true" : "false"},
-          {"enable_reverse_replication", options.enable_reverse_replication ? "true" : "false"},
-          {"timeout_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options.timeout).count())}};
+  return {
+      {"keyspace", options.keyspace},
+      {"workflow", options.workflow},
+      {"reverse", options.reverse ? "true" : "false"},
+      {"enable_reverse_replication", options.enable_reverse_replication ? "true" : "false"},
+      {"timeout_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(options.timeout).count())}};
 }
 
 SwitchOptions from_settings(const StepRecord::Settings& settings) {
@@ -581,7 +611,8 @@ SwitchOptions from_settings(const StepRecord::Settings& settings) {
 }
 
 // The workflow whose streams bring the rows for this direction.
-net::Task<Result<WorkflowModel>> streams_for(TabletClient& tablets, const WorkflowModel& forward, bool reverse, net::Wait wait) {
+net::Task<Result<WorkflowModel>> streams_for(TabletClient& tablets, const WorkflowModel& forward, bool reverse,
+                                             net::Wait wait) {
   if (!reverse) co_return co_await read_workflow(tablets, forward.target_keyspace, forward.name, wait);
   auto model = co_await read_workflow(tablets, forward.source_keyspace, forward.reverse_name(), wait);
   if (model.ok()) model->tables = forward.tables;
@@ -621,7 +652,8 @@ net::Task<Result<SwitchOutcome>> switch_traffic(TabletClient& tablets, SwitchOpt
   // An earlier command that died half way is brought to its end first.
   if (Status recovered = co_await recover_one(tablets, record_id(options.keyspace, options.workflow));
       !recovered.ok() && recovered.error().code() != Code::kNotFound) {
-    co_return std::move(recovered).error().with_context("an earlier switch was interrupted and cannot be brought to its end");
+    co_return std::move(recovered).error().with_context(
+        "an earlier switch was interrupted and cannot be brought to its end");
   }
   CO_ASSIGN_OR_RETURN(const auto forward, co_await read_workflow(tablets, options.keyspace, options.workflow, reading));
   CO_ASSIGN_OR_RETURN(auto locks,
@@ -653,10 +685,12 @@ net::Task<Result<SwitchOutcome>> switch_traffic(TabletClient& tablets, SwitchOpt
     if (wanted.dry_run) {
       out.dry_run.push_back("Lock keyspace " + model.source_keyspace);
       if (reads_move) {
-        out.dry_run.push_back(model.is_reshard
-                                  ? fmt::format("Switch reads from keyspace {} to keyspace {}", model.source_keyspace, model.target_keyspace)
-                                  : fmt::format("Switch reads for tables {} to keyspace {} for tablet types [RDONLY,REPLICA]",
-                                                table_list(model.tables), model.target_keyspace));
+        out.dry_run.push_back(
+            model.is_reshard
+                ? fmt::format("Switch reads from keyspace {} to keyspace {}", model.source_keyspace,
+                              model.target_keyspace)
+                : fmt::format("Switch reads for tables {} to keyspace {} for tablet types [RDONLY,REPLICA]",
+                              table_list(model.tables), model.target_keyspace));
       }
       if (writes_move) {
         for (auto& line : change.describe()) out.dry_run.push_back(std::move(line));
@@ -695,17 +729,19 @@ net::Task<Status> recover_switches(TabletClient& tablets) {
   co_return Status{};
 }
 
-net::Task<Result<std::vector<std::string>>> list_workflows(TabletClient& tablets, std::string keyspace, net::Wait wait) {
+net::Task<Result<std::vector<std::string>>> list_workflows(TabletClient& tablets, std::string keyspace,
+                                                           net::Wait wait) {
   std::vector<std::string> names;
   CO_ASSIGN_OR_RETURN(const auto shards, co_await topo::find_all_shards(tablets.topology(), keyspace));
   for (const auto& [name, info] : shards) {
     if (!info.record.has_primary_alias()) continue;
     CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(tablets.topology(), info.record.primary_alias()));
-    auto read = co_await tablets.call<tmd::ReadVReplicationWorkflowsResponse>(tablet.record, "ReadVReplicationWorkflows",
-                                                                              tmd::ReadVReplicationWorkflowsRequest(), wait);
+    auto read = co_await tablets.call<tmd::ReadVReplicationWorkflowsResponse>(
+        tablet.record, "ReadVReplicationWorkflows", tmd::ReadVReplicationWorkflowsRequest(), wait);
     if (!read.ok()) co_return std::move(read).error();
     for (const auto& workflow : read->workflows()) {
-      if (std::find(names.begin(), names.end(), workflow.workflow()) == names.end()) names.push_back(workflow.workflow());
+      if (std::find(names.begin(), names.end(), workflow.workflow()) == names.end())
+        names.push_back(workflow.workflow());
     }
   }
   std::sort(names.begin(), names.end());

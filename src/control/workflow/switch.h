@@ -31,8 +31,8 @@ struct SwitchOutcome {
 //   Refusals: kFailedPrecondition "cannot switch traffic for workflow W at this time: ...": nothing has changed.
 net::Task<Result<SwitchOutcome>> switch_traffic(TabletClient& tablets, SwitchOptions options);
 
-// Finishes or undoes the switches that a vtctld had under way when it died. Called when a vtctld starts; waits for the locks
-// of whoever is at it now.
+// Finishes or undoes the switches that a vtctld had under way when it died. Called when a vtctld starts; waits for the
+// locks of whoever is at it now.
 net::Task<Status> recover_switches(TabletClient& tablets);
 
 // Workflow names of one keyspace, sorted, reverse ones included.
@@ -40,7 +40,7 @@ net::Task<Result<std::vector<std::string>>> list_workflows(TabletClient& tablets
 
 // The filter by which a shard of `keyspace` gets its part of a table: "select * from t", with in_keyrange() when the
 // keyspace is sharded. kFailedPrecondition when the table has no primary vindex there.
-Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace, const std::string& table,
-                                 const shard::ShardName& shard);
+Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace,
+                                 const std::string& table, const shard::ShardName& shard);
 
 }  // namespace vitrail::control

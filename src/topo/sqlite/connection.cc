@@ -15,18 +15,14 @@ Error sqlite_error(sqlite3* db, std::string_view what) {
     case SQLITE_CORRUPT:
     case SQLITE_NOTADB:
     case SQLITE_SCHEMA:
-    case SQLITE_ERROR:
-      return Error(Code::kDataLoss, std::move(message));
+    case SQLITE_ERROR: return Error(Code::kDataLoss, std::move(message));
     case SQLITE_READONLY:
     case SQLITE_PERM:
-    case SQLITE_AUTH:
-      return Error(Code::kPermissionDenied, std::move(message));
+    case SQLITE_AUTH: return Error(Code::kPermissionDenied, std::move(message));
     case SQLITE_TOOBIG:
     case SQLITE_NOMEM:
-    case SQLITE_FULL:
-      return Error(Code::kResourceExhausted, std::move(message));
-    default:
-      return Error(Code::kUnavailable, std::move(message)).with_retry(Retry::kSameTarget);
+    case SQLITE_FULL: return Error(Code::kResourceExhausted, std::move(message));
+    default: return Error(Code::kUnavailable, std::move(message)).with_retry(Retry::kSameTarget);
   }
 }
 
