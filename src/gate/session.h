@@ -22,8 +22,8 @@ struct RunResult {
   enum class Verdict : uint8_t {
     kAnswered,  // The client has its answer.
     kFailed,    // `error` is to be told to the client. Nothing has been sent.
-    kWait,  // Refused without any effect by a shard that is being switched or is not there right now: try again when
-            // the view has changed, tell `error` when that takes too long. Nothing has been sent.
+    kWait,    // Refused without any effect by a shard that is being switched or is not there right now: try again when
+              // the view has changed, tell `error` when that takes too long. Nothing has been sent.
     kHangUp,  // The client's connection is of no use any more.
   };
   Verdict verdict = Verdict::kAnswered;
