@@ -35,7 +35,8 @@ struct FingerprintResult {
   uint32_t first_offset = 0;     // Of the first token.
   uint32_t end_offset = 0;       // Behind the last token of the first statement.
   bool malformed = false;        // A kError token: the rest was not read. Do not cache; the parser explains.
-  bool has_more = false;         // A token follows the first ';': several statements. Only the first one is covered.
+  bool has_more = false;         // A token follows the first ';': several statements, or the body of a
+                                 // stored program. Only what comes before the ';' is covered: do not cache.
   bool has_directive = false;    // /*vt+ ... */
   bool has_hint = false;         // /*+ ... */
   bool has_executable_comment = false;
