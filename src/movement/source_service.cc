@@ -30,6 +30,10 @@ struct SourceService::Core {
   ServerLogin login() const { return {options.mysqld, options.user, options.password}; }
   Status check_target(const ::query::Target& target) const {
     if (stopping) return fail(Code::kUnavailable, "the tablet is shutting down").with_retry(Retry::kOtherTarget);
+    if (!target.keyspace().empty() && !options.keyspace.empty() && target.keyspace() != options.keyspace) {
+      return fail(Code::kInvalidArgument,
+                  "invalid keyspace " + target.keyspace() + " does not match expected " + options.keyspace);
+    }
     return options.check_target ? options.check_target(target) : Status{};
   }
   net::Task<Result<std::optional<::vschema::SrvVSchema>>> load_vschema(bool needed);

@@ -123,8 +123,11 @@ net::Task<void> Stream::record_error(Error error, bool terminal) {
   // As the applying account: on a server that is read-only by now this must fail, and is then nobody's business here.
   const net::Wait wait = net::Wait::within(std::chrono::seconds(10), cancel_);
   const std::string message = shortened((terminal ? "terminal error: " : "") + error.message());
-  log_warning("stream {}: {} ({})", id_, terminal ? "ended with an error" : "failed, will try again",
-              base::code_name(error.code()));
+  if (terminal || log_limit_.allow()) {
+    log_warning("stream {}: {} ({}; {} similar before)", id_,
+                terminal ? "ended with an error" : "failed, will try again", base::code_name(error.code()),
+                log_limit_.suppressed());
+  }
   auto session = co_await ServerSession::open(context_.apply_login(), mysqld::ConnectionPurpose::kDba, wait);
   if (!session.ok()) co_return;
   const std::string state = terminal ? fmt::format(", state = '{}'", state_word(::binlogdata::Error)) : "";

@@ -4,6 +4,7 @@
 #include <optional>
 #include <string>
 
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "movement/applier.h"
@@ -148,7 +149,8 @@ class Stream {
   bool ended_ = false;
   bool careful_ = false;
   uint64_t progress_ = 0;  // Grows with each step forward.
-  size_t candidate_ = 0;   // Which source tablet to try.
+  base::LogLimit log_limit_{std::chrono::seconds(10)};
+  size_t candidate_ = 0;  // Which source tablet to try.
   std::shared_ptr<rpc::Channel> channel_;
   SourceEndpoint endpoint_;
 };

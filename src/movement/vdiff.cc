@@ -203,6 +203,7 @@ struct VDiffs::Run {
   Settings settings;
   TableMap tables;
   uint64_t progress = 0;  // Grows with each chunk.
+  bool stalled = false;   // The workflow did not run for too long.
 };
 
 VDiffs::VDiffs(Engine::Core& engine) : engine_(engine) {}
@@ -261,7 +262,7 @@ net::Task<void> VDiffs::Run::run() {
     failures = progress != before ? 1 : failures + 1;
     const Code code = status.error().code();
     const bool hopeless = code == Code::kInvalidArgument || code == Code::kUnimplemented || code == Code::kNotFound;
-    const bool give_up = hopeless || failures > kRetriesMax;
+    const bool give_up = hopeless || stalled || failures > kRetriesMax;
     if (!session || session->client().broken()) {
       auto opened = co_await engine.connect(net::Wait::within(std::chrono::seconds(5), cancel));
       if (opened.ok()) session = std::move(*opened);
@@ -277,22 +278,24 @@ net::Task<void> VDiffs::Run::run() {
   }
 }
 
+// All of the workflow: a source that is left out would make its rows look like extra ones.
 net::Task<Result<std::vector<int32_t>>> VDiffs::Run::wait_for_streams() {
   const base::TimePoint deadline = base::system_clock().now() + settings.wait_running;
   for (;;) {
-    std::vector<int32_t> ids;
-    std::string waiting;
-    for (Stream* stream : engine.streams_of(workflow)) {
-      ids.push_back(stream->id());
-      if (!stream->is_following()) {
-        waiting = fmt::format("stream {} is {} ({})", stream->id(), state_word(stream->record().state),
-                              stream->record().message);
-      }
+    const net::Wait wait = net::Wait::within(std::chrono::seconds(10), scope.token());
+    CO_ASSIGN_OR_RETURN(auto ids, co_await engine.find_ids(*session, engine.in_workflow(workflow), wait));
+    std::string waiting = ids.empty() ? "it has no streams" : "";
+    for (const int32_t stream : ids) {
+      const Stream* at = engine.find_stream(stream);
+      if (at != nullptr && at->is_following()) continue;
+      waiting = fmt::format("stream {} is not running", stream);
+      if (at != nullptr) waiting += fmt::format(" ({} {})", state_word(at->record().state), at->record().message);
     }
-    if (ids.empty()) waiting = fmt::format("no stream of workflow {} runs", workflow);
     if (waiting.empty()) co_return ids;
-    if (base::system_clock().now() > deadline)
-      co_return fail(Code::kFailedPrecondition, "the workflow is not running: " + waiting);
+    if (base::system_clock().now() > deadline) {
+      stalled = true;
+      co_return fail(Code::kFailedPrecondition, fmt::format("workflow {} cannot be compared: {}", workflow, waiting));
+    }
     CO_RETURN_IF_ERROR(co_await net::sleep_for(std::chrono::milliseconds(50), scope.token()));
   }
 }
