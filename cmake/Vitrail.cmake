@@ -2,7 +2,8 @@
 
 set(VITRAIL_WARNINGS -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-unused-parameter)
 # Where the shared corpora lie; the tests that read them say so and are left out where they are absent.
-set(VITRAIL_SHARED_DIR "${CMAKE_CURRENT_SOURCE_DIR}/../shared" CACHE PATH "folder with corpus/ and reference/")
+get_filename_component(VITRAIL_SHARED_DEFAULT "${CMAKE_CURRENT_SOURCE_DIR}/../shared" ABSOLUTE)
+set(VITRAIL_SHARED_DIR "${VITRAIL_SHARED_DEFAULT}" CACHE PATH "folder with corpus/ and reference/")
 
 # vitrail_library(<folder> LEVEL <n> SOURCES <files> [DEPS <targets>] [PRIVATE_DEPS <targets>])
 #

@@ -16,7 +16,7 @@ namespace {
 constexpr uint64_t kRowsMax = 100'000;
 constexpr size_t kResponseBytes = 256u << 10;
 // MariaDB finds the GTID of a snapshot by reading the current log file up to its place: keep that short.
-constexpr uint64_t kLogFileMax = 32u << 20;
+constexpr uint64_t kLogFileMax = 16u << 20;
 
 std::optional<uint64_t> number_option(const ::binlogdata::VStreamRowsRequest& request, const char* name) {
   const auto& options = request.options().config_overrides();
