@@ -16,6 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxLongData = size_t{64} << 20;
+constexpr auto kSkipMax = 5min;  // For what is left of a message that is too long.
 constexpr size_t kLiterals = 64;  // Recorded per statement; statements with more are planned each time.
 
 }  // namespace
@@ -89,12 +90,24 @@ net::Task<void> ClientSession::run() {
   for (;;) {
     auto message = co_await stream_.read_message(idle);
     if (!message.ok()) {
+      if (message.error().mysql_errno() == mysql::errnos::kPacketTooLarge) {
+        auto last = co_await stream_.skip_message(net::Wait::within(kSkipMax, shared_.scope.token()));
+        if (!last.ok()) break;
+        sequence_ = static_cast<uint8_t>(*last + 1);
+        if (!(co_await send_error(std::move(message).error())).ok()) break;
+        continue;
+      }
       if (message.error().mysql_errno() != 0) (void)co_await send_error(std::move(message).error());
       break;
     }
     if (!message->has_value() || (*message)->payload.empty()) break;
     if (static_cast<Command>((*message)->payload[0]) == Command::kQuit) break;
     sequence_ = static_cast<uint8_t>((*message)->last_sequence + 1);
+    if ((*message)->first_sequence != 0) {
+      (void)co_await send_error(fail(Code::kInvalidArgument, "Got packets out of order: a command begins with 0")
+                                    .with_mysql(mysql::errnos::kPacketsOutOfOrder, "08S01"));
+      break;
+    }
     if (Status outcome = co_await dispatch(**message); !outcome.ok()) break;
   }
   if (!participants_.empty()) co_await rollback_all();

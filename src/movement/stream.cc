@@ -353,6 +353,10 @@ net::Wait Stream::idle_wait(const Session& session) const {
 
 net::Task<Status> Stream::step(Session& session, const mysql::Position* stop) {
   if (!session.events.empty()) co_return co_await apply_group(session, stop);
+  co_return co_await rest(session);
+}
+
+net::Task<Status> Stream::rest(Session& session) {
   if (session.events.error()) co_return *session.events.error();
   const bool unsaved = record_.pos != position_text_;
   const bool due = context_.options.clock->now() >= session.saved_at + context_.options.heartbeat_interval;
@@ -468,10 +472,9 @@ net::Task<Status> Stream::copy_table(Session& session, CopyState state) {
         co_await [](Stream& self, Session& session, const TableSchema& schema, std::optional<TargetTable>& table,
                     ::query::QueryResult& key, ChunkInbox& chunks, bool& done) -> net::Task<Status> {
       for (;;) {
-        while (!chunks.has_chunk() && !chunks.ended()) {
-          CO_RETURN_IF_ERROR(co_await self.step(session, nullptr));
-          if (self.ended_) co_return Status{};
-        }
+        // Events wait meanwhile: one that is younger than the snapshot of the next chunk would make that useless, and
+        // under steady writes each of the chunks.
+        while (!chunks.has_chunk() && !chunks.ended()) CO_RETURN_IF_ERROR(co_await self.rest(session));
         if (!chunks.has_chunk()) {
           if (chunks.error()) co_return Error(*chunks.error()).with_context("copy table " + schema.name);
           done = true;

@@ -120,8 +120,10 @@ class Stream {
 
   // Applies what has arrived, up to a group's size, and not beyond `stop`.
   net::Task<Status> apply_group(Session& session, const mysql::Position* stop);
-  // Applies what has arrived, or waits for something to happen, at most until the next heartbeat is due.
+  // Applies what has arrived, or rests.
   net::Task<Status> step(Session& session, const mysql::Position* stop);
+  // Waits for something to happen, at most until the next heartbeat is due, which it commits.
+  net::Task<Status> rest(Session& session);
   net::Task<Result<Advance>> advance_to(Session& session, mysql::Position stop);
   net::Task<Status> commit(Session& session, std::string more = {}, std::vector<std::string> extra = {});
   net::Task<Status> handle_ddl(Session& session, std::string statement);

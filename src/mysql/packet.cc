@@ -1,5 +1,7 @@
 #include "mysql/packet.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <bit>
 
@@ -198,7 +200,10 @@ Result<std::optional<MessageReader::Message>> MessageReader::next(std::string_vi
     message.last_sequence = header.sequence;
     total += header.length;
     if (total > max_message_) {
-      return fail(Code::kResourceExhausted, "Got a packet bigger than 'max_allowed_packet' bytes")
+      return fail(Code::kResourceExhausted,
+                  fmt::format("Got a packet bigger than 'max_allowed_packet' bytes: a message is longer than the limit of {} "
+                              "bytes",
+                              max_message_))
           .with_mysql(errnos::kPacketTooLarge, "08S01");
     }
     position += kPacketHeaderSize;

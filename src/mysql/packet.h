@@ -151,6 +151,7 @@ class MessageReader {
 
   // `max_message`: a longer message is refused as soon as its headers show it (max_allowed_packet).
   explicit MessageReader(size_t max_message = size_t{64} << 20) : max_message_(max_message) {}
+  void set_max_message(size_t size) { max_message_ = size; }
 
   //   kResourceExhausted (errno 1153)  longer than max_message.
   //   kInvalidArgument (errno 1156)    the frames of one message have gaps in their sequence numbers.

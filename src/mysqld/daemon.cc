@@ -393,13 +393,13 @@ Status Daemon::run_init_sql(const Installation& installation, const Flavor& flav
 }
 
 Status Daemon::init() {
+  ASSIGN_OR_RETURN(const Installation* installation, load_installation());  // Without a server no folder either.
   ASSIGN_OR_RETURN(Lock lock, lock_folder());
   const bool resumed = base::file_exists(in_progress_mark());
   if (!resumed && base::file_exists(layout().data() + "/mysql")) {
     return fail(Code::kAlreadyExists,
                 fmt::format("{} is initialised already; use start, or teardown to remove it", layout().root));
   }
-  ASSIGN_OR_RETURN(const Installation* installation, load_installation());
   ASSIGN_OR_RETURN(const Flavor* flavor, load_flavor());
   RETURN_IF_ERROR(installation->require_client());
   if (!options_.init_sql_file.empty() && ::access(options_.init_sql_file.c_str(), R_OK) != 0) {

@@ -1,5 +1,7 @@
 #include "net/mysql_server.h"
 
+#include <algorithm>
+
 namespace vitrail::net {
 
 Task<Status> PendingLogin::accept(uint16_t status_flags, Wait wait) {
@@ -20,7 +22,9 @@ Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSe
   mysql::Peer peer;
   peer.is_unix_socket = socket.is_unix();
   peer.host = peer.is_unix_socket ? "localhost" : socket.peer().substr(0, socket.peer().rfind(':'));
-  PacketStream stream(std::move(socket), max_message);
+  // Who has not shown a password yet gets no memory to fill.
+  constexpr size_t kLoginMax = size_t{128} << 10;
+  PacketStream stream(std::move(socket), std::min(max_message, kLoginMax));
   auto handshake =
       std::make_unique<mysql::ServerHandshake>(settings, connection_id, std::move(peer), base::system_random());
   std::string out;
@@ -43,6 +47,7 @@ Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSe
       co_return fail(Code::kUnimplemented, "a client asked for TLS, which this server does not announce");
     }
   }
+  stream.set_max_message(max_message);
   co_return PendingLogin(std::move(stream), std::move(handshake));
 }
 

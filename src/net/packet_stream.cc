@@ -62,6 +62,30 @@ Task<Result<std::optional<mysql::MessageReader::Message>>> PacketStream::read_me
   }
 }
 
+Task<Result<uint8_t>> PacketStream::skip_message(Wait wait) {
+  constexpr size_t kLongest = size_t{2} << 30;
+  size_t total = 0;
+  for (;;) {
+    while (buffered().size() < mysql::kPacketHeaderSize) {
+      CO_ASSIGN_OR_RETURN(const bool more, co_await fill(wait));
+      if (!more) co_return fail(Code::kUnavailable, socket_.peer() + " closed the connection in the middle of a message");
+    }
+    const mysql::PacketHeader header = mysql::decode_packet_header(buffered().data());
+    consume(mysql::kPacketHeaderSize);
+    total += header.length;
+    if (total > kLongest) co_return fail(Code::kResourceExhausted, socket_.peer() + " sends a message without an end");
+    for (size_t left = header.length; left > 0;) {
+      const size_t here = std::min(left, buffered().size());
+      consume(here);
+      left -= here;
+      if (left == 0) break;
+      CO_ASSIGN_OR_RETURN(const bool more, co_await fill(wait));
+      if (!more) co_return fail(Code::kUnavailable, socket_.peer() + " closed the connection in the middle of a message");
+    }
+    if (header.length < mysql::kMaxFramePayload) co_return header.sequence;
+  }
+}
+
 bool PacketStream::message_waiting() {
   drop_message();
   const std::string_view waiting = buffered();

@@ -32,6 +32,14 @@ class PacketStream {
   // read_message, fill or consume.
   Task<Result<std::optional<mysql::MessageReader::Message>>> read_message(Wait wait);
 
+  // How long a message may be from now on.
+  void set_max_message(size_t size) { reader_.set_max_message(size); }
+
+  // After read_message refused a message because of its length: reads the whole of it and forgets it. Gives the sequence
+  // number of its last frame.
+  //   kResourceExhausted: it goes on beyond 2 GiB; the stream is of no use any more. Errors of Wait and of the socket.
+  Task<Result<uint8_t>> skip_message(Wait wait);
+
   // Whether read_message would return at once. Drops the message it returned last.
   bool message_waiting();
 

@@ -16,6 +16,7 @@
 #include "base/settings.h"
 #include "base/text.h"
 #include "base/version.h"
+#include "rpc/listening.h"
 
 namespace vitrail::rpc {
 namespace {
@@ -237,7 +238,8 @@ Status HttpServer::start() {
                                  MHD_OPTION_CONNECTION_LIMIT, static_cast<unsigned>(options.connections_max),
                                  MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_END);
   if (impl.daemon == nullptr) {
-    return fail(Code::kUnavailable, fmt::format("cannot listen for HTTP on {}:{}", options.host, options.port));
+    return fail(Code::kUnavailable, fmt::format("cannot listen for HTTP on {}:{}: {}", options.host, options.port,
+                                                internal::why_not_listening(options.host, options.port)));
   }
   impl.port = MHD_get_daemon_info(impl.daemon, MHD_DAEMON_INFO_BIND_PORT)->port;
   return {};

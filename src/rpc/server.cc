@@ -17,6 +17,7 @@
 #include "net/loop.h"
 #include "net/scope.h"
 #include "rpc/library.h"
+#include "rpc/listening.h"
 #include "rpc/status.h"
 
 namespace vitrail::rpc {
@@ -306,7 +307,8 @@ Status Server::start() {
   impl_->server = builder.BuildAndStart();
   if (impl_->server == nullptr || impl_->port == 0) {
     impl_->server.reset();
-    return fail(Code::kUnavailable, fmt::format("cannot listen for gRPC on {}", address));
+    return fail(Code::kUnavailable, fmt::format("cannot listen for gRPC on {}: {}", address,
+                                                internal::why_not_listening(options.host, options.port)));
   }
   return {};
 }

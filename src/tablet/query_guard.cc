@@ -44,6 +44,24 @@ bool leaves_state(const sql::FingerprintResult& scan, std::string_view text) {
   return contains_word(text, "get_lock") || contains_word(text, "handler");
 }
 
+// DDL is none of it: the tables of a shard are made and changed before it serves.
+bool changes_rows(const StatementInfo& info) {
+  using enum sql::StatementKind;
+  switch (info.kind) {
+    case kInsert:
+    case kReplace:
+    case kUpdate:
+    case kDelete:
+    case kLoad:
+    case kCall:
+    case kExecute:
+    case kOther:
+    case kUnknown: return true;
+    case kSelect: return !info.tables_known;
+    default: return false;
+  }
+}
+
 StatementInfo analyse(const sql::FingerprintResult& scan, std::string_view text) {
   StatementInfo info;
   info.kind = scan.kind;
@@ -76,6 +94,10 @@ std::shared_ptr<const StatementInfo> QueryGuard::classify(std::string_view text)
 }
 
 Status QueryGuard::check(const StatementInfo& info, std::string_view text, const ServingState& state) {
+  if (!state.no_writes.empty() && changes_rows(info)) {
+    return fail(Code::kClusterEvent, "operation not allowed: " + state.no_writes)
+        .with_retry(Retry::kAfterTopologyRefresh);
+  }
   if (state.denied_tables.empty()) return {};
   auto refuse = [&](std::string_view table) {
     return fail(Code::kFailedPrecondition,

@@ -206,6 +206,7 @@ net::Task<Status> TabletManager::apply_state(net::Wait wait) {
       next->serving = false;
       next->reason = "primary traffic was switched to other shards";
     }
+    next->no_writes = "this shard does not serve its primary traffic yet";
   }
   if (const auto* control = topo::find_tablet_control(shard.record, record_.type())) {
     for (std::string table : control->denied_tables()) {
