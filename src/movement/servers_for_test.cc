@@ -82,6 +82,7 @@ Tablet::~Tablet() { stop(); }
 void Tablet::start() {
   SourceOptions source;
   source.mysqld.unix_socket = settings_.socket;
+  source.metrics = &metrics_;
   source.db_name = settings_.db_name;
   source.keyspace = settings_.keyspace;
   source.load_vschema = [this]() -> net::Task<Result<::vschema::SrvVSchema>> {

@@ -72,6 +72,8 @@ class Tablet {
   // As if the process had been stopped and started again.
   void restart();
   Engine& engine() { return *engine_; }
+  // By VStreamRows, to all streams, since the beginning.
+  uint64_t rows_sent() { return metrics_.counter("VStreamRowsSent", "rows sent by VStreamRows").value(); }
   std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
 
   // Through gRPC.
@@ -89,6 +91,7 @@ class Tablet {
 
   TabletSettings settings_;
   Directory& directory_;
+  base::Metrics metrics_{"test"};
   net::LoopThread thread_;  // For calls of the test.
   std::unique_ptr<SourceService> source_;
   std::unique_ptr<Engine> engine_;

@@ -240,7 +240,8 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
   s.add("dry-run", &f.dry_run, "only say what would be done");
   s.add("force", &f.force, "accepted");
   s.add("shards", &f.shards, "accepted");
-  s.add("initialize-target-sequences", &f.sequences, "accepted");
+  s.add("initialize-target-sequences", &f.sequences,
+        "not built yet, refused: set next_id of the sequence tables above the largest id by hand");
 }
 
 void add_actions(CommandSet& set, std::string_view name, std::string_view lower, bool reshard) {
