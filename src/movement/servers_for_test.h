@@ -10,6 +10,7 @@
 #include <thread>
 #include <vector>
 
+#include "base/metrics.h"
 #include "movement/engine.h"
 #include "movement/source_service.h"
 #include "mysqld/server_for_test.h"
