@@ -32,8 +32,8 @@ struct GateSettings {
   base::Duration query_timeout = std::chrono::seconds(0);  // 0: none but the tablets' own.
   size_t max_memory_rows = 300'000;
   size_t max_connections = 50'000;
-  size_t connections_per_tablet = 200;  // And loop.
-  size_t plan_cache_size = 10'000;      // Plans per loop.
+  size_t connections_per_tablet = 200;    // And loop.
+  size_t plan_cache_size = 10'000;        // Plans per loop.
   size_t max_message = size_t{64} << 20;  // A statement, or one parameter. Longer ones are refused (error 1153).
   bool enable_buffer = true;
   base::Duration buffer_window = std::chrono::seconds(10);

@@ -16,7 +16,7 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxLongData = size_t{64} << 20;
-constexpr auto kSkipMax = 5min;  // For what is left of a message that is too long.
+constexpr auto kSkipMax = 5min;   // For what is left of a message that is too long.
 constexpr size_t kLiterals = 64;  // Recorded per statement; statements with more are planned each time.
 
 }  // namespace

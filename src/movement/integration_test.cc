@@ -243,7 +243,8 @@ TEST_F(Movement, ReadsEachChunkOnceUnderAWriter) {
   Sql sql(source_socket());
   sql.run("USE " + source_db());
   uint64_t next = 0;
-  Background writing([&] { sql.run(fmt::format("UPDATE item SET price = price + 1 WHERE id = {}", 2 + next++ % 80'000)); });
+  Background writing(
+      [&] { sql.run(fmt::format("UPDATE item SET price = price + 1 WHERE id = {}", 2 + next++ % 80'000)); });
   const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", "select * from item"}}), target_);
   wait_running(id);
   writing.stop();

@@ -201,9 +201,10 @@ Result<std::optional<MessageReader::Message>> MessageReader::next(std::string_vi
     total += header.length;
     if (total > max_message_) {
       return fail(Code::kResourceExhausted,
-                  fmt::format("Got a packet bigger than 'max_allowed_packet' bytes: a message is longer than the limit of {} "
-                              "bytes",
-                              max_message_))
+                  fmt::format(
+                      "Got a packet bigger than 'max_allowed_packet' bytes: a message is longer than the limit of {} "
+                      "bytes",
+                      max_message_))
           .with_mysql(errnos::kPacketTooLarge, "08S01");
     }
     position += kPacketHeaderSize;

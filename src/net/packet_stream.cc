@@ -68,7 +68,8 @@ Task<Result<uint8_t>> PacketStream::skip_message(Wait wait) {
   for (;;) {
     while (buffered().size() < mysql::kPacketHeaderSize) {
       CO_ASSIGN_OR_RETURN(const bool more, co_await fill(wait));
-      if (!more) co_return fail(Code::kUnavailable, socket_.peer() + " closed the connection in the middle of a message");
+      if (!more)
+        co_return fail(Code::kUnavailable, socket_.peer() + " closed the connection in the middle of a message");
     }
     const mysql::PacketHeader header = mysql::decode_packet_header(buffered().data());
     consume(mysql::kPacketHeaderSize);
@@ -80,7 +81,8 @@ Task<Result<uint8_t>> PacketStream::skip_message(Wait wait) {
       left -= here;
       if (left == 0) break;
       CO_ASSIGN_OR_RETURN(const bool more, co_await fill(wait));
-      if (!more) co_return fail(Code::kUnavailable, socket_.peer() + " closed the connection in the middle of a message");
+      if (!more)
+        co_return fail(Code::kUnavailable, socket_.peer() + " closed the connection in the middle of a message");
     }
     if (header.length < mysql::kMaxFramePayload) co_return header.sequence;
   }

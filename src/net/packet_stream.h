@@ -35,8 +35,8 @@ class PacketStream {
   // How long a message may be from now on.
   void set_max_message(size_t size) { reader_.set_max_message(size); }
 
-  // After read_message refused a message because of its length: reads the whole of it and forgets it. Gives the sequence
-  // number of its last frame.
+  // After read_message refused a message because of its length: reads the whole of it and forgets it. Gives the
+  // sequence number of its last frame.
   //   kResourceExhausted: it goes on beyond 2 GiB; the stream is of no use any more. Errors of Wait and of the socket.
   Task<Result<uint8_t>> skip_message(Wait wait);
 

@@ -24,7 +24,8 @@ std::string why_not_listening(const std::string& host, uint16_t port) {
   hints.ai_family = host.empty() ? AF_INET : AF_UNSPEC;
   hints.ai_flags = AI_PASSIVE | AI_NUMERICSERV;
   addrinfo* list = nullptr;
-  const int failure = ::getaddrinfo(host.empty() ? nullptr : host.c_str(), fmt::format("{}", port).c_str(), &hints, &list);
+  const int failure =
+      ::getaddrinfo(host.empty() ? nullptr : host.c_str(), fmt::format("{}", port).c_str(), &hints, &list);
   if (failure != 0) return ::gai_strerror(failure);
   const std::unique_ptr<addrinfo, FreeAddresses> addresses(list);
   const int fd = ::socket(addresses->ai_family, SOCK_STREAM | SOCK_CLOEXEC, 0);

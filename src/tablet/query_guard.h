@@ -34,8 +34,8 @@ class QueryGuard {
 
   std::shared_ptr<const StatementInfo> classify(std::string_view text);
 
-  // Refusal of a statement: by the denied-table rule, kFailedPrecondition "disallowed due to rule: ..."; of a change where
-  // the state allows none, kClusterEvent.
+  // Refusal of a statement: by the denied-table rule, kFailedPrecondition "disallowed due to rule: ..."; of a change
+  // where the state allows none, kClusterEvent.
   static Status check(const StatementInfo& info, std::string_view text, const ServingState& state);
 
  private:
