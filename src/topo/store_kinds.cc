@@ -3,6 +3,7 @@
 #include <algorithm>
 #include <array>
 
+#include "topo/etcd/etcd_store.h"
 #include "topo/memory/memory_store.h"
 #include "topo/sqlite/sqlite_store.h"
 
@@ -17,7 +18,27 @@ Opened open_sqlite(std::string address, std::string root, StoreSettings settings
   co_return co_await open_sqlite_store(std::move(address), std::move(root), settings.clock);
 }
 
+Opened open_etcd(std::string address, std::string root, StoreSettings settings) {
+  co_return open_etcd_store(std::move(address), std::move(root), std::move(settings.etcd));
+}
+
+void declare_etcd(base::Settings& flags, StoreSettings& settings) {
+  EtcdSettings& etcd = settings.etcd;
+  flags.add("topo_etcd_lease_ttl", &etcd.lease_ttl, "etcd2: how long a lock outlives a holder that hangs or is cut off")
+      .unit("seconds");
+  flags.add("topo_etcd_tls_ca", &etcd.tls_ca,
+            "etcd2: PEM file with who signs the servers' certificates; empty: no TLS");
+  flags.add("topo_etcd_tls_cert", &etcd.tls_cert, "etcd2: PEM file with the certificate to show the servers");
+  flags.add("topo_etcd_tls_key", &etcd.tls_key, "etcd2: PEM file with that certificate's key");
+  flags.add("topo_etcd_username", &etcd.username, "etcd2: user to log in as; empty: no login");
+  flags.add("topo_etcd_password_file", &etcd.password_file, "etcd2: file whose first line is that user's password");
+}
+
 constexpr std::array kKinds = {
+    StoreKind{.name = "etcd2",
+              .address = "host:port of a server, several with commas between",
+              .open = open_etcd,
+              .declare = declare_etcd},
     StoreKind{.name = "memory", .address = "any name; for tests within one process", .open = open_memory},
     StoreKind{.name = "sqlite", .address = "path of the database file on this machine", .open = open_sqlite},
 };

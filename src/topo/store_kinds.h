@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/settings.h"
+#include "topo/etcd/settings.h"
 #include "topo/store.h"
 
 // The kinds of topology server, one row each. A new kind is a folder with its Store, a struct of its settings below and
@@ -16,6 +17,7 @@ namespace vitrail::topo {
 // What kinds need to know beside an address and a root; the same for every store of a process.
 struct StoreSettings {
   const base::Clock* clock = &base::system_clock();  // Must outlive the stores.
+  EtcdSettings etcd = {};
 };
 
 struct StoreKind {
