@@ -115,6 +115,7 @@ void EtcdServer::await_ready() {
     for (;;) {
       const auto record = runner.run((*store)->get("x", net::Wait::within(5s)));
       if (record.ok() || record.error().code() == Code::kNotFound) break;
+      if (record.error().code() == Code::kUnauthenticated) break;  // Also an answer.
       if (base::system_clock().now() > deadline) {
         const auto log = base::read_file(folder_.file(member.name + ".log"));
         FAIL() << "etcd does not answer: " << record.error().to_string() << "\n" << (log.ok() ? *log : "");
@@ -163,7 +164,11 @@ size_t EtcdServer::leader() {
 
 std::string EtcdServer::ctl(std::vector<std::string> arguments) {
   base::SpawnOptions spawn{.argv = {"etcdctl"}, .environment = {"ETCDCTL_API=3"}};
-  spawn.argv.push_back("--endpoints=" + address());
+  std::string running;
+  for (const Member& member : members_) {
+    if (member.process) running += (running.empty() ? "" : ",") + member.address;
+  }
+  spawn.argv.push_back("--endpoints=" + running);
   spawn.argv.insert(spawn.argv.end(), arguments.begin(), arguments.end());
   const auto output = base::run_program(spawn, 20s, 8 << 20);
   if (!output.ok() || !output->exit.success()) {

@@ -38,7 +38,8 @@ class EtcdServer {
   void kill(size_t member);
   size_t leader();  // Index of the member that leads.
 
-  // What etcdctl, etcd's own client, prints; a failure of it fails the test. `arguments` go behind the addresses.
+  // What etcdctl, etcd's own client, prints; a failure of it fails the test. `arguments` go behind the addresses of
+  // the members that run.
   std::string ctl(std::vector<std::string> arguments);
 
  private:

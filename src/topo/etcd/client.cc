@@ -22,7 +22,7 @@ constexpr char kLeaseKeepAlive[] = "/etcdserverpb.Lease/LeaseKeepAlive";
 constexpr char kAuthenticate[] = "/etcdserverpb.Auth/Authenticate";
 
 // Room for a page of records, the largest of which etcd itself limits to 1.5 MiB unless told otherwise.
-constexpr uint64_t kMessageBytesMax = 128u << 20;
+constexpr uint64_t kMessageBytesMax = 64u << 20;
 // A server that does not answer is left for another one, if there is one, after this long or more.
 constexpr base::Duration kAttemptMin = 1s;
 
