@@ -19,8 +19,9 @@ struct SrvWatcher::Impl {
     Kind kind;
     std::string cell;
     bool synced = false;
-    bool restored = false;  // What it has is from the cache file.
-    bool refused = false;   // The topology answered, and does not know the cell.
+    bool restored = false;     // What it has is from the cache file.
+    bool unreachable = false;  // At the last try.
+    bool refused = false;      // At the last try the topology answered that it does not know the cell.
     std::map<std::string, std::shared_ptr<const ::topodata::Tablet>> tablets;
   };
 
@@ -32,8 +33,7 @@ struct SrvWatcher::Impl {
   net::Signal completed;
   net::Signal dirtied;
   net::Signal published;
-  net::Signal progressed;  // A source was read for the first time, or the topology could not be reached.
-  bool unreachable = false;
+  net::Signal progressed;  // A source was read, or could not be.
   uint64_t saved_generation = 0;
 
   // The next state, while it is being collected. Loop only.
@@ -90,27 +90,34 @@ struct SrvWatcher::Impl {
     return std::ranges::all_of(sources, [](const auto& source) { return source->synced; });
   }
 
-  // At start: what the topology does not tell in time is taken from the file.
+  // At start: what the topology cannot tell, or not in time, is taken from the file.
   net::Task<void> restore() {
     const net::Wait wait = net::Wait::within(options.cache_after, scope.token());
-    while (!all_synced() && !unreachable) {
-      const Status waited = co_await progressed.wait(wait);
-      if (!waited.ok()) break;
+    std::shared_ptr<const ServingState> cached;
+    for (bool late = false; !scope.stopping() && !all_synced();) {
+      const auto wanted = [&](const auto& source) {
+        return !source->synced && !source->refused && (late || source->unreachable);
+      };
+      if (std::ranges::any_of(sources, wanted)) {
+        if (cached == nullptr) {
+          auto loaded = co_await net::offload([this] { return load_serving_state(options.cache_file, options.cell); });
+          if (!loaded.ok()) {
+            log_warning("the topology does not tell everything, and there is no earlier state to serve from: {}",
+                        loaded.error().message());
+            co_return;
+          }
+          cached = std::move(*loaded);
+          log_warning("the topology does not answer: serving from its last known state, {}", options.cache_file);
+        }
+        for (const auto& source : sources) {
+          if (wanted(source)) take_cached(*source, *cached);
+        }
+        completeness_dirty = true;
+        dirtied.notify_all();
+      }
+      if (late) co_return;
+      late = !(co_await progressed.wait(wait)).ok();
     }
-    if (scope.stopping() || all_synced()) co_return;
-    const auto cached = co_await net::offload([this] { return load_serving_state(options.cache_file, options.cell); });
-    if (scope.stopping() || all_synced()) co_return;
-    if (!cached.ok()) {
-      log_warning("the topology has not told everything, and there is no earlier state to serve from: {}",
-                  cached.error().message());
-      co_return;
-    }
-    log_warning("the topology does not answer: serving from its last known state, {}", options.cache_file);
-    for (const auto& source : sources) {
-      if (!source->synced && !source->refused) take_cached(*source, **cached);
-    }
-    completeness_dirty = true;
-    dirtied.notify_all();
   }
 
   void take_cached(Source& source, const ServingState& cached) {
@@ -298,10 +305,8 @@ struct SrvWatcher::Impl {
       }
       const Code code = ended.error().code();
       source.refused = code == Code::kNotFound;
-      if (code == Code::kUnavailable || code == Code::kDeadlineExceeded) {
-        unreachable = true;
-        progressed.notify_all();
-      }
+      source.unreachable = code == Code::kUnavailable || code == Code::kDeadlineExceeded;
+      progressed.notify_all();
       if (made) backoff = options.min_backoff;
       // Half fixed, half random, so that a crowd of routers does not come back at the same moment.
       const auto half = static_cast<uint64_t>(std::max<int64_t>(backoff.count() / 2, 1));

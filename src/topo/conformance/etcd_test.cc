@@ -300,7 +300,7 @@ net::Task<void> keep_writing(Store& store, const bool& stop, std::set<int>& ackn
     const std::string path = "n/" + std::to_string(i);
     // Again until it is known: an error may mean that it was written.
     while (!stop) {
-      const auto created = co_await store.create(path, "x", {.wait = net::Wait::within(2s)});
+      const auto created = co_await store.create(path, "x", {.wait = net::Wait::within(1s)});
       if (created.ok() || created.error().code() == Code::kAlreadyExists) {
         acknowledged.insert(i);
         break;
@@ -376,9 +376,9 @@ TEST_F(Etcd, AnotherMemberTakesOverWhenTheLeaderDies) {
   // Without a majority there is nobody to ask, and nobody says anything wrong.
   auto mine = lock("j", 20s);
   server_->kill(server_->leader());
-  EXPECT_FALSE(run(store_->update("a", "x", std::nullopt, {.wait = net::Wait::within(1s)})).ok());
-  EXPECT_FALSE(run(store_->get("n/0", net::Wait::within(1s))).ok());
-  EXPECT_FALSE(run(mine->check_held(net::Wait::within(1s))).ok());
+  EXPECT_FALSE(run(store_->update("a", "x", std::nullopt, {.wait = net::Wait::within(300ms)})).ok());
+  EXPECT_FALSE(run(store_->get("n/0", net::Wait::within(300ms))).ok());
+  EXPECT_FALSE(run(mine->check_held(net::Wait::within(300ms))).ok());
   server_->start_all();
   put_in_the_end("a", "y");
   ASSERT_OK(run(mine->check_held()));
