@@ -167,9 +167,10 @@ class OutageTest(ClusterTest):
     def test_vtgate_starts_during_an_outage(self):
         cluster = self.cluster
         self.assertTrue(self.serves())
-        cluster.processes["etcd"].kill(signal.SIGKILL)
-        for number in (signal.SIGKILL, signal.SIGTERM):
-            cluster.processes["vtgate"].kill(number)
+        # First etcd hangs and vtgate dies, then etcd is gone and vtgate ends in good order.
+        for to_etcd, to_vtgate in ((signal.SIGSTOP, signal.SIGKILL), (signal.SIGKILL, signal.SIGTERM)):
+            cluster.processes["etcd"].kill(to_etcd)
+            cluster.processes["vtgate"].kill(to_vtgate)
             started = time.monotonic()
             cluster.restart("vtgate", 20)
             wait_until(self.serves, "vtgate to serve from its last known state", 20)

@@ -313,6 +313,11 @@ net::Task<void> keep_writing(Store& store, const bool& stop, std::set<int>& ackn
   }
 }
 
+net::Task<void> until_written(const std::set<int>& acknowledged, size_t goal) {
+  const auto deadline = base::system_clock().now() + 30s;
+  while (acknowledged.size() < goal && base::system_clock().now() < deadline) (void)co_await net::sleep_for(5ms);
+}
+
 struct ElectionOutcome {
   std::set<int> acknowledged;
   std::set<std::string> seen;
@@ -321,7 +326,7 @@ struct ElectionOutcome {
   std::string watch_error;
 };
 
-// Writes and watches while `kill` ends the leader on another thread.
+// Writes and watches while the leader is killed.
 net::Task<ElectionOutcome> write_through_an_election(Store& store, EtcdServer& server) {
   ElectionOutcome outcome;
   auto watching = co_await store.watch_recursive("n");
@@ -330,19 +335,12 @@ net::Task<ElectionOutcome> write_through_an_election(Store& store, EtcdServer& s
   bool stop = false;
   net::Scope scope;
   scope.spawn(keep_writing(store, stop, outcome.acknowledged, outcome.longest_gap));
-  const auto until = [&](size_t more) -> net::Task<void> {
-    const size_t goal = outcome.acknowledged.size() + more;
-    const auto deadline = base::system_clock().now() + 30s;
-    while (outcome.acknowledged.size() < goal && base::system_clock().now() < deadline) {
-      (void)co_await net::sleep_for(5ms);
-    }
-  };
-  co_await until(100);
+  co_await until_written(outcome.acknowledged, 100);
   co_await net::offload([&server] {
     server.kill(server.leader());
     return true;
   });
-  co_await until(200);
+  co_await until_written(outcome.acknowledged, outcome.acknowledged.size() + 200);
   stop = true;
   co_await scope.join();
   while (outcome.seen.size() < outcome.acknowledged.size()) {
