@@ -33,8 +33,8 @@ class EtcdServer {
   void await_ready();
 
   void kill_all();
-  void start_all();  // Those that do not run, with the data that they had.
-  void signal_all(int number);
+  void start_all();             // Those that do not run, with the data that they had.
+  void signal_all(int number);  // SIGSTOP: returns when they have stopped.
   void kill(size_t member);
   size_t leader();  // Index of the member that leads.
 
