@@ -6,6 +6,7 @@
 #include "topo/etcd/etcd_store.h"
 #include "topo/memory/memory_store.h"
 #include "topo/sqlite/sqlite_store.h"
+#include "topo/zookeeper/zk_store.h"
 
 namespace vitrail::topo {
 namespace {
@@ -34,6 +35,19 @@ void declare_etcd(base::Settings& flags, StoreSettings& settings) {
   flags.add("topo_etcd_password_file", &etcd.password_file, "etcd2: file whose first line is that user's password");
 }
 
+Opened open_zk(std::string address, std::string root, StoreSettings settings) {
+  co_return open_zk_store(std::move(address), std::move(root), std::move(settings.zk));
+}
+
+void declare_zk(base::Settings& flags, StoreSettings& settings) {
+  ZkSettings& zk = settings.zk;
+  flags.add("topo_zk_base_timeout", &zk.base_timeout,
+            "zk2: session timeout: how long a lock outlives a holder that hangs or is cut off; servers bound it");
+  flags.add("topo_zk_max_concurrency", &zk.max_concurrency, "zk2: requests to ZooKeeper under way at once");
+  flags.add("topo_zk_auth_file", &zk.auth_file,
+            "zk2: file whose first line is scheme:auth to log in with; what is then created is for this login only");
+}
+
 constexpr std::array kKinds = {
     StoreKind{.name = "etcd2",
               .address = "host:port of a server, several with commas between",
@@ -41,6 +55,10 @@ constexpr std::array kKinds = {
               .declare = declare_etcd},
     StoreKind{.name = "memory", .address = "any name; for tests within one process", .open = open_memory},
     StoreKind{.name = "sqlite", .address = "path of the database file on this machine", .open = open_sqlite},
+    StoreKind{.name = "zk2",
+              .address = "host:port of a ZooKeeper server, several with commas between",
+              .open = open_zk,
+              .declare = declare_zk},
 };
 
 }  // namespace

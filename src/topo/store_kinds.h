@@ -9,6 +9,7 @@
 #include "base/settings.h"
 #include "topo/etcd/settings.h"
 #include "topo/store.h"
+#include "topo/zookeeper/settings.h"
 
 // The kinds of topology server, one row each. A new kind is a folder with its Store, a struct of its settings below and
 // a row in store_kinds.cc; every program then has it, with its flags, for the global topology and for cells.
@@ -18,6 +19,7 @@ namespace vitrail::topo {
 struct StoreSettings {
   const base::Clock* clock = &base::system_clock();  // Must outlive the stores.
   EtcdSettings etcd = {};
+  ZkSettings zk = {};
 };
 
 struct StoreKind {
@@ -29,7 +31,7 @@ struct StoreKind {
 };
 
 std::span<const StoreKind> store_kinds();
-// "etcd2, memory, sqlite".
+// "etcd2, memory, sqlite, zk2".
 std::string store_kind_names();
 
 // Opens one store. kInvalidArgument for an unknown kind (names the known ones), a bad address or a bad root;

@@ -7,6 +7,7 @@
 
 #include "topo/conformance/etcd_server.h"
 #include "topo/conformance/fixture.h"
+#include "topo/conformance/zookeeper_server.h"
 
 namespace vitrail::topo::conformance {
 namespace {
@@ -722,7 +723,8 @@ TEST_P(StoreConformance, RemembersIntermediateStates) {
 }
 
 INSTANTIATE_TEST_SUITE_P(Stores, StoreConformance,
-                         testing::Values(memory_implementation(), sqlite_implementation(), etcd_implementation()),
+                         testing::Values(memory_implementation(), sqlite_implementation(), etcd_implementation(),
+                                         zookeeper_implementation()),
                          [](const auto& info) { return info.param.name; });
 
 }  // namespace
