@@ -1,6 +1,7 @@
 #include "gate/discovery.h"
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "query.pb.h"
@@ -12,11 +13,26 @@ namespace vitrail::gate {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+// One file for all gates that need the same records.
+std::string cache_file(const Discovery::Options& options) {
+  if (options.topo_cache_dir.empty()) return "";
+  std::set<std::string> others(options.cells_to_watch.begin(), options.cells_to_watch.end());
+  others.erase(options.cell);
+  std::string name = "vtgate-" + options.cell;
+  for (const std::string& cell : others) name += "+" + cell;
+  return options.topo_cache_dir + "/" + name.substr(0, 200) + ".state";
+}
+
+}  // namespace
+
 Discovery::Discovery(topo::Server& topology, Options options, OnView on_view)
     : topology_(topology),
       options_(std::move(options)),
       on_view_(std::move(on_view)),
-      watcher_(topology_, {.cell = options_.cell, .tablet_cells = options_.cells_to_watch},
+      watcher_(topology_,
+               {.cell = options_.cell, .tablet_cells = options_.cells_to_watch, .cache_file = cache_file(options_)},
                [this](std::shared_ptr<const topo::ServingState> state) { on_topology(std::move(state)); }),
       channels_(rpc::ChannelOptions{.reconnect_max = 1s}) {}
 

@@ -17,12 +17,14 @@ namespace vitrail::gate {
 // hands out a new View whenever something that queries can see has changed.
 //
 //   Threads : confined to the loop that start()ed it; `on_view` runs there.
-//   Outage  : without the topology the last known state stays; without a health stream its tablet is not used.
+//   Outage  : without the topology the last known state stays, over a restart too (topo_cache_dir); without a health
+//   stream its tablet is not used.
 class Discovery {
  public:
   struct Options {
     std::string cell;
     std::vector<std::string> cells_to_watch;
+    std::string topo_cache_dir;  // Where to keep the last known topology; empty: nowhere.
     base::Duration healthcheck_timeout = std::chrono::minutes(1);  // A silent stream is dropped and made again.
     base::Duration retry_delay_max = std::chrono::seconds(2);
     int64_t replication_lag_max_seconds = 7200;  // A replica that lags more is not used.

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <atomic>
+#include <cstdlib>
 
 #include "base/file.h"
 #include "base/log.h"
@@ -25,6 +26,12 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("mysql_server_version", &serving.server_version, "server version told to clients");
   settings.add("cell", &serving.cell, "cell this vtgate runs in").required();
   settings.add("cells_to_watch", &options.discovery.cells_to_watch, "cells whose tablets to use; empty: the own cell");
+  if (const char* root = std::getenv("VTDATAROOT"); root != nullptr && *root != '\0') {
+    options.discovery.topo_cache_dir = std::string(root) + "/topo_cache";
+  }
+  settings.add("topo_cache_dir", &options.discovery.topo_cache_dir,
+               "folder for the last known state of the topology, to start from while it cannot be reached; empty: none "
+               "(default: topo_cache in VTDATAROOT, where that is set)");
   settings.add("tablet_types_to_wait", &options.tablet_types_to_wait,
                "types of which every shard must have a tablet before "
                "clients are let in");

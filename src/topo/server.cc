@@ -1,25 +1,14 @@
 #include "topo/server.h"
 
 #include "topo/cells.h"
-#include "topo/memory/memory_store.h"
 #include "topo/paths.h"
-#include "topo/sqlite/sqlite_store.h"
 
 namespace vitrail::topo {
-
-net::Task<Result<std::shared_ptr<Store>>> open_store(std::string implementation, std::string server_address,
-                                                     std::string root, const base::Clock* clock) {
-  if (implementation == "memory") co_return open_memory_store(server_address, root);
-  if (implementation == "sqlite")
-    co_return co_await open_sqlite_store(std::move(server_address), std::move(root), clock);
-  co_return fail(Code::kInvalidArgument, "unknown topology implementation \"" + implementation +
-                                             "\"; known are: memory, sqlite (--topo_implementation)");
-}
 
 net::Task<Result<std::unique_ptr<Server>>> Server::open(ServerOptions options) {
   std::unique_ptr<Server> server(new Server(std::move(options)));
   const ServerOptions& opts = server->options_;
-  auto global = co_await open_store(opts.implementation, opts.global_server_address, opts.global_root, opts.clock);
+  auto global = co_await open_store(opts.implementation, opts.global_server_address, opts.global_root, opts.stores);
   if (!global.ok()) {
     co_return std::move(global).error().with_context("cannot open the global topology at \"" +
                                                      opts.global_server_address + "\"");
@@ -50,7 +39,7 @@ net::Task<Result<std::shared_ptr<Store>>> Server::store_for_cell(std::string cel
       co_return known->second.store;
     }
   }
-  auto opened = co_await open_store(options_.implementation, address, root, options_.clock);
+  auto opened = co_await open_store(options_.implementation, address, root, options_.stores);
   if (!opened.ok()) {
     co_return std::move(opened).error().with_context("cannot open the topology of cell " + cell + " at \"" + address +
                                                      "\"");

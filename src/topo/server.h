@@ -7,25 +7,17 @@
 #include <vector>
 
 #include "base/clock.h"
-#include "topo/store.h"
+#include "topo/store_kinds.h"
 
 namespace vitrail::topo {
 
 // How to reach the topology: the settings --topo_implementation, --topo_global_server_address and --topo_global_root.
 struct ServerOptions {
-  std::string implementation = "sqlite";  // "sqlite", "memory".
-  // sqlite: path of the database file, made when missing (its folder must exist).
-  // memory: any name; stores of one name in one process share one tree.
+  std::string implementation = "sqlite";  // Name of a StoreKind; cells are of the same kind.
   std::string global_server_address;
   std::string global_root = "/vitess/global";
-  const base::Clock* clock = &base::system_clock();
+  StoreSettings stores = {};
 };
-
-// Opens one store. kInvalidArgument for an unknown implementation (names the known ones) or a bad root, kUnavailable
-// when the server cannot be reached.
-net::Task<Result<std::shared_ptr<Store>>> open_store(std::string implementation, std::string server_address,
-                                                     std::string root,
-                                                     const base::Clock* clock = &base::system_clock());
 
 // The whole topology: the global store, and one store per cell, found through the global CellInfo records.
 //
@@ -47,7 +39,7 @@ class Server {
   net::Task<void> close();
 
   const ServerOptions& options() const { return options_; }
-  const base::Clock& clock() const { return *options_.clock; }
+  const base::Clock& clock() const { return *options_.stores.clock; }
 
  private:
   explicit Server(ServerOptions options) : options_(std::move(options)) {}

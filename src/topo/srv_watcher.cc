@@ -4,8 +4,10 @@
 #include <mutex>
 #include <set>
 
+#include "base/log.h"
 #include "base/random.h"
 #include "topo/paths.h"
+#include "topo/serving_cache.h"
 #include "topo/tablet.h"
 
 namespace vitrail::topo {
@@ -17,6 +19,9 @@ struct SrvWatcher::Impl {
     Kind kind;
     std::string cell;
     bool synced = false;
+    bool restored = false;     // What it has is from the cache file.
+    bool unreachable = false;  // At the last try.
+    bool refused = false;      // At the last try the topology answered that it does not know the cell.
     std::map<std::string, std::shared_ptr<const ::topodata::Tablet>> tablets;
   };
 
@@ -27,6 +32,9 @@ struct SrvWatcher::Impl {
   std::vector<std::unique_ptr<Source>> sources;
   net::Signal completed;
   net::Signal dirtied;
+  net::Signal published;
+  net::Signal progressed;  // A source was read, or could not be.
+  uint64_t saved_generation = 0;
 
   // The next state, while it is being collected. Loop only.
   std::shared_ptr<const ::vschema::SrvVSchema> vschema;
@@ -69,11 +77,97 @@ struct SrvWatcher::Impl {
       case Kind::kKeyspaces: apply_keyspaces(changes, whole); break;
       case Kind::kTablets: apply_tablets(source, changes, whole); break;
     }
-    if (!source.synced) {
+    if (!source.synced || source.restored) {
       source.synced = true;
+      source.restored = false;
       completeness_dirty = true;
+      progressed.notify_all();
     }
     if (dirty()) dirtied.notify_all();
+  }
+
+  bool all_synced() const {
+    return std::ranges::all_of(sources, [](const auto& source) { return source->synced; });
+  }
+
+  // At start: what the topology cannot tell, or not in time, is taken from the file.
+  net::Task<void> restore() {
+    const net::Wait wait = net::Wait::within(options.cache_after, scope.token());
+    std::shared_ptr<const ServingState> cached;
+    for (bool late = false; !scope.stopping() && !all_synced();) {
+      const auto wanted = [&](const auto& source) {
+        return !source->synced && !source->refused && (late || source->unreachable);
+      };
+      if (std::ranges::any_of(sources, wanted)) {
+        if (cached == nullptr) {
+          auto loaded = co_await net::offload([this] { return load_serving_state(options.cache_file, options.cell); });
+          if (!loaded.ok()) {
+            log_warning("the topology does not tell everything, and there is no earlier state to serve from: {}",
+                        loaded.error().message());
+            co_return;
+          }
+          cached = std::move(*loaded);
+          log_warning("the topology does not answer: serving from its last known state, {}", options.cache_file);
+        }
+        for (const auto& source : sources) {
+          if (wanted(source)) take_cached(*source, *cached);
+        }
+        completeness_dirty = true;
+        dirtied.notify_all();
+      }
+      if (late) co_return;
+      late = !(co_await progressed.wait(wait)).ok();
+    }
+  }
+
+  void take_cached(Source& source, const ServingState& cached) {
+    source.synced = source.restored = true;
+    switch (source.kind) {
+      case Kind::kVSchema:
+        vschema = cached.vschema;
+        vschema_dirty = true;
+        break;
+      case Kind::kKeyspaces:
+        keyspaces = *cached.keyspaces;
+        keyspaces_dirty = true;
+        break;
+      case Kind::kTablets:
+        for (const auto& [alias, tablet] : *cached.tablets) {
+          if (tablet->alias().cell() == source.cell) source.tablets[alias] = tablet;
+        }
+        tablets_dirty = true;
+        break;
+    }
+  }
+
+  bool worth_saving() const {
+    const auto state = current();
+    return state->complete && !state->restored && state->generation != saved_generation;
+  }
+
+  net::Task<void> save() {
+    const auto state = current();
+    const Status saved =
+        co_await net::offload([this, state] { return save_serving_state(options.cache_file, options.cell, *state); });
+    saved_generation = state->generation;
+    if (saved.ok()) co_return;
+    log_warning("the serving state is not kept: {}", saved.error().message());
+    const std::lock_guard lock(mutex);
+    counters.last_error = saved.error().message();
+  }
+
+  net::Task<void> keep_saving() {
+    const net::CancelToken cancel = scope.token();
+    while (!cancel.cancelled()) {
+      if (!worth_saving()) {
+        if (!(co_await published.wait({.cancel = cancel})).ok()) co_return;
+        continue;
+      }
+      const auto begin = base::system_clock().now();
+      co_await save();
+      const base::Duration pause = std::max(options.cache_interval, (base::system_clock().now() - begin) * 20);
+      if (!(co_await net::sleep_for(pause, cancel)).ok()) co_return;
+    }
   }
 
   void apply_vschema(const Change& change) {
@@ -156,7 +250,8 @@ struct SrvWatcher::Impl {
       next->tablets = std::move(tablets);
     }
     ++next->generation;
-    next->complete = std::ranges::all_of(sources, [](const auto& source) { return source->synced; });
+    next->complete = all_synced();
+    next->restored = std::ranges::any_of(sources, [](const auto& source) { return source->restored; });
     vschema_dirty = keyspaces_dirty = tablets_dirty = completeness_dirty = false;
     {
       const std::lock_guard lock(mutex);
@@ -164,6 +259,7 @@ struct SrvWatcher::Impl {
     }
     if (on_change) on_change(next);
     if (next->complete) completed.notify_all();
+    published.notify_all();
   }
 
   // Makes states out of changes: one for all that came within min_interval.
@@ -207,6 +303,10 @@ struct SrvWatcher::Impl {
         ++counters.reconnects;
         counters.last_error = ended.error().message();
       }
+      const Code code = ended.error().code();
+      source.refused = code == Code::kNotFound;
+      source.unreachable = code == Code::kUnavailable || code == Code::kDeadlineExceeded;
+      progressed.notify_all();
       if (made) backoff = options.min_backoff;
       // Half fixed, half random, so that a crowd of routers does not come back at the same moment.
       const auto half = static_cast<uint64_t>(std::max<int64_t>(backoff.count() / 2, 1));
@@ -234,12 +334,17 @@ void SrvWatcher::start() {
   if (cells.empty()) cells.insert(impl.options.cell);
   for (const std::string& cell : cells) add(Impl::Kind::kTablets, cell);
   impl.scope.spawn(impl.collect());
+  if (!impl.options.cache_file.empty()) {
+    impl.scope.spawn(impl.restore());
+    impl.scope.spawn(impl.keep_saving());
+  }
   for (const auto& source : impl.sources) impl.scope.spawn(impl.keep_following(*source));
 }
 
 net::Task<void> SrvWatcher::stop() {
   impl_->scope.request_stop();
   co_await impl_->scope.join();
+  if (!impl_->options.cache_file.empty() && impl_->worth_saving()) co_await impl_->save();
 }
 
 std::shared_ptr<const ServingState> SrvWatcher::current() const { return impl_->current(); }

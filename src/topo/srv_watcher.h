@@ -24,6 +24,7 @@ struct ServingState {
   uint64_t generation = 0;                               // Counts the states of one watcher.
   // Every source was read completely at least once. Before that a missing keyspace or tablet means nothing.
   bool complete = false;
+  bool restored = false;  // Some of it comes from Options::cache_file and was not yet confirmed by the topology.
 };
 
 // Keeps the last known serving state of a cell, whatever happens to the topology: watches are made again with backoff,
@@ -31,6 +32,7 @@ struct ServingState {
 //
 //   Threads : confined to the loop that start()ed it; current() from any thread.
 //   Time    : real time (backoff between 100 ms and 10 s, with jitter).
+//   Outage  : what was known is also kept on disk (Options::cache_file), so that a start during an outage has it too.
 //   Bound   : one task per source (three for the own cell, one for each other cell); states are coalesced, so that a
 //             flood of changes makes few of them.
 class SrvWatcher {
@@ -42,6 +44,10 @@ class SrvWatcher {
     base::Duration max_backoff = std::chrono::seconds(10);
     // Shortest time between two states, once complete.
     base::Duration min_interval = std::chrono::milliseconds(2);
+    std::string cache_file = {};  // Empty: nothing is kept.
+    // The cached state is used for what the topology has not given after its first failure or this long.
+    base::Duration cache_after = std::chrono::seconds(2);
+    base::Duration cache_interval = std::chrono::seconds(1);  // Shortest time between two writes of the file.
   };
   using OnChange = std::move_only_function<void(std::shared_ptr<const ServingState>)>;
 

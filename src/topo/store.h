@@ -100,12 +100,15 @@ class Lock {
   virtual Fence fence() const = 0;
 };
 
+inline constexpr std::chrono::milliseconds kDefaultLockTtl{30'000};
+
 struct LockOptions {
   // How long to stand in the queue. Without a deadline: kDefaultLockWait.
   net::Wait wait = {};
   // How long the lock outlives a holder that stopped renewing (hangs, is cut off). A holder whose end the store notices
-  // (same machine, closed session) loses it at once.
-  std::chrono::milliseconds ttl{30'000};
+  // (same machine, closed session) loses it at once. A store may round it up, and may have a setting that replaces the
+  // default.
+  std::chrono::milliseconds ttl = kDefaultLockTtl;
   // Locking a directory that does not exist is kNotFound. Named locks are made on demand instead.
   bool require_dir = true;
   // false: do not queue, fail with kAlreadyExists when anybody holds the lock or waits for it.

@@ -83,8 +83,13 @@ class Cluster:
         return cluster
 
     # --- processes ---
+    topo_kind = "sqlite"
+
+    def topo_address(self):
+        return self.path("topo", "topo.db")
+
     def topo_flags(self):
-        return ["--topo-implementation", "sqlite", "--topo-global-server-address", self.path("topo", "topo.db"),
+        return ["--topo-implementation", self.topo_kind, "--topo-global-server-address", self.topo_address(),
                 "--topo-global-root", "/vitess/global"]
 
     def environment(self):
@@ -114,8 +119,8 @@ class Cluster:
         self.start("vtctld", [f"{BIN}/vtctld", *self.topo_flags(), "--cell", self.cell, "--port", port, "--grpc-port", grpc,
                               "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1"],
                    lambda: http_get(port, "/debug/vars"))
-        self.vtctldclient("AddCellInfo", "--root", f"/vitess/{self.cell}", "--server-address",
-                          self.path("topo", "topo.db"), self.cell)
+        self.vtctldclient("AddCellInfo", "--root", f"/vitess/{self.cell}", "--server-address", self.topo_address(),
+                          self.cell)
 
     def vtctldclient(self, *args, timeout=600):
         """Standard output of a vtctldclient command; Failure with its text when it fails."""

@@ -29,10 +29,10 @@ struct Implementation {
   friend void PrintTo(const Implementation& implementation, std::ostream* out) { *out << implementation.name; }
 };
 
-// A folder of its own, removed at the end.
+// A folder of its own, removed at the end. `in_memory`: where writing through costs nothing, if there is such a place.
 class TempFolder {
  public:
-  TempFolder();
+  explicit TempFolder(bool in_memory = false);
   ~TempFolder();
   std::string file(const std::string& name) const { return (path_ / name).string(); }
 

@@ -2,10 +2,7 @@
 
 #include <fcntl.h>
 #include <fmt/core.h>
-#include <poll.h>
 #include <signal.h>
-#include <spawn.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -13,88 +10,15 @@
 #include <set>
 
 #include "topo/conformance/fixture.h"
+#include "topo/conformance/helper_process.h"
 #include "topo/server.h"
 #include "topo/sqlite/database.h"
 #include "topo/sqlite/sqlite_store.h"
-
-extern char** environ;
 
 namespace vitrail::topo::conformance {
 namespace {
 
 using std::chrono::milliseconds;
-
-// One run of the helper program.
-class Helper {
- public:
-  explicit Helper(std::vector<std::string> args) {
-    int in[2];
-    int out[2];
-    CHECK(pipe2(in, O_CLOEXEC) == 0 && pipe2(out, O_CLOEXEC) == 0);
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_adddup2(&actions, in[0], STDIN_FILENO);
-    posix_spawn_file_actions_adddup2(&actions, out[1], STDOUT_FILENO);
-    args.insert(args.begin(), VITRAIL_TOPO_HELPER);
-    std::vector<char*> argv;
-    for (std::string& arg : args) argv.push_back(arg.data());
-    argv.push_back(nullptr);
-    CHECK(posix_spawn(&pid_, VITRAIL_TOPO_HELPER, &actions, nullptr, argv.data(), environ) == 0);
-    posix_spawn_file_actions_destroy(&actions);
-    close(in[0]);
-    close(out[1]);
-    to_ = in[1];
-    from_ = out[0];
-  }
-  ~Helper() {
-    close_input();
-    if (pid_ > 0) {
-      kill(pid_, SIGKILL);
-      waitpid(pid_, nullptr, 0);
-    }
-    close(from_);
-  }
-  Helper(const Helper&) = delete;
-  Helper& operator=(const Helper&) = delete;
-
-  // The next line of output; "" at its end, or when nothing comes for 20 s.
-  std::string line() {
-    for (;;) {
-      const size_t end = buffered_.find('\n');
-      if (end != std::string::npos) {
-        std::string found = buffered_.substr(0, end);
-        buffered_.erase(0, end + 1);
-        return found;
-      }
-      pollfd readable{from_, POLLIN, 0};
-      if (poll(&readable, 1, 20'000) <= 0) return "";
-      char chunk[4096];
-      const ssize_t got = read(from_, chunk, sizeof chunk);
-      if (got <= 0) return "";
-      buffered_.append(chunk, static_cast<size_t>(got));
-    }
-  }
-  void say(const std::string& line) {
-    const std::string text = line + "\n";
-    CHECK(write(to_, text.data(), text.size()) == static_cast<ssize_t>(text.size()));
-  }
-  void close_input() {
-    if (to_ >= 0) close(std::exchange(to_, -1));
-  }
-  void signal(int number) { kill(pid_, number); }
-  int wait() {
-    int status = 0;
-    waitpid(pid_, &status, 0);
-    pid_ = -1;
-    return WIFEXITED(status) ? WEXITSTATUS(status) : -WTERMSIG(status);
-  }
-
- private:
-  pid_t pid_ = -1;
-  int to_ = -1;
-  int from_ = -1;
-  std::string buffered_;
-};
 
 class SqliteProcesses : public testing::Test {
  protected:
@@ -128,7 +52,7 @@ class SqliteProcesses : public testing::Test {
 
 // S4-41
 TEST_F(SqliteProcesses, KillNineOfAHolderReleasesItsLockBeforeTheLeaseEnds) {
-  Helper holder({"hold", file(), "k", "60000"});
+  Helper holder({"hold", "sqlite", file(), "k", "60000"});
   ASSERT_EQ(holder.line(), "held");
   EXPECT_CODE(Code::kAlreadyExists, run(store_->try_lock("k", "me", {.require_dir = false})));
   EXPECT_EQ(run(store_->lock_queue("k"))->front().contents, "helper");
@@ -143,12 +67,12 @@ TEST_F(SqliteProcesses, KillNineOfAHolderReleasesItsLockBeforeTheLeaseEnds) {
 }
 
 TEST_F(SqliteProcesses, AWaiterSeesTheDeathOfAHolder) {
-  Helper holder({"hold", file(), "k", "60000"});
+  Helper holder({"hold", "sqlite", file(), "k", "60000"});
   ASSERT_EQ(holder.line(), "held");
-  Helper first({"hold", file(), "k", "60000"});
+  Helper first({"hold", "sqlite", file(), "k", "60000"});
   while (run(store_->lock_queue("k"))->size() < 2) {
   }
-  Helper second({"hold", file(), "k", "60000"});
+  Helper second({"hold", "sqlite", file(), "k", "60000"});
   while (run(store_->lock_queue("k"))->size() < 3) {
   }
   first.signal(SIGKILL);  // One that waits may die too.
@@ -157,7 +81,7 @@ TEST_F(SqliteProcesses, AWaiterSeesTheDeathOfAHolder) {
 }
 
 TEST_F(SqliteProcesses, AStoppedHolderLosesItsLockAfterTheLeaseAndNotices) {
-  Helper holder({"hold", file(), "k", "400"});
+  Helper holder({"hold", "sqlite", file(), "k", "400"});
   ASSERT_EQ(holder.line(), "held");
   holder.say("check");
   ASSERT_EQ(holder.line(), "held");
@@ -175,9 +99,9 @@ TEST_F(SqliteProcesses, AStoppedHolderLosesItsLockAfterTheLeaseAndNotices) {
 }
 
 TEST_F(SqliteProcesses, AnOrderlyReleaseWakesTheOtherProcess) {
-  Helper holder({"hold", file(), "k", "60000"});
+  Helper holder({"hold", "sqlite", file(), "k", "60000"});
   ASSERT_EQ(holder.line(), "held");
-  Helper waiter({"hold", file(), "k", "60000"});
+  Helper waiter({"hold", "sqlite", file(), "k", "60000"});
   while (run(store_->lock_queue("k"))->size() < 2) {
   }
   holder.close_input();
@@ -190,7 +114,7 @@ TEST_F(SqliteProcesses, FourProcessesLoseNoUpdate) {
   put("counter", "0");
   std::vector<std::unique_ptr<Helper>> helpers;
   for (int i = 0; i < 4; ++i) {
-    helpers.push_back(std::make_unique<Helper>(std::vector<std::string>{"count", file(), "counter", "50"}));
+    helpers.push_back(std::make_unique<Helper>(std::vector<std::string>{"count", "sqlite", file(), "counter", "50"}));
   }
   for (auto& helper : helpers) {
     EXPECT_EQ(helper->line(), "done");
@@ -203,7 +127,7 @@ TEST_F(SqliteProcesses, ALockKeepsFourProcessesApart) {
   put("k/value", "0");
   std::vector<std::unique_ptr<Helper>> helpers;
   for (int i = 0; i < 4; ++i) {
-    helpers.push_back(std::make_unique<Helper>(std::vector<std::string>{"locked_count", file(), "k", "25"}));
+    helpers.push_back(std::make_unique<Helper>(std::vector<std::string>{"locked_count", "sqlite", file(), "k", "25"}));
   }
   for (auto& helper : helpers) {
     EXPECT_EQ(helper->line(), "done");
@@ -214,7 +138,7 @@ TEST_F(SqliteProcesses, ALockKeepsFourProcessesApart) {
 
 TEST_F(SqliteProcesses, NoAcknowledgedWriteIsLostByKillNine) {
   for (int round = 0; round < 5; ++round) {
-    Helper writer({"write", file(), "value"});
+    Helper writer({"write", "sqlite", file(), "value"});
     int acknowledged = 0;
     for (int i = 0; i < 20 + round * 17; ++i) acknowledged = std::stoi(writer.line());
     writer.signal(SIGKILL);
@@ -228,7 +152,7 @@ TEST_F(SqliteProcesses, NoAcknowledgedWriteIsLostByKillNine) {
 }
 
 TEST_F(SqliteProcesses, AWatchInAnotherProcessFollows) {
-  Helper watcher({"watch", file(), "value"});
+  Helper watcher({"watch", "sqlite", file(), "value"});
   ASSERT_EQ(watcher.line(), "gone");
   put("value", "one");
   EXPECT_EQ(watcher.line(), "=one");
@@ -239,7 +163,7 @@ TEST_F(SqliteProcesses, AWatchInAnotherProcessFollows) {
 }
 
 TEST_F(SqliteProcesses, ChangesCrossToAnotherProcessPromptly) {
-  Helper mirror({"echo", file(), "ping", "pong"});
+  Helper mirror({"echo", "sqlite", file(), "ping", "pong"});
   ASSERT_EQ(mirror.line(), "ready");
   auto watching = run(store_->watch("pong"));
   ASSERT_OK(watching);
@@ -265,7 +189,7 @@ TEST_F(SqliteProcesses, ManyProcessesMayMakeTheFileAtOnce) {
   const std::string fresh = folder_.file("fresh.db");
   std::vector<std::unique_ptr<Helper>> helpers;
   for (int i = 0; i < 8; ++i) {
-    helpers.push_back(std::make_unique<Helper>(std::vector<std::string>{"watch", fresh, "value"}));
+    helpers.push_back(std::make_unique<Helper>(std::vector<std::string>{"watch", "sqlite", fresh, "value"}));
   }
   for (auto& helper : helpers) EXPECT_EQ(helper->line(), "gone");
 }
@@ -274,7 +198,7 @@ TEST_F(SqliteProcesses, EverythingIsThereAfterAllProcessesEnded) {
   put("a", "kept");
   run(store_->close());
   store_.reset();
-  Helper reader({"watch", file(), "a"});
+  Helper reader({"watch", "sqlite", file(), "a"});
   EXPECT_EQ(reader.line(), "=kept");
 }
 
@@ -284,7 +208,7 @@ TEST_F(SqliteProcesses, ALongHistoryIsTrimmedAndAWatchSurvivesTheGap) {
   // More changes than are remembered, in front of two watches: one in this process, and one that sleeps meanwhile and
   // finds that what it missed is forgotten.
   put("dir/doomed", "x");
-  Helper sleeper({"watch", file(), "dir/doomed"});
+  Helper sleeper({"watch", "sqlite", file(), "dir/doomed"});
   ASSERT_EQ(sleeper.line(), "=x");
   sleeper.signal(SIGSTOP);
   auto watching = run(store_->watch_recursive("dir"));

@@ -1,5 +1,5 @@
-// The other process of the multi-process tests: does one thing with a SQLite store, as its arguments say, and reports
-// line by line on standard output.
+// The other process of the multi-process tests: does one thing with a store, as its arguments say, and reports line by
+// line on standard output. Every command: <command> <implementation> <address> <path> [...].
 
 #include <fmt/core.h>
 #include <unistd.h>
@@ -34,7 +34,7 @@ net::Task<std::string> read_command() {
   });
 }
 
-// hold <file> <dir> <ttl ms>: takes the lock; answers "check" lines; gives it back at the end of input.
+// hold ... <dir> <ttl ms>: takes the lock; answers "check" lines; gives it back at the end of input.
 net::Task<int> hold(std::shared_ptr<Store> store, std::string dir, int ttl_ms) {
   auto lock = co_await store->lock(dir, "helper", {.ttl = std::chrono::milliseconds(ttl_ms), .require_dir = false});
   if (!lock.ok()) co_return complain(lock.error());
@@ -50,7 +50,7 @@ net::Task<int> hold(std::shared_ptr<Store> store, std::string dir, int ttl_ms) {
   co_return 0;
 }
 
-// count <file> <path> <times>: adds one to a number that others change too.
+// count ... <path> <times>: adds one to a number that others change too.
 net::Task<int> count(std::shared_ptr<Store> store, std::string path, int times) {
   for (int i = 0; i < times;) {
     const auto record = co_await store->get(path);
@@ -65,7 +65,7 @@ net::Task<int> count(std::shared_ptr<Store> store, std::string path, int times) 
   co_return 0;
 }
 
-// locked_count <file> <dir> <times>: the same under a lock instead of versions; "<dir>/value" holds the number.
+// locked_count ... <dir> <times>: the same under a lock instead of versions; "<dir>/value" holds the number.
 net::Task<int> locked_count(std::shared_ptr<Store> store, std::string dir, int times) {
   for (int i = 0; i < times; ++i) {
     auto lock = co_await store->lock(dir, "counter");
@@ -82,7 +82,7 @@ net::Task<int> locked_count(std::shared_ptr<Store> store, std::string dir, int t
   co_return 0;
 }
 
-// write <file> <path>: writes 1, 2, 3 ... until it is killed, and says each number once it is written.
+// write ... <path>: writes 1, 2, 3 ... until it is killed, and says each number once it is written.
 net::Task<int> write(std::shared_ptr<Store> store, std::string path) {
   for (int i = 1;; ++i) {
     const auto written = co_await store->update(path, std::to_string(i), std::nullopt);
@@ -91,7 +91,7 @@ net::Task<int> write(std::shared_ptr<Store> store, std::string path) {
   }
 }
 
-// watch <file> <path>: says each value it sees.
+// watch ... <path>: says each value it sees.
 net::Task<int> watch(std::shared_ptr<Store> store, std::string path) {
   auto watch = co_await store->watch(path);
   if (!watch.ok()) co_return complain(watch.error());
@@ -102,7 +102,7 @@ net::Task<int> watch(std::shared_ptr<Store> store, std::string path) {
   }
 }
 
-// echo <file> <from> <to>: copies each value of one record to another.
+// echo ... <from> <to>: copies each value of one record to another.
 net::Task<int> echo(std::shared_ptr<Store> store, std::string from, std::string to) {
   auto watch = co_await store->watch(from);
   if (!watch.ok()) co_return complain(watch.error());
@@ -117,12 +117,14 @@ net::Task<int> echo(std::shared_ptr<Store> store, std::string from, std::string 
 }
 
 net::Task<int> run(std::vector<std::string> args) {
-  if (args.size() < 4) co_return complain(Error(Code::kInvalidArgument, "usage: <command> <file> <path> [...]"));
-  auto store = co_await open_store("sqlite", args[2], "/vitrail/global");
+  if (args.size() < 5) {
+    co_return complain(Error(Code::kInvalidArgument, "usage: <command> <implementation> <address> <path> [...]"));
+  }
+  auto store = co_await open_store(args[2], args[3], "/vitrail/global");
   if (!store.ok()) co_return complain(store.error());
   const std::string& command = args[1];
-  const std::string path = args[3];
-  const std::string more = args.size() > 4 ? args[4] : "0";
+  const std::string path = args[4];
+  const std::string more = args.size() > 5 ? args[5] : "0";
   int code = 1;
   if (command == "hold")
     code = co_await hold(*store, path, std::stoi(more));

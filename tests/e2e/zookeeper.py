@@ -1,0 +1,90 @@
+"""A cluster whose topology is a real ZooKeeper: it is set up, moves a primary, and goes on while ZooKeeper is restarted."""
+
+import os
+import signal
+import socket
+import time
+
+from outage import Load
+from support import ClusterTest, main
+
+from vitrail.cluster import Cluster
+from vitrail.journey import COMMERCE_SCHEMA, COMMERCE_VSCHEMA
+from vitrail.processes import wait_until
+
+
+class ZookeeperCluster(Cluster):
+    topo_kind = "zk2"
+
+    def topo_address(self):
+        return f"127.0.0.1:{self.addresses['zookeeper']['port']}"
+
+    def start_zookeeper(self):
+        port = self.ports.take()
+        self.addresses["zookeeper"] = {"port": port}
+        os.makedirs(self.path("logs"), exist_ok=True)
+        with open(self.path("zoo.cfg"), "w", encoding="utf-8") as file:
+            file.write(f"tickTime=500\ndataDir={self.path('zookeeper')}\nclientPort={port}\n"
+                       "clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=ruok\n")
+        self.start("zookeeper", ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
+                                 "/usr/share/java/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain",
+                                 self.path("zoo.cfg")], self.zookeeper_is_well)
+
+    def zookeeper_is_well(self):
+        with socket.create_connection(("127.0.0.1", self.addresses["zookeeper"]["port"]), timeout=2) as connection:
+            connection.sendall(b"ruok")
+            return connection.recv(4) == b"imok"
+
+    def restart_zookeeper(self):
+        old = self.processes["zookeeper"]
+        old.wait_ended(10)
+        self.start("zookeeper", old.argv, self.zookeeper_is_well)
+
+
+class ZookeeperTest(ClusterTest):
+    cluster_class = ZookeeperCluster
+
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.start_zookeeper()
+        cluster.start_vtctld()
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "commerce")
+        cluster.add_shard("commerce", "0", 100, ("replica", "replica"))
+        cluster.vtctldclient("ApplySchema", "--sql", COMMERCE_SCHEMA, "commerce")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", COMMERCE_VSCHEMA, "commerce")
+        cluster.start_vtgate()
+
+    # S4-39, S4-44, S4-51
+    def test_a_restart_of_zookeeper_costs_no_query(self):
+        cluster = self.cluster
+        self.ctl("PlannedReparentShard", "commerce/0", "--new-primary", "zone1-101")
+        self.eventually(lambda: self.rows("select count(*) from customer", "commerce") == [(0,)])
+        load = Load(cluster.connect)
+        try:
+            wait_until(lambda: load.written > 20, "the load to begin", 20)
+            cluster.processes["zookeeper"].kill(signal.SIGKILL)
+            time.sleep(2)  # The outage itself.
+            during = load.written
+            cluster.restart_zookeeper()
+            self.assertIn("commerce", self.ctl("GetKeyspaces"))
+            # Sessions go on: changes are written and arrive.
+            self.ctl("ApplyVSchema", "--vschema",
+                     COMMERCE_VSCHEMA.replace('"customer": {}', '"customer": {}, "late": {}'), "commerce")
+            wait_until(lambda: self.vtgate_knows("late"), "vtgate to learn of the new table", 30)
+            self.assertGreater(load.written, during)
+        finally:
+            load.stop()
+        self.assertEqual(load.errors, [])
+        self.assertEqual(self.rows("select count(*) from product", "commerce"), [(load.written,)])
+        self.ctl("PlannedReparentShard", "commerce/0", "--new-primary", "zone1-100")
+        self.eventually(lambda: self.rows("select count(*) from product", "commerce") == [(load.written,)])
+
+    def vtgate_knows(self, word):
+        """It writes down what the topology told it."""
+        with open(self.cluster.path("topo_cache", "vtgate-zone1.state"), "rb") as file:
+            return word.encode() in file.read()
+
+
+if __name__ == "__main__":
+    main()
