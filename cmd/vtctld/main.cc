@@ -28,7 +28,6 @@ int main(int argc, char** argv) {
       .add("test_crash_at_step", &crash_point,
            "for tests: the process kills itself when this step of a switch was noted")
       .hidden();
-  for (const char* name : {"backup_storage_implementation", "file_backup_storage_root"}) settings.ignore(name, true);
   settings.add_config_file();
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
