@@ -43,6 +43,12 @@ std::string take_segment(std::string_view& rest) {
   return segment;
 }
 
+// "localhost:15000" -> "localhost", "[::1]:15000" -> "::1".
+std::string_view host_name(std::string_view host) {
+  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
+  return host.substr(0, host.find(':'));
+}
+
 Error unknown_page(const rpc::HttpRequest& request) { return fail(Code::kNotFound, "no such page: " + request.path); }
 
 }  // namespace
@@ -92,10 +98,13 @@ Status WebApi::check_allowed(const rpc::HttpRequest& request) const {
         "commands by HTTP are off, because other machines can reach this port: use vtctldclient, or give vtctld "
         "--grpc-allow-insecure where the network keeps strangers out");
   }
+  // Pages of browsers name their origin. It must be ours, and by a name of this machine where only this machine can
+  // reach us: a page may have been given a name of its own that leads here.
   const auto origin = request.headers.find("origin");
+  if (origin == request.headers.end()) return {};
   const auto host = request.headers.find("host");
-  if (origin != request.headers.end() &&
-      (host == request.headers.end() || !origin->second.ends_with("://" + host->second))) {
+  const bool ours = host != request.headers.end() && origin->second.ends_with("://" + host->second);
+  if (!ours || (rpc::is_loopback(options_.http_host) && !rpc::is_loopback(host_name(host->second)))) {
     return fail(Code::kPermissionDenied, "commands are not taken from the pages of another site");
   }
   return {};

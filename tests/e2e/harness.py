@@ -395,10 +395,12 @@ class HarnessTest(ClusterTest):
 
     def test_api_applies_schemas(self):
         body = json.dumps({"Keyspace": "ks", "SQL": "create table by_http (id int primary key)"})
-        with self.assertRaises(urllib.error.HTTPError) as caught:
-            self.api("schema/apply", body, {"Origin": "http://elsewhere.example"})
-        self.assertEqual(caught.exception.code, 403)
-        self.api("schema/apply", body)
+        for headers in ({"Origin": "http://elsewhere.example"},
+                        {"Origin": "http://elsewhere.example", "Host": "elsewhere.example"}):  # A name that leads here.
+            with self.assertRaises(urllib.error.HTTPError) as caught:
+                self.api("schema/apply", body, headers)
+            self.assertEqual(caught.exception.code, 403)
+        self.api("schema/apply", body, {"Origin": f"http://127.0.0.1:{self.port_of('vtctld')}"})
         self.assertEqual(self.rows("select count(*) from by_http", "ks"), [(0,)])
         for wrong, code in (("{", 400), (json.dumps({"Keyspace": "none", "SQL": "drop table x"}), 404)):
             with self.assertRaises(urllib.error.HTTPError) as caught:
