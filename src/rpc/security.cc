@@ -1,5 +1,6 @@
 #include "rpc/security.h"
 
+#include <arpa/inet.h>
 #include <fmt/core.h>
 #include <openssl/crypto.h>
 
@@ -79,7 +80,11 @@ Status check_subject(const std::vector<std::string>& allowed, const CallContext&
 
 }  // namespace
 
-bool is_loopback(std::string_view host) { return host.starts_with("127.") || host == "::1" || host == "localhost"; }
+bool is_loopback(std::string_view host) {
+  in_addr address{};  // A name like 127.example.com is none.
+  const bool numeric = ::inet_pton(AF_INET, std::string(host).c_str(), &address) == 1;
+  return (numeric && host.starts_with("127.")) || host == "::1" || host == "localhost";
+}
 
 void declare(base::Settings& settings, ServerSecurity& security) {
   settings.add("grpc_cert", &security.tls.certificate_file,

@@ -196,7 +196,8 @@ TEST_F(TlsTest, AnAddressThatStrangersReachNeedsSecurityOrAWord) {
   EXPECT_TRUE(call({}).ok());
   EXPECT_EQ(metric("test_grpc_server_insecure"), "1");
   for (const char* host : {"127.0.0.1", "127.1.2.3", "::1", "localhost"}) EXPECT_TRUE(is_loopback(host)) << host;
-  for (const char* host : {"", "0.0.0.0", "::", "10.0.0.1", "example.com"}) EXPECT_FALSE(is_loopback(host)) << host;
+  for (const char* host : {"", "0.0.0.0", "::", "10.0.0.1", "example.com", "127.example.com"})
+    EXPECT_FALSE(is_loopback(host)) << host;
 }
 
 TEST_F(TlsTest, SettingsThatMakeNoSenseAreNamed) {
