@@ -105,16 +105,6 @@ int main(int argc, char** argv) {
   settings.add("innodb_flush_log_at_trx_commit", &out.flush_log_at_trx_commit,
                "1: every commit is on disk; 0, 2: faster");
   settings.add("sync_binlog", &out.sync_binlog, "1: every commit is in the binlog on disk; 0: faster");
-  for (const char* name : {"mysql_socket", "db_charset", "mysqlctl_client_protocol", "mysqlctl_mycnf_template",
-                           "mysql_server_version", "replication_connect_retry", "dba_idle_timeout", "dba_pool_size",
-                           "app_idle_timeout", "app_pool_size", "pool_hostname_resolve_interval"}) {
-    settings.ignore(name, true);
-  }
-  for (const char* role : {"dba", "app", "appdebug", "allprivs", "repl", "filtered"}) {
-    for (const char* what : {"user", "password"}) settings.ignore(fmt::format("db_{}_{}", role, what), true);
-    settings.ignore(fmt::format("db_{}_use_ssl", role), false);
-  }
-
   using Action = std::function<Status(mysqld::Daemon&)>;
   std::map<std::string, Action> actions;
   auto command = [&](std::string_view name, std::string_view description, Action action) -> base::Settings& {

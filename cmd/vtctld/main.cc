@@ -5,6 +5,7 @@
 #include "base/signals.h"
 #include "base/startup.h"
 #include "control/vtctld.h"
+#include "control/web_api.h"
 #include "control/workflow/steps.h"
 #include "net/loop.h"
 #include "rpc/http.h"
@@ -19,16 +20,13 @@ int main(int argc, char** argv) {
   rpc::HttpOptions http_options;
   std::string crash_point;
   topo::declare(settings, topology_options);
-  settings.add("cell", &options.cell, "cell this vtctld runs in");
-  settings.add("grpc_port", &options.grpc_port, "port of the gRPC services");
-  settings.add("grpc_bind_address", &options.grpc_host, "address of the gRPC services");
+  control::declare(settings, options);
   settings.add("port", &http_options.port, "port of the debug pages");
   settings.add("bind_address", &http_options.host, "address of the debug pages");
   settings
       .add("test_crash_at_step", &crash_point,
            "for tests: the process kills itself when this step of a switch was noted")
       .hidden();
-  for (const char* name : {"backup_storage_implementation", "file_backup_storage_root"}) settings.ignore(name, true);
   settings.add_config_file();
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
@@ -48,6 +46,9 @@ int main(int argc, char** argv) {
   http_options.settings = &settings;
   rpc::HttpServer http(http_options);
   control::Vtctld vtctld(options, **topology, metrics);
+  control::WebApi api(vtctld, control.loop(),
+                      {.cell = options.cell, .http_host = http_options.host, .grpc_security = options.grpc_security});
+  api.register_pages(http);
   Status started = net::block_on(control.loop(), vtctld.start());
   if (started.ok()) started = http.start();
   int exit_code = 0;

@@ -6,6 +6,7 @@
 #include "control/client/client.h"
 #include "control/vtctld.h"
 #include "net/loop.h"
+#include "rpc/security.h"
 #include "topo/flags.h"
 
 // vtctldclient: commands for the control plane. With --server internal the command runs in this process, directly on
@@ -21,6 +22,12 @@ int main(int argc, char** argv) {
   settings.add("action_timeout", &action_timeout, "how long a command may take");
   settings.add("compact", &compact, "leave empty fields out of JSON");
   topo::declare(settings, topology_options);
+  rpc::ClientSecurity security;
+  rpc::TlsOptions vtctld_tls;
+  rpc::TlsOptions tablet_manager_tls;
+  rpc::declare(settings, security);
+  rpc::declare_tls(settings, "vtctld", vtctld_tls);
+  rpc::declare_tls(settings, "tablet_manager", tablet_manager_tls);
   control::CommandSet commands(settings);
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
@@ -38,7 +45,9 @@ int main(int argc, char** argv) {
     auto opened = net::block_on(loop.loop(), topo::Server::open(topology_options));
     if (!opened.ok()) return fail_with(opened.error());
     topology = std::move(*opened);
-    tablets = std::make_unique<control::TabletClient>(*topology);
+    auto tablet_channel = rpc::channel_options(security, tablet_manager_tls);
+    if (!tablet_channel.ok()) return fail_with(tablet_channel.error());
+    tablets = std::make_unique<control::TabletClient>(*topology, std::move(*tablet_channel));
     internal = std::make_unique<rpc::Server>(rpc::ServerOptions{});
     control::register_vtctld_handlers(*internal, loop.loop(), *tablets);
     if (Status started = internal->start(); !started.ok()) return fail_with(started.error());
@@ -46,7 +55,9 @@ int main(int argc, char** argv) {
   }
   int exit_code = 0;
   {
-    auto channel = rpc::Channel::create(server);
+    auto channel_options = rpc::channel_options(security, internal == nullptr ? vtctld_tls : rpc::TlsOptions());
+    if (!channel_options.ok()) return fail_with(channel_options.error());
+    auto channel = rpc::Channel::create(server, std::move(*channel_options));
     if (!channel.ok()) return fail_with(channel.error());
     const control::ClientContext context{**channel, action_timeout, compact, settings.positional()};
     auto output = net::block_on(loop.loop(), commands.run(context));

@@ -7,6 +7,7 @@
 #include "gate/gate.h"
 #include "net/loop.h"
 #include "rpc/http.h"
+#include "rpc/security.h"
 #include "topo/flags.h"
 
 // vtgate: routes the statements of MySQL clients to the shards.
@@ -20,6 +21,10 @@ int main(int argc, char** argv) {
   uint16_t grpc_port = 0;
   gate::declare(settings, options);
   topo::declare(settings, topology_options);
+  rpc::ClientSecurity grpc_client;
+  rpc::TlsOptions tablet_tls;
+  rpc::declare(settings, grpc_client);
+  rpc::declare_tls(settings, "tablet", tablet_tls);
   settings.add("port", &http_options.port, "port of the debug pages");
   settings.add("bind_address", &http_options.host, "address of the debug pages");
   settings.add("grpc_port", &grpc_port, "accepted for compatibility: the gRPC API comes with a later release");
@@ -36,6 +41,12 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "vtgate: %s\n", topology.error().message().c_str());
     return 1;
   }
+  auto tablet_channel = rpc::channel_options(grpc_client, tablet_tls);
+  if (!tablet_channel.ok()) {
+    std::fprintf(stderr, "vtgate: %s\n", tablet_channel.error().message().c_str());
+    return 1;
+  }
+  options.discovery.tablets = std::move(*tablet_channel);
   gate::Gate router(options, **topology, metrics);
   if (Status started = net::block_on(control.loop(), router.start()); !started.ok()) {
     std::fprintf(stderr, "vtgate: %s\n", started.error().message().c_str());
@@ -45,6 +56,8 @@ int main(int argc, char** argv) {
   http_options.metrics = &metrics;
   http_options.settings = &settings;
   rpc::HttpServer http(http_options);
+  http.handle("/debug/vschema",
+              [&](const rpc::HttpRequest&) { return rpc::HttpResponse::json(router.vschema_json()); });
   http.add_status_part("Tablets", [&] { return router.status_html(); });
   if (Status started = http.start(); !started.ok()) {
     std::fprintf(stderr, "vtgate: %s\n", started.error().message().c_str());

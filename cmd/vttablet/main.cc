@@ -39,6 +39,10 @@ int main(int argc, char** argv) {
   http_options.settings = &settings;
   http_options.health = [&] { return tablet.health(); };
   rpc::HttpServer http(http_options);
+  http.handle("/debug/status_details",
+              [&](const rpc::HttpRequest&) { return rpc::HttpResponse::json(tablet.status_details_json()); });
+  http.handle("/debug/query_stats",
+              [&](const rpc::HttpRequest&) { return rpc::HttpResponse::json(tablet.query_stats_json()); });
   http.add_status_part("Tablet", [&] { return tablet.status_html(); });
   Status started = http.start();
   if (started.ok()) started = net::block_on(control.loop(), tablet.start());

@@ -121,6 +121,11 @@ Setting& Setting::hidden() {
   return *this;
 }
 
+Setting& Setting::live() {
+  live_ = true;
+  return *this;
+}
+
 Setting& Setting::check(std::function<Status(std::string_view value)> accept) {
   accept_ = std::move(accept);
   return *this;
@@ -255,13 +260,20 @@ Setting& Settings::add_parsed(std::string_view name, std::string_view type, std:
   return declare_value(name, type, description, std::move(set), std::move(get));
 }
 
-void Settings::ignore(std::string_view name, bool takes_value) {
+Setting& Settings::accept(std::string_view name, bool takes_value, std::string_view why) {
   Setting& setting = declare(name, takes_value ? "string" : "bool", "accepted, without effect");
   setting.set_ = [](std::string_view, bool) -> Status { return {}; };
   setting.get_ = [] { return std::string(); };
   setting.takes_value_ = takes_value;
   setting.ignored_ = true;
   setting.hidden_ = true;
+  setting.why_ = why;
+  return setting;
+}
+
+bool Settings::knows(std::string_view name) const {
+  const std::string canonical = canonical_name(name);
+  return find_own(canonical) != nullptr || find_below(canonical) != nullptr;
 }
 
 Settings& Settings::add_command(std::string_view name, std::string_view description, std::vector<std::string> aliases) {
@@ -289,7 +301,7 @@ void Settings::add_config_file() {
       .one_of({"json", "yaml", "yml", ""});
   add("config-file-not-found-handling", &config_->when_missing, "what to do when the config file is missing")
       .one_of({"error", "exit", "ignore", "warn"});
-  ignore("config-persistence-min-interval", true);
+  accept("config-persistence-min-interval", true, "values changed at run time are never written back to the file");
 }
 
 Setting* Settings::find_own(std::string_view canonical) const {
@@ -348,7 +360,13 @@ Status Settings::assign(Setting& setting, std::string_view value, bool replace) 
   if (!setting.allowed_.empty()) {
     const auto match =
         std::ranges::find_if(setting.allowed_, [&](const auto& a) { return equals_ignoring_case(a, value); });
-    if (match == setting.allowed_.end()) return bad_value(value, "one of " + join(setting.allowed_, ", "));
+    if (match == setting.allowed_.end()) {
+      std::string expected;
+      for (const std::string& allowed : setting.allowed_) {
+        expected += fmt::format("{}{}", expected.empty() ? "" : ", ", allowed.empty() ? "\"\"" : allowed);
+      }
+      return bad_value(value, "one of " + expected + (setting.why_.empty() ? "" : ": " + setting.why_));
+    }
     chosen = *match;
   }
   if (setting.accept_) RETURN_IF_ERROR(setting.accept_(chosen));
@@ -363,6 +381,7 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
   std::vector<FlagUse> uses;
   bool wants_help = false;
   bool wants_version = false;
+  bool wants_json = false;
   bool flags_over = false;
 
   // First the shape: which words are flags with their values, which choose a sub-command, which are arguments. A flag
@@ -395,9 +414,15 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
       use.has_value = true;
     }
     const Setting* setting = chosen_->find_in_path(canonical);
-    if (setting == nullptr) setting = chosen_->find_below(canonical);
+    // A sub-command may have a --version of its own; before its name the word asks for the program's.
+    const bool of_program = canonical == "version" || canonical == "help" || canonical == "help-json";
+    if (setting == nullptr && !of_program) setting = chosen_->find_below(canonical);
     if (setting == nullptr && (canonical == "help" || canonical == "h")) {
       wants_help = true;
+      continue;
+    }
+    if (setting == nullptr && canonical == "help-json") {
+      wants_json = true;
       continue;
     }
     if (setting == nullptr && canonical == "version") {
@@ -415,6 +440,7 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
     uses.push_back(std::move(use));
   }
   if (wants_help) return Outcome::kHelp;
+  if (wants_json) return Outcome::kHelpJson;
   if (wants_version) return Outcome::kVersion;
 
   for (const FlagUse& use : uses) {
@@ -483,6 +509,9 @@ Result<std::string> Settings::config_path() const {
       std::string path = fmt::format("{}/{}{}", folder, config_->name, extension);
       if (file_exists(path)) return path;
     }
+    // Without an extension only --config-type tells the format.
+    std::string path = fmt::format("{}/{}", folder, config_->name);
+    if (!config_->type.empty() && file_exists(path)) return path;
   }
   if (config_->folders.empty()) return std::string();
   return fail(Code::kNotFound, fmt::format("no config file {} in {}", config_->name, join(config_->folders, ", ")));
@@ -498,6 +527,10 @@ Status Settings::load_config(bool reload, std::vector<std::string>& changed) {
     if (config_->when_missing == "error" || config_->when_missing == "exit") return error;
     if (config_->when_missing == "warn") warnings_.push_back(error.message());
     return {};
+  }
+  if (reload && trim(*text).empty()) return {};  // Being written just now.
+  if (config_->type == "json" && !trim(*text).starts_with('{')) {
+    return fail(Code::kInvalidArgument, fmt::format("config file {}: --config-type is json, this is not", *path));
   }
   Result<std::vector<ConfigEntry>> entries = parse_config(*text);
   if (!entries.ok()) return std::move(entries).error().with_context("config file " + *path);
@@ -522,6 +555,20 @@ Status Settings::load_config(bool reload, std::vector<std::string>& changed) {
     setting->source_ = Setting::Source::kConfigFile;
     if (setting->get_() != before) changed.push_back(setting->name_);
   }
+  // A key that is gone from the file has its default again.
+  for (const Settings* scope = chosen_; reload && scope != nullptr; scope = scope->parent_) {
+    for (const auto& setting : scope->settings_) {
+      if (!setting->live_ || setting->source_ != Setting::Source::kConfigFile) continue;
+      if (std::ranges::any_of(*entries, [&](const ConfigEntry& entry) {
+            return scope->find_own(canonical_name(entry.key)) == setting.get();
+          })) {
+        continue;
+      }
+      setting->source_ = Setting::Source::kDefault;
+      const std::string before = setting->get_();
+      if (setting->set_(setting->default_, true).ok() && setting->get_() != before) changed.push_back(setting->name_);
+    }
+  }
   if (!mistakes.empty()) return fail(Code::kInvalidArgument, join(mistakes, "\n"));
   return {};
 }
@@ -531,6 +578,8 @@ Result<std::vector<std::string>> Settings::reload_config() {
   if (config_ != nullptr) RETURN_IF_ERROR(load_config(true, changed));
   return changed;
 }
+
+std::string Settings::config_file() const { return config_ == nullptr ? std::string() : config_path().value_or(""); }
 
 bool Settings::is_set(std::string_view name) const {
   const Setting* setting = chosen_->find_in_path(canonical_name(name));

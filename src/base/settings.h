@@ -62,6 +62,8 @@ class Setting {
   Setting& one_of(std::vector<std::string> allowed);  // Compared ignoring case; stored in the spelling given here.
   Setting& required();                                // parse() fails when it is not given.
   Setting& hidden();                                  // Not in help.
+  // For add_parsed(): `set` may be called while others read, so reload_config() may change it.
+  Setting& live();
   Setting& check(std::function<Status(std::string_view value)> accept);  // Refuses values; runs before they are stored.
 
   const std::string& name() const { return name_; }
@@ -83,6 +85,7 @@ class Setting {
   bool hidden_ = false;
   bool live_ = false;
   bool ignored_ = false;
+  std::string why_;  // Of an accepted flag without effect: why that is right.
   bool takes_value_ = true;
   Json json_ = Json::kText;
   std::atomic<Source> source_ = Source::kDefault;
@@ -93,7 +96,7 @@ class Setting {
 
 class Settings {
  public:
-  enum class Outcome : uint8_t { kRun, kHelp, kVersion };
+  enum class Outcome : uint8_t { kRun, kHelp, kHelpJson, kVersion };
 
   Settings(std::string name, std::string description);
   ~Settings();
@@ -123,8 +126,11 @@ class Settings {
   Setting& add_parsed(std::string_view name, std::string_view type, std::function<Status(std::string_view)> set,
                       std::function<std::string()> get, std::string_view description);
 
-  // A flag that is accepted and has no effect. `takes_value` false: a bool form.
-  void ignore(std::string_view name, bool takes_value);
+  // A flag that is accepted and has no effect, because what it asks for holds anyway or does no harm: `why`. With
+  // one_of() only the values for which that is true; others are refused with `why`. `takes_value` false: a bool form.
+  Setting& accept(std::string_view name, bool takes_value, std::string_view why);
+  // Whether a setting of that name exists here or in a sub-command.
+  bool knows(std::string_view name) const;
 
   // A sub-command, with settings of its own; the settings of its parents apply to it too. The reference stays valid.
   Settings& add_command(std::string_view name, std::string_view description, std::vector<std::string> aliases = {});
@@ -142,6 +148,8 @@ class Settings {
   // the names that changed. A file that cannot be read changes nothing; a value that is refused is reported in the
   // Error and leaves the other keys of the file applied. Any thread.
   Result<std::vector<std::string>> reload_config();
+  // The config file in force, after parse(); "" for none.
+  std::string config_file() const;
 
   // Things worth telling at start: unknown keys of the config file, a config file that was not found.
   const std::vector<std::string>& warnings() const { return warnings_; }
@@ -159,6 +167,8 @@ class Settings {
   std::string version() const;
   // All values now in force as one JSON object, keys with '_'. Any thread.
   std::string to_json() const;
+  // Every flag, those without effect included, as a JSON array: for documentation and completion (--help-json).
+  std::string describe_json() const;
 
  private:
   struct FlagUse {

@@ -51,7 +51,9 @@ std::string Settings::help() const {
       text += "\n";
     }
     if (scope->parent_ == nullptr) {
-      text += "  --help\n        show this text\n  --version\n        show the version\n";
+      text +=
+          "  --help\n        show this text\n  --help-json\n        show every flag as JSON\n  --version\n        show "
+          "the version\n";
     }
   }
   return text;
@@ -87,6 +89,34 @@ std::string Settings::to_json() const {
     text += json_string(key) + ":" + value;
   }
   return text + "}";
+}
+
+std::string Settings::describe_json() const {
+  std::string text = "[";
+  const auto describe = [&](const Settings& scope) {
+    for (const auto& setting : scope.settings_) {
+      text += text.size() > 1 ? ",\n " : "\n ";
+      text += fmt::format(
+          "{{\"command\":{},\"name\":{},\"type\":{},\"default\":{},\"description\":{},\"required\":{},"
+          "\"hidden\":{},\"live\":{},\"effect\":{},\"allowed\":[",
+          json_string(scope.full_name()), json_string(setting->name_),
+          json_string(setting->unit_.empty() ? setting->type_ : setting->unit_), json_string(setting->default_),
+          json_string(setting->ignored_ ? setting->why_ : setting->description_), setting->required_,
+          setting->hidden_ && !setting->ignored_, setting->live_, !setting->ignored_);
+      for (const std::string& allowed : setting->allowed_) {
+        text += (&allowed == setting->allowed_.data() ? "" : ",") + json_string(allowed);
+      }
+      text += "]}";
+    }
+  };
+  std::vector<const Settings*> left{this};
+  while (!left.empty()) {
+    const Settings* scope = left.back();
+    left.pop_back();
+    describe(*scope);
+    for (const auto& command : scope->commands_) left.push_back(command.get());
+  }
+  return text + "\n]\n";
 }
 
 }  // namespace vitrail::base

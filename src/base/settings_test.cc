@@ -4,10 +4,12 @@
 #include <unistd.h>
 
 #include <filesystem>
+#include <nlohmann/json.hpp>
 
 #include "base/config_file.h"
 #include "base/duration.h"
 #include "base/file.h"
+#include "base/known_flags.h"
 #include "base/text.h"
 
 namespace vitrail::base {
@@ -63,9 +65,10 @@ struct Gate {
     settings.add("transaction_mode", &transaction_mode, "default mode").one_of({"SINGLE", "MULTI", "TWOPC"});
     settings.add("discovery_low_replication_lag", &lag, "lag");
     settings.add_config_file();
-    settings.ignore("logtostderr", false);
-    settings.ignore("v", true);
-    settings.ignore("service_map", true);
+    settings.accept("logtostderr", false, "it does so anyway");
+    settings.accept("v", true, "verbosity only");
+    settings.accept("service_map", true, "all are offered");
+    settings.accept("tracer", true, "spans are not recorded").one_of({"noop", ""});
   }
   std::string mistakes(const Args& args) {
     const auto outcome = settings.parse(args);
@@ -135,6 +138,17 @@ TEST(Settings, VersionTextHasTheInterfaceVersion) {
   Gate gate;
   EXPECT_EQ(gate.settings.parse(Args{"--version"}).value(), Settings::Outcome::kVersion);
   EXPECT_NE(gate.settings.version().find("Version: 24.0.0 ("), std::string::npos);
+}
+
+TEST(Settings, VersionOfTheProgramComesBeforeThatOfASubCommand) {
+  Settings settings("vtctldclient", "");
+  int32_t version = 0;
+  settings.add_command("GetTopologyPath", "").add("version", &version, "of the record");
+  EXPECT_EQ(settings.parse(Args{"--version"}).value(), Settings::Outcome::kVersion);
+  Settings other("vtctldclient", "");
+  other.add_command("GetTopologyPath", "").add("version", &version, "of the record");
+  EXPECT_EQ(other.parse(Args{"GetTopologyPath", "--version", "5"}).value(), Settings::Outcome::kRun);
+  EXPECT_EQ(version, 5);
 }
 
 TEST(Settings, HelpShowsUnitDefaultAndChoices) {
@@ -254,6 +268,69 @@ TEST(Settings, ReloadChangesLiveSettingsOnly) {
   folder.file("c.json", R"({"transaction_mode": "MU)");
   EXPECT_FALSE(gate.settings.reload_config().ok());
   EXPECT_EQ(gate.transaction_mode.get(), "MULTI");
+}
+
+TEST(Settings, KeyThatLeavesTheConfigFileHasItsDefaultAgain) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("c.json", R"({"transaction_mode": "SINGLE", "cell": "one"})");
+  Gate gate;
+  ASSERT_EQ(gate.mistakes({"--config-file", path}), "");
+  folder.file("c.json", "");  // A file that is being written is empty for a moment.
+  EXPECT_EQ(gate.settings.reload_config().value(), Args{});
+  EXPECT_EQ(gate.transaction_mode.get(), "SINGLE");
+  folder.file("c.json", "{}");
+  EXPECT_EQ(gate.settings.reload_config().value(), Args{"transaction_mode"});
+  EXPECT_EQ(gate.transaction_mode.get(), "MULTI");
+  EXPECT_EQ(gate.cell, "one");
+}
+
+TEST(Settings, ConfigTypeIsChecked) {
+  TemporaryFolder folder;
+  const std::string path = folder.file("c", "cell: one\n");
+  EXPECT_EQ(Gate().mistakes({"--config-file", path, "--config-type=yaml"}), "");
+  EXPECT_NE(Gate().mistakes({"--config-file", path, "--config-type=json"}), "");
+  Gate gate;
+  ASSERT_EQ(gate.mistakes({"--config-path", folder.path(), "--config-name=c", "--config-type=yaml"}), "");
+  EXPECT_EQ(gate.cell, "one");
+  EXPECT_EQ(gate.settings.config_file(), path);
+}
+
+TEST(Settings, FlagsWithoutEffectTakeOnlyValuesForWhichThatIsRight) {
+  EXPECT_EQ(Gate().mistakes({"--tracer=noop", "--tracer", ""}), "");
+  EXPECT_EQ(Gate().mistakes({"--tracer=jaeger"}),
+            "--tracer: invalid value \"jaeger\": expected one of noop, \"\": spans are not recorded");
+}
+
+TEST(Settings, EveryProgramKnowsTheFlagsThatOthersOfItsKindHave) {
+  Settings gate("vtgate", "");
+  std::string tracer;
+  gate.add("tracer", &tracer, "declared by the program itself");
+  declare_known_flags(gate);
+  ASSERT_TRUE(gate.parse(Args{"--planner-version=gen4", "--pprof-http", "--tracer=any", "--service-map", "x"}).ok());
+  EXPECT_EQ(tracer, "any");
+  Settings other("other", "");
+  declare_known_flags(other);
+  EXPECT_TRUE(other.parse(Args{"--pprof-http", "--v=2"}).ok());
+  EXPECT_FALSE(other.parse(Args{"--planner-version=gen4"}).ok());
+}
+
+TEST(Settings, DescribesEveryFlagAsJson) {
+  Gate gate;
+  EXPECT_EQ(gate.settings.parse(Args{"--help-json"}).value(), Settings::Outcome::kHelpJson);
+  const auto flags = nlohmann::json::parse(gate.settings.describe_json());
+  const auto find = [&](const std::string& name) {
+    for (const auto& flag : flags) {
+      if (flag["name"] == name) return flag;
+    }
+    return nlohmann::json();
+  };
+  EXPECT_EQ(find("transaction_mode")["allowed"], (nlohmann::json{"SINGLE", "MULTI", "TWOPC"}));
+  EXPECT_EQ(find("discovery_low_replication_lag")["live"], true);
+  EXPECT_EQ(find("buffer_window")["default"], "10s");
+  EXPECT_EQ(find("v")["effect"], false);
+  EXPECT_EQ(find("v")["description"], "verbosity only");
+  Client client;
+  EXPECT_NE(client.settings.describe_json().find("vtctldclient MoveTables create"), std::string::npos);
 }
 
 TEST(Settings, MissingConfigFileIsHandledAsAsked) {

@@ -15,7 +15,8 @@ namespace vitrail::control {
 class TabletClient {
  public:
   // `topology` must outlive it.
-  explicit TabletClient(topo::Server& topology) : topology_(topology), channels_(rpc::ChannelOptions{}) {}
+  explicit TabletClient(topo::Server& topology, rpc::ChannelOptions channel = {})
+      : topology_(topology), channels_(std::move(channel)) {}
 
   // "PrimaryPosition" ... The error says which tablet it came from.
   template <typename Response, typename Request>

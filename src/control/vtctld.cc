@@ -1,6 +1,7 @@
 #include "control/vtctld.h"
 
 #include "base/log.h"
+#include "base/settings.h"
 #include "control/registrar.h"
 #include "control/workflow/switch.h"
 
@@ -16,23 +17,36 @@ void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient
   register_workflow_methods(registrar);
 }
 
+void declare(base::Settings& settings, VtctldOptions& options) {
+  settings.add("cell", &options.cell, "cell this vtctld runs in");
+  settings.add("grpc_port", &options.grpc_port, "port of the gRPC services");
+  settings.add("grpc_bind_address", &options.grpc_host, "address of the gRPC services");
+  rpc::declare(settings, options.grpc_security);
+  rpc::declare(settings, options.grpc_client, &options.grpc_security);
+  rpc::declare_tls(settings, "tablet_manager", options.tablet_manager_tls);
+}
+
 Vtctld::Vtctld(VtctldOptions options, topo::Server& topology, base::Metrics& metrics)
-    : options_(std::move(options)), topology_(topology), tablets_(topology_), grpc_([&] {
-        rpc::ServerOptions server;
-        server.host = options_.grpc_host;
-        server.port = options_.grpc_port;
-        server.metrics = &metrics;
-        return server;
-      }()) {}
+    : options_(std::move(options)), topology_(topology), metrics_(metrics) {}
 
 Vtctld::~Vtctld() { CHECK(!started_); }
 
 net::Task<Status> Vtctld::start() {
-  register_vtctld_handlers(grpc_, *net::Loop::current(), tablets_);
-  CO_RETURN_IF_ERROR(grpc_.start());
+  rpc::ServerOptions server;
+  server.host = options_.grpc_host;
+  server.port = options_.grpc_port;
+  server.metrics = &metrics_;
+  CO_RETURN_IF_ERROR(rpc::secure(options_.grpc_security, server));
+  rpc::ClientSecurity client = options_.grpc_client;
+  client.message_size_max = options_.grpc_security.message_size_max;
+  CO_ASSIGN_OR_RETURN(auto channel, rpc::channel_options(client, options_.tablet_manager_tls));
+  tablets_ = std::make_unique<TabletClient>(topology_, std::move(channel));
+  grpc_ = std::make_unique<rpc::Server>(std::move(server));
+  register_vtctld_handlers(*grpc_, *net::Loop::current(), *tablets_);
+  CO_RETURN_IF_ERROR(grpc_->start());
   started_ = true;
   auto recover = [](Vtctld& self) -> net::Task<void> {
-    if (Status recovered = co_await recover_switches(self.tablets_); !recovered.ok()) {
+    if (Status recovered = co_await recover_switches(*self.tablets_); !recovered.ok()) {
       log_warning("looking for interrupted switches: {}", recovered.error().message());
     }
   };
@@ -41,7 +55,7 @@ net::Task<Status> Vtctld::start() {
 }
 
 net::Task<void> Vtctld::stop() {
-  if (started_) co_await grpc_.stop(1s);
+  if (started_) co_await grpc_->stop(1s);
   started_ = false;
   scope_.request_stop();
   co_await scope_.join();

@@ -8,6 +8,7 @@
 #include "control/tablet_client.h"
 #include "net/loop.h"
 #include "net/scope.h"
+#include "rpc/security.h"
 #include "rpc/server.h"
 #include "topo/server.h"
 
@@ -17,7 +18,13 @@ struct VtctldOptions {
   std::string cell;
   std::string grpc_host = "127.0.0.1";
   uint16_t grpc_port = 0;
+  rpc::ServerSecurity grpc_security;
+  rpc::ClientSecurity grpc_client;
+  rpc::TlsOptions tablet_manager_tls;
 };
+
+// Declares the settings of a vtctld.
+void declare(base::Settings& settings, VtctldOptions& options);
 
 // The control plane: /vtctlservice.Vtctld by gRPC. Keeps no state of its own: what is under way is in the topology.
 //   Threads: make, start and stop it on one loop.
@@ -26,16 +33,20 @@ class Vtctld {
   Vtctld(VtctldOptions options, topo::Server& topology, base::Metrics& metrics);
   ~Vtctld();  // stop() must have returned when start() did.
 
-  // Listens, and brings interrupted traffic switches to their end in the background.
+  // Listens, and brings interrupted traffic switches to their end in the background. kInvalidArgument,
+  // kFailedPrecondition: see rpc::secure().
   net::Task<Status> start();
+  // The methods of /vtctlservice.Vtctld, for callers in this process; after start().
+  rpc::Server& methods() { return *grpc_; }
   net::Task<void> stop();
 
  private:
   const VtctldOptions options_;
   topo::Server& topology_;
-  TabletClient tablets_;
+  base::Metrics& metrics_;
   net::Scope scope_;
-  rpc::Server grpc_;
+  std::unique_ptr<TabletClient> tablets_;  // With grpc_, since start().
+  std::unique_ptr<rpc::Server> grpc_;
   bool started_ = false;
 };
 

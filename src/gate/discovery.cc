@@ -34,7 +34,11 @@ Discovery::Discovery(topo::Server& topology, Options options, OnView on_view)
       watcher_(topology_,
                {.cell = options_.cell, .tablet_cells = options_.cells_to_watch, .cache_file = cache_file(options_)},
                [this](std::shared_ptr<const topo::ServingState> state) { on_topology(std::move(state)); }),
-      channels_(rpc::ChannelOptions{.reconnect_max = 1s}) {}
+      channels_([&] {
+        rpc::ChannelOptions channel = options_.tablets;
+        channel.reconnect_max = 1s;
+        return channel;
+      }()) {}
 
 Discovery::~Discovery() = default;
 
@@ -141,10 +145,9 @@ void Discovery::publish() {
   } else {
     fill_shards(*view);
   }
+  std::unordered_map<std::string, std::vector<int64_t>> lags;  // Of the endpoints of a target, in their order.
   for (const auto& [alias, health] : health_) {
     if (!health.serving || health.record == nullptr) continue;
-    if (health.target.tablet_type != "primary" && health.replication_lag_seconds > options_.replication_lag_max_seconds)
-      continue;
     const auto port = health.record->port_map().find(std::string(topo::kPortMysqlData));
     if (port == health.record->port_map().end()) continue;
     auto& endpoints = view->endpoints[health.target.to_string()];
@@ -154,6 +157,19 @@ void Discovery::publish() {
       if (endpoints.front().term_start_ns < endpoint.term_start_ns) endpoints.front() = std::move(endpoint);
     } else {
       endpoints.push_back(std::move(endpoint));
+      if (health.target.tablet_type != "primary") {
+        lags[health.target.to_string()].push_back(health.replication_lag_seconds);
+      }
+    }
+  }
+  for (const auto& [target, seconds] : lags) {
+    std::vector<Endpoint> used;
+    for (const size_t i : usable_replicas(seconds, *options_.lag))
+      used.push_back(std::move(view->endpoints[target][i]));
+    if (used.empty()) {
+      view->endpoints.erase(target);
+    } else {
+      view->endpoints[target] = std::move(used);
     }
   }
   view_ = std::move(view);

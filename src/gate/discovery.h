@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "gate/lag_filter.h"
 #include "gate/view.h"
 #include "net/scope.h"
 #include "rpc/client.h"
@@ -27,7 +28,8 @@ class Discovery {
     std::string topo_cache_dir;  // Where to keep the last known topology; empty: nowhere.
     base::Duration healthcheck_timeout = std::chrono::minutes(1);  // A silent stream is dropped and made again.
     base::Duration retry_delay_max = std::chrono::seconds(2);
-    int64_t replication_lag_max_seconds = 7200;  // A replica that lags more is not used.
+    std::shared_ptr<LagLimits> lag = std::make_shared<LagLimits>();  // Shared by all copies.
+    rpc::ChannelOptions tablets;                                     // For the health streams.
   };
   // What is known of one tablet.
   struct Health {

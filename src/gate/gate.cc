@@ -13,6 +13,7 @@
 #include "mysql/errors.h"
 #include "net/mysql_server.h"
 #include "net/socket.h"
+#include "vschema/proto_json.h"
 
 namespace vitrail::gate {
 
@@ -42,8 +43,23 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("mysql_auth_server_static_string", &options.auth_static_string, "the same as text");
   settings.add("mysql_auth_static_reload_interval", &options.auth_reload_interval, "how often to read that file again");
   settings.add("gateway_loops", &serving.loops, "event loops that serve clients");
-  settings.add("transaction_mode", &serving.transaction_mode, "whether a transaction may span shards")
-      .one_of({"SINGLE", "MULTI"});
+  settings
+      .add_parsed(
+          "transaction_mode", "string",
+          [single = serving.single_shard](std::string_view mode) -> Status {
+            *single = mode == "SINGLE";
+            return {};
+          },
+          [single = serving.single_shard] { return std::string(*single ? "SINGLE" : "MULTI"); },
+          "whether a transaction may span shards")
+      .one_of({"SINGLE", "MULTI"})
+      .live();
+  settings.add("discovery_low_replication_lag", &options.discovery.lag->low,
+               "a replica that lags no more is always used");
+  settings.add("discovery_high_replication_lag", &options.discovery.lag->high,
+               "a replica that lags more is never used");
+  settings.add("discovery_min_number_serving_vttablets", &options.discovery.lag->count_min,
+               "while fewer replicas of a shard lag little, the best of the others are used, too");
   settings.add("query_timeout", &serving.query_timeout, "longest time for one statement; 0: none");
   settings.add("max_memory_rows", &serving.max_memory_rows, "rows a statement over several shards may hold here")
       .unit("rows");
@@ -53,18 +69,19 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("enable_buffer", &serving.enable_buffer, "hold statements while a shard is being switched");
   settings.add("buffer_window", &serving.buffer_window, "how long a statement may be held");
   settings.add("buffer_size", &serving.buffer_size, "statements held at the same time, per event loop");
+  settings.add("log_queries_to_file", &serving.query_log,
+               "file that gets a line for each statement (holds users' data)");
   settings.add("healthcheck_timeout", &options.discovery.healthcheck_timeout, "a tablet silent for longer is not used");
 }
 
 struct Gate::Core {
   Core(Options options_in, topo::Server& topology, base::Metrics& registry)
       : options(std::move(options_in)),
+        statistics(registry),
         metrics{registry.counter("QueriesProcessed", "statements of clients"),
                 registry.counter("QueryErrors", "statements that ended with an error"),
-                registry.counter("BufferRequestsBuffered", "statements held during a switch"),
                 registry.counter("BufferRequestsEvicted", "held statements that got an error in the end"),
-                registry.gauge("MysqlServerConnections", "client connections"),
-                registry.counters("QueryExecutions", "statements by plan", {"plan", "type"})},
+                registry.gauge("MysqlServerConnections", "client connections"), statistics},
         discovery(topology, with_cell(options),
                   [this](std::shared_ptr<const View> view) { hand_out(std::move(view)); }) {
     health_metric = registry.gauges_function("HealthcheckConnections", "healthy tablets by target",
@@ -79,6 +96,17 @@ struct Gate::Core {
   }
 
   void hand_out(std::shared_ptr<const View> view) {
+    if (view->vschema_version != vschema_version && view->vschema != nullptr) statistics.vschema_reloads.add();
+    vschema_version = view->vschema_version;
+    for (const auto& [text, endpoints] : view->endpoints) {
+      const auto target = shard::Target::parse(text);
+      if (!target.ok() || target->tablet_type != "primary" || endpoints.empty()) continue;
+      std::string& known = primaries[text];
+      if (!known.empty() && known != endpoints.front().alias) {
+        statistics.primaries_promoted.with({target->keyspace, target->shard}).add();
+      }
+      known = endpoints.front().alias;
+    }
     {
       const std::scoped_lock lock(view_mutex);
       newest = view;
@@ -110,7 +138,11 @@ struct Gate::Core {
   static net::Task<void> housekeeping(GateLoop& loop);
 
   const Options options;
+  Statistics statistics;
   GateMetrics metrics;
+  uint64_t vschema_version = 0;                  // With `primaries`: of the newest view; on the control loop.
+  std::map<std::string, std::string> primaries;  // Target -> alias of the last primary known.
+  std::unique_ptr<base::LineFile> query_log;     // Null: none.
   std::vector<std::unique_ptr<net::LoopThread>> threads;
   std::vector<std::unique_ptr<GateLoop>> loops;
   mysql::ServerAuthSettings login;
@@ -204,6 +236,9 @@ net::Task<void> Gate::Core::housekeeping(GateLoop& loop) {
 net::Task<Status> Gate::start() {
   Core& core = *core_;
   net::Loop& caller = *net::Loop::current();
+  if (!core.options.serving.query_log.empty()) {
+    CO_ASSIGN_OR_RETURN(core.query_log, base::LineFile::open(core.options.serving.query_log));
+  }
   core.login.server_version = core.options.serving.server_version;
   core.login.capabilities = mysql::kSupportedCapabilities &
                             ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata | mysql::kClientSessionTrack);
@@ -221,6 +256,7 @@ net::Task<Status> Gate::start() {
   for (int i = 0; i < std::max(core.options.serving.loops, 1); ++i) {
     core.threads.push_back(std::make_unique<net::LoopThread>(fmt::format("gate-{}", i)));
     core.loops.push_back(std::make_unique<GateLoop>(core.options.serving, core.threads.back()->loop(), core.metrics));
+    core.loops.back()->query_log = core.query_log.get();
   }
   core.started = true;
   core.discovery.start();
@@ -280,6 +316,16 @@ net::Task<void> Gate::stop() {
   core.started = false;
   core.threads.clear();
   core.loops.clear();
+}
+
+std::string Gate::vschema_json() const {
+  std::shared_ptr<const View> view;
+  {
+    const std::scoped_lock lock(core_->view_mutex);
+    view = core_->newest;
+  }
+  if (view == nullptr || view->topology == nullptr || view->topology->vschema == nullptr) return "{}\n";
+  return vschema::to_json(*view->topology->vschema, {.unpopulated = false}) + "\n";
 }
 
 std::string Gate::status_html() const {

@@ -46,6 +46,8 @@ class Gate {
 
   // For the debug pages; any thread.
   std::string status_html() const;
+  // The vschemas of all keyspaces and the routing rules that are in force.
+  std::string vschema_json() const;
 
  private:
   struct Core;

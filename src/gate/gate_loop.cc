@@ -9,6 +9,7 @@ void GateLoop::set_view(std::shared_ptr<const View> view) {
   view_ = std::move(view);
   if (view_->vschema_version != plans_version_) {
     plans_.clear();
+    counters_.clear();
     plans_version_ = view_->vschema_version;
   }
   view_changed.notify_all();
@@ -51,13 +52,23 @@ net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpo
   co_return co_await pool->acquire(std::move(session_settings), std::move(wait));
 }
 
-std::shared_ptr<const plan::Plan> GateLoop::find_plan(const sql::Fingerprint& fingerprint, const std::string& context) {
+const GateLoop::KnownPlan* GateLoop::find_plan(const sql::Fingerprint& fingerprint, const std::string& context) const {
   const auto found = plans_.find(PlanKey{fingerprint, context});
-  return found == plans_.end() ? nullptr : found->second;
+  return found == plans_.end() ? nullptr : &found->second;
 }
 
-void GateLoop::remember_plan(const sql::Fingerprint& fingerprint, const std::string& context,
-                             std::shared_ptr<const plan::Plan> plan) {
+const PlanCounters* GateLoop::find_counters(const sql::Fingerprint& fingerprint, const std::string& context) const {
+  const auto found = counters_.find(PlanKey{fingerprint, context});
+  return found == counters_.end() ? nullptr : found->second;
+}
+
+void GateLoop::remember_counters(const sql::Fingerprint& fingerprint, const std::string& context,
+                                 const PlanCounters* counters) {
+  if (counters_.size() >= settings.plan_cache_size) counters_.clear();
+  counters_.emplace(PlanKey{fingerprint, context}, counters);
+}
+
+void GateLoop::remember_plan(const sql::Fingerprint& fingerprint, const std::string& context, KnownPlan plan) {
   if (plans_.size() >= settings.plan_cache_size) plans_.clear();
   plans_.emplace(PlanKey{fingerprint, context}, std::move(plan));
 }

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <atomic>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -8,8 +9,10 @@
 #include <unordered_map>
 
 #include "base/clock.h"
+#include "base/line_file.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "gate/statistics.h"
 #include "gate/view.h"
 #include "mysql/protocol.h"
 #include "net/mysql_pool.h"
@@ -27,8 +30,9 @@ struct GateSettings {
   int loops = 1;
   std::string cell;
   std::string server_version = "8.4.6-Vitess";
-  std::string default_keyspace;                            // Empty: global routing.
-  std::string transaction_mode = "MULTI";                  // SINGLE or MULTI.
+  std::string default_keyspace;  // Empty: global routing.
+  // Live; shared by all copies. Whether a transaction may span shards: transaction_mode SINGLE or MULTI.
+  std::shared_ptr<std::atomic<bool>> single_shard = std::make_shared<std::atomic<bool>>(false);
   base::Duration query_timeout = std::chrono::seconds(0);  // 0: none but the tablets' own.
   size_t max_memory_rows = 300'000;
   size_t max_connections = 50'000;
@@ -38,15 +42,15 @@ struct GateSettings {
   bool enable_buffer = true;
   base::Duration buffer_window = std::chrono::seconds(10);
   size_t buffer_size = 1000;  // Statements that wait at the same time, per loop.
+  std::string query_log;      // File that gets a line for each statement; empty: none.
 };
 
 struct GateMetrics {
   base::Counter& queries;
   base::Counter& errors;
-  base::Counter& buffered;
   base::Counter& buffer_timeouts;
   base::Gauge& connections;
-  base::Family<base::Counter>& executions;  // By plan, and tablet type.
+  Statistics& statistics;
 };
 
 class ClientSession;
@@ -68,6 +72,7 @@ class GateLoop {
   void set_view(std::shared_ptr<const View> view);
   net::Signal view_changed;
   size_t buffered = 0;  // Statements that wait now.
+  base::LineFile* query_log = nullptr;
 
   // A connection to one tablet for one target, from the pool of its login form. `endpoint` is copied.
   struct LoginForm {
@@ -86,9 +91,15 @@ class GateLoop {
     std::string context;  // "keyspace@type"
     bool operator==(const PlanKey&) const = default;
   };
-  std::shared_ptr<const plan::Plan> find_plan(const sql::Fingerprint& fingerprint, const std::string& context);
-  void remember_plan(const sql::Fingerprint& fingerprint, const std::string& context,
-                     std::shared_ptr<const plan::Plan> plan);
+  struct KnownPlan {
+    std::shared_ptr<const plan::Plan> plan;
+    const PlanCounters* counters = nullptr;
+  };
+  const KnownPlan* find_plan(const sql::Fingerprint& fingerprint, const std::string& context) const;
+  void remember_plan(const sql::Fingerprint& fingerprint, const std::string& context, KnownPlan plan);
+  // The counters of statements whose plans cannot be kept, such as inserts of many rows.
+  const PlanCounters* find_counters(const sql::Fingerprint& fingerprint, const std::string& context) const;
+  void remember_counters(const sql::Fingerprint& fingerprint, const std::string& context, const PlanCounters* counters);
 
   // Closes pools of tablets that are gone from the view, and idle connections.
   void trim();
@@ -108,7 +119,8 @@ class GateLoop {
   };
   std::shared_ptr<const View> view_;
   uint64_t plans_version_ = 0;
-  std::unordered_map<PlanKey, std::shared_ptr<const plan::Plan>, PlanKeyHash> plans_;
+  std::unordered_map<PlanKey, KnownPlan, PlanKeyHash> plans_;
+  std::unordered_map<PlanKey, const PlanCounters*, PlanKeyHash> counters_;
   std::map<PoolKey, std::unique_ptr<net::MysqlPool>> pools_;
   uint64_t random_state_ = base::system_random().next_u64() | 1;
 };

@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 
 #include "mysql/errors.h"
@@ -70,6 +71,7 @@ Status ClientSession::set_target(std::string_view text) {
   shard_ = std::move(shard);
   tablet_type_ = std::move(type);
   plan_context_ = keyspace_ + "@" + tablet_type_;
+  named_shard_counters_.clear();
   return {};
 }
 
@@ -193,7 +195,18 @@ net::Task<Status> ClientSession::on_query(std::string_view text, uint8_t last_se
                                        "VT12001: unsupported: several statements in one query; send "
                                        "them one by one"));
   }
-  co_return co_await finish(co_await run_statement(statement));
+  const auto started = shared_.query_log == nullptr ? base::TimePoint() : base::system_clock().now();
+  RunResult result = co_await run_statement(statement);
+  if (shared_.query_log != nullptr) log_statement(statement, started, result);
+  co_return co_await finish(std::move(result));
+}
+
+void ClientSession::log_statement(const Statement& statement, base::TimePoint started, const RunResult& result) const {
+  const base::Duration took = base::system_clock().now() - started;
+  const auto wall = base::system_clock().wall_now().time_since_epoch() - took;
+  shared_.query_log->write(base::query_log_line(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(wall).count(), std::chrono::duration<double>(took).count(),
+      client_.user, plan_context_, statement.text, result.error ? base::code_name(result.error->code()) : "OK"));
 }
 
 net::Task<Status> ClientSession::finish(RunResult result) {
@@ -206,14 +219,48 @@ net::Task<Status> ClientSession::finish(RunResult result) {
   co_return co_await send_error(std::move(*result.error));
 }
 
+ClientSession::Held ClientSession::held_by(const Error& error) const {
+  // Errors of a shard begin with "target: <keyspace>.<shard>.<type>: " or "target: <keyspace>/<shard>@<type>: "; others
+  // have met no particular one.
+  Held held{.keyspace = keyspace_};
+  held.by_rule = error.message().find("disallowed due to rule") != std::string::npos;
+  constexpr std::string_view kPrefix = "target: ";
+  std::string_view text = error.message();
+  if (!text.starts_with(kPrefix)) return held;
+  text = text.substr(kPrefix.size());
+  text = text.substr(0, text.find(": "));
+  const size_t first = text.find_first_of("./");
+  const size_t second = first == std::string_view::npos ? first : text.find_first_of(".@", first + 1);
+  if (second == std::string_view::npos) return held;
+  held.keyspace = text.substr(0, first);
+  held.shard = text.substr(first + 1, second - first - 1);
+  return held;
+}
+
+BufferStop ClientSession::stop_reason(const Held& held) const {
+  if (held.by_rule) return BufferStop::kTablesMoved;
+  const auto* shards = shared_.view()->find_shards(held.keyspace, tablet_type_);
+  const bool serves = shards != nullptr && std::ranges::any_of(*shards, [&](const ActiveShard& shard) {
+                        return shard.name == held.shard && !shard.disabled;
+                      });
+  return serves || held.shard.empty() ? BufferStop::kNewPrimary : BufferStop::kResharded;
+}
+
 net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   const auto deadline = base::system_clock().now() + shared_.settings.buffer_window;
+  counters_ = nullptr;
+  counted_ = false;
   bool counted = false;
+  Held held;
+  const auto let_go = [&](BufferStop why) {
+    --shared_.buffered;
+    shared_.metrics.statistics.let_go(held.keyspace, held.shard, why);
+  };
   for (;;) {
     const auto before = shared_.view()->version;
     RunResult result = co_await run_once(statement);
     if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer) {
-      if (counted) --shared_.buffered;
+      if (counted) let_go(stop_reason(held));
       co_return result;
     }
     // Held back until the view has changed; looked at again after a while in any case, since a tablet may come back
@@ -225,11 +272,12 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
       }
       counted = true;
       ++shared_.buffered;
-      shared_.metrics.buffered.add();
+      held = held_by(*result.error);
+      shared_.metrics.statistics.hold(held.keyspace, held.shard);
     }
     const auto now = base::system_clock().now();
     if (now >= deadline || shared_.scope.stopping()) {
-      --shared_.buffered;
+      let_go(shared_.scope.stopping() ? BufferStop::kShutdown : BufferStop::kTooLong);
       shared_.metrics.buffer_timeouts.add();
       co_return RunResult::failed(std::move(*result.error));
     }
@@ -348,7 +396,9 @@ net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message&
     if (!value.ok()) co_return co_await send_error(std::move(value).error());
     statement.parameters.push_back(std::move(*value));
   }
+  const auto started = shared_.query_log == nullptr ? base::TimePoint() : base::system_clock().now();
   RunResult result = co_await run_statement(statement);
+  if (shared_.query_log != nullptr) log_statement(statement, started, result);
   prepared.memory.clear_long_data();
   co_return co_await finish(std::move(result));
 }
@@ -372,6 +422,7 @@ net::Task<Status> ClientSession::send(std::string framed) {
 
 net::Task<Status> ClientSession::send_error(Error error) {
   shared_.metrics.errors.add();
+  shared_.metrics.statistics.count_error(keyspace_, tablet_type_, error.code());
   row_count_ = -1;
   std::string out;
   std::string payload;

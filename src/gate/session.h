@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "gate/gate_loop.h"
@@ -88,6 +89,7 @@ class ClientSession {
   net::Task<Status> on_prepare(std::string text);
   net::Task<Status> on_execute(const mysql::MessageReader::Message& message);
   net::Task<Status> finish(RunResult result);
+  void log_statement(const Statement& statement, base::TimePoint started, const RunResult& result) const;
   // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
   net::Task<RunResult> run_statement(const Statement& statement);
   net::Task<Status> send(std::string framed);
@@ -99,6 +101,7 @@ class ClientSession {
 
   // session_run.cc: plans.
   net::Task<RunResult> run_once(const Statement& statement);
+  // Also finds the plan's counters (counters_).
   Result<std::shared_ptr<const plan::Plan>> plan_for(const Statement& statement);
   net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
@@ -112,6 +115,14 @@ class ClientSession {
   Result<mysql::Value> value_of(const plan::ValueSource& source, const Statement& statement) const;
   net::Task<Result<int64_t>> next_values(std::string keyspace, std::string table, uint64_t count);
   RunResult refused(Error error) const;
+  // Which shard held a statement back, by the error that says so; and what let it go on.
+  struct Held {
+    std::string keyspace;
+    std::string shard;
+    bool by_rule = false;  // A denied table.
+  };
+  Held held_by(const Error& error) const;
+  BufferStop stop_reason(const Held& held) const;
   Participant* find_participant(const shard::Target& target);
 
   // transaction part
@@ -154,6 +165,14 @@ class ClientSession {
   uint64_t found_rows_ = 0;
   int64_t row_count_ = 0;
   uint8_t sequence_ = 1;  // Of the answer's first frame.
+  // Counts the statement that runs, once, before its answer is sent.
+  void count_statement(size_t shards) {
+    if (counters_ != nullptr && !std::exchange(counted_, true)) counters_->count(shards);
+  }
+  const PlanCounters* counters_ = nullptr;  // Of the statement that runs; null when the gate answers it itself.
+  bool counted_ = false;
+  // Of statements for a shard that was named, by kind; forgotten with the target.
+  std::map<sql::StatementKind, const PlanCounters*> named_shard_counters_;
   std::unordered_map<uint32_t, Prepared> statements_;
   uint32_t next_statement_id_ = 1;
 };

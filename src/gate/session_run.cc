@@ -11,6 +11,7 @@
 #include "plan/planner.h"
 #include "sql/literal.h"
 #include "sql/printer.h"
+#include "sql/tables.h"
 #include "vschema/vschema.h"
 
 namespace vitrail::gate {
@@ -59,10 +60,19 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     plan->route.keyspace = keyspace_;
     plan->is_read =
         statement.scan.kind == sql::StatementKind::kSelect || statement.scan.kind == sql::StatementKind::kShow;
+    const PlanCounters*& counters = named_shard_counters_[statement.scan.kind];
+    if (counters == nullptr) {
+      counters = shared_.metrics.statistics.counters_of(*plan, statement.scan.kind, keyspace_, tablet_type_, {});
+    }
+    counters_ = counters;
     return plan;
   }
   if (keyable) {
-    if (auto known = shared_.find_plan(statement.scan.fingerprint, plan_context_)) return known;
+    if (const auto* known = shared_.find_plan(statement.scan.fingerprint, plan_context_)) {
+      counters_ = known->counters;
+      return known->plan;
+    }
+    counters_ = shared_.find_counters(statement.scan.fingerprint, plan_context_);
   }
   const auto& view = *shared_.view();
   if (view.vschema == nullptr) {
@@ -77,7 +87,17 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   context.parameters = statement.parameters;
   context.has_parameters = statement.binary();
   ASSIGN_OR_RETURN(auto plan, plan::plan_statement(ast, context));
-  if (plan->cacheable && keyable) shared_.remember_plan(statement.scan.fingerprint, plan_context_, plan);
+  const bool remember = keyable && (plan->cacheable || counters_ == nullptr);
+  if (counters_ == nullptr) {
+    const std::string& home = plan->insert ? plan->insert->keyspace : plan->route.keyspace;
+    counters_ = shared_.metrics.statistics.counters_of(*plan, ast.kind(), home.empty() ? keyspace_ : home, tablet_type_,
+                                                       sql::collect_tables(ast.statement()));
+  }
+  if (remember && plan->cacheable) {
+    shared_.remember_plan(statement.scan.fingerprint, plan_context_, {plan, counters_});
+  } else if (remember) {
+    shared_.remember_counters(statement.scan.fingerprint, plan_context_, counters_);
+  }
   return plan;
 }
 
@@ -227,6 +247,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
 net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Statement& statement) {
   auto targets = resolve(plan.route, statement);
   if (!targets.ok()) co_return refused(std::move(targets).error());
+  count_statement(targets->size());
   std::string rewritten;
   if (statement.scan.kind != sql::StatementKind::kDdl) {
     auto replaced = with_session_values(plan.text ? std::string_view(*plan.text) : statement.text);
@@ -406,7 +427,7 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
 // own.
 net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id) {
   const bool own_transaction = texts.size() > 1 && !in_transaction_;
-  if (texts.size() > 1 && shared_.settings.transaction_mode == "SINGLE") {
+  if (texts.size() > 1 && *shared_.settings.single_shard) {
     co_return RunResult::failed(fail(Code::kAborted, "multi-db transaction attempted: transaction_mode is SINGLE"));
   }
   if (own_transaction) in_transaction_ = true;
@@ -518,6 +539,7 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
     }
   }
   for (auto& what : texts) what.text += insert.suffix;
+  count_statement(texts.size());
   co_return co_await change(std::move(texts), first_generated);
 }
 
@@ -527,6 +549,7 @@ net::Task<RunResult> ClientSession::commit() {
   const net::Wait wait = query_wait();
   bool committed = false;
   std::optional<Error> error;
+  const auto started = base::system_clock().now();
   for (auto& participant : participants) {
     if (error && !committed) {
       participant.lease.discard();  // Rolled back by its tablet.
@@ -547,6 +570,9 @@ net::Task<RunResult> ClientSession::commit() {
     }
   }
   if (error) co_return RunResult::failed(std::move(*error));
+  if (!participants.empty()) {
+    shared_.metrics.statistics.record_commit(participants.size(), base::system_clock().now() - started);
+  }
   co_return RunResult::answered();
 }
 

@@ -148,6 +148,7 @@ Engine::Core::Core(EngineOptions given) : context{std::move(given)}, thread("mov
   context.rows_copied = &metrics->counter("VReplicationRowsCopied", "rows that copies have inserted");
   context.transactions = &metrics->counter("VReplicationTransactions", "transactions of sources that were applied");
   context.commits = &metrics->counter("VReplicationCommits", "transactions of this server in which they were applied");
+  stream_count = &metrics->gauge("VReplicationStreamCount", "streams that this tablet runs");
   context.errors = &metrics->counter("VReplicationErrors", "failures of streams");
   subscriptions.push_back(metrics->json_function("VReplicationStreams", [this] {
     const std::lock_guard lock(status_mutex);
@@ -193,6 +194,7 @@ void Engine::Core::start_stream(int32_t id) {
   if (controller != nullptr) return;
   controller = std::make_unique<StreamController>(context, id);
   controller->scope.spawn(controller->stream.run(controller->scope.token()));
+  if (stream_count != nullptr) stream_count->set(static_cast<int64_t>(controllers.size()));
 }
 
 net::Task<void> Engine::Core::stop_stream(int32_t id) {
@@ -204,6 +206,7 @@ net::Task<void> Engine::Core::stop_stream(int32_t id) {
   // Those who wait for it have been told and must have gone before it is.
   while (controller.stream.in_use()) (void)co_await net::sleep_for(std::chrono::milliseconds(1));
   controllers.erase(id);
+  if (stream_count != nullptr) stream_count->set(static_cast<int64_t>(controllers.size()));
 }
 
 net::Task<Status> Engine::Core::start_streams(ServerSession& session, net::Wait wait) {

@@ -11,6 +11,7 @@
 #include "net/loop.h"
 #include "net/mysql_client.h"
 #include "net/task.h"
+#include "rpc/client.h"
 #include "tabletmanagerdata.pb.h"
 #include "topodata.pb.h"
 
@@ -65,6 +66,7 @@ struct EngineOptions {
   std::string dba_user = "vt_dba";  // Administers _vt on behalf of the RPCs.
   std::string dba_password;
   SourcePicker* sources = nullptr;  // Required; must outlive the engine.
+  rpc::ChannelOptions channel;      // For the sources; messages may be larger than it says.
   base::Metrics* metrics = nullptr;
   const base::Clock* clock = &base::system_clock();
 

@@ -80,6 +80,7 @@ struct Engine::Core {
   std::map<int32_t, std::unique_ptr<StreamController>> controllers;
   VDiffs vdiffs;
 
+  base::Gauge* stream_count = nullptr;  // Null: no metrics.
   std::vector<base::Metrics::Subscription> subscriptions;
   void publish_status();
   std::mutex status_mutex;

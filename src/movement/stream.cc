@@ -223,8 +223,8 @@ net::Task<Status> Stream::connect_source(Session& session) {
                                                    record_.source.shard()));
   }
   endpoint_ = (*found)[candidate_ % found->size()];
-  rpc::ChannelOptions options;
-  options.message_size_max = 64u << 20;
+  rpc::ChannelOptions options = context_.options.channel;
+  options.message_size_max = std::max<uint64_t>(options.message_size_max, 64u << 20);
   CO_ASSIGN_OR_RETURN(channel_, rpc::Channel::create(endpoint_.address, options));
   co_return Status{};
 }

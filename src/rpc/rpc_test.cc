@@ -6,12 +6,9 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
 #include <nlohmann/json.hpp>
 
-#include "base/file.h"
 #include "base/metrics.h"
-#include "base/process.h"
 #include "net/loop.h"
 #include "net/scope.h"
 #include "net/sync.h"
@@ -608,55 +605,6 @@ TEST_F(RpcTest, TypedHandlersAndCallsExchangeMessages) {
     EXPECT_FALSE((co_await stream.next(soon()))->has_value());
   };
   run(body(connect()));
-}
-
-// Certificates of an authority made for the test.
-class RpcTlsTest : public RpcTest {
- protected:
-  RpcTlsTest() {
-    std::string pattern = (std::filesystem::temp_directory_path() / "rpc_test_XXXXXX").string();
-    folder_ = ::mkdtemp(pattern.data());
-    make({"req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-days", "2", "-subj",
-          "/CN=ca", "-keyout", "ca.key", "-out", "ca.pem"});
-    make({"req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes", "-subj", "/CN=tablet",
-          "-addext", "subjectAltName=DNS:tablet", "-keyout", "peer.key", "-out", "peer.csr"});
-    make({"x509", "-req", "-in", "peer.csr", "-CA", "ca.pem", "-CAkey", "ca.key", "-CAcreateserial", "-days", "2",
-          "-copy_extensions", "copy", "-out", "peer.pem"});
-  }
-  ~RpcTlsTest() override { EXPECT_TRUE(base::remove_tree(folder_).ok()); }
-  void make(std::vector<std::string> args) {
-    args.insert(args.begin(), "openssl");
-    const auto done = base::run_program({.argv = args, .directory = folder_}, 30s);
-    ASSERT_TRUE(done.ok() && done->exit.success()) << (done.ok() ? done->output : done.error().message());
-  }
-  TlsOptions both() const {
-    return {.certificate_file = folder_ + "/peer.pem",
-            .key_file = folder_ + "/peer.key",
-            .ca_file = folder_ + "/ca.pem",
-            .server_name = "tablet"};
-  }
-  std::string folder_;
-};
-
-TEST_F(RpcTlsTest, MutualTlsLetsOnlyKnownClientsIn) {
-  ServerOptions options;
-  options.tls = both();
-  start_server(options);
-  ChannelOptions known;
-  known.tls = both();
-  EXPECT_EQ(run(call_echo(connect(known), "secret")).value(), "secret");
-  ChannelOptions stranger;
-  stranger.tls = {.ca_file = folder_ + "/ca.pem", .server_name = "tablet"};
-  EXPECT_EQ(run(call_echo(connect(stranger), "x")).error().code(), Code::kUnavailable);
-  EXPECT_EQ(run(call_echo(connect(), "x")).error().code(), Code::kUnavailable);
-}
-
-TEST_F(RpcTlsTest, MissingFilesAreNamed) {
-  ChannelOptions options;
-  options.tls.ca_file = folder_ + "/none.pem";
-  const auto channel = Channel::create("127.0.0.1:1", options);
-  EXPECT_EQ(channel.error().code(), Code::kNotFound);
-  EXPECT_NE(channel.error().message().find("none.pem"), std::string::npos);
 }
 
 }  // namespace

@@ -1,8 +1,10 @@
 #include "rpc/server.h"
 
 #include <fmt/core.h>
+#include <grpc/grpc_security_constants.h>
 #include <grpc/support/time.h>
 #include <grpcpp/generic/async_generic_service.h>
+#include <grpcpp/security/auth_context.h>
 #include <grpcpp/security/server_credentials.h>
 #include <grpcpp/server.h>
 #include <grpcpp/server_builder.h>
@@ -12,6 +14,7 @@
 
 #include "base/check.h"
 #include "base/file.h"
+#include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
 #include "net/loop.h"
@@ -75,6 +78,10 @@ class Server::Impl final : public grpc::CallbackGenericService {
     calls =
         &options.metrics->counters("GrpcServerCalls", "gRPC calls answered, by method and status", {"method", "code"});
     calls_active = &options.metrics->gauge("GrpcServerCallsActive", "gRPC calls that run now");
+    refused_peers = &options.metrics->counters(
+        "GrpcServerRefusedPeers", "gRPC calls refused because of who called (certificate, credentials)", {"reason"});
+    options.metrics->gauge("GrpcServerInsecure", "1: gRPC without TLS and authentication on a reachable address")
+        .set(options.insecure ? 1 : 0);
   }
 
   grpc::ServerGenericBidiReactor* CreateReactor(grpc::GenericCallbackServerContext* context) override;
@@ -90,6 +97,9 @@ class Server::Impl final : public grpc::CallbackGenericService {
     return position->second;
   }
 
+  // Whether this client may call at all.
+  Status admit(const grpc::GenericCallbackServerContext& grpc_context, CallContext& context) const;
+
   void count(const std::string& method, Code code) const {
     if (calls != nullptr) calls->with({method, std::string(base::code_name(code))}).add();
   }
@@ -100,7 +110,9 @@ class Server::Impl final : public grpc::CallbackGenericService {
   std::unique_ptr<grpc::Server> server;
   int port = 0;
   std::atomic<size_t> active{0};
+  std::unique_ptr<ClientCertificates> clients;  // With options.tls.ca_file, after start().
   base::Family<base::Counter>* calls = nullptr;
+  base::Family<base::Counter>* refused_peers = nullptr;
   base::Gauge* calls_active = nullptr;
 };
 
@@ -223,6 +235,35 @@ class Call final : public grpc::ServerGenericBidiReactor, public Writer {
 
 }  // namespace
 
+Status Server::Impl::admit(const grpc::GenericCallbackServerContext& grpc_context, CallContext& context) const {
+  const auto refuse = [&](const char* reason, Error error) {
+    static auto* const limit = new base::LogLimit(std::chrono::seconds(1));
+    if (limit->allow()) {
+      log_warning("{} refused: {}: {} ({} similar before)", context.peer, reason, error.message(), limit->suppressed());
+    }
+    if (refused_peers != nullptr) refused_peers->with({reason}).add();
+    return error;
+  };
+  if (clients != nullptr) {
+    // The client's own certificate first: at a server, what the library calls the chain begins behind it.
+    std::string chain;
+    for (const char* property : {GRPC_X509_PEM_CERT_PROPERTY_NAME, GRPC_X509_PEM_CERT_CHAIN_PROPERTY_NAME}) {
+      for (const grpc::string_ref& part : grpc_context.auth_context()->FindPropertyValues(property)) {
+        chain.append(part.data(), part.size());
+      }
+      if (chain.empty()) break;
+    }
+    auto subject = clients->check(chain);
+    if (!subject.ok()) return refuse("certificate", std::move(subject).error());
+    context.peer_subject = std::move(*subject);
+  }
+  if (options.authenticate) {
+    Status allowed = options.authenticate(context);
+    if (!allowed.ok()) return refuse("credentials", std::move(allowed).error());
+  }
+  return {};
+}
+
 grpc::ServerGenericBidiReactor* Server::Impl::CreateReactor(grpc::GenericCallbackServerContext* context) {
   const auto refuse = [&](const std::string& counted_as, const Error& error) {
     count(counted_as, error.code());
@@ -239,9 +280,8 @@ grpc::ServerGenericBidiReactor* Server::Impl::CreateReactor(grpc::GenericCallbac
                            .deadline = deadline_of(*context),
                            .cancel = cancel->token(),
                            .metadata = metadata_of(*context)};
-  if (options.authenticate) {
-    if (const Status allowed = options.authenticate(call_context); !allowed.ok())
-      return refuse(found->first, allowed.error());
+  if (const Status admitted = admit(*context, call_context); !admitted.ok()) {
+    return refuse(found->first, admitted.error());
   }
   if (active.fetch_add(1) >= options.calls_max) {
     active.fetch_sub(1);
@@ -275,15 +315,16 @@ Status Server::start() {
   const ServerOptions& options = impl_->options;
   std::shared_ptr<grpc::ServerCredentials> credentials = grpc::InsecureServerCredentials();
   if (options.tls.enabled()) {
+    // The handshake proves that the client has its certificate's key; whether it is a good one, every call is asked
+    // (admit), which can answer, count and log.
     grpc::SslServerCredentialsOptions ssl(options.tls.ca_file.empty()
                                               ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
-                                              : GRPC_SSL_REQUEST_AND_REQUIRE_CLIENT_CERTIFICATE_AND_VERIFY);
-    grpc::SslServerCredentialsOptions::PemKeyCertPair pair;
-    ASSIGN_OR_RETURN(pair.cert_chain, base::read_file(options.tls.certificate_file));
-    ASSIGN_OR_RETURN(pair.private_key, base::read_file(options.tls.key_file));
-    ssl.pem_key_cert_pairs.push_back(std::move(pair));
+                                              : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
+    ASSIGN_OR_RETURN(KeyPair pair, load_key_pair(options.tls));
+    ssl.pem_key_cert_pairs.push_back({std::move(pair.key), std::move(pair.chain)});
     if (!options.tls.ca_file.empty()) {
       ASSIGN_OR_RETURN(ssl.pem_root_certs, base::read_file(options.tls.ca_file));
+      ASSIGN_OR_RETURN(impl_->clients, ClientCertificates::load(options.tls.ca_file, options.tls.crl_file));
     }
     credentials = grpc::SslServerCredentials(ssl);
   }
@@ -314,6 +355,44 @@ Status Server::start() {
 }
 
 uint16_t Server::port() const { return static_cast<uint16_t>(impl_->port); }
+
+net::Task<Result<std::string>> Server::call_local(std::string method, std::string request, net::Wait wait) {
+  const auto found = impl_->methods.find(method);
+  if (found == impl_->methods.end() || !found->second.unary) {
+    co_return fail(Code::kUnimplemented, fmt::format("unknown method {}", method));
+  }
+  net::Loop* const home = net::Loop::current();
+  CallContext context{.method = method, .peer = "local", .deadline = wait.deadline, .cancel = wait.cancel};
+  co_await found->second.loop->enter();
+  auto answer = co_await found->second.unary(std::move(context), std::move(request));
+  co_await home->enter();
+  co_return answer;
+}
+
+net::Task<Status> Server::stream_local(std::string method, std::string request,
+                                       std::function<void(const std::string& message)> take, net::Wait wait) {
+  const auto found = impl_->methods.find(method);
+  if (found == impl_->methods.end() || !found->second.stream) {
+    co_return fail(Code::kUnimplemented, fmt::format("unknown method {}", method));
+  }
+  class Taker final : public Writer {
+   public:
+    explicit Taker(const std::function<void(const std::string&)>& to) : to_(to) {}
+    net::Task<Status> write(std::string message) override {
+      to_(message);
+      co_return Status{};
+    }
+
+   private:
+    const std::function<void(const std::string&)>& to_;
+  } writer(take);
+  net::Loop* const home = net::Loop::current();
+  CallContext context{.method = method, .peer = "local", .deadline = wait.deadline, .cancel = wait.cancel};
+  co_await found->second.loop->enter();
+  Status done = co_await found->second.stream(std::move(context), std::move(request), writer);
+  co_await home->enter();
+  co_return done;
+}
 
 net::Task<void> Server::stop(base::Duration grace) {
   if (impl_->server == nullptr) co_return;

@@ -35,6 +35,7 @@ using Metadata = std::vector<std::pair<std::string, std::string>>;
 struct CallContext {
   std::string method;
   std::string peer;          // "ipv4:10.0.0.7:51234"
+  std::string peer_subject;  // Of the client's certificate, where the server asks for one: "CN=vtctld,O=example".
   base::TimePoint deadline;  // max() when the client set none.
   net::CancelToken cancel;   // Cancelled when the client goes away, cancels or its deadline passes, and when we stop.
   Metadata metadata;
@@ -69,7 +70,9 @@ struct ServerOptions {
   base::Duration ping_interval_min = std::chrono::seconds(10);  // Clients that ping more often are dropped.
   TlsOptions tls;
   std::function<Status(const CallContext&)> authenticate;  // Optional; runs before every handler, on gRPC's threads.
-  base::Metrics* metrics = nullptr;  // Optional: GrpcServerCalls{method, code}, GrpcServerCallsActive.
+  bool insecure = false;                                   // For the metric GrpcServerInsecure: strangers can reach it.
+  base::Metrics* metrics = nullptr;  // Optional: GrpcServerCalls{method, code}, GrpcServerCallsActive,
+                                     // GrpcServerRefusedPeers{reason}, GrpcServerInsecure.
 };
 
 // A gRPC server.
@@ -94,6 +97,12 @@ class Server {
   Status start();
   // The port we listen on; after start().
   uint16_t port() const;
+  // Runs the unary handler of a method in this process, without a connection and without asking who calls.
+  // kUnimplemented: there is none. Needs no start(); resumes on the caller's loop.
+  net::Task<Result<std::string>> call_local(std::string method, std::string request, net::Wait wait);
+  // The same for a server stream; `take` gets each message, on the handler's loop, and outlives the call.
+  net::Task<Status> stream_local(std::string method, std::string request,
+                                 std::function<void(const std::string& message)> take, net::Wait wait);
   // Refuses new calls, lets running ones end for `grace`, cancels the rest and waits for their handlers.
   net::Task<void> stop(base::Duration grace);
 

@@ -5,6 +5,7 @@
 
 #include "sql/lexer.h"
 #include "sql/parser.h"
+#include "sql/printer.h"
 #include "sql/tables.h"
 
 namespace vitrail::tablet {
@@ -62,12 +63,29 @@ bool changes_rows(const StatementInfo& info) {
   }
 }
 
-StatementInfo analyse(const sql::FingerprintResult& scan, std::string_view text) {
-  StatementInfo info;
+// As tools that read /debug/query_stats expect statements: the names of bind variables instead of values.
+std::string normalize(const sql::Statement& statement) {
+  int number = 0;
+  sql::PrintOptions options;
+  options.expr = [&number](const sql::Expr& expr, std::string& out) {
+    if (const auto* parameter = sql::as<sql::Parameter>(&expr)) {
+      out += ":v" + std::to_string(parameter->index + 1);
+      return true;
+    }
+    const auto* literal = sql::as<sql::Literal>(&expr);
+    if (literal == nullptr || literal->index == sql::Literal::kNoIndex) return false;  // NULL, TRUE, FALSE
+    out += ":vtg" + std::to_string(++number);
+    return true;
+  };
+  return sql::print(statement, options);
+}
+
+void analyse(const sql::FingerprintResult& scan, std::string_view text, StatementInfo& info) {
   info.kind = scan.kind;
   info.pins_session = leaves_state(scan, text);
   auto ast = sql::parse(text);
-  if (!ast.ok()) return info;
+  if (!ast.ok()) return;
+  if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = normalize(ast->statement());
   info.kind = ast->kind();
   info.tables_known = info.kind != sql::StatementKind::kOther;
   for (const auto& use : sql::collect_tables(ast->statement())) {
@@ -77,7 +95,6 @@ StatementInfo analyse(const sql::FingerprintResult& scan, std::string_view text)
     const auto* select = sql::as<sql::Select>(query->query);
     info.next_value = select != nullptr && select->next_values != nullptr;
   }
-  return info;
 }
 
 }  // namespace
@@ -85,12 +102,26 @@ StatementInfo analyse(const sql::FingerprintResult& scan, std::string_view text)
 std::shared_ptr<const StatementInfo> QueryGuard::classify(std::string_view text) {
   std::array<sql::LiteralPosition, 1> storage;
   const auto scan = sql::fingerprint(text, storage);
-  if (scan.malformed || scan.has_more) return std::make_shared<StatementInfo>(analyse(scan, text));
-  if (const auto found = known_.find(scan.fingerprint); found != known_.end()) return found->second;
+  if (const auto found = known_.find(scan.fingerprint); found != known_.end() && !scan.malformed && !scan.has_more) {
+    found->second->counted();
+    return found->second;
+  }
+  auto info = std::make_shared<StatementInfo>();
+  analyse(scan, text, *info);
+  info->counted();
+  if (scan.malformed || scan.has_more) return info;
+  const std::scoped_lock lock(mutex_);
   if (known_.size() >= kMaxEntries) known_.clear();
-  auto info = std::make_shared<const StatementInfo>(analyse(scan, text));
   known_.emplace(scan.fingerprint, info);
   return info;
+}
+
+std::vector<std::shared_ptr<const StatementInfo>> QueryGuard::known() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::shared_ptr<const StatementInfo>> out;
+  out.reserve(known_.size());
+  for (const auto& [fingerprint, info] : known_) out.push_back(info);
+  return out;
 }
 
 Status QueryGuard::check(const StatementInfo& info, std::string_view text, const ServingState& state) {

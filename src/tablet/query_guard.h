@@ -1,7 +1,10 @@
 #pragma once
 
+#include <atomic>
 #include <cstddef>
+#include <cstdint>
 #include <memory>
+#include <mutex>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -24,6 +27,11 @@ struct StatementInfo {
   bool tables_known = false;  // False: the text was not understood; the server has the last word, rules use its words.
   bool pins_session = false;  // Leaves state in the session: user variables, locks, temporary tables, text PREPARE.
   bool next_value = false;    // SELECT NEXT n VALUES FROM seq
+  // Canonical text with :vtg1, :vtg2 ... in the place of literals; empty when the text was not understood, or is long.
+  std::string normalized;
+  // How often it was asked for. Written by its loop only, so it needs no atomic addition.
+  mutable std::atomic<uint64_t> count = 0;
+  void counted() const { count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
 };
 
 // Classifies statements; remembers by fingerprint, so that a known statement costs one pass over its text.
@@ -31,8 +39,12 @@ struct StatementInfo {
 class QueryGuard {
  public:
   static constexpr size_t kMaxEntries = 10'000;
+  static constexpr size_t kNormalizedMax = 4096;  // Bytes; longer statements are not counted by their text.
 
+  // Counts it, too.
   std::shared_ptr<const StatementInfo> classify(std::string_view text);
+  // The statements remembered now. Any thread.
+  std::vector<std::shared_ptr<const StatementInfo>> known() const;
 
   // Refusal of a statement: by the denied-table rule, kFailedPrecondition "disallowed due to rule: ..."; of a change
   // where the state allows none, kClusterEvent.
@@ -40,6 +52,7 @@ class QueryGuard {
 
  private:
   std::unordered_map<sql::Fingerprint, std::shared_ptr<const StatementInfo>> known_;
+  mutable std::mutex mutex_;  // Held to change known_, and by other threads to read it.
 };
 
 // The number and the table of a SELECT NEXT statement.

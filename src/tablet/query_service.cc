@@ -5,6 +5,7 @@
 #include <atomic>
 
 #include "base/log.h"
+#include "base/text.h"
 #include "mysql/errors.h"
 #include "net/mysql_server.h"
 #include "net/socket.h"
@@ -36,6 +37,7 @@ struct QueryService::Core {
   net::Listener listener;
   net::Listener unix_listener;
   uint16_t port = 0;
+  std::unique_ptr<base::LineFile> query_log;  // Null: none.
   std::vector<std::unique_ptr<net::LoopThread>> threads;
   std::vector<std::unique_ptr<QueryLoop>> loops;
   std::unique_ptr<net::MysqlPool> sequence_pool;
@@ -88,6 +90,9 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
 net::Task<Status> QueryService::start() {
   Core& core = *core_;
   net::Loop& caller = *net::Loop::current();
+  if (!core.settings.query_log.empty()) {
+    CO_ASSIGN_OR_RETURN(core.query_log, base::LineFile::open(core.settings.query_log));
+  }
   CO_ASSIGN_OR_RETURN(core.listener, net::Listener::listen_tcp(core.settings.host, core.settings.port));
   core.port = core.listener.port();
   if (!core.settings.unix_socket.empty()) {
@@ -109,6 +114,7 @@ net::Task<Status> QueryService::start() {
   for (auto& thread : core.threads) {
     core.loops.push_back(
         std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
+    core.loops.back()->query_log = core.query_log.get();
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
   }
   core.started = true;
@@ -117,6 +123,30 @@ net::Task<Status> QueryService::start() {
   if (!core.settings.unix_socket.empty()) core.loops.front()->scope.spawn(core.accept_loop(core.unix_listener));
   co_await caller.enter();
   co_return Status{};
+}
+
+std::string QueryService::query_stats_json() const {
+  struct Entry {
+    const StatementInfo* info;
+    uint64_t count;
+  };
+  std::vector<std::shared_ptr<const StatementInfo>> keep;
+  std::map<std::string_view, Entry> entries;
+  for (const auto& loop : core_->loops) {
+    for (auto& info : loop->guard.known()) {
+      if (info->normalized.empty()) continue;
+      entries.try_emplace(info->normalized, Entry{info.get(), 0}).first->second.count += info->count.load();
+      keep.push_back(std::move(info));
+    }
+  }
+  std::string json = "[";
+  for (const auto& [text, entry] : entries) {
+    json += json.size() > 1 ? ",\n" : "\n";
+    json += fmt::format(R"({{"Query":{},"Table":{},"Plan":{},"QueryCount":{}}})", base::json_string(text),
+                        base::json_string(entry.info->tables.empty() ? "" : entry.info->tables.front().name),
+                        base::json_string(sql::statement_kind_name(entry.info->kind)), entry.count);
+  }
+  return json + "\n]\n";
 }
 
 net::Task<void> QueryService::apply(std::shared_ptr<const ServingState> state, base::Duration grace) {

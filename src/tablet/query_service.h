@@ -26,6 +26,7 @@ struct QueryServiceSettings {
   std::string password;
   std::string dba_user = "vt_dba";
   std::string database;    // The keyspace's database on the server.
+  std::string query_log;   // File that gets a line for each statement; empty: none.
   size_t pool_size = 256;  // Connections to mysqld, over all loops.
   base::Duration query_timeout = std::chrono::seconds(30);
   base::Duration transaction_timeout = std::chrono::seconds(30);  // An idle open transaction is rolled back after it.
@@ -56,6 +57,11 @@ class QueryService {
 
   // Forgets cached sequence values.
   net::Task<void> reset_sequences();
+
+  // How often each statement was asked for, as JSON: [{"Query": "select ... :vtg1", "Table": .., "Plan": "SELECT",
+  // "QueryCount": 3}]. Of the statements known now: the least recent ones are forgotten when there are very many. Any
+  // thread.
+  std::string query_stats_json() const;
 
   // Ends all sessions and waits for them.
   net::Task<void> stop();

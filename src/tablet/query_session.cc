@@ -291,8 +291,25 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     mysql::PacketWriter(reframed).message(payload);
     framed = reframed;
   }
+  if (shared_.query_log != nullptr) {
+    co_return co_await relay_logged(std::move(begin), framed, mysql::ResponseKind::kQuery, *info,
+                                    static_cast<uint8_t>(message.last_sequence + 1), std::string(text));
+  }
   co_return co_await relay(std::move(begin), framed, mysql::ResponseKind::kQuery, *info,
                            static_cast<uint8_t>(message.last_sequence + 1));
+}
+
+net::Task<Status> QuerySession::relay_logged(std::string framed_begin, std::string_view framed,
+                                             mysql::ResponseKind kind, const StatementInfo& info,
+                                             uint8_t first_sequence, std::string text) {
+  const auto started = base::system_clock().now();
+  Status outcome = co_await relay(std::move(framed_begin), framed, kind, info, first_sequence);
+  const base::Duration took = base::system_clock().now() - started;
+  const auto wall = base::system_clock().wall_now().time_since_epoch() - took;
+  shared_.query_log->write(base::query_log_line(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(wall).count(), std::chrono::duration<double>(took).count(),
+      client_.user, target_.to_string(), text, outcome.ok() ? "OK" : base::code_name(outcome.error().code())));
+  co_return outcome;
 }
 
 net::Task<Status> QuerySession::relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
@@ -472,6 +489,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   }
   Prepared& statement = found->second;
   const auto info = statement.info;
+  info->counted();
   if (Status admitted = admit(*info, statement.text); !admitted.ok()) {
     shared_.metrics.refused.add();
     co_return co_await send_error(std::move(admitted).error());
@@ -502,6 +520,10 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   statement.memory.clear_long_data();
   std::string framed;
   mysql::PacketWriter(framed).message(payload);
+  if (shared_.query_log != nullptr) {
+    co_return co_await relay_logged(std::move(begin), framed, mysql::ResponseKind::kStmtExecute, *info,
+                                    static_cast<uint8_t>(message.last_sequence + 1), statement.text);
+  }
   co_return co_await relay(std::move(begin), framed, mysql::ResponseKind::kStmtExecute, *info,
                            static_cast<uint8_t>(message.last_sequence + 1));
 }

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/line_file.h"
 #include "base/metrics.h"
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
@@ -47,6 +48,7 @@ struct QueryLoop {
   net::Signal session_idle;  // A session ended a statement or a transaction.
   net::Scope scope;
   size_t pool_share = 1;
+  base::LineFile* query_log = nullptr;
 
   // Pools by what changes the answers' bytes or meaning: capabilities and collation of the login.
   std::map<std::pair<mysql::Capabilities, uint8_t>, std::unique_ptr<net::MysqlPool>> pools;
@@ -96,6 +98,9 @@ class QuerySession {
   net::Task<Outcome> relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
                            const StatementInfo& info, uint8_t first_sequence);
 
+  // As relay(), and a line in the query log. For when there is one.
+  net::Task<Outcome> relay_logged(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
+                                  const StatementInfo& info, uint8_t first_sequence, std::string text);
   Status admit(const StatementInfo& info, std::string_view text);
   net::Task<Status> need_connection(net::Wait wait);
   void note_use(const StatementInfo& info);

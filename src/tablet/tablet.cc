@@ -2,10 +2,12 @@
 
 #include <fmt/core.h>
 
+#include <atomic>
 #include <cstdlib>
 
 #include "base/log.h"
 #include "base/settings.h"
+#include "base/text.h"
 #include "movement/engine.h"
 #include "movement/sidecar.h"
 #include "movement/source_service.h"
@@ -43,12 +45,19 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("db_app_password", &options.queries.password, "its password");
   settings.add("db_dba_user", &tablet.dba_user, "account that administers the server");
   settings.add("db_dba_password", &tablet.dba_password, "its password");
+  settings.add("log_queries_to_file", &options.queries.query_log,
+               "file that gets a line for each statement (holds users' data)");
+  rpc::declare(settings, options.grpc_security);
+  rpc::declare(settings, options.grpc_client, &options.grpc_security);
+  rpc::declare_tls(settings, "tablet", options.tablet_tls);
   settings.add("queryserver_config_pool_size", &options.queries.pool_size, "connections to the server");
   settings.add("queryserver_config_query_timeout", &options.queries.query_timeout, "longest time for one statement");
   settings.add("queryserver_config_transaction_timeout", &options.queries.transaction_timeout,
                "an open transaction that is idle for longer is rolled back");
   settings.add("queryserver_config_query_pool_timeout", &options.queries.pool_timeout, "longest wait for a connection");
 }
+
+constexpr int64_t kLagUnhappySeconds = 30;  // Shown as a warning on the status page.
 
 struct Tablet::Core {
   Core(Options options_in, uint16_t http_port, topo::Server& topology_in, base::Metrics& metrics_in)
@@ -68,6 +77,7 @@ struct Tablet::Core {
   base::Metrics::Subscription streams;
   bool grpc_started = false;
   bool queries_started = false;
+  std::atomic<bool> ready = false;  // All parts are there: other threads may look at them.
 };
 
 Tablet::Tablet(Options options, uint16_t http_port, topo::Server& topology, base::Metrics& metrics)
@@ -79,6 +89,13 @@ net::Task<Status> Tablet::start() {
   Core& core = *core_;
   Options& options = core.options;
   net::Loop& loop = *net::Loop::current();
+  rpc::ServerOptions server;
+  server.host = options.grpc_host;
+  server.port = options.grpc_port;
+  server.metrics = &core.metrics;
+  CO_RETURN_IF_ERROR(rpc::secure(options.grpc_security, server));
+  options.grpc_client.message_size_max = options.grpc_security.message_size_max;
+  CO_ASSIGN_OR_RETURN(auto channel, rpc::channel_options(options.grpc_client, options.tablet_tls));
   CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(options.tablet.tablet_path));
   if (options.db_host.empty()) {
     options.tablet.mysqld.unix_socket = options.db_socket;
@@ -127,6 +144,7 @@ net::Task<Status> Tablet::start() {
   engine.dba_password = options.tablet.dba_password;
   engine.sources = core.picker.get();
   engine.metrics = &core.metrics;
+  engine.channel = std::move(channel);
   core.engine = std::make_unique<movement::Engine>(std::move(engine));
   core.streams = core.metrics.json_function("VReplication", [&core] { return core.engine->status_json(); });
 
@@ -148,16 +166,13 @@ net::Task<Status> Tablet::start() {
           }
         }(*engine_ptr, primary);
       });
-  rpc::ServerOptions server;
-  server.host = options.grpc_host;
-  server.port = options.grpc_port;
-  server.metrics = &core.metrics;
   core.grpc = std::make_unique<rpc::Server>(std::move(server));
   register_tablet_handlers(*core.grpc, loop, *core.manager);
   core.source->register_handlers(*core.grpc);
   core.engine->register_handlers(*core.grpc);
   CO_RETURN_IF_ERROR(core.grpc->start());
   core.grpc_started = true;
+  core.ready = true;
   co_return co_await core.manager->start();
 }
 
@@ -172,13 +187,41 @@ net::Task<void> Tablet::stop() {
 }
 
 std::string Tablet::status_html() const {
-  if (core_->manager == nullptr) return "starting";
+  if (!core_->ready) return "starting";
   return fmt::format("{} {} {}/{}: {}", core_->options.tablet.tablet_path, core_->manager->type_name(),
                      core_->options.tablet.keyspace, core_->options.tablet.shard, core_->manager->state_name());
 }
 
+std::string Tablet::status_details_json() const {
+  std::string json = "[";
+  const auto add = [&](std::string_view key, std::string_view state, std::string_view value) {
+    json += fmt::format(R"({}{{"Key":{},"Class":{},"Value":{}}})", json.size() > 1 ? "," : "", base::json_string(key),
+                        base::json_string(state), base::json_string(value));
+  };
+  if (!core_->ready) {
+    add("Current State", "unhealthy", "starting");
+    return json + "]\n";
+  }
+  const TabletManager::Summary now = core_->manager->summary();
+  const bool serving = now.state == "SERVING";
+  add("Current State",
+      serving              ? "healthy"
+      : now.reason.empty() ? "unhappy"
+                           : "unhealthy",
+      fmt::format("{}: {}{}{}", now.type, serving ? "Serving" : "Not Serving", now.reason.empty() ? "" : ", ",
+                  now.reason));
+  add("Health", now.health_error.empty() ? "healthy" : "unhealthy", now.health_error.empty() ? "ok" : now.health_error);
+  if (now.type != "primary") {
+    add("Replication Lag", now.lag_seconds > kLagUnhappySeconds ? "unhappy" : "healthy",
+        fmt::format("{}s", now.lag_seconds));
+  }
+  return json + "]\n";
+}
+
+std::string Tablet::query_stats_json() const { return !core_->ready ? "[]\n" : core_->queries->query_stats_json(); }
+
 Status Tablet::health() const {
-  if (core_->manager == nullptr) return fail(Code::kUnavailable, "starting");
+  if (!core_->ready) return fail(Code::kUnavailable, "starting");
   if (core_->manager->state_name() != "SERVING") return fail(Code::kUnavailable, "not serving");
   return {};
 }

@@ -5,6 +5,7 @@
 
 #include "base/metrics.h"
 #include "base/result.h"
+#include "rpc/security.h"
 #include "tablet/query_service.h"
 #include "tablet/tablet_manager.h"
 
@@ -24,6 +25,9 @@ struct Options {
   std::string db_socket;  // Empty: $VTDATAROOT/vt_<uid>/mysql.sock
   std::string db_host;
   uint16_t db_port = 0;
+  rpc::ServerSecurity grpc_security;
+  rpc::ClientSecurity grpc_client;
+  rpc::TlsOptions tablet_tls;  // For the sources of streams.
 };
 
 // Declares the settings of a vttablet.
@@ -41,6 +45,10 @@ class Tablet {
   net::Task<Status> start();
   net::Task<void> stop();
   std::string status_html() const;
+  // [{"Key": "Query Service", "Class": "healthy"|"unhappy"|"unhealthy", "Value": ..}]
+  std::string status_details_json() const;
+  // See QueryService.
+  std::string query_stats_json() const;
   // OK when the tablet serves, for /healthz.
   Status health() const;
 

@@ -54,12 +54,17 @@ TabletManager::~TabletManager() = default;
 
 std::string TabletManager::state_name() const {
   const std::scoped_lock lock(shared_mutex_);
-  return shared_state_;
+  return shared_.state;
 }
 
 std::string TabletManager::type_name() const {
   const std::scoped_lock lock(shared_mutex_);
-  return shared_type_;
+  return shared_.type;
+}
+
+TabletManager::Summary TabletManager::summary() const {
+  const std::scoped_lock lock(shared_mutex_);
+  return shared_;
 }
 
 std::string TabletManager::database() const { return topo::tablet_db_name(record_); }
@@ -220,8 +225,9 @@ net::Task<Status> TabletManager::apply_state(net::Wait wait) {
   state_ = next;
   {
     const std::scoped_lock lock(shared_mutex_);
-    shared_state_ = next->serving ? "SERVING" : "NOT_SERVING";
-    shared_type_ = next->target.tablet_type;
+    shared_.state = next->serving ? "SERVING" : "NOT_SERVING";
+    shared_.reason = next->reason;
+    shared_.type = next->target.tablet_type;
   }
   if (was_serving != next->serving) {
     log_info("{}: {}{}", next->target.to_string(), next->serving ? "serving" : "not serving: ", next->reason);
@@ -238,6 +244,11 @@ net::Task<Status> TabletManager::apply_state(net::Wait wait) {
 }
 
 void TabletManager::publish_health() {
+  {
+    const std::scoped_lock lock(shared_mutex_);
+    shared_.health_error = health_error_;
+    shared_.lag_seconds = lag_seconds_;
+  }
   ::query::StreamHealthResponse response;
   response.mutable_target()->set_keyspace(settings_.keyspace);
   response.mutable_target()->set_shard(settings_.shard);

@@ -65,6 +65,15 @@ class TabletManager {
   // "SERVING", "NOT_SERVING": for /debug/vars. Any thread.
   std::string state_name() const;
   std::string type_name() const;
+  // For the status page. Any thread.
+  struct Summary {
+    std::string state;         // As state_name().
+    std::string reason;        // Why it does not serve.
+    std::string type;          // "primary" ...
+    std::string health_error;  // What is wrong with the server.
+    int64_t lag_seconds = 0;
+  };
+  Summary summary() const;
 
   // Reads the records that concern this tablet again and puts them in force; when it returns, what they forbid has
   // ended.
@@ -112,8 +121,7 @@ class TabletManager {
   std::string health_error_;
   bool primary_told_ = false;
   mutable std::mutex shared_mutex_;  // Guards the copies for other threads.
-  std::string shared_state_;         // Empty until the tablet is registered.
-  std::string shared_type_;
+  Summary shared_;                   // `state` is empty until the tablet is registered.
   std::vector<base::Metrics::Subscription> subscriptions_;
 };
 

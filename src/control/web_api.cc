@@ -1,0 +1,312 @@
+#include "control/web_api.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <nlohmann/json.hpp>
+
+#include "base/text.h"
+#include "topo/decode.h"
+#include "topo/tablet.h"
+#include "vtctldata.pb.h"
+
+namespace vitrail::control {
+namespace {
+
+namespace vd = ::vtctldata;
+using nlohmann::json;
+using namespace std::chrono_literals;
+
+// Bytes of a query or file may be no UTF-8: they are replaced.
+std::string dump(const json& document) { return document.dump(2, ' ', false, json::error_handler_t::replace) + "\n"; }
+
+Result<std::string> record_json(const google::protobuf::Message& message) {
+  ASSIGN_OR_RETURN(std::string text, topo::to_json(message, {.print_defaults = true, .pretty = true}));
+  return text + "\n";
+}
+
+Result<json> record_object(const google::protobuf::Message& message) {
+  ASSIGN_OR_RETURN(const std::string text, topo::to_json(message, {.print_defaults = true}));
+  return json::parse(text);
+}
+
+std::string query_value(const rpc::HttpRequest& request, const std::string& name) {
+  const auto found = request.query.find(name);
+  return found == request.query.end() ? "" : found->second;
+}
+
+// "a/b/c" -> "a", leaving "b/c".
+std::string take_segment(std::string_view& rest) {
+  const size_t slash = rest.find('/');
+  std::string segment(rest.substr(0, slash));
+  rest = slash == std::string_view::npos ? std::string_view() : rest.substr(slash + 1);
+  return segment;
+}
+
+// "localhost:15000" -> "localhost", "[::1]:15000" -> "::1".
+std::string_view host_name(std::string_view host) {
+  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
+  return host.substr(0, host.find(':'));
+}
+
+Error unknown_page(const rpc::HttpRequest& request) { return fail(Code::kNotFound, "no such page: " + request.path); }
+
+}  // namespace
+
+template <typename Response, typename Request>
+Result<Response> WebApi::ask(std::string_view method, const Request& request) {
+  ASSIGN_OR_RETURN(
+      const std::string bytes,
+      net::block_on(loop_, vtctld_.methods().call_local(std::string("/vtctlservice.Vtctld/").append(method),
+                                                        request.SerializeAsString(), net::Wait::within(60s))));
+  Response response;
+  if (!response.ParseFromString(bytes)) return fail(Code::kInternal, std::string(method) + " gave no answer");
+  return response;
+}
+
+void WebApi::register_pages(rpc::HttpServer& http) {
+  http.handle("/api/", [this](const rpc::HttpRequest& request) { return answer(request); });
+}
+
+rpc::HttpResponse WebApi::answer(const rpc::HttpRequest& request) {
+  std::string_view rest = std::string_view(request.path).substr(std::string_view("/api/").size());
+  const std::string collection = take_segment(rest);
+  const bool command = collection == "vtctl" || (collection == "schema" && rest.starts_with("apply"));
+  if (command) {
+    if (request.method != "POST")
+      return {.status = 405, .body = "send this with POST\n", .headers = {{"Allow", "POST"}}};
+    if (Status allowed = check_allowed(request); !allowed.ok()) return rpc::HttpResponse::error(allowed.error());
+    if (collection == "vtctl") return run_command(request);
+    auto applied = apply_schema(request);
+    return applied.ok() ? rpc::HttpResponse::json(std::move(*applied)) : rpc::HttpResponse::error(applied.error());
+  }
+  if (request.method != "GET" && request.method != "HEAD") {
+    return {.status = 405, .body = "this can only be read\n", .headers = {{"Allow", "GET"}}};
+  }
+  auto text = read(request, collection, rest);
+  return text.ok() ? rpc::HttpResponse::json(std::move(*text)) : rpc::HttpResponse::error(text.error());
+}
+
+Status WebApi::check_allowed(const rpc::HttpRequest& request) const {
+  const rpc::ServerSecurity& grpc = options_.grpc_security;
+  if (!grpc.auth_mode.empty() || !grpc.tls.ca_file.empty()) {
+    return fail(Code::kPermissionDenied, "commands by HTTP are off, because gRPC asks who calls: use vtctldclient");
+  }
+  if (!rpc::is_loopback(options_.http_host) && !grpc.allow_insecure) {
+    return fail(
+        Code::kPermissionDenied,
+        "commands by HTTP are off, because other machines can reach this port: use vtctldclient, or give vtctld "
+        "--grpc-allow-insecure where the network keeps strangers out");
+  }
+  // Pages of browsers name their origin. It must be ours, and by a name of this machine where only this machine can
+  // reach us: a page may have been given a name of its own that leads here.
+  const auto origin = request.headers.find("origin");
+  if (origin == request.headers.end()) return {};
+  const auto host = request.headers.find("host");
+  const bool ours = host != request.headers.end() && origin->second.ends_with("://" + host->second);
+  if (!ours || (rpc::is_loopback(options_.http_host) && !rpc::is_loopback(host_name(host->second)))) {
+    return fail(Code::kPermissionDenied, "commands are not taken from the pages of another site");
+  }
+  return {};
+}
+
+Result<std::string> WebApi::read(const rpc::HttpRequest& request, std::string_view collection, std::string_view rest) {
+  const auto keyspace_names = [&]() -> Result<std::vector<std::string>> {
+    ASSIGN_OR_RETURN(const auto found, ask<vd::GetKeyspacesResponse>("GetKeyspaces", vd::GetKeyspacesRequest()));
+    std::vector<std::string> names;
+    for (const auto& keyspace : found.keyspaces()) names.push_back(keyspace.name());
+    std::ranges::sort(names);
+    return names;
+  };
+  const auto cell_names = [&]() -> Result<std::vector<std::string>> {
+    ASSIGN_OR_RETURN(const auto found,
+                     ask<vd::GetCellInfoNamesResponse>("GetCellInfoNames", vd::GetCellInfoNamesRequest()));
+    std::vector<std::string> names(found.names().begin(), found.names().end());
+    std::ranges::sort(names);
+    return names;
+  };
+  const auto tablets_of = [&](const std::string& keyspace, const std::string& shard,
+                              const std::string& cells) -> Result<vd::GetTabletsResponse> {
+    vd::GetTabletsRequest wanted;
+    wanted.set_keyspace(keyspace);
+    wanted.set_shard(shard);
+    for (const std::string& cell : base::split_list(cells)) wanted.add_cells(cell);
+    return ask<vd::GetTabletsResponse>("GetTablets", wanted);
+  };
+
+  if (collection == "cells" && rest.empty()) {
+    ASSIGN_OR_RETURN(const auto names, cell_names());
+    return dump(names);
+  }
+  if (collection == "keyspaces") {
+    const std::string name = take_segment(rest);
+    if (name.empty()) {
+      ASSIGN_OR_RETURN(const auto names, keyspace_names());
+      return dump(names);
+    }
+    vd::GetKeyspaceRequest wanted;
+    wanted.set_keyspace(name);
+    ASSIGN_OR_RETURN(const auto found, ask<vd::GetKeyspaceResponse>("GetKeyspace", wanted));
+    return record_json(found.keyspace().keyspace());
+  }
+  if (collection == "keyspace") {
+    const std::string keyspace = take_segment(rest);
+    if (keyspace.empty() || take_segment(rest) != "tablets") return unknown_page(request);
+    ASSIGN_OR_RETURN(const auto found,
+                     tablets_of(keyspace, take_segment(rest),
+                                query_value(request, query_value(request, "cells").empty() ? "cell" : "cells")));
+    json list = json::array();
+    for (const auto& tablet : found.tablets()) {
+      ASSIGN_OR_RETURN(json object, record_object(tablet));
+      list.push_back(std::move(object));
+    }
+    return dump(list);
+  }
+  if (collection == "shards") {
+    const std::string keyspace = take_segment(rest);
+    const std::string shard = take_segment(rest);
+    if (keyspace.empty()) return unknown_page(request);
+    if (shard.empty()) {
+      vd::FindAllShardsInKeyspaceRequest wanted;
+      wanted.set_keyspace(keyspace);
+      ASSIGN_OR_RETURN(const auto found, ask<vd::FindAllShardsInKeyspaceResponse>("FindAllShardsInKeyspace", wanted));
+      std::vector<std::string> names;
+      for (const auto& [name, info] : found.shards()) names.push_back(name);
+      std::ranges::sort(names);
+      return dump(names);
+    }
+    vd::GetShardRequest wanted;
+    wanted.set_keyspace(keyspace);
+    wanted.set_shard_name(shard);
+    ASSIGN_OR_RETURN(const auto found, ask<vd::GetShardResponse>("GetShard", wanted));
+    return record_json(found.shard().shard());
+  }
+  if (collection == "srv_keyspace") {
+    std::string cell = take_segment(rest);
+    if (cell == "local") cell = options_.cell;
+    const std::string keyspace = take_segment(rest);
+    if (cell.empty()) return unknown_page(request);
+    const auto one = [&](const std::string& name) -> Result<vd::GetSrvKeyspacesResponse> {
+      vd::GetSrvKeyspacesRequest wanted;
+      wanted.set_keyspace(name);
+      wanted.add_cells(cell);
+      return ask<vd::GetSrvKeyspacesResponse>("GetSrvKeyspaces", wanted);
+    };
+    if (!keyspace.empty()) {
+      ASSIGN_OR_RETURN(const auto found, one(keyspace));
+      const auto record = found.srv_keyspaces().find(cell);
+      if (record == found.srv_keyspaces().end()) {
+        return fail(Code::kNotFound, fmt::format("no serving graph of {} in cell {}", keyspace, cell));
+      }
+      return record_json(record->second);
+    }
+    ASSIGN_OR_RETURN(const auto names, keyspace_names());
+    json all = json::object();
+    for (const std::string& name : names) {
+      const auto found = one(name);
+      if (!found.ok() && found.error().code() == Code::kNotFound) continue;  // Not served in this cell.
+      if (!found.ok()) return found.error();
+      const auto record = found->srv_keyspaces().find(cell);
+      if (record == found->srv_keyspaces().end()) continue;
+      ASSIGN_OR_RETURN(all[name], record_object(record->second));
+    }
+    return dump(all);
+  }
+  if (collection == "tablets") {
+    const std::string alias = take_segment(rest);
+    if (!alias.empty()) {
+      vd::GetTabletRequest wanted;
+      ASSIGN_OR_RETURN(*wanted.mutable_tablet_alias(), topo::parse_alias(alias));
+      ASSIGN_OR_RETURN(const auto found, ask<vd::GetTabletResponse>("GetTablet", wanted));
+      return record_json(found.tablet());
+    }
+    const std::string shard = query_value(request, "shard");
+    const size_t slash = shard.find('/');
+    ASSIGN_OR_RETURN(const auto found,
+                     tablets_of(shard.substr(0, slash), slash == std::string::npos ? "" : shard.substr(slash + 1),
+                                query_value(request, "cell")));
+    json list = json::array();
+    for (const auto& tablet : found.tablets()) {
+      list.push_back({{"cell", tablet.alias().cell()}, {"uid", tablet.alias().uid()}});
+    }
+    return dump(list);
+  }
+  if (collection == "topodata") {
+    vd::GetTopologyPathRequest wanted;
+    wanted.set_path("/" + std::string(rest));
+    const auto found = ask<vd::GetTopologyPathResponse>("GetTopologyPath", wanted);
+    json out = {{"Error", found.ok() ? "" : found.error().message()}, {"Children", json::array()}, {"Text", ""}};
+    if (found.ok()) {
+      for (const std::string& child : found->cell().children()) out["Children"].push_back(child);
+      out["Text"] = found->cell().data();
+    }
+    return dump(out);
+  }
+  if (collection == "topology_info") {
+    ASSIGN_OR_RETURN(const auto keyspaces, keyspace_names());
+    ASSIGN_OR_RETURN(const auto cells, cell_names());
+    const std::string keyspace = query_value(request, "keyspace");
+    ASSIGN_OR_RETURN(const auto tablets,
+                     tablets_of(keyspace == "all" ? "" : keyspace, "",
+                                query_value(request, "cell") == "all" ? "" : query_value(request, "cell")));
+    std::vector<std::string> types;
+    for (const auto& tablet : tablets.tablets()) types.emplace_back(topo::tablet_type_to_string(tablet.type()));
+    std::ranges::sort(types);
+    types.erase(std::unique(types.begin(), types.end()), types.end());
+    return dump({{"Keyspaces", keyspaces}, {"Cells", cells}, {"TabletTypes", types}});
+  }
+  if (collection == "features" && rest.empty()) {
+    return dump({{"activeReparents", true},
+                 {"showStatus", false},
+                 {"showTopologyCRUD", false},
+                 {"showWorkflows", false},
+                 {"workflows", json::array()}});
+  }
+  return unknown_page(request);
+}
+
+rpc::HttpResponse WebApi::run_command(const rpc::HttpRequest& request) {
+  const json arguments = json::parse(request.body, nullptr, /*allow_exceptions=*/false);
+  vd::ExecuteVtctlCommandRequest wanted;
+  wanted.set_action_timeout(std::chrono::nanoseconds(1h).count());
+  bool good = arguments.is_array() && !arguments.empty();
+  for (const json& argument : arguments.is_array() ? arguments : json::array()) {
+    good = good && argument.is_string();
+    if (good) wanted.add_args(argument.get<std::string>());
+  }
+  if (!good)
+    return {.status = 400, .body = "send the command as a JSON array of strings: [\"GetTablet\", \"zone1-100\"]\n"};
+  json out = {{"Error", ""}, {"Output", ""}};
+  std::string output;
+  const auto take = [&output](const std::string& bytes) {
+    vd::ExecuteVtctlCommandResponse part;
+    if (part.ParseFromString(bytes)) output += part.event().value();
+  };
+  const Status done =
+      net::block_on(loop_, vtctld_.methods().stream_local("/vtctlservice.Vtctl/ExecuteVtctlCommand",
+                                                          wanted.SerializeAsString(), take, net::Wait::within(1h)));
+  if (!done.ok() && done.error().code() == Code::kUnimplemented && output.empty()) {
+    return rpc::HttpResponse::error(done.error());
+  }
+  out["Output"] = output;
+  if (!done.ok()) out["Error"] = done.error().message();
+  return rpc::HttpResponse::json(dump(out));
+}
+
+Result<std::string> WebApi::apply_schema(const rpc::HttpRequest& request) {
+  const json body = json::parse(request.body, nullptr, /*allow_exceptions=*/false);
+  const auto text = [&](const char* key) {
+    return body.is_object() && body.contains(key) && body[key].is_string() ? body[key].get<std::string>() : "";
+  };
+  vd::ApplySchemaRequest wanted;
+  wanted.set_keyspace(text("Keyspace"));
+  if (!text("SQL").empty()) wanted.add_sql(text("SQL"));
+  wanted.set_ddl_strategy(text("DDLStrategy"));
+  if (wanted.keyspace().empty() || wanted.sql().empty()) {
+    return fail(Code::kInvalidArgument, "send {\"Keyspace\": \"...\", \"SQL\": \"...\"}");
+  }
+  ASSIGN_OR_RETURN(const auto done, ask<vd::ApplySchemaResponse>("ApplySchema", wanted));
+  return record_json(done);
+}
+
+}  // namespace vitrail::control
