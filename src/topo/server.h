@@ -18,6 +18,7 @@ struct ServerOptions {
   // memory: any name; stores of one name in one process share one tree.
   std::string global_server_address;
   std::string global_root = "/vitess/global";
+  std::chrono::milliseconds lock_timeout{45'000};  // How long a command waits for a lock that somebody else holds.
   const base::Clock* clock = &base::system_clock();
 };
 

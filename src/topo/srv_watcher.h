@@ -40,7 +40,7 @@ class SrvWatcher {
     std::vector<std::string> tablet_cells;  // Tablets come from these; the own cell when empty.
     base::Duration min_backoff = std::chrono::milliseconds(100);
     base::Duration max_backoff = std::chrono::seconds(10);
-    // Shortest time between two states, once complete.
+    // Shortest time between two states, once complete. Longer when making them takes long.
     base::Duration min_interval = std::chrono::milliseconds(2);
   };
   using OnChange = std::move_only_function<void(std::shared_ptr<const ServingState>)>;
