@@ -395,7 +395,6 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
       use.has_value = true;
     }
     const Setting* setting = chosen_->find_in_path(canonical);
-    if (setting == nullptr) setting = chosen_->find_below(canonical);
     if (setting == nullptr && (canonical == "help" || canonical == "h")) {
       wants_help = true;
       continue;
@@ -404,6 +403,8 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
       wants_version = true;
       continue;
     }
+    // A flag may stand before the command that it belongs to.
+    if (setting == nullptr) setting = chosen_->find_below(canonical);
     if (setting != nullptr && !use.has_value && setting->takes_value_) {
       if (i + 1 >= args.size()) {
         mistakes.push_back(fmt::format("flag needs an argument: --{}", use.name));

@@ -137,6 +137,18 @@ TEST(Settings, VersionTextHasTheInterfaceVersion) {
   EXPECT_NE(gate.settings.version().find("Version: 24.0.0 ("), std::string::npos);
 }
 
+TEST(Settings, VersionIsThatOfTheProgramAlsoWhenACommandHasAFlagOfThatName) {
+  int64_t version = 0;
+  const auto parse = [&](const std::vector<std::string>& args) {
+    Settings settings("vtctldclient", "");
+    settings.add_command("GetTopologyPath", "").add("version", &version, "");
+    return settings.parse(args);
+  };
+  EXPECT_EQ(parse({"--version"}).value(), Settings::Outcome::kVersion);
+  EXPECT_EQ(parse({"GetTopologyPath", "--version", "7"}).value(), Settings::Outcome::kRun);
+  EXPECT_EQ(version, 7);
+}
+
 TEST(Settings, HelpShowsUnitDefaultAndChoices) {
   Gate gate;
   EXPECT_EQ(gate.settings.parse(Args{"--nonsense", "--help"}).value(), Settings::Outcome::kHelp);

@@ -2,14 +2,12 @@
 
 #include "base/file.h"
 #include "base/text.h"
+#include "vschema/proto_json.h"
 
 namespace vitrail::control {
 
 Result<std::string> ClientContext::json(const google::protobuf::Message& message) const {
-  ASSIGN_OR_RETURN(std::string text,
-                   topo::to_json(message, {.proto_names = true, .print_defaults = !compact, .pretty = true}));
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text + "\n";
+  return vschema::to_json(message, {.unpopulated = !compact, .indent = 2}) + "\n";
 }
 
 CommandSet::CommandSet(base::Settings& root) : root_(root) {
