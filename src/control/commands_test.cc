@@ -234,6 +234,7 @@ TEST_F(Commands, RepairTheReplicationGraph) {
   ok("ShardReplicationRemove", "customer/-80", "zone1-101");
   EXPECT_HAS(ctl("ValidateShard", "customer/-80"), "tablet zone1-0000000101 is not in the replication graph");
   EXPECT_HAS(ctl("ShardReplicationAdd", "customer/-80", "nonsense"), "invalid tablet alias \"nonsense\"");
+  ok("ShardReplicationAdd", "customer/-80", "zone1-101");
   // Tablets that do not answer are shown as such.
   EXPECT_EQ(ctl("ShardReplicationPositions", "customer/-80"),
             "zone1-0000000100 customer -80 primary localhost:15100 localhost:17100 [] 1970-01-01T00:00:10Z <err> <err> "
