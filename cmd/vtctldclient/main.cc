@@ -9,6 +9,19 @@
 #include "rpc/security.h"
 #include "topo/flags.h"
 
+namespace {
+
+// The topology of --topo_*, opened once.
+vitrail::net::Task<vitrail::Result<vitrail::topo::Server*>> open_topology(
+    const vitrail::topo::ServerOptions& options, std::unique_ptr<vitrail::topo::Server>& topology) {
+  if (topology == nullptr) {
+    CO_ASSIGN_OR_RETURN(topology, co_await vitrail::topo::Server::open(options));
+  }
+  co_return topology.get();
+}
+
+}  // namespace
+
 // vtctldclient: commands for the control plane. With --server internal the command runs in this process, directly on
 // the topology.
 int main(int argc, char** argv) {
@@ -42,7 +55,7 @@ int main(int argc, char** argv) {
   std::unique_ptr<control::TabletClient> tablets;
   std::unique_ptr<rpc::Server> internal;
   if (server == "internal") {
-    auto opened = net::block_on(loop.loop(), topo::Server::open(topology_options));
+    auto opened = net::block_on(loop.loop(), open_topology(topology_options, topology));
     if (!opened.ok()) return fail_with(opened.error());
     topology = std::move(*opened);
     auto tablet_channel = rpc::channel_options(security, tablet_manager_tls);
@@ -59,7 +72,8 @@ int main(int argc, char** argv) {
     if (!channel_options.ok()) return fail_with(channel_options.error());
     auto channel = rpc::Channel::create(server, std::move(*channel_options));
     if (!channel.ok()) return fail_with(channel.error());
-    const control::ClientContext context{**channel, action_timeout, compact, settings.positional()};
+    control::ClientContext context{**channel, action_timeout, compact, settings.positional()};
+    context.topology = [&] { return open_topology(topology_options, topology); };
     auto output = net::block_on(loop.loop(), commands.run(context));
     if (output.ok()) {
       std::fwrite(output->data(), 1, output->size(), stdout);
@@ -67,9 +81,7 @@ int main(int argc, char** argv) {
       exit_code = fail_with(output.error());
     }
   }
-  if (internal != nullptr) {
-    net::block_on(loop.loop(), internal->stop(std::chrono::seconds(1)));
-    net::block_on(loop.loop(), topology->close());
-  }
+  if (internal != nullptr) net::block_on(loop.loop(), internal->stop(std::chrono::seconds(1)));
+  if (topology != nullptr) net::block_on(loop.loop(), topology->close());
   return exit_code;
 }

@@ -414,9 +414,6 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
       use.has_value = true;
     }
     const Setting* setting = chosen_->find_in_path(canonical);
-    // A sub-command may have a --version of its own; before its name the word asks for the program's.
-    const bool of_program = canonical == "version" || canonical == "help" || canonical == "help-json";
-    if (setting == nullptr && !of_program) setting = chosen_->find_below(canonical);
     if (setting == nullptr && (canonical == "help" || canonical == "h")) {
       wants_help = true;
       continue;
@@ -429,6 +426,8 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
       wants_version = true;
       continue;
     }
+    // A flag may stand before the command that it belongs to.
+    if (setting == nullptr) setting = chosen_->find_below(canonical);
     if (setting != nullptr && !use.has_value && setting->takes_value_) {
       if (i + 1 >= args.size()) {
         mistakes.push_back(fmt::format("flag needs an argument: --{}", use.name));

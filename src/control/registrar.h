@@ -31,9 +31,15 @@ class Registrar {
   TabletClient& tablets_;
 };
 
-void register_topology_methods(Registrar& registrar);
+void register_cell_methods(Registrar& registrar);
+void register_keyspace_methods(Registrar& registrar);
+void register_shard_methods(Registrar& registrar);
+void register_path_methods(Registrar& registrar);
+void register_vschema_methods(Registrar& registrar);
 void register_tablet_methods(Registrar& registrar);
+void register_reparent_methods(Registrar& registrar);
 void register_schema_methods(Registrar& registrar);
+void register_validate_methods(Registrar& registrar);
 void register_workflow_methods(Registrar& registrar);
 
 }  // namespace vitrail::control

@@ -35,9 +35,10 @@ class PlannedReparent {
     return tablets_.call<Response>(std::move(tablet), method, std::move(request), wait());
   }
   net::Task<Result<::topodata::Tablet>> choose();
-  net::Task<Status> initialise(::topodata::Tablet candidate);
-  net::Task<Status> graceful(::topodata::Tablet old_primary, ::topodata::Tablet candidate);
-  net::Task<Status> finish(::topodata::Tablet candidate, std::string position);
+  net::Task<bool> lags_too_much(::topodata::Tablet tablet);
+  net::Task<Status> initialise(const topo::ShardLock& lock, ::topodata::Tablet candidate);
+  net::Task<Status> graceful(const topo::ShardLock& lock, ::topodata::Tablet old_primary, ::topodata::Tablet candidate);
+  net::Task<Status> finish(const topo::ShardLock& lock, ::topodata::Tablet candidate, std::string position);
 
   TabletClient& tablets_;
   const PlannedReparentOptions options_;
@@ -45,23 +46,41 @@ class PlannedReparent {
   std::vector<::topodata::Tablet> members_;
 };
 
+net::Task<bool> PlannedReparent::lags_too_much(::topodata::Tablet tablet) {
+  if (options_.tolerable_lag <= 0s || !shard_.record.has_primary_alias()) co_return false;
+  const auto status = co_await call<tmd::ReplicationStatusResponse>(std::move(tablet), "ReplicationStatus",
+                                                                    tmd::ReplicationStatusRequest());
+  co_return !status.ok() || status->status().replication_lag_unknown() ||
+      std::chrono::seconds(status->status().replication_lag_seconds()) > options_.tolerable_lag;
+}
+
 net::Task<Result<::topodata::Tablet>> PlannedReparent::choose() {
   const ::topodata::Tablet* chosen = nullptr;
   for (const auto& tablet : members_) {
     if (options_.new_primary) {
-      if (topo::same_alias(tablet.alias(), *options_.new_primary)) chosen = &tablet;
+      if (!topo::same_alias(tablet.alias(), *options_.new_primary)) continue;
+      if (tablet.type() != ::topodata::REPLICA && tablet.type() != ::topodata::PRIMARY) {
+        co_return fail(Code::kFailedPrecondition,
+                       fmt::format("primary-elect tablet {} is {}: only replica tablets can become the primary",
+                                   topo::alias_to_string(tablet.alias()), topo::tablet_type_to_string(tablet.type())));
+      }
+      chosen = &tablet;
       continue;
     }
     if (options_.avoid_primary && topo::same_alias(tablet.alias(), *options_.avoid_primary)) continue;
     if (tablet.type() != ::topodata::REPLICA) continue;
-    if (shard_.record.has_primary_alias() && tablet.alias().cell() != shard_.record.primary_alias().cell()) continue;
-    if (chosen == nullptr) chosen = &tablet;
+    if (!options_.allow_cross_cell && shard_.record.has_primary_alias() &&
+        tablet.alias().cell() != shard_.record.primary_alias().cell()) {
+      continue;
+    }
+    if (!(co_await lags_too_much(tablet)) && chosen == nullptr) chosen = &tablet;
   }
   if (chosen == nullptr) {
     co_return fail(Code::kFailedPrecondition,
                    options_.new_primary
                        ? "primary-elect tablet " + topo::alias_to_string(*options_.new_primary) + " is not in the shard"
-                       : "no tablet of the shard can become its primary");
+                       : "cannot find a tablet to reparent to in shard " + options_.keyspace + "/" + options_.shard +
+                             ": replicas of the old primary's cell are chosen, if they do not lag too much");
   }
   co_return *chosen;
 }
@@ -70,7 +89,8 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
   topo::Server& topology = tablets_.topology();
   CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(topology, options_.keyspace, options_.shard,
                                                                    "PlannedReparentShard"));
-  auto body = [](PlannedReparent& self, topo::Server& store) -> net::Task<Result<::topodata::TabletAlias>> {
+  auto body = [](PlannedReparent& self, topo::Server& store,
+                 const topo::ShardLock& held) -> net::Task<Result<::topodata::TabletAlias>> {
     CO_ASSIGN_OR_RETURN(self.shard_, co_await topo::get_shard(store, self.options_.keyspace, self.options_.shard));
     topo::TabletQuery query;
     query.keyspace = self.options_.keyspace;
@@ -86,7 +106,7 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
     if (!record.has_primary_alias()) {
       CO_ASSIGN_OR_RETURN(auto candidate, co_await self.choose());
       const auto alias = candidate.alias();
-      CO_RETURN_IF_ERROR(co_await self.initialise(std::move(candidate)));
+      CO_RETURN_IF_ERROR(co_await self.initialise(held, std::move(candidate)));
       co_return alias;
     }
     const bool stays =
@@ -104,27 +124,28 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
       ::topodata::Tablet primary = *old_primary;
       CO_ASSIGN_OR_RETURN(const auto promoted, co_await self.call<tmd::PromoteReplicaResponse>(
                                                    primary, "PromoteReplica", tmd::PromoteReplicaRequest()));
-      CO_RETURN_IF_ERROR(co_await self.finish(primary, promoted.position()));
+      CO_RETURN_IF_ERROR(co_await self.finish(held, primary, promoted.position()));
       co_return primary.alias();
     }
     CO_ASSIGN_OR_RETURN(auto candidate, co_await self.choose());
     const auto alias = candidate.alias();
-    CO_RETURN_IF_ERROR(co_await self.graceful(*old_primary, std::move(candidate)));
+    CO_RETURN_IF_ERROR(co_await self.graceful(held, *old_primary, std::move(candidate)));
     co_return alias;
   };
-  auto result = co_await body(*this, topology);
+  auto result = co_await body(*this, topology, lock);
   Status released = co_await lock.release();
   if (result.ok() && !released.ok()) co_return std::move(released).error();
   co_return result;
 }
 
-net::Task<Status> PlannedReparent::initialise(::topodata::Tablet candidate) {
+net::Task<Status> PlannedReparent::initialise(const topo::ShardLock& lock, ::topodata::Tablet candidate) {
   CO_ASSIGN_OR_RETURN(const auto promoted,
                       co_await call<tmd::InitPrimaryResponse>(candidate, "InitPrimary", tmd::InitPrimaryRequest()));
-  co_return co_await finish(std::move(candidate), promoted.position());
+  co_return co_await finish(lock, std::move(candidate), promoted.position());
 }
 
-net::Task<Status> PlannedReparent::graceful(::topodata::Tablet old_primary, ::topodata::Tablet candidate) {
+net::Task<Status> PlannedReparent::graceful(const topo::ShardLock& lock, ::topodata::Tablet old_primary,
+                                            ::topodata::Tablet candidate) {
   // The candidate must be close before anybody stops writing.
   CO_ASSIGN_OR_RETURN(const auto before, co_await call<tmd::PrimaryPositionResponse>(old_primary, "PrimaryPosition",
                                                                                      tmd::PrimaryPositionRequest()));
@@ -151,49 +172,16 @@ net::Task<Status> PlannedReparent::graceful(::topodata::Tablet old_primary, ::to
   auto promoted = co_await call<tmd::PromoteReplicaResponse>(candidate, "PromoteReplica", tmd::PromoteReplicaRequest());
   if (!promoted.ok())
     co_return std::move(promoted).error().with_context("promote the new primary; run the same command again");
-  co_return co_await finish(std::move(candidate), promoted->position());
+  co_return co_await finish(lock, std::move(candidate), promoted->position());
 }
 
 // The new primary is writable: name it in the records, and make everybody else follow it.
-net::Task<Status> PlannedReparent::finish(::topodata::Tablet candidate, std::string position) {
-  topo::Server& topology = tablets_.topology();
-  CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_tablet(topology, candidate.alias()));
-  auto updated = co_await topo::update_shard_fields(
-      topology, options_.keyspace, options_.shard, [&](::topodata::Shard& record) -> Result<bool> {
-        *record.mutable_primary_alias() = candidate.alias();
-        *record.mutable_primary_term_start_time() = stored.record.primary_term_start_time();
-        return true;
-      });
-  if (!updated.ok()) co_return std::move(updated).error();
-  auto refreshed = co_await call<tmd::RefreshStateResponse>(candidate, "RefreshState", tmd::RefreshStateRequest());
-  if (!refreshed.ok()) co_return std::move(refreshed).error();
-  const int64_t now = wall_ns(topology);
-  tmd::PopulateReparentJournalRequest journal;
-  journal.set_time_created_ns(now);
-  journal.set_action_name("PlannedReparentShard");
-  *journal.mutable_primary_alias() = candidate.alias();
-  journal.set_replication_position(position);
-  auto written =
-      co_await call<tmd::PopulateReparentJournalResponse>(candidate, "PopulateReparentJournal", std::move(journal));
-  if (!written.ok()) co_return std::move(written).error();
-
-  std::vector<Status> outcomes(members_.size());
-  std::vector<net::Task<void>> tasks;
-  auto follow = [](PlannedReparent& self, ::topodata::Tablet tablet, ::topodata::TabletAlias parent, int64_t time,
-                   Status& out) -> net::Task<void> {
-    tmd::SetReplicationSourceRequest request;
-    *request.mutable_parent() = parent;
-    request.set_time_created_ns(time);
-    request.set_force_start_replication(true);
-    auto done = co_await self.call<tmd::SetReplicationSourceResponse>(std::move(tablet), "SetReplicationSource",
-                                                                      std::move(request));
-    if (!done.ok()) out = std::move(done).error();
-  };
-  for (size_t i = 0; i < members_.size(); ++i) {
-    if (topo::same_alias(members_[i].alias(), candidate.alias())) continue;
-    tasks.push_back(follow(*this, members_[i], candidate.alias(), now, outcomes[i]));
-  }
-  co_await net::when_all(std::move(tasks));
+net::Task<Status> PlannedReparent::finish(const topo::ShardLock& lock, ::topodata::Tablet candidate,
+                                          std::string position) {
+  CO_ASSIGN_OR_RETURN(const auto primary,
+                      co_await announce_primary(tablets_, lock, std::move(candidate), std::move(position),
+                                                "PlannedReparentShard", options_.wait_replicas_timeout));
+  auto outcomes = co_await follow_primary(tablets_, primary, members_, options_.wait_replicas_timeout);
   for (auto& outcome : outcomes) {
     if (!outcome.ok()) {
       co_return std::move(outcome).error().with_context(
@@ -204,7 +192,59 @@ net::Task<Status> PlannedReparent::finish(::topodata::Tablet candidate, std::str
   co_return Status{};
 }
 
+net::Task<void> follow_one(TabletClient& tablets, ::topodata::Tablet tablet, const NewPrimary& primary,
+                           base::Duration timeout, Status& out) {
+  tmd::SetReplicationSourceRequest request;
+  *request.mutable_parent() = primary.tablet.alias();
+  request.set_time_created_ns(primary.journal_time_ns);
+  request.set_force_start_replication(true);
+  auto done = co_await tablets.call<tmd::SetReplicationSourceResponse>(std::move(tablet), "SetReplicationSource",
+                                                                       std::move(request), net::Wait::within(timeout));
+  if (!done.ok()) out = std::move(done).error();
+}
+
 }  // namespace
+
+net::Task<Result<NewPrimary>> announce_primary(TabletClient& tablets, const topo::ShardLock& lock,
+                                               ::topodata::Tablet candidate, std::string position, std::string action,
+                                               base::Duration timeout) {
+  topo::Server& topology = tablets.topology();
+  const auto wait = [&] { return net::Wait::within(timeout); };
+  CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_tablet(topology, candidate.alias()));
+  topo::UpdateFn<::topodata::Shard> name_it = [&](::topodata::Shard& record) -> Result<bool> {
+    *record.mutable_primary_alias() = candidate.alias();
+    *record.mutable_primary_term_start_time() = stored.record.primary_term_start_time();
+    return true;
+  };
+  auto updated =
+      co_await topo::update_shard_fields(topology, lock.keyspace(), lock.shard(), std::move(name_it), lock.fence());
+  if (!updated.ok()) co_return std::move(updated).error();
+  auto refreshed =
+      co_await tablets.call<tmd::RefreshStateResponse>(candidate, "RefreshState", tmd::RefreshStateRequest(), wait());
+  if (!refreshed.ok()) co_return std::move(refreshed).error();
+  NewPrimary primary{stored.record, std::move(position), wall_ns(topology)};
+  tmd::PopulateReparentJournalRequest journal;
+  journal.set_time_created_ns(primary.journal_time_ns);
+  journal.set_action_name(action);
+  *journal.mutable_primary_alias() = candidate.alias();
+  journal.set_replication_position(primary.position);
+  auto written = co_await tablets.call<tmd::PopulateReparentJournalResponse>(candidate, "PopulateReparentJournal",
+                                                                             std::move(journal), wait());
+  if (!written.ok()) co_return std::move(written).error();
+  co_return primary;
+}
+
+net::Task<std::vector<Status>> follow_primary(TabletClient& tablets, const NewPrimary& primary,
+                                              const std::vector<::topodata::Tablet>& members, base::Duration timeout) {
+  std::vector<Status> outcomes(members.size());
+  std::vector<net::Task<void>> tasks;
+  for (size_t i = 0; i < members.size(); ++i) {
+    if (topo::same_alias(members[i].alias(), primary.tablet.alias())) continue;
+    tasks.push_back(follow_one(tablets, members[i], primary, timeout, outcomes[i]));
+  }
+  co_await net::when_all(std::move(tasks));
+  co_return outcomes;
+}
 
 net::Task<Result<::topodata::TabletAlias>> planned_reparent_shard(TabletClient& tablets,
                                                                   PlannedReparentOptions options) {

@@ -1,10 +1,11 @@
 #pragma once
 
-#include <functional>
 #include <optional>
 #include <string>
+#include <vector>
 
 #include "control/tablet_client.h"
+#include "topo/locks.h"
 
 namespace vitrail::control {
 
@@ -15,6 +16,8 @@ struct PlannedReparentOptions {
   std::optional<::topodata::TabletAlias> avoid_primary;
   std::optional<::topodata::TabletAlias> expected_primary;
   base::Duration wait_replicas_timeout = std::chrono::seconds(15);
+  base::Duration tolerable_lag{};  // Replicas that lag more are not chosen. Zero: lag does not matter.
+  bool allow_cross_cell = false;   // Else a candidate that nobody named is of the old primary's cell.
 };
 
 // PlannedReparentShard: elects the first primary of a shard, or moves the role to another tablet without losing
@@ -23,5 +26,47 @@ struct PlannedReparentOptions {
 //   way is undone (the old primary serves again).
 net::Task<Result<::topodata::TabletAlias>> planned_reparent_shard(TabletClient& tablets,
                                                                   PlannedReparentOptions options);
+
+struct EmergencyReparentOptions {
+  std::string keyspace;
+  std::string shard;
+  std::optional<::topodata::TabletAlias> new_primary;
+  std::optional<::topodata::TabletAlias> expected_primary;
+  std::vector<::topodata::TabletAlias> ignore_replicas;  // Neither asked nor waited for.
+  base::Duration wait_replicas_timeout = std::chrono::seconds(15);
+  bool prevent_cross_cell = false;
+  bool wait_for_all_tablets = false;  // Every tablet but the old primary must answer.
+};
+
+struct EmergencyReparentResult {
+  ::topodata::TabletAlias primary;
+  std::vector<std::string> events;  // What happened and what did not, for people.
+};
+
+// EmergencyReparentShard: the primary is dead. The replicas stop receiving, apply what they have received, and the one
+// that has most becomes the primary; or the one that was named, after it has got what it lacks from that one. A primary
+// that turns out to live is stopped first, and nothing of it is lost.
+//
+// Nothing that any tablet which answered has is lost. What only tablets have that did not answer is lost, as always
+// when replication is asynchronous.
+//   kFailedPrecondition: no tablet can become the primary; two tablets each have transactions that the other lacks (the
+//   operator says with ignore_replicas whose do not count). Until somebody is promoted replication is started again
+//   where it was stopped. Safe to repeat.
+net::Task<Result<EmergencyReparentResult>> emergency_reparent_shard(TabletClient& tablets,
+                                                                    EmergencyReparentOptions options);
+
+// What every reparent ends with: the new primary is writable; it is named in the shard's record, told so, and writes
+// the row by which replicas know that they follow it.
+struct NewPrimary {
+  ::topodata::Tablet tablet;
+  std::string position;  // Where it began.
+  int64_t journal_time_ns = 0;
+};
+net::Task<Result<NewPrimary>> announce_primary(TabletClient& tablets, const topo::ShardLock& lock,
+                                               ::topodata::Tablet candidate, std::string position, std::string action,
+                                               base::Duration timeout);
+// Makes all of `members` but the primary itself follow it. One outcome each.
+net::Task<std::vector<Status>> follow_primary(TabletClient& tablets, const NewPrimary& primary,
+                                              const std::vector<::topodata::Tablet>& members, base::Duration timeout);
 
 }  // namespace vitrail::control

@@ -1,11 +1,12 @@
 // Vtctld's methods on the schema of keyspaces.
 #include <fmt/core.h>
 
+#include "control/method.h"
 #include "control/registrar.h"
+#include "control/schema.h"
 #include "sql/parser.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/shard.h"
-#include "vtctldata.pb.h"
 
 namespace vitrail::control {
 namespace {
@@ -13,9 +14,6 @@ namespace {
 namespace vd = ::vtctldata;
 namespace tmd = ::tabletmanagerdata;
 using namespace std::chrono_literals;
-template <typename T>
-using Answer = net::Task<Result<T>>;
-
 Answer<vd::ApplySchemaResponse> apply_schema(TabletClient& tablets, vd::ApplySchemaRequest request) {
   if (!request.ddl_strategy().empty() && !request.ddl_strategy().starts_with("direct")) {
     co_return fail(Code::kUnimplemented, "ddl strategy '" + request.ddl_strategy() + "' is not available: use direct");
@@ -81,32 +79,82 @@ Answer<vd::ApplySchemaResponse> apply_schema(TabletClient& tablets, vd::ApplySch
   co_return out;
 }
 
+Answer<vd::GetSchemaResponse> get_schema(TabletClient& client, vd::GetSchemaRequest request) {
+  CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(client.topology(), request.tablet_alias()));
+  if (request.table_names_only() + request.table_sizes_only() + request.table_schema_only() > 1) {
+    co_return fail(Code::kInvalidArgument,
+                   "only one of table_names_only, table_sizes_only and table_schema_only can be given");
+  }
+  CO_ASSIGN_OR_RETURN(auto schema, co_await read_schema(client, tablet.record,
+                                                        SchemaFilter{.tables = strings(request.tables()),
+                                                                     .exclude = strings(request.exclude_tables()),
+                                                                     .include_views = request.include_views()}));
+  vd::GetSchemaResponse out;
+  for (auto& table : *schema.mutable_table_definitions()) {
+    auto* definition = out.mutable_schema()->add_table_definitions();
+    definition->set_name(table.name());
+    if (request.table_names_only()) continue;
+    definition->set_type(table.type());
+    if (request.table_sizes_only() || !request.table_schema_only()) {
+      definition->set_row_count(table.row_count());
+      definition->set_data_length(table.data_length());
+    }
+    if (request.table_sizes_only()) continue;
+    *definition->mutable_schema() = std::move(*table.mutable_schema());
+    *definition->mutable_columns() = std::move(*table.mutable_columns());
+    *definition->mutable_primary_key_columns() = std::move(*table.mutable_primary_key_columns());
+    *definition->mutable_fields() = std::move(*table.mutable_fields());
+  }
+  if (!request.table_names_only() && !request.table_sizes_only()) {
+    out.mutable_schema()->set_database_schema(schema.database_schema());
+  }
+  co_return out;
+}
+
+// A warning for each tablet that did not reload.
+template <typename Response>
+void add_warnings(Response& response, const std::vector<std::string>& failures) {
+  for (const auto& text : failures) {
+    auto* event = response.add_events();
+    event->set_level(::logutil::WARNING);
+    event->set_value("reload of the schema: " + text);
+  }
+}
+
+Answer<vd::ReloadSchemaShardResponse> reload_one_shard(TabletClient& client, vd::ReloadSchemaShardRequest request) {
+  ReloadOptions options{.wait_position = request.wait_position(), .include_primary = request.include_primary()};
+  if (request.concurrency() > 0) options.concurrency = static_cast<size_t>(request.concurrency());
+  CO_ASSIGN_OR_RETURN(const auto failures,
+                      co_await reload_shard(client, request.keyspace(), request.shard(), std::move(options)));
+  vd::ReloadSchemaShardResponse out;
+  add_warnings(out, failures);
+  co_return out;
+}
+
+Answer<vd::ReloadSchemaKeyspaceResponse> reload_keyspace(TabletClient& client,
+                                                         vd::ReloadSchemaKeyspaceRequest request) {
+  ReloadOptions options{.wait_position = request.wait_position(), .include_primary = request.include_primary()};
+  if (request.concurrency() > 0) options.concurrency = static_cast<size_t>(request.concurrency());
+  CO_ASSIGN_OR_RETURN(const auto shards, co_await topo::get_shard_names(client.topology(), request.keyspace()));
+  vd::ReloadSchemaKeyspaceResponse out;
+  for (const auto& shard : shards) {
+    CO_ASSIGN_OR_RETURN(const auto failures, co_await reload_shard(client, request.keyspace(), shard, options));
+    add_warnings(out, failures);
+  }
+  co_return out;
+}
+
+Answer<vd::CopySchemaShardResponse> copy_schema_locked(TabletClient& client, const topo::KeyspaceLock&,
+                                                       const vd::CopySchemaShardRequest& request) {
+  CO_RETURN_IF_ERROR(co_await copy_schema(client, request));
+  co_return vd::CopySchemaShardResponse();
+}
+
 }  // namespace
 
 void register_schema_methods(Registrar& r) {
   r.unary<vd::ApplySchemaRequest, vd::ApplySchemaResponse>("ApplySchema", apply_schema);
-  r.unary<vd::GetSchemaRequest, vd::GetSchemaResponse>(
-      "GetSchema", [](TabletClient& t, vd::GetSchemaRequest q) -> Answer<vd::GetSchemaResponse> {
-        CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(t.topology(), q.tablet_alias()));
-        tmd::GetSchemaRequest request;
-        *request.mutable_tables() = q.tables();
-        *request.mutable_exclude_tables() = q.exclude_tables();
-        request.set_include_views(q.include_views());
-        CO_ASSIGN_OR_RETURN(auto done, co_await t.call<tmd::GetSchemaResponse>(
-                                           tablet.record, "GetSchema", std::move(request), net::Wait::within(60s)));
-        vd::GetSchemaResponse out;
-        for (auto& table : *done.mutable_schema_definition()->mutable_table_definitions()) {
-          auto* definition = out.mutable_schema()->add_table_definitions();
-          if (q.table_names_only()) {
-            definition->set_name(table.name());
-          } else {
-            *definition = std::move(table);
-          }
-        }
-        if (!q.table_names_only())
-          out.mutable_schema()->set_database_schema(done.schema_definition().database_schema());
-        co_return out;
-      });
+  r.unary<vd::GetSchemaRequest, vd::GetSchemaResponse>("GetSchema", get_schema);
   r.unary<vd::ReloadSchemaRequest, vd::ReloadSchemaResponse>(
       "ReloadSchema", [](TabletClient& t, vd::ReloadSchemaRequest q) -> Answer<vd::ReloadSchemaResponse> {
         CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(t.topology(), q.tablet_alias()));
@@ -114,6 +162,13 @@ void register_schema_methods(Registrar& r) {
                                                                tmd::ReloadSchemaRequest(), net::Wait::within(60s));
         if (!done.ok()) co_return std::move(done).error();
         co_return vd::ReloadSchemaResponse();
+      });
+  r.unary<vd::ReloadSchemaShardRequest, vd::ReloadSchemaShardResponse>("ReloadSchemaShard", reload_one_shard);
+  r.unary<vd::ReloadSchemaKeyspaceRequest, vd::ReloadSchemaKeyspaceResponse>("ReloadSchemaKeyspace", reload_keyspace);
+  r.unary<vd::CopySchemaShardRequest, vd::CopySchemaShardResponse>(
+      "CopySchemaShard", [](TabletClient& t, vd::CopySchemaShardRequest q) {
+        const std::string keyspace = q.destination_keyspace(), action = "CopySchemaShard " + q.destination_shard();
+        return with_keyspace_lock(t, keyspace, action, std::move(q), copy_schema_locked);
       });
 }
 

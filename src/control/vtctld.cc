@@ -11,9 +11,15 @@ using namespace std::chrono_literals;
 
 void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient& tablets) {
   Registrar registrar(server, loop, tablets);
-  register_topology_methods(registrar);
+  register_cell_methods(registrar);
+  register_keyspace_methods(registrar);
+  register_shard_methods(registrar);
+  register_path_methods(registrar);
+  register_vschema_methods(registrar);
   register_tablet_methods(registrar);
+  register_reparent_methods(registrar);
   register_schema_methods(registrar);
+  register_validate_methods(registrar);
   register_workflow_methods(registrar);
 }
 

@@ -7,6 +7,7 @@
 #include <regex>
 
 #include "mysql/convert.h"
+#include "mysql/gtid.h"
 #include "mysqld/schema_sql.h"
 
 namespace vitrail::tablet {
@@ -63,11 +64,25 @@ net::Task<Status> LocalServer::run(std::vector<std::string> statements, net::Wai
   co_return Status{};
 }
 
-std::string LocalServer::with_prefix(std::string_view bare) const {
-  return (flavor_->kind() == mysqld::FlavorKind::kMariaDb ? "MariaDB/" : "MySQL56/") + std::string(bare);
+net::Task<Result<net::QueryResult>> LocalServer::query_as(Account account, std::string database, std::string sql,
+                                                          size_t max_rows, net::Wait wait) {
+  net::MysqlClientSettings settings;
+  settings.address = address_;
+  settings.auth.user = std::move(account.user);
+  settings.auth.password = std::move(account.password);
+  CO_ASSIGN_OR_RETURN(auto client, co_await net::MysqlClient::connect(std::move(settings), wait));
+  if (!database.empty()) {
+    auto used = co_await client.query("use " + mysqld::quote_identifier(database), wait);
+    if (!used.ok()) co_return std::move(used).error();
+  }
+  co_return co_await client.query(std::move(sql), wait, max_rows);
 }
 
-Result<std::string> LocalServer::without_prefix(std::string_view stored) const {
+std::string LocalServer::flavor_prefix() const {
+  return flavor_->kind() == mysqld::FlavorKind::kMariaDb ? "MariaDB/" : "MySQL56/";
+}
+
+Result<std::string> LocalServer::bare_position(std::string_view stored) const {
   const size_t slash = stored.find('/');
   if (slash == std::string_view::npos) return std::string(stored);
   const std::string_view expected = flavor_->kind() == mysqld::FlavorKind::kMariaDb ? "MariaDB" : "MySQL56";
@@ -81,12 +96,16 @@ Result<std::string> LocalServer::without_prefix(std::string_view stored) const {
 net::Task<Result<std::string>> LocalServer::position(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto result, co_await query(flavor_->position_query(), wait));
   CO_ASSIGN_OR_RETURN(const std::string bare, flavor_->parse_position(to_rows(result)));
-  co_return with_prefix(bare);
+  co_return flavor_prefix() + bare;
 }
 
 net::Task<Status> LocalServer::wait_for_position(std::string position, net::Wait wait) {
-  CO_ASSIGN_OR_RETURN(const std::string bare, without_prefix(position));
+  CO_ASSIGN_OR_RETURN(const std::string bare, bare_position(position));
   if (bare.empty()) co_return Status{};
+  // The servers' own waits see replicated transactions only, not those that this server wrote itself.
+  CO_ASSIGN_OR_RETURN(const std::string present, co_await this->position(wait));
+  const auto here = mysql::Position::parse(present), wanted = mysql::Position::parse(flavor_prefix() + bare);
+  if (here.ok() && wanted.ok() && here->at_least(*wanted).value_or(false)) co_return Status{};
   const auto left =
       wait.deadline == base::TimePoint::max() ? base::Duration(30s) : wait.deadline - base::system_clock().now();
   const auto timeout = std::max(std::chrono::duration_cast<std::chrono::milliseconds>(left), 1ms);

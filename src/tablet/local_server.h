@@ -28,10 +28,21 @@ class LocalServer {
   // One statement on a connection of the pool, with an optional default database.
   net::Task<Result<net::QueryResult>> query(std::string sql, net::Wait wait, std::string database = "",
                                             size_t max_rows = 1'000'000);
+  struct Account {
+    std::string user;
+    std::string password;
+  };
+  // One statement of another account, on a connection made for it.
+  net::Task<Result<net::QueryResult>> query_as(Account account, std::string database, std::string sql, size_t max_rows,
+                                               net::Wait wait);
   // Several on one connection, stopping at the first error.
   net::Task<Status> run(std::vector<std::string> statements, net::Wait wait);
   net::Task<Result<net::MysqlPool::Lease>> connection(net::Wait wait) { return pool_->acquire("", std::move(wait)); }
 
+  // "MariaDB/" or "MySQL56/": what stored positions begin with.
+  std::string flavor_prefix() const;
+  // A stored position as the server spells it. kInvalidArgument for one of another flavor.
+  Result<std::string> bare_position(std::string_view stored) const;
   net::Task<Result<std::string>> position(net::Wait wait);
   // Waits until `position` is executed here.
   net::Task<Status> wait_for_position(std::string position, net::Wait wait);
@@ -48,10 +59,6 @@ class LocalServer {
   void close();
 
  private:
-  // "MariaDB/" + text, and back.
-  std::string with_prefix(std::string_view bare) const;
-  Result<std::string> without_prefix(std::string_view stored) const;
-
   const net::MysqlAddress address_;
   std::unique_ptr<net::MysqlPool> pool_;
   std::unique_ptr<mysqld::Flavor> flavor_;

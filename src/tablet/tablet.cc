@@ -50,6 +50,8 @@ void declare(base::Settings& settings, Options& options) {
   rpc::declare(settings, options.grpc_security);
   rpc::declare(settings, options.grpc_client, &options.grpc_security);
   rpc::declare_tls(settings, "tablet", options.tablet_tls);
+  settings.add("db_allprivs_user", &tablet.all_privileges.user, "account with all privileges");
+  settings.add("db_allprivs_password", &tablet.all_privileges.password, "its password");
   settings.add("queryserver_config_pool_size", &options.queries.pool_size, "connections to the server");
   settings.add("queryserver_config_query_timeout", &options.queries.query_timeout, "longest time for one statement");
   settings.add("queryserver_config_transaction_timeout", &options.queries.transaction_timeout,
@@ -110,6 +112,7 @@ net::Task<Status> Tablet::start() {
   }
   options.queries.mysqld = options.tablet.mysqld;
   options.queries.dba_user = options.tablet.dba_user;
+  options.tablet.app = {options.queries.user, options.queries.password};
   options.queries.host = options.data_host;
   options.queries.port = options.data_port;
   const std::string database =

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "base/version.h"
 #include "mysqld/rows.h"
 #include "mysqld/schema_sql.h"
 #include "topo/keyspace.h"
@@ -48,6 +49,9 @@ TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, Qu
   subscriptions_.push_back(metrics.text_function("TabletType", [this] { return type_name(); }));
   subscriptions_.push_back(metrics.text_function("TabletKeyspace", [this] { return settings_.keyspace; }));
   subscriptions_.push_back(metrics.text_function("TabletShard", [this] { return settings_.shard; }));
+  subscriptions_.push_back(metrics.text_function("BuildVersion", [] {
+    return fmt::format("Version: {} (Vitrail {})", base::kInterfaceVersion, base::kProjectVersion);
+  }));
 }
 
 TabletManager::~TabletManager() = default;
@@ -84,6 +88,7 @@ net::Task<Status> TabletManager::start() {
   }
   CO_RETURN_IF_ERROR(co_await register_tablet(wait));
   scope_.spawn(health_loop());
+  scope_.spawn(shard_loop());
   co_return Status{};
 }
 
@@ -155,6 +160,7 @@ net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
 net::Task<Status> TabletManager::become_primary(net::Wait wait) {
   CO_RETURN_IF_ERROR(co_await server_.promote(wait));
   CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
+  kept_read_only_ = false;
   CO_RETURN_IF_ERROR(co_await create_sidecar(wait));
   co_await queries_.reset_sequences();
   co_return Status{};
@@ -272,10 +278,12 @@ net::Task<Status> TabletManager::run_health_check() {
     auto state = co_await server_.query("select @@global.read_only", wait);
     if (!state.ok()) {
       error = "the MySQL server does not answer: " + state.error().message();
-    } else if (state->text(0, 0) != "0" && !demoting_) {
-      // It was started again after a crash, and servers start read-only: the role is still ours.
+    } else if (state->text(0, 0) != "0" && !demoting_ && !kept_read_only_) {
+      // It was started again after a crash, and servers start read-only: the role is still ours. Unless it replicates:
+      // then somebody has given the role to another server, and is about to say so.
       CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
-      if (record_.type() == ::topodata::PRIMARY && !demoting_) {
+      const auto status = co_await server_.replication_status(wait);
+      if (record_.type() == ::topodata::PRIMARY && !demoting_ && status.ok() && !status->has_source()) {
         log_warning("the primary's server had become read-only; making it writable");
         CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
       }
@@ -317,6 +325,26 @@ net::Task<void> TabletManager::health_loop() {
   }
 }
 
+net::Task<Status> TabletManager::yield_to_newer_primary() {
+  if (record_.type() != ::topodata::PRIMARY) co_return Status{};
+  const auto shard = co_await topo::get_shard(topology_, settings_.keyspace, settings_.shard);
+  if (!shard.ok()) co_return Error(shard.error());
+  const auto& primary = shard->record.primary_alias();
+  const bool replaced =
+      shard->record.has_primary_alias() && !topo::same_alias(primary, record_.alias()) &&
+      to_nanoseconds(shard->record.primary_term_start_time()) > to_nanoseconds(record_.primary_term_start_time());
+  if (!replaced || record_.type() != ::topodata::PRIMARY) co_return Status{};
+  log_warning("tablet {} has become the primary of the shard; following it", topo::alias_to_string(primary));
+  co_return co_await set_replication_source(primary, 0, true, "", net::Wait::within(30s, scope_.token()));
+}
+
+net::Task<void> TabletManager::shard_loop() {
+  while ((co_await net::sleep_for(settings_.health_check_interval, scope_.token())).ok()) {
+    Status yielded = co_await yield_to_newer_primary();
+    if (!yielded.ok()) log_warning("looking whether this is still the primary: {}", yielded.error().message());
+  }
+}
+
 net::Task<void> TabletManager::stop() {
   scope_.request_stop();
   co_await scope_.join();
@@ -345,6 +373,34 @@ net::Task<Status> TabletManager::change_type(::topodata::TabletType type, net::W
   const int64_t term = type == ::topodata::PRIMARY ? wall_ns() : 0;
   if (type == ::topodata::PRIMARY) CO_RETURN_IF_ERROR(co_await become_primary(wait));
   CO_RETURN_IF_ERROR(co_await write_type(type, term));
+  co_return co_await apply_state(wait);
+}
+
+net::Task<Status> TabletManager::change_tags(std::map<std::string, std::string> tags, bool replace, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  auto updated =
+      co_await topo::update_tablet_fields(topology_, record_.alias(), [&](::topodata::Tablet& tablet) -> Result<bool> {
+        auto& present = *tablet.mutable_tags();
+        if (replace) present.clear();
+        for (const auto& [name, value] : tags) {
+          if (value.empty())
+            present.erase(name);
+          else
+            present[name] = value;
+        }
+        return true;
+      });
+  if (!updated.ok()) co_return std::move(updated).error();
+  record_ = std::move(*updated);
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::replica_was_restarted(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  if (record_.type() != ::topodata::PRIMARY) co_return Status{};
+  CO_RETURN_IF_ERROR(co_await server_.set_read_only(true, wait));
+  demoting_ = false;
+  CO_RETURN_IF_ERROR(co_await write_type(::topodata::REPLICA, 0));
   co_return co_await apply_state(wait);
 }
 
@@ -425,7 +481,9 @@ net::Task<Status> TabletManager::populate_reparent_journal(::tabletmanagerdata::
 
 net::Task<Status> TabletManager::set_writable(bool writable, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
-  co_return co_await server_.set_read_only(!writable, wait);
+  CO_RETURN_IF_ERROR(co_await server_.set_read_only(!writable, wait));
+  kept_read_only_ = !writable;
+  co_return Status{};
 }
 
 }  // namespace vitrail::tablet

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -32,7 +33,9 @@ struct TabletSettings {
   net::MysqlAddress mysqld;                                      // Of the server.
   std::string dba_user = "vt_dba";
   std::string dba_password;
-  int32_t mysqld_port = 0;  // What replicas use to reach it; 0: asked from the server.
+  LocalServer::Account app{"vt_app", ""};                  // For ExecuteFetchAsApp.
+  LocalServer::Account all_privileges{"vt_allprivs", ""};  // For ExecuteFetchAsAllPrivs.
+  int32_t mysqld_port = 0;                                 // What replicas use to reach it; 0: asked from the server.
   uint16_t http_port = 0;
   uint16_t grpc_port = 0;
 };
@@ -79,6 +82,8 @@ class TabletManager {
   // ended.
   net::Task<Status> refresh_state(net::Wait wait);
   net::Task<Status> change_type(::topodata::TabletType type, net::Wait wait);
+  // Sets tags in the tablet's record; an empty value removes one. `replace`: the others go away.
+  net::Task<Status> change_tags(std::map<std::string, std::string> tags, bool replace, net::Wait wait);
   net::Task<Status> run_health_check();
 
   // Reparenting (replicationdata and tabletmanagerdata describe the steps).
@@ -88,11 +93,15 @@ class TabletManager {
   net::Task<Status> undo_demote_primary(net::Wait wait);
   net::Task<Status> set_replication_source(::topodata::TabletAlias parent, int64_t time_created_ns, bool force_start,
                                            std::string wait_position, net::Wait wait);
+  // Another tool has made this server follow somebody: a primary becomes a replica, replication is left alone.
+  net::Task<Status> replica_was_restarted(net::Wait wait);
   net::Task<Status> populate_reparent_journal(::tabletmanagerdata::PopulateReparentJournalRequest request,
                                               net::Wait wait);
 
   net::Task<Status> set_writable(bool writable, net::Wait wait);
   QueryService& queries() { return queries_; }
+  const LocalServer::Account& app_account() const { return settings_.app; }
+  const LocalServer::Account& all_privileges_account() const { return settings_.all_privileges; }
 
  private:
   net::Task<Status> register_tablet(net::Wait wait);
@@ -102,6 +111,10 @@ class TabletManager {
   // Computes the serving state from the records and the server's health, and puts it in force.
   net::Task<Status> apply_state(net::Wait wait);
   net::Task<void> health_loop();
+  // A primary that was replaced while it could not be reached learns it from the shard's record, and follows the new
+  // one.
+  net::Task<void> shard_loop();
+  net::Task<Status> yield_to_newer_primary();
   void publish_health();
 
   const TabletSettings settings_;
@@ -115,8 +128,9 @@ class TabletManager {
   net::Mutex actions_;
   net::Scope scope_;
   std::shared_ptr<const ServingState> state_;
-  bool demoting_ = false;       // Between DemotePrimary and what follows.
-  bool replication_ok_ = true;  // A replica's server follows its source closely enough.
+  bool demoting_ = false;        // Between DemotePrimary and what follows.
+  bool kept_read_only_ = false;  // By an operator's command, though this is the primary.
+  bool replication_ok_ = true;   // A replica's server follows its source closely enough.
   int64_t lag_seconds_ = 0;
   std::string health_error_;
   bool primary_told_ = false;

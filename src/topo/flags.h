@@ -18,6 +18,7 @@ inline void declare(base::Settings& settings, ServerOptions& options) {
   for (const StoreKind& kind : store_kinds()) {
     if (kind.declare != nullptr) kind.declare(settings, options.stores);
   }
+  settings.add("lock_timeout", &options.lock_timeout, "how long to wait for a lock that somebody else holds");
 }
 
 }  // namespace vitrail::topo

@@ -86,7 +86,8 @@ net::Task<Result<std::unique_ptr<Lock>>> HeldLock::acquire_dir(Server& server, s
                               .user_name = topo::user_name(),
                               .time = rfc3339(server.clock().wall_now()),
                               .status = "Running"};
-  LockOptions options{.wait = net::Wait::within(settings.wait_max, settings.cancel),
+  const std::chrono::milliseconds wait_max = settings.wait_max.value_or(server.options().lock_timeout);
+  LockOptions options{.wait = net::Wait::within(wait_max, settings.cancel),
                       .ttl = lease,
                       .require_dir = require_dir,
                       .queue = settings.queue};
@@ -103,7 +104,7 @@ net::Task<Result<std::unique_ptr<Lock>>> HeldLock::acquire_dir(Server& server, s
     holder = queue->empty() ? "nobody any more" : LockContents::from_json(queue->front().contents).describe();
   }
   const std::string waited =
-      code == Code::kAlreadyExists ? "it" : fmt::format("after waiting {} ms it", settings.wait_max.count());
+      code == Code::kAlreadyExists ? "it" : fmt::format("after waiting {} ms it", wait_max.count());
   co_return fail(code, fmt::format("cannot lock {} for {}: {} is held by {}", what, contents.action, waited, holder));
 }
 

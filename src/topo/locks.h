@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <optional>
 #include <string>
 
 #include "topo/server.h"
@@ -13,8 +14,8 @@
 namespace vitrail::topo {
 
 struct LockSettings {
-  std::chrono::milliseconds wait_max{45'000};  // --lock-timeout: time in the queue, not time held.
-  std::chrono::milliseconds lease{30'000};     // Renewed in the background; how long a stalled holder keeps others out.
+  std::optional<std::chrono::milliseconds> wait_max;  // Time in the queue, not time held. Absent: --lock-timeout.
+  std::chrono::milliseconds lease{30'000};  // Renewed in the background; how long a stalled holder keeps others out.
   net::CancelToken cancel = {};
   bool queue = true;  // false: fail at once with kAlreadyExists.
 };

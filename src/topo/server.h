@@ -17,6 +17,7 @@ struct ServerOptions {
   std::string global_server_address;
   std::string global_root = "/vitess/global";
   StoreSettings stores = {};
+  std::chrono::milliseconds lock_timeout{45'000};  // How long a command waits for a lock that somebody else holds.
 };
 
 // The whole topology: the global store, and one store per cell, found through the global CellInfo records.

@@ -42,7 +42,7 @@ class SrvWatcher {
     std::vector<std::string> tablet_cells;  // Tablets come from these; the own cell when empty.
     base::Duration min_backoff = std::chrono::milliseconds(100);
     base::Duration max_backoff = std::chrono::seconds(10);
-    // Shortest time between two states, once complete.
+    // Shortest time between two states, once complete. Longer when making them takes long.
     base::Duration min_interval = std::chrono::milliseconds(2);
     std::string cache_file = {};  // Empty: nothing is kept.
     // The cached state is used for what the topology has not given after its first failure or this long.

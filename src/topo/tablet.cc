@@ -35,8 +35,29 @@ struct CellTablets {
   std::optional<Error> failed;
 };
 
-net::Task<void> read_cell(Server& server, std::string cell, CellTablets& out) {
-  auto tablets = co_await get_tablets_in_cell(server, std::move(cell));
+net::Task<Result<std::vector<::topodata::Tablet>>> tablets_by_graph(Server& server, std::string cell,
+                                                                    std::string keyspace, std::string shard) {
+  std::vector<::topodata::Tablet> tablets;
+  const auto graph = co_await get_shard_replication(server, std::move(cell), std::move(keyspace), std::move(shard));
+  if (!graph.ok()) {
+    if (graph.error().code() == Code::kNotFound) co_return tablets;
+    co_return Error(graph.error());
+  }
+  for (const auto& node : graph->nodes()) {
+    auto tablet = co_await get_tablet(server, node.tablet_alias());
+    if (tablet.ok()) tablets.push_back(std::move(tablet->record));
+    if (!tablet.ok() && tablet.error().code() != Code::kNotFound && tablet.error().code() != Code::kDataLoss) {
+      co_return std::move(tablet).error();
+    }
+  }
+  std::ranges::sort(tablets, {}, [](const ::topodata::Tablet& tablet) { return tablet.alias().uid(); });
+  co_return tablets;
+}
+
+net::Task<void> read_cell(Server& server, std::string cell, const TabletQuery& query, CellTablets& out) {
+  const bool by_graph = !query.keyspace.empty() && !query.shard.empty() && !query.scan;
+  auto tablets = by_graph ? co_await tablets_by_graph(server, std::move(cell), query.keyspace, query.shard)
+                          : co_await get_tablets_in_cell(server, std::move(cell));
   if (tablets.ok())
     out.tablets = std::move(*tablets);
   else
@@ -212,7 +233,7 @@ net::Task<Result<TabletList>> find_tablets(Server& server, TabletQuery query) {
   // All cells at once: one that cannot be reached costs its timeout, not the sum of them.
   std::vector<CellTablets> reads(cells.size());
   std::vector<net::Task<void>> tasks;
-  for (size_t i = 0; i < cells.size(); ++i) tasks.push_back(read_cell(server, cells[i], reads[i]));
+  for (size_t i = 0; i < cells.size(); ++i) tasks.push_back(read_cell(server, cells[i], query, reads[i]));
   co_await net::when_all(std::move(tasks));
   TabletList list;
   for (size_t i = 0; i < cells.size(); ++i) {

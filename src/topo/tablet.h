@@ -55,8 +55,9 @@ net::Task<Result<std::vector<::topodata::Tablet>>> get_tablets_in_cell(Server& s
 struct TabletQuery {
   std::vector<std::string> cells;  // Empty: all.
   std::string keyspace;            // Empty: all.
-  std::string shard;               // Empty: all.
+  std::string shard;               // Empty: all. With a keyspace: the tablets that the replication graph names.
   std::optional<::topodata::TabletType> type;
+  bool scan = false;  // Look at every record of the cells also for a shard: finds what the graph has lost.
 };
 // A cell that cannot be read makes the list incomplete: its error is in `failed`, and the others are returned.
 struct TabletList {

@@ -7,6 +7,7 @@
 
 #include <fmt/core.h>
 
+#include "shard/shard_name.h"
 #include "vschema/vschema.h"
 
 namespace vitrail::vschema {
@@ -152,6 +153,42 @@ Status check_routing_rules(const RoutingRules& rules) {
         return refuse(fmt::format("the target '{}' is not of the form keyspace.table", to));
       }
     }
+  }
+  return {};
+}
+
+Status check_shard_routing_rules(const ::vschema::ShardRoutingRules& rules) {
+  std::set<std::pair<std::string_view, std::string_view>> seen;
+  for (const auto& rule : rules.rules()) {
+    const auto refuse = [&](std::string_view why) {
+      return fail(Code::kInvalidArgument,
+                  fmt::format("shard routing rule for '{}/{}': {}", rule.from_keyspace(), rule.shard(), why));
+    };
+    if (rule.from_keyspace().empty() || rule.to_keyspace().empty()) return refuse("both keyspaces are needed");
+    if (const auto name = shard::ShardName::parse(rule.shard()); !name.ok()) return refuse(name.error().message());
+    if (!seen.emplace(rule.from_keyspace(), rule.shard()).second) return refuse("there is another one");
+  }
+  return {};
+}
+
+Status check_keyspace_routing_rules(const ::vschema::KeyspaceRoutingRules& rules) {
+  std::set<std::string_view> seen;
+  for (const auto& rule : rules.rules()) {
+    const auto refuse = [&](std::string_view why) {
+      return fail(Code::kInvalidArgument, fmt::format("keyspace routing rule for '{}': {}", rule.from_keyspace(), why));
+    };
+    std::string_view from = rule.from_keyspace();
+    if (const size_t at = from.rfind('@'); at != std::string_view::npos) {
+      if (!is_known_type_word(from.substr(at + 1))) {
+        return refuse(fmt::format("'{}' is not primary, replica or rdonly", from.substr(at + 1)));
+      }
+      from = from.substr(0, at);
+    }
+    if (from.empty() || rule.to_keyspace().empty()) return refuse("both keyspaces are needed");
+    if (rule.to_keyspace().contains('@')) {
+      return refuse(fmt::format("the target '{}' is not a keyspace", rule.to_keyspace()));
+    }
+    if (!seen.insert(rule.from_keyspace()).second) return refuse("there is another one");
   }
   return {};
 }

@@ -25,6 +25,12 @@ bool delete_rule(::vschema::RoutingRules& rules, std::string_view from_table);
 // the tablet type exists, no name twice. kInvalidArgument names the rule.
 Status check_routing_rules(const ::vschema::RoutingRules& rules);
 
+// The same for the rules that lead one shard of a keyspace to another keyspace: names are there, the shard's name is
+// one, no shard twice.
+Status check_shard_routing_rules(const ::vschema::ShardRoutingRules& rules);
+// And for those of whole keyspaces ("customer", "customer@replica").
+Status check_keyspace_routing_rules(const ::vschema::KeyspaceRoutingRules& rules);
+
 // One MoveTables workflow, as its rules see it. Views: must outlive the call.
 struct TableMove {
   std::string_view source_keyspace;

@@ -1,21 +1,27 @@
 #include "control/client/client.h"
 
 #include "base/file.h"
+#include "base/text.h"
+#include "vschema/proto_json.h"
 
 namespace vitrail::control {
 
 Result<std::string> ClientContext::json(const google::protobuf::Message& message) const {
-  ASSIGN_OR_RETURN(std::string text,
-                   topo::to_json(message, {.proto_names = true, .print_defaults = !compact, .pretty = true}));
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text + "\n";
+  return vschema::to_json(message, {.unpopulated = !compact, .indent = 2}) + "\n";
 }
 
 CommandSet::CommandSet(base::Settings& root) : root_(root) {
   paths_.push_back({&root_, {}});
-  add_topology_commands(*this);
+  add_cell_commands(*this);
+  add_keyspace_commands(*this);
+  add_shard_commands(*this);
+  add_vschema_commands(*this);
+  add_path_commands(*this);
   add_tablet_commands(*this);
+  add_sql_commands(*this);
+  add_reparent_commands(*this);
   add_schema_commands(*this);
+  add_validate_commands(*this);
   add_workflow_commands(*this);
 }
 
@@ -48,6 +54,45 @@ Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_vie
     return fail(Code::kInvalidArgument, "'" + std::string(text) + "' is not a shard: give keyspace/shard");
   }
   return std::pair(std::string(text.substr(0, slash)), std::string(text.substr(slash + 1)));
+}
+
+Result<bool> parse_bool(std::string_view what, std::string_view text) {
+  for (const std::string_view yes : {"true", "1", "t", "yes", "on"}) {
+    if (base::equals_ignoring_case(text, yes)) return true;
+  }
+  for (const std::string_view no : {"false", "0", "f", "no", "off"}) {
+    if (base::equals_ignoring_case(text, no)) return false;
+  }
+  return fail(Code::kInvalidArgument, std::string(what) + ": '" + std::string(text) + "' is neither true nor false");
+}
+
+namespace {
+
+// Indents all lines but the first, and drops the line end.
+std::string nested(std::string_view json) {
+  while (json.ends_with('\n')) json.remove_suffix(1);
+  std::string out;
+  for (const char c : json) {
+    out += c;
+    if (c == '\n') out += "  ";
+  }
+  return out;
+}
+
+}  // namespace
+
+std::string json_object(const std::map<std::string, std::string>& parts) {
+  std::string out;
+  for (const auto& [key, text] : parts) {
+    out += (out.empty() ? "{\n  " : ",\n  ") + base::json_string(key) + ": " + nested(text);
+  }
+  return out.empty() ? "{}\n" : out + "\n}\n";
+}
+
+std::string json_array(const std::vector<std::string>& parts) {
+  std::string out;
+  for (const auto& text : parts) out += (out.empty() ? "[\n  " : ",\n  ") + nested(text);
+  return out.empty() ? "[]\n" : out + "\n]\n";
 }
 
 ::vttime::Duration to_proto_duration(base::Duration duration) {

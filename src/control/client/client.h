@@ -1,6 +1,7 @@
 #pragma once
 
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <string_view>
@@ -17,6 +18,9 @@
 namespace google::protobuf {
 class Message;
 }
+namespace vitrail::topo {
+class Server;
+}
 
 // vtctldclient: commands that become one call of /vtctlservice.Vtctld each, and what they print.
 namespace vitrail::control {
@@ -27,6 +31,9 @@ struct ClientContext {
   base::Duration action_timeout = std::chrono::hours(1);
   bool compact = false;
   std::vector<std::string> arguments;  // Positional ones.
+  // The topology itself, for the few commands that do not ask vtctld; opened when it is first called, by the --topo
+  // settings. Lives as long as the context.
+  std::function<net::Task<Result<topo::Server*>>()> topology;
 
   template <typename Response, typename Request>
   net::Task<Result<Response>> call(std::string_view method, Request request) const {
@@ -59,13 +66,25 @@ class CommandSet {
   std::vector<std::pair<const base::Settings*, std::vector<std::string>>> paths_;
 };
 
-void add_topology_commands(CommandSet& set);
+void add_cell_commands(CommandSet& set);
+void add_keyspace_commands(CommandSet& set);
+void add_shard_commands(CommandSet& set);
+void add_vschema_commands(CommandSet& set);
+void add_path_commands(CommandSet& set);
 void add_tablet_commands(CommandSet& set);
+void add_sql_commands(CommandSet& set);
+void add_reparent_commands(CommandSet& set);
 void add_schema_commands(CommandSet& set);
+void add_validate_commands(CommandSet& set);
 void add_workflow_commands(CommandSet& set);
 
 // "ks/shard". kInvalidArgument says what was expected.
 Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_view text);
+// "true", "false", "1", "0" and the like. kInvalidArgument names `what`.
+Result<bool> parse_bool(std::string_view what, std::string_view text);
+// JSON texts (as ClientContext::json() gives them) put together, with the indentation of one more level.
+std::string json_object(const std::map<std::string, std::string>& parts);
+std::string json_array(const std::vector<std::string>& parts);
 ::vttime::Duration to_proto_duration(base::Duration duration);
 // --x-file or --x: the text of one of them.
 Result<std::string> text_or_file(const std::string& text, const std::string& file, std::string_view flag);

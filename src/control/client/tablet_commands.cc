@@ -1,287 +1,198 @@
-#include <fmt/core.h>
-
-#include <algorithm>
-
-#include "control/client/client.h"
-#include "topo/tablet.h"
-#include "vtctldata.pb.h"
+// Commands on tablets.
+#include "base/duration.h"
+#include "control/client/call.h"
+#include "control/client/tablet_text.h"
 
 namespace vitrail::control {
 namespace {
 
 namespace vd = ::vtctldata;
-using Output = net::Task<Result<std::string>>;
-
-std::string rfc3339(const ::vttime::Time& time) {
-  const std::time_t seconds = time.seconds();
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%Y-%m-%dT%H:%M:%SZ", &parts);
-  return text;
-}
-
-// One line of GetTablets' awk form.
-std::string awk_line(const ::topodata::Tablet& tablet) {
-  std::string tags;
-  for (const auto& [name, value] : tablet.tags())
-    tags += fmt::format("{}{}: \"{}\"", tags.empty() ? "" : " ", name, value);
-  const auto port = tablet.port_map().find("vt");
-  return fmt::format("{} {} {} {} {}:{} {}:{} [{}] {}\n", topo::alias_to_string(tablet.alias()), tablet.keyspace(),
-                     tablet.shard(), topo::tablet_type_to_string(tablet.type()), tablet.hostname(),
-                     port == tablet.port_map().end() ? 0 : port->second, tablet.mysql_hostname(), tablet.mysql_port(),
-                     tags, tablet.has_primary_term_start_time() ? rfc3339(tablet.primary_term_start_time()) : "<null>");
-}
-
-// An ASCII table of a query.QueryResult.
-std::string ascii_table(const ::query::QueryResult& result) {
-  if (result.fields_size() == 0) return "";
-  std::vector<std::vector<std::string>> cells(1);
-  for (const auto& field : result.fields()) cells[0].push_back(field.name());
-  for (const auto& row : result.rows()) {
-    auto& line = cells.emplace_back();
-    std::string_view values = row.values();
-    for (const int64_t length : row.lengths()) {
-      if (length < 0) {
-        line.emplace_back("NULL");
-        continue;
-      }
-      line.emplace_back(values.substr(0, static_cast<size_t>(length)));
-      values.remove_prefix(std::min(values.size(), static_cast<size_t>(length)));
-    }
-  }
-  std::vector<size_t> widths(cells[0].size(), 0);
-  for (const auto& line : cells) {
-    for (size_t i = 0; i < line.size() && i < widths.size(); ++i) widths[i] = std::max(widths[i], line[i].size());
-  }
-  std::string rule = "+";
-  for (const size_t width : widths) rule += std::string(width + 2, '-') + "+";
-  std::string out = rule + "\n";
-  for (size_t i = 0; i < cells.size(); ++i) {
-    out += "|";
-    for (size_t j = 0; j < widths.size(); ++j) {
-      const std::string text = j < cells[i].size() ? cells[i][j] : "";
-      out += " " + text + std::string(widths[j] - text.size(), ' ') + " |";
-    }
-    out += "\n";
-    if (i == 0) out += rule + "\n";
-  }
-  return out + rule + "\n";
-}
 
 // A command on one tablet that prints nothing.
-template <typename Response, typename Request>
-void add_simple(CommandSet& set, std::string name, std::string description) {
-  set.add(set.root(), name, description,
-          [name](const ClientContext& c) {
-            return [](const ClientContext& x, std::string method) -> Output {
-              CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(x.arguments[0]));
-              Request q;
-              *q.mutable_tablet_alias() = alias;
-              auto done = co_await x.call<Response>(method, std::move(q));
-              if (!done.ok()) co_return std::move(done).error();
-              co_return std::string();
-            }(c, name);
-          })
+template <typename Request, typename Response>
+void add_simple(CommandSet& set, std::string_view name, std::string_view description) {
+  add_call<Request, Response>(set, name, description, fill_alias<Request>).arguments("<tablet alias>", 1, 1);
+}
+
+void add_reads(CommandSet& set) {
+  add_call<vd::GetTabletRequest, vd::GetTabletResponse>(
+      set, "GetTablet", "prints a tablet", fill_alias<vd::GetTabletRequest>,
+      [](const ClientContext& c, const auto& done) { return c.json(done.tablet()); })
       .arguments("<tablet alias>", 1, 1);
+  struct Flags {
+    std::string keyspace, shard, type, format = "awk";
+    std::vector<std::string> cells, aliases;
+    bool strict = false;
+  };
+  auto f = std::make_shared<Flags>();
+  auto& s = add_call<vd::GetTabletsRequest, vd::GetTabletsResponse>(
+      set, "GetTablets", "lists tablets",
+      [f](const ClientContext&, auto& q) -> Status {
+        if (!f->shard.empty() && f->keyspace.empty()) {
+          return fail(Code::kInvalidArgument, "--shard needs --keyspace");
+        }
+        q.set_keyspace(f->keyspace);
+        q.set_shard(f->shard);
+        q.set_strict(f->strict);
+        q.mutable_cells()->Add(f->cells.begin(), f->cells.end());
+        for (const auto& text : f->aliases) {
+          ASSIGN_OR_RETURN(*q.add_tablet_aliases(), topo::parse_alias(text));
+        }
+        if (f->type.empty()) return {};
+        ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(f->type));
+        q.set_tablet_type(type);
+        return {};
+      },
+      [f](const ClientContext& c, const auto& done) -> Result<std::string> {
+        if (f->format == "json") return json_list(c, done.tablets());
+        std::string out;
+        for (const auto& tablet : done.tablets()) out += tablet_line(tablet);
+        return out;
+      });
+  s.add("keyspace", &f->keyspace, "of this keyspace").alias("k");
+  s.add("shard", &f->shard, "of this shard").alias("s");
+  s.add("cell", &f->cells, "of these cells").alias("c");
+  s.add("tablet-type", &f->type, "of this type").alias("t");
+  s.add("tablet-alias", &f->aliases, "only these");
+  s.add("strict", &f->strict, "fail when a cell cannot be read");
+  s.add("format", &f->format, "awk or json").one_of({"awk", "json"});
+  add_call<vd::GetFullStatusRequest, vd::GetFullStatusResponse>(
+      set, "GetFullStatus", "prints what a tablet's server says of itself", fill_alias<vd::GetFullStatusRequest>,
+      [](const ClientContext& c, const auto& done) { return c.json(done.status()); })
+      .arguments("<tablet alias>", 1, 1);
+  add_call<vd::GetPermissionsRequest, vd::GetPermissionsResponse>(
+      set, "GetPermissions", "prints the accounts of a tablet's server, passwords as checksums",
+      fill_alias<vd::GetPermissionsRequest>,
+      [](const ClientContext& c, const auto& done) { return c.json(done.permissions()); })
+      .arguments("<tablet alias>", 1, 1);
+  add_call<vd::GetVersionRequest, vd::GetVersionResponse>(
+      set, "GetTabletVersion", "prints the version that a tablet runs", fill_alias<vd::GetVersionRequest>,
+      [](const ClientContext&, const auto& done) { return done.version() + "\n"; }, "GetVersion", {"GetVersion"})
+      .arguments("<tablet alias>", 1, 1);
+}
+
+void add_states(CommandSet& set) {
+  add_simple<vd::PingTabletRequest, vd::PingTabletResponse>(set, "PingTablet", "asks a tablet whether it is there");
+  add_call<vd::RefreshStateRequest, vd::RefreshStateResponse>(
+      set, "RefreshState", "lets a tablet read its records again", fill_alias<vd::RefreshStateRequest>,
+      [](const ClientContext& c, const auto&) { return "Refreshed state on " + c.arguments[0] + "\n"; })
+      .arguments("<tablet alias>", 1, 1);
+  {
+    auto cells = std::make_shared<std::vector<std::string>>();
+    auto& s = add_call<vd::RefreshStateByShardRequest, vd::RefreshStateByShardResponse>(
+        set, "RefreshStateByShard", "lets all tablets of a shard read their records again",
+        [cells](const ClientContext& c, auto& q) -> Status {
+          RETURN_IF_ERROR(fill_shard(c, q));
+          q.mutable_cells()->Add(cells->begin(), cells->end());
+          return {};
+        },
+        [](const ClientContext& c, const auto& done) {
+          std::string out = "Refreshed state on " + c.arguments[0];
+          if (done.is_partial_refresh()) out += " (partial): " + done.partial_refresh_details();
+          return out + "\n";
+        });
+    s.add("cells", cells.get(), "only the tablets of these cells").alias("c");
+    s.arguments("<keyspace/shard>", 1, 1);
+  }
+  add_simple<vd::RunHealthCheckRequest, vd::RunHealthCheckResponse>(set, "RunHealthCheck",
+                                                                    "lets a tablet look at its server now");
+  add_simple<vd::StartReplicationRequest, vd::StartReplicationResponse>(set, "StartReplication",
+                                                                        "starts a tablet's replication");
+  add_simple<vd::StopReplicationRequest, vd::StopReplicationResponse>(set, "StopReplication",
+                                                                      "stops a tablet's replication");
+  add_call<vd::SleepTabletRequest, vd::SleepTabletResponse>(
+      set, "SleepTablet", "for tests: lets a tablet do nothing for a while",
+      [](const ClientContext& c, auto& q) -> Status {
+        RETURN_IF_ERROR(fill_alias(c, q));
+        ASSIGN_OR_RETURN(const auto duration, base::parse_duration(c.arguments[1]));
+        *q.mutable_duration() = to_proto_duration(duration);
+        return {};
+      })
+      .arguments("<tablet alias> <duration>", 2, 2);
+  add_call<vd::SetWritableRequest, vd::SetWritableResponse>(
+      set, "SetWritable", "makes a tablet's server writable or not",
+      [](const ClientContext& c, auto& q) -> Status {
+        RETURN_IF_ERROR(fill_alias(c, q));
+        ASSIGN_OR_RETURN(const bool writable, parse_bool("writable", c.arguments[1]));
+        q.set_writable(writable);
+        return {};
+      })
+      .arguments("<tablet alias> <true/false>", 2, 2);
+}
+
+// {"name": "value"} in the order of names.
+std::string tags_text(const google::protobuf::Map<std::string, std::string>& tags) {
+  std::string out;
+  for (const auto& [name, value] : std::map<std::string, std::string>(tags.begin(), tags.end())) {
+    out += fmt::format("{}{}:{}", out.empty() ? "" : " ", name, value);
+  }
+  return "map[" + out + "]";
+}
+
+void add_changes(CommandSet& set) {
+  {
+    auto allow = std::make_shared<bool>(false);
+    auto& s = add_call<vd::DeleteTabletsRequest, vd::DeleteTabletsResponse>(
+        set, "DeleteTablets", "removes tablet records",
+        [allow](const ClientContext& c, auto& q) -> Status {
+          for (const auto& text : c.arguments) {
+            ASSIGN_OR_RETURN(*q.add_tablet_aliases(), topo::parse_alias(text));
+          }
+          q.set_allow_primary(*allow);
+          return {};
+        },
+        [](const ClientContext& c, const auto&) {
+          return fmt::format("Successfully deleted {} tablets\n", c.arguments.size());
+        });
+    s.add("allow-primary", allow.get(), "also a shard's primary").alias("p");
+    s.arguments("<tablet alias> ...", 1, 1000);
+  }
+  {
+    auto dry = std::make_shared<bool>(false);
+    auto& s = add_call<vd::ChangeTabletTypeRequest, vd::ChangeTabletTypeResponse>(
+        set, "ChangeTabletType", "changes the type of a tablet that is no primary",
+        [dry](const ClientContext& c, auto& q) -> Status {
+          RETURN_IF_ERROR(fill_alias(c, q));
+          ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(c.arguments[1]));
+          q.set_db_type(type);
+          q.set_dry_run(*dry);
+          return {};
+        },
+        [](const ClientContext&, const auto& done) {
+          return (done.was_dry_run() ? "--- DRY RUN ---\n" : "") + ("- " + tablet_line(done.before_tablet())) + "+ " +
+                 tablet_line(done.after_tablet());
+        });
+    s.add("dry-run", dry.get(), "only say what would change").alias("d");
+    s.arguments("<tablet alias> <tablet type>", 2, 2);
+  }
+  auto replace = std::make_shared<bool>(false);
+  auto& s = add_call<vd::ChangeTabletTagsRequest, vd::ChangeTabletTagsResponse>(
+      set, "ChangeTabletTags", "sets tags of a tablet; an empty value removes one",
+      [replace](const ClientContext& c, auto& q) -> Status {
+        RETURN_IF_ERROR(fill_alias(c, q));
+        q.set_replace(*replace);
+        for (size_t i = 1; i < c.arguments.size(); ++i) {
+          const size_t equals = c.arguments[i].find_first_of("=:");
+          if (equals == std::string::npos || equals == 0) {
+            return fail(Code::kInvalidArgument, "'" + c.arguments[i] + "' is not a tag: give name=value");
+          }
+          (*q.mutable_tags())[c.arguments[i].substr(0, equals)] = c.arguments[i].substr(equals + 1);
+        }
+        return {};
+      },
+      [](const ClientContext&, const auto& done) {
+        return "- " + tags_text(done.before_tags()) + "\n+ " + tags_text(done.after_tags()) + "\n";
+      });
+  s.add("replace", replace.get(), "the tags given are all: others go away").alias("r");
+  s.arguments("<tablet alias> <name=value> ...", 1, 100);
 }
 
 }  // namespace
 
 void add_tablet_commands(CommandSet& set) {
-  base::Settings& root = set.root();
-  set.add(root, "GetTablet", "prints a tablet",
-          [](const ClientContext& c) -> Output {
-            CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(c.arguments[0]));
-            vd::GetTabletRequest q;
-            *q.mutable_tablet_alias() = alias;
-            CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetTabletResponse>("GetTablet", std::move(q)));
-            co_return c.json(done.tablet());
-          })
-      .arguments("<tablet alias>", 1, 1);
-  {
-    struct Flags {
-      std::string keyspace, shard, type, format = "awk";
-      std::vector<std::string> cells, aliases;
-      bool strict = false;
-    };
-    auto f = std::make_shared<Flags>();
-    auto& s = set.add(root, "GetTablets", "lists tablets", [f](const ClientContext& c) {
-      return [](const ClientContext& x, Flags flags) -> Output {
-        vd::GetTabletsRequest q;
-        q.set_keyspace(flags.keyspace);
-        q.set_shard(flags.shard);
-        q.set_strict(flags.strict);
-        for (const auto& cell : flags.cells) q.add_cells(cell);
-        for (const auto& text : flags.aliases) {
-          CO_ASSIGN_OR_RETURN(*q.add_tablet_aliases(), topo::parse_alias(text));
-        }
-        if (!flags.type.empty()) {
-          CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(flags.type));
-          q.set_tablet_type(type);
-        }
-        CO_ASSIGN_OR_RETURN(const auto done, co_await x.call<vd::GetTabletsResponse>("GetTablets", std::move(q)));
-        if (flags.format == "json") co_return x.json(done);
-        std::string out;
-        for (const auto& tablet : done.tablets()) out += awk_line(tablet);
-        co_return out;
-      }(c, *f);
-    });
-    s.add("keyspace", &f->keyspace, "of this keyspace").alias("k");
-    s.add("shard", &f->shard, "of this shard").alias("s");
-    s.add("cell", &f->cells, "of these cells").alias("c");
-    s.add("tablet-type", &f->type, "of this type").alias("t");
-    s.add("tablet-alias", &f->aliases, "only these");
-    s.add("strict", &f->strict, "fail when a cell cannot be read");
-    s.add("format", &f->format, "awk or json").one_of({"awk", "json"});
-  }
-  {
-    auto allow = std::make_shared<bool>(false);
-    auto& s = set.add(root, "DeleteTablets", "removes tablet records", [allow](const ClientContext& c) {
-      return [](const ClientContext& x, bool allow_primary) -> Output {
-        vd::DeleteTabletsRequest q;
-        for (const auto& text : x.arguments) {
-          CO_ASSIGN_OR_RETURN(*q.add_tablet_aliases(), topo::parse_alias(text));
-        }
-        q.set_allow_primary(allow_primary);
-        auto done = co_await x.call<vd::DeleteTabletsResponse>("DeleteTablets", std::move(q));
-        if (!done.ok()) co_return std::move(done).error();
-        co_return fmt::format("Successfully deleted {} tablets\n", x.arguments.size());
-      }(c, *allow);
-    });
-    s.add("allow-primary", allow.get(), "also a shard's primary").alias("p");
-    s.arguments("<tablet alias> ...", 1, 1000);
-  }
-  add_simple<vd::PingTabletResponse, vd::PingTabletRequest>(set, "PingTablet", "asks a tablet whether it is there");
-  add_simple<vd::RefreshStateResponse, vd::RefreshStateRequest>(set, "RefreshState",
-                                                                "lets a tablet read its records again");
-  add_simple<vd::RunHealthCheckResponse, vd::RunHealthCheckRequest>(set, "RunHealthCheck",
-                                                                    "lets a tablet look at its server now");
-  add_simple<vd::StartReplicationResponse, vd::StartReplicationRequest>(set, "StartReplication",
-                                                                        "starts a tablet's replication");
-  add_simple<vd::StopReplicationResponse, vd::StopReplicationRequest>(set, "StopReplication",
-                                                                      "stops a tablet's replication");
-  set.add(root, "GetFullStatus", "prints what a tablet's server says of itself",
-          [](const ClientContext& c) -> Output {
-            CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(c.arguments[0]));
-            vd::GetFullStatusRequest q;
-            *q.mutable_tablet_alias() = alias;
-            CO_ASSIGN_OR_RETURN(const auto done,
-                                co_await c.call<vd::GetFullStatusResponse>("GetFullStatus", std::move(q)));
-            co_return c.json(done.status());
-          })
-      .arguments("<tablet alias>", 1, 1);
-  set.add(root, "SetWritable", "makes a tablet's server writable or not",
-          [](const ClientContext& c) -> Output {
-            CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(c.arguments[0]));
-            vd::SetWritableRequest q;
-            *q.mutable_tablet_alias() = alias;
-            q.set_writable(c.arguments[1] == "true" || c.arguments[1] == "1");
-            auto done = co_await c.call<vd::SetWritableResponse>("SetWritable", std::move(q));
-            if (!done.ok()) co_return std::move(done).error();
-            co_return std::string();
-          })
-      .arguments("<tablet alias> <true/false>", 2, 2);
-  {
-    auto dry = std::make_shared<bool>(false);
-    auto& s = set.add(
-        root, "ChangeTabletType", "changes the type of a tablet that is no primary", [dry](const ClientContext& c) {
-          return [](const ClientContext& x, bool dry_run) -> Output {
-            CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(x.arguments[0]));
-            CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(x.arguments[1]));
-            vd::ChangeTabletTypeRequest q;
-            *q.mutable_tablet_alias() = alias;
-            q.set_db_type(type);
-            q.set_dry_run(dry_run);
-            CO_ASSIGN_OR_RETURN(const auto done,
-                                co_await x.call<vd::ChangeTabletTypeResponse>("ChangeTabletType", std::move(q)));
-            co_return "- " + awk_line(done.before_tablet()) + "+ " + awk_line(done.after_tablet());
-          }(c, *dry);
-        });
-    s.add("dry-run", dry.get(), "only say what would change").alias("d");
-    s.arguments("<tablet alias> <tablet type>", 2, 2);
-  }
-  for (const bool dba : {true, false}) {
-    struct Flags {
-      int64_t max_rows = 10'000;
-      bool disable_binlogs = false, reload = false, json = false, pool = false;
-    };
-    auto f = std::make_shared<Flags>();
-    auto& s = set.add(
-        root, dba ? "ExecuteFetchAsDBA" : "ExecuteFetchAsApp", "runs a statement on a tablet's server",
-        [f, dba](const ClientContext& c) {
-          return [](const ClientContext& x, Flags flags, bool as_dba) -> Output {
-            CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(x.arguments[0]));
-            ::query::QueryResult result;
-            if (as_dba) {
-              vd::ExecuteFetchAsDBARequest q;
-              *q.mutable_tablet_alias() = alias;
-              q.set_query(x.arguments[1]);
-              q.set_max_rows(flags.max_rows);
-              q.set_disable_binlogs(flags.disable_binlogs);
-              CO_ASSIGN_OR_RETURN(auto done,
-                                  co_await x.call<vd::ExecuteFetchAsDBAResponse>("ExecuteFetchAsDBA", std::move(q)));
-              result = std::move(*done.mutable_result());
-            } else {
-              vd::ExecuteFetchAsAppRequest q;
-              *q.mutable_tablet_alias() = alias;
-              q.set_query(x.arguments[1]);
-              q.set_max_rows(flags.max_rows);
-              CO_ASSIGN_OR_RETURN(auto done,
-                                  co_await x.call<vd::ExecuteFetchAsAppResponse>("ExecuteFetchAsApp", std::move(q)));
-              result = std::move(*done.mutable_result());
-            }
-            if (flags.json) co_return x.json(result);
-            co_return ascii_table(result);
-          }(c, *f, dba);
-        },
-        dba ? std::vector<std::string>{"ExecuteFetchAsDba"} : std::vector<std::string>{});
-    s.add("max-rows", &f->max_rows, "rows to return at most");
-    s.add("disable-binlogs", &f->disable_binlogs, "without binary log");
-    s.add("reload-schema", &f->reload, "accepted");
-    s.add("json", &f->json, "print JSON").alias("j");
-    s.add("use-pool", &f->pool, "accepted");
-    s.arguments("<tablet alias> <statement>", 2, 2);
-  }
-  {
-    struct Flags {
-      std::string new_primary, avoid_primary, expected_primary;
-      base::Duration wait = std::chrono::seconds(15), lag{};
-      bool cross_cell = false;
-    };
-    auto f = std::make_shared<Flags>();
-    auto& s = set.add(
-        root, "PlannedReparentShard", "elects the primary of a shard, or moves that role", [f](const ClientContext& c) {
-          return [](const ClientContext& x, Flags flags) -> Output {
-            CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(x.arguments[0]));
-            vd::PlannedReparentShardRequest q;
-            q.set_keyspace(name.first);
-            q.set_shard(name.second);
-            if (!flags.new_primary.empty()) {
-              CO_ASSIGN_OR_RETURN(*q.mutable_new_primary(), topo::parse_alias(flags.new_primary));
-            }
-            if (!flags.avoid_primary.empty()) {
-              CO_ASSIGN_OR_RETURN(*q.mutable_avoid_primary(), topo::parse_alias(flags.avoid_primary));
-            }
-            if (!flags.expected_primary.empty()) {
-              CO_ASSIGN_OR_RETURN(*q.mutable_expected_primary(), topo::parse_alias(flags.expected_primary));
-            }
-            *q.mutable_wait_replicas_timeout() = to_proto_duration(flags.wait);
-            q.set_allow_cross_cell_promotion(flags.cross_cell);
-            CO_ASSIGN_OR_RETURN(const auto done, co_await x.call<vd::PlannedReparentShardResponse>(
-                                                     "PlannedReparentShard", std::move(q)));
-            co_return fmt::format("{}/{}: {} is the primary\n", done.keyspace(), done.shard(),
-                                  topo::alias_to_string(done.promoted_primary()));
-          }(c, *f);
-        });
-    s.add("new-primary", &f->new_primary, "tablet that is to be the primary");
-    s.add("avoid-primary", &f->avoid_primary, "tablet that is not to be the primary");
-    s.add("expected-primary", &f->expected_primary, "fail when the present primary is another one");
-    s.add("wait-replicas-timeout", &f->wait, "how long replicas may take");
-    s.add("tolerable-replication-lag", &f->lag, "accepted");
-    s.add("allow-cross-cell-promotion", &f->cross_cell, "the new primary may be in another cell");
-    s.arguments("<keyspace/shard>", 1, 1);
-  }
+  add_reads(set);
+  add_states(set);
+  add_changes(set);
 }
 
 }  // namespace vitrail::control

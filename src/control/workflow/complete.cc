@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "control/remove.h"
 #include "mysqld/rows.h"
 #include "topo/cells.h"
 #include "topo/keyspace.h"
@@ -125,41 +126,6 @@ net::Task<Status> finish_move_tables(TabletClient& tablets, const KeyspaceLocks&
   co_return Status{};
 }
 
-net::Task<Status> delete_shard_locked(topo::Server& topology, const topo::KeyspaceLock& lock, std::string shard,
-                                      bool recursive, bool even_if_serving) {
-  const std::string keyspace = lock.keyspace();
-  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology));
-  if (!even_if_serving) {
-    for (const auto& cell : cells) {
-      auto record = co_await topo::get_srv_keyspace(topology, cell, keyspace);
-      if (!record.ok()) continue;
-      for (const auto& partition : record->record.partitions()) {
-        for (const auto& reference : partition.shard_references()) {
-          if (reference.name() == shard) {
-            co_return fail(
-                Code::kFailedPrecondition,
-                fmt::format("shard {}/{} is still serving, cannot delete it, use the even-if-serving flag if needed",
-                            keyspace, shard));
-          }
-        }
-      }
-    }
-  }
-  topo::TabletQuery query;
-  query.keyspace = keyspace;
-  query.shard = shard;
-  CO_ASSIGN_OR_RETURN(const auto list, co_await topo::find_tablets(topology, std::move(query)));
-  if (!list.failed.empty()) co_return Error(list.failed.begin()->second);
-  if (!list.tablets.empty() && !recursive) {
-    co_return fail(Code::kFailedPrecondition,
-                   fmt::format("shard {}/{} still has {} tablets in cell {}; use --recursive or remove them manually",
-                               keyspace, shard, list.tablets.size(), list.tablets.front().alias().cell()));
-  }
-  for (const auto& tablet : list.tablets) CO_RETURN_IF_ERROR(co_await topo::delete_tablet(topology, tablet.alias()));
-  for (const auto& cell : cells) (void)co_await topo::delete_shard_replication(topology, cell, keyspace, shard);
-  co_return co_await topo::delete_shard_record(topology, lock, shard);
-}
-
 net::Task<Status> finish_reshard(TabletClient& tablets, const KeyspaceLocks& locks, const WorkflowModel& model,
                                  const ::vtctldata::MoveTablesCompleteRequest& request) {
   topo::Server& topology = tablets.topology();
@@ -170,7 +136,7 @@ net::Task<Status> finish_reshard(TabletClient& tablets, const KeyspaceLocks& loc
   CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology));
   if (!request.keep_data()) {
     for (const auto& [name, source] : model.sources) {
-      CO_RETURN_IF_ERROR(co_await delete_shard_locked(topology, lock, name, true, false));
+      CO_RETURN_IF_ERROR(co_await delete_shard(topology, lock, name, {.recursive = true, .even_if_serving = false}));
     }
     for (const auto& cell : cells) {
       auto updated = co_await topo::update_srv_keyspace_fields(topology, lock, cell,
@@ -188,14 +154,6 @@ net::Task<Status> finish_reshard(TabletClient& tablets, const KeyspaceLocks& loc
 }
 
 }  // namespace
-
-net::Task<Status> delete_shard(topo::Server& topology, std::string keyspace, std::string shard, bool recursive,
-                               bool even_if_serving) {
-  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(topology, keyspace, "DeleteShards " + shard));
-  Status deleted = co_await delete_shard_locked(topology, lock, std::move(shard), recursive, even_if_serving);
-  Status released = co_await lock.release();
-  co_return deleted.ok() ? std::move(released) : std::move(deleted);
-}
 
 net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {

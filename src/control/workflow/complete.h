@@ -14,8 +14,4 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
 net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletClient& tablets,
                                                                        ::vtctldata::WorkflowDeleteRequest request);
 
-// DeleteShards without a workflow: record, tablets and serving graph. Refusals as in vitess-interfaces 4.3.
-net::Task<Status> delete_shard(topo::Server& topology, std::string keyspace, std::string shard, bool recursive,
-                               bool even_if_serving);
-
 }  // namespace vitrail::control

@@ -1,0 +1,366 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "control/reparent.h"
+#include "mysql/gtid.h"
+#include "net/scope.h"
+#include "tabletmanagerdata.pb.h"
+#include "topo/locks.h"
+#include "topo/shard.h"
+
+namespace vitrail::control {
+namespace {
+
+namespace tmd = ::tabletmanagerdata;
+using mysql::Position;
+using namespace std::chrono_literals;
+
+constexpr base::Duration kDemotionTimeout = 5s;  // A dead primary does not answer; more would only be lost time.
+
+// One tablet that is asked, and what it has once it receives nothing any more.
+struct Member {
+  ::topodata::Tablet tablet;
+  bool stopped = false;  // Its receiving was stopped by us.
+  Position position;     // Received, and applied when ready.
+  std::string position_text;
+  uint32_t server_id = 0;
+  bool ready = false;
+  std::string problem;  // Why not.
+
+  std::string name() const { return topo::alias_to_string(tablet.alias()); }
+};
+
+bool is_older(const ::vttime::Time& a, const ::vttime::Time& b) {
+  return std::pair(a.seconds(), a.nanoseconds()) < std::pair(b.seconds(), b.nanoseconds());
+}
+
+// Positions of MariaDB are numbers, whichever server counted. Equal numbers of different servers are different
+// transactions; and a replica that is ahead by transactions which it wrote itself has what nobody else has, instead of
+// what the primary wrote under these numbers.
+bool mariadb_diverged(const Member& ahead, const Member& behind) {
+  const auto* left = ahead.position.mariadb();
+  const auto* right = behind.position.mariadb();
+  if (left == nullptr || right == nullptr || &ahead == &behind) return false;
+  for (const auto& [domain, gtid] : right->domains()) {
+    const auto other = left->domains().find(domain);
+    if (other == left->domains().end()) continue;
+    if (other->second.sequence == gtid.sequence && other->second != gtid) return true;
+    if (other->second.sequence > gtid.sequence && other->second.server == ahead.server_id) return true;
+  }
+  return false;
+}
+
+class EmergencyReparent {
+ public:
+  EmergencyReparent(TabletClient& tablets, EmergencyReparentOptions options)
+      : tablets_(tablets), options_(std::move(options)) {}
+
+  net::Task<Result<EmergencyReparentResult>> run();
+
+ private:
+  net::Wait wait() const { return net::Wait::within(options_.wait_replicas_timeout); }
+  template <typename Response, typename Request>
+  net::Task<Result<Response>> call(::topodata::Tablet tablet, std::string_view method, Request request) {
+    return tablets_.call<Response>(std::move(tablet), method, std::move(request), wait());
+  }
+  bool ignored(const ::topodata::TabletAlias& alias) const {
+    return std::ranges::any_of(options_.ignore_replicas, [&](const auto& a) { return topo::same_alias(a, alias); });
+  }
+
+  net::Task<Result<EmergencyReparentResult>> reparent(const topo::ShardLock& lock);
+  net::Task<Status> read_shard();
+  net::Task<void> demote_old_primary();
+  net::Task<Result<size_t>> choose();
+  net::Task<void> stop_member(Member& member);
+  net::Task<Status> stop_all();
+  Result<size_t> find_most_advanced() const;
+  Result<size_t> find_candidate(size_t most_advanced) const;
+  net::Task<Status> catch_up(const Member& candidate, const Member& source);
+  net::Task<void> give_up();
+
+  TabletClient& tablets_;
+  const EmergencyReparentOptions options_;
+  topo::ShardInfo shard_;
+  std::vector<Member> members_;     // Without the old primary.
+  std::optional<size_t> promoted_;  // Whom an earlier run promoted before it was interrupted.
+  std::optional<::topodata::Tablet> old_primary_;
+  bool demotion_tried_ = false;
+  std::optional<Position> old_position_;  // Set when the old primary lives and was stopped.
+  std::vector<std::string> events_;
+};
+
+net::Task<Status> EmergencyReparent::read_shard() {
+  CO_ASSIGN_OR_RETURN(shard_, co_await topo::get_shard(tablets_.topology(), options_.keyspace, options_.shard));
+  const auto& primary = shard_.record.primary_alias();
+  if (options_.expected_primary && !topo::same_alias(primary, *options_.expected_primary)) {
+    co_return fail(Code::kFailedPrecondition, "primary " + topo::alias_to_string(primary) +
+                                                  " is not equal to expected alias " +
+                                                  topo::alias_to_string(*options_.expected_primary));
+  }
+  topo::TabletQuery query;
+  query.keyspace = options_.keyspace;
+  query.shard = shard_.name;
+  CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(tablets_.topology(), std::move(query)));
+  for (const auto& [cell, error] : list.failed) events_.push_back("cell " + cell + ": " + error.message());
+  for (auto& tablet : list.tablets) {
+    if (ignored(tablet.alias())) {
+      events_.push_back("tablet " + topo::alias_to_string(tablet.alias()) + " is ignored");
+    } else if (shard_.record.has_primary_alias() && topo::same_alias(tablet.alias(), primary)) {
+      old_primary_ = std::move(tablet);
+    } else if (tablet.type() == ::topodata::PRIMARY) {
+      if (is_older(shard_.record.primary_term_start_time(), tablet.primary_term_start_time())) {
+        promoted_ = members_.size();
+        members_.push_back(Member{.tablet = std::move(tablet)});
+      }
+    } else if (topo::is_replica_type(tablet.type())) {
+      members_.push_back(Member{.tablet = std::move(tablet)});
+    }
+  }
+  if (members_.empty()) {
+    co_return fail(Code::kFailedPrecondition, "shard " + options_.keyspace + "/" + options_.shard +
+                                                  " has no replica that could become its primary");
+  }
+  co_return Status{};
+}
+
+// A primary that lives after all takes no writes from here on, and its replicas get all that it has.
+net::Task<void> EmergencyReparent::demote_old_primary() {
+  if (!old_primary_) co_return;
+  demotion_tried_ = true;
+  auto demoted = co_await tablets_.call<tmd::DemotePrimaryResponse>(
+      *old_primary_, "DemotePrimary", tmd::DemotePrimaryRequest(),
+      net::Wait::within(std::min(kDemotionTimeout, options_.wait_replicas_timeout)));
+  if (!demoted.ok()) {
+    events_.push_back("the old primary could not be stopped, as expected: " + demoted.error().message());
+    co_return;
+  }
+  const std::string text = demoted->primary_status().position();
+  auto position = Position::parse(text);
+  if (!position.ok()) co_return;
+  old_position_ = std::move(*position);
+  events_.push_back("the old primary lives and was stopped at " + text);
+  auto wait_one = [](EmergencyReparent& self, ::topodata::Tablet tablet, std::string until) -> net::Task<void> {
+    tmd::WaitForPositionRequest request;
+    request.set_position(until);
+    (void)co_await self.call<tmd::WaitForPositionResponse>(std::move(tablet), "WaitForPosition", std::move(request));
+  };
+  std::vector<net::Task<void>> waits;
+  for (const auto& member : members_) waits.push_back(wait_one(*this, member.tablet, text));
+  co_await net::when_all(std::move(waits));
+}
+
+// Stops the receiving thread, and waits until what has arrived is applied.
+net::Task<void> EmergencyReparent::stop_member(Member& member) {
+  tmd::StopReplicationAndGetStatusRequest request;
+  request.set_stop_replication_mode(::replicationdata::IOTHREADONLY);
+  auto stopped = co_await call<tmd::StopReplicationAndGetStatusResponse>(member.tablet, "StopReplicationAndGetStatus",
+                                                                         std::move(request));
+  if (!stopped.ok()) {
+    member.problem = stopped.error().message();
+    co_return;
+  }
+  member.stopped = true;
+  const auto& after = stopped->status().after();
+  member.position_text = after.relay_log_position().empty() ? after.position() : after.relay_log_position();
+  auto position = Position::parse(member.position_text);
+  if (!position.ok()) {
+    member.problem = position.error().message();
+    co_return;
+  }
+  member.position = std::move(*position);
+  tmd::WaitForPositionRequest until;
+  until.set_position(member.position_text);
+  auto applied = co_await call<tmd::WaitForPositionResponse>(member.tablet, "WaitForPosition", std::move(until));
+  if (!applied.ok()) {
+    member.problem =
+        "could not apply all relay logs within the provided wait_replicas_timeout: " + applied.error().message();
+    co_return;
+  }
+  auto full = co_await call<tmd::FullStatusResponse>(member.tablet, "FullStatus", tmd::FullStatusRequest());
+  if (!full.ok()) {
+    member.problem = full.error().message();
+    co_return;
+  }
+  member.server_id = full->status().server_id();
+  member.ready = true;
+}
+
+net::Task<Status> EmergencyReparent::stop_all() {
+  std::vector<net::Task<void>> stops;
+  for (auto& member : members_) stops.push_back(stop_member(member));
+  co_await net::when_all(std::move(stops));
+  bool any = false;
+  for (const auto& member : members_) {
+    any = any || member.ready;
+    if (member.ready) continue;
+    events_.push_back(member.name() + ": " + member.problem);
+    if (options_.wait_for_all_tablets) {
+      co_return fail(Code::kFailedPrecondition, "not every tablet could be stopped: " + member.problem);
+    }
+    // What it has received may be more than what all others have; nobody can tell until it is applied.
+    if (member.stopped) {
+      co_return fail(Code::kFailedPrecondition, "tablet " + member.name() + ": " + member.problem +
+                                                    "; give it more time with --wait-replicas-timeout, or leave it out "
+                                                    "with --ignore-replicas");
+    }
+  }
+  if (!any) {
+    co_return fail(Code::kFailedPrecondition,
+                   "no tablet of the shard could be stopped and asked: " + members_.front().problem);
+  }
+  co_return Status{};
+}
+
+// The member that has all that any other member has.
+Result<size_t> EmergencyReparent::find_most_advanced() const {
+  size_t best = members_.size();
+  for (size_t i = 0; i < members_.size(); ++i) {
+    if (!members_[i].ready) continue;
+    if (best == members_.size()) {
+      best = i;
+      continue;
+    }
+    ASSIGN_OR_RETURN(const bool more, members_[i].position.at_least(members_[best].position));
+    if (more) best = i;
+  }
+  const Member& winner = members_[best];
+  const auto diverged = [&](const std::string& who, const std::string& has) {
+    return fail(Code::kFailedPrecondition,
+                fmt::format("split brain: {} has transactions that {} lacks ({} and {}); choose whose count and leave "
+                            "the other out with --ignore-replicas",
+                            who, winner.name(), has, winner.position_text));
+  };
+  for (const auto& member : members_) {
+    if (!member.ready) continue;
+    ASSIGN_OR_RETURN(const bool contains, winner.position.at_least(member.position));
+    if (!contains) return diverged("tablet " + member.name(), member.position_text);
+    if (mariadb_diverged(winner, member)) return diverged("tablet " + member.name(), member.position_text);
+  }
+  if (old_position_) {
+    ASSIGN_OR_RETURN(const bool contains, winner.position.at_least(*old_position_));
+    if (!contains) return diverged("the old primary, which lives,", old_position_->prefixed_string());
+  }
+  return best;
+}
+
+Result<size_t> EmergencyReparent::find_candidate(size_t most_advanced) const {
+  const std::string old_cell = shard_.record.has_primary_alias() ? shard_.record.primary_alias().cell() : "";
+  const auto fits = [&](const Member& member) {
+    return member.ready && member.tablet.type() == ::topodata::REPLICA &&
+           (!options_.prevent_cross_cell || old_cell.empty() || member.tablet.alias().cell() == old_cell);
+  };
+  if (options_.new_primary) {
+    for (size_t i = 0; i < members_.size(); ++i) {
+      if (!topo::same_alias(members_[i].tablet.alias(), *options_.new_primary)) continue;
+      if (fits(members_[i])) return i;
+      return fail(Code::kFailedPrecondition,
+                  fmt::format("primary-elect tablet {} cannot become the primary: {}", members_[i].name(),
+                              !members_[i].ready ? members_[i].problem
+                                                 : "it is not a replica, or is in another cell than the old primary"));
+    }
+    return fail(Code::kFailedPrecondition,
+                "primary-elect tablet " + topo::alias_to_string(*options_.new_primary) + " is not in the shard");
+  }
+  // Of the old primary's cell rather than not, the most advanced rather than another.
+  std::optional<size_t> chosen;
+  const auto rank = [&](size_t i) {
+    return std::pair(members_[i].tablet.alias().cell() == old_cell, i == most_advanced);
+  };
+  for (size_t i = 0; i < members_.size(); ++i) {
+    if (fits(members_[i]) && (!chosen || rank(*chosen) < rank(i))) chosen = i;
+  }
+  if (chosen) return *chosen;
+  return fail(Code::kFailedPrecondition,
+              "cannot find a tablet to reparent to: no replica that answers may become the primary");
+}
+
+net::Task<Status> EmergencyReparent::catch_up(const Member& candidate, const Member& source) {
+  CO_ASSIGN_OR_RETURN(const bool has_all, candidate.position.at_least(source.position));
+  if (has_all) co_return Status{};
+  events_.push_back(candidate.name() + " gets what it lacks from " + source.name());
+  tmd::SetReplicationSourceRequest follow;
+  *follow.mutable_parent() = source.tablet.alias();
+  follow.set_force_start_replication(true);
+  follow.set_wait_position(source.position_text);
+  auto done =
+      co_await call<tmd::SetReplicationSourceResponse>(candidate.tablet, "SetReplicationSource", std::move(follow));
+  if (!done.ok()) co_return std::move(done).error().with_context("the new primary does not catch up");
+  co_return Status{};
+}
+
+// Nobody was promoted: everything goes on as it was found.
+net::Task<void> EmergencyReparent::give_up() {
+  for (const auto& member : members_) {
+    if (!member.stopped) continue;
+    (void)co_await call<tmd::StartReplicationResponse>(member.tablet, "StartReplication",
+                                                       tmd::StartReplicationRequest());
+  }
+  // Also when its answer to the demotion did not come in time: it may have been demoted all the same.
+  if (demotion_tried_) {
+    (void)co_await tablets_.call<tmd::UndoDemotePrimaryResponse>(
+        *old_primary_, "UndoDemotePrimary", tmd::UndoDemotePrimaryRequest(), net::Wait::within(kDemotionTimeout));
+  }
+}
+
+net::Task<Result<size_t>> EmergencyReparent::choose() {
+  if (promoted_) {
+    events_.push_back(members_[*promoted_].name() + " was promoted by an earlier run, which is finished now");
+    co_return *promoted_;
+  }
+  co_await demote_old_primary();
+  CO_RETURN_IF_ERROR(co_await stop_all());
+  CO_ASSIGN_OR_RETURN(const size_t most_advanced, find_most_advanced());
+  CO_ASSIGN_OR_RETURN(const size_t chosen, find_candidate(most_advanced));
+  CO_RETURN_IF_ERROR(co_await catch_up(members_[chosen], members_[most_advanced]));
+  co_return chosen;
+}
+
+net::Task<Result<EmergencyReparentResult>> EmergencyReparent::reparent(const topo::ShardLock& lock) {
+  CO_RETURN_IF_ERROR(co_await read_shard());
+  auto chosen = co_await choose();
+  if (chosen.ok()) {
+    if (Status held = co_await lock.check_held(); !held.ok()) chosen = std::move(held).error();
+  }
+  if (!chosen.ok()) {
+    co_await give_up();
+    co_return std::move(chosen).error();
+  }
+  const Member& candidate = members_[*chosen];
+  auto promoted =
+      co_await call<tmd::PromoteReplicaResponse>(candidate.tablet, "PromoteReplica", tmd::PromoteReplicaRequest());
+  if (!promoted.ok()) {
+    co_return std::move(promoted).error().with_context("promote the new primary; run the same command again");
+  }
+  CO_ASSIGN_OR_RETURN(const auto primary,
+                      co_await announce_primary(tablets_, lock, candidate.tablet, promoted->position(),
+                                                "EmergencyReparentShard", options_.wait_replicas_timeout));
+  std::vector<::topodata::Tablet> others;
+  for (const auto& member : members_) others.push_back(member.tablet);
+  if (old_primary_ && old_position_) others.push_back(*old_primary_);
+  const auto outcomes = co_await follow_primary(tablets_, primary, others, options_.wait_replicas_timeout);
+  // Who is dead cannot follow; it will when it comes back.
+  for (const auto& outcome : outcomes) {
+    if (!outcome.ok()) events_.push_back("does not follow yet: " + outcome.error().message());
+  }
+  co_return EmergencyReparentResult{candidate.tablet.alias(), events_};
+}
+
+net::Task<Result<EmergencyReparentResult>> EmergencyReparent::run() {
+  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(tablets_.topology(), options_.keyspace,
+                                                                   options_.shard, "EmergencyReparentShard"));
+  auto result = co_await reparent(lock);
+  Status released = co_await lock.release();
+  if (result.ok() && !released.ok()) co_return std::move(released).error();
+  co_return result;
+}
+
+}  // namespace
+
+net::Task<Result<EmergencyReparentResult>> emergency_reparent_shard(TabletClient& tablets,
+                                                                    EmergencyReparentOptions options) {
+  EmergencyReparent change(tablets, std::move(options));
+  co_return co_await change.run();
+}
+
+}  // namespace vitrail::control

@@ -1,0 +1,216 @@
+// TabletManager's methods on the schema, and those that run statements.
+#include <fmt/core.h>
+
+#include "mysqld/rows.h"
+#include "query.pb.h"
+#include "sql/parser.h"
+#include "tablet/permissions.h"
+#include "tablet/rpc_registrar.h"
+
+namespace vitrail::tablet {
+namespace {
+
+namespace tmd = ::tabletmanagerdata;
+using rpc::CallContext;
+
+::query::Type to_query_type(const mysql::ColumnDef& column) {
+  using mysql::FieldType;
+  const bool u = column.is_unsigned();
+  const bool binary = column.collation == mysql::kBinaryCollation;
+  switch (column.type) {
+    case FieldType::kTiny: return u ? ::query::UINT8 : ::query::INT8;
+    case FieldType::kShort: return u ? ::query::UINT16 : ::query::INT16;
+    case FieldType::kInt24: return u ? ::query::UINT24 : ::query::INT24;
+    case FieldType::kLong: return u ? ::query::UINT32 : ::query::INT32;
+    case FieldType::kLongLong: return u ? ::query::UINT64 : ::query::INT64;
+    case FieldType::kFloat: return ::query::FLOAT32;
+    case FieldType::kDouble: return ::query::FLOAT64;
+    case FieldType::kTimestamp: return ::query::TIMESTAMP;
+    case FieldType::kDate: return ::query::DATE;
+    case FieldType::kTime: return ::query::TIME;
+    case FieldType::kDatetime: return ::query::DATETIME;
+    case FieldType::kYear: return ::query::YEAR;
+    case FieldType::kDecimal:
+    case FieldType::kNewDecimal: return ::query::DECIMAL;
+    case FieldType::kBit: return ::query::BIT;
+    case FieldType::kEnum: return ::query::ENUM;
+    case FieldType::kSet: return ::query::SET;
+    case FieldType::kJson: return ::query::JSON;
+    case FieldType::kGeometry: return ::query::GEOMETRY;
+    case FieldType::kNull: return ::query::NULL_TYPE;
+    case FieldType::kTinyBlob:
+    case FieldType::kMediumBlob:
+    case FieldType::kLongBlob:
+    case FieldType::kBlob: return binary ? ::query::BLOB : ::query::TEXT;
+    case FieldType::kString: return binary ? ::query::BINARY : ::query::CHAR;
+    default: return binary ? ::query::VARBINARY : ::query::VARCHAR;
+  }
+}
+
+::query::QueryResult to_proto(const net::QueryResult& result) {
+  ::query::QueryResult out;
+  for (const auto& column : result.columns) {
+    auto* field = out.add_fields();
+    field->set_name(column.name);
+    field->set_type(to_query_type(column));
+    field->set_table(column.table);
+    field->set_org_table(column.org_table);
+    field->set_database(column.schema);
+    field->set_org_name(column.org_name);
+    field->set_column_length(column.length);
+    field->set_charset(column.collation);
+    field->set_decimals(column.decimals);
+    field->set_flags(column.flags);
+  }
+  for (const auto& row : result.rows) {
+    auto* target = out.add_rows();
+    for (const auto& cell : row) {
+      target->add_lengths(cell ? static_cast<int64_t>(cell->size()) : -1);
+      if (cell) target->mutable_values()->append(*cell);
+    }
+  }
+  out.set_rows_affected(result.ok.affected_rows);
+  out.set_insert_id(result.ok.last_insert_id);
+  return out;
+}
+
+net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::string sql, std::string database,
+                                              uint64_t max_rows, bool disable_binlogs, net::Wait wait,
+                                              bool disable_foreign_keys = false) {
+  CO_ASSIGN_OR_RETURN(auto lease, co_await manager.server().connection(wait));
+  std::vector<std::string> before;
+  if (!database.empty()) before.push_back("use " + mysqld::quote_identifier(database));
+  if (disable_binlogs) before.push_back("set sql_log_bin = 0");
+  if (disable_foreign_keys) before.push_back("set foreign_key_checks = 0");
+  for (auto& text : before) {
+    auto done = co_await lease->client.query(std::move(text), wait);
+    if (!done.ok()) co_return std::move(done).error();
+  }
+  if (!before.empty()) lease->settings = "changed";  // Reset before its next use.
+  auto result = co_await lease->client.query(std::move(sql), wait, max_rows == 0 ? 10'000 : max_rows);
+  if (!result.ok()) co_return std::move(result).error();
+  co_return to_proto(*result);
+}
+
+// A statement of another account, which may do less than we.
+net::Task<Result<::query::QueryResult>> fetch_as(TabletManager& manager, LocalServer::Account account, std::string sql,
+                                                 std::string database, uint64_t max_rows, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto result,
+                      co_await manager.server().query_as(std::move(account), std::move(database), std::move(sql),
+                                                         max_rows == 0 ? 10'000 : max_rows, wait));
+  co_return to_proto(result);
+}
+
+void register_rpcs(Registrar& r) {
+  r.unary<tmd::GetSchemaRequest, tmd::GetSchemaResponse>(
+      "GetSchema",
+      [](TabletManager& manager, CallContext context,
+         tmd::GetSchemaRequest request) -> net::Task<Result<tmd::GetSchemaResponse>> {
+        CO_ASSIGN_OR_RETURN(auto definition, co_await manager.server().schema(
+                                                 manager.database(), {request.tables().begin(), request.tables().end()},
+                                                 {request.exclude_tables().begin(), request.exclude_tables().end()},
+                                                 request.include_views(), bounded(context)));
+        tmd::GetSchemaResponse response;
+        *response.mutable_schema_definition() = std::move(definition);
+        co_return response;
+      });
+  r.unary<tmd::ReloadSchemaRequest, tmd::ReloadSchemaResponse>(
+      "ReloadSchema",
+      [](TabletManager& manager, CallContext context,
+         tmd::ReloadSchemaRequest request) -> net::Task<Result<tmd::ReloadSchemaResponse>> {
+        // Nothing of the schema is kept in memory; what the caller wants to be sure of is the position.
+        if (!request.wait_position().empty()) {
+          CO_RETURN_IF_ERROR(co_await manager.server().wait_for_position(request.wait_position(), bounded(context)));
+        }
+        co_return tmd::ReloadSchemaResponse();
+      });
+  r.unary<tmd::ExecuteFetchAsDbaRequest, tmd::ExecuteFetchAsDbaResponse>(
+      "ExecuteFetchAsDba",
+      [](TabletManager& manager, CallContext context,
+         tmd::ExecuteFetchAsDbaRequest request) -> net::Task<Result<tmd::ExecuteFetchAsDbaResponse>> {
+        CO_ASSIGN_OR_RETURN(auto result, co_await fetch(manager, request.query(), request.db_name(), request.max_rows(),
+                                                        request.disable_binlogs(), bounded(context),
+                                                        request.disable_foreign_key_checks()));
+        tmd::ExecuteFetchAsDbaResponse response;
+        *response.mutable_result() = std::move(result);
+        co_return response;
+      });
+  r.unary<tmd::ExecuteFetchAsAppRequest, tmd::ExecuteFetchAsAppResponse>(
+      "ExecuteFetchAsApp",
+      [](TabletManager& manager, CallContext context,
+         tmd::ExecuteFetchAsAppRequest request) -> net::Task<Result<tmd::ExecuteFetchAsAppResponse>> {
+        CO_ASSIGN_OR_RETURN(auto result, co_await fetch_as(manager, manager.app_account(), request.query(),
+                                                           manager.database(), request.max_rows(), bounded(context)));
+        tmd::ExecuteFetchAsAppResponse response;
+        *response.mutable_result() = std::move(result);
+        co_return response;
+      });
+  r.unary<tmd::ExecuteMultiFetchAsDbaRequest, tmd::ExecuteMultiFetchAsDbaResponse>(
+      "ExecuteMultiFetchAsDba",
+      [](TabletManager& manager, CallContext context,
+         tmd::ExecuteMultiFetchAsDbaRequest request) -> net::Task<Result<tmd::ExecuteMultiFetchAsDbaResponse>> {
+        CO_ASSIGN_OR_RETURN(const auto spans, sql::split_statements(request.sql()));
+        tmd::ExecuteMultiFetchAsDbaResponse response;
+        for (const auto& span : spans) {
+          CO_ASSIGN_OR_RETURN(
+              auto result,
+              co_await fetch(manager, std::string(span.of(request.sql())), request.db_name(), request.max_rows(),
+                             request.disable_binlogs(), bounded(context), request.disable_foreign_key_checks()));
+          *response.add_results() = std::move(result);
+        }
+        co_return response;
+      });
+  r.unary<tmd::ExecuteFetchAsAllPrivsRequest, tmd::ExecuteFetchAsAllPrivsResponse>(
+      "ExecuteFetchAsAllPrivs",
+      [](TabletManager& manager, CallContext context,
+         tmd::ExecuteFetchAsAllPrivsRequest request) -> net::Task<Result<tmd::ExecuteFetchAsAllPrivsResponse>> {
+        CO_ASSIGN_OR_RETURN(auto result, co_await fetch_as(manager, manager.all_privileges_account(), request.query(),
+                                                           request.db_name(), request.max_rows(), bounded(context)));
+        tmd::ExecuteFetchAsAllPrivsResponse response;
+        *response.mutable_result() = std::move(result);
+        co_return response;
+      });
+  r.unary<tmd::ExecuteQueryRequest, tmd::ExecuteQueryResponse>(
+      "ExecuteQuery",
+      [](TabletManager& manager, CallContext context,
+         tmd::ExecuteQueryRequest request) -> net::Task<Result<tmd::ExecuteQueryResponse>> {
+        CO_ASSIGN_OR_RETURN(auto result,
+                            co_await fetch_as(manager, manager.app_account(), request.query(),
+                                              request.db_name().empty() ? manager.database() : request.db_name(),
+                                              request.max_rows(), bounded(context)));
+        tmd::ExecuteQueryResponse response;
+        *response.mutable_result() = std::move(result);
+        co_return response;
+      });
+  r.unary<tmd::GetPermissionsRequest, tmd::GetPermissionsResponse>(
+      "GetPermissions",
+      [](TabletManager& manager, CallContext context,
+         tmd::GetPermissionsRequest) -> net::Task<Result<tmd::GetPermissionsResponse>> {
+        CO_ASSIGN_OR_RETURN(auto permissions, co_await read_permissions(manager.server(), bounded(context)));
+        tmd::GetPermissionsResponse response;
+        *response.mutable_permissions() = std::move(permissions);
+        co_return response;
+      });
+  r.unary<tmd::GetGlobalStatusVarsRequest, tmd::GetGlobalStatusVarsResponse>(
+      "GetGlobalStatusVars",
+      [](TabletManager& manager, CallContext context,
+         tmd::GetGlobalStatusVarsRequest request) -> net::Task<Result<tmd::GetGlobalStatusVarsResponse>> {
+        std::string sql = "show global status";
+        for (const auto& name : request.variables()) {
+          sql += (sql.ends_with("status") ? " where variable_name in (" : ", ") + mysqld::quote_string(name);
+        }
+        if (request.variables_size() > 0) sql += ")";
+        CO_ASSIGN_OR_RETURN(const auto result, co_await manager.server().query(sql, bounded(context)));
+        tmd::GetGlobalStatusVarsResponse response;
+        for (size_t i = 0; i < result.rows.size(); ++i) {
+          (*response.mutable_status_values())[std::string(result.text(i, 0))] = std::string(result.text(i, 1));
+        }
+        co_return response;
+      });
+}
+
+}  // namespace
+
+void register_sql_rpcs(Registrar& r) { register_rpcs(r); }
+
+}  // namespace vitrail::tablet
