@@ -32,7 +32,7 @@ PidFile::~PidFile() {
   if (content.ok() && *content == fmt::format("{}\n", ::getpid())) ::unlink(path_.c_str());
 }
 
-Startup::Startup(Settings& settings) : settings_(settings) {
+Startup::Startup(Settings& settings, LogLevel level_min) : settings_(settings), level_min_(level_min) {
   settings.add("log_dir", &log_folder_, "write the log to this folder instead of stderr");
   settings.add("log-format", &log_format_, "format of log lines").one_of({"text"});
   settings.add("logtostderr", &log_to_stderr_, "log to stderr, even when there is a --log_dir").hidden();
@@ -44,24 +44,34 @@ Startup::Startup(Settings& settings) : settings_(settings) {
     settings.ignore(name, true);
   }
   for (const char* name : {"pprof-http", "security_policy_none"}) settings.ignore(name, false);
+  if (settings.has_commands()) settings.add_completion();
 }
 
 std::optional<int> Startup::run(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);  // A peer that went away is an error of a write, not the end of the process.
   const std::vector<std::string> args(argv + 1, argv + argc);
+  const auto print = [](const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return 0;
+  };
+  if (!args.empty() && settings_.has_commands() && (args[0] == "__complete" || args[0] == "__completeNoDesc")) {
+    return print(settings_.complete(std::span(args).subspan(1), args[0] == "__complete"));
+  }
   const Result<Settings::Outcome> outcome = settings_.parse(args);
   if (!outcome.ok()) {
     std::fprintf(stderr, "%s: %s\n", settings_.name().c_str(), outcome.error().message().c_str());
     return 1;
   }
   if (*outcome == Settings::Outcome::kHelp || *outcome == Settings::Outcome::kVersion) {
-    const std::string text = *outcome == Settings::Outcome::kHelp ? settings_.help() : settings_.version() + "\n";
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return 0;
+    return print(*outcome == Settings::Outcome::kHelp ? settings_.help() : settings_.version() + "\n");
+  }
+  if (const auto& path = settings_.command_path(); path.size() == 2 && path[0] == "completion") {
+    return print(settings_.completion_script(path[1]));
   }
   const Status log_opened = open_log({.program = settings_.name(),
                                       .folder = log_to_stderr_ ? std::string() : log_folder_,
-                                      .also_stderr = also_log_to_stderr_});
+                                      .also_stderr = also_log_to_stderr_,
+                                      .level_min = level_min_});
   if (!log_opened.ok()) {
     std::fprintf(stderr, "%s: %s\n", settings_.name().c_str(), log_opened.error().message().c_str());
     return 1;

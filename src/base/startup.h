@@ -4,6 +4,7 @@
 #include <string>
 #include <vector>
 
+#include "base/log.h"
 #include "base/result.h"
 #include "base/settings.h"
 
@@ -32,15 +33,17 @@ class PidFile {
 //     base::Startup startup(settings);
 //     if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
 //
+//   Log    : entries below `level_min` are dropped; for clients, whose standard error says that something failed.
 //   Output : help and version to stdout; mistakes to stderr, exit code 1.
 class Startup {
  public:
-  explicit Startup(Settings& settings);
+  explicit Startup(Settings& settings, LogLevel level_min = LogLevel::kInfo);
   // The exit code to end with, or nothing: go on.
   std::optional<int> run(int argc, char** argv);
 
  private:
   Settings& settings_;
+  const LogLevel level_min_;
   std::string log_folder_;
   std::string log_format_ = "text";
   bool log_to_stderr_ = false;
