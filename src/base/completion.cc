@@ -7,8 +7,8 @@
 #include "base/settings.h"
 #include "base/text.h"
 
-// Shell completion. The scripts know nothing: they ask the program with its hidden word "__complete", as scripts made by
-// the Go library cobra do, so that either kind works.
+// Shell completion. The scripts know nothing: they ask the program with its hidden word "__complete", as scripts made
+// by the Go library cobra do, so that either kind works.
 namespace vitrail::base {
 namespace {
 

@@ -83,11 +83,10 @@ TEST(Completion, BashScriptAsksTheProgramAndTakesItsAnswer) {
   Tool tool;
   std::string pattern = (std::filesystem::temp_directory_path() / "completion_test_XXXXXX").string();
   const std::string folder = ::mkdtemp(pattern.data());
-  ASSERT_TRUE(write_file_atomically(folder + "/tool",
-                                    "#!/bin/sh\nfor w in \"$@\"; do echo \"<$w>\"; done\necho :4\n", 0755)
-                  .ok());
-  const std::string script = tool.settings.completion_script("bash") +
-                             "COMP_WORDS=(" + folder +
+  ASSERT_TRUE(
+      write_file_atomically(folder + "/tool", "#!/bin/sh\nfor w in \"$@\"; do echo \"<$w>\"; done\necho :4\n", 0755)
+          .ok());
+  const std::string script = tool.settings.completion_script("bash") + "COMP_WORDS=(" + folder +
                              "/tool GetTablets --format = 'x y')\nCOMP_CWORD=4\n_tool_complete\n"
                              "printf '%s\\n' \"${COMPREPLY[@]}\" > " +
                              folder + "/out\n";
@@ -101,7 +100,8 @@ TEST(Completion, BashScriptAsksTheProgramAndTakesItsAnswer) {
 TEST(Settings, PassThroughHandsOnFlagsBehindTheFirstArgument) {
   {
     Tool tool;
-    ASSERT_TRUE(tool.settings.parse(Words{"--server=a", "Legacy", "TopoCat", "--", "-decode_proto", "--server=b"}).ok());
+    ASSERT_TRUE(
+        tool.settings.parse(Words{"--server=a", "Legacy", "TopoCat", "--", "-decode_proto", "--server=b"}).ok());
     EXPECT_EQ(tool.settings.positional(), (Words{"TopoCat", "--", "-decode_proto", "--server=b"}));
     EXPECT_EQ(tool.server, "a");
   }

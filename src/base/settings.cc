@@ -417,7 +417,7 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
       }
       continue;
     }
-    if (word == "--" && is_flag) {
+    if (word == "--") {
       flags_over = true;
       continue;
     }

@@ -132,8 +132,8 @@ class Settings {
   // How many positional arguments the command takes, and how help calls them. Default: none.
   Settings& arguments(std::string_view usage, size_t count_min, size_t count_max);
 
-  // From the first argument on, every word is an argument, whatever it looks like: for commands that hand a command line
-  // on. One "--" before the first argument is dropped.
+  // From the first argument on, every word is an argument, whatever it looks like: for commands that hand a command
+  // line on. One "--" before the first argument is dropped.
   Settings& pass_through();
   // The required settings of the parents need not be given.
   Settings& standalone();

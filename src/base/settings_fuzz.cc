@@ -4,8 +4,8 @@
 #include "base/settings.h"
 #include "base/text.h"
 
-// Command lines and their completion. Words are the input's lines. Refused or not, the command line must be read without
-// a crash, what is accepted must not change when it is read again, and completion must end with its directive.
+// Command lines and their completion. Words are the input's lines. Refused or not, the command line must be read
+// without a crash, what is accepted must not change when it is read again, and completion must end with its directive.
 namespace {
 
 using namespace vitrail;

@@ -1,6 +1,7 @@
 #include "control/vtctld.h"
 
 #include "base/log.h"
+#include "control/legacy/legacy.h"
 #include "control/registrar.h"
 #include "control/workflow/switch.h"
 
@@ -35,6 +36,7 @@ Vtctld::~Vtctld() { CHECK(!started_); }
 
 net::Task<Status> Vtctld::start() {
   register_vtctld_handlers(grpc_, *net::Loop::current(), tablets_);
+  register_legacy_method(grpc_, *net::Loop::current(), tablets_);
   CO_RETURN_IF_ERROR(grpc_.start());
   started_ = true;
   auto recover = [](Vtctld& self) -> net::Task<void> {

@@ -29,6 +29,7 @@ class Vtctld {
   // Listens, and brings interrupted traffic switches to their end in the background.
   net::Task<Status> start();
   net::Task<void> stop();
+  uint16_t grpc_port() const { return grpc_.port(); }  // After start().
 
  private:
   const VtctldOptions options_;
