@@ -8,6 +8,7 @@
 #include "control/legacy/command.h"
 #include "topo/decode.h"
 #include "topo/store.h"
+#include "vschema/proto_json.h"
 #include "vtctldata.pb.h"
 
 namespace vitrail::control::legacy {
@@ -126,7 +127,7 @@ Output get_srv_keyspace(const Call& call) {
     co_return fail(Code::kNotFound,
                    fmt::format("cell {} does not serve keyspace {}", call.arguments[0], call.arguments[1]));
   }
-  co_return topo::to_json(found->second, {.print_defaults = true, .pretty = true});
+  co_return vschema::to_json(found->second) + "\n";
 }
 
 Output get_srv_keyspace_names(const Call& call) {
@@ -153,7 +154,7 @@ Output get_shard_replication(const Call& call) {
   if (found == done.shard_replication_by_cell().end()) {
     co_return fail(Code::kNotFound, fmt::format("cell {} has no tablets of {}", call.arguments[0], call.arguments[1]));
   }
-  co_return topo::to_json(found->second, {.print_defaults = true, .pretty = true});
+  co_return vschema::to_json(found->second) + "\n";
 }
 
 }  // namespace
