@@ -21,22 +21,28 @@ Output get_keyspaces(const Call& call) {
 }
 
 // "master:commerce,replica:commerce": where statements for types go until they are migrated.
-net::Task<Status> serve_from(const Call& call, std::string keyspace, std::string list) {
+Result<ServedFrom> parse_served_from(std::string_view list) {
+  ServedFrom out;
   for (const std::string& item : base::split_list(list)) {
     const size_t colon = item.find(':');
     if (colon == std::string::npos || colon + 1 == item.size()) {
-      co_return fail(Code::kInvalidArgument, "-served_from: '" + item + "' is not type:keyspace");
+      return fail(Code::kInvalidArgument, "-served_from: '" + item + "' is not type:keyspace");
     }
-    CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(item.substr(0, colon)));
-    CO_RETURN_IF_ERROR(co_await set_served_from(call.environment.topology, keyspace, type, item.substr(colon + 1)));
+    ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(item.substr(0, colon)));
+    out[type] = item.substr(colon + 1);
   }
-  co_return co_await topo::rebuild_srv_vschema(call.environment.topology);
+  return out;
 }
 
 Output create_keyspace(const Call& call) {
+  CO_ASSIGN_OR_RETURN(const ServedFrom served_from, parse_served_from(call.get("served_from")));
+  topo::Server& topology = call.environment.topology;
   auto created = co_await silent("CreateKeyspace")(call);
-  if (!created.ok() || !call.has("served_from")) co_return created;
-  CO_RETURN_IF_ERROR(co_await serve_from(call, call.arguments[0], call.get("served_from")));
+  if (!created.ok() || served_from.empty()) co_return created;
+  for (const auto& [type, source] : served_from) {
+    CO_RETURN_IF_ERROR(co_await set_served_from(topology, call.arguments[0], type, source));
+  }
+  CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(topology));
   co_return std::string();
 }
 

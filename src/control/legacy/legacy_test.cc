@@ -170,6 +170,7 @@ TEST_F(Legacy, KeyspacesAreServedFromAnotherOne_S3_29) {
   EXPECT_EQ(error({"SetKeyspaceServedFrom", "customer", "rdonly"}), "give either -source or -remove");
   EXPECT_EQ(error({"CreateKeyspace", "-served_from=commerce", "other"}),
             "-served_from: 'commerce' is not type:keyspace");
+  EXPECT_EQ(ok({"GetKeyspaces"}), "commerce\ncustomer\n");
 }
 
 TEST_F(Legacy, RefusalsNameTheArgument) {
