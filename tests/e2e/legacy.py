@@ -118,9 +118,10 @@ class Legacy(ClusterTest):
     def test_5_reparent_with_the_older_flags(self):
         self.old("PlannedReparentShard", "-keyspace_shard", "commerce/0", "-new_master", "zone1-101",
                  "-wait_slave_timeout=31s")
-        self.assertEqual(self.types(), {"zone1-0000000100": "replica", "zone1-0000000101": "primary"})
+        swapped = {"zone1-0000000100": "replica", "zone1-0000000101": "primary"}
+        self.eventually(lambda: self.assertEqual(self.types(), swapped))
         self.old("PlannedReparentShard", "--", "--keyspace_shard=commerce/0", "--avoid_tablet=zone1-101")
-        self.assertEqual(self.types()["zone1-0000000100"], "primary")
+        self.eventually(lambda: self.assertEqual(self.types()["zone1-0000000100"], "primary"))
         self.old("Ping", "zone1-101")
         self.old("RefreshState", "zone1-101")
         self.old("ChangeSlaveType", "zone1-101", "rdonly")
@@ -148,7 +149,7 @@ class Legacy(ClusterTest):
         self.assertEqual(self.ctl("LegacyVtctlCommand", *cell), expected)
         self.internal("vtctl", "DeleteCellInfo", "zone2")
         self.assert_command_fails("zone2", "GetCellInfo", "zone2")
-        self.assert_command_fails(r"LegacyVtctlCommand", "LegacyVtctlCommand")
+        self.assert_command_fails("needs at least 1 argument", "LegacyVtctlCommand")
 
     def test_8_every_program_tells_its_version_and_refuses_unknown_flags(self):
         programs = sorted(name for name in os.listdir(BIN) if re.fullmatch(r"vt\w+|mysqlctld?", name))
@@ -160,7 +161,7 @@ class Legacy(ClusterTest):
                 self.assertEqual(re.search(r"Version: (\d+)\.(\d+)\.(\d+)", out)[1], "24", out)
                 code, out, err = run(f"{BIN}/{name}", "--help")
                 self.assertEqual((code, err), (0, ""))
-                self.assertIn("--log-format" if "--log-format" in out else "--log_dir", out)
+                self.assertIn("--log_dir", out)
                 code, out, err = run(f"{BIN}/{name}", "--log_dirr=x")
                 self.assertEqual((code, out), (1, ""), err)
                 self.assertIn("--log_dirr (did you mean --log_dir?)", err)

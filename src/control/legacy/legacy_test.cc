@@ -6,6 +6,7 @@
 
 #include <filesystem>
 
+#include "base/check.h"
 #include "base/file.h"
 #include "base/metrics.h"
 #include "base/text.h"
@@ -139,6 +140,7 @@ TEST_F(Legacy, TopoCatExpandsWildcardsAndReportsWhatIsMissing_S1_81_S1_82) {
 
 TEST_F(Legacy, OlderWordsMeanTodays) {
   make_commerce();
+  ok({"RebuildKeyspaceGraph", "commerce"});
   ok({"SetShardTabletControl", "-blacklisted_tables=customer,corder", "commerce/0", "master"});
   EXPECT_NE(
       ok({"TopoCat", "-decode_proto", "keyspaces/commerce/shards/0/Shard"})
