@@ -1,87 +1,108 @@
 #include <cstdio>
 
-#include "base/log.h"
-#include "base/metrics.h"
 #include "base/startup.h"
 #include "control/client/client.h"
-#include "control/vtctld.h"
+#include "control/in_process.h"
+#include "control/legacy/client.h"
 #include "net/loop.h"
 #include "rpc/security.h"
 #include "topo/flags.h"
 
+namespace vitrail {
 namespace {
 
+struct Options {
+  std::string server;
+  base::Duration action_timeout = std::chrono::hours(1);
+  bool compact = false;
+  topo::ServerOptions topology;
+  rpc::ClientSecurity security;
+  rpc::TlsOptions vtctld_tls;
+  rpc::TlsOptions tablet_manager_tls;
+};
+
+constexpr const char* kLegacyCommand = "LegacyVtctlCommand";
+
+// Runs the chosen command with the methods of a vtctld, or of this process (then without `channel`).
+net::Task<Status> run(control::CommandSet& commands, const Options& options, control::ClientContext context,
+                      rpc::Channel* channel, control::InProcessVtctld* here) {
+  const auto& path = commands.root().command_path();
+  if (!path.empty() && path[0] == kLegacyCommand) {
+    if (channel != nullptr) {
+      co_return co_await control::run_legacy_remotely(*channel, context.arguments, options.action_timeout);
+    }
+    co_return co_await control::run_legacy_here(here->topology(), here->caller(), context.arguments,
+                                                options.action_timeout);
+  }
+  CO_ASSIGN_OR_RETURN(const std::string output, co_await commands.run(context));
+  std::fwrite(output.data(), 1, output.size(), stdout);
+  co_return Status{};
+}
+
 // The topology of --topo_*, opened once.
-vitrail::net::Task<vitrail::Result<vitrail::topo::Server*>> open_topology(
-    const vitrail::topo::ServerOptions& options, std::unique_ptr<vitrail::topo::Server>& topology) {
+net::Task<Result<topo::Server*>> open_topology(const topo::ServerOptions& options,
+                                               std::unique_ptr<topo::Server>& topology) {
   if (topology == nullptr) {
-    CO_ASSIGN_OR_RETURN(topology, co_await vitrail::topo::Server::open(options));
+    CO_ASSIGN_OR_RETURN(topology, co_await topo::Server::open(options));
   }
   co_return topology.get();
 }
+net::Task<Result<topo::Server*>> opened_topology(topo::Server& topology) { co_return &topology; }
+
+net::Task<Status> run_remotely(control::CommandSet& commands, const Options& options, control::ClientContext context) {
+  CO_ASSIGN_OR_RETURN(auto secured, rpc::channel_options(options.security, options.vtctld_tls));
+  CO_ASSIGN_OR_RETURN(const auto channel, rpc::Channel::create(options.server, std::move(secured)));
+  std::unique_ptr<topo::Server> topology;
+  context.vtctld = rpc::caller_of(*channel);
+  context.topology = [&] { return open_topology(options.topology, topology); };
+  Status done = co_await run(commands, options, std::move(context), channel.get(), nullptr);
+  if (topology != nullptr) co_await topology->close();
+  co_return done;
+}
+
+net::Task<Status> run_internally(control::CommandSet& commands, const Options& options,
+                                 control::ClientContext context) {
+  CO_ASSIGN_OR_RETURN(auto tablets, rpc::channel_options(options.security, options.tablet_manager_tls));
+  CO_ASSIGN_OR_RETURN(const auto here, co_await control::InProcessVtctld::open(options.topology, std::move(tablets)));
+  context.vtctld = here->caller();
+  context.topology = [&here] { return opened_topology(here->topology()); };
+  Status done = co_await run(commands, options, std::move(context), nullptr, here.get());
+  co_await here->close();
+  co_return done;
+}
 
 }  // namespace
+}  // namespace vitrail
 
 // vtctldclient: commands for the control plane. With --server internal the command runs in this process, directly on
 // the topology.
 int main(int argc, char** argv) {
   using namespace vitrail;
   base::Settings settings("vtctldclient", "commands for a Vitrail cluster");
-  std::string server;
-  base::Duration action_timeout = std::chrono::hours(1);
-  bool compact = false;
-  topo::ServerOptions topology_options;
-  settings.add("server", &server, "host:port of a vtctld's gRPC service, or internal").required();
-  settings.add("action_timeout", &action_timeout, "how long a command may take");
-  settings.add("compact", &compact, "leave empty fields out of JSON");
-  topo::declare(settings, topology_options);
-  rpc::ClientSecurity security;
-  rpc::TlsOptions vtctld_tls;
-  rpc::TlsOptions tablet_manager_tls;
-  rpc::declare(settings, security);
-  rpc::declare_tls(settings, "vtctld", vtctld_tls);
-  rpc::declare_tls(settings, "tablet_manager", tablet_manager_tls);
+  Options options;
+  settings.add("server", &options.server, "host:port of a vtctld's gRPC service, or internal").required();
+  settings.add("action_timeout", &options.action_timeout, "how long a command may take");
+  settings.add("compact", &options.compact, "leave empty fields out of JSON");
+  topo::declare(settings, options.topology);
+  rpc::declare(settings, options.security);
+  rpc::declare_tls(settings, "vtctld", options.vtctld_tls);
+  rpc::declare_tls(settings, "tablet_manager", options.tablet_manager_tls);
   control::CommandSet commands(settings);
-  base::Startup startup(settings);
+  commands.add(settings, kLegacyCommand, "runs a command of the older vtctlclient; its command help lists them", {})
+      .arguments("<command> [-- <flags>] [<argument> ...]", 1, SIZE_MAX)
+      .pass_through();
+  base::Startup startup(settings, base::LogLevel::kError);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
 
   net::LoopThread loop("client");
-  const auto fail_with = [](const Error& error) {
-    std::fprintf(stderr, "vtctldclient: %s\n", error.to_string().c_str());
-    return 1;
-  };
-  std::unique_ptr<topo::Server> topology;
-  std::unique_ptr<base::Metrics> metrics;
-  std::unique_ptr<control::TabletClient> tablets;
-  std::unique_ptr<rpc::Server> internal;
-  if (server == "internal") {
-    auto opened = net::block_on(loop.loop(), open_topology(topology_options, topology));
-    if (!opened.ok()) return fail_with(opened.error());
-    topology = std::move(*opened);
-    auto tablet_channel = rpc::channel_options(security, tablet_manager_tls);
-    if (!tablet_channel.ok()) return fail_with(tablet_channel.error());
-    tablets = std::make_unique<control::TabletClient>(*topology, std::move(*tablet_channel));
-    internal = std::make_unique<rpc::Server>(rpc::ServerOptions{});
-    control::register_vtctld_handlers(*internal, loop.loop(), *tablets);
-    if (Status started = internal->start(); !started.ok()) return fail_with(started.error());
-    server = "127.0.0.1:" + std::to_string(internal->port());
-  }
-  int exit_code = 0;
-  {
-    auto channel_options = rpc::channel_options(security, internal == nullptr ? vtctld_tls : rpc::TlsOptions());
-    if (!channel_options.ok()) return fail_with(channel_options.error());
-    auto channel = rpc::Channel::create(server, std::move(*channel_options));
-    if (!channel.ok()) return fail_with(channel.error());
-    control::ClientContext context{**channel, action_timeout, compact, settings.positional()};
-    context.topology = [&] { return open_topology(topology_options, topology); };
-    auto output = net::block_on(loop.loop(), commands.run(context));
-    if (output.ok()) {
-      std::fwrite(output->data(), 1, output->size(), stdout);
-    } else {
-      exit_code = fail_with(output.error());
-    }
-  }
-  if (internal != nullptr) net::block_on(loop.loop(), internal->stop(std::chrono::seconds(1)));
-  if (topology != nullptr) net::block_on(loop.loop(), topology->close());
-  return exit_code;
+  control::ClientContext context;
+  context.action_timeout = options.action_timeout;
+  context.compact = options.compact;
+  context.arguments = settings.positional();
+  const Status done =
+      net::block_on(loop.loop(), options.server == "internal" ? run_internally(commands, options, std::move(context))
+                                                              : run_remotely(commands, options, std::move(context)));
+  if (done.ok()) return 0;
+  std::fprintf(stderr, "vtctldclient: %s\n", done.error().to_string().c_str());
+  return 1;
 }

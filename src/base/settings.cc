@@ -126,6 +126,11 @@ Setting& Setting::live() {
   return *this;
 }
 
+Setting& Setting::no_value() {
+  takes_value_ = false;
+  return *this;
+}
+
 Setting& Setting::check(std::function<Status(std::string_view value)> accept) {
   accept_ = std::move(accept);
   return *this;
@@ -292,6 +297,21 @@ Settings& Settings::arguments(std::string_view usage, size_t count_min, size_t c
   return *this;
 }
 
+Settings& Settings::pass_through() {
+  pass_through_ = true;
+  return *this;
+}
+
+Settings& Settings::standalone() {
+  standalone_ = true;
+  return *this;
+}
+
+Settings& Settings::hidden_command() {
+  hidden_ = true;
+  return *this;
+}
+
 void Settings::add_config_file() {
   config_ = std::make_unique<ConfigFile>();
   add("config-file", &config_->file, "file with settings (JSON, or YAML without nesting)");
@@ -355,6 +375,20 @@ std::string Settings::nearest_flag(std::string_view canonical) const {
   return best;
 }
 
+std::string Settings::nearest_command(std::string_view name) const {
+  std::string best;
+  size_t best_distance = std::max<size_t>(2, name.size() / 3) + 1;
+  for (const auto& command : commands_) {
+    if (command->hidden_) continue;
+    const size_t distance = edit_distance(to_lower(name), to_lower(command->name_));
+    if (distance < best_distance) {
+      best_distance = distance;
+      best = command->name_;
+    }
+  }
+  return best;
+}
+
 Status Settings::assign(Setting& setting, std::string_view value, bool replace) {
   std::string chosen(value);
   if (!setting.allowed_.empty()) {
@@ -388,6 +422,7 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
   // that only a sub-command knows may stand before that sub-command's name, so values are looked at afterwards.
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string_view word = args[i];
+    if (chosen_->pass_through_ && !positional_.empty()) flags_over = true;
     const bool is_flag = !flags_over && word.size() > 1 && word[0] == '-' && !(word[1] >= '0' && word[1] <= '9');
     if (!is_flag) {
       Settings* command = flags_over || !positional_.empty() ? nullptr : chosen_->find_command(word);
@@ -470,15 +505,7 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
     if (positional_.empty() && mistakes.empty()) return Outcome::kHelp;
     if (!positional_.empty()) {
       std::string text = fmt::format("unknown command \"{}\" for \"{}\"", positional_[0], chosen_->full_name());
-      size_t best_distance = std::max<size_t>(2, positional_[0].size() / 3) + 1;
-      std::string nearest;
-      for (const auto& command : chosen_->commands_) {
-        const size_t distance = edit_distance(to_lower(positional_[0]), to_lower(command->name_));
-        if (distance < best_distance) {
-          best_distance = distance;
-          nearest = command->name_;
-        }
-      }
+      const std::string nearest = chosen_->nearest_command(positional_[0]);
       if (!nearest.empty()) text += fmt::format(" (did you mean {}?)", nearest);
       mistakes.push_back(std::move(text));
     }
@@ -490,7 +517,9 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
                                    chosen_->positional_max_, positional_.size(), join(positional_, " ")));
   }
   std::string missing;
-  for (const Settings* scope = chosen_; scope != nullptr; scope = scope->parent_) {
+  bool standalone = false;
+  for (const Settings* scope = chosen_; scope != nullptr && !standalone; scope = scope->parent_) {
+    standalone = scope->standalone_;
     for (const auto& setting : scope->settings_) {
       if (!setting->required_ || setting->is_set()) continue;
       missing += fmt::format("{}\"{}\"", missing.empty() ? "" : ", ", setting->name_);

@@ -64,6 +64,7 @@ class Setting {
   Setting& hidden();                                  // Not in help.
   // For add_parsed(): `set` may be called while others read, so reload_config() may change it.
   Setting& live();
+  Setting& no_value();                                // "--name" alone means "--name=true".
   Setting& check(std::function<Status(std::string_view value)> accept);  // Refuses values; runs before they are stored.
 
   const std::string& name() const { return name_; }
@@ -137,6 +138,24 @@ class Settings {
   // How many positional arguments the command takes, and how help calls them. Default: none.
   Settings& arguments(std::string_view usage, size_t count_min, size_t count_max);
 
+  // From the first argument on, every word is an argument, whatever it looks like: for commands that hand a command
+  // line on. One "--" before the first argument is dropped.
+  Settings& pass_through();
+  // The required settings of the parents need not be given.
+  Settings& standalone();
+  // Not in help and completion.
+  Settings& hidden_command();
+  bool has_commands() const { return !commands_.empty(); }
+
+  // Declares the command "completion", with a sub-command for each shell.
+  void add_completion();
+  // Candidates for the last word of a command line (without the program's name), one a line, then ":" and a directive:
+  // the protocol that scripts of the Go library cobra speak. `descriptions`: a tab and the description behind each.
+  // Directives here: 0 files may follow, 4 they may not.
+  std::string complete(std::span<const std::string> words, bool descriptions) const;
+  // The script that makes a shell ask complete(). `shell`: bash, zsh, fish; CHECKed.
+  std::string completion_script(std::string_view shell) const;
+
   // Declares --config-file and its companions; parse() then reads the file. JSON, or "key: value" YAML without nesting.
   void add_config_file();
 
@@ -185,6 +204,7 @@ class Settings {
   const Setting* find_below(std::string_view canonical) const;  // In any descendant.
   Settings* find_command(std::string_view name) const;
   std::string nearest_flag(std::string_view canonical) const;
+  std::string nearest_command(std::string_view name) const;
   static Status assign(Setting& setting, std::string_view value, bool replace);
   Status load_config(bool reload, std::vector<std::string>& changed);
   Result<std::string> config_path() const;
@@ -196,6 +216,9 @@ class Settings {
   std::string usage_;
   size_t positional_min_ = 0;
   size_t positional_max_ = 0;
+  bool pass_through_ = false;
+  bool standalone_ = false;
+  bool hidden_ = false;
   Settings* parent_ = nullptr;
   std::vector<std::unique_ptr<Setting>> settings_;
   std::vector<std::unique_ptr<Settings>> commands_;

@@ -26,6 +26,7 @@ std::string Settings::help() const {
     std::map<std::string, std::string> sorted;
     size_t width = 0;
     for (const auto& child : command.commands_) {
+      if (child->hidden_) continue;
       sorted[child->name_] = child->description_;
       width = std::max(width, child->name_.size());
     }
@@ -39,7 +40,11 @@ std::string Settings::help() const {
     if (sorted.empty() && scope != &command) continue;
     text += scope == &command ? "\nFlags:\n" : fmt::format("\nFlags of {}:\n", scope->full_name());
     for (const auto& [name, setting] : sorted) {
-      text += "  --" + name;
+      text += "  ";
+      for (const std::string& alias : setting->aliases_) {
+        if (alias.size() == 1) text += "-" + alias + ", ";
+      }
+      text += "--" + name;
       if (setting->takes_value_) text += " " + (setting->unit_.empty() ? setting->type_ : setting->unit_);
       text += "\n        " + setting->description_;
       if (!setting->allowed_.empty()) text += fmt::format(" (one of: {})", join(setting->allowed_, ", "));

@@ -100,7 +100,8 @@ class SignalsBlocked {
 
 Startup::~Startup() = default;
 
-Startup::Startup(Settings& settings) : settings_(settings) {
+Startup::Startup(Settings& settings, LogLevel level_min) : settings_(settings) {
+  if (level_min == LogLevel::kError) log_level_ = "error";
   settings.add("log_dir", &log_folder_, "write the log to this folder instead of stderr");
   settings.add("log-format", &log_format_, "format of log lines").one_of({"text"});
   settings.add("logtostderr", &log_to_stderr_, "log to stderr, even when there is a --log_dir").hidden();
@@ -109,23 +110,32 @@ Startup::Startup(Settings& settings) : settings_(settings) {
       .one_of({"debug", "info", "warn", "error"});
   settings.add("log_rotate_max_size", &log_file_size_, "a log file that gets larger is put aside").unit("bytes");
   settings.add("pid-file", &pid_path_, "write the process id to this file, and remove it at the end");
+  if (settings.has_commands()) settings.add_completion();
 }
 
 std::optional<int> Startup::run(int argc, char** argv) {
   ::signal(SIGPIPE, SIG_IGN);  // A peer that went away is an error of a write, not the end of the process.
   declare_known_flags(settings_);
   const std::vector<std::string> args(argv + 1, argv + argc);
+  const auto print = [](const std::string& text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    return 0;
+  };
+  if (!args.empty() && settings_.has_commands() && (args[0] == "__complete" || args[0] == "__completeNoDesc")) {
+    return print(settings_.complete(std::span(args).subspan(1), args[0] == "__complete"));
+  }
   const Result<Settings::Outcome> outcome = settings_.parse(args);
   if (!outcome.ok()) {
     std::fprintf(stderr, "%s: %s\n", settings_.name().c_str(), outcome.error().message().c_str());
     return 1;
   }
   if (*outcome != Settings::Outcome::kRun) {
-    const std::string text = *outcome == Settings::Outcome::kHelp       ? settings_.help()
-                             : *outcome == Settings::Outcome::kHelpJson ? settings_.describe_json()
-                                                                        : settings_.version() + "\n";
-    std::fwrite(text.data(), 1, text.size(), stdout);
-    return 0;
+    return print(*outcome == Settings::Outcome::kHelp       ? settings_.help()
+                 : *outcome == Settings::Outcome::kHelpJson ? settings_.describe_json()
+                                                            : settings_.version() + "\n");
+  }
+  if (const auto& path = settings_.command_path(); path.size() == 2 && path[0] == "completion") {
+    return print(settings_.completion_script(path[1]));
   }
   const SignalsBlocked blocked;
   const Status log_opened = open_log({.program = settings_.name(),

@@ -37,12 +37,13 @@ class ConfigWatch;
 //     base::Startup startup(settings);
 //     if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
 //
+//   Log    : `level_min` is the default of --log_level; kError is for clients, whose standard error says that something failed.
 //   Output : help and version to stdout; mistakes to stderr, exit code 1.
 class Startup {
  public:
   static constexpr std::chrono::milliseconds kConfigPoll{500};
 
-  explicit Startup(Settings& settings);
+  explicit Startup(Settings& settings, LogLevel level_min = LogLevel::kInfo);
   ~Startup();
   // The exit code to end with, or nothing: go on.
   std::optional<int> run(int argc, char** argv);

@@ -10,6 +10,7 @@
 #include "control/client/client.h"
 #include "control/vtctld.h"
 #include "net/loop.h"
+#include "rpc/client.h"
 #include "topo/conformance/fixture.h"
 #include "topo/decode.h"
 #include "topo/server.h"
@@ -69,7 +70,7 @@ class ControlTest : public testing::Test {
     CommandSet commands(settings);
     const auto parsed = settings.parse(args);
     if (!parsed.ok()) return parsed.error().to_string();
-    ClientContext context{*channel_, std::chrono::seconds(60), compact, settings.positional()};
+    ClientContext context{rpc::caller_of(*channel_), std::chrono::seconds(60), compact, settings.positional(), {}};
     context.topology = [this]() -> net::Task<Result<topo::Server*>> { return given(topology_.get()); };
     const auto output = run(commands.run(context));
     return output.ok() ? *output : output.error().to_string();

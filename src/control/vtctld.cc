@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "base/settings.h"
+#include "control/legacy/legacy.h"
 #include "control/registrar.h"
 #include "control/workflow/switch.h"
 
@@ -49,6 +50,7 @@ net::Task<Status> Vtctld::start() {
   tablets_ = std::make_unique<TabletClient>(topology_, std::move(channel));
   grpc_ = std::make_unique<rpc::Server>(std::move(server));
   register_vtctld_handlers(*grpc_, *net::Loop::current(), *tablets_);
+  register_legacy_method(*grpc_, *net::Loop::current(), *tablets_);
   CO_RETURN_IF_ERROR(grpc_->start());
   started_ = true;
   auto recover = [](Vtctld& self) -> net::Task<void> {

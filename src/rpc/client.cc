@@ -344,6 +344,12 @@ ServerStream Channel::open_stream(std::string method, std::string request, base:
   return ServerStream(std::move(call));
 }
 
+Caller caller_of(Channel& channel) {
+  return [&channel](std::string method, std::string request, net::Wait wait) {
+    return channel.call(std::move(method), std::move(request), std::move(wait));
+  };
+}
+
 ChannelPool::ChannelPool(ChannelOptions options, size_t channels_max)
     : options_(std::move(options)), channels_max_(channels_max) {
   CHECK(channels_max_ > 0);

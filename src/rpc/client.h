@@ -11,6 +11,7 @@
 #include "base/result.h"
 #include "net/cancel.h"
 #include "net/task.h"
+#include "rpc/caller.h"
 #include "rpc/server.h"
 #include "rpc/tls.h"
 
@@ -88,6 +89,9 @@ class Channel {
   const std::string address_;
   std::shared_ptr<Core> core_;
 };
+
+// `channel` must outlive it.
+Caller caller_of(Channel& channel);
 
 // Channels by address. When more than `channels_max` are kept, the one that was longest not asked for is dropped; who
 // still holds it may go on using it.

@@ -233,6 +233,18 @@ class Call final : public grpc::ServerGenericBidiReactor, public Writer {
   net::Signal written_;
 };
 
+net::Task<Result<std::string>> run_in_process(const Method& method, CallContext context, std::string request) {
+  net::Loop* const home = net::Loop::current();
+  co_await method.loop->enter();
+  Result<std::string> response = co_await method.unary(std::move(context), std::move(request));
+  if (home != nullptr) co_await home->enter();
+  co_return response;
+}
+
+net::Task<Result<std::string>> no_such_method(std::string method) {
+  co_return fail(Code::kUnimplemented, fmt::format("unknown method {}", method));
+}
+
 }  // namespace
 
 Status Server::Impl::admit(const grpc::GenericCallbackServerContext& grpc_context, CallContext& context) const {
@@ -309,6 +321,19 @@ void Server::handle_unary(std::string method, net::Loop& loop, UnaryHandler hand
 
 void Server::handle_server_stream(std::string method, net::Loop& loop, StreamHandler handler) {
   impl_->add(std::move(method), loop).stream = std::move(handler);
+}
+
+Caller Server::in_process() {
+  return [this](std::string name, std::string request, net::Wait wait) {
+    const auto found = impl_->methods.find(name);
+    if (found == impl_->methods.end() || !found->second.unary) return no_such_method(std::move(name));
+    CallContext context{.method = std::move(name),
+                        .peer = "in process",
+                        .deadline = wait.deadline,
+                        .cancel = wait.cancel,
+                        .metadata = {}};
+    return run_in_process(found->second, std::move(context), std::move(request));
+  };
 }
 
 Status Server::start() {

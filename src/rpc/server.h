@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "net/cancel.h"
 #include "net/task.h"
+#include "rpc/caller.h"
 #include "rpc/tls.h"
 
 namespace vitrail::base {
@@ -92,6 +93,10 @@ class Server {
   // Before start(). One handler per method (checked). Other methods are answered with kUnimplemented.
   void handle_unary(std::string method, net::Loop& loop, UnaryHandler handler);
   void handle_server_stream(std::string method, net::Loop& loop, StreamHandler handler);
+
+  // Runs unary handlers for this process, without gRPC: on their loops, without authentication and message limit, and
+  // whether or not the server is started. Set up first; the server must outlive the calls.
+  Caller in_process();
 
   // Listens. kUnavailable when the port is taken; kInvalidArgument for TLS files that do not fit.
   Status start();

@@ -105,6 +105,12 @@ net::Task<Result<Response>> call(Channel& channel, std::string method, const goo
       channel.call(std::move(method), internal::serialize(request), std::move(wait), std::move(options)));
 }
 
+template <typename Response>
+net::Task<Result<Response>> call(const Caller& caller, std::string method, const google::protobuf::MessageLite& request,
+                                 net::Wait wait) {
+  return internal::receive<Response>(caller(std::move(method), internal::serialize(request), std::move(wait)));
+}
+
 // As ServerStream.
 template <typename Response>
 class TypedStream {

@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "base/settings.h"
 #include "net/task.h"
-#include "rpc/client.h"
+#include "rpc/caller.h"
 #include "rpc/typed.h"
 #include "topo/decode.h"
 #include "vttime.pb.h"
@@ -27,7 +27,7 @@ namespace vitrail::control {
 
 // What a command has to work with.
 struct ClientContext {
-  rpc::Channel& channel;
+  rpc::Caller vtctld;
   base::Duration action_timeout = std::chrono::hours(1);
   bool compact = false;
   std::vector<std::string> arguments;  // Positional ones.
@@ -37,7 +37,7 @@ struct ClientContext {
 
   template <typename Response, typename Request>
   net::Task<Result<Response>> call(std::string_view method, Request request) const {
-    return rpc::call<Response>(channel, std::string("/vtctlservice.Vtctld/").append(method), request,
+    return rpc::call<Response>(vtctld, std::string("/vtctlservice.Vtctld/").append(method), request,
                                net::Wait::within(action_timeout));
   }
   // As Vitess prints it: two blanks, snake_case, every field unless --compact.

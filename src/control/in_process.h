@@ -1,0 +1,35 @@
+#pragma once
+
+#include <memory>
+
+#include "base/result.h"
+#include "control/tablet_client.h"
+#include "net/loop.h"
+#include "net/task.h"
+#include "rpc/caller.h"
+#include "rpc/server.h"
+#include "topo/server.h"
+
+namespace vitrail::control {
+
+// Vtctld's methods in this process, directly on the topology: for commands that run without a vtctld ("--server
+// internal", vtctl). Opens no port.
+// `tablets`: how to call them.
+//   Threads: open, use and close on one loop. close() before destruction.
+class InProcessVtctld {
+ public:
+  static net::Task<Result<std::unique_ptr<InProcessVtctld>>> open(topo::ServerOptions options,
+                                                                      rpc::ChannelOptions tablets = {});
+  topo::Server& topology() { return *topology_; }
+  rpc::Caller caller() { return methods_.in_process(); }
+  net::Task<void> close();
+
+ private:
+  InProcessVtctld(std::unique_ptr<topo::Server> topology, rpc::ChannelOptions tablets);
+
+  std::unique_ptr<topo::Server> topology_;
+  TabletClient tablets_;
+  rpc::Server methods_;
+};
+
+}  // namespace vitrail::control

@@ -1,0 +1,319 @@
+// The older commands, on a topology in memory.
+#include "control/legacy/legacy.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/check.h"
+#include "base/file.h"
+#include "base/metrics.h"
+#include "base/text.h"
+#include "control/in_process.h"
+#include "control/legacy/client.h"
+#include "control/legacy/command.h"
+#include "control/vtctld.h"
+#include "topo/srv_keyspace.h"
+#include "vtctldata.pb.h"
+
+namespace vitrail::control {
+namespace {
+
+using Words = std::vector<std::string>;
+using testing::TempDir;
+
+// What a command said and how it ended.
+struct Outcome {
+  std::string console, log;
+  Status status;
+  std::string error() const { return status.ok() ? "" : status.error().message(); }
+};
+
+class Legacy : public testing::Test {
+ protected:
+  Legacy() {
+    static int number = 0;
+    options_.implementation = "memory";
+    options_.global_server_address = "legacy_test_" + std::to_string(++number);
+    auto opened = net::block_on(loop_.loop(), InProcessVtctld::open(options_));
+    CHECK(opened.ok());
+    vtctld_ = std::move(*opened);
+  }
+  ~Legacy() override { net::block_on(loop_.loop(), vtctld_->close()); }
+
+  static net::Task<Status> keep(Outcome& outcome, LegacyLevel level, std::string text) {
+    (level == LegacyLevel::kConsole ? outcome.console : outcome.log) += text;
+    co_return Status{};
+  }
+  static net::Task<Status> run_on(InProcessVtctld& vtctld, Words words, Outcome& outcome) {
+    const LegacyEnvironment environment{
+        .topology = vtctld.topology(),
+        .vtctld = vtctld.caller(),
+        .action_timeout = std::chrono::seconds(10),
+        .report = [&outcome](LegacyLevel level, std::string text) { return keep(outcome, level, std::move(text)); }};
+    co_return co_await run_legacy_command(environment, std::move(words));
+  }
+  Outcome run(Words words) {
+    Outcome outcome;
+    outcome.status = net::block_on(loop_.loop(), run_on(*vtctld_, std::move(words), outcome));
+    return outcome;
+  }
+  // The console output of a command that has to succeed.
+  std::string ok(Words words) {
+    const std::string line = base::join(words, " ");
+    Outcome outcome = run(std::move(words));
+    EXPECT_TRUE(outcome.status.ok()) << line << ": " << outcome.error();
+    EXPECT_EQ(outcome.log, "") << line;
+    return outcome.console;
+  }
+  std::string error(Words words) { return run(std::move(words)).error(); }
+  void put(std::string path, std::string data) {
+    ASSERT_TRUE(net::block_on(loop_.loop(), vtctld_->topology().global().update(path, data, std::nullopt)).ok());
+  }
+  // A cell, a keyspace and its shard.
+  void make_commerce() {
+    ok({"AddCellInfo", "-server_address", options_.global_server_address, "-root", "/vitess/zone1", "zone1"});
+    ok({"CreateKeyspace", "commerce"});
+    ok({"CreateShard", "commerce/0"});
+  }
+
+  net::LoopThread loop_{"test"};
+  topo::ServerOptions options_;
+  std::unique_ptr<InProcessVtctld> vtctld_;
+};
+
+TEST_F(Legacy, TopoCatPrintsRecordsAsOneLineOfText_S1_11_S1_16) {
+  ok({"AddCellInfo", "--root=/vitess/zone1", "--server-address", "localhost:2379", "zone1"});
+  EXPECT_EQ(ok({"TopoCat", "--", "--decode_proto", "/cells/zone1/CellInfo"}),
+            "server_address:\"localhost:2379\" root:\"/vitess/zone1\"\n");
+  ok({"CreateKeyspace", "commerce"});
+  ::topodata::Shard shard;
+  shard.mutable_primary_alias()->set_cell("zone1");
+  shard.mutable_primary_alias()->set_uid(100);
+  shard.mutable_primary_term_start_time()->set_seconds(1600000000);
+  shard.mutable_primary_term_start_time()->set_nanoseconds(7);
+  shard.mutable_key_range()->set_end("\x80");
+  shard.set_is_primary_serving(true);
+  put("keyspaces/commerce/shards/-80/Shard", shard.SerializeAsString());
+  const std::string expected =
+      "primary_alias:{cell:\"zone1\" uid:100} primary_term_start_time:{seconds:1600000000 nanoseconds:7} "
+      "key_range:{end:\"\\x80\"} is_primary_serving:true\n";
+  // S1-14: with and without the separator, one dash and two, '_' and '-', with and without the slash.
+  for (const Words& words : {Words{"TopoCat", "--", "--decode_proto", "/keyspaces/commerce/shards/-80/Shard"},
+                             Words{"TopoCat", "-decode_proto", "keyspaces/commerce/shards/-80/Shard"},
+                             Words{"TopoCat", "keyspaces/commerce/shards/-80/Shard", "--decode-proto"},
+                             Words{"topocat", "-decode_proto=true", "/keyspaces/commerce/shards/-80/Shard"},
+                             Words{"--", "TopoCat", "--", "--decode_proto", "/keyspaces/commerce/shards/-80/Shard"}}) {
+    EXPECT_EQ(ok(words), expected) << base::join(words, " ");
+  }
+  EXPECT_EQ(ok({"TopoCat", "/keyspaces/commerce/shards/-80/Shard"}), shard.SerializeAsString() + "\n") << "S1-83";
+}
+
+TEST_F(Legacy, TopoCatReadsTheCellThatIsNamed_S1_15_S1_17_S1_19) {
+  make_commerce();
+  ok({"RebuildKeyspaceGraph", "commerce"});
+  EXPECT_EQ(ok({"TopoCat", "--", "--decode_proto", "--cell=zone1", "/keyspaces/commerce/SrvKeyspace"}),
+            "partitions:{served_type:PRIMARY shard_references:{name:\"0\"}} partitions:{served_type:REPLICA "
+            "shard_references:{name:\"0\"}} partitions:{served_type:RDONLY shard_references:{name:\"0\"}}\n");
+  const Outcome global = run({"TopoCat", "--", "--decode_proto", "/keyspaces/commerce/SrvKeyspace"});
+  EXPECT_EQ(global.error(), "TopoCat: some paths had errors");
+  EXPECT_TRUE(global.log.starts_with("TopoCat: Get(/keyspaces/commerce/SrvKeyspace) failed: ")) << global.log;
+}
+
+TEST_F(Legacy, TopoCatExpandsWildcardsAndReportsWhatIsMissing_S1_81_S1_82) {
+  ok({"CreateKeyspace", "commerce"});
+  ok({"CreateKeyspace", "customer"});
+  const std::string out = ok({"TopoCat", "--", "--decode_proto", "--long", "/keyspaces/*/Keyspace"});
+  std::vector<std::string> lines;
+  for (const auto line : base::split(out, '\n')) lines.emplace_back(line);
+  ASSERT_EQ(lines.size(), 5u) << out;
+  EXPECT_TRUE(lines[0].starts_with("path=/keyspaces/commerce/Keyspace version=")) << out;
+  EXPECT_TRUE(lines[2].starts_with("path=/keyspaces/customer/Keyspace version=")) << out;
+  EXPECT_EQ(ok({"TopoCat", "/keyspaces/x*/Keyspace"}), "");
+  EXPECT_EQ(error({"TopoCat"}), "TopoCat: no path specified");
+  const Outcome some = run({"TopoCat", "-decode_proto_json", "/nothing/here", "/keyspaces/customer/Keyspace"});
+  EXPECT_EQ(some.error(), "TopoCat: some paths had errors");
+  EXPECT_TRUE(some.log.starts_with("TopoCat: Get(/nothing/here) failed: ")) << some.log;
+  EXPECT_TRUE(some.console.starts_with("{")) << some.console << ": the other path is printed all the same";
+}
+
+TEST_F(Legacy, OlderWordsMeanTodays) {
+  make_commerce();
+  ok({"RebuildKeyspaceGraph", "commerce"});
+  ok({"SetShardTabletControl", "-blacklisted_tables=customer,corder", "commerce/0", "master"});
+  EXPECT_NE(
+      ok({"TopoCat", "-decode_proto", "keyspaces/commerce/shards/0/Shard"})
+          .find("tablet_controls:{tablet_type:PRIMARY denylisted_tables:\"corder\" denylisted_tables:\"customer\"}"),
+      std::string::npos)
+      << ok({"TopoCat", "-decode_proto", "keyspaces/commerce/shards/0/Shard"});
+  EXPECT_EQ(ok({"GetKeyspaces"}), "commerce\n");
+  EXPECT_EQ(ok({"GetCellInfoNames"}), "zone1\n");
+  EXPECT_NE(ok({"GetSrvKeyspace", "zone1", "commerce"}).find("\"served_type\": \"PRIMARY\""), std::string::npos);
+  EXPECT_EQ(error({"GetSrvKeyspace", "zone1", "nothing"}), "cell zone1 does not serve keyspace nothing");
+  ok({"DeleteShard", "-even_if_serving", "commerce/0"});
+  ok({"DeleteKeyspace", "-recursive", "commerce"});
+  EXPECT_EQ(ok({"GetKeyspaces"}), "");
+}
+
+TEST_F(Legacy, KeyspacesAreServedFromAnotherOne_S3_29) {
+  make_commerce();
+  ok({"CreateKeyspace", "-served_from=master:commerce,replica:commerce,rdonly:commerce", "customer"});
+  const auto rules = [&] { return ok({"TopoCat", "-decode_proto", "routing_rules/keyspace/Rules"}); };
+  for (const char* type : {"primary", "replica", "rdonly"}) {
+    EXPECT_NE(rules().find(std::string("from_keyspace:\"customer@") + type + "\" to_keyspace:\"commerce\""),
+              std::string::npos)
+        << rules();
+  }
+  ok({"SetKeyspaceServedFrom", "-remove", "customer", "rdonly"});
+  EXPECT_EQ(rules().find("customer@rdonly"), std::string::npos) << rules();
+  ok({"SetKeyspaceServedFrom", "-source=commerce", "customer", "rdonly"});
+  EXPECT_NE(rules().find("customer@rdonly"), std::string::npos) << rules();
+  EXPECT_EQ(error({"SetKeyspaceServedFrom", "customer", "rdonly"}), "give either -source or -remove");
+  EXPECT_EQ(error({"CreateKeyspace", "-served_from=commerce", "other"}),
+            "-served_from: 'commerce' is not type:keyspace");
+  EXPECT_EQ(ok({"GetKeyspaces"}), "commerce\ncustomer\n");
+}
+
+TEST_F(Legacy, RefusalsNameTheArgument) {
+  EXPECT_EQ(error({"AddCellInfo"}), "the <cell> argument is required for the AddCellInfo command, received 0: ");
+  EXPECT_EQ(error({"InitShardMaster", "commerce/0"}),
+            "the <keyspace/shard> and <tablet alias> arguments are required for the InitShardPrimary command, received "
+            "1: commerce/0");
+  EXPECT_EQ(error({"TopoCatt", "/x"}), "unknown command: TopoCatt (did you mean TopoCat?)");
+  EXPECT_EQ(error({"TopoCat", "-decode_prot", "/x"}), "unknown flag: --decode_prot (did you mean --decode_proto?)");
+  EXPECT_EQ(error({"TopoCat", "-decode_proto=perhaps", "/x"}),
+            "--decode_proto: invalid value \"perhaps\": expected true or false");
+  EXPECT_EQ(error({}), "no command was given; help lists all");
+  EXPECT_EQ(error({"MoveTables", "-source=a", "Destroy", "customer.move"}).substr(0, 33),
+            "found unsupported action Destroy:");
+  EXPECT_NE(error({"MoveTables", "Create", "customer"}).find("invalid format for <keyspace.workflow>: \"customer\""),
+            std::string::npos);
+  EXPECT_EQ(error({"MoveTables", "-dry_run", "Cancel", "customer.move"}),
+            "-dry_run is only supported for SwitchTraffic, ReverseTraffic and Complete, not for Cancel");
+  EXPECT_NE(error({"MigrateServedFrom", "customer/0", "master"}).find("MigrateServedFrom exists no more"),
+            std::string::npos);
+  EXPECT_NE(error({"MigrateServedTypes", "-cells=zone1", "customer/0", "master"}).find("cannot specify cells"),
+            std::string::npos);
+}
+
+TEST_F(Legacy, HelpListsEveryCommandAndShowsOne) {
+  const std::string all = ok({"help"});
+  for (const auto& command : legacy::commands()) {
+    EXPECT_NE(all.find("  " + std::string(base::split(command.names, ' ')[0])), std::string::npos) << command.names;
+  }
+  EXPECT_EQ(ok({"help", "ListShardTablets"}), "Usage: ListShardTablets <keyspace/shard>\n");
+  EXPECT_EQ(ok({"ListShardTablets", "--help"}), "Usage: ListShardTablets <keyspace/shard>\n");
+}
+
+// Each command, with each of its flags, becomes a command line that today's client understands.
+TEST_F(Legacy, EveryCommandAndFlagIsKnownToday) {
+  for (const auto& command : legacy::commands()) {
+    const std::string name(base::split(command.names, ' ')[0]);
+    Words arguments;
+    for (size_t i = 0; i < command.arguments_min; ++i) arguments.push_back("x.y");
+    if (command.names == "MoveTables" || command.names == "Reshard") arguments[0] = "Create";
+    if (name == "Workflow") arguments[1] = "show";
+    std::vector<Words> lines = {{}};
+    for (const auto& flag : command.flags) {
+      lines.push_back({"--" + std::string(base::split(flag.names, ' ')[0]) + (flag.is_switch ? "" : "=1")});
+    }
+    for (const Words& flags : lines) {
+      Words words = {name};
+      words.insert(words.end(), flags.begin(), flags.end());
+      words.insert(words.end(), arguments.begin(), arguments.end());
+      const std::string text = error(words);
+      for (const char* bad : {"unknown flag", "unknown command", "needs at least", "takes at most", "not a command"}) {
+        EXPECT_EQ(text.find(bad), std::string::npos) << base::join(words, " ") << ": " << text;
+      }
+    }
+  }
+}
+
+TEST_F(Legacy, FilesAreReadAndWrittenByTheClient) {
+  make_commerce();
+  const std::string file = TempDir() + "/legacy_test_file_" + std::to_string(::getpid());
+  ASSERT_TRUE(base::write_file_atomically(file, R"({"tables": {"customer": {}}})").ok());
+  for (const Words& words : {Words{"ApplyVSchema", "-vschema_file", file, "commerce"},
+                             Words{"ApplyVSchema", "--", "--vschema-file=" + file, "commerce"}}) {
+    auto line = read_legacy_files(words);
+    ASSERT_TRUE(line.ok());
+    EXPECT_EQ(line->words, (Words{"ApplyVSchema", R"(--vschema={"tables": {"customer": {}}})", "commerce"}));
+    ok(line->words);
+  }
+  EXPECT_NE(ok({"GetVSchema", "commerce"}).find("\"customer\""), std::string::npos);
+  EXPECT_NE(error({"ApplyVSchema", "-vschema_file", file, "commerce"}), "") << "never read on the server";
+  EXPECT_FALSE(read_legacy_files({"ApplySchema", "-sql-file", file + ".none", "commerce"}).ok());
+
+  // TopoCp, both ways, with bytes that are no text.
+  const std::string bytes("\x00\xff\x80 a\n", 6);
+  ASSERT_TRUE(base::write_file_atomically(file, bytes).ok());
+  const auto copy = [&](Words words) {
+    return net::block_on(loop_.loop(), run_legacy_here(vtctld_->topology(), vtctld_->caller(), std::move(words),
+                                                       std::chrono::seconds(10)));
+  };
+  Status there = copy({"TopoCp", "--", "-to_topo", file, "/some/record"});
+  EXPECT_TRUE(there.ok()) << there.error().message();
+  EXPECT_EQ(ok({"TopoCat", "/some/record"}), bytes);
+  Status back = copy({"TopoCp", "/some/record", file + ".copy"});
+  EXPECT_TRUE(back.ok()) << back.error().message();
+  EXPECT_EQ(base::read_file(file + ".copy").value_or(""), bytes);
+  std::filesystem::remove(file);
+  std::filesystem::remove(file + ".copy");
+}
+
+// Over gRPC, as vtctlclient does it: events of a stream, and the end's error.
+TEST_F(Legacy, ExecuteVtctlCommandStreamsEvents) {
+  base::Metrics metrics("legacy_test");
+  Vtctld server({}, vtctld_->topology(), metrics);
+  ASSERT_TRUE(net::block_on(loop_.loop(), server.start()).ok());
+  auto channel = rpc::Channel::create("127.0.0.1:" + std::to_string(server.grpc_port()));
+  ASSERT_TRUE(channel.ok());
+  struct Received {
+    std::vector<::logutil::Event> events;
+    Status status;
+  };
+  const auto execute = [&](Words words) {
+    auto receive = [](rpc::Channel& to, Words args) -> net::Task<Received> {
+      ::vtctldata::ExecuteVtctlCommandRequest request;
+      for (const auto& word : args) request.add_args(word);
+      request.set_action_timeout(10'000'000'000);
+      auto stream = rpc::open_stream<::vtctldata::ExecuteVtctlCommandResponse>(
+          to, "/vtctlservice.Vtctl/ExecuteVtctlCommand", request);
+      Received received;
+      for (;;) {
+        auto next = co_await stream.next(net::Wait::within(std::chrono::seconds(10)));
+        if (!next.ok()) received.status = next.error();
+        if (!next.ok() || !next->has_value()) co_return received;
+        received.events.push_back((*next)->event());
+      }
+    };
+    return net::block_on(loop_.loop(), receive(**channel, std::move(words)));
+  };
+  put("raw", std::string("\x80Z\xc3\xa4", 4));
+  // Longer than one message may be, and cut between characters.
+  std::string text;
+  while (text.size() < 300'000) text += "\xc3\xa4\xe2\x82\xac";
+  put("long", text);
+  Received received = execute({"TopoCat", "/raw"});
+  ASSERT_TRUE(received.status.ok()) << received.status.error().message();
+  ASSERT_EQ(received.events.size(), 1u);
+  EXPECT_EQ(received.events[0].level(), ::logutil::CONSOLE);
+  EXPECT_EQ(received.events[0].value(), "\xef\xbf\xbdZ\xc3\xa4\n");
+  EXPECT_GT(received.events[0].time().seconds(), 1'600'000'000);
+  received = execute({"TopoCat", "/long"});
+  std::string joined;
+  for (const auto& event : received.events) joined += event.value();
+  EXPECT_GT(received.events.size(), 1u);
+  EXPECT_EQ(joined, text + "\n");
+  received = execute({"TopoCat", "/nothing"});
+  ASSERT_EQ(received.events.size(), 1u);
+  EXPECT_EQ(received.events[0].level(), ::logutil::ERROR);
+  ASSERT_FALSE(received.status.ok());
+  EXPECT_EQ(received.status.error().message(), "TopoCat: some paths had errors");
+  EXPECT_EQ(execute({"Nonsense"}).status.error().code(), Code::kInvalidArgument);
+  net::block_on(loop_.loop(), server.stop());
+}
+
+}  // namespace
+}  // namespace vitrail::control

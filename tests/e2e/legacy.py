@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""The older command line on a small cluster: vtctlclient, vtctl, vtctldclient's bridge to them; and what every program's
+command line owes its users: versions, refusals, completion, silence.
+"""
+
+import concurrent.futures
+import json
+import os
+import re
+import subprocess
+
+from support import BIN, ClusterTest, Failure, main
+from vitrail.cluster import Tablet
+
+VSCHEMA = {"tables": {"customer": {}, "corder": {}}}
+SCHEMA = """create table customer(customer_id bigint not null auto_increment, email varbinary(128), primary key(customer_id));
+create table corder(order_id bigint not null auto_increment, customer_id bigint, primary key(order_id));
+"""
+
+
+def run(*argv, cwd=None, env=None):
+    """(exit code, standard output, standard error)"""
+    done = subprocess.run([str(a) for a in argv], stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=60,
+                          check=False, cwd=cwd, env=env)
+    return done.returncode, done.stdout, done.stderr
+
+
+class Legacy(ClusterTest):
+    @classmethod
+    def prepare(cls):
+        cls.cluster.start_vtctld()
+        cls.folder = os.path.join(cls.root, "user")
+        os.makedirs(cls.folder)
+        cls.old("CreateKeyspace", "commerce")
+        for uid in (100, 101):
+            ports = {name: cls.cluster.ports.take() for name in ("port", "grpc", "mysqld", "data")}
+            cls.cluster.tablets[uid] = Tablet(cls.cluster.cell, uid, "commerce", "0", "replica", ports)
+        cls.cluster.save()
+        with concurrent.futures.ThreadPoolExecutor(2) as pool:
+            list(pool.map(lambda tablet: cls.cluster.mysqlctl(tablet, "init"), cls.cluster.tablets.values()))
+        for tablet in cls.cluster.tablets.values():
+            cls.cluster.start_tablet(tablet)
+        # The alias is not padded, as scripts of that time have it.
+        cls.old("InitShardMaster", "-force", "-wait_slave_timeout", "31s", "commerce/0", "zone1-100")
+
+    # --- running ---
+    @classmethod
+    def server(cls):
+        return f"127.0.0.1:{cls.cluster.addresses['vtctld']['grpc']}"
+
+    @classmethod
+    def old(cls, *args):
+        """What vtctlclient prints; nothing may go to standard error."""
+        code, out, err = run(f"{BIN}/vtctlclient", "-server", cls.server(), *args)
+        if code != 0 or err:
+            raise Failure(f"vtctlclient {args}: exit code {code}\n{out}{err}")
+        return out
+
+    def fails(self, *args):
+        """(standard output, standard error) of a vtctlclient command that has to fail."""
+        code, out, err = run(f"{BIN}/vtctlclient", "-server", self.server(), *args)
+        self.assertEqual(code, 1, out + err)
+        return out, err
+
+    def internal(self, program, *args):
+        code, out, err = run(f"{BIN}/{program}", *self.cluster.topo_flags(),
+                             *(["--server", "internal"] if program == "vtctldclient" else []), *args)
+        self.assertEqual((code, err), (0, ""), out)
+        return out
+
+    def types(self):
+        return {line.split()[0]: line.split()[3] for line in self.old("ListShardTablets", "commerce/0").splitlines()}
+
+    # --- tests ---
+    def test_1_lists_are_lines_for_awk(self):
+        everything = self.old("ListAllTablets")
+        self.assertEqual(everything, self.old("ListAllTablets", "zone1"))
+        self.assertEqual(everything, self.ctl("GetTablets"))
+        self.assertRegex(everything, r"(?m)^zone1-0000000100 commerce 0 primary 127\.0\.0\.1:\d+ \S+:\d+ \[.*\] \S+$")
+        self.assertEqual(self.old("ListTablets", "zone1-101").split()[:4], ["zone1-0000000101", "commerce", "0", "replica"])
+        self.assertEqual(self.old("ListAllTablets", "--", "--keyspace=nothing"), "")
+
+    def test_2_topo_cat_S1_11_to_S1_19(self):
+        shard = self.old("TopoCat", "--", "--decode_proto", "/keyspaces/commerce/shards/0/Shard")
+        self.assertRegex(shard, r'^primary_alias:\{cell:"zone1" uid:100\} primary_term_start_time:\{seconds:\d+ '
+                                r'nanoseconds:\d+\} is_primary_serving:true\n$')
+        self.assertEqual(self.shard_record("commerce", "0") + "\n", shard)  # One printer for both generations.
+        self.assertEqual(self.old("TopoCat", "-decode_proto", "/cells/zone1/CellInfo"),
+                         f'server_address:"{self.cluster.path("topo", "topo.db")}" root:"/vitess/zone1"\n')
+        self.assertEqual(
+            self.old("TopoCat", "--", "--decode_proto", "--cell=zone1", "/keyspaces/commerce/SrvKeyspace"),
+            " ".join(f'partitions:{{served_type:{kind} shard_references:{{name:"0"}}}}'
+                     for kind in ("PRIMARY", "REPLICA", "RDONLY")) + "\n")
+
+    def test_3_errors_go_to_standard_error_and_the_exit_code_S1_81(self):
+        out, err = self.fails("TopoCat", "--", "--decode_proto", "/nothing", "/cells/zone1/CellInfo")
+        self.assertTrue(out.startswith("server_address:"), out)
+        self.assertRegex(err, r"(?m)^E\d{4} .*\] TopoCat: Get\(/nothing\) failed: ")
+        self.assertIn("TopoCat: some paths had errors", err)
+        self.assertIn("did you mean ListAllTablets?", self.fails("ListAllTablet")[1])
+        self.assertIn("the <tablet alias> argument is required for the GetTablet command", self.fails("GetTablet")[1])
+        self.assertIn("zone1-0000000999", self.fails("GetTablet", "zone1-999")[1])
+
+    def test_4_schema_and_vschema_from_files_of_the_user(self):
+        for name, text in (("schema.sql", SCHEMA), ("vschema.json", json.dumps(VSCHEMA))):
+            with open(os.path.join(self.folder, name), "w", encoding="utf-8") as file:
+                file.write(text)
+        for args in (("ApplySchema", "-sql-file", "schema.sql", "commerce"),
+                     ("ApplyVSchema", "--", "--vschema_file=vschema.json", "commerce")):
+            code, out, err = run(f"{BIN}/vtctlclient", "--server", self.server(), *args, cwd=self.folder)
+            self.assertEqual((code, err), (0, ""), out)
+        self.assertEqual(self.old("GetSchema", "-table_names_only", "zone1-100").split(), ["corder", "customer"])
+        self.assertEqual(set(json.loads(self.old("GetVSchema", "commerce"))["tables"]), {"customer", "corder"})
+        self.assertRegex(self.old("ExecuteFetchAsDba", "zone1-100", "select count(*) as c from customer"),
+                         r"\| c \|\n\+-+\+\n\| 0 \|")
+        self.assertIn("nowhere.sql", self.fails("ApplySchema", "-sql-file", "nowhere.sql", "commerce")[1])
+
+    def test_5_reparent_with_the_older_flags(self):
+        self.old("PlannedReparentShard", "-keyspace_shard", "commerce/0", "-new_master", "zone1-101",
+                 "-wait_slave_timeout=31s")
+        swapped = {"zone1-0000000100": "replica", "zone1-0000000101": "primary"}
+        self.eventually(lambda: self.assertEqual(self.types(), swapped))
+        self.old("PlannedReparentShard", "--", "--keyspace_shard=commerce/0", "--avoid_tablet=zone1-101")
+        self.eventually(lambda: self.assertEqual(self.types()["zone1-0000000100"], "primary"))
+        self.old("Ping", "zone1-101")
+        self.old("RefreshState", "zone1-101")
+        self.old("ChangeSlaveType", "zone1-101", "rdonly")
+        self.eventually(lambda: self.assertEqual(self.types()["zone1-0000000101"], "rdonly"))
+        self.old("StopSlave", "zone1-101")
+        self.old("StartSlave", "zone1-101")
+
+    def test_6_controls_and_validation(self):
+        self.old("SetShardTabletControl", "-blacklisted_tables=customer", "commerce/0", "replica")
+        self.assertIn('denylisted_tables:"customer"', self.shard_record("commerce", "0"))
+        self.old("SetShardTabletControl", "-remove", "-blacklisted_tables=customer", "commerce/0", "replica")
+        self.assertNotIn("denylisted_tables", self.shard_record("commerce", "0"))
+        self.old("Validate")
+        self.old("ValidateKeyspace", "-ping-tablets", "commerce")
+
+    def test_7_without_a_vtctld(self):
+        self.internal("vtctldclient", "AddCellInfo", "--root", "/vitess/zone2", "--server-address",
+                      self.cluster.path("topo", "topo.db"), "zone2")
+        self.assertEqual(self.internal("vtctl", "GetCellInfoNames"), "zone1\nzone2\n")
+        cell = ("TopoCat", "--", "--decode_proto", "/cells/zone2/CellInfo")
+        expected = self.old(*cell)
+        self.assertEqual(self.internal("vtctl", *cell), expected)
+        self.assertEqual(self.internal("vtctldclient", "LegacyVtctlCommand", *cell), expected)
+        self.assertEqual(self.internal("vtctldclient", "LegacyVtctlCommand", "--", *cell), expected)
+        self.assertEqual(self.ctl("LegacyVtctlCommand", *cell), expected)
+        self.internal("vtctl", "DeleteCellInfo", "zone2")
+        self.assert_command_fails("zone2", "GetCellInfo", "zone2")
+        self.assert_command_fails("needs at least 1 argument", "LegacyVtctlCommand")
+
+    def test_8_every_program_tells_its_version_and_refuses_unknown_flags(self):
+        programs = sorted(name for name in os.listdir(BIN) if re.fullmatch(r"vt\w+|mysqlctld?", name))
+        self.assertIn("vtctlclient", programs)
+        for name in programs:
+            with self.subTest(name):
+                code, out, err = run(f"{BIN}/{name}", "--version")
+                self.assertEqual((code, err), (0, ""))
+                self.assertEqual(re.search(r"Version: (\d+)\.(\d+)\.(\d+)", out)[1], "24", out)
+                code, out, err = run(f"{BIN}/{name}", "--help")
+                self.assertEqual((code, err), (0, ""))
+                self.assertIn("--log_dir", out)
+                code, out, err = run(f"{BIN}/{name}", "--log_dirr=x")
+                self.assertEqual((code, out), (1, ""), err)
+                self.assertIn("--log_dirr (did you mean --log_dir?)", err)
+
+    def test_9_shells_complete(self):
+        code, out, err = run(f"{BIN}/vtctldclient", "__complete", "GetTablet")
+        self.assertEqual((code, out.splitlines()[-1]), (0, ":4"), err)
+        self.assertIn("GetTablets\tlists tablets", out.splitlines())
+        code, out, _ = run(f"{BIN}/vtctldclient", "__completeNoDesc", "MoveTables", "--target_keyspace", "x", "switch")
+        self.assertEqual((code, out), (0, "switchtraffic\n:4\n"))
+        script = ('source <(vtctldclient completion bash); COMP_WORDS=(vtctldclient GetTablets --format = j); '
+                  'COMP_CWORD=4; _vtctldclient_complete; printf "%s\\n" "${COMPREPLY[@]}"')
+        env = {**os.environ, "PATH": f"{BIN}:{os.environ['PATH']}"}
+        self.assertEqual(run("bash", "-c", script, env=env), (0, "json\n", ""))
+        for shell in ("zsh", "fish"):
+            code, out, err = run(f"{BIN}/vtctldclient", "completion", shell)
+            self.assertEqual((code, err), (0, ""))
+            self.assertIn("__complete", out)
+
+
+if __name__ == "__main__":
+    main()
