@@ -194,6 +194,7 @@ uint8_t bit_of(std::string_view program) {
   if (program == "vttablet") return kTablet;
   if (program == "vtctld") return kCtld;
   if (program == "mysqlctl") return kMysqlctl;
+  if (program == "vtctl") return kClient;
   return program.ends_with("client") ? kClient : 0;
 }
 
