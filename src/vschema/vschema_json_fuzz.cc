@@ -11,17 +11,17 @@
 
 namespace {
 
-using namespace vitrail;
+namespace rules = vitrail::vschema;
 
 template <typename Message>
 void read_and_read_again(std::string_view text) {
   Message first;
   std::vector<std::string> unknown;
-  if (!vschema::parse_json(text, first, &unknown).ok()) return;
+  if (!rules::parse_json(text, first, &unknown).ok()) return;
   for (const bool all : {false, true}) {
     Message second;
-    const std::string printed = vschema::to_json(first, {.unpopulated = all});
-    if (!vschema::parse_json(printed, second, nullptr).ok()) std::abort();
+    const std::string printed = rules::to_json(first, {.unpopulated = all});
+    if (!rules::parse_json(printed, second, nullptr).ok()) std::abort();
     if (!google::protobuf::util::MessageDifferencer::Equals(first, second)) std::abort();
   }
 }
@@ -34,9 +34,9 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   read_and_read_again<::vschema::RoutingRules>(text);
   ::vschema::Keyspace keyspace;
   std::vector<std::string> unknown;
-  if (vschema::parse_json(text, keyspace, &unknown).ok()) {
-    (void)vschema::find_problems("ks", keyspace);
-    (void)vschema::unknown_vindex_parameters("ks", keyspace);
+  if (rules::parse_json(text, keyspace, &unknown).ok()) {
+    (void)rules::find_problems("ks", keyspace);
+    (void)rules::unknown_vindex_parameters("ks", keyspace);
   }
   return 0;
 }
