@@ -64,7 +64,7 @@ class Setting {
   Setting& hidden();                                  // Not in help.
   // For add_parsed(): `set` may be called while others read, so reload_config() may change it.
   Setting& live();
-  Setting& no_value();                                // "--name" alone means "--name=true".
+  Setting& no_value();                                                   // "--name" alone means "--name=true".
   Setting& check(std::function<Status(std::string_view value)> accept);  // Refuses values; runs before they are stored.
 
   const std::string& name() const { return name_; }

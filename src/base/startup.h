@@ -37,8 +37,8 @@ class ConfigWatch;
 //     base::Startup startup(settings);
 //     if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
 //
-//   Log    : `level_min` is the default of --log_level; kError is for clients, whose standard error says that something failed.
-//   Output : help and version to stdout; mistakes to stderr, exit code 1.
+//   Log    : `level_min` is the default of --log_level; kError is for clients, whose standard error says that something
+//   failed. Output : help and version to stdout; mistakes to stderr, exit code 1.
 class Startup {
  public:
   static constexpr std::chrono::milliseconds kConfigPoll{500};

@@ -10,7 +10,7 @@ InProcessVtctld::InProcessVtctld(std::unique_ptr<topo::Server> topology, rpc::Ch
 }
 
 net::Task<Result<std::unique_ptr<InProcessVtctld>>> InProcessVtctld::open(topo::ServerOptions options,
-                                                                             rpc::ChannelOptions tablets) {
+                                                                          rpc::ChannelOptions tablets) {
   CO_ASSIGN_OR_RETURN(auto topology, co_await topo::Server::open(std::move(options)));
   co_return std::unique_ptr<InProcessVtctld>(new InProcessVtctld(std::move(topology), std::move(tablets)));
 }

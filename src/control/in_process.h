@@ -19,7 +19,7 @@ namespace vitrail::control {
 class InProcessVtctld {
  public:
   static net::Task<Result<std::unique_ptr<InProcessVtctld>>> open(topo::ServerOptions options,
-                                                                      rpc::ChannelOptions tablets = {});
+                                                                  rpc::ChannelOptions tablets = {});
   topo::Server& topology() { return *topology_; }
   rpc::Caller caller() { return methods_.in_process(); }
   net::Task<void> close();

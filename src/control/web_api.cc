@@ -57,8 +57,8 @@ template <typename Response, typename Request>
 Result<Response> WebApi::ask(std::string_view method, const Request& request) {
   ASSIGN_OR_RETURN(
       const std::string bytes,
-      net::block_on(loop_, vtctld_.methods().call_local(std::string("/vtctlservice.Vtctld/").append(method),
-                                                        request.SerializeAsString(), net::Wait::within(60s))));
+      net::block_on(loop_, vtctld_.methods().in_process()(std::string("/vtctlservice.Vtctld/").append(method),
+                                                          request.SerializeAsString(), net::Wait::within(60s))));
   Response response;
   if (!response.ParseFromString(bytes)) return fail(Code::kInternal, std::string(method) + " gave no answer");
   return response;

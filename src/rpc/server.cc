@@ -381,19 +381,6 @@ Status Server::start() {
 
 uint16_t Server::port() const { return static_cast<uint16_t>(impl_->port); }
 
-net::Task<Result<std::string>> Server::call_local(std::string method, std::string request, net::Wait wait) {
-  const auto found = impl_->methods.find(method);
-  if (found == impl_->methods.end() || !found->second.unary) {
-    co_return fail(Code::kUnimplemented, fmt::format("unknown method {}", method));
-  }
-  net::Loop* const home = net::Loop::current();
-  CallContext context{.method = method, .peer = "local", .deadline = wait.deadline, .cancel = wait.cancel};
-  co_await found->second.loop->enter();
-  auto answer = co_await found->second.unary(std::move(context), std::move(request));
-  co_await home->enter();
-  co_return answer;
-}
-
 net::Task<Status> Server::stream_local(std::string method, std::string request,
                                        std::function<void(const std::string& message)> take, net::Wait wait) {
   const auto found = impl_->methods.find(method);
@@ -412,7 +399,7 @@ net::Task<Status> Server::stream_local(std::string method, std::string request,
     const std::function<void(const std::string&)>& to_;
   } writer(take);
   net::Loop* const home = net::Loop::current();
-  CallContext context{.method = method, .peer = "local", .deadline = wait.deadline, .cancel = wait.cancel};
+  CallContext context{.method = method, .peer = "in process", .deadline = wait.deadline, .cancel = wait.cancel};
   co_await found->second.loop->enter();
   Status done = co_await found->second.stream(std::move(context), std::move(request), writer);
   co_await home->enter();

@@ -102,10 +102,8 @@ class Server {
   Status start();
   // The port we listen on; after start().
   uint16_t port() const;
-  // Runs the unary handler of a method in this process, without a connection and without asking who calls.
-  // kUnimplemented: there is none. Needs no start(); resumes on the caller's loop.
-  net::Task<Result<std::string>> call_local(std::string method, std::string request, net::Wait wait);
-  // The same for a server stream; `take` gets each message, on the handler's loop, and outlives the call.
+  // The handler of a server stream, as in_process() runs unary ones; `take` gets each message, on the handler's loop,
+  // and outlives the call.
   net::Task<Status> stream_local(std::string method, std::string request,
                                  std::function<void(const std::string& message)> take, net::Wait wait);
   // Refuses new calls, lets running ones end for `grace`, cancels the rest and waits for their handlers.

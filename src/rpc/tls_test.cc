@@ -238,8 +238,8 @@ TEST_F(TlsTest, SettingsThatMakeNoSenseAreNamed) {
 TEST_F(TlsTest, AHandlerCanBeCalledWithoutAConnection) {
   ASSERT_TRUE(start({}).ok());
   net::LoopThread other("other");
-  EXPECT_EQ(net::block_on(other.loop(), server_->call_local(kEcho, "here", net::Wait::within(20s))).value(), "here ");
-  EXPECT_EQ(net::block_on(other.loop(), server_->call_local("/none", "", net::Wait::within(20s))).error().code(),
+  EXPECT_EQ(net::block_on(other.loop(), server_->in_process()(kEcho, "here", net::Wait::within(20s))).value(), "here ");
+  EXPECT_EQ(net::block_on(other.loop(), server_->in_process()("/none", "", net::Wait::within(20s))).error().code(),
             Code::kUnimplemented);
   std::string taken;
   const Status done = net::block_on(
