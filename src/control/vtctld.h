@@ -39,7 +39,7 @@ class Vtctld {
   // The methods of /vtctlservice.Vtctld, for callers in this process; after start().
   rpc::Server& methods() { return *grpc_; }
   net::Task<void> stop();
-  uint16_t grpc_port() const { return grpc_.port(); }  // After start().
+  uint16_t grpc_port() const { return grpc_->port(); }  // After start().
 
  private:
   const VtctldOptions options_;
