@@ -76,7 +76,8 @@ void add_create(CommandSet& set) {
       });
   s.add("force", &f->force, "no error when it exists").alias("f");
   s.add("allow-empty-vschema", &f->empty, "do not write an empty VSchema").alias("e");
-  s.add("durability-policy", &f->durability, "none, semi_sync, cross_cell ...; default none");
+  s.add("durability-policy", &f->durability,
+        "none, semi_sync, cross_cell ...; default none; recorded, not enforced yet");
   s.add("sidecar-db-name", &f->sidecar, "database of the tablets' own tables");
   s.add("type", &f->type, "kind of keyspace").one_of({"NORMAL", "SNAPSHOT"});
   s.add("base-keyspace", &f->base, "of a SNAPSHOT keyspace: what it is a snapshot of");
@@ -165,7 +166,8 @@ void add_changes(CommandSet& set) {
   {
     auto policy = std::make_shared<std::string>("none");
     auto& s = add_call<vd::SetKeyspaceDurabilityPolicyRequest, vd::SetKeyspaceDurabilityPolicyResponse>(
-        set, "SetKeyspaceDurabilityPolicy", "says which replicas must have a transaction before it is acknowledged",
+        set, "SetKeyspaceDurabilityPolicy",
+        "records which replicas must have a transaction before it is acknowledged (not enforced yet)",
         [policy](const ClientContext& c, auto& q) -> Status {
           q.set_keyspace(c.arguments[0]);
           q.set_durability_policy(*policy);
