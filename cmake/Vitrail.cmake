@@ -8,22 +8,20 @@ set(VITRAIL_SHARED_DIR "${VITRAIL_SHARED_DEFAULT}" CACHE PATH "folder with corpu
 # Tests are compiled for longer than they run.
 set(VITRAIL_TEST_OPTIONS ${VITRAIL_WARNINGS} -O0 -fPIC)  # PIC, as the precompiled header is.
 
-# vitrail_library(<folder> LEVEL <n> SOURCES <files> [DEPS <targets>] [PRIVATE_DEPS <targets>] [RECORDS])
+# vitrail_library(<folder> LEVEL <n> SOURCES <files> [DEPS <targets>] [PRIVATE_DEPS <targets>])
 #
-# RECORDS: sources read the generated messages, which are precompiled (proto/precompiled.h). They include them all the same.
+# What comes from outside is precompiled for all (proto/precompiled.h); sources include what they use all the same.
 # Makes library vitrail_<folder>, and records its level for the layer check (tools/check_layers.py): a folder may link
 # and include only folders of lower levels.
 function(vitrail_library folder)
-  cmake_parse_arguments(ARG "RECORDS" "LEVEL" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
+  cmake_parse_arguments(ARG "" "LEVEL" "SOURCES;DEPS;PRIVATE_DEPS" ${ARGN})
   set(target vitrail_${folder})
   add_library(${target} STATIC ${ARG_SOURCES})
   target_include_directories(${target} PUBLIC ${CMAKE_SOURCE_DIR}/src)
   target_compile_options(${target} PRIVATE ${VITRAIL_WARNINGS})
   target_link_libraries(${target} PUBLIC ${ARG_DEPS} fmt::fmt Threads::Threads PRIVATE ${ARG_PRIVATE_DEPS})
   set_property(TARGET ${target} PROPERTY VITRAIL_LEVEL ${ARG_LEVEL})
-  if(ARG_RECORDS)
-    target_precompile_headers(${target} REUSE_FROM vitrail_precompiled)
-  endif()
+  target_precompile_headers(${target} REUSE_FROM vitrail_precompiled)
   foreach(dep ${ARG_DEPS} ${ARG_PRIVATE_DEPS})
     if(dep MATCHES "^vitrail_" AND NOT dep STREQUAL "vitrail_proto")
       get_property(level TARGET ${dep} PROPERTY VITRAIL_LEVEL)
@@ -34,20 +32,18 @@ function(vitrail_library folder)
   endforeach()
 endfunction()
 
-# vitrail_test(<name> SOURCES <files> DEPS <targets> [TIMEOUT <seconds>] [LABELS <labels>] [RECORDS])
+# vitrail_test(<name> SOURCES <files> DEPS <targets> [TIMEOUT <seconds>] [LABELS <labels>])
 #
 # One executable in build/tests, one ctest entry. GoogleTest's main.
 function(vitrail_test name)
-  cmake_parse_arguments(ARG "RECORDS" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
+  cmake_parse_arguments(ARG "" "TIMEOUT" "SOURCES;DEPS;LABELS" ${ARGN})
   if(NOT ARG_TIMEOUT)
     set(ARG_TIMEOUT 60)
   endif()
   add_executable(${name} ${ARG_SOURCES})
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_compile_options(${name} PRIVATE ${VITRAIL_TEST_OPTIONS})
-  if(ARG_RECORDS)
-    target_precompile_headers(${name} REUSE_FROM vitrail_precompiled_tests)
-  endif()
+  target_precompile_headers(${name} REUSE_FROM vitrail_precompiled_tests)
   target_compile_definitions(${name} PRIVATE VITRAIL_SHARED_DIR="${VITRAIL_SHARED_DIR}")
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})

@@ -1,4 +1,4 @@
-// What most sources above rpc/ read from outside, for a precompiled header. Nothing of ours: that changes too often.
+// What most sources read from outside, for a precompiled header. Nothing of ours: that changes too often.
 #pragma once
 
 #include <fmt/core.h>
@@ -14,6 +14,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <nlohmann/json.hpp>
 #include <optional>
 #include <set>
 #include <span>
