@@ -74,6 +74,9 @@ function(vitrail_fuzz name)
   set_tests_properties(${name} PROPERTIES TIMEOUT 60 LABELS fuzz)
 endfunction()
 
+# `ninja programs`: what runs, without tests.
+add_custom_target(programs)
+
 # vitrail_binary(<name> SOURCES <files> DEPS <targets>): an executable in build/bin.
 function(vitrail_binary name)
   cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
@@ -81,4 +84,5 @@ function(vitrail_binary name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bin)
   target_compile_options(${name} PRIVATE ${VITRAIL_WARNINGS})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  add_dependencies(programs ${name})
 endfunction()
