@@ -1,9 +1,13 @@
 #include "topo/conformance/fixture.h"
 
+#include <arpa/inet.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
 
+#include "base/check.h"
 #include "topo/memory/memory_store.h"
 #include "topo/server.h"
 
@@ -34,6 +38,18 @@ class SqliteServer final : public Environment {
 };
 
 }  // namespace
+
+uint16_t free_port() {
+  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  socklen_t length = sizeof address;
+  CHECK(::bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0);
+  CHECK(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0);
+  ::close(fd);
+  return ntohs(address.sin_port);
+}
 
 TempFolder::TempFolder(bool in_memory) {
   std::error_code ignored;

@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <memory>
@@ -39,6 +40,9 @@ class TempFolder {
  private:
   std::filesystem::path path_;
 };
+
+// A TCP port of the loopback address that nobody listens on.
+uint16_t free_port();
 
 Implementation memory_implementation();
 Implementation sqlite_implementation();

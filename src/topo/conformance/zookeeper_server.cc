@@ -1,10 +1,7 @@
 #include "topo/conformance/zookeeper_server.h"
 
-#include <arpa/inet.h>
 #include <fmt/core.h>
-#include <netinet/in.h>
 #include <signal.h>
-#include <sys/socket.h>
 #include <unistd.h>
 
 #include <atomic>
@@ -17,18 +14,6 @@ namespace vitrail::topo::conformance {
 namespace {
 
 using namespace std::chrono_literals;
-
-uint16_t free_port() {
-  const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
-  socklen_t length = sizeof address;
-  CHECK(::bind(fd, reinterpret_cast<sockaddr*>(&address), length) == 0);
-  CHECK(::getsockname(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0);
-  ::close(fd);
-  return ntohs(address.sin_port);
-}
 
 class ZookeeperEnvironment final : public Environment {
  public:
