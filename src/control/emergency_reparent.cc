@@ -74,6 +74,8 @@ class EmergencyReparent {
   net::Task<Result<size_t>> choose();
   net::Task<void> stop_member(Member& member);
   net::Task<Status> stop_all();
+  Status check_acknowledged() const;
+  Status check_progress_of(const Member& candidate) const;
   Result<size_t> find_most_advanced() const;
   Result<size_t> find_candidate(size_t most_advanced) const;
   net::Task<Status> catch_up(const Member& candidate, const Member& source);
@@ -82,6 +84,7 @@ class EmergencyReparent {
   TabletClient& tablets_;
   const EmergencyReparentOptions options_;
   topo::ShardInfo shard_;
+  topo::Durability policy_;
   std::vector<Member> members_;     // Without the old primary.
   std::optional<size_t> promoted_;  // Whom an earlier run promoted before it was interrupted.
   std::optional<::topodata::Tablet> old_primary_;
@@ -98,6 +101,7 @@ net::Task<Status> EmergencyReparent::read_shard() {
                                                   " is not equal to expected alias " +
                                                   topo::alias_to_string(*options_.expected_primary));
   }
+  CO_ASSIGN_OR_RETURN(policy_, co_await topo::get_durability(tablets_.topology(), options_.keyspace));
   topo::TabletQuery query;
   query.keyspace = options_.keyspace;
   query.shard = shard_.name;
@@ -212,6 +216,31 @@ net::Task<Status> EmergencyReparent::stop_all() {
   co_return Status{};
 }
 
+// A write that a client knows of is on the old primary and on one tablet that acknowledged it. When the primary is
+// gone, all tablets that may be that one must be looked at.
+Status EmergencyReparent::check_acknowledged() const {
+  if (!old_primary_ || old_position_) return {};
+  std::string silent;
+  for (const auto& member : members_) {
+    if (member.ready || !policy_.acknowledges(*old_primary_, member.tablet)) continue;
+    silent += (silent.empty() ? "" : ", ") + member.name();
+  }
+  if (silent.empty()) return {};
+  return fail(Code::kFailedPrecondition,
+              fmt::format("writes that clients know of may be nowhere but on {}, which cannot be asked (durability "
+                          "policy {}): bring it back, or accept their loss with --ignore-replicas",
+                          silent, policy_.name()));
+}
+
+Status EmergencyReparent::check_progress_of(const Member& candidate) const {
+  std::vector<const ::topodata::Tablet*> answering;
+  for (const auto& member : members_) {
+    if (member.ready) answering.push_back(&member.tablet);
+  }
+  if (old_primary_ && old_position_) answering.push_back(&*old_primary_);
+  return check_progress(policy_, candidate.tablet, answering);
+}
+
 // The member that has all that any other member has.
 Result<size_t> EmergencyReparent::find_most_advanced() const {
   size_t best = members_.size();
@@ -248,12 +277,16 @@ Result<size_t> EmergencyReparent::find_candidate(size_t most_advanced) const {
   const std::string old_cell = shard_.record.has_primary_alias() ? shard_.record.primary_alias().cell() : "";
   const auto fits = [&](const Member& member) {
     return member.ready && member.tablet.type() == ::topodata::REPLICA &&
-           (!options_.prevent_cross_cell || old_cell.empty() || member.tablet.alias().cell() == old_cell);
+           (!options_.prevent_cross_cell || old_cell.empty() || member.tablet.alias().cell() == old_cell) &&
+           check_progress_of(member).ok();
   };
   if (options_.new_primary) {
     for (size_t i = 0; i < members_.size(); ++i) {
       if (!topo::same_alias(members_[i].tablet.alias(), *options_.new_primary)) continue;
       if (fits(members_[i])) return i;
+      if (Status progress = check_progress_of(members_[i]); members_[i].ready && !progress.ok()) {
+        return std::move(progress).error();
+      }
       return fail(Code::kFailedPrecondition,
                   fmt::format("primary-elect tablet {} cannot become the primary: {}", members_[i].name(),
                               !members_[i].ready ? members_[i].problem
@@ -272,7 +305,9 @@ Result<size_t> EmergencyReparent::find_candidate(size_t most_advanced) const {
   }
   if (chosen) return *chosen;
   return fail(Code::kFailedPrecondition,
-              "cannot find a tablet to reparent to: no replica that answers may become the primary");
+              fmt::format("cannot find a tablet to reparent to: no replica that answers may become the primary "
+                          "(durability policy {})",
+                          policy_.name()));
 }
 
 net::Task<Status> EmergencyReparent::catch_up(const Member& candidate, const Member& source) {
@@ -293,13 +328,16 @@ net::Task<Status> EmergencyReparent::catch_up(const Member& candidate, const Mem
 net::Task<void> EmergencyReparent::give_up() {
   for (const auto& member : members_) {
     if (!member.stopped) continue;
-    (void)co_await call<tmd::StartReplicationResponse>(member.tablet, "StartReplication",
-                                                       tmd::StartReplicationRequest());
+    tmd::StartReplicationRequest start;
+    start.set_semisync(old_primary_ && policy_.acknowledges(*old_primary_, member.tablet));
+    (void)co_await call<tmd::StartReplicationResponse>(member.tablet, "StartReplication", std::move(start));
   }
   // Also when its answer to the demotion did not come in time: it may have been demoted all the same.
   if (demotion_tried_) {
-    (void)co_await tablets_.call<tmd::UndoDemotePrimaryResponse>(
-        *old_primary_, "UndoDemotePrimary", tmd::UndoDemotePrimaryRequest(), net::Wait::within(kDemotionTimeout));
+    tmd::UndoDemotePrimaryRequest undo;
+    undo.set_semisync(policy_.acks_needed() > 0);
+    (void)co_await tablets_.call<tmd::UndoDemotePrimaryResponse>(*old_primary_, "UndoDemotePrimary", std::move(undo),
+                                                                 net::Wait::within(kDemotionTimeout));
   }
 }
 
@@ -310,6 +348,7 @@ net::Task<Result<size_t>> EmergencyReparent::choose() {
   }
   co_await demote_old_primary();
   CO_RETURN_IF_ERROR(co_await stop_all());
+  CO_RETURN_IF_ERROR(check_acknowledged());
   CO_ASSIGN_OR_RETURN(const size_t most_advanced, find_most_advanced());
   CO_ASSIGN_OR_RETURN(const size_t chosen, find_candidate(most_advanced));
   CO_RETURN_IF_ERROR(co_await catch_up(members_[chosen], members_[most_advanced]));
@@ -327,8 +366,9 @@ net::Task<Result<EmergencyReparentResult>> EmergencyReparent::reparent(const top
     co_return std::move(chosen).error();
   }
   const Member& candidate = members_[*chosen];
-  auto promoted =
-      co_await call<tmd::PromoteReplicaResponse>(candidate.tablet, "PromoteReplica", tmd::PromoteReplicaRequest());
+  tmd::PromoteReplicaRequest promote;
+  promote.set_semisync(policy_.acks_needed() > 0);
+  auto promoted = co_await call<tmd::PromoteReplicaResponse>(candidate.tablet, "PromoteReplica", std::move(promote));
   if (!promoted.ok()) {
     co_return std::move(promoted).error().with_context("promote the new primary; run the same command again");
   }
@@ -338,7 +378,7 @@ net::Task<Result<EmergencyReparentResult>> EmergencyReparent::reparent(const top
   std::vector<::topodata::Tablet> others;
   for (const auto& member : members_) others.push_back(member.tablet);
   if (old_primary_ && old_position_) others.push_back(*old_primary_);
-  const auto outcomes = co_await follow_primary(tablets_, primary, others, options_.wait_replicas_timeout);
+  const auto outcomes = co_await follow_primary(tablets_, policy_, primary, others, options_.wait_replicas_timeout);
   // Who is dead cannot follow; it will when it comes back.
   for (const auto& outcome : outcomes) {
     if (!outcome.ok()) events_.push_back("does not follow yet: " + outcome.error().message());

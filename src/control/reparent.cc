@@ -38,11 +38,21 @@ class PlannedReparent {
   net::Task<bool> lags_too_much(::topodata::Tablet tablet);
   net::Task<Status> initialise(const topo::ShardLock& lock, ::topodata::Tablet candidate);
   net::Task<Status> graceful(const topo::ShardLock& lock, ::topodata::Tablet old_primary, ::topodata::Tablet candidate);
+  net::Task<Status> check_candidate(const ::topodata::Tablet& candidate) {
+    return check_progress(tablets_, policy_, candidate, members_, options_.wait_replicas_timeout);
+  }
+  template <typename Request>
+  Request with_policy() const {
+    Request request;
+    request.set_semisync(policy_.acks_needed() > 0);
+    return request;
+  }
   net::Task<Status> finish(const topo::ShardLock& lock, ::topodata::Tablet candidate, std::string position);
 
   TabletClient& tablets_;
   const PlannedReparentOptions options_;
   topo::ShardInfo shard_;
+  topo::Durability policy_;
   std::vector<::topodata::Tablet> members_;
 };
 
@@ -97,6 +107,7 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
     query.shard = self.options_.shard;
     CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(store, std::move(query)));
     self.members_ = std::move(list.tablets);
+    CO_ASSIGN_OR_RETURN(self.policy_, co_await topo::get_durability(store, self.options_.keyspace));
     const auto& record = self.shard_.record;
     if (self.options_.expected_primary && !topo::same_alias(record.primary_alias(), *self.options_.expected_primary)) {
       co_return fail(Code::kFailedPrecondition, "primary " + topo::alias_to_string(record.primary_alias()) +
@@ -122,8 +133,10 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
     }
     if (stays) {  // Nothing to move; what an earlier run left half done is finished.
       ::topodata::Tablet primary = *old_primary;
-      CO_ASSIGN_OR_RETURN(const auto promoted, co_await self.call<tmd::PromoteReplicaResponse>(
-                                                   primary, "PromoteReplica", tmd::PromoteReplicaRequest()));
+      CO_RETURN_IF_ERROR(co_await self.check_candidate(primary));
+      CO_ASSIGN_OR_RETURN(const auto promoted,
+                          co_await self.call<tmd::PromoteReplicaResponse>(
+                              primary, "PromoteReplica", self.with_policy<tmd::PromoteReplicaRequest>()));
       CO_RETURN_IF_ERROR(co_await self.finish(held, primary, promoted.position()));
       co_return primary.alias();
     }
@@ -139,13 +152,15 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
 }
 
 net::Task<Status> PlannedReparent::initialise(const topo::ShardLock& lock, ::topodata::Tablet candidate) {
-  CO_ASSIGN_OR_RETURN(const auto promoted,
-                      co_await call<tmd::InitPrimaryResponse>(candidate, "InitPrimary", tmd::InitPrimaryRequest()));
+  CO_RETURN_IF_ERROR(co_await check_candidate(candidate));
+  CO_ASSIGN_OR_RETURN(const auto promoted, co_await call<tmd::InitPrimaryResponse>(
+                                               candidate, "InitPrimary", with_policy<tmd::InitPrimaryRequest>()));
   co_return co_await finish(lock, std::move(candidate), promoted.position());
 }
 
 net::Task<Status> PlannedReparent::graceful(const topo::ShardLock& lock, ::topodata::Tablet old_primary,
                                             ::topodata::Tablet candidate) {
+  CO_RETURN_IF_ERROR(co_await check_candidate(candidate));
   // The candidate must be close before anybody stops writing.
   CO_ASSIGN_OR_RETURN(const auto before, co_await call<tmd::PrimaryPositionResponse>(old_primary, "PrimaryPosition",
                                                                                      tmd::PrimaryPositionRequest()));
@@ -157,8 +172,8 @@ net::Task<Status> PlannedReparent::graceful(const topo::ShardLock& lock, ::topod
   auto demoted = co_await call<tmd::DemotePrimaryResponse>(old_primary, "DemotePrimary", tmd::DemotePrimaryRequest());
   const auto undo = [&](Error error) {
     return [](PlannedReparent& self, ::topodata::Tablet primary, Error cause) -> net::Task<Status> {
-      auto undone = co_await self.call<tmd::UndoDemotePrimaryResponse>(primary, "UndoDemotePrimary",
-                                                                       tmd::UndoDemotePrimaryRequest());
+      auto undone = co_await self.call<tmd::UndoDemotePrimaryResponse>(
+          primary, "UndoDemotePrimary", self.with_policy<tmd::UndoDemotePrimaryRequest>());
       if (!undone.ok())
         cause = std::move(cause).with_context("undoing the demotion failed too: " + undone.error().message());
       co_return std::move(cause);
@@ -169,7 +184,8 @@ net::Task<Status> PlannedReparent::graceful(const topo::ShardLock& lock, ::topod
   all.set_position(demoted->primary_status().position());
   auto caught_up = co_await call<tmd::WaitForPositionResponse>(candidate, "WaitForPosition", std::move(all));
   if (!caught_up.ok()) co_return co_await undo(std::move(caught_up).error());
-  auto promoted = co_await call<tmd::PromoteReplicaResponse>(candidate, "PromoteReplica", tmd::PromoteReplicaRequest());
+  auto promoted = co_await call<tmd::PromoteReplicaResponse>(candidate, "PromoteReplica",
+                                                             with_policy<tmd::PromoteReplicaRequest>());
   if (!promoted.ok())
     co_return std::move(promoted).error().with_context("promote the new primary; run the same command again");
   co_return co_await finish(lock, std::move(candidate), promoted->position());
@@ -181,7 +197,7 @@ net::Task<Status> PlannedReparent::finish(const topo::ShardLock& lock, ::topodat
   CO_ASSIGN_OR_RETURN(const auto primary,
                       co_await announce_primary(tablets_, lock, std::move(candidate), std::move(position),
                                                 "PlannedReparentShard", options_.wait_replicas_timeout));
-  auto outcomes = co_await follow_primary(tablets_, primary, members_, options_.wait_replicas_timeout);
+  auto outcomes = co_await follow_primary(tablets_, policy_, primary, members_, options_.wait_replicas_timeout);
   for (auto& outcome : outcomes) {
     if (!outcome.ok()) {
       co_return std::move(outcome).error().with_context(
@@ -192,24 +208,66 @@ net::Task<Status> PlannedReparent::finish(const topo::ShardLock& lock, ::topodat
   co_return Status{};
 }
 
-net::Task<void> follow_one(TabletClient& tablets, ::topodata::Tablet tablet, const NewPrimary& primary,
-                           base::Duration timeout, Status& out) {
+net::Task<void> follow_one(TabletClient& tablets, topo::Durability policy, ::topodata::Tablet tablet,
+                           const NewPrimary& primary, int64_t journal_time_ns, base::Duration timeout, Status& out) {
   tmd::SetReplicationSourceRequest request;
   *request.mutable_parent() = primary.tablet.alias();
-  request.set_time_created_ns(primary.journal_time_ns);
+  request.set_time_created_ns(journal_time_ns);
   request.set_force_start_replication(true);
+  request.set_semisync(policy.acknowledges(primary.tablet, tablet));
   auto done = co_await tablets.call<tmd::SetReplicationSourceResponse>(std::move(tablet), "SetReplicationSource",
                                                                        std::move(request), net::Wait::within(timeout));
   if (!done.ok()) out = std::move(done).error();
 }
 
+net::Task<void> write_journal(TabletClient& tablets, const NewPrimary& primary, int64_t journal_time_ns,
+                              base::Duration timeout, Status& out) {
+  tmd::PopulateReparentJournalRequest journal;
+  journal.set_time_created_ns(journal_time_ns);
+  journal.set_action_name(primary.action);
+  *journal.mutable_primary_alias() = primary.tablet.alias();
+  journal.set_replication_position(primary.position);
+  auto written = co_await tablets.call<tmd::PopulateReparentJournalResponse>(
+      primary.tablet, "PopulateReparentJournal", std::move(journal), net::Wait::within(timeout));
+  if (!written.ok()) out = std::move(written).error().with_context("the first write of the new primary");
+}
+
+net::Task<void> ping_one(TabletClient& tablets, const ::topodata::Tablet& tablet, base::Duration timeout,
+                         std::vector<const ::topodata::Tablet*>& answering) {
+  const auto pong =
+      co_await tablets.call<tmd::PingResponse>(tablet, "Ping", tmd::PingRequest(), net::Wait::within(timeout));
+  if (pong.ok()) answering.push_back(&tablet);
+}
+
 }  // namespace
+
+Status check_progress(topo::Durability policy, const ::topodata::Tablet& candidate,
+                      const std::vector<const ::topodata::Tablet*>& answering) {
+  const auto acks =
+      std::ranges::count_if(answering, [&](const auto* tablet) { return policy.acknowledges(candidate, *tablet); });
+  if (acks >= policy.acks_needed()) return {};
+  return fail(
+      Code::kFailedPrecondition,
+      fmt::format("primary-elect tablet {} won't be able to make forward progress on promotion: with durability "
+                  "policy {} its commits wait for an acknowledgement, and no tablet that may give it answers",
+                  topo::alias_to_string(candidate.alias()), policy.name()));
+}
+
+net::Task<Status> check_progress(TabletClient& tablets, topo::Durability policy, const ::topodata::Tablet& candidate,
+                                 const std::vector<::topodata::Tablet>& members, base::Duration timeout) {
+  std::vector<const ::topodata::Tablet*> answering;
+  std::vector<net::Task<void>> pings;
+  for (const auto& member : members) {
+    if (policy.acknowledges(candidate, member)) pings.push_back(ping_one(tablets, member, timeout, answering));
+  }
+  co_await net::when_all(std::move(pings));
+  co_return check_progress(policy, candidate, answering);
+}
 
 net::Task<Result<NewPrimary>> announce_primary(TabletClient& tablets, const topo::ShardLock& lock,
                                                ::topodata::Tablet candidate, std::string position, std::string action,
                                                base::Duration timeout) {
   topo::Server& topology = tablets.topology();
-  const auto wait = [&] { return net::Wait::within(timeout); };
   CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_tablet(topology, candidate.alias()));
   topo::UpdateFn<::topodata::Shard> name_it = [&](::topodata::Shard& record) -> Result<bool> {
     *record.mutable_primary_alias() = candidate.alias();
@@ -219,28 +277,22 @@ net::Task<Result<NewPrimary>> announce_primary(TabletClient& tablets, const topo
   auto updated =
       co_await topo::update_shard_fields(topology, lock.keyspace(), lock.shard(), std::move(name_it), lock.fence());
   if (!updated.ok()) co_return std::move(updated).error();
-  auto refreshed =
-      co_await tablets.call<tmd::RefreshStateResponse>(candidate, "RefreshState", tmd::RefreshStateRequest(), wait());
+  auto refreshed = co_await tablets.call<tmd::RefreshStateResponse>(
+      candidate, "RefreshState", tmd::RefreshStateRequest(), net::Wait::within(timeout));
   if (!refreshed.ok()) co_return std::move(refreshed).error();
-  NewPrimary primary{stored.record, std::move(position), wall_ns(topology)};
-  tmd::PopulateReparentJournalRequest journal;
-  journal.set_time_created_ns(primary.journal_time_ns);
-  journal.set_action_name(action);
-  *journal.mutable_primary_alias() = candidate.alias();
-  journal.set_replication_position(primary.position);
-  auto written = co_await tablets.call<tmd::PopulateReparentJournalResponse>(candidate, "PopulateReparentJournal",
-                                                                             std::move(journal), wait());
-  if (!written.ok()) co_return std::move(written).error();
-  co_return primary;
+  co_return NewPrimary{stored.record, std::move(position), std::move(action)};
 }
 
-net::Task<std::vector<Status>> follow_primary(TabletClient& tablets, const NewPrimary& primary,
+net::Task<std::vector<Status>> follow_primary(TabletClient& tablets, topo::Durability policy, const NewPrimary& primary,
                                               const std::vector<::topodata::Tablet>& members, base::Duration timeout) {
+  const int64_t journal_time_ns = wall_ns(tablets.topology());
   std::vector<Status> outcomes(members.size());
   std::vector<net::Task<void>> tasks;
   for (size_t i = 0; i < members.size(); ++i) {
-    if (topo::same_alias(members[i].alias(), primary.tablet.alias())) continue;
-    tasks.push_back(follow_one(tablets, members[i], primary, timeout, outcomes[i]));
+    const bool is_primary = topo::same_alias(members[i].alias(), primary.tablet.alias());
+    tasks.push_back(is_primary
+                        ? write_journal(tablets, primary, journal_time_ns, timeout, outcomes[i])
+                        : follow_one(tablets, policy, members[i], primary, journal_time_ns, timeout, outcomes[i]));
   }
   co_await net::when_all(std::move(tasks));
   co_return outcomes;

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/tablet_client.h"
+#include "topo/durability.h"
 #include "topo/locks.h"
 
 namespace vitrail::control {
@@ -48,25 +49,36 @@ struct EmergencyReparentResult {
 // that turns out to live is stopped first, and nothing of it is lost.
 //
 // Nothing that any tablet which answered has is lost. What only tablets have that did not answer is lost, as always
-// when replication is asynchronous.
-//   kFailedPrecondition: no tablet can become the primary; two tablets each have transactions that the other lacks (the
-//   operator says with ignore_replicas whose do not count). Until somebody is promoted replication is started again
-//   where it was stopped. Safe to repeat.
+// when replication is asynchronous. Where the durability policy makes commits wait for an acknowledgement, every write
+// that a client knows of survives.
+//   kFailedPrecondition: no tablet can become the primary; two tablets each have transactions that the other lacks; a
+//   tablet that does not answer may have acknowledged what no other has (the operator says with ignore_replicas whose
+//   do not count); too few are left to acknowledge what the new primary writes. Until somebody is promoted replication
+//   is started again where it was stopped. Safe to repeat.
 net::Task<Result<EmergencyReparentResult>> emergency_reparent_shard(TabletClient& tablets,
                                                                     EmergencyReparentOptions options);
 
-// What every reparent ends with: the new primary is writable; it is named in the shard's record, told so, and writes
-// the row by which replicas know that they follow it.
+// Whether commits on `candidate` will find the acknowledgements that they wait for among the tablets that answer now.
+// kFailedPrecondition says whose are missing.
+net::Task<Status> check_progress(TabletClient& tablets, topo::Durability policy, const ::topodata::Tablet& candidate,
+                                 const std::vector<::topodata::Tablet>& members, base::Duration timeout);
+// The same of tablets that are known to answer.
+Status check_progress(topo::Durability policy, const ::topodata::Tablet& candidate,
+                      const std::vector<const ::topodata::Tablet*>& answering);
+
+// What every reparent ends with: the new primary is writable; it is named in the shard's record and told so.
 struct NewPrimary {
   ::topodata::Tablet tablet;
   std::string position;  // Where it began.
-  int64_t journal_time_ns = 0;
+  std::string action;    // What made it the primary.
 };
 net::Task<Result<NewPrimary>> announce_primary(TabletClient& tablets, const topo::ShardLock& lock,
                                                ::topodata::Tablet candidate, std::string position, std::string action,
                                                base::Duration timeout);
-// Makes all of `members` but the primary itself follow it. One outcome each.
-net::Task<std::vector<Status>> follow_primary(TabletClient& tablets, const NewPrimary& primary,
+// Makes all of `members` but the primary itself follow it, and lets it write the row by which they know that they do;
+// both at the same time, since that row may wait for their acknowledgement. One outcome for each of `members`; the
+// primary's is whether the row was written.
+net::Task<std::vector<Status>> follow_primary(TabletClient& tablets, topo::Durability policy, const NewPrimary& primary,
                                               const std::vector<::topodata::Tablet>& members, base::Duration timeout);
 
 }  // namespace vitrail::control

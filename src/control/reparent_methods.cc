@@ -64,6 +64,8 @@ Answer<vd::ReparentTabletResponse> reparent_tablet(TabletClient& client, vd::Rep
   tmd::SetReplicationSourceRequest follow;
   *follow.mutable_parent() = primary.alias();
   follow.set_force_start_replication(true);
+  CO_ASSIGN_OR_RETURN(const auto policy, co_await topo::get_durability(client.topology(), tablet.record.keyspace()));
+  follow.set_semisync(policy.acknowledges(primary, tablet.record));
   auto done = co_await client.call<tmd::SetReplicationSourceResponse>(tablet.record, "SetReplicationSource",
                                                                       std::move(follow), net::Wait::within(30s));
   if (!done.ok()) co_return std::move(done).error();
@@ -163,6 +165,8 @@ Answer<vd::InitShardPrimaryResponse> init_primary(TabletClient& client, const to
                                                           topo::alias_to_string(elect), lock.keyspace(), shard.name));
   }
   const ::topodata::Tablet candidate = *found;
+  CO_ASSIGN_OR_RETURN(const auto policy, co_await topo::get_durability(topology, lock.keyspace()));
+  CO_RETURN_IF_ERROR(co_await check_progress(client, policy, candidate, list.tablets, timeout));
   if (!topo::same_alias(shard.record.primary_alias(), elect) && !request.force()) {
     co_return fail(Code::kFailedPrecondition, fmt::format("primary-elect tablet {} is not the shard primary, use "
                                                           "-force to proceed anyway",
@@ -177,12 +181,14 @@ Answer<vd::InitShardPrimaryResponse> init_primary(TabletClient& client, const to
   for (auto& outcome : outcomes) {
     if (!outcome.ok()) co_return std::move(outcome).error();
   }
-  auto initialised = co_await client.call<tmd::InitPrimaryResponse>(candidate, "InitPrimary", tmd::InitPrimaryRequest(),
+  tmd::InitPrimaryRequest initialise;
+  initialise.set_semisync(policy.acks_needed() > 0);
+  auto initialised = co_await client.call<tmd::InitPrimaryResponse>(candidate, "InitPrimary", std::move(initialise),
                                                                     net::Wait::within(timeout));
   if (!initialised.ok()) co_return std::move(initialised).error();
   CO_ASSIGN_OR_RETURN(const auto primary, co_await announce_primary(client, lock, candidate, initialised->position(),
                                                                     "InitShardPrimary", timeout));
-  auto follows = co_await follow_primary(client, primary, list.tablets, timeout);
+  auto follows = co_await follow_primary(client, policy, primary, list.tablets, timeout);
   vd::InitShardPrimaryResponse out;
   for (auto& outcome : follows) {
     if (!outcome.ok())

@@ -9,6 +9,7 @@
 #include "control/tablet_vars.h"
 #include "net/scope.h"
 #include "tabletmanagerdata.pb.h"
+#include "topo/durability.h"
 #include "topo/cells.h"
 
 namespace vitrail::control {
@@ -134,6 +135,25 @@ Answer<vd::DeleteTabletsResponse> delete_tablets(TabletClient& client, vd::Delet
   co_return vd::DeleteTabletsResponse();
 }
 
+// Does this tablet acknowledge to its shard's primary, by the keyspace's policy?
+Answer<bool> acknowledges_primary(TabletClient& client, ::topodata::Tablet tablet) {
+  CO_ASSIGN_OR_RETURN(const auto policy, co_await topo::get_durability(client.topology(), tablet.keyspace()));
+  if (policy.acks_needed() == 0) co_return false;
+  const auto primary = co_await client.primary_of(tablet.keyspace(), tablet.shard());
+  co_return primary.ok() && policy.acknowledges(*primary, tablet);
+}
+
+Answer<vd::StartReplicationResponse> start_replication(TabletClient& client, vd::StartReplicationRequest request) {
+  CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(client.topology(), request.tablet_alias()));
+  tmd::StartReplicationRequest start;
+  CO_ASSIGN_OR_RETURN(const bool acknowledges, co_await acknowledges_primary(client, tablet.record));
+  start.set_semisync(acknowledges);
+  auto done = co_await client.call<tmd::StartReplicationResponse>(tablet.record, "StartReplication", std::move(start),
+                                                                  net::Wait::within(kUsualTimeout));
+  if (!done.ok()) co_return std::move(done).error();
+  co_return vd::StartReplicationResponse();
+}
+
 Answer<vd::ChangeTabletTypeResponse> change_type(TabletClient& client, vd::ChangeTabletTypeRequest request) {
   CO_ASSIGN_OR_RETURN(const auto before, co_await topo::get_tablet(client.topology(), request.tablet_alias()));
   const auto from = before.record.type(), to = request.db_type();
@@ -150,6 +170,8 @@ Answer<vd::ChangeTabletTypeResponse> change_type(TabletClient& client, vd::Chang
   if (request.dry_run()) co_return out;
   tmd::ChangeTypeRequest change;
   change.set_tablet_type(to);
+  CO_ASSIGN_OR_RETURN(const bool acknowledges, co_await acknowledges_primary(client, out.after_tablet()));
+  change.set_semisync(acknowledges);
   auto done = co_await client.call<tmd::ChangeTypeResponse>(before.record, "ChangeType", std::move(change),
                                                             net::Wait::within(kUsualTimeout));
   if (!done.ok()) co_return std::move(done).error();
@@ -221,8 +243,7 @@ void register_states(Registrar& r) {
       r, "RefreshState", "RefreshState");
   add_forward<vd::RunHealthCheckRequest, vd::RunHealthCheckResponse, tmd::RunHealthCheckRequest,
               tmd::RunHealthCheckResponse>(r, "RunHealthCheck", "RunHealthCheck");
-  add_forward<vd::StartReplicationRequest, vd::StartReplicationResponse, tmd::StartReplicationRequest,
-              tmd::StartReplicationResponse>(r, "StartReplication", "StartReplication");
+  r.unary<vd::StartReplicationRequest, vd::StartReplicationResponse>("StartReplication", start_replication);
   add_forward<vd::StopReplicationRequest, vd::StopReplicationResponse, tmd::StopReplicationRequest,
               tmd::StopReplicationResponse>(r, "StopReplication", "StopReplication");
   r.unary<vd::RefreshStateByShardRequest, vd::RefreshStateByShardResponse>("RefreshStateByShard", refresh_shard);

@@ -139,6 +139,9 @@ struct SemiSyncStatus {
   uint64_t waiting_sessions = 0;  // Commits that wait for an acknowledgement now.
 };
 
+// Commits wait as long as it takes: a source that went on without acknowledgements would break the promise silently.
+inline constexpr uint64_t kSemiSyncTimeoutMs = 1'000'000'000'000'000'000;
+
 // One step towards a consistent snapshot; see Flavor::snapshot().
 struct SnapshotStep {
   enum class Connection : uint8_t { kSnapshot, kLock };

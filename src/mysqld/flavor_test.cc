@@ -78,8 +78,10 @@ TEST(Flavor, UsesTheNamesOfTheServersVersion) {
   EXPECT_EQ(v84->binlog_file_query(), "SHOW BINARY LOG STATUS");
   EXPECT_EQ(v8022->binlog_file_query(), "SHOW MASTER STATUS");
   EXPECT_EQ(joined(v84->set_semi_sync(true, false)),
+            "SET GLOBAL rpl_semi_sync_source_timeout = 1000000000000000000;"
             "SET GLOBAL rpl_semi_sync_source_enabled = ON;SET GLOBAL rpl_semi_sync_replica_enabled = OFF;");
   EXPECT_EQ(joined(v8022->set_semi_sync(false, true)),
+            "SET GLOBAL rpl_semi_sync_master_timeout = 1000000000000000000;"
             "SET GLOBAL rpl_semi_sync_master_enabled = OFF;SET GLOBAL rpl_semi_sync_slave_enabled = ON;");
   EXPECT_EQ(joined(v84->set_read_only(true)), "SET GLOBAL super_read_only = ON;");
   EXPECT_EQ(joined(v84->set_executed_position("u:1-5")),

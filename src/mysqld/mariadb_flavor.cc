@@ -136,7 +136,8 @@ class MariaDbFlavor final : public Flavor {
   std::string binlog_file_query() const override { return "SHOW MASTER STATUS"; }
 
   std::vector<std::string> set_semi_sync(bool source, bool replica) const override {
-    return {source ? "SET GLOBAL rpl_semi_sync_master_enabled = ON" : "SET GLOBAL rpl_semi_sync_master_enabled = OFF",
+    return {"SET GLOBAL rpl_semi_sync_master_timeout = " + std::to_string(kSemiSyncTimeoutMs),
+            source ? "SET GLOBAL rpl_semi_sync_master_enabled = ON" : "SET GLOBAL rpl_semi_sync_master_enabled = OFF",
             replica ? "SET GLOBAL rpl_semi_sync_slave_enabled = ON" : "SET GLOBAL rpl_semi_sync_slave_enabled = OFF"};
   }
   std::string semi_sync_variables_query() const override {
@@ -185,8 +186,8 @@ class MariaDbFlavor final : public Flavor {
   std::vector<std::string> config_lines() const override {
     return {"gtid_domain_id = 0", "gtid_strict_mode = ON", "log_slave_updates = ON", "binlog_row_metadata = FULL",
             // Semi-sync is built in; the tablet switches it on. Losing data quietly by falling back is never wanted.
-            "rpl_semi_sync_master_timeout = 1000000000000000000", "rpl_semi_sync_master_wait_no_slave = ON",
-            "rpl_semi_sync_master_wait_point = AFTER_SYNC",
+            "rpl_semi_sync_master_timeout = " + std::to_string(kSemiSyncTimeoutMs),
+            "rpl_semi_sync_master_wait_no_slave = ON", "rpl_semi_sync_master_wait_point = AFTER_SYNC",
             // A slave's own schedule of retries: reconnect soon, give up never.
             "slave_net_timeout = 10", "slave_transaction_retries = 100"};
   }

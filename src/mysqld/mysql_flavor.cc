@@ -129,6 +129,7 @@ class MySqlFlavor final : public Flavor {
   std::vector<std::string> set_semi_sync(bool source, bool replica) const override {
     bool renamed = at_least({8, 0, 26});
     return {
+        fmt::format("SET GLOBAL rpl_semi_sync_{}_timeout = {}", renamed ? "source" : "master", kSemiSyncTimeoutMs),
         fmt::format("SET GLOBAL rpl_semi_sync_{}_enabled = {}", renamed ? "source" : "master", source ? "ON" : "OFF"),
         fmt::format("SET GLOBAL rpl_semi_sync_{}_enabled = {}", renamed ? "replica" : "slave", replica ? "ON" : "OFF")};
   }
@@ -183,12 +184,12 @@ class MySqlFlavor final : public Flavor {
       lines.insert(lines.end(),
                    {"log_replica_updates = ON", "plugin-load-add = rpl_semi_sync_source=semisync_source.so",
                     "plugin-load-add = rpl_semi_sync_replica=semisync_replica.so",
-                    "loose_rpl_semi_sync_source_timeout = 1000000000000000000",
+                    fmt::format("loose_rpl_semi_sync_source_timeout = {}", kSemiSyncTimeoutMs),
                     "loose_rpl_semi_sync_source_wait_no_replica = ON", "replica_net_timeout = 10"});
     } else {
       lines.insert(lines.end(), {"log_slave_updates = ON", "plugin-load-add = rpl_semi_sync_master=semisync_master.so",
                                  "plugin-load-add = rpl_semi_sync_slave=semisync_slave.so",
-                                 "loose_rpl_semi_sync_master_timeout = 1000000000000000000",
+                                 fmt::format("loose_rpl_semi_sync_master_timeout = {}", kSemiSyncTimeoutMs),
                                  "loose_rpl_semi_sync_master_wait_no_slave = ON", "slave_net_timeout = 10"});
     }
     return lines;

@@ -6,9 +6,11 @@
 #include <map>
 #include <regex>
 
+#include "base/log.h"
 #include "mysql/convert.h"
 #include "mysql/gtid.h"
 #include "mysqld/schema_sql.h"
+#include "net/scope.h"
 
 namespace vitrail::tablet {
 
@@ -121,6 +123,55 @@ net::Task<Result<mysqld::ReplicationStatus>> LocalServer::replication_status(net
 
 net::Task<Status> LocalServer::set_read_only(bool read_only, net::Wait wait) {
   co_return co_await run(flavor_->set_read_only(read_only), std::move(wait));
+}
+
+net::Task<Status> LocalServer::stop_writes(base::Duration patience, net::Wait wait) {
+  auto set = [](LocalServer& self, net::Wait limit, net::Event& finished, Status& out) -> net::Task<void> {
+    out = co_await self.set_read_only(true, std::move(limit));
+    finished.set();
+  };
+  auto break_waits = [](LocalServer& self, base::Duration pause, net::Wait limit,
+                        net::Event& finished) -> net::Task<void> {
+    for (;;) {
+      const Status ended = co_await finished.wait(net::Wait::within(pause, limit.cancel));
+      if (ended.ok() || ended.error().code() != Code::kDeadlineExceeded) co_return;
+      const auto waiting = co_await self.query(
+          "select id from information_schema.processlist where state like 'Waiting for semi-sync ACK%'", limit);
+      if (!waiting.ok()) co_return;
+      for (size_t i = 0; i < waiting->rows.size(); ++i) {
+        log_warning("no replica acknowledges a commit: its session {} is ended", waiting->text(i, 0));
+        (void)co_await self.query(fmt::format("kill {}", waiting->text(i, 0)), limit);  // It may have ended just now.
+      }
+      pause = 100ms;
+    }
+  };
+  net::Event finished;
+  Status outcome;
+  std::vector<net::Task<void>> tasks;
+  tasks.push_back(set(*this, wait, finished, outcome));
+  tasks.push_back(break_waits(*this, patience, wait, finished));
+  co_await net::when_all(std::move(tasks));
+  co_return outcome;
+}
+
+net::Task<Result<mysqld::SemiSyncStatus>> LocalServer::semi_sync(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto variables, co_await query(flavor_->semi_sync_variables_query(), wait));
+  CO_ASSIGN_OR_RETURN(const auto status, co_await query(flavor_->semi_sync_status_query(), wait));
+  co_return flavor_->parse_semi_sync(to_rows(variables), to_rows(status));
+}
+
+net::Task<Result<bool>> LocalServer::set_semi_sync(bool source, bool replica, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto now, co_await semi_sync(wait));
+  const bool patient = !source || now.timeout_ms >= mysqld::kSemiSyncTimeoutMs;
+  if (now.source_enabled == source && now.replica_enabled == replica && patient) co_return false;
+  if (!now.installed) {
+    co_return fail(
+        Code::kFailedPrecondition,
+        "the keyspace's durability policy needs semi-synchronous replication, and the MySQL server lacks its "
+        "plugins: load rpl_semi_sync_source and rpl_semi_sync_replica");
+  }
+  CO_RETURN_IF_ERROR(co_await run(flavor_->set_semi_sync(source, replica), wait));
+  co_return true;
 }
 
 net::Task<Status> LocalServer::follow(std::string host, uint16_t port, bool start, net::Wait wait) {

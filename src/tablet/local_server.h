@@ -48,6 +48,17 @@ class LocalServer {
   net::Task<Status> wait_for_position(std::string position, net::Wait wait);
   net::Task<Result<mysqld::ReplicationStatus>> replication_status(net::Wait wait);
   net::Task<Status> set_read_only(bool read_only, net::Wait wait);
+  // Makes it read-only, also while commits wait for an acknowledgement that does not come (which a server does not
+  // interrupt): after `patience` their sessions are killed. Their clients hear that the connection is lost, and not
+  // that the commit succeeded.
+  net::Task<Status> stop_writes(base::Duration patience, net::Wait wait);
+
+  // Semi-synchronous replication. `source`: commits here wait for an acknowledgement; `replica`: this server sends
+  // them. Changes only what differs; true when something did. A receiving thread takes it over when it starts the next
+  // time.
+  //   kFailedPrecondition: the server lacks the plugins (and something is to be switched on).
+  net::Task<Result<bool>> set_semi_sync(bool source, bool replica, net::Wait wait);
+  net::Task<Result<mysqld::SemiSyncStatus>> semi_sync(net::Wait wait);
   // Points replication at another server and starts it (or leaves it stopped).
   net::Task<Status> follow(std::string host, uint16_t port, bool start, net::Wait wait);
   net::Task<Status> promote(net::Wait wait);

@@ -62,9 +62,8 @@ void register_replication(Registrar& r) {
   r.unary<tmd::StartReplicationRequest, tmd::StartReplicationResponse>(
       "StartReplication",
       [](TabletManager& manager, CallContext context,
-         tmd::StartReplicationRequest) -> net::Task<Result<tmd::StartReplicationResponse>> {
-        CO_RETURN_IF_ERROR(
-            co_await manager.server().run(manager.server().flavor().start_replication(), bounded(context)));
+         tmd::StartReplicationRequest request) -> net::Task<Result<tmd::StartReplicationResponse>> {
+        CO_RETURN_IF_ERROR(co_await manager.start_replication(request.semisync(), bounded(context)));
         co_return tmd::StartReplicationResponse();
       });
   r.unary<tmd::FullStatusRequest, tmd::FullStatusResponse>(
@@ -77,6 +76,7 @@ void register_replication(Registrar& r) {
         CO_ASSIGN_OR_RETURN(const auto settings, server.flavor().parse_server_settings(to_rows(rows)));
         CO_ASSIGN_OR_RETURN(const auto status, co_await server.replication_status(wait));
         CO_ASSIGN_OR_RETURN(auto position, co_await server.position(wait));
+        CO_ASSIGN_OR_RETURN(const auto semi_sync, co_await server.semi_sync(wait));
         tmd::FullStatusResponse response;
         auto* full = response.mutable_status();
         full->set_server_id(settings.server_id);
@@ -90,6 +90,14 @@ void register_replication(Registrar& r) {
         full->set_binlog_format(settings.binlog_format);
         full->set_binlog_row_image(settings.binlog_row_image);
         full->set_gtid_mode(settings.gtid_mode);
+        full->set_semi_sync_primary_enabled(semi_sync.source_enabled);
+        full->set_semi_sync_replica_enabled(semi_sync.replica_enabled);
+        full->set_semi_sync_primary_status(semi_sync.source_active);
+        full->set_semi_sync_replica_status(semi_sync.replica_active);
+        full->set_semi_sync_primary_clients(semi_sync.source_clients);
+        full->set_semi_sync_primary_timeout(semi_sync.timeout_ms);
+        full->set_semi_sync_wait_for_replica_count(semi_sync.wait_for_replicas);
+        full->set_semi_sync_blocked(semi_sync.waiting_sessions > 0);
         full->mutable_primary_status()->set_position(std::move(position));
         if (status.has_source()) *full->mutable_replication_status() = to_proto(status, prefix_of(manager));
         full->set_tablet_type(manager.record().type());
@@ -101,8 +109,8 @@ void register_reparent(Registrar& r) {
   r.unary<tmd::InitPrimaryRequest, tmd::InitPrimaryResponse>(
       "InitPrimary",
       [](TabletManager& manager, CallContext context,
-         tmd::InitPrimaryRequest) -> net::Task<Result<tmd::InitPrimaryResponse>> {
-        CO_ASSIGN_OR_RETURN(auto position, co_await manager.init_primary(bounded(context)));
+         tmd::InitPrimaryRequest request) -> net::Task<Result<tmd::InitPrimaryResponse>> {
+        CO_ASSIGN_OR_RETURN(auto position, co_await manager.promote(request.semisync(), bounded(context)));
         tmd::InitPrimaryResponse response;
         response.set_position(std::move(position));
         co_return response;
@@ -110,8 +118,8 @@ void register_reparent(Registrar& r) {
   r.unary<tmd::PromoteReplicaRequest, tmd::PromoteReplicaResponse>(
       "PromoteReplica",
       [](TabletManager& manager, CallContext context,
-         tmd::PromoteReplicaRequest) -> net::Task<Result<tmd::PromoteReplicaResponse>> {
-        CO_ASSIGN_OR_RETURN(auto position, co_await manager.promote_replica(bounded(context)));
+         tmd::PromoteReplicaRequest request) -> net::Task<Result<tmd::PromoteReplicaResponse>> {
+        CO_ASSIGN_OR_RETURN(auto position, co_await manager.promote(request.semisync(), bounded(context)));
         tmd::PromoteReplicaResponse response;
         response.set_position(std::move(position));
         co_return response;
@@ -128,25 +136,25 @@ void register_reparent(Registrar& r) {
   r.unary<tmd::UndoDemotePrimaryRequest, tmd::UndoDemotePrimaryResponse>(
       "UndoDemotePrimary",
       [](TabletManager& manager, CallContext context,
-         tmd::UndoDemotePrimaryRequest) -> net::Task<Result<tmd::UndoDemotePrimaryResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.undo_demote_primary(bounded(context)));
+         tmd::UndoDemotePrimaryRequest request) -> net::Task<Result<tmd::UndoDemotePrimaryResponse>> {
+        CO_RETURN_IF_ERROR(co_await manager.undo_demote_primary(request.semisync(), bounded(context)));
         co_return tmd::UndoDemotePrimaryResponse();
       });
   r.unary<tmd::InitReplicaRequest, tmd::InitReplicaResponse>(
       "InitReplica",
       [](TabletManager& manager, CallContext context,
          tmd::InitReplicaRequest request) -> net::Task<Result<tmd::InitReplicaResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.set_replication_source(request.parent(), request.time_created_ns(), true,
-                                                                   "", bounded(context)));
+        TabletManager::Source source{request.parent(), request.semisync(), request.time_created_ns()};
+        CO_RETURN_IF_ERROR(co_await manager.set_replication_source(std::move(source), bounded(context)));
         co_return tmd::InitReplicaResponse();
       });
   r.unary<tmd::SetReplicationSourceRequest, tmd::SetReplicationSourceResponse>(
       "SetReplicationSource",
       [](TabletManager& manager, CallContext context,
          tmd::SetReplicationSourceRequest request) -> net::Task<Result<tmd::SetReplicationSourceResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.set_replication_source(request.parent(), request.time_created_ns(),
-                                                                   request.force_start_replication(),
-                                                                   request.wait_position(), bounded(context)));
+        TabletManager::Source source{request.parent(), request.semisync(), request.time_created_ns(),
+                                     request.wait_position()};
+        CO_RETURN_IF_ERROR(co_await manager.set_replication_source(std::move(source), bounded(context)));
         co_return tmd::SetReplicationSourceResponse();
       });
   r.unary<tmd::PopulateReparentJournalRequest, tmd::PopulateReparentJournalResponse>(
@@ -160,7 +168,7 @@ void register_reparent(Registrar& r) {
       "ReplicaWasPromoted",
       [](TabletManager& manager, CallContext context,
          tmd::ReplicaWasPromotedRequest) -> net::Task<Result<tmd::ReplicaWasPromotedResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.change_type(::topodata::PRIMARY, bounded(context)));
+        CO_RETURN_IF_ERROR(co_await manager.replica_was_promoted(bounded(context)));
         co_return tmd::ReplicaWasPromotedResponse();
       });
   r.unary<tmd::ReplicaWasRestartedRequest, tmd::ReplicaWasRestartedResponse>(
@@ -238,10 +246,8 @@ void register_places(Registrar& r) {
   r.unary<tmd::RestartReplicationRequest, tmd::RestartReplicationResponse>(
       "RestartReplication",
       [](TabletManager& manager, CallContext context,
-         tmd::RestartReplicationRequest) -> net::Task<Result<tmd::RestartReplicationResponse>> {
-        std::vector<std::string> statements = manager.server().flavor().stop_replication();
-        for (auto& text : manager.server().flavor().start_replication()) statements.push_back(std::move(text));
-        CO_RETURN_IF_ERROR(co_await manager.server().run(std::move(statements), bounded(context)));
+         tmd::RestartReplicationRequest request) -> net::Task<Result<tmd::RestartReplicationResponse>> {
+        CO_RETURN_IF_ERROR(co_await manager.restart_replication(request.semisync(), bounded(context)));
         co_return tmd::RestartReplicationResponse();
       });
   r.unary<tmd::GetReplicasRequest, tmd::GetReplicasResponse>(

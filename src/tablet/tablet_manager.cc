@@ -3,11 +3,13 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "base/version.h"
 #include "mysqld/rows.h"
 #include "mysqld/schema_sql.h"
+#include "topo/durability.h"
 #include "topo/keyspace.h"
 #include "topo/shard.h"
 #include "topo/srv_keyspace.h"
@@ -32,6 +34,17 @@ namespace {
 int64_t wall_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(base::system_clock().wall_now().time_since_epoch())
       .count();
+}
+
+constexpr auto kAckPatience = 1s;  // For commits whose acknowledgement is late, before they are cut off.
+
+// What "CREATE ... IF NOT EXISTS <name> ..." makes.
+std::string_view created_name(std::string_view statement) {
+  constexpr std::string_view kBefore = "IF NOT EXISTS ";
+  const size_t at = statement.find(kBefore);
+  if (at == std::string_view::npos) return {};
+  statement.remove_prefix(at + kBefore.size());
+  return statement.substr(0, statement.find(' '));
 }
 
 }  // namespace
@@ -134,12 +147,15 @@ net::Task<Status> TabletManager::register_tablet(net::Wait wait) {
   }
 
   if (is_primary) {
-    CO_RETURN_IF_ERROR(co_await become_primary(wait));
+    CO_ASSIGN_OR_RETURN(const bool needs_acks, co_await policy_needs_acks());
+    CO_RETURN_IF_ERROR(co_await become_primary(needs_acks, wait));
   } else {
-    CO_RETURN_IF_ERROR(co_await server_.set_read_only(true, wait));
+    CO_RETURN_IF_ERROR(co_await server_.stop_writes(kAckPatience, wait));
     if (shard.record.has_primary_alias()) {
       auto primary = co_await topo::get_tablet(topology_, shard.record.primary_alias());
       if (primary.ok()) {
+        CO_ASSIGN_OR_RETURN(const bool acknowledges, co_await policy_acknowledges(primary->record));
+        CO_RETURN_IF_ERROR(co_await set_semi_sync(false, acknowledges, wait));
         Status following = co_await server_.follow(primary->record.mysql_hostname(),
                                                    static_cast<uint16_t>(primary->record.mysql_port()), true, wait);
         if (!following.ok()) co_return std::move(following).error().with_context("follow the shard's primary");
@@ -150,18 +166,49 @@ net::Task<Status> TabletManager::register_tablet(net::Wait wait) {
 }
 
 net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
-  std::vector<std::string> statements = {mysqld::create_database(database())};
-  statements.insert(statements.end(), sidecar_schema_.begin(), sidecar_schema_.end());
+  // Only what is missing: also a statement that finds its table made is replicated, and waits for acknowledgements.
+  CO_ASSIGN_OR_RETURN(const auto present,
+                      co_await server_.query("select schema_name from information_schema.schemata union all select "
+                                             "concat(table_schema, '.', table_name) from information_schema.tables "
+                                             "where table_schema = '_vt'",
+                                             wait));
+  std::set<std::string, std::less<>> names;
+  for (size_t i = 0; i < present.rows.size(); ++i) names.emplace(present.text(i, 0));
+  std::vector<std::string> statements;
+  if (!names.contains(database())) statements.push_back(mysqld::create_database(database()));
+  for (const auto& statement : sidecar_schema_) {
+    if (!names.contains(created_name(statement))) statements.push_back(statement);
+  }
   Status made = co_await server_.run(std::move(statements), wait);
   if (!made.ok()) co_return std::move(made).error().with_context("create the tablet's own tables in _vt");
   co_return Status{};
 }
 
-net::Task<Status> TabletManager::become_primary(net::Wait wait) {
+net::Task<Status> TabletManager::set_semi_sync(bool waits_for_acks, bool acknowledges, net::Wait wait) {
+  auto changed = co_await server_.set_semi_sync(waits_for_acks, acknowledges, std::move(wait));
+  if (!changed.ok()) co_return std::move(changed).error();
+  waits_for_acks_ = waits_for_acks;
+  acknowledges_ = acknowledges;
+  co_return Status{};
+}
+
+net::Task<Result<bool>> TabletManager::policy_needs_acks() {
+  CO_ASSIGN_OR_RETURN(const auto policy, co_await topo::get_durability(topology_, settings_.keyspace));
+  co_return policy.acks_needed() > 0;
+}
+
+net::Task<Result<bool>> TabletManager::policy_acknowledges(const ::topodata::Tablet& primary) {
+  CO_ASSIGN_OR_RETURN(const auto policy, co_await topo::get_durability(topology_, settings_.keyspace));
+  co_return policy.acknowledges(primary, record_);
+}
+
+net::Task<Status> TabletManager::become_primary(bool waits_for_acks, net::Wait wait) {
   CO_RETURN_IF_ERROR(co_await server_.promote(wait));
   CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
   kept_read_only_ = false;
+  // The tables are not worth waiting for: no replica may be there yet. No client writes before this returns.
   CO_RETURN_IF_ERROR(co_await create_sidecar(wait));
+  CO_RETURN_IF_ERROR(co_await set_semi_sync(waits_for_acks, false, wait));
   co_await queries_.reset_sequences();
   co_return Status{};
 }
@@ -269,25 +316,49 @@ void TabletManager::publish_health() {
   health_.publish(std::move(response));
 }
 
+net::Task<Status> TabletManager::check_primary(std::string& error, net::Wait wait) {
+  auto state = co_await server_.query("select @@global.read_only", wait);
+  if (!state.ok()) {
+    error = "the MySQL server does not answer: " + state.error().message();
+    co_return Status{};
+  }
+  if (waits_for_acks_ &&
+      !demoting_) {  // A restarted server has forgotten it, and one that is set up so may write at once.
+    CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+    if (waits_for_acks_ && !demoting_) CO_RETURN_IF_ERROR(co_await set_semi_sync(true, false, wait));
+  }
+  if (state->text(0, 0) == "0" || demoting_ || kept_read_only_) co_return Status{};
+  // It was started again after a crash, and servers start read-only: the role is still ours. Unless it replicates: then
+  // somebody has given the role to another server, and is about to say so.
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  const auto status = co_await server_.replication_status(wait);
+  if (record_.type() == ::topodata::PRIMARY && !demoting_ && status.ok() && !status->has_source()) {
+    log_warning("the primary's server had become read-only; making it writable");
+    CO_RETURN_IF_ERROR(co_await set_semi_sync(waits_for_acks_, false, wait));
+    CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
+  }
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::renew_acknowledging(bool receiving, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto state, co_await server_.semi_sync(wait));
+  if (state.replica_enabled == acknowledges_) co_return Status{};
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  if (record_.type() == ::topodata::PRIMARY) co_return Status{};
+  log_warning("the server had forgotten whether it acknowledges what it receives; telling it");
+  CO_RETURN_IF_ERROR(co_await set_semi_sync(false, acknowledges_, wait));
+  if (!receiving) co_return Status{};
+  CO_RETURN_IF_ERROR(co_await server_.run(server_.flavor().stop_io_thread(), wait));
+  co_return co_await server_.run(server_.flavor().start_replication(), wait);
+}
+
 net::Task<Status> TabletManager::run_health_check() {
   const net::Wait wait = net::Wait::within(10s, scope_.token());
   std::string error;
   int64_t lag = 0;
   bool ok = true;
   if (record_.type() == ::topodata::PRIMARY) {
-    auto state = co_await server_.query("select @@global.read_only", wait);
-    if (!state.ok()) {
-      error = "the MySQL server does not answer: " + state.error().message();
-    } else if (state->text(0, 0) != "0" && !demoting_ && !kept_read_only_) {
-      // It was started again after a crash, and servers start read-only: the role is still ours. Unless it replicates:
-      // then somebody has given the role to another server, and is about to say so.
-      CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
-      const auto status = co_await server_.replication_status(wait);
-      if (record_.type() == ::topodata::PRIMARY && !demoting_ && status.ok() && !status->has_source()) {
-        log_warning("the primary's server had become read-only; making it writable");
-        CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
-      }
-    }
+    CO_RETURN_IF_ERROR(co_await check_primary(error, wait));
   } else {
     auto status = co_await server_.replication_status(wait);
     if (!status.ok()) {
@@ -304,6 +375,10 @@ net::Task<Status> TabletManager::run_health_check() {
       lag = status->lag_seconds.value_or(static_cast<uint32_t>(lag_seconds_ + 1));
       ok = std::chrono::seconds(lag) <= settings_.degraded_threshold;
       if (!ok) error = fmt::format("not serving: replication delay {} s", lag);
+      if (Status renewed = co_await renew_acknowledging(status->io_state != mysqld::ThreadState::kStopped, wait);
+          !renewed.ok() && error.empty()) {
+        error = "acknowledging: " + renewed.error().message();
+      }
     }
   }
   const bool changed = ok != replication_ok_ || error != health_error_;
@@ -335,7 +410,10 @@ net::Task<Status> TabletManager::yield_to_newer_primary() {
       to_nanoseconds(shard->record.primary_term_start_time()) > to_nanoseconds(record_.primary_term_start_time());
   if (!replaced || record_.type() != ::topodata::PRIMARY) co_return Status{};
   log_warning("tablet {} has become the primary of the shard; following it", topo::alias_to_string(primary));
-  co_return co_await set_replication_source(primary, 0, true, "", net::Wait::within(30s, scope_.token()));
+  CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(topology_, primary));
+  Source source{.parent = primary};
+  CO_ASSIGN_OR_RETURN(source.acknowledges, co_await policy_acknowledges(tablet.record));
+  co_return co_await set_replication_source(std::move(source), net::Wait::within(30s, scope_.token()));
 }
 
 net::Task<void> TabletManager::shard_loop() {
@@ -368,12 +446,41 @@ net::Task<Status> TabletManager::refresh_state(net::Wait wait) {
   co_return co_await apply_state(wait);
 }
 
-net::Task<Status> TabletManager::change_type(::topodata::TabletType type, net::Wait wait) {
+net::Task<Status> TabletManager::change_type(::topodata::TabletType type, bool acknowledges, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
-  const int64_t term = type == ::topodata::PRIMARY ? wall_ns() : 0;
-  if (type == ::topodata::PRIMARY) CO_RETURN_IF_ERROR(co_await become_primary(wait));
-  CO_RETURN_IF_ERROR(co_await write_type(type, term));
+  if (type == ::topodata::PRIMARY) {
+    auto made = co_await make_primary(acknowledges, wait);
+    if (!made.ok()) co_return std::move(made).error();
+    co_return Status{};
+  }
+  const bool changes = acknowledges != acknowledges_ && record_.type() != ::topodata::PRIMARY;
+  CO_RETURN_IF_ERROR(co_await write_type(type, 0));
+  if (changes) {
+    CO_RETURN_IF_ERROR(co_await set_semi_sync(false, acknowledges, wait));
+    const auto status = co_await server_.replication_status(wait);
+    if (status.ok() && status->has_source() && status->io_state != mysqld::ThreadState::kStopped) {
+      CO_RETURN_IF_ERROR(co_await server_.run(server_.flavor().stop_io_thread(), wait));
+      CO_RETURN_IF_ERROR(co_await server_.run(server_.flavor().start_replication(), wait));
+    }
+  }
   co_return co_await apply_state(wait);
+}
+
+net::Task<Result<std::string>> TabletManager::make_primary(bool waits_for_acks, net::Wait wait) {
+  demoting_ = false;
+  CO_RETURN_IF_ERROR(co_await become_primary(waits_for_acks, wait));
+  CO_ASSIGN_OR_RETURN(const std::string position, co_await server_.position(wait));
+  CO_RETURN_IF_ERROR(co_await write_type(::topodata::PRIMARY, wall_ns()));
+  CO_RETURN_IF_ERROR(co_await apply_state(wait));
+  co_return position;
+}
+
+net::Task<Status> TabletManager::replica_was_promoted(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  CO_ASSIGN_OR_RETURN(const bool needs_acks, co_await policy_needs_acks());
+  auto made = co_await make_primary(needs_acks, wait);
+  if (!made.ok()) co_return std::move(made).error();
+  co_return Status{};
 }
 
 net::Task<Status> TabletManager::change_tags(std::map<std::string, std::string> tags, bool replace, net::Wait wait) {
@@ -398,47 +505,52 @@ net::Task<Status> TabletManager::change_tags(std::map<std::string, std::string> 
 net::Task<Status> TabletManager::replica_was_restarted(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
   if (record_.type() != ::topodata::PRIMARY) co_return Status{};
-  CO_RETURN_IF_ERROR(co_await server_.set_read_only(true, wait));
+  CO_RETURN_IF_ERROR(co_await server_.stop_writes(kAckPatience, wait));
   demoting_ = false;
   CO_RETURN_IF_ERROR(co_await write_type(::topodata::REPLICA, 0));
   co_return co_await apply_state(wait);
 }
 
-net::Task<Result<std::string>> TabletManager::init_primary(net::Wait wait) {
+net::Task<Result<std::string>> TabletManager::promote(bool waits_for_acks, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
-  demoting_ = false;
-  CO_RETURN_IF_ERROR(co_await become_primary(wait));
-  CO_ASSIGN_OR_RETURN(const std::string position, co_await server_.position(wait));
-  CO_RETURN_IF_ERROR(co_await write_type(::topodata::PRIMARY, wall_ns()));
-  CO_RETURN_IF_ERROR(co_await apply_state(wait));
-  co_return position;
+  co_return co_await make_primary(waits_for_acks, wait);
 }
-
-net::Task<Result<std::string>> TabletManager::promote_replica(net::Wait wait) { return init_primary(std::move(wait)); }
 
 net::Task<Result<std::string>> TabletManager::demote_primary(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
   demoting_ = true;
   CO_RETURN_IF_ERROR(co_await apply_state(wait));  // Statements and transactions have ended when this returns.
-  CO_RETURN_IF_ERROR(co_await server_.set_read_only(true, wait));
+  CO_RETURN_IF_ERROR(co_await server_.stop_writes(kAckPatience, wait));
   co_return co_await server_.position(wait);
 }
 
-net::Task<Status> TabletManager::undo_demote_primary(net::Wait wait) {
+net::Task<Status> TabletManager::undo_demote_primary(bool waits_for_acks, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
   demoting_ = false;
+  CO_RETURN_IF_ERROR(co_await set_semi_sync(waits_for_acks, false, wait));
   CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
   co_return co_await apply_state(wait);
 }
 
-net::Task<Status> TabletManager::set_replication_source(::topodata::TabletAlias parent, int64_t time_created_ns,
-                                                        bool force_start, std::string wait_position, net::Wait wait) {
+net::Task<Status> TabletManager::start_replication(bool acknowledges, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
-  CO_ASSIGN_OR_RETURN(const auto primary, co_await topo::get_tablet(topology_, parent));
-  if (topo::same_alias(parent, record_.alias())) {
+  if (record_.type() != ::topodata::PRIMARY) CO_RETURN_IF_ERROR(co_await set_semi_sync(false, acknowledges, wait));
+  co_return co_await server_.run(server_.flavor().start_replication(), wait);
+}
+
+net::Task<Status> TabletManager::restart_replication(bool acknowledges, net::Wait wait) {
+  CO_RETURN_IF_ERROR(co_await server_.run(server_.flavor().stop_replication(), wait));
+  co_return co_await start_replication(acknowledges, wait);
+}
+
+net::Task<Status> TabletManager::set_replication_source(Source source, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
+  CO_ASSIGN_OR_RETURN(const auto primary, co_await topo::get_tablet(topology_, source.parent));
+  if (topo::same_alias(source.parent, record_.alias())) {
     co_return fail(Code::kInvalidArgument, "tablet " + settings_.tablet_path + " cannot replicate from itself");
   }
-  CO_RETURN_IF_ERROR(co_await server_.set_read_only(true, wait));
+  CO_RETURN_IF_ERROR(co_await server_.stop_writes(kAckPatience, wait));
+  CO_RETURN_IF_ERROR(co_await set_semi_sync(false, source.acknowledges, wait));
   CO_RETURN_IF_ERROR(co_await server_.follow(primary.record.mysql_hostname(),
                                              static_cast<uint16_t>(primary.record.mysql_port()), true, wait));
   demoting_ = false;
@@ -448,11 +560,13 @@ net::Task<Status> TabletManager::set_replication_source(::topodata::TabletAlias 
   replication_ok_ = true;
   health_error_.clear();
   CO_RETURN_IF_ERROR(co_await apply_state(wait));
-  if (!wait_position.empty()) CO_RETURN_IF_ERROR(co_await server_.wait_for_position(std::move(wait_position), wait));
-  if (time_created_ns != 0) {
+  if (!source.wait_position.empty()) {
+    CO_RETURN_IF_ERROR(co_await server_.wait_for_position(std::move(source.wait_position), wait));
+  }
+  if (source.time_created_ns != 0) {
     // The row that the new primary wrote: when it is here, replication from there works.
     const std::string sql =
-        fmt::format("select 1 from _vt.reparent_journal where time_created_ns = {}", time_created_ns);
+        fmt::format("select 1 from _vt.reparent_journal where time_created_ns = {}", source.time_created_ns);
     for (;;) {
       auto seen = co_await server_.query(sql, wait);
       if (seen.ok() && !seen->rows.empty()) break;
@@ -481,7 +595,11 @@ net::Task<Status> TabletManager::populate_reparent_journal(::tabletmanagerdata::
 
 net::Task<Status> TabletManager::set_writable(bool writable, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await actions_.lock(wait));
-  CO_RETURN_IF_ERROR(co_await server_.set_read_only(!writable, wait));
+  if (writable) {
+    CO_RETURN_IF_ERROR(co_await server_.set_read_only(false, wait));
+  } else {
+    CO_RETURN_IF_ERROR(co_await server_.stop_writes(kAckPatience, wait));
+  }
   kept_read_only_ = !writable;
   co_return Status{};
 }

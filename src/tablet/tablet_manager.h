@@ -81,18 +81,30 @@ class TabletManager {
   // Reads the records that concern this tablet again and puts them in force; when it returns, what they forbid has
   // ended.
   net::Task<Status> refresh_state(net::Wait wait);
-  net::Task<Status> change_type(::topodata::TabletType type, net::Wait wait);
+  // `acknowledges`: this replica confirms to its primary what it has received (topo/durability.h).
+  net::Task<Status> change_type(::topodata::TabletType type, bool acknowledges, net::Wait wait);
   // Sets tags in the tablet's record; an empty value removes one. `replace`: the others go away.
   net::Task<Status> change_tags(std::map<std::string, std::string> tags, bool replace, net::Wait wait);
   net::Task<Status> run_health_check();
 
   // Reparenting (replicationdata and tabletmanagerdata describe the steps).
-  net::Task<Result<std::string>> init_primary(net::Wait wait);
-  net::Task<Result<std::string>> promote_replica(net::Wait wait);
+  // `waits_for_acks`: commits here wait for a replica's acknowledgement, from before the first client's on.
+  net::Task<Result<std::string>> promote(bool waits_for_acks, net::Wait wait);
+  // Returns when nothing is written any more. Commits that wait in vain for an acknowledgement are cut off; their
+  // clients do not learn whether they succeeded.
   net::Task<Result<std::string>> demote_primary(net::Wait wait);
-  net::Task<Status> undo_demote_primary(net::Wait wait);
-  net::Task<Status> set_replication_source(::topodata::TabletAlias parent, int64_t time_created_ns, bool force_start,
-                                           std::string wait_position, net::Wait wait);
+  net::Task<Status> undo_demote_primary(bool waits_for_acks, net::Wait wait);
+  struct Source {
+    ::topodata::TabletAlias parent;
+    bool acknowledges = false;       // As in change_type().
+    int64_t time_created_ns = 0;     // Wait for this row of the reparent journal; 0: for none.
+    std::string wait_position = "";  // And until this is executed.
+  };
+  net::Task<Status> set_replication_source(Source source, net::Wait wait);
+  net::Task<Status> start_replication(bool acknowledges, net::Wait wait);
+  net::Task<Status> restart_replication(bool acknowledges, net::Wait wait);
+  // Another tool has made this server the primary.
+  net::Task<Status> replica_was_promoted(net::Wait wait);
   // Another tool has made this server follow somebody: a primary becomes a replica, replication is left alone.
   net::Task<Status> replica_was_restarted(net::Wait wait);
   net::Task<Status> populate_reparent_journal(::tabletmanagerdata::PopulateReparentJournalRequest request,
@@ -105,8 +117,16 @@ class TabletManager {
 
  private:
   net::Task<Status> register_tablet(net::Wait wait);
-  net::Task<Status> become_primary(net::Wait wait);
+  net::Task<Status> become_primary(bool waits_for_acks, net::Wait wait);
+  net::Task<Result<std::string>> make_primary(bool waits_for_acks, net::Wait wait);  // Returns where it begins.
   net::Task<Status> create_sidecar(net::Wait wait);
+  net::Task<Status> set_semi_sync(bool waits_for_acks, bool acknowledges, net::Wait wait);
+  // From the keyspace's policy, for steps that no command of the control plane takes.
+  net::Task<Result<bool>> policy_needs_acks();
+  net::Task<Result<bool>> policy_acknowledges(const ::topodata::Tablet& primary);
+  net::Task<Status> check_primary(std::string& error, net::Wait wait);
+  // After a restart a server has forgotten that it acknowledges.
+  net::Task<Status> renew_acknowledging(bool receiving, net::Wait wait);
   net::Task<Status> write_type(::topodata::TabletType type, int64_t term_start_ns);
   // Computes the serving state from the records and the server's health, and puts it in force.
   net::Task<Status> apply_state(net::Wait wait);
@@ -130,7 +150,9 @@ class TabletManager {
   std::shared_ptr<const ServingState> state_;
   bool demoting_ = false;        // Between DemotePrimary and what follows.
   bool kept_read_only_ = false;  // By an operator's command, though this is the primary.
-  bool replication_ok_ = true;   // A replica's server follows its source closely enough.
+  bool waits_for_acks_ = false;  // What set_semi_sync() put in force last.
+  bool acknowledges_ = false;
+  bool replication_ok_ = true;  // A replica's server follows its source closely enough.
   int64_t lag_seconds_ = 0;
   std::string health_error_;
   bool primary_told_ = false;

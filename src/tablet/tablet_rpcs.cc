@@ -41,7 +41,7 @@ void register_basics(Registrar& r) {
       "ChangeType",
       [](TabletManager& manager, CallContext context,
          tmd::ChangeTypeRequest request) -> net::Task<Result<tmd::ChangeTypeResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.change_type(request.tablet_type(), bounded(context)));
+        CO_RETURN_IF_ERROR(co_await manager.change_type(request.tablet_type(), request.semisync(), bounded(context)));
         co_return tmd::ChangeTypeResponse();
       });
   r.unary<tmd::ResetSequencesRequest, tmd::ResetSequencesResponse>(

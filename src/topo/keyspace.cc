@@ -1,7 +1,6 @@
 #include "topo/keyspace.h"
 
-#include <array>
-
+#include "topo/durability.h"
 #include "topo/record_io.h"
 #include "vschema.pb.h"
 
@@ -11,17 +10,6 @@ namespace {
 std::string keyspace_what(std::string_view keyspace) { return "keyspace " + std::string(keyspace); }
 
 }  // namespace
-
-Status validate_durability(std::string_view policy) {
-  static constexpr std::array<std::string_view, 6> kKnown{
-      "none", "semi_sync", "cross_cell", "semi_sync_with_rdonly_ack", "cross_cell_with_rdonly_ack", ""};
-  for (const auto known : kKnown) {
-    if (policy == known) return {};
-  }
-  return fail(Code::kInvalidArgument,
-              "unknown durability policy \"" + std::string(policy.substr(0, 100)) +
-                  "\"; known are: none, semi_sync, cross_cell, semi_sync_with_rdonly_ack, cross_cell_with_rdonly_ack");
-}
 
 net::Task<Result<std::vector<std::string>>> get_keyspaces(Server& server) {
   return internal::names_below(server.global(), std::string(kKeyspacesDir));
@@ -36,7 +24,7 @@ net::Task<Result<Versioned<::topodata::Keyspace>>> get_keyspace(Server& server, 
 net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topodata::Keyspace record,
                                   bool with_vschema) {
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
-  CO_RETURN_IF_ERROR(validate_durability(record.durability_policy()));
+  if (auto policy = Durability::parse(record.durability_policy()); !policy.ok()) co_return std::move(policy).error();
   if (record.keyspace_type() == ::topodata::SNAPSHOT &&
       (record.base_keyspace().empty() || !record.has_snapshot_time())) {
     co_return fail(Code::kInvalidArgument,
@@ -65,7 +53,7 @@ net::Task<Result<::topodata::Keyspace>> update_keyspace_fields(Server& server, c
 }
 
 net::Task<Status> set_keyspace_durability(Server& server, const KeyspaceLock& lock, std::string policy) {
-  CO_RETURN_IF_ERROR(validate_durability(policy));
+  if (auto known = Durability::parse(policy); !known.ok()) co_return std::move(known).error();
   UpdateFn<::topodata::Keyspace> set = [policy](::topodata::Keyspace& record) -> Result<bool> {
     record.set_durability_policy(policy);
     return true;

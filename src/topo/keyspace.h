@@ -12,8 +12,6 @@ namespace vitrail::topo {
 
 inline constexpr std::string_view kDefaultSidecarDb = "_vt";
 inline constexpr std::string_view kDefaultDurability = "none";
-// Known durability policies: "none", "semi_sync", "cross_cell" and their kin. Others are kInvalidArgument.
-Status validate_durability(std::string_view policy);
 
 // Sorted; empty when there are none. A keyspace that is being deleted is named until its lock is given back.
 net::Task<Result<std::vector<std::string>>> get_keyspaces(Server& server);
@@ -28,6 +26,7 @@ net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topoda
 // Reads, lets `fn` change, writes; again on a conflict.
 net::Task<Result<::topodata::Keyspace>> update_keyspace_fields(Server& server, const KeyspaceLock& lock,
                                                                UpdateFn<::topodata::Keyspace> fn);
+// kInvalidArgument for an unknown one (durability.h). Shards take it over at their next reparent or start.
 net::Task<Status> set_keyspace_durability(Server& server, const KeyspaceLock& lock, std::string policy);
 // Deletes the record and the VSchema. kFailedPrecondition while the keyspace has shards. The cells' records are the
 // caller's business (delete_srv_keyspace).

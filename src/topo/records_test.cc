@@ -6,6 +6,7 @@
 #include "topo/cells.h"
 #include "topo/conformance/fixture.h"
 #include "topo/decode.h"
+#include "topo/durability.h"
 #include "topo/keyspace.h"
 #include "topo/locks.h"
 #include "topo/memory/memory_store.h"
@@ -212,6 +213,36 @@ TEST_F(TopoRecords, AKeyspaceIsCreatedWithDefaultsAndAnEmptyVSchema) {
   EXPECT_CODE(Code::kInvalidArgument, run(create_keyspace(*server_, "odd", odd)));
   EXPECT_CODE(Code::kInvalidArgument, run(create_keyspace(*server_, "a/b", {})));
   EXPECT_CODE(Code::kNotFound, run(get_keyspace(*server_, "none")));
+}
+
+TEST(Durability, SaysWhoseAcknowledgementACommitWaitsFor) {
+  const auto tablet = [](std::string cell, uint32_t uid, ::topodata::TabletType type) {
+    ::topodata::Tablet out;
+    out.mutable_alias()->set_cell(std::move(cell));
+    out.mutable_alias()->set_uid(uid);
+    out.set_type(type);
+    return out;
+  };
+  const auto primary = tablet("a", 1, ::topodata::PRIMARY);
+  const std::vector<::topodata::Tablet> others = {
+      tablet("a", 1, ::topodata::REPLICA), tablet("a", 2, ::topodata::REPLICA), tablet("b", 3, ::topodata::REPLICA),
+      tablet("a", 4, ::topodata::RDONLY),  tablet("b", 5, ::topodata::RDONLY),  tablet("b", 6, ::topodata::SPARE),
+      tablet("a", 7, ::topodata::PRIMARY)};  // A former primary.
+  const auto acknowledging = [&](std::string_view name) {
+    const auto policy = *Durability::parse(name);
+    std::string out = std::to_string(policy.acks_needed()) + ":";
+    for (const auto& other : others) {
+      if (policy.acknowledges(primary, other)) out += " " + std::to_string(other.alias().uid());
+    }
+    return out;
+  };
+  EXPECT_EQ(acknowledging(""), "0:");
+  EXPECT_EQ(acknowledging("none"), "0:");
+  EXPECT_EQ(acknowledging("semi_sync"), "1: 2 3 7");
+  EXPECT_EQ(acknowledging("cross_cell"), "1: 3");
+  EXPECT_EQ(acknowledging("semi_sync_with_rdonly_ack"), "1: 2 3 4 5 7");
+  EXPECT_EQ(acknowledging("cross_cell_with_rdonly_ack"), "1: 3 5");
+  EXPECT_CODE(Code::kInvalidArgument, Durability::parse("eternal"));
 }
 
 TEST_F(TopoRecords, AKeyspaceIsDeletedOnlyWithoutShards) {

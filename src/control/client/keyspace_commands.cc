@@ -77,7 +77,7 @@ void add_create(CommandSet& set) {
   s.add("force", &f->force, "no error when it exists").alias("f");
   s.add("allow-empty-vschema", &f->empty, "do not write an empty VSchema").alias("e");
   s.add("durability-policy", &f->durability,
-        "none, semi_sync, cross_cell ...; default none; recorded, not enforced yet");
+        "whose acknowledgement commits wait for: none (default), semi_sync, cross_cell ...");
   s.add("sidecar-db-name", &f->sidecar, "database of the tablets' own tables");
   s.add("type", &f->type, "kind of keyspace").one_of({"NORMAL", "SNAPSHOT"});
   s.add("base-keyspace", &f->base, "of a SNAPSHOT keyspace: what it is a snapshot of");

@@ -1,0 +1,207 @@
+"""Durability policies: what a client was told is on another server, whoever dies then."""
+
+import json
+import os
+import signal
+import threading
+
+import pymysql
+from support import ClusterTest, Failure, main, wait_until
+
+
+class Writer(threading.Thread):
+    """One statement on a server of its own connection; `outcome` is how it ended: "done", or the error."""
+
+    def __init__(self, test, uid, sql):
+        super().__init__(daemon=True)
+        self.connection = test.cluster.server(test.tablet(uid), "vt_commerce")
+        self.sql = sql
+        self.outcome = None
+        self.start()
+
+    def run(self):
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(self.sql)
+            self.outcome = "done"
+        except pymysql.Error as error:
+            self.outcome = error
+
+
+class DurabilityTest(ClusterTest):
+    """The tests build on each other: names give the order."""
+
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.start_vtctld()
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "semi_sync", "commerce")
+        cluster.add_shard("commerce", "0", 100, ("replica", "replica", "replica"))
+        cluster.vtctldclient("ApplySchema", "--sql", "create table t(id bigint primary key)", "commerce")
+
+    def tablet(self, uid):
+        return self.cluster.tablets[uid]
+
+    def value(self, uid, sql):
+        return str(self.cluster.server_rows(self.tablet(uid), sql)[0][0])
+
+    def semi_sync(self, uid):
+        """Whether commits wait here, and whether this server acknowledges."""
+        return tuple(self.value(uid, f"select @@global.rpl_semi_sync_{role}_enabled") == "1" for role in ("master", "slave"))
+
+    def full_status(self, uid):
+        return json.loads(self.ctl("GetFullStatus", f"zone1-{uid}"))
+
+    def waiting(self, uid):
+        return int(self.cluster.server_rows(self.tablet(uid), "show global status like 'rpl_semi_sync_master_wait_sessions'")
+                   [0][1])
+
+    def write(self, uid, sql):
+        """A write that must be acknowledged soon."""
+        writer = Writer(self, uid, sql)
+        writer.join(20)
+        self.assertEqual(writer.outcome, "done")
+
+    def hanging_write(self, uid, row):
+        writer = Writer(self, uid, f"insert into t values ({row})")
+        wait_until(lambda: self.waiting(uid) == 1, 20, "the commit waits")
+        self.assertIsNone(writer.outcome)
+        return writer
+
+    def assert_roles(self, primary):
+        self.assertEqual(self.cluster.primary("commerce", "0").uid, primary)
+        for uid in (100, 101, 102):
+            self.assertEqual(self.semi_sync(uid), (uid == primary, uid != primary), uid)
+
+    def test_1_is_in_force_from_the_first_primary_on(self):
+        self.assert_roles(100)
+        self.write(100, "insert into t values (1)")
+        status = self.full_status(100)
+        self.assertEqual((status["semi_sync_primary_enabled"], status["semi_sync_primary_status"],
+                          status["semi_sync_primary_clients"], status["semi_sync_primary_timeout"]),
+                         (True, True, 2, str(10**18)))
+        self.assertEqual(self.full_status(101)["semi_sync_replica_status"], True)
+
+    def test_2_a_commit_waits_until_somebody_acknowledges(self):
+        for uid in (101, 102):
+            self.ctl("StopReplication", f"zone1-{uid}")
+        writer = self.hanging_write(100, 2)
+        self.assertTrue(self.full_status(100)["semi_sync_blocked"])
+        # The statement also keeps a reparent from beginning: nothing is cut off.
+        self.assert_command_fails("does not catch up", "PlannedReparentShard", "--new-primary", "zone1-101",
+                                  "--wait-replicas-timeout", "2s", "commerce/0")
+        self.assertIsNone(writer.outcome)
+        self.ctl("StartReplication", "zone1-102")
+        writer.join(20)
+        self.assertEqual(writer.outcome, "done")
+        self.ctl("StartReplication", "zone1-101")
+        self.assert_roles(100)
+
+    def test_3_follows_a_planned_reparent(self):
+        self.ctl("PlannedReparentShard", "--new-primary", "zone1-101", "commerce/0")
+        self.assert_roles(101)
+        self.write(101, "insert into t values (3)")
+
+    def test_4_who_acknowledges_depends_on_the_type(self):
+        self.ctl("ChangeTabletType", "zone1-102", "rdonly")
+        self.assertEqual(self.semi_sync(102), (False, False))
+        wait_until(lambda: self.full_status(101)["semi_sync_primary_clients"] == 1, 20, "one acknowledges")
+        self.ctl("ChangeTabletType", "zone1-102", "replica")
+        wait_until(lambda: self.full_status(101)["semi_sync_primary_clients"] == 2, 20, "two acknowledge")
+        self.assert_roles(101)
+
+    def test_5_a_restarted_server_acknowledges_again(self):
+        tablet = self.tablet(102)
+        self.cluster.mysqlctl(tablet, "shutdown")
+        self.cluster.mysqlctl(tablet, "start")
+        self.assertEqual(self.semi_sync(102), (False, False))
+
+        def acknowledges():
+            self.ctl("RunHealthCheck", "zone1-102")
+            self.assertEqual(self.semi_sync(102), (False, True))
+            self.assertEqual(self.full_status(101)["semi_sync_primary_clients"], 2)
+        self.eventually(acknowledges, 30)
+
+    def test_6_a_living_primary_is_not_replaced_with_a_loss(self):
+        """What waits for an acknowledgement is cut off, not confirmed; it is kept, as nobody else has it."""
+        for uid in (100, 102):
+            self.ctl("StopReplication", f"zone1-{uid}")
+        writer = self.hanging_write(101, 6)
+        with self.assertRaisesRegex(Failure, "split brain: the old primary, which lives"):
+            self.ctl("EmergencyReparentShard", "--wait-replicas-timeout", "8s", "--new-primary", "zone1-100", "commerce/0")
+        writer.join(20)
+        self.assertIsInstance(writer.outcome, pymysql.Error)
+        # It is the primary still, writes are acknowledged, and everybody gets the one that was cut off.
+        self.assert_roles(101)
+        self.write(101, "insert into t values (7)")
+        for uid in (100, 101, 102):
+            self.eventually(lambda u=uid: self.assertEqual(self.value(u, "select count(*) from vt_commerce.t where id in (6, 7)"),
+                                                           "2"))
+
+    def test_7_an_emergency_asks_all_that_may_have_acknowledged(self):
+        acknowledged, stop = [], threading.Event()
+        connection = self.cluster.server(self.tablet(101), "vt_commerce")
+
+        def write():
+            row = 1000
+            with connection.cursor() as cursor:
+                while not stop.is_set():
+                    row += 1
+                    try:
+                        cursor.execute(f"insert into t values ({row})")
+                    except pymysql.Error:
+                        return
+                    acknowledged.append(row)
+        writing = threading.Thread(target=write, daemon=True)
+        writing.start()
+        wait_until(lambda: len(acknowledged) > 200, 30, "some writes are acknowledged")
+        silent = self.cluster.processes[self.tablet(102).name].pid
+        os.kill(silent, signal.SIGSTOP)
+        try:
+            with open(self.cluster.path("vt_0000000101", "mysql.pid"), encoding="utf-8") as file:
+                server = int(file.read())
+            with open(f"/proc/{server}/stat", encoding="utf-8") as file:
+                parent = int(file.read().rpartition(")")[2].split()[1])
+            with open(f"/proc/{parent}/cmdline", encoding="utf-8") as file:
+                if "safe" in file.read():
+                    os.kill(parent, signal.SIGKILL)
+            os.kill(server, signal.SIGKILL)
+            self.cluster.processes[self.tablet(101).name].kill(9)
+            stop.set()
+            writing.join(20)
+            with self.assertRaisesRegex(Failure, "may be nowhere but on zone1-0000000102"):
+                self.ctl("EmergencyReparentShard", "--wait-replicas-timeout", "3s", "commerce/0")
+            self.assertEqual(self.cluster.primary("commerce", "0").uid, 101)
+        finally:
+            os.kill(silent, signal.SIGCONT)
+        self.ctl("EmergencyReparentShard", "commerce/0")
+        primary = self.cluster.primary("commerce", "0").uid
+        self.assertIn(primary, (100, 102))
+        present = {row[0] for row in self.cluster.server_rows(self.tablet(primary), "select id from vt_commerce.t")}
+        self.assertEqual(set(acknowledged) - present, set())
+        self.write(primary, "insert into t values (8)")
+        other = 202 - primary
+        self.assertEqual((self.semi_sync(primary), self.semi_sync(other)), ((True, False), (False, True)))
+
+    def test_8_nobody_is_promoted_whose_commits_would_hang(self):
+        self.ctl("CreateKeyspace", "--durability-policy", "semi_sync", "alone")
+        with self.assertRaisesRegex(Failure, "zone1-0000000200 won't be able to make forward progress on promotion"):
+            self.cluster.add_shard("alone", "0", 200, ("replica",))
+        self.ctl("SetKeyspaceDurabilityPolicy", "--durability-policy", "none", "alone")
+        self.ctl("PlannedReparentShard", "--new-primary", "zone1-200", "alone/0")
+        self.assertEqual(self.semi_sync(200), (False, False))
+
+    def test_9_a_change_of_policy_comes_with_the_next_reparent(self):
+        primary = self.cluster.primary("commerce", "0").uid
+        self.ctl("DeleteTablets", "zone1-101")
+        self.ctl("SetKeyspaceDurabilityPolicy", "--durability-policy", "none", "commerce")
+        self.ctl("PlannedReparentShard", "--new-primary", f"zone1-{primary}", "commerce/0")
+        self.assertEqual((self.semi_sync(100), self.semi_sync(102)), ((False, False), (False, False)))
+        self.ctl("SetKeyspaceDurabilityPolicy", "--durability-policy", "cross_cell", "commerce")
+        self.assert_command_fails("won't be able to make forward progress", "PlannedReparentShard", "--new-primary",
+                                  f"zone1-{primary}", "commerce/0")
+        self.assertEqual((self.semi_sync(100), self.semi_sync(102)), ((False, False), (False, False)))
+
+
+if __name__ == "__main__":
+    main()
