@@ -1,7 +1,6 @@
 // Commands on records: vtctldclient's command line, vtctld's methods and the topology, without tablets.
 #include <fstream>
 
-#include "control/served_from.h"
 #include "control/test_control_plane.h"
 #include "shard/key_range.h"
 #include "topo/locks.h"
@@ -279,27 +278,6 @@ TEST_F(Commands, KeepRulesOfAllKinds) {
   ok("DeleteSrvVSchema", "zone1");
   EXPECT_EQ(ctl("GetSrvVSchemas"), "{}\n");
   EXPECT_HAS(ctl("DeleteSrvVSchema", "zone1"), "NOT_FOUND");
-}
-
-// S3-29 .. S3-32, S4-34: what a keyspace of the older generation was "served from".
-TEST_F(Commands, RedirectAKeyspaceByTabletType) {
-  add_cell("zone1");
-  ok("CreateKeyspace", "commerce");
-  ok("CreateKeyspace", "customer");
-  ok("ApplyVSchema", "--vschema", R"({"tables": {"c": {}}})", "commerce");
-  for (const auto type : {PRIMARY, REPLICA, RDONLY}) {
-    ASSERT_TRUE(run(set_served_from(*topology_, "customer", type, "commerce")).ok());
-  }
-  ASSERT_TRUE(run(set_served_from(*topology_, "customer", RDONLY, "")).ok());
-  EXPECT_EQ(*run(get_served_from(*topology_, "customer")), (ServedFrom{{PRIMARY, "commerce"}, {REPLICA, "commerce"}}));
-  EXPECT_FALSE(run(set_served_from(*topology_, "customer", REPLICA, "customer")).ok());
-  EXPECT_FALSE(run(set_served_from(*topology_, "customer", ::topodata::SPARE, "commerce")).ok());
-  EXPECT_FALSE(run(set_served_from(*topology_, "customer", REPLICA, "nowhere")).ok());
-  const auto vschema = vschema::VSchema::build(*run(topo::build_srv_vschema(*topology_)), 1);
-  EXPECT_EQ(vschema->route_keyspace("customer", PRIMARY), "commerce");
-  EXPECT_EQ(vschema->route_keyspace("customer", REPLICA), "commerce");
-  EXPECT_EQ(vschema->route_keyspace("customer", RDONLY), "customer");
-  EXPECT_EQ(vschema->find_table("customer", "c", REPLICA)->table->keyspace, "commerce");
 }
 
 // ---- Tablets' records

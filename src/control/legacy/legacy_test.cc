@@ -48,7 +48,7 @@ class Legacy : public testing::Test {
   }
   static net::Task<Status> run_on(InProcessVtctld& vtctld, Words words, Outcome& outcome) {
     const LegacyEnvironment environment{
-        .topology = vtctld.topology(),
+        .tablets = vtctld.tablets(),
         .vtctld = vtctld.caller(),
         .action_timeout = std::chrono::seconds(10),
         .report = [&outcome](LegacyLevel level, std::string text) { return keep(outcome, level, std::move(text)); }};
@@ -159,20 +159,41 @@ TEST_F(Legacy, OlderWordsMeanTodays) {
 TEST_F(Legacy, KeyspacesAreServedFromAnotherOne_S3_29) {
   make_commerce();
   ok({"CreateKeyspace", "-served_from=master:commerce,replica:commerce,rdonly:commerce", "customer"});
-  const auto rules = [&] { return ok({"TopoCat", "-decode_proto", "routing_rules/keyspace/Rules"}); };
-  for (const char* type : {"primary", "replica", "rdonly"}) {
-    EXPECT_NE(rules().find(std::string("from_keyspace:\"customer@") + type + "\" to_keyspace:\"commerce\""),
+  const auto keyspace = [&] { return ok({"TopoCat", "-decode_proto", "keyspaces/customer/Keyspace"}); };
+  const auto serving = [&] {
+    return ok({"TopoCat", "-decode_proto", "-cell=zone1", "keyspaces/customer/SrvKeyspace"});
+  };
+  for (const char* type : {"PRIMARY", "REPLICA", "RDONLY"}) {
+    EXPECT_NE(keyspace().find(std::string("served_froms:{tablet_type:") + type + " keyspace:\"commerce\"}"),
               std::string::npos)
-        << rules();
+        << keyspace();
   }
+  // S3-31: before any shard exists.
+  const std::string everything =
+      "served_from:{tablet_type:PRIMARY keyspace:\"commerce\"} served_from:{tablet_type:REPLICA "
+      "keyspace:\"commerce\"} served_from:{tablet_type:RDONLY keyspace:\"commerce\"}\n";
+  EXPECT_EQ(serving(), everything);
+  // S3-32: the record, and with the rebuild the cell.
   ok({"SetKeyspaceServedFrom", "-remove", "customer", "rdonly"});
-  EXPECT_EQ(rules().find("customer@rdonly"), std::string::npos) << rules();
-  ok({"SetKeyspaceServedFrom", "-source=commerce", "customer", "rdonly"});
-  EXPECT_NE(rules().find("customer@rdonly"), std::string::npos) << rules();
+  EXPECT_EQ(keyspace().find("RDONLY"), std::string::npos) << keyspace();
+  EXPECT_EQ(serving(), everything);
+  ok({"RebuildKeyspaceGraph", "customer"});
+  EXPECT_EQ(serving().find("RDONLY"), std::string::npos) << serving();
+  ok({"SetKeyspaceServedFrom", "-source=commerce", "-cells=zone1", "customer", "rdonly"});
+  EXPECT_NE(keyspace().find("served_froms:{tablet_type:RDONLY cells:\"zone1\" keyspace:\"commerce\"}"),
+            std::string::npos)
+      << keyspace();
+  EXPECT_NE(ok({"GetKeyspace", "customer"}).find("\"served_froms\""), std::string::npos);
   EXPECT_EQ(error({"SetKeyspaceServedFrom", "customer", "rdonly"}), "give either -source or -remove");
   EXPECT_EQ(error({"CreateKeyspace", "-served_from=commerce", "other"}),
             "-served_from: 'commerce' is not type:keyspace");
+  EXPECT_NE(error({"CreateKeyspace", "-served_from=replica:nowhere", "other"}).find("nowhere"), std::string::npos);
   EXPECT_EQ(ok({"GetKeyspaces"}), "commerce\ncustomer\n");
+  EXPECT_NE(error({"MigrateServedFrom", "customer/0", "rdonly"}).find("customer/0"), std::string::npos)
+      << error({"MigrateServedFrom", "customer/0", "rdonly"});
+  EXPECT_EQ(error({"MigrateServedFrom", "commerce/0", "rdonly"}),
+            "destination keyspace commerce is not a vertical split target");
+  EXPECT_NE(error({"MigrateServedFrom", "-filtered_replication_wait_time=soon", "customer/0", "master"}), "");
 }
 
 TEST_F(Legacy, RefusalsNameTheArgument) {
@@ -191,8 +212,6 @@ TEST_F(Legacy, RefusalsNameTheArgument) {
             std::string::npos);
   EXPECT_EQ(error({"MoveTables", "-dry_run", "Cancel", "customer.move"}),
             "-dry_run is only supported for SwitchTraffic, ReverseTraffic and Complete, not for Cancel");
-  EXPECT_NE(error({"MigrateServedFrom", "customer/0", "master"}).find("MigrateServedFrom exists no more"),
-            std::string::npos);
   EXPECT_NE(error({"MigrateServedTypes", "-cells=zone1", "customer/0", "master"}).find("cannot specify cells"),
             std::string::npos);
 }
@@ -249,7 +268,7 @@ TEST_F(Legacy, FilesAreReadAndWrittenByTheClient) {
   const std::string bytes("\x00\xff\x80 a\n", 6);
   ASSERT_TRUE(base::write_file_atomically(file, bytes).ok());
   const auto copy = [&](Words words) {
-    return net::block_on(loop_.loop(), run_legacy_here(vtctld_->topology(), vtctld_->caller(), std::move(words),
+    return net::block_on(loop_.loop(), run_legacy_here(vtctld_->tablets(), vtctld_->caller(), std::move(words),
                                                        std::chrono::seconds(10)));
   };
   Status there = copy({"TopoCp", "--", "-to_topo", file, "/some/record"});

@@ -5,9 +5,12 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/duration.h"
 #include "base/text.h"
 #include "control/client/client.h"
 #include "control/legacy/command.h"
+#include "control/served_from.h"
+#include "topo/tablet.h"
 #include "vtctldata.pb.h"
 
 namespace vitrail::control::legacy {
@@ -224,6 +227,25 @@ Output migrate_served_types(const Call& call) {
   co_return co_await call.run(std::move(words));
 }
 
+// MigrateServedFrom <destination keyspace/shard> <type>
+Output migrate_served_from_command(const Call& call) {
+  CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(call.arguments[0]));
+  CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(call.arguments[1]));
+  ServedFromMigration migration{.keyspace = name.first,
+                                .shard = name.second,
+                                .type = type,
+                                .cells = base::split_list(call.get("cells")),
+                                .reverse = call.is_true("reverse")};
+  if (call.has("filtered_replication_wait_time")) {
+    CO_ASSIGN_OR_RETURN(migration.timeout, base::parse_duration(call.get("filtered_replication_wait_time")));
+  }
+  CO_ASSIGN_OR_RETURN(const auto notes, co_await migrate_served_from(call.environment.tablets, std::move(migration)));
+  for (const auto& note : notes) {
+    CO_RETURN_IF_ERROR(co_await call.environment.report(LegacyLevel::kWarning, "not refreshed: " + note));
+  }
+  co_return std::string();
+}
+
 // "<ks.wf>" alone compares and waits. "<ks.wf> <action> [<argument>]", or the action first.
 Output vdiff(const Call& call) {
   std::vector<std::string> rest = call.arguments;
@@ -339,7 +361,7 @@ void add_workflow_commands(std::vector<Command>& out) {
                  2,
                  2,
                  {cells, reverse, value("filtered_replication_wait_time", "")},
-                 gone("MoveTables with SwitchTraffic moves tables to another keyspace")});
+                 migrate_served_from_command});
 }
 
 }  // namespace vitrail::control::legacy
