@@ -1,6 +1,7 @@
 // Commands on records: vtctldclient's command line, vtctld's methods and the topology, without tablets.
 #include <fstream>
 
+#include "base/file.h"
 #include "control/test_control_plane.h"
 #include "shard/key_range.h"
 #include "topo/locks.h"
@@ -278,6 +279,33 @@ TEST_F(Commands, KeepRulesOfAllKinds) {
   ok("DeleteSrvVSchema", "zone1");
   EXPECT_EQ(ctl("GetSrvVSchemas"), "{}\n");
   EXPECT_HAS(ctl("DeleteSrvVSchema", "zone1"), "NOT_FOUND");
+}
+
+TEST_F(Commands, ApplyVSchemaStatements) {
+  add_cell("zone1");
+  ok("CreateKeyspace", "commerce");
+  ok("ApplyVSchema", "--sql", "alter vschema add table t; alter vschema add sequence s", "commerce");
+  EXPECT_EQ(ctl("--compact", "GetVSchema", "commerce"),
+            "{\n  \"tables\": {\n    \"s\": {\n      \"type\": \"sequence\"\n    },\n    \"t\": {}\n  }\n}\n");
+  EXPECT_HAS(record("/zone1/SrvVSchema"), "sequence");
+  // --dry-run shows and saves nothing; --skip-rebuild saves and tells nobody.
+  EXPECT_HAS(ctl("ApplyVSchema", "--dry-run", "--sql", "alter vschema add table dry", "commerce"), "\"dry\"");
+  EXPECT_FALSE(has(ctl("GetVSchema", "commerce"), "dry"));
+  ok("ApplyVSchema", "--skip-rebuild", "--sql", "alter vschema add table quiet", "commerce");
+  EXPECT_HAS(ctl("GetVSchema", "commerce"), "quiet");
+  EXPECT_FALSE(has(record("/zone1/SrvVSchema"), "quiet"));
+  // --strict, from a file.
+  const std::string file = folder_.file("vschema.sql");
+  ASSERT_TRUE(base::write_file_atomically(file, "alter vschema create vindex v using hash with speed=9;\n").ok());
+  ok("CreateKeyspace", "customer");
+  EXPECT_HAS(ctl("ApplyVSchema", "--dry-run", "--sql-file", file, "customer"), "Unknown parameter in vindex v: speed");
+  EXPECT_HAS(ctl("ApplyVSchema", "--strict", "--dry-run", "--sql-file", file, "customer"),
+             "vindex parameters that their types do not know");
+  EXPECT_HAS(ctl("ApplyVSchema", "--sql", "alter vschema drop table nothing", "commerce"),
+             "\"alter vschema drop table nothing\": vschema does not contain table nothing in keyspace commerce");
+  EXPECT_HAS(ctl("ApplyVSchema", "--sql", "select 1", "commerce"), "\"select 1\": this is no ALTER VSCHEMA statement");
+  EXPECT_HAS(ctl("ApplyVSchema", "--sql", "alter vschema add table t", "--vschema", "{}", "commerce"), "not both");
+  EXPECT_HAS(ctl("ApplyVSchema", "commerce"), "INVALID_ARGUMENT");
 }
 
 // ---- Tablets' records
