@@ -337,6 +337,69 @@ class Legacy(ClusterTest):
         self.restart_vtctld()
         self.assertEqual(len(self.ctl("GetTablets").splitlines()), 2)
 
+    def test_d_a_vertical_split_loses_no_write_S3_47_to_S3_57(self):
+        zone1, zone2 = self.gates()
+        self.old("CreateKeyspace", "-served_from=master:commerce,replica:commerce,rdonly:commerce", "customer")
+        primary = self.cluster.add_shard("customer", "0", 200, ("replica", "rdonly"))[0]
+        self.old("RebuildKeyspaceGraph", "customer")
+        # VerticalSplitClone is not there: its stream comes from elsewhere.
+        self.ctl("MoveTables", "--workflow", "split", "--target-keyspace", "customer", "create", "--source-keyspace",
+                 "commerce", "--tables", "customer,corder", "--no-routing-rules")
+
+        def stream():
+            workflow = json.loads(self.ctl("GetWorkflows", "customer"))["workflows"][0]
+            return list(workflow["shard_streams"].values())[0]["streams"][0]
+        self.eventually(lambda: self.assertEqual((stream()["state"], stream()["copy_states"]), ("Running", [])))
+        uid = stream()["id"]
+        self.ctl("SourceShardAdd", "--tables", "customer,corder", "customer/0", uid, "commerce/0")
+        self.assertIn("cannot migrate master into customer until everything else is migrated",
+                      self.fails("MigrateServedFrom", "customer/0", "master")[1])
+
+        written, failed, stop = [], [], threading.Event()
+
+        def write():
+            with self.cluster.connect("customer") as connection, connection.cursor() as cursor:
+                while not stop.is_set():
+                    email = f"w{len(written)}"
+                    try:
+                        cursor.execute(f"insert into customer(email) values ('{email}')")
+                        written.append(email)
+                    except pymysql.MySQLError as error:
+                        failed.append(error)
+                        return
+        writer = threading.Thread(target=write)
+        writer.start()
+        try:
+            def more(count):
+                self.assertGreater(len(written), count)
+            self.eventually(lambda: more(20))
+            for kind in ("rdonly", "replica"):
+                self.old("MigrateServedFrom", "customer/0", kind)
+            self.assertIn('tablet_type:RDONLY denylisted_tables:"corder" denylisted_tables:"customer"',
+                          self.shard_record("commerce", "0"))
+            self.eventually(lambda: self.assertGreater(zone2("customer@rdonly", "select count(*) from customer")[0][0], 20))
+            with self.assertRaisesRegex(pymysql.MySQLError, "disallowed due to rule"):
+                zone1("commerce@rdonly", "select * from customer")
+            self.old("MigrateServedFrom", "customer/0", "master")
+            count = len(written)
+            self.eventually(lambda: more(count + 20))
+        finally:
+            stop.set()
+            writer.join(30)
+        self.assertEqual(failed, [])
+        # Every write that was acknowledged is where statements go now; the late ones are not where they went before.
+        there = {row[0].decode() for row in self.cluster.server_rows(primary, "select email from customer where email like 'w%'")}
+        self.assertEqual(there, set(written))
+        before = self.cluster.server_rows(self.cluster.primary("commerce", "0"), "select count(*) from customer where email like 'w%'")
+        self.assertLess(before[0][0], len(written) - 20)
+        with self.assertRaisesRegex(pymysql.MySQLError, "disallowed due to rule"):
+            zone1("commerce", "select * from customer")
+        self.assertNotIn("served_from", self.old("TopoCat", "-decode_proto", "/keyspaces/customer/Keyspace")
+                         + self.old("TopoCat", "-decode_proto", "-cell=zone1", "/keyspaces/customer/SrvKeyspace"))
+        self.assertNotIn("source_shards", self.shard_record("customer", "0"))
+        self.assertIn("destination keyspace customer is not a vertical split target",
+                      self.fails("MigrateServedFrom", "-reverse", "customer/0", "master")[1])
+
 
 if __name__ == "__main__":
     main()
