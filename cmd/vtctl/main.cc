@@ -32,7 +32,7 @@ int main(int argc, char** argv) {
   auto vtctld = net::block_on(loop.loop(), control::InProcessVtctld::open(topology_options, std::move(*tablets)));
   Status done;
   if (vtctld.ok()) {
-    done = net::block_on(loop.loop(), control::run_legacy_here((*vtctld)->topology(), (*vtctld)->caller(),
+    done = net::block_on(loop.loop(), control::run_legacy_here((*vtctld)->tablets(), (*vtctld)->caller(),
                                                                settings.positional(), action_timeout));
     net::block_on(loop.loop(), (*vtctld)->close());
   } else {

@@ -31,7 +31,7 @@ net::Task<Status> run(control::CommandSet& commands, const Options& options, con
     if (channel != nullptr) {
       co_return co_await control::run_legacy_remotely(*channel, context.arguments, options.action_timeout);
     }
-    co_return co_await control::run_legacy_here(here->topology(), here->caller(), context.arguments,
+    co_return co_await control::run_legacy_here(here->tablets(), here->caller(), context.arguments,
                                                 options.action_timeout);
   }
   CO_ASSIGN_OR_RETURN(const std::string output, co_await commands.run(context));

@@ -1,6 +1,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 
 #include "base/check.h"
@@ -82,7 +83,7 @@ function __%ID%_complete
             set directive (string sub -s 2 -- $line)
         else
             set found 1
-            echo $flag$line
+            echo "$flag$line"
         end
     end
     if test $found -eq 0; and test $directive -eq 0
@@ -91,6 +92,43 @@ function __%ID%_complete
 end
 complete -c %NAME% -f -a '(__%ID%_complete)'
 )";
+
+constexpr std::string_view kPowershell = R"(# Completion of %NAME% for PowerShell. To load it:
+#   %NAME% completion powershell | Out-String | Invoke-Expression
+Register-ArgumentCompleter -Native -CommandName '%NAME%' -ScriptBlock {
+    param($WordToComplete, $CommandAst, $CursorPosition)
+    $words = @($CommandAst.CommandElements | Where-Object { $_.Extent.StartOffset -lt $CursorPosition } |
+        ForEach-Object { $_.Extent.Text })
+    $program = $words[0]
+    $words = @($words | Select-Object -Skip 1)
+    if ($WordToComplete -eq '') {
+        # Releases before 7.3 drop an empty argument that has no quotes of its own.
+        if ($PSVersionTable.PSVersion -ge [version]'7.3') { $words += '' } else { $words += '""' }
+    }
+    $flag = ''
+    if ($WordToComplete -match '^-[^=]*=') { $flag = $Matches[0] }
+    $directive = 0
+    $found = @()
+    foreach ($line in @(& $program __complete @words 2>$null)) {
+        if ($line -match '^:([0-9]+)$') {
+            $directive = [int]$Matches[1]
+        } else {
+            $name, $description = $line -split "`t", 2
+            if (-not $description) { $description = $name }
+            $found += [System.Management.Automation.CompletionResult]::new(
+                "$flag$name", "$flag$name", 'ParameterValue', $description)
+        }
+    }
+    # Without candidates PowerShell offers files; an empty one keeps it from that.
+    if ($found.Count -eq 0 -and ($directive -band 4)) { '' } else { $found }
+}
+)";
+
+struct Script {
+  std::string_view shell, pattern;
+};
+constexpr std::array kScripts = {Script{"bash", kBash}, Script{"zsh", kZsh}, Script{"fish", kFish},
+                                 Script{"powershell", kPowershell}};
 
 bool has_prefix(std::string_view text, std::string_view prefix) {
   return text.size() >= prefix.size() && equals_ignoring_case(text.substr(0, prefix.size()), prefix);
@@ -131,12 +169,15 @@ class Candidates {
 void Settings::add_completion() {
   Settings& command = add_command("completion", "prints a script that completes commands and flags in a shell");
   command.standalone();
-  for (const char* shell : {"bash", "zsh", "fish"}) command.add_command(shell, fmt::format("the script for {}", shell));
+  for (const Script& script : kScripts) {
+    command.add_command(std::string(script.shell), fmt::format("the script for {}", script.shell));
+  }
 }
 
 std::string Settings::completion_script(std::string_view shell) const {
-  CHECK(shell == "bash" || shell == "zsh" || shell == "fish");
-  const std::string_view pattern = shell == "bash" ? kBash : shell == "zsh" ? kZsh : kFish;
+  const auto script = std::ranges::find(kScripts, shell, &Script::shell);
+  CHECK(script != kScripts.end());
+  const std::string_view pattern = script->pattern;
   std::string id = name_;
   std::ranges::replace(id, '-', '_');
   std::string out;

@@ -42,7 +42,7 @@ TEST(Completion, NamesCommandsThatBeginWithWhatWasTyped) {
             "GetShard\nGetTablets\nLegacy\nWritePath\ncompletion\nhelp\n:4\n");
   EXPECT_EQ(tool.settings.complete(Words{}, false), tool.settings.complete(Words{""}, false));
   EXPECT_EQ(tool.settings.complete(Words{"help", "GetS"}, false), "GetShard\n:4\n");
-  EXPECT_EQ(tool.settings.complete(Words{"completion", ""}, false), "bash\nfish\nzsh\n:4\n");
+  EXPECT_EQ(tool.settings.complete(Words{"completion", ""}, false), "bash\nfish\npowershell\nzsh\n:4\n");
 }
 
 TEST(Completion, NamesFlagsInTheSpellingThatWasBegun) {

@@ -149,7 +149,6 @@ constexpr std::array kFlags = {
     KnownFlag{"planner-version", true, kGate, "gen4,", "there is one planner"},
     KnownFlag{"enable_system_settings", false, kGate, "true", "system settings may be set by every session"},
     KnownFlag{"schema_change_signal", false, kGate, "false", "columns come from the vschema, tables are not tracked"},
-    KnownFlag{"vschema_ddl_authorized_users", true, kGate, "", "vschemas are changed with vtctldclient ApplyVSchema"},
     KnownFlag{"foreign_key_mode", true, kGate, "allow", "foreign keys are left to the servers"},
     KnownFlag{"enable_partial_keyspace_migration", false, kGate, "false", "all shards of a keyspace move together"},
     KnownFlag{"normalize_queries", false, kGate, "true", "plans are always shared between values"},

@@ -153,7 +153,7 @@ class Settings {
   // the protocol that scripts of the Go library cobra speak. `descriptions`: a tab and the description behind each.
   // Directives here: 0 files may follow, 4 they may not.
   std::string complete(std::span<const std::string> words, bool descriptions) const;
-  // The script that makes a shell ask complete(). `shell`: bash, zsh, fish; CHECKed.
+  // The script that makes a shell ask complete(). `shell`: bash, zsh, fish, powershell; CHECKed.
   std::string completion_script(std::string_view shell) const;
 
   // Declares --config-file and its companions; parse() then reads the file. JSON, or "key: value" YAML without nesting.

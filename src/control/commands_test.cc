@@ -1,7 +1,7 @@
 // Commands on records: vtctldclient's command line, vtctld's methods and the topology, without tablets.
 #include <fstream>
 
-#include "control/served_from.h"
+#include "base/file.h"
 #include "control/test_control_plane.h"
 #include "shard/key_range.h"
 #include "topo/locks.h"
@@ -281,25 +281,31 @@ TEST_F(Commands, KeepRulesOfAllKinds) {
   EXPECT_HAS(ctl("DeleteSrvVSchema", "zone1"), "NOT_FOUND");
 }
 
-// S3-29 .. S3-32, S4-34: what a keyspace of the older generation was "served from".
-TEST_F(Commands, RedirectAKeyspaceByTabletType) {
+TEST_F(Commands, ApplyVSchemaStatements) {
   add_cell("zone1");
   ok("CreateKeyspace", "commerce");
+  ok("ApplyVSchema", "--sql", "alter vschema add table t; alter vschema add sequence s", "commerce");
+  EXPECT_EQ(ctl("--compact", "GetVSchema", "commerce"),
+            "{\n  \"tables\": {\n    \"s\": {\n      \"type\": \"sequence\"\n    },\n    \"t\": {}\n  }\n}\n");
+  EXPECT_HAS(record("/zone1/SrvVSchema"), "sequence");
+  // --dry-run shows and saves nothing; --skip-rebuild saves and tells nobody.
+  EXPECT_HAS(ctl("ApplyVSchema", "--dry-run", "--sql", "alter vschema add table dry", "commerce"), "\"dry\"");
+  EXPECT_FALSE(has(ctl("GetVSchema", "commerce"), "dry"));
+  ok("ApplyVSchema", "--skip-rebuild", "--sql", "alter vschema add table quiet", "commerce");
+  EXPECT_HAS(ctl("GetVSchema", "commerce"), "quiet");
+  EXPECT_FALSE(has(record("/zone1/SrvVSchema"), "quiet"));
+  // --strict, from a file.
+  const std::string file = folder_.file("vschema.sql");
+  ASSERT_TRUE(base::write_file_atomically(file, "alter vschema create vindex v using hash with speed=9;\n").ok());
   ok("CreateKeyspace", "customer");
-  ok("ApplyVSchema", "--vschema", R"({"tables": {"c": {}}})", "commerce");
-  for (const auto type : {PRIMARY, REPLICA, RDONLY}) {
-    ASSERT_TRUE(run(set_served_from(*topology_, "customer", type, "commerce")).ok());
-  }
-  ASSERT_TRUE(run(set_served_from(*topology_, "customer", RDONLY, "")).ok());
-  EXPECT_EQ(*run(get_served_from(*topology_, "customer")), (ServedFrom{{PRIMARY, "commerce"}, {REPLICA, "commerce"}}));
-  EXPECT_FALSE(run(set_served_from(*topology_, "customer", REPLICA, "customer")).ok());
-  EXPECT_FALSE(run(set_served_from(*topology_, "customer", ::topodata::SPARE, "commerce")).ok());
-  EXPECT_FALSE(run(set_served_from(*topology_, "customer", REPLICA, "nowhere")).ok());
-  const auto vschema = vschema::VSchema::build(*run(topo::build_srv_vschema(*topology_)), 1);
-  EXPECT_EQ(vschema->route_keyspace("customer", PRIMARY), "commerce");
-  EXPECT_EQ(vschema->route_keyspace("customer", REPLICA), "commerce");
-  EXPECT_EQ(vschema->route_keyspace("customer", RDONLY), "customer");
-  EXPECT_EQ(vschema->find_table("customer", "c", REPLICA)->table->keyspace, "commerce");
+  EXPECT_HAS(ctl("ApplyVSchema", "--dry-run", "--sql-file", file, "customer"), "Unknown parameter in vindex v: speed");
+  EXPECT_HAS(ctl("ApplyVSchema", "--strict", "--dry-run", "--sql-file", file, "customer"),
+             "vindex parameters that their types do not know");
+  EXPECT_HAS(ctl("ApplyVSchema", "--sql", "alter vschema drop table nothing", "commerce"),
+             "\"alter vschema drop table nothing\": vschema does not contain table nothing in keyspace commerce");
+  EXPECT_HAS(ctl("ApplyVSchema", "--sql", "select 1", "commerce"), "\"select 1\": this is no ALTER VSCHEMA statement");
+  EXPECT_HAS(ctl("ApplyVSchema", "--sql", "alter vschema add table t", "--vschema", "{}", "commerce"), "not both");
+  EXPECT_HAS(ctl("ApplyVSchema", "commerce"), "INVALID_ARGUMENT");
 }
 
 // ---- Tablets' records

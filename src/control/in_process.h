@@ -21,6 +21,7 @@ class InProcessVtctld {
   static net::Task<Result<std::unique_ptr<InProcessVtctld>>> open(topo::ServerOptions options,
                                                                   rpc::ChannelOptions tablets = {});
   topo::Server& topology() { return *topology_; }
+  TabletClient& tablets() { return tablets_; }
   rpc::Caller caller() { return methods_.in_process(); }
   net::Task<void> close();
 

@@ -1,28 +1,38 @@
 #pragma once
 
-#include <map>
 #include <string>
+#include <vector>
 
-#include "topo/server.h"
-#include "topodata.pb.h"
+#include "control/tablet_client.h"
+#include "topo/keyspace.h"
 
-// ServedFrom: a keyspace whose statements of some tablet types go to another keyspace, as in a vertical split of the
-// older generation. Its own fields are gone from the records, so the redirect is a keyspace routing rule for the type:
-// "customer@replica" -> "commerce". The primary's is "customer@primary": a general rule would hold for all types.
-//
-// Such a rule holds in every cell.
+// ServedFrom: a keyspace whose statements of some tablet types go to another keyspace in some cells, as in a vertical
+// split of the older generation. Keyspace.served_froms says it, RebuildKeyspaceGraph copies to each cell's SrvKeyspace
+// what holds there, and vtgate follows the record of its own cell.
 namespace vitrail::control {
 
-// By tablet type; types that are not redirected are absent.
-using ServedFrom = std::map<::topodata::TabletType, std::string>;
+// Changes one type's entry under the keyspace's lock; the serving graph stays as it is. Errors: see
+// topo::update_served_from().
+net::Task<Status> set_served_from(topo::Server& topology, std::string keyspace, topo::ServedFromUpdate update);
 
-// kNotFound when the keyspace does not exist.
-net::Task<Result<ServedFrom>> get_served_from(topo::Server& topology, std::string keyspace);
+// SetKeyspaceServedFrom for several types, and the serving graph of all cells.
+net::Task<Status> serve_from(topo::Server& topology, std::string keyspace, std::vector<topo::ServedFromUpdate> updates);
 
-// Redirects one type to `source`, or with an empty `source` ends its redirect (ending none is fine). Takes the lock of
-// the routing rules. The cells see it after rebuild_srv_vschema().
-//   kInvalidArgument: not PRIMARY, REPLICA or RDONLY; the keyspace itself. kNotFound: one of the keyspaces.
-net::Task<Status> set_served_from(topo::Server& topology, std::string keyspace, ::topodata::TabletType type,
-                                  std::string source);
+struct ServedFromMigration {
+  std::string keyspace, shard;  // Where the tables have been copied to.
+  ::topodata::TabletType type = ::topodata::PRIMARY;
+  std::vector<std::string> cells;                     // Empty: all. Not for PRIMARY.
+  bool reverse = false;                               // Not for PRIMARY.
+  base::Duration timeout = std::chrono::seconds(30);  // For the target to have what the source had.
+};
+// Ends the redirect of one type: the keyspace serves it from its own tablets, and the source shard denies the tables.
+// Replicas and rdonly tablets first, in any order and back again; then the primary, for good. Locks the source
+// keyspace, then the destination. Returns what should be read: tablets that could not be told.
+//
+// The primary needs the stream that brings the tables over (its id is the uid in the destination's source_shards):
+// writes are denied on the source, the stream catches up and ends, and the destination serves. When that fails before
+// the stream ends, the source serves again.
+//   kInvalidArgument, kFailedPrecondition: as the older tools say it; the stream is missing, or still copies.
+net::Task<Result<std::vector<std::string>>> migrate_served_from(TabletClient& tablets, ServedFromMigration migration);
 
 }  // namespace vitrail::control

@@ -5,6 +5,7 @@
 #include "topo/keyspace.h"
 #include "topo/srv_vschema.h"
 #include "topo/vschema.h"
+#include "vschema/alter.h"
 #include "vschema/routing_rules.h"
 #include "vschema/vschema.h"
 
@@ -13,49 +14,55 @@ namespace {
 
 namespace vd = ::vtctldata;
 
-// Everything about a request that can be judged without the topology.
-Result<vd::ApplyVSchemaResponse> check_vschema(const vd::ApplyVSchemaRequest& request) {
-  if (!request.sql().empty()) {
-    return fail(Code::kUnimplemented, "VSchema statements are not available: give --vschema or --vschema-file");
-  }
-  if (!request.has_v_schema()) {
-    return fail(Code::kInvalidArgument, "one of --vschema or --vschema-file is needed");
-  }
-  const auto problems = vschema::find_problems(request.keyspace(), request.v_schema());
-  if (!problems.empty()) {
-    std::string text = "the vschema of " + request.keyspace() + " is not valid";
-    for (const auto& problem : problems) text += "\n  " + problem;
-    return fail(Code::kInvalidArgument, text);
-  }
+// What the request would save: its vschema, or the stored one changed by its statements. Nothing is saved.
+Answer<vd::ApplyVSchemaResponse> wanted_vschema(topo::Server& topology, vd::ApplyVSchemaRequest request) {
+  const std::string& keyspace = request.keyspace();
   vd::ApplyVSchemaResponse out;
-  *out.mutable_v_schema() = request.v_schema();
-  for (const auto& parameter : vschema::unknown_vindex_parameters(request.keyspace(), request.v_schema())) {
+  if (!request.sql().empty()) {
+    if (request.has_v_schema()) co_return fail(Code::kInvalidArgument, "give either a vschema or --sql, not both");
+    const auto stored = co_await topo::get_vschema(topology, keyspace);
+    if (!stored.ok() && stored.error().code() != Code::kNotFound) co_return Error(stored.error());
+    if (stored.ok()) *out.mutable_v_schema() = stored->record;
+    CO_RETURN_IF_ERROR(vschema::apply_statements(*out.mutable_v_schema(), keyspace, request.sql()));
+  } else if (request.has_v_schema()) {
+    *out.mutable_v_schema() = request.v_schema();
+    const auto problems = vschema::find_problems(keyspace, out.v_schema());
+    if (!problems.empty()) {
+      std::string text = "the vschema of " + keyspace + " is not valid";
+      for (const auto& problem : problems) text += "\n  " + problem;
+      co_return fail(Code::kInvalidArgument, text);
+    }
+  } else {
+    co_return fail(Code::kInvalidArgument, "one of --vschema, --vschema-file, --sql and --sql-file is needed");
+  }
+  for (const auto& parameter : vschema::unknown_vindex_parameters(keyspace, out.v_schema())) {
     const size_t dot = parameter.find('.');
     (*out.mutable_unknown_vindex_params())[parameter.substr(0, dot)].add_params(parameter.substr(dot + 1));
   }
   if (request.strict() && out.unknown_vindex_params_size() > 0) {
-    return fail(Code::kInvalidArgument, "the vschema has vindex parameters that their types do not know");
+    co_return fail(Code::kInvalidArgument, "the vschema has vindex parameters that their types do not know");
   }
-  return out;
+  co_return out;
 }
 
+// Statements change what is stored, so it is read with the lock held.
 Answer<vd::ApplyVSchemaResponse> save_vschema(TabletClient& client, const topo::KeyspaceLock& lock,
                                               const vd::ApplyVSchemaRequest& request) {
+  CO_ASSIGN_OR_RETURN(auto out, co_await wanted_vschema(client.topology(), request));
   CO_RETURN_IF_ERROR(co_await lock.check_held());
-  CO_RETURN_IF_ERROR(co_await topo::save_vschema(client.topology(), lock.keyspace(), request.v_schema()));
-  co_return vd::ApplyVSchemaResponse();
+  CO_RETURN_IF_ERROR(co_await topo::save_vschema(client.topology(), lock.keyspace(), out.v_schema()));
+  co_return out;
 }
 
 Answer<vd::ApplyVSchemaResponse> apply_vschema(TabletClient& client, vd::ApplyVSchemaRequest request) {
   CO_ASSIGN_OR_RETURN(const auto exists, co_await topo::get_keyspace(client.topology(), request.keyspace()));
-  CO_ASSIGN_OR_RETURN(auto out, check_vschema(request));
-  if (request.dry_run()) co_return out;
+  if (request.dry_run()) co_return co_await wanted_vschema(client.topology(), std::move(request));
   auto saved = co_await with_keyspace_lock(client, request.keyspace(), "ApplyVSchema", request, save_vschema);
   if (!saved.ok()) co_return std::move(saved).error();
   if (!request.skip_rebuild()) {
     CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(client.topology(), strings(request.cells())));
   }
-  co_return out;
+  co_return saved;
 }
 
 // Saves rules of one kind under the lock that all kinds share, then tells the cells.

@@ -138,18 +138,21 @@ void Discovery::publish() {
   auto view = std::make_shared<View>();
   view->version = view_ == nullptr ? 1 : view_->version + 1;
   view->topology = state_;
-  // The vschema is compiled again only when its record is another one.
-  if (view_ != nullptr && view_->topology->vschema == state_->vschema) {
+  if (view_ != nullptr && view_->topology->keyspaces == state_->keyspaces) {
+    view->shards = view_->shards;
+    view->served_from = view_->served_from;
+  } else {
+    fill_shards(*view);
+  }
+  // The vschema is compiled again only when something in it is another one.
+  if (view_ != nullptr && view_->topology->vschema == state_->vschema && view_->served_from == view->served_from) {
     view->vschema = view_->vschema;
     view->vschema_version = view_->vschema_version;
   } else {
     view->vschema_version = view_ == nullptr ? 1 : view_->vschema_version + 1;
-    if (state_->vschema != nullptr) view->vschema = vschema::VSchema::build(*state_->vschema, view->vschema_version);
-  }
-  if (view_ != nullptr && view_->topology->keyspaces == state_->keyspaces) {
-    view->shards = view_->shards;
-  } else {
-    fill_shards(*view);
+    if (state_->vschema != nullptr) {
+      view->vschema = vschema::VSchema::build(*state_->vschema, view->vschema_version, view->served_from);
+    }
   }
   std::unordered_map<std::string, std::vector<int64_t>> lags;  // Of the endpoints of a target, in their order.
   for (const auto& [alias, health] : health_) {

@@ -69,14 +69,17 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("enable_buffer", &serving.enable_buffer, "hold statements while a shard is being switched");
   settings.add("buffer_window", &serving.buffer_window, "how long a statement may be held");
   settings.add("buffer_size", &serving.buffer_size, "statements held at the same time, per event loop");
+  settings.add("vschema_ddl_authorized_users", &serving.vschema_users,
+               "users who may change vschemas with ALTER VSCHEMA; %: everybody");
   settings.add("log_queries_to_file", &serving.query_log,
                "file that gets a line for each statement (holds users' data)");
   settings.add("healthcheck_timeout", &options.discovery.healthcheck_timeout, "a tablet silent for longer is not used");
 }
 
 struct Gate::Core {
-  Core(Options options_in, topo::Server& topology, base::Metrics& registry)
+  Core(Options options_in, topo::Server& topology_in, base::Metrics& registry)
       : options(std::move(options_in)),
+        topology(topology_in),
         statistics(registry),
         metrics{registry.counter("QueriesProcessed", "statements of clients"),
                 registry.counter("QueryErrors", "statements that ended with an error"),
@@ -138,6 +141,7 @@ struct Gate::Core {
   static net::Task<void> housekeeping(GateLoop& loop);
 
   const Options options;
+  topo::Server& topology;
   Statistics statistics;
   GateMetrics metrics;
   uint64_t vschema_version = 0;                  // With `primaries`: of the newest view; on the control loop.
@@ -257,6 +261,7 @@ net::Task<Status> Gate::start() {
     core.threads.push_back(std::make_unique<net::LoopThread>(fmt::format("gate-{}", i)));
     core.loops.push_back(std::make_unique<GateLoop>(core.options.serving, core.threads.back()->loop(), core.metrics));
     core.loops.back()->query_log = core.query_log.get();
+    core.loops.back()->topology = &core.topology;
   }
   core.started = true;
   core.discovery.start();

@@ -41,8 +41,9 @@ struct GateSettings {
   size_t max_message = size_t{64} << 20;  // A statement, or one parameter. Longer ones are refused (error 1153).
   bool enable_buffer = true;
   base::Duration buffer_window = std::chrono::seconds(10);
-  size_t buffer_size = 1000;  // Statements that wait at the same time, per loop.
-  std::string query_log;      // File that gets a line for each statement; empty: none.
+  size_t buffer_size = 1000;               // Statements that wait at the same time, per loop.
+  std::vector<std::string> vschema_users;  // Who may ALTER VSCHEMA; "%": everybody.
+  std::string query_log;                   // File that gets a line for each statement; empty: none.
 };
 
 struct GateMetrics {
@@ -73,6 +74,7 @@ class GateLoop {
   net::Signal view_changed;
   size_t buffered = 0;  // Statements that wait now.
   base::LineFile* query_log = nullptr;
+  topo::Server* topology = nullptr;  // For statements that change it.
 
   // A connection to one tablet for one target, from the pool of its login form. `endpoint` is copied.
   struct LoginForm {

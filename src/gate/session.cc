@@ -311,6 +311,7 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
     case kRelease:
     case kUse:
     case kSet:
+    case kAlterVschema:
       prepared.local = true;
       prepared.parameters = ok.parameters = static_cast<uint16_t>(statement.scan.parameter_count);
       if (ok.parameters > 0) {

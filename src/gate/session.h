@@ -134,6 +134,8 @@ class ClientSession {
   net::Task<std::optional<RunResult>> run_local(const Statement& statement);
   net::Task<RunResult> run_set(std::string_view text);
   net::Task<std::optional<RunResult>> run_show(const sql::Ast& ast);
+  // alter_vschema.cc: changes a keyspace's vschema in the topology, and waits for a while until this gate goes by it.
+  net::Task<RunResult> alter_vschema(std::string text);
   Status apply_setting(std::string name, std::string value);
   std::string settings_text() const;
   // Replaces LAST_INSERT_ID(), DATABASE(), @variables ... by their values; nullopt when there is nothing to replace.

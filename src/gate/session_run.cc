@@ -137,7 +137,12 @@ Result<mysql::Value> ClientSession::value_of(const plan::ValueSource& source, co
 Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& route, const Statement& statement) {
   const View& view = *shared_.view();
   auto target = [&](const std::string& shard) { return shard::Target{route.keyspace, shard, tablet_type_}; };
-  if (!shard_.empty()) return std::vector{shard::Target{keyspace_, shard_, tablet_type_}};
+  if (!shard_.empty()) {
+    const auto served =
+        view.served_from.empty() ? view.served_from.end() : view.served_from.find(keyspace_ + "@" + tablet_type_);
+    return std::vector{
+        shard::Target{served == view.served_from.end() ? keyspace_ : served->second, shard_, tablet_type_}};
+  }
   std::string keyspace = route.keyspace;
   if (keyspace.empty()) {  // A statement without tables: wherever it can run.
     keyspace = keyspace_;

@@ -152,6 +152,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
       co_return co_await ok(*this);
     }
     case kSet: co_return co_await run_set(statement.text);
+    case kAlterVschema: co_return co_await alter_vschema(std::string(statement.text));
     case kShow: {
       auto ast = sql::parse(statement.text);
       if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());

@@ -21,7 +21,11 @@ const std::vector<Endpoint>* View::find_endpoints(const shard::Target& target) c
 
 void fill_shards(View& view) {
   view.shards.clear();
+  view.served_from.clear();
   for (const auto& [keyspace, record] : *view.topology->keyspaces) {
+    for (const auto& redirect : record->served_from()) {
+      view.served_from[keyspace + "@" + topo::tablet_type_to_string(redirect.tablet_type())] = redirect.keyspace();
+    }
     auto& types = view.shards[keyspace];
     for (const auto& partition : record->partitions()) {
       auto& list = types[topo::tablet_type_to_string(partition.served_type())];

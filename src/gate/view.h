@@ -39,6 +39,8 @@ struct View {
   uint64_t version = 0;
   std::shared_ptr<const vschema::VSchema> vschema;  // Null before the first one arrived.
   uint64_t vschema_version = 0;                     // Changes when `vschema` does: part of the plan cache's key.
+  // Keyspaces that this cell serves from others, as `vschema` has it: "customer@replica" -> "commerce".
+  std::map<std::string, std::string, std::less<>> served_from;
   std::shared_ptr<const topo::ServingState> topology;
 
   // By keyspace, then tablet type ("primary").
@@ -52,7 +54,7 @@ struct View {
   const std::vector<Endpoint>* find_endpoints(const shard::Target& target) const;
 };
 
-// Fills View::shards from the SrvKeyspace records of `topology`.
+// Fills View::shards and View::served_from from the SrvKeyspace records of `topology`.
 void fill_shards(View& view);
 
 }  // namespace vitrail::gate

@@ -91,10 +91,13 @@ Result<PlanPtr> plan_sharded(sql::Ast& ast, const StatementTables& tables, const
   return unsupported(std::string(sql::statement_kind_name(statement.kind)) + " on sharded tables");
 }
 
+std::string serving_keyspace(std::string_view keyspace, const PlanContext& context) {
+  return std::string(context.vschema->serving_keyspace(keyspace, type_of(context.tablet_type)));
+}
+
 // The keyspace of a statement that names no table: the session's, or the only one there is.
 std::string session_keyspace(const PlanContext& context) {
-  if (!context.keyspace.empty()) return context.keyspace;
-  return std::string(context.vschema->only_keyspace());
+  return serving_keyspace(context.keyspace.empty() ? context.vschema->only_keyspace() : context.keyspace, context);
 }
 
 Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& context) {
@@ -112,7 +115,7 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
       }
       return fail(Code::kNotFound, "VT05003: unknown database '" + name + "' in vschema").with_mysql(1049, "42000");
     }
-    plan->route.keyspace = name;
+    plan->route.keyspace = serving_keyspace(name, context);
     show.database = {};
     plan->text = sql::print(ast.statement());
   }

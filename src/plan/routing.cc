@@ -21,18 +21,18 @@ std::string lower(std::string_view text) {
   return out;
 }
 
+::topodata::TabletType type_of(const std::string& name) {
+  if (name == "replica") return ::topodata::REPLICA;
+  if (name == "rdonly") return ::topodata::RDONLY;
+  return ::topodata::PRIMARY;
+}
+
 namespace {
 
 bool is_system_schema(std::string_view name) {
   static constexpr std::array<std::string_view, 4> kNames = {"information_schema", "mysql", "performance_schema",
                                                              "sys"};
   return std::find(kNames.begin(), kNames.end(), lower(name)) != kNames.end();
-}
-
-::topodata::TabletType type_of(const std::string& name) {
-  if (name == "replica") return ::topodata::REPLICA;
-  if (name == "rdonly") return ::topodata::RDONLY;
-  return ::topodata::PRIMARY;
 }
 
 std::string key_of(std::string_view qualifier, std::string_view name) {

@@ -53,5 +53,7 @@ std::optional<ValueSource> value_source(const sql::Expr* expr, const shard::Vind
 
 Error unsupported(std::string what);
 std::string lower(std::string_view text);
+// Of a session's target: "primary", "replica", "rdonly".
+::topodata::TabletType type_of(const std::string& name);
 
 }  // namespace vitrail::plan

@@ -46,6 +46,22 @@ bool was_never_sent(const grpc::ClientContext& context, const grpc::Status& stat
          status.error_message().starts_with("failed to connect to all addresses");
 }
 
+// gRPC tells that a message was too large, but not on whose side, and not what to do. Ours is the limit unless the
+// server refused what we were allowed to send. (Answers that the server may not send are refused by our server in
+// words.)
+Error explain_size(Error error, size_t request_size, uint64_t limit) {
+  if (error.code() != Code::kResourceExhausted ||
+      error.message().find("message larger than max (") == std::string::npos) {
+    return error;
+  }
+  const bool server =
+      request_size <= limit && error.message().find(fmt::format("({} vs. ", request_size)) != std::string::npos;
+  return std::move(error).with_context(
+      server ? std::string("the request is larger than the server takes: raise the server's --grpc-max-message-size")
+             : fmt::format("the {} is larger than this program takes: raise its --grpc-max-message-size, which is {}",
+                           request_size > limit ? "request" : "answer", limit));
+}
+
 // Where a call's reactions on gRPC's threads wake a coroutine: a loop, as long as somebody waits there. Shared by the
 // call and by whoever posts, as the call may be gone before post() returns.
 class Wakeup {
@@ -87,14 +103,15 @@ struct UnaryCall {
 
 class Channel::Core {
  public:
-  Core(std::shared_ptr<grpc::Channel> channel, std::string address, Metadata metadata)
-      : stub(channel), address(std::move(address)), metadata(std::move(metadata)) {}
+  Core(std::shared_ptr<grpc::Channel> channel, std::string address, Metadata metadata, uint64_t message_size_max)
+      : stub(channel), address(std::move(address)), metadata(std::move(metadata)), message_size_max(message_size_max) {}
 
   std::string what(const std::string& method) const { return fmt::format("{} at {}", method, address); }
 
   static net::Task<Result<std::string>> call(std::shared_ptr<Core> core, std::string method, std::string request,
                                              net::Wait wait, CallOptions options) {
     if (wait.cancel.cancelled()) co_return fail(Code::kCanceled, core->what(method) + ": cancelled before it was sent");
+    const size_t request_size = request.size();
     const auto call = std::make_shared<UnaryCall>();
     prepare(call->context, wait.deadline, core->metadata, options);
     call->request = internal::to_buffer(std::move(request));
@@ -114,21 +131,26 @@ class Channel::Core {
       co_return fail(Code::kCanceled, core->what(method) + ": cancelled").with_effect(Effect::kUnknown);
     }
     if (call->status.ok()) co_return internal::from_buffer(call->response);
-    co_return internal::to_error(call->status, call->context.GetServerTrailingMetadata(),
-                                 was_never_sent(call->context, call->status), core->what(method));
+    co_return explain_size(internal::to_error(call->status, call->context.GetServerTrailingMetadata(),
+                                              was_never_sent(call->context, call->status), core->what(method)),
+                           request_size, core->message_size_max);
   }
 
   grpc::GenericStub stub;
   const std::string address;
   const Metadata metadata;
+  const uint64_t message_size_max;
 };
 
 // State of one stream. gRPC's reactions and the reader meet under mutex_.
 class ServerStream::Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer, grpc::ByteBuffer>,
                                  public std::enable_shared_from_this<ServerStream::Call> {
  public:
-  Call(std::string what, std::string request)
-      : what_(std::move(what)), request_(internal::to_buffer(std::move(request))) {}
+  Call(std::string what, std::string request, uint64_t message_size_max)
+      : what_(std::move(what)),
+        request_size_(request.size()),
+        message_size_max_(message_size_max),
+        request_(internal::to_buffer(std::move(request))) {}
 
   void start() {
     self_ = shared_from_this();
@@ -177,7 +199,9 @@ class ServerStream::Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer
       } else if (status.ok()) {
         end_ = Status{};
       } else {
-        end_ = internal::to_error(status, context.GetServerTrailingMetadata(), was_never_sent(context, status), what_);
+        end_ = explain_size(
+            internal::to_error(status, context.GetServerTrailingMetadata(), was_never_sent(context, status), what_),
+            request_size_, message_size_max_);
       }
     }
     const std::shared_ptr<Wakeup> wakeup = wakeup_;
@@ -246,6 +270,8 @@ class ServerStream::Call final : public grpc::ClientBidiReactor<grpc::ByteBuffer
   }
 
   const std::string what_;
+  const size_t request_size_;
+  const uint64_t message_size_max_;
   grpc::ByteBuffer request_;
   grpc::ByteBuffer incoming_;   // Belongs to gRPC while reading_.
   std::shared_ptr<Call> self_;  // Until OnDone.
@@ -326,7 +352,7 @@ Result<std::shared_ptr<Channel>> Channel::create(std::string address, ChannelOpt
   arguments.SetInt(GRPC_ARG_ENABLE_HTTP_PROXY, 0);
   arguments.SetInt(GRPC_ARG_SERVICE_CONFIG_DISABLE_RESOLUTION, 1);
   auto core = std::make_shared<Core>(grpc::CreateCustomChannel(address, credentials, arguments), address,
-                                     std::move(options.metadata));
+                                     std::move(options.metadata), options.message_size_max);
   return std::shared_ptr<Channel>(new Channel(std::move(address), std::move(core)));
 }
 
@@ -337,7 +363,7 @@ net::Task<Result<std::string>> Channel::call(std::string method, std::string req
 
 ServerStream Channel::open_stream(std::string method, std::string request, base::TimePoint deadline,
                                   CallOptions options) {
-  auto call = std::make_shared<ServerStream::Call>(core_->what(method), std::move(request));
+  auto call = std::make_shared<ServerStream::Call>(core_->what(method), std::move(request), core_->message_size_max);
   prepare(call->context, deadline, core_->metadata, options);
   core_->stub.PrepareBidiStreamingCall(&call->context, method, grpc::StubOptions(), call.get());
   call->start();

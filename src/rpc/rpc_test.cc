@@ -208,6 +208,37 @@ TEST_F(RpcTest, MessagesBeyondTheLimitAreRefusedOnEitherSide) {
   EXPECT_EQ(run(call_echo(channel, "still fine")).value(), "still fine");
 }
 
+// Which of the two programs needs which flag.
+TEST_F(RpcTest, AMessageThatIsTooLargeNamesTheFlagAndTheSide) {
+  ServerOptions options;
+  options.message_size_max = 100'000;
+  start_server(options);
+  ChannelOptions small;
+  small.message_size_max = 1000;
+  ChannelOptions large;
+  large.message_size_max = 1'000'000;
+  const auto message = [](const auto& result) { return result.ok() ? std::string() : result.error().message(); };
+  EXPECT_TRUE(message(run(call_echo(connect(small), std::string(1001, 'x'))))
+                  .starts_with("the request is larger than this program takes: raise its --grpc-max-message-size, "
+                               "which is 1000: "))
+      << message(run(call_echo(connect(small), std::string(1001, 'x'))));
+  EXPECT_TRUE(message(run(call_echo(connect(large), std::string(100'001, 'x'))))
+                  .starts_with("the request is larger than the server takes: raise the server's "
+                               "--grpc-max-message-size: "))
+      << message(run(call_echo(connect(large), std::string(100'001, 'x'))));
+  auto first = [](std::shared_ptr<Channel> to, std::string request) -> net::Task<Result<std::optional<std::string>>> {
+    ServerStream stream = to->open_stream(kStream, std::move(request));
+    co_return co_await stream.next(soon());
+  };
+  EXPECT_TRUE(message(run(first(connect(small), "2 1001")))
+                  .starts_with("the answer is larger than this program takes: raise its --grpc-max-message-size, "
+                               "which is 1000: "))
+      << message(run(first(connect(small), "2 1001")));
+  EXPECT_EQ(message(run(first(connect(large), "2 100001"))),
+            "the answer of 100001 bytes is larger than the server sends: raise --grpc-max-message-size of the server, "
+            "which is 100000, and of its clients");
+}
+
 TEST_F(RpcTest, MetadataAndDeadlineReachTheHandler) {
   start_server();
   ChannelOptions options;

@@ -206,7 +206,9 @@ class Call final : public grpc::ServerGenericBidiReactor, public Writer {
 
   Error too_long(size_t size) const {
     return fail(Code::kResourceExhausted,
-                fmt::format("message of {} bytes is longer than the limit of {}", size, message_size_max_));
+                fmt::format("the answer of {} bytes is larger than the server sends: raise --grpc-max-message-size of "
+                            "the server, which is {}, and of its clients",
+                            size, message_size_max_));
   }
 
   // The object may be gone when these return.

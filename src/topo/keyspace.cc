@@ -1,7 +1,14 @@
 #include "topo/keyspace.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+#include "topo/cells.h"
 #include "topo/durability.h"
 #include "topo/record_io.h"
+#include "topo/tablet.h"
 #include "vschema.pb.h"
 
 namespace vitrail::topo {
@@ -59,6 +66,80 @@ net::Task<Status> set_keyspace_durability(Server& server, const KeyspaceLock& lo
     return true;
   };
   auto updated = co_await update_keyspace_fields(server, lock, std::move(set));
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return Status{};
+}
+
+const ::topodata::Keyspace::ServedFrom* find_served_from(const ::topodata::Keyspace& record,
+                                                         ::topodata::TabletType type) {
+  const auto found = std::ranges::find(record.served_froms(), type, &::topodata::Keyspace::ServedFrom::tablet_type);
+  return found == record.served_froms().end() ? nullptr : &*found;
+}
+
+Status apply_served_from(::topodata::Keyspace& record, const ServedFromUpdate& update,
+                         const std::vector<std::string>& all_cells) {
+  const std::string type = tablet_type_to_string(update.type);
+  if (!is_serving_type(update.type)) {
+    return fail(Code::kInvalidArgument, type + " tablets serve no queries; give primary, replica or rdonly");
+  }
+  auto& list = *record.mutable_served_froms();
+  const auto entry = std::ranges::find(list, update.type, &::topodata::Keyspace::ServedFrom::tablet_type);
+  if (entry == list.end()) {
+    if (update.source.empty()) return {};
+    auto& made = *list.Add();
+    made.set_tablet_type(update.type);
+    made.set_keyspace(update.source);
+    made.mutable_cells()->Add(update.cells.begin(), update.cells.end());
+    std::ranges::sort(list, {}, &::topodata::Keyspace::ServedFrom::tablet_type);
+    return {};
+  }
+  std::set<std::string> cells(entry->cells().begin(), entry->cells().end());
+  const bool everywhere = cells.empty();
+  if (!update.source.empty()) {
+    if (entry->keyspace() != update.source) {
+      return fail(Code::kFailedPrecondition, fmt::format("inconsistent keyspace specified in migration: {} != {} for "
+                                                         "type {}; remove the entry first",
+                                                         update.source, entry->keyspace(), type));
+    }
+    if (everywhere) return {};
+    cells.insert(update.cells.begin(), update.cells.end());
+    if (update.cells.empty()) cells.clear();
+  } else {
+    if (update.type == ::topodata::PRIMARY && !update.cells.empty()) {
+      return fail(Code::kFailedPrecondition, "cannot migrate only some cells for master removal");
+    }
+    if (everywhere) cells.insert(all_cells.begin(), all_cells.end());
+    for (const auto& cell : update.cells) cells.erase(cell);
+    if (cells.empty() || update.cells.empty()) {
+      list.erase(entry);
+      return {};
+    }
+  }
+  entry->clear_cells();
+  entry->mutable_cells()->Add(cells.begin(), cells.end());
+  return {};
+}
+
+net::Task<Status> update_served_from(Server& server, const KeyspaceLock& lock, ServedFromUpdate update) {
+  if (!update.source.empty()) {
+    if (update.source == lock.keyspace()) {
+      co_return fail(Code::kInvalidArgument, "keyspace " + lock.keyspace() + " cannot be served from itself");
+    }
+    CO_ASSIGN_OR_RETURN(const auto source, co_await get_keyspace(server, update.source));
+    if (find_served_from(source.record, update.type) != nullptr) {
+      co_return fail(Code::kInvalidArgument, "keyspace " + update.source + " is itself served from another keyspace");
+    }
+  }
+  CO_ASSIGN_OR_RETURN(const auto all_cells, co_await get_cell_names(server));
+  if (!update.cells.empty()) {
+    CO_ASSIGN_OR_RETURN(update.cells, co_await expand_cells(server, std::move(update.cells)));
+  }
+  UpdateFn<::topodata::Keyspace> apply = [&](::topodata::Keyspace& record) -> Result<bool> {
+    Status applied = apply_served_from(record, update, all_cells);
+    if (!applied.ok()) return std::move(applied).error().with_context(keyspace_what(lock.keyspace()));
+    return true;
+  };
+  auto updated = co_await update_keyspace_fields(server, lock, std::move(apply));
   if (!updated.ok()) co_return std::move(updated).error();
   co_return Status{};
 }

@@ -28,6 +28,24 @@ net::Task<Result<::topodata::Keyspace>> update_keyspace_fields(Server& server, c
                                                                UpdateFn<::topodata::Keyspace> fn);
 // kInvalidArgument for an unknown one (durability.h). Shards take it over at their next reparent or start.
 net::Task<Status> set_keyspace_durability(Server& server, const KeyspaceLock& lock, std::string policy);
+// Keyspace.served_froms: the entry of a tablet type, or null.
+const ::topodata::Keyspace::ServedFrom* find_served_from(const ::topodata::Keyspace& record,
+                                                         ::topodata::TabletType type);
+// Redirects one tablet type of a keyspace to another one, or ends that, in some cells.
+struct ServedFromUpdate {
+  ::topodata::TabletType type = ::topodata::PRIMARY;
+  std::vector<std::string> cells;  // Names of cells; empty: all.
+  std::string source;              // Empty: end it. Ending what is not there does nothing.
+};
+// `all_cells`: the topology's, for the rest when an entry for all of them loses some.
+//   kInvalidArgument: a type that serves nothing. kFailedPrecondition: the type is served from yet another keyspace, or
+//   of the primary's entry some cells only are meant (it has one place).
+Status apply_served_from(::topodata::Keyspace& record, const ServedFromUpdate& update,
+                         const std::vector<std::string>& all_cells);
+// The same on the stored record. Also kNotFound for the source, kInvalidArgument for the keyspace itself or a source
+// that is served from elsewhere. The cells see it after rebuild_keyspace_graph().
+net::Task<Status> update_served_from(Server& server, const KeyspaceLock& lock, ServedFromUpdate update);
+
 // Deletes the record and the VSchema. kFailedPrecondition while the keyspace has shards. The cells' records are the
 // caller's business (delete_srv_keyspace).
 net::Task<Status> delete_keyspace(Server& server, const KeyspaceLock& lock);

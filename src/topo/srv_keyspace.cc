@@ -75,7 +75,8 @@ net::Task<Status> delete_srv_keyspace(Server& server, const KeyspaceLock& lock, 
   co_return Status{};
 }
 
-::topodata::SrvKeyspace make_srv_keyspace(const std::vector<ShardInfo>& shards, const ::topodata::Keyspace& keyspace) {
+::topodata::SrvKeyspace make_srv_keyspace(const std::vector<ShardInfo>& shards, const ::topodata::Keyspace& keyspace,
+                                          std::string_view cell) {
   std::vector<const ShardInfo*> serving;
   for (const ShardInfo& shard : shards) {
     if (shard.record.is_primary_serving()) serving.push_back(&shard);
@@ -85,7 +86,14 @@ net::Task<Status> delete_srv_keyspace(Server& server, const KeyspaceLock& lock, 
     return order < 0 || (order == 0 && a->name < b->name);
   });
   ::topodata::SrvKeyspace record;
+  for (const auto& from : keyspace.served_froms()) {
+    if (from.cells_size() > 0 && std::ranges::find(from.cells(), cell) == from.cells().end()) continue;
+    auto& redirect = *record.add_served_from();
+    redirect.set_tablet_type(from.tablet_type());
+    redirect.set_keyspace(from.keyspace());
+  }
   for (const auto type : kServedTypes) {
+    if (shards.empty() && keyspace.served_froms_size() > 0) break;
     auto& partition = *record.add_partitions();
     partition.set_served_type(type);
     for (const ShardInfo* shard : serving) {
@@ -158,13 +166,16 @@ net::Task<Status> rebuild_keyspace_graph(Server& server, const KeyspaceLock& loc
   CO_ASSIGN_OR_RETURN(const auto by_name, co_await find_all_shards(server, keyspace));
   std::vector<ShardInfo> shards;
   for (const auto& [name, info] : by_name) shards.push_back(info);
-  const ::topodata::SrvKeyspace wanted = make_srv_keyspace(shards, record.record);
+  std::vector<::topodata::SrvKeyspace> wanted;
+  for (const std::string& cell : cells) wanted.push_back(make_srv_keyspace(shards, record.record, cell));
   const bool lenient = options.allow_partial && record.record.keyspace_type() == ::topodata::SNAPSHOT;
 
-  for (const std::string& cell : cells) {
-    if (lenient) break;
-    CO_RETURN_IF_ERROR(check_partitions(wanted, cell, keyspace));
+  for (size_t i = 0; i < cells.size() && !lenient; ++i) {
+    const std::string& cell = cells[i];
     auto present = co_await get_srv_keyspace(server, cell, keyspace);
+    // A keyspace without shards loses its last redirect.
+    if (shards.empty() && present.ok() && present->record.served_from_size() > 0) wanted[i].clear_partitions();
+    CO_RETURN_IF_ERROR(check_partitions(wanted[i], cell, keyspace));
     if (present.ok()) {
       CO_RETURN_IF_ERROR(check_no_migration(present->record, shards, cell, keyspace));
     } else if (present.error().code() != Code::kNotFound && present.error().code() != Code::kDataLoss) {
@@ -172,9 +183,9 @@ net::Task<Status> rebuild_keyspace_graph(Server& server, const KeyspaceLock& loc
     }
   }
   internal::FailureList failures;
-  for (const std::string& cell : cells) {
-    Status written = co_await put_srv_keyspace(server, lock, cell, wanted);
-    if (!written.ok()) failures.add("cell " + cell, written.error());
+  for (size_t i = 0; i < cells.size(); ++i) {
+    Status written = co_await put_srv_keyspace(server, lock, cells[i], wanted[i]);
+    if (!written.ok()) failures.add("cell " + cells[i], written.error());
   }
   if (!failures.empty()) co_return failures.error("rebuilding the serving graph of keyspace " + keyspace);
   co_return Status{};

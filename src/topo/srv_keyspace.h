@@ -31,8 +31,10 @@ net::Task<Status> delete_srv_keyspace(Server& server, const KeyspaceLock& lock, 
 // PRIMARY, REPLICA and RDONLY, in this order: one partition each.
 inline constexpr ::topodata::TabletType kServedTypes[] = {::topodata::PRIMARY, ::topodata::REPLICA, ::topodata::RDONLY};
 
-// Pure part of the rebuild: three equal partitions with all primary-serving shards, in key range order.
-::topodata::SrvKeyspace make_srv_keyspace(const std::vector<ShardInfo>& shards, const ::topodata::Keyspace& keyspace);
+// Pure part of the rebuild, for one cell: three equal partitions with all primary-serving shards, in key range order,
+// and the redirects that the keyspace has in the cell. A keyspace with redirects and without shards has no partitions.
+::topodata::SrvKeyspace make_srv_keyspace(const std::vector<ShardInfo>& shards, const ::topodata::Keyspace& keyspace,
+                                          std::string_view cell);
 // Every partition starts at the lowest key, ends at the highest, and has neither gaps nor overlaps. kFailedPrecondition
 // says which partition and where.
 Status check_partitions(const ::topodata::SrvKeyspace& record, std::string_view cell, std::string_view keyspace);

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "topo/decode.h"
+#include "topo/keyspace.h"
 #include "topo/locks.h"
 #include "topo/paths.h"
 #include "topo/shard.h"
@@ -168,18 +169,55 @@ ShardInfo shard_info(const std::string& name, bool serving) {
 
 // S1-19, S1-20, S1-21
 TEST(Prototext, PrintsSrvKeyspace) {
-  const auto unsharded = make_srv_keyspace({shard_info("0", true)}, {});
+  const auto unsharded = make_srv_keyspace({shard_info("0", true)}, {}, "zone1");
   EXPECT_EQ(text_of(unsharded),
             "partitions:{served_type:PRIMARY shard_references:{name:\"0\"}} "
             "partitions:{served_type:REPLICA shard_references:{name:\"0\"}} "
             "partitions:{served_type:RDONLY shard_references:{name:\"0\"}}");
   const auto sharded =
-      make_srv_keyspace({shard_info("80-", true), shard_info("0", false), shard_info("-80", true)}, {});
+      make_srv_keyspace({shard_info("80-", true), shard_info("0", false), shard_info("-80", true)}, {}, "zone1");
   const std::string both =
       "shard_references:{name:\"-80\" key_range:{end:\"\\x80\"}} shard_references:{name:\"80-\" "
       "key_range:{start:\"\\x80\"}}";
   EXPECT_EQ(text_of(sharded), "partitions:{served_type:PRIMARY " + both + "} partitions:{served_type:REPLICA " + both +
                                   "} partitions:{served_type:RDONLY " + both + "}");
+}
+
+// S3-30, S3-32, S4-36
+TEST(ServedFrom, IsKeptByTypeAndCell) {
+  const std::vector<std::string> cells = {"zone1", "zone2"};
+  ::topodata::Keyspace record;
+  const auto apply = [&](ServedFromUpdate update) { return apply_served_from(record, update, cells); };
+  for (const auto type : {::topodata::RDONLY, ::topodata::PRIMARY, ::topodata::REPLICA}) {
+    ASSERT_TRUE(apply({.type = type, .cells = {}, .source = "commerce"}).ok());
+  }
+  EXPECT_EQ(text_of(record),
+            "served_froms:{tablet_type:PRIMARY keyspace:\"commerce\"} served_froms:{tablet_type:REPLICA "
+            "keyspace:\"commerce\"} served_froms:{tablet_type:RDONLY keyspace:\"commerce\"}");
+  // One cell at a time: what is left is listed.
+  ASSERT_TRUE(apply({.type = ::topodata::RDONLY, .cells = {"zone1"}, .source = ""}).ok());
+  EXPECT_EQ(text_of(*find_served_from(record, ::topodata::RDONLY)),
+            "tablet_type:RDONLY cells:\"zone2\" keyspace:\"commerce\"");
+  EXPECT_EQ(text_of(make_srv_keyspace({}, record, "zone1")),
+            "served_from:{tablet_type:PRIMARY keyspace:\"commerce\"} served_from:{tablet_type:REPLICA "
+            "keyspace:\"commerce\"}");
+  EXPECT_EQ(make_srv_keyspace({}, record, "zone2").served_from_size(), 3);
+  EXPECT_EQ(make_srv_keyspace({shard_info("0", true)}, record, "zone1").partitions_size(), 3);
+  ASSERT_TRUE(apply({.type = ::topodata::RDONLY, .cells = {"zone1"}, .source = ""}).ok()) << "repeated";
+  ASSERT_TRUE(apply({.type = ::topodata::RDONLY, .cells = {"zone1"}, .source = "commerce"}).ok()) << "and back";
+  EXPECT_EQ(make_srv_keyspace({}, record, "zone1").served_from_size(), 3);
+  ASSERT_TRUE(apply({.type = ::topodata::RDONLY, .cells = {"zone1", "zone2"}, .source = ""}).ok());
+  EXPECT_EQ(find_served_from(record, ::topodata::RDONLY), nullptr);
+  ASSERT_TRUE(apply({.type = ::topodata::REPLICA, .cells = {}, .source = ""}).ok());
+  EXPECT_EQ(record.served_froms_size(), 1);
+
+  EXPECT_EQ(apply({.type = ::topodata::PRIMARY, .cells = {"zone1"}, .source = ""}).error().message(),
+            "cannot migrate only some cells for master removal");
+  EXPECT_EQ(apply({.type = ::topodata::PRIMARY, .cells = {}, .source = "other"}).error().message(),
+            "inconsistent keyspace specified in migration: other != commerce for type primary; remove the entry first");
+  EXPECT_EQ(apply({.type = ::topodata::SPARE, .cells = {}, .source = "commerce"}).error().code(),
+            Code::kInvalidArgument);
+  EXPECT_EQ(record.served_froms_size(), 1);
 }
 
 // S1-22, S1-48
@@ -336,7 +374,7 @@ TEST(DeniedTables, OfReplicasGrowAndShrinkByCell) {
 // S4-31
 TEST(Partitions, MustCoverEverythingOnce) {
   const auto check = [](std::vector<ShardInfo> shards) {
-    const Status status = check_partitions(make_srv_keyspace(shards, {}), "zone1", "customer");
+    const Status status = check_partitions(make_srv_keyspace(shards, {}, "zone1"), "zone1", "customer");
     return status.ok() ? std::string() : status.error().message();
   };
   EXPECT_EQ(check({shard_info("0", true)}), "");
@@ -358,7 +396,7 @@ TEST(Partitions, MustCoverEverythingOnce) {
 
 // A3: controls left behind by a finished switch do not block, those of a running one do.
 TEST(Partitions, ARunningMigrationBlocksTheRebuild) {
-  auto record = make_srv_keyspace({shard_info("0", true)}, {});
+  auto record = make_srv_keyspace({shard_info("0", true)}, {}, "zone1");
   auto& control = *record.mutable_partitions(1)->add_shard_tablet_controls();
   control.set_name("0");
   EXPECT_TRUE(check_no_migration(record, {shard_info("0", true)}, "zone1", "customer").ok());

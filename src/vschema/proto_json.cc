@@ -141,6 +141,9 @@ ordered_json map_of(const Message& message, const FieldDescriptor* field, bool u
   return out;
 }
 
+// Fields of the older generation that today's tools do not know: they are shown when they are set.
+bool is_older(const FieldDescriptor& field) { return field.name() == "served_froms" || field.name() == "served_from"; }
+
 ordered_json json_of(const Message& message, bool unpopulated) {
   const Reflection& r = *message.GetReflection();
   const Descriptor& type = *message.GetDescriptor();
@@ -148,7 +151,7 @@ ordered_json json_of(const Message& message, bool unpopulated) {
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor* field = type.field(i);
     if (field->is_repeated()) {
-      if (r.FieldSize(message, field) == 0 && !unpopulated) continue;
+      if (r.FieldSize(message, field) == 0 && (!unpopulated || is_older(*field))) continue;
       if (field->is_map()) {
         out[field->name()] = map_of(message, field, unpopulated);
         continue;

@@ -49,9 +49,11 @@ std::string_view tablet_type_word(TabletType type) {
   }
 }
 
-std::shared_ptr<const VSchema> VSchema::build(const ::vschema::SrvVSchema& record, uint64_t version) {
+std::shared_ptr<const VSchema> VSchema::build(const ::vschema::SrvVSchema& record, uint64_t version,
+                                              ServedFrom served_from) {
   std::shared_ptr<VSchema> out(new VSchema);
   out->version_ = version;
+  out->served_from_ = std::move(served_from);
   for (const auto& [name, keyspace] : record.keyspaces()) out->keyspaces_.emplace(name, read_keyspace(name, keyspace));
   for (const auto& rule : record.keyspace_routing_rules().rules()) {
     out->keyspace_rules_.insert_or_assign(canonical_from(rule.from_keyspace()), rule.to_keyspace());
@@ -172,6 +174,16 @@ Result<TablePtr> VSchema::find_anywhere(std::string_view table) const {
 }
 
 Result<RoutedTable> VSchema::find_table(std::string_view keyspace, std::string_view table, TabletType type) const {
+  ASSIGN_OR_RETURN(RoutedTable found, find_ruled(keyspace, table, type));
+  const std::string_view serving = serving_keyspace(found.table->keyspace, type);
+  if (serving != found.table->keyspace) {
+    ASSIGN_OR_RETURN(found.table, find_in_keyspace(serving, found.table->name));
+    found.by_rule = true;
+  }
+  return found;
+}
+
+Result<RoutedTable> VSchema::find_ruled(std::string_view keyspace, std::string_view table, TabletType type) const {
   if (!keyspace.empty()) keyspace = route_keyspace(keyspace, type);
   if (!rules_.empty()) {
     const Rule* rule =
@@ -181,8 +193,16 @@ Result<RoutedTable> VSchema::find_table(std::string_view keyspace, std::string_v
       return RoutedTable{rule->table, true};
     }
   }
+  // What a keyspace is served from knows its tables.
+  if (!keyspace.empty()) keyspace = serving_keyspace(keyspace, type);
   ASSIGN_OR_RETURN(TablePtr found, keyspace.empty() ? find_anywhere(table) : find_in_keyspace(keyspace, table));
   return RoutedTable{std::move(found), false};
+}
+
+std::string_view VSchema::serving_keyspace(std::string_view keyspace, TabletType type) const {
+  if (served_from_.empty()) return keyspace;
+  const auto found = served_from_.find(with_type(keyspace, type));
+  return found == served_from_.end() ? keyspace : found->second;
 }
 
 std::string_view VSchema::route_keyspace(std::string_view keyspace, TabletType type) const {

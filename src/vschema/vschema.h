@@ -80,6 +80,9 @@ struct Keyspace {
   std::map<std::string, std::string, std::less<>> vindex_problems;
 };
 
+// Keyspaces that are served from another one, as they have it in one cell: "customer@replica" -> "commerce".
+using ServedFrom = std::map<std::string, std::string, std::less<>>;
+
 // Everything a router needs to know about tables: the vschemas of all keyspaces and the routing rules, as one immutable
 // snapshot with a version.
 //
@@ -92,7 +95,9 @@ struct Keyspace {
 class VSchema {
  public:
   // `version`: chosen by the caller, growing; part of the key of cached plans.
-  static std::shared_ptr<const VSchema> build(const ::vschema::SrvVSchema& record, uint64_t version);
+  // `served_from`: from the cell's SrvKeyspace records, see ServedFrom.
+  static std::shared_ptr<const VSchema> build(const ::vschema::SrvVSchema& record, uint64_t version,
+                                              ServedFrom served_from = {});
 
   uint64_t version() const { return version_; }
 
@@ -104,6 +109,7 @@ class VSchema {
   //      ("t@replica"), then the general one. Once only: the result is not looked up in the rules again.
   //   3. The keyspace's own tables; without a keyspace, the one keyspace that lists the name (a keyspace with
   //      require_explicit_routing does not count; a reference table gives way to its source).
+  //      If the keyspace that was found is served from another one, the table of that name there is meant.
   //   4. In an unsharded keyspace, named or the only one there is, a table that is not listed is assumed to exist.
   //
   //   kNotFound            "table t1 not found"; "VT05003: unknown database 'x' in vschema" (MySQL errno 1049).
@@ -113,6 +119,9 @@ class VSchema {
   // The keyspace that a keyspace routing rule (for the tablet type, or general) puts in the place of this one; the same
   // without such a rule.
   std::string_view route_keyspace(std::string_view keyspace, ::topodata::TabletType type) const;
+
+  // The keyspace from which this one is served for the tablet type; the same without such a redirect.
+  std::string_view serving_keyspace(std::string_view keyspace, ::topodata::TabletType type) const;
 
   // The keyspace that serves this shard while a keyspace is moved shard by shard; the same without a rule.
   std::string_view route_shard(std::string_view keyspace, std::string_view shard) const;
@@ -144,6 +153,8 @@ class VSchema {
   void add_rules(const ::vschema::RoutingRules& rules);
   void index_names();
   void resolve_sequences();
+  // The steps before the redirects of served keyspaces.
+  Result<RoutedTable> find_ruled(std::string_view keyspace, std::string_view table, ::topodata::TabletType type) const;
   const Rule* find_rule(std::string_view qualified, ::topodata::TabletType type) const;
   Result<std::shared_ptr<const Table>> find_in_keyspace(std::string_view keyspace, std::string_view table) const;
   Result<std::shared_ptr<const Table>> find_anywhere(std::string_view table) const;
@@ -154,6 +165,7 @@ class VSchema {
   NameMap<std::vector<std::shared_ptr<const Table>>> by_name_;  // Of keyspaces without require_explicit_routing.
   NameMap<Rule> rules_;                                         // By from_table.
   NameMap<std::string> keyspace_rules_;
+  ServedFrom served_from_;
   NameMap<std::string> shard_rules_;  // By "keyspace/shard".
 };
 

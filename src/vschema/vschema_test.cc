@@ -58,7 +58,13 @@ class Cluster {
     rule->set_shard(shard);
     return *this;
   }
-  std::shared_ptr<const VSchema> build(uint64_t version = 1) const { return VSchema::build(record_, version); }
+  Cluster& served_from(const std::string& keyspace_and_type, const std::string& source) {
+    served_from_[keyspace_and_type] = source;
+    return *this;
+  }
+  std::shared_ptr<const VSchema> build(uint64_t version = 1) const {
+    return VSchema::build(record_, version, served_from_);
+  }
 
   // "ks.t", or the error's text. `name` is "t" or "ks.t".
   std::string find(const std::string& name, ::topodata::TabletType type = PRIMARY) const {
@@ -70,6 +76,7 @@ class Cluster {
 
  private:
   ::vschema::SrvVSchema record_;
+  ServedFrom served_from_;
 };
 
 // S1-29
@@ -125,6 +132,28 @@ TEST(VSchemaRouting, UnqualifiedNameGoesToTheKeyspaceThatListsIt) {
   EXPECT_EQ(cluster.find("t2"), "table t2 not found");
   EXPECT_EQ(cluster.build()->find_table("", "t2", PRIMARY).error().code(), Code::kNotFound);
   EXPECT_EQ(cluster.find("b.t1"), "b.t1");
+}
+
+// S3-31, S3-32, S3-37: every spelling of a table leads to the keyspace that serves, also while the vschema has moved.
+TEST(VSchemaRouting, KeyspaceIsServedFromAnotherOneByType) {
+  const Cluster cluster = Cluster()
+                              .keyspace("commerce", "{'tables':{'product':{}}}")
+                              .keyspace("customer", kCustomer)
+                              .rule("ruled", {"customer.corder"})
+                              .served_from("customer@primary", "commerce")
+                              .served_from("customer@rdonly", "commerce");
+  for (const char* name : {"corder", "customer.corder", "commerce.corder", "ruled"}) {
+    EXPECT_EQ(cluster.find(name, PRIMARY), "commerce.corder") << name;
+    EXPECT_EQ(cluster.find(name, RDONLY), "commerce.corder") << name;
+  }
+  EXPECT_EQ(cluster.find("corder", REPLICA), "customer.corder");
+  EXPECT_EQ(cluster.find("ruled", REPLICA), "customer.corder");
+  EXPECT_EQ(cluster.find("customer.unlisted", PRIMARY), "commerce.unlisted");
+  EXPECT_EQ(cluster.find("customer.unlisted", REPLICA), "table unlisted not found");
+  EXPECT_FALSE(cluster.build()->find_table("", "corder", PRIMARY)->table->sharded);
+  EXPECT_TRUE(cluster.build()->find_table("", "corder", REPLICA)->table->sharded);
+  EXPECT_EQ(cluster.build()->serving_keyspace("customer", RDONLY), "commerce");
+  EXPECT_EQ(cluster.build()->serving_keyspace("customer", REPLICA), "customer");
 }
 
 // S3-22

@@ -81,11 +81,11 @@ net::Task<Status> run_legacy_remotely(rpc::Channel& channel, std::vector<std::st
   co_return write_legacy_output(line, terminal.kept());
 }
 
-net::Task<Status> run_legacy_here(topo::Server& topology, rpc::Caller vtctld, std::vector<std::string> words,
+net::Task<Status> run_legacy_here(TabletClient& tablets, rpc::Caller vtctld, std::vector<std::string> words,
                                   base::Duration action_timeout) {
   CO_ASSIGN_OR_RETURN(const LegacyLine line, read_legacy_files(std::move(words)));
   Terminal terminal(!line.output_file.empty());
-  const LegacyEnvironment environment{.topology = topology,
+  const LegacyEnvironment environment{.tablets = tablets,
                                       .vtctld = std::move(vtctld),
                                       .action_timeout = action_timeout,
                                       .report = [&terminal](LegacyLevel level, std::string text) {

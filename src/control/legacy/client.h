@@ -16,8 +16,8 @@ namespace vitrail::control {
 // Runs a command line on a vtctld. Its local files are read, and written, here.
 net::Task<Status> run_legacy_remotely(rpc::Channel& channel, std::vector<std::string> line,
                                       base::Duration action_timeout);
-// The same on a topology of this process. `vtctld`: methods of Vtctld.
-net::Task<Status> run_legacy_here(topo::Server& topology, rpc::Caller vtctld, std::vector<std::string> line,
+// The same on the topology of this process. `vtctld`: methods of Vtctld.
+net::Task<Status> run_legacy_here(TabletClient& tablets, rpc::Caller vtctld, std::vector<std::string> line,
                                   base::Duration action_timeout);
 
 }  // namespace vitrail::control

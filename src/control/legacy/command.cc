@@ -78,9 +78,7 @@ net::Task<Result<std::string>> without_output(net::Task<Result<std::string>> tas
   co_return std::string();
 }
 
-net::Task<Result<std::string>> refuse(std::string name, std::string why) {
-  co_return fail(Code::kUnimplemented, name + " exists no more: " + why);
-}
+net::Task<Result<std::string>> refuse(std::string why) { co_return fail(Code::kUnimplemented, std::move(why)); }
 
 }  // namespace
 
@@ -89,7 +87,15 @@ Body silent(std::string_view today) {
 }
 
 Body gone(std::string_view why) {
-  return [why = std::string(why)](const Call& call) { return refuse(first_name(call.command.names), why); };
+  return [why = std::string(why)](const Call& call) {
+    return refuse(first_name(call.command.names) + " exists no more: " + why);
+  };
+}
+
+Body unbuilt(std::string_view why) {
+  return [why = std::string(why)](const Call& call) {
+    return refuse(first_name(call.command.names) + " is not built yet: " + why);
+  };
 }
 
 const std::vector<Command>& commands() {

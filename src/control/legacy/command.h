@@ -70,6 +70,9 @@ Body silent(std::string_view today);
 // The command exists no more; `why` says what to use.
 Body gone(std::string_view why);
 
+// The command is known and not built; `why` says what there is.
+Body unbuilt(std::string_view why);
+
 // All commands, in the order of their groups.
 const std::vector<Command>& commands();
 // Compares names ignoring case; null when there is none.

@@ -2,7 +2,6 @@
 #include "base/text.h"
 #include "control/legacy/command.h"
 #include "control/served_from.h"
-#include "topo/srv_vschema.h"
 #include "topo/tablet.h"
 #include "vtctldata.pb.h"
 
@@ -21,42 +20,39 @@ Output get_keyspaces(const Call& call) {
 }
 
 // "master:commerce,replica:commerce": where statements for types go until they are migrated.
-Result<ServedFrom> parse_served_from(std::string_view list) {
-  ServedFrom out;
+Result<std::vector<topo::ServedFromUpdate>> parse_served_from(std::string_view list) {
+  std::vector<topo::ServedFromUpdate> out;
   for (const std::string& item : base::split_list(list)) {
     const size_t colon = item.find(':');
     if (colon == std::string::npos || colon + 1 == item.size()) {
       return fail(Code::kInvalidArgument, "-served_from: '" + item + "' is not type:keyspace");
     }
     ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(item.substr(0, colon)));
-    out[type] = item.substr(colon + 1);
+    out.push_back({.type = type, .cells = {}, .source = item.substr(colon + 1)});
   }
   return out;
 }
 
 Output create_keyspace(const Call& call) {
-  CO_ASSIGN_OR_RETURN(const ServedFrom served_from, parse_served_from(call.get("served_from")));
-  topo::Server& topology = call.environment.topology;
+  CO_ASSIGN_OR_RETURN(auto served_from, parse_served_from(call.get("served_from")));
+  for (const auto& update : served_from) {
+    CO_ASSIGN_OR_RETURN(const auto exists, co_await topo::get_keyspace(call.environment.topology(), update.source));
+  }
   auto created = co_await silent("CreateKeyspace")(call);
   if (!created.ok() || served_from.empty()) co_return created;
-  for (const auto& [type, source] : served_from) {
-    CO_RETURN_IF_ERROR(co_await set_served_from(topology, call.arguments[0], type, source));
-  }
-  CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(topology));
+  CO_RETURN_IF_ERROR(co_await serve_from(call.environment.topology(), call.arguments[0], std::move(served_from)));
   co_return std::string();
 }
 
-// SetKeyspaceServedFrom -source=keyspace | -remove  <keyspace> <type>
+// SetKeyspaceServedFrom -source=keyspace | -remove  [-cells=...]  <keyspace> <type>
 Output set_served_from_command(const Call& call) {
-  if (call.has("cells")) {
-    co_return fail(Code::kUnimplemented, "-cells: a keyspace is served from another one in all cells or in none");
-  }
   if (call.is_true("remove") == call.has("source")) {
     co_return fail(Code::kInvalidArgument, "give either -source or -remove");
   }
   CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(call.arguments[1]));
-  CO_RETURN_IF_ERROR(co_await set_served_from(call.environment.topology, call.arguments[0], type, call.get("source")));
-  CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(call.environment.topology));
+  topo::ServedFromUpdate update{
+      .type = type, .cells = base::split_list(call.get("cells")), .source = call.get("source")};
+  CO_RETURN_IF_ERROR(co_await set_served_from(call.environment.topology(), call.arguments[0], std::move(update)));
   co_return std::string();
 }
 

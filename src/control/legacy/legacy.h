@@ -28,12 +28,14 @@ enum class LegacyLevel : uint8_t { kInfo, kWarning, kError, kConsole };  // As i
 
 // What a command has to work with. Everything outlives the command.
 struct LegacyEnvironment {
-  topo::Server& topology;
+  TabletClient& tablets;
   rpc::Caller vtctld;  // Methods of /vtctlservice.Vtctld.
   base::Duration action_timeout = std::chrono::hours(1);
   // Takes what the command says, in order: log lines, and console output (which is printed as it is). An Error ends the
   // command: nobody listens any more.
   std::function<net::Task<Status>(LegacyLevel level, std::string text)> report;
+
+  topo::Server& topology() const { return tablets.topology(); }
 };
 
 // Runs one command line, without the program's name. Reads no local files: see read_legacy_files().

@@ -15,6 +15,7 @@
 #include "control/legacy/command.h"
 #include "control/vtctld.h"
 #include "topo/srv_keyspace.h"
+#include "vschema/proto_json.h"
 #include "vtctldata.pb.h"
 
 namespace vitrail::control {
@@ -48,7 +49,7 @@ class Legacy : public testing::Test {
   }
   static net::Task<Status> run_on(InProcessVtctld& vtctld, Words words, Outcome& outcome) {
     const LegacyEnvironment environment{
-        .topology = vtctld.topology(),
+        .tablets = vtctld.tablets(),
         .vtctld = vtctld.caller(),
         .action_timeout = std::chrono::seconds(10),
         .report = [&outcome](LegacyLevel level, std::string text) { return keep(outcome, level, std::move(text)); }};
@@ -159,20 +160,41 @@ TEST_F(Legacy, OlderWordsMeanTodays) {
 TEST_F(Legacy, KeyspacesAreServedFromAnotherOne_S3_29) {
   make_commerce();
   ok({"CreateKeyspace", "-served_from=master:commerce,replica:commerce,rdonly:commerce", "customer"});
-  const auto rules = [&] { return ok({"TopoCat", "-decode_proto", "routing_rules/keyspace/Rules"}); };
-  for (const char* type : {"primary", "replica", "rdonly"}) {
-    EXPECT_NE(rules().find(std::string("from_keyspace:\"customer@") + type + "\" to_keyspace:\"commerce\""),
+  const auto keyspace = [&] { return ok({"TopoCat", "-decode_proto", "keyspaces/customer/Keyspace"}); };
+  const auto serving = [&] {
+    return ok({"TopoCat", "-decode_proto", "-cell=zone1", "keyspaces/customer/SrvKeyspace"});
+  };
+  for (const char* type : {"PRIMARY", "REPLICA", "RDONLY"}) {
+    EXPECT_NE(keyspace().find(std::string("served_froms:{tablet_type:") + type + " keyspace:\"commerce\"}"),
               std::string::npos)
-        << rules();
+        << keyspace();
   }
+  // S3-31: before any shard exists.
+  const std::string everything =
+      "served_from:{tablet_type:PRIMARY keyspace:\"commerce\"} served_from:{tablet_type:REPLICA "
+      "keyspace:\"commerce\"} served_from:{tablet_type:RDONLY keyspace:\"commerce\"}\n";
+  EXPECT_EQ(serving(), everything);
+  // S3-32: the record, and with the rebuild the cell.
   ok({"SetKeyspaceServedFrom", "-remove", "customer", "rdonly"});
-  EXPECT_EQ(rules().find("customer@rdonly"), std::string::npos) << rules();
-  ok({"SetKeyspaceServedFrom", "-source=commerce", "customer", "rdonly"});
-  EXPECT_NE(rules().find("customer@rdonly"), std::string::npos) << rules();
+  EXPECT_EQ(keyspace().find("RDONLY"), std::string::npos) << keyspace();
+  EXPECT_EQ(serving(), everything);
+  ok({"RebuildKeyspaceGraph", "customer"});
+  EXPECT_EQ(serving().find("RDONLY"), std::string::npos) << serving();
+  ok({"SetKeyspaceServedFrom", "-source=commerce", "-cells=zone1", "customer", "rdonly"});
+  EXPECT_NE(keyspace().find("served_froms:{tablet_type:RDONLY cells:\"zone1\" keyspace:\"commerce\"}"),
+            std::string::npos)
+      << keyspace();
+  EXPECT_NE(ok({"GetKeyspace", "customer"}).find("\"served_froms\""), std::string::npos);
   EXPECT_EQ(error({"SetKeyspaceServedFrom", "customer", "rdonly"}), "give either -source or -remove");
   EXPECT_EQ(error({"CreateKeyspace", "-served_from=commerce", "other"}),
             "-served_from: 'commerce' is not type:keyspace");
+  EXPECT_NE(error({"CreateKeyspace", "-served_from=replica:nowhere", "other"}).find("nowhere"), std::string::npos);
   EXPECT_EQ(ok({"GetKeyspaces"}), "commerce\ncustomer\n");
+  EXPECT_NE(error({"MigrateServedFrom", "customer/0", "rdonly"}).find("customer/0"), std::string::npos)
+      << error({"MigrateServedFrom", "customer/0", "rdonly"});
+  EXPECT_EQ(error({"MigrateServedFrom", "commerce/0", "rdonly"}),
+            "destination keyspace commerce is not a vertical split target");
+  EXPECT_NE(error({"MigrateServedFrom", "-filtered_replication_wait_time=soon", "customer/0", "master"}), "");
 }
 
 TEST_F(Legacy, RefusalsNameTheArgument) {
@@ -191,8 +213,6 @@ TEST_F(Legacy, RefusalsNameTheArgument) {
             std::string::npos);
   EXPECT_EQ(error({"MoveTables", "-dry_run", "Cancel", "customer.move"}),
             "-dry_run is only supported for SwitchTraffic, ReverseTraffic and Complete, not for Cancel");
-  EXPECT_NE(error({"MigrateServedFrom", "customer/0", "master"}).find("MigrateServedFrom exists no more"),
-            std::string::npos);
   EXPECT_NE(error({"MigrateServedTypes", "-cells=zone1", "customer/0", "master"}).find("cannot specify cells"),
             std::string::npos);
 }
@@ -230,6 +250,129 @@ TEST_F(Legacy, EveryCommandAndFlagIsKnownToday) {
   }
 }
 
+// What a command asks of vtctld: the method, and the request as JSON without empty fields.
+class LegacyRequests : public Legacy {
+ protected:
+  static net::Task<Result<std::string>> record(std::vector<std::pair<std::string, std::string>>& calls,
+                                               std::string method, std::string request) {
+    calls.emplace_back(method.substr(method.rfind('/') + 1), std::move(request));
+    co_return fail(Code::kUnavailable, "only recorded");
+  }
+  static net::Task<Status> run_recorded(InProcessVtctld& vtctld, Words words,
+                                        std::vector<std::pair<std::string, std::string>>& calls) {
+    Outcome ignored;
+    const LegacyEnvironment environment{
+        .tablets = vtctld.tablets(),
+        .vtctld = [&calls](std::string method, std::string request,
+                           net::Wait) { return record(calls, std::move(method), std::move(request)); },
+        .action_timeout = std::chrono::seconds(10),
+        .report = [&ignored](LegacyLevel level, std::string text) { return keep(ignored, level, std::move(text)); }};
+    co_return co_await run_legacy_command(environment, std::move(words));
+  }
+  template <typename Request>
+  std::string request(Words words, const std::string& method) {
+    std::vector<std::pair<std::string, std::string>> calls;
+    const std::string line = base::join(words, " ");
+    const Status done = net::block_on(loop_.loop(), run_recorded(*vtctld_, std::move(words), calls));
+    if (calls.size() != 1 || calls[0].first != method) {
+      return (calls.empty() ? "nothing was asked" : calls[0].first) + ": " + line + ": " +
+             (done.ok() ? "" : done.error().message());
+    }
+    Request request;
+    EXPECT_TRUE(request.ParseFromString(calls[0].second));
+    return vschema::to_json(request, {.unpopulated = false, .indent = -1});
+  }
+};
+
+TEST_F(LegacyRequests, MoveTablesAndReshardInTheFormsOfTheDocumentation) {
+  namespace vd = ::vtctldata;
+  const auto create = request<vd::MoveTablesCreateRequest>({"MoveTables", "--", "--source", "commerce", "--tables",
+                                                            "customer,corder", "Create", "customer.commerce2customer"},
+                                                           "MoveTablesCreate");
+  for (const char* part : {R"("workflow":"commerce2customer")", R"("source_keyspace":"commerce")",
+                           R"("target_keyspace":"customer")", R"("include_tables":["customer","corder"])"}) {
+    EXPECT_NE(create.find(part), std::string::npos) << part << " in " << create;
+  }
+  const auto json =
+      request<vd::MoveTablesCreateRequest>({"MoveTables", "-source=commerce", "-tables={\"customer\":{},\"corder\":{}}",
+                                            "create", "customer.commerce2customer"},
+                                           "MoveTablesCreate");
+  EXPECT_NE(json.find(R"("include_tables":["corder","customer"])"), std::string::npos) << json;
+}
+
+TEST_F(LegacyRequests, TrafficAndState) {
+  namespace vd = ::vtctldata;
+  const std::string name = "customer.commerce2customer";
+  for (const std::string kind : {"MoveTables", "Reshard"}) {
+    auto json = request<vd::WorkflowSwitchTrafficRequest>(
+        {kind, "--", "--tablet_types=rdonly,replica", "--cells=zone1", "--timeout=5s", "SwitchTraffic", name},
+        "WorkflowSwitchTraffic");
+    for (const char* part : {R"("keyspace":"customer")", R"("workflow":"commerce2customer")", R"("cells":["zone1"])",
+                             R"("tablet_types":["RDONLY","REPLICA"])", R"("timeout":{"seconds":"5"})"}) {
+      EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
+    }
+    EXPECT_EQ(json.find("\"direction\""), std::string::npos) << json;
+    json = request<vd::WorkflowSwitchTrafficRequest>(
+        {kind, "--", "--dry_run", "--reverse_replication=false", "reversetraffic", name}, "WorkflowSwitchTraffic");
+    EXPECT_NE(json.find("\"direction\":1"), std::string::npos) << json;
+    EXPECT_NE(json.find("\"dry_run\":true"), std::string::npos) << json;
+    EXPECT_EQ(json.find("enable_reverse_replication"), std::string::npos) << json;
+    json = request<vd::MoveTablesCompleteRequest>({kind, "--", "--keep_data", "Complete", name}, "MoveTablesComplete");
+    EXPECT_NE(json.find("\"keep_data\":true"), std::string::npos) << json;
+    json = request<vd::WorkflowDeleteRequest>({kind, "--", "--keep_routing_rules", "Cancel", name}, "WorkflowDelete");
+    EXPECT_NE(json.find("\"keep_routing_rules\":true"), std::string::npos) << json;
+    for (const std::string action : {"Status", "Progress", "GetState"}) {
+      EXPECT_EQ(request<vd::WorkflowStatusRequest>({kind, action, name}, "WorkflowStatus"),
+                R"({"keyspace":"customer","workflow":"commerce2customer"})");
+    }
+    json = request<vd::GetWorkflowsRequest>({kind, "Show", name}, "GetWorkflows");
+    EXPECT_NE(json.find(R"("workflow":"commerce2customer")"), std::string::npos) << json;
+  }
+  const auto json = request<vd::ReshardCreateRequest>(
+      {"Reshard", "--", "--source_shards", "0", "--target_shards", "-80,80-", "Create", "customer.cust2cust"},
+      "ReshardCreate");
+  EXPECT_NE(json.find(R"("source_shards":["0"],"target_shards":["-80","80-"])"), std::string::npos) << json;
+}
+
+TEST_F(LegacyRequests, VDiffAndWorkflow) {
+  namespace vd = ::vtctldata;
+  const std::string name = "customer.commerce2customer", uuid = "00000000-0000-4000-8000-000000000000";
+  const auto json = request<vd::VDiffCreateRequest>(
+      {"VDiff", "--", "--v2", "--tables=customer", "--max_extra_rows_to_compare=7", name, "create"}, "VDiffCreate");
+  for (const char* part : {R"("workflow":"commerce2customer")", R"("target_keyspace":"customer")",
+                           R"("tables":["customer"])", R"("max_extra_rows_to_compare":"7")"}) {
+    EXPECT_NE(json.find(part), std::string::npos) << part << " in " << json;
+  }
+  const auto show = [&](Words words) { return request<vd::VDiffShowRequest>(std::move(words), "VDiffShow"); };
+  EXPECT_NE(show({"VDiff", "--", "--v2", name, "show"}).find(R"("arg":"last")"), std::string::npos);
+  EXPECT_NE(show({"VDiff", "--", "--v2", name, "show", uuid}).find(uuid), std::string::npos);
+  EXPECT_NE(show({"VDiff", "--", "show", name, "all"}).find(R"("arg":"all")"), std::string::npos);
+  EXPECT_NE(request<vd::VDiffStopRequest>({"VDiff", "--", "--v2", name, "stop", uuid}, "VDiffStop").find(uuid),
+            std::string::npos);
+  EXPECT_NE(request<vd::VDiffResumeRequest>({"VDiff", "--", "--v2", name, "resume", uuid}, "VDiffResume").find(uuid),
+            std::string::npos);
+  EXPECT_NE(request<vd::VDiffDeleteRequest>({"VDiff", "--", "--v2", name, "delete", "all"}, "VDiffDelete").find("all"),
+            std::string::npos);
+
+  for (const std::string action : {"start", "stop"}) {
+    EXPECT_NE(request<vd::WorkflowUpdateRequest>({"Workflow", name, action}, "WorkflowUpdate")
+                  .find(R"("workflow":"commerce2customer")"),
+              std::string::npos);
+  }
+  EXPECT_NE(request<vd::GetWorkflowsRequest>({"Workflow", "customer", "listall"}, "GetWorkflows")
+                .find(R"("keyspace":"customer")"),
+            std::string::npos);
+  EXPECT_NE(request<vd::GetWorkflowsRequest>({"Workflow", name, "show"}, "GetWorkflows").find("commerce2customer"),
+            std::string::npos);
+  EXPECT_NE(
+      request<vd::WorkflowDeleteRequest>({"Workflow", name, "delete"}, "WorkflowDelete").find("commerce2customer"),
+      std::string::npos);
+  EXPECT_EQ(error({"Workflow", "customer", "stop"}), "Workflow stop needs <keyspace.workflow>, received customer");
+  EXPECT_EQ(error({"Workflow", name, "tags"}),
+            "found unsupported action tags: Workflow knows show, listall, start, stop and delete");
+  EXPECT_EQ(error({"CreateLookupVindex", "customer", "{}"}).substr(0, 38), "CreateLookupVindex is not built yet: m");
+}
+
 TEST_F(Legacy, FilesAreReadAndWrittenByTheClient) {
   make_commerce();
   const std::string file = TempDir() + "/legacy_test_file_" + std::to_string(::getpid());
@@ -249,7 +392,7 @@ TEST_F(Legacy, FilesAreReadAndWrittenByTheClient) {
   const std::string bytes("\x00\xff\x80 a\n", 6);
   ASSERT_TRUE(base::write_file_atomically(file, bytes).ok());
   const auto copy = [&](Words words) {
-    return net::block_on(loop_.loop(), run_legacy_here(vtctld_->topology(), vtctld_->caller(), std::move(words),
+    return net::block_on(loop_.loop(), run_legacy_here(vtctld_->tablets(), vtctld_->caller(), std::move(words),
                                                        std::chrono::seconds(10)));
   };
   Status there = copy({"TopoCp", "--", "-to_topo", file, "/some/record"});

@@ -64,7 +64,7 @@ net::Task<Status> write_event(EventWriter& writer, LegacyLevel level, std::strin
 net::Task<Status> execute(TabletClient& tablets, rpc::Caller vtctld, vd::ExecuteVtctlCommandRequest request,
                           EventWriter writer) {
   const LegacyEnvironment environment{
-      .topology = tablets.topology(),
+      .tablets = tablets,
       .vtctld = std::move(vtctld),
       .action_timeout = request.action_timeout() > 0 ? base::Duration(request.action_timeout()) : std::chrono::hours(1),
       .report = [&writer](LegacyLevel level, std::string text) { return write_event(writer, level, std::move(text)); }};

@@ -19,7 +19,7 @@ using Output = net::Task<Result<std::string>>;
 
 // The store that -cell names, or the global one.
 net::Task<Result<topo::Store*>> find_store(const Call& call, std::shared_ptr<topo::Store>& keep) {
-  topo::Server& topology = call.environment.topology;
+  topo::Server& topology = call.environment.topology();
   const std::string cell = call.get("cell", "global");
   if (cell == "global" || cell.empty()) co_return &topology.global();
   CO_ASSIGN_OR_RETURN(keep, co_await topology.store_for_cell(cell));

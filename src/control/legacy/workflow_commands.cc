@@ -2,12 +2,16 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
 #include <map>
 #include <nlohmann/json.hpp>
 
+#include "base/duration.h"
 #include "base/text.h"
 #include "control/client/client.h"
 #include "control/legacy/command.h"
+#include "control/served_from.h"
+#include "topo/tablet.h"
 #include "vtctldata.pb.h"
 
 namespace vitrail::control::legacy {
@@ -224,6 +228,25 @@ Output migrate_served_types(const Call& call) {
   co_return co_await call.run(std::move(words));
 }
 
+// MigrateServedFrom <destination keyspace/shard> <type>
+Output migrate_served_from_command(const Call& call) {
+  CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(call.arguments[0]));
+  CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(call.arguments[1]));
+  ServedFromMigration migration{.keyspace = name.first,
+                                .shard = name.second,
+                                .type = type,
+                                .cells = base::split_list(call.get("cells")),
+                                .reverse = call.is_true("reverse")};
+  if (call.has("filtered_replication_wait_time")) {
+    CO_ASSIGN_OR_RETURN(migration.timeout, base::parse_duration(call.get("filtered_replication_wait_time")));
+  }
+  CO_ASSIGN_OR_RETURN(const auto notes, co_await migrate_served_from(call.environment.tablets, std::move(migration)));
+  for (const auto& note : notes) {
+    CO_RETURN_IF_ERROR(co_await call.environment.report(LegacyLevel::kWarning, "not refreshed: " + note));
+  }
+  co_return std::string();
+}
+
 // "<ks.wf>" alone compares and waits. "<ks.wf> <action> [<argument>]", or the action first.
 Output vdiff(const Call& call) {
   std::vector<std::string> rest = call.arguments;
@@ -243,6 +266,14 @@ Output vdiff(const Call& call) {
   co_return co_await call.run(std::move(words));
 }
 
+Output unknown_workflow_action(std::string action) {
+  co_return fail(Code::kInvalidArgument,
+                 "found unsupported action " + action + ": Workflow knows show, listall, start, stop and delete");
+}
+Output missing_workflow(std::string action, std::string target) {
+  co_return fail(Code::kInvalidArgument, "Workflow " + action + " needs <keyspace.workflow>, received " + target);
+}
+
 // Workflow <keyspace[.workflow]> <action>
 Output workflow(const Call& call) {
   const std::string& target = call.arguments[0];
@@ -250,8 +281,12 @@ Output workflow(const Call& call) {
   const std::string keyspace = target.substr(0, dot);
   std::string action = base::to_lower(call.arguments[1]);
   if (action == "listall") action = "list";
+  static constexpr std::array kActions = {"show", "list", "start", "stop", "delete"};
+  if (std::ranges::find(kActions, action) == kActions.end()) return unknown_workflow_action(call.arguments[1]);
+  const bool named = dot != std::string::npos && dot + 1 < target.size();
+  if (!named && action != "list" && action != "show") return missing_workflow(std::move(action), target);
   Words words = {"Workflow", "--keyspace=" + keyspace, action};
-  if (dot != std::string::npos && action != "list") words.push_back("--workflow=" + target.substr(dot + 1));
+  if (named && action != "list") words.push_back("--workflow=" + target.substr(dot + 1));
   return call.run(std::move(words));
 }
 
@@ -291,12 +326,26 @@ void add_workflow_commands(std::vector<Command>& out) {
                  "<keyspace.workflow> [<action>] [<uuid>]",
                  1,
                  3,
-                 {value("source_cell", "source-cells"), value("target_cell", "target-cells"),
+                 {value("source_cell", "source-cells"),
+                  value("target_cell", "target-cells"),
                   value("tablet_types", "tablet-types"),
                   value("filtered_replication_wait_time", "filtered-replication-wait-time"),
-                  value("max_extra_rows_to_compare", "max-extra-rows-to-compare"), toggle("only_pks", "only-pks"),
-                  value("limit", "limit"), value("tables", "tables"), toggle("auto_retry", "auto-retry"),
-                  toggle("wait", "wait"), value("format", ""), ignored_toggle("v1"), toggle("v2", "")},
+                  value("max_extra_rows_to_compare", "max-extra-rows-to-compare"),
+                  toggle("only_pks", "only-pks"),
+                  value("limit", "limit"),
+                  value("tables", "tables"),
+                  toggle("auto_retry", "auto-retry"),
+                  toggle("wait", "wait"),
+                  value("wait_update_interval", "wait-update-interval"),
+                  toggle("debug_query", "debug-query"),
+                  toggle("update_table_stats", "update-table-stats"),
+                  value("max_diff_duration", "max-diff-duration"),
+                  value("format", ""),
+                  ignored_toggle("verbose"),
+                  ignored_toggle("checksum"),
+                  ignored("sample_pct"),
+                  ignored_toggle("v1"),
+                  toggle("v2", "")},
                  vdiff});
   out.push_back({kGroup, "Workflow", "<keyspace[.workflow]> <action>", 2, 2, {}, workflow});
   const Flag cells = value("cells", "cells");
@@ -339,7 +388,24 @@ void add_workflow_commands(std::vector<Command>& out) {
                  2,
                  2,
                  {cells, reverse, value("filtered_replication_wait_time", "")},
-                 gone("MoveTables with SwitchTraffic moves tables to another keyspace")});
+                 migrate_served_from_command});
+  const auto add_unbuilt = [&](std::string_view name, std::string_view usage, std::vector<Flag> flags,
+                               std::string_view why) {
+    out.push_back({kGroup, name, usage, 0, kMany, std::move(flags), unbuilt(why)});
+  };
+  add_unbuilt("CreateLookupVindex", "<keyspace> <json_spec>",
+              {ignored("cells"), ignored("tablet_types"), ignored_toggle("continue_after_copy_with_owner")},
+              "make the lookup table, fill it, and name it with ApplyVSchema");
+  add_unbuilt("ExternalizeVindex", "<keyspace>.<vindex>", {}, "CreateLookupVindex is not there either");
+  add_unbuilt("Materialize", "<json_spec>", {ignored("cells"), ignored("tablet_types")},
+              "MoveTables copies tables as they are");
+  add_unbuilt("Migrate", "<action> <target keyspace.workflow>",
+              {ignored("source"), ignored("tables"), ignored("cells")},
+              "no other cluster can be mounted; MoveTables moves tables within one");
+  add_unbuilt("Mount", "<cluster name>",
+              {ignored("type"), ignored_toggle("unmount"), ignored_toggle("show"), ignored_toggle("list"),
+               ignored("topo_type"), ignored("topo_server"), ignored("topo_root")},
+              "a cluster knows no others");
 }
 
 }  // namespace vitrail::control::legacy
