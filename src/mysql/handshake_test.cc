@@ -602,6 +602,26 @@ TEST(ServerHandshake, RefusesTlsItDidNotOffer) {
   EXPECT_EQ(server.on_message(1, request, out), ServerHandshake::Next::kRefused);
 }
 
+TEST(ServerHandshake, AsksForThePluginThatTheClientPrefers) {
+  ServerAuthSettings settings;
+  settings.provider = &kUsers;
+  CountingRandom random;
+  ServerHandshake server(settings, 1, {"h", false}, random);
+  std::string out, response;
+  server.start(out);
+  HandshakeResponse login = full_response(ClientAuthSettings().capabilities);
+  login.user = "clear";
+  login.auth_plugin = kCachingSha2Plugin;
+  login.auth_response.clear();
+  encode_handshake_response(response, login);
+  out.clear();
+  ASSERT_EQ(server.on_message(1, response, out), ServerHandshake::Next::kRead);
+  const auto request = decode_auth_switch(std::string_view(out).substr(kPacketHeaderSize));
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(request->plugin, kCachingSha2Plugin);
+  EXPECT_EQ(server.on_message(3, sha2_scramble("secret", request->data), out), ServerHandshake::Next::kAccepted);
+}
+
 TEST(ServerHandshake, NeverNegotiatesWhatItCannotSpeak) {
   ServerAuthSettings settings;
   settings.capabilities = ~Capabilities{0};

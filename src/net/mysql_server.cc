@@ -37,7 +37,11 @@ Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSe
     if (!message->has_value()) co_return fail(Code::kCanceled, "the client left during the login");
     using Next = mysql::ServerHandshake::Next;
     const Next next = handshake->on_message((*message)->last_sequence, (*message)->payload, out);
-    if (next == Next::kAccepted) break;
+    if (next == Next::kAccepted) {
+      // What the plugin has to say ahead of the OK.
+      if (!out.empty()) CO_RETURN_IF_ERROR(co_await stream.write(out, wait));
+      break;
+    }
     if (next == Next::kRefused) {
       (void)co_await stream.write(out, wait);
       co_return fail(Code::kUnauthenticated, handshake->error().message)
