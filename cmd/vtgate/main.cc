@@ -65,7 +65,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   log_info("vtgate serves MySQL clients on port {}", router.mysql_port());
-  base::wait_for_termination_signal();
+  base::wait_for_termination_signal([&] { router.reload(); });
   log_info("stopping");
   http.stop();
   net::block_on(control.loop(), router.stop());

@@ -48,7 +48,7 @@ int main(int argc, char** argv) {
   if (started.ok()) started = net::block_on(control.loop(), tablet.start());
   int exit_code = 0;
   if (started.ok()) {
-    base::wait_for_termination_signal();
+    base::wait_for_termination_signal([&] { tablet.reload(); });
     log_info("stopping");
   } else {
     exit_code = refuse(started.error());

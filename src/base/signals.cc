@@ -12,6 +12,7 @@ sigset_t termination_signals() {
   sigemptyset(&set);
   sigaddset(&set, SIGINT);
   sigaddset(&set, SIGTERM);
+  sigaddset(&set, SIGHUP);
   return set;
 }
 
@@ -23,10 +24,14 @@ void block_termination_signals() {
   std::signal(SIGPIPE, SIG_IGN);
 }
 
-void wait_for_termination_signal() {
+void wait_for_termination_signal(const std::function<void()>& reload) {
   const sigset_t set = termination_signals();
-  int signal = 0;
-  CHECK(sigwait(&set, &signal) == 0);
+  for (;;) {
+    int signal = 0;
+    CHECK(sigwait(&set, &signal) == 0);
+    if (signal != SIGHUP || !reload) return;
+    reload();
+  }
 }
 
 }  // namespace vitrail::base

@@ -42,6 +42,17 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("mysql_auth_server_static_file", &options.auth_static_file, "JSON file with users and passwords");
   settings.add("mysql_auth_server_static_string", &options.auth_static_string, "the same as text");
   settings.add("mysql_auth_static_reload_interval", &options.auth_reload_interval, "how often to read that file again");
+  settings.add("mysql_allow_clear_text_without_tls", &options.clear_text_without_tls,
+               "let the plugin mysql_clear_password send passwords over connections without TLS");
+  net::declare_server_tls(settings, "mysql_server", "MySQL port", options.mysql_tls);
+  auto& tablets = options.tablet_mysql_tls;
+  settings.add("tablet_mysql_ssl_ca", &tablets.files.ca_file,
+               "data ports of tablets: authorities of their certificates (PEM); with it connections use TLS");
+  settings.add("tablet_mysql_ssl_cert", &tablets.files.certificate_file,
+               "data ports of tablets: our certificate (PEM), for tablets that ask for one");
+  settings.add("tablet_mysql_ssl_key", &tablets.files.key_file, "data ports of tablets: key of that certificate");
+  settings.add("tablet_mysql_server_name", &tablets.files.server_name,
+               "data ports of tablets: name that their certificates must bear, when not the host name");
   settings.add("gateway_loops", &serving.loops, "event loops that serve clients");
   settings
       .add_parsed(
@@ -85,6 +96,8 @@ struct Gate::Core {
                 registry.counter("QueryErrors", "statements that ended with an error"),
                 registry.counter("BufferRequestsEvicted", "held statements that got an error in the end"),
                 registry.gauge("MysqlServerConnections", "client connections"), statistics},
+        tls_failures(registry.counter("MysqlServerTlsFailures", "logins given up because TLS could not begin")),
+        tls(options.mysql_tls, "mysql-server"),
         discovery(topology, with_cell(options),
                   [this](std::shared_ptr<const View> view) { hand_out(std::move(view)); }) {
     health_metric = registry.gauges_function("HealthcheckConnections", "healthy tablets by target",
@@ -135,6 +148,7 @@ struct Gate::Core {
   }
 
   Status load_users();
+  Result<std::shared_ptr<const net::TlsContext>> tablet_tls() const;
   net::Task<void> reload_users();
   net::Task<void> accept_loop(net::Listener& from);
   net::Task<void> serve(GateLoop& home, int fd);
@@ -144,6 +158,8 @@ struct Gate::Core {
   topo::Server& topology;
   Statistics statistics;
   GateMetrics metrics;
+  base::Counter& tls_failures;
+  net::ServerTls tls;
   uint64_t vschema_version = 0;                  // With `primaries`: of the newest view; on the control loop.
   std::map<std::string, std::string> primaries;  // Target -> alias of the last primary known.
   std::unique_ptr<base::LineFile> query_log;     // Null: none.
@@ -190,6 +206,20 @@ Status Gate::Core::load_users() {
   return {};
 }
 
+Result<std::shared_ptr<const net::TlsContext>> Gate::Core::tablet_tls() const {
+  net::ClientTlsOptions wanted = options.tablet_mysql_tls;
+  if (!wanted.files.ca_file.empty()) wanted.mode = net::TlsMode::kVerifyIdentity;
+  if (wanted.mode == net::TlsMode::kDisabled &&
+      !(wanted.files.certificate_file.empty() && wanted.files.key_file.empty() && wanted.files.server_name.empty())) {
+    return fail(Code::kInvalidArgument,
+                "--tablet-mysql-ssl-cert, --tablet-mysql-ssl-key and --tablet-mysql-server-name need "
+                "--tablet-mysql-ssl-ca");
+  }
+  auto context = net::TlsContext::for_client(wanted);
+  if (!context.ok()) return std::move(context).error().with_context("--tablet-mysql-ssl-*");
+  return context;
+}
+
 net::Task<void> Gate::Core::reload_users() {
   while ((co_await net::sleep_for(options.auth_reload_interval, control_scope.token())).ok()) {
     if (Status loaded = load_users(); !loaded.ok()) log_warning("users stay as they are: {}", loaded.error().message());
@@ -216,8 +246,15 @@ net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
   if (!socket.ok()) co_return;
   const net::Wait wait = net::Wait::within(10s, home.scope.token());
   const uint32_t id = next_id.fetch_add(1);
-  auto accepted = co_await net::accept_login(std::move(*socket), login, id, options.serving.max_message, wait);
-  if (!accepted.ok()) co_return;
+  auto accepted =
+      co_await net::accept_login(std::move(*socket), login, tls.context(), id, options.serving.max_message, wait);
+  if (!accepted.ok()) {
+    if (accepted.error().mysql_errno() != mysql::errnos::kClientTlsError) co_return;
+    tls_failures.add();
+    static base::LogLimit limit(1s);
+    if (limit.allow()) log_warning("{} ({} similar before)", accepted.error().message(), limit.suppressed());
+    co_return;
+  }
   if (static_cast<size_t>(metrics.connections.value()) >= options.serving.max_connections) {
     co_await accepted->refuse({mysql::errnos::kConCount, "08004", "Too many connections"}, wait);
     co_return;
@@ -246,6 +283,11 @@ net::Task<Status> Gate::start() {
   core.login.server_version = core.options.serving.server_version;
   core.login.capabilities = mysql::kSupportedCapabilities &
                             ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata | mysql::kClientSessionTrack);
+  CO_RETURN_IF_ERROR(core.tls.load());
+  core.login.tls_available = core.tls.enabled();
+  core.login.require_secure_transport = core.tls.required();
+  core.login.allow_cleartext_without_tls = core.options.clear_text_without_tls;
+  CO_ASSIGN_OR_RETURN(const auto tablet_tls, core.tablet_tls());
   if (core.options.auth == "static") {
     CO_RETURN_IF_ERROR(core.load_users());
     core.login.provider = &core.provider;
@@ -262,6 +304,7 @@ net::Task<Status> Gate::start() {
     core.loops.push_back(std::make_unique<GateLoop>(core.options.serving, core.threads.back()->loop(), core.metrics));
     core.loops.back()->query_log = core.query_log.get();
     core.loops.back()->topology = &core.topology;
+    core.loops.back()->tablet_tls = tablet_tls;
   }
   core.started = true;
   core.discovery.start();
@@ -321,6 +364,19 @@ net::Task<void> Gate::stop() {
   core.started = false;
   core.threads.clear();
   core.loops.clear();
+}
+
+void Gate::reload() {
+  Core& core = *core_;
+  if (Status loaded = core.tls.load(); !loaded.ok()) {
+    log_warning("certificates stay as they are: {}", loaded.error().message());
+  }
+  if (core.options.auth == "static") {
+    if (Status loaded = core.load_users(); !loaded.ok()) {
+      log_warning("users stay as they are: {}", loaded.error().message());
+    }
+  }
+  log_info("users and certificates were read again");
 }
 
 std::string Gate::vschema_json() const {

@@ -10,6 +10,7 @@
 #include "gate/gate_loop.h"
 #include "mysql/auth.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 namespace vitrail::base {
 class Settings;
@@ -25,7 +26,10 @@ struct Options {
   std::string auth = "none";  // none or static.
   std::string auth_static_file;
   std::string auth_static_string;
+  bool clear_text_without_tls = false;
   base::Duration auth_reload_interval = std::chrono::seconds(0);  // 0: at start only.
+  net::ServerTlsOptions mysql_tls;
+  net::ClientTlsOptions tablet_mysql_tls;  // To the tablets' data ports.
 };
 
 // Declares the settings of a vtgate.
@@ -43,6 +47,10 @@ class Gate {
   net::Task<Status> start();
   uint16_t mysql_port() const;
   net::Task<void> stop();
+
+  // Reads the files with users and certificates again, for logins from now on; what cannot be used stays as it was, and
+  // the log says so. After start(), any thread, one at a time.
+  void reload();
 
   // For the debug pages; any thread.
   std::string status_html() const;

@@ -36,6 +36,7 @@ net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpo
   if (pool == nullptr) {
     net::MysqlClientSettings client;
     client.address = endpoint.address;
+    client.address.tls = tablet_tls;
     client.auth.user = "vtgate";
     client.auth.database = target.to_string();
     client.auth.collation = form.collation;

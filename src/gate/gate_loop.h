@@ -75,6 +75,7 @@ class GateLoop {
   size_t buffered = 0;  // Statements that wait now.
   base::LineFile* query_log = nullptr;
   topo::Server* topology = nullptr;  // For statements that change it.
+  std::shared_ptr<const net::TlsContext> tablet_tls;  // For connections to tablets; null: plain text.
 
   // A connection to one tablet for one target, from the pool of its login form. `endpoint` is copied.
   struct LoginForm {

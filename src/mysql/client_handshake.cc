@@ -64,13 +64,13 @@ ClientHandshake::Next ClientHandshake::on_greeting(std::string_view payload, std
   nonce_ = server_.nonce;
   plugin_ = server_.auth_plugin;
   if (plugin_ != kCachingSha2Plugin) plugin_ = kNativePasswordPlugin;  // The server will ask for another if it must.
-  if (!settings_.use_tls) {
+  if (!settings_.use_tls || (settings_.tls_optional && (capabilities_ & kClientSsl) == 0)) {
     send_response(out);
     return Next::kRead;
   }
   if ((capabilities_ & kClientSsl) == 0) {
-    return fail_with(
-        fail(Code::kUnavailable, "TLS is required, but the server does not offer it").with_mysql(2026, "HY000"));
+    return fail_with(fail(Code::kUnavailable, "TLS is required, but the server does not offer it")
+                         .with_mysql(errnos::kClientTlsError, "HY000"));
   }
   HandshakeResponse head;
   head.capabilities = capabilities_;

@@ -24,7 +24,8 @@ struct ClientAuthSettings {
   uint32_t max_packet_size = uint32_t{1} << 30;
   ConnectAttributes attributes;
   bool secure_transport = false;  // The stream is a unix socket: clear passwords may be sent where a plugin asks.
-  bool use_tls = false;           // Asks for TLS; a server without it is refused.
+  bool use_tls = false;           // Asks for TLS; a server without it is refused ...
+  bool tls_optional = false;      // ... unless this says that it will do.
   bool allow_cleartext = false;   // mysql_clear_password without secure transport.
   std::string server_public_key;  // PEM; empty: asked from the server when needed.
 };

@@ -45,6 +45,7 @@ inline constexpr uint16_t kReadOnlyMode = 1836;
 inline constexpr uint16_t kSecureTransportRequired = 3159;
 inline constexpr uint16_t kClientServerGone = 2006;
 inline constexpr uint16_t kClientServerLost = 2013;
+inline constexpr uint16_t kClientTlsError = 2026;
 inline constexpr uint16_t kClientMalformedPacket = 2027;
 inline constexpr uint16_t kClientAuthPluginError = 2059;
 inline constexpr uint16_t kClientAuthPluginErr = 2061;

@@ -510,6 +510,23 @@ TEST(Login, ClientInsistsOnTls) {
   encode_handshake_v10(payload, greeting);
   EXPECT_EQ(client.on_message(0, payload, out), ClientHandshake::Next::kFailed);
   EXPECT_EQ(out, "");
+  // Unless plain text will do.
+  settings.tls_optional = true;
+  ClientHandshake modest(settings);
+  EXPECT_EQ(modest.on_message(0, payload, out), ClientHandshake::Next::kRead);
+  EXPECT_NE(out, "");
+}
+
+TEST(Login, SendsStoredSha2PasswordsClearOverTls) {
+  const Played played =
+      play({.user = "stored", .server_plugin = std::string(kCachingSha2Plugin), .tls = true, .has_rsa = false},
+           [](int, bool from_server, std::string& payload) {
+             // Nothing of the user goes ahead of TLS.
+             if (!from_server && is_ssl_request(payload)) EXPECT_EQ(payload.size(), 32u);
+             return true;
+           });
+  EXPECT_TRUE(played.client_done);
+  EXPECT_EQ(played.tls_started, 1);
 }
 
 TEST(Login, OldClientsCannotBeSwitched) {
@@ -527,6 +544,7 @@ TEST(LoginScripts, SurviveEveryStepFailing) {
                                        {.user = "sha2", .server_plugin = sha2},
                                        {.user = "stored", .server_plugin = sha2},
                                        {.user = "native", .tls = true},
+                                       {.user = "stored", .server_plugin = sha2, .tls = true, .has_rsa = false},
                                        {.user = "nobody"}};
   for (const Script& script : scripts) {
     const Played good = play(script);
@@ -600,6 +618,61 @@ TEST(ServerHandshake, RefusesTlsItDidNotOffer) {
   server.start(out);
   encode_ssl_request(request, full_response(kClientProtocol41));
   EXPECT_EQ(server.on_message(1, request, out), ServerHandshake::Next::kRefused);
+}
+
+TEST(ServerHandshake, AsksForThePluginThatTheClientPrefers) {
+  ServerAuthSettings settings;
+  settings.provider = &kUsers;
+  CountingRandom random;
+  ServerHandshake server(settings, 1, {"h", false}, random);
+  std::string out, response;
+  server.start(out);
+  HandshakeResponse login = full_response(ClientAuthSettings().capabilities);
+  login.user = "clear";
+  login.auth_plugin = kCachingSha2Plugin;
+  login.auth_response.clear();
+  encode_handshake_response(response, login);
+  out.clear();
+  ASSERT_EQ(server.on_message(1, response, out), ServerHandshake::Next::kRead);
+  const auto request = decode_auth_switch(std::string_view(out).substr(kPacketHeaderSize));
+  ASSERT_TRUE(request.ok());
+  EXPECT_EQ(request->plugin, kCachingSha2Plugin);
+  EXPECT_EQ(server.on_message(3, sha2_scramble("secret", request->data), out), ServerHandshake::Next::kAccepted);
+}
+
+// A request for TLS in every length, in the wrong place, and twice: it is either one or a bad handshake.
+TEST(ServerHandshake, TakesOneRequestForTlsInItsPlace) {
+  ServerAuthSettings settings;
+  settings.tls_available = true;
+  settings.require_secure_transport = true;
+  HandshakeResponse head = full_response(kClientProtocol41 | kClientSecureConnection | kClientSsl);
+  std::string request;
+  encode_ssl_request(request, head);
+  using Next = ServerHandshake::Next;
+  for (size_t size = 0; size < request.size() + 8; ++size) {
+    CountingRandom random;
+    ServerHandshake server(settings, 1, {"h", false}, random);
+    std::string out;
+    server.start(out);
+    out.clear();
+    std::string sent = request;
+    sent.resize(size, '\0');
+    const Next next = server.on_message(1, sent, out);
+    EXPECT_EQ(next, size == request.size() ? Next::kStartTls : Next::kRefused) << size;
+    EXPECT_EQ(out.empty(), next == Next::kStartTls) << size;
+  }
+  CountingRandom random;
+  ServerHandshake late(settings, 1, {"h", false}, random);
+  std::string out;
+  late.start(out);
+  EXPECT_EQ(late.on_message(2, request, out), Next::kRefused);
+  EXPECT_EQ(late.error().code, errnos::kPacketsOutOfOrder);
+  ServerHandshake twice(settings, 1, {"h", false}, random);
+  twice.start(out);
+  ASSERT_EQ(twice.on_message(1, request, out), Next::kStartTls);
+  twice.tls_started();
+  EXPECT_EQ(twice.on_message(2, request, out), Next::kRefused);
+  EXPECT_EQ(twice.error().code, errnos::kBadHandshake);
 }
 
 TEST(ServerHandshake, NeverNegotiatesWhatItCannotSpeak) {

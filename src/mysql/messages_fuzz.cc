@@ -9,8 +9,10 @@
 #include "base/check.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "base/random.h"
 #include "mysql/handshake.h"
 #include "mysql/messages.h"
+#include "mysql/server_handshake.h"
 #include "mysql/statements.h"
 
 namespace {
@@ -50,6 +52,34 @@ void login(std::string_view bytes) {
   (void)decode_ssl_request(bytes);
   (void)decode_auth_switch(bytes);
   (void)decode_auth_more_data(bytes);
+}
+
+// A login as a stream of messages, the first of which may ask for TLS. It begins once at most, and whoever is let in
+// has the transport that was asked of him.
+void session(uint8_t shape, std::string_view bytes) {
+  ServerAuthSettings settings;
+  settings.tls_available = (shape & 1) != 0;
+  settings.require_secure_transport = (shape & 2) != 0;
+  if ((shape & 4) != 0) settings.auth_plugin = kCachingSha2Plugin;
+  ServerHandshake server(settings, 1, {"host", false}, base::system_random());
+  std::string out;
+  server.start(out);
+  MessageReader reader(1 << 20);
+  int started = 0;
+  for (;;) {
+    const auto message = reader.next(bytes);
+    if (!message.ok() || !message->has_value()) return;
+    out.clear();
+    const auto next = server.on_message((*message)->last_sequence, (*message)->payload, out);
+    bytes.remove_prefix((*message)->consumed);
+    if (next == ServerHandshake::Next::kStartTls) {
+      CHECK(settings.tls_available && out.empty() && ++started == 1);
+      server.tls_started();
+    } else if (next != ServerHandshake::Next::kRead) {
+      CHECK(next == ServerHandshake::Next::kRefused || started == 1 || !settings.require_secure_transport);
+      return;
+    }
+  }
 }
 
 void generic(std::string_view bytes, Capabilities capabilities) {
@@ -135,11 +165,12 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   if (size < 2) return 0;
   const Capabilities capabilities = kCapabilities[data[0] / 8 % 4];
   const std::string_view bytes(reinterpret_cast<const char*>(data + 2), size - 2);
-  switch (data[0] % 5) {
+  switch (data[0] % 6) {
     case 0: frames(bytes); break;
     case 1: login(bytes); break;
     case 2: generic(bytes, capabilities); break;
     case 3: rows(data[1], bytes); break;
+    case 4: session(data[1], bytes); break;
     default: statements(data[1] % 8, bytes, capabilities);
   }
   return 0;

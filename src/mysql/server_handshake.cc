@@ -103,6 +103,8 @@ ServerHandshake::Next ServerHandshake::on_response(std::string_view payload, std
 ServerHandshake::Next ServerHandshake::negotiate(std::string client_plugin, std::string auth_response,
                                                  std::string& out) {
   if (plugin_usable(client_plugin)) {
+    // One that prefers another plugin than the greeting's may wait to be asked for it, with a nonce of its own.
+    if (auth_response.empty() && client_plugin != settings_.auth_plugin) return switch_to(client_plugin, out);
     plugin_ = std::move(client_plugin);
     return check(auth_response, out);
   }

@@ -26,6 +26,9 @@ Task<Result<MysqlClient>> MysqlClient::connect(MysqlClientSettings settings, Wai
                     : co_await Socket::connect_unix(settings.address.unix_socket, wait);
   if (!socket.ok()) co_return std::move(socket).error().with_retry(Retry::kSameTarget);
   settings.auth.secure_transport = socket->is_unix();
+  const auto tls = socket->is_unix() ? nullptr : settings.address.tls;
+  settings.auth.use_tls = tls != nullptr;
+  settings.auth.tls_optional = tls != nullptr && tls->optional();
   PacketStream stream(std::move(*socket), settings.max_message);
   mysql::ClientHandshake handshake(std::move(settings.auth));
   std::string out;
@@ -44,7 +47,14 @@ Task<Result<MysqlClient>> MysqlClient::connect(MysqlClientSettings settings, Wai
     using Next = mysql::ClientHandshake::Next;
     if (next == Next::kDone) break;
     if (next == Next::kFailed) co_return Error(handshake.error()).with_context("log in to " + where);
-    if (next == Next::kStartTls) co_return fail(Code::kUnimplemented, where + ": TLS to servers is not available");
+    if (next == Next::kStartTls) {
+      Status started = co_await stream.start_tls(tls, settings.address.host, wait);
+      if (!started.ok()) co_return std::move(started).error().with_context("log in to " + where);
+      out.clear();
+      handshake.tls_started(out);
+      Status sent = co_await stream.write(out, wait);
+      if (!sent.ok()) co_return std::move(sent).error().with_context("log in to " + where);
+    }
   }
   co_return MysqlClient(std::move(stream), handshake.server(), handshake.capabilities());
 }

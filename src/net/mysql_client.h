@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <memory>
 #include <optional>
 #include <span>
 #include <string>
@@ -17,17 +18,18 @@
 
 namespace vitrail::net {
 
-// Where a MySQL server listens: a unix socket when its path is given, else host and port.
+// Where a MySQL server listens: a unix socket when its path is given, else host and port; and how to speak to it there.
 struct MysqlAddress {
   std::string host;
   uint16_t port = 0;
   std::string unix_socket;
+  std::shared_ptr<const TlsContext> tls;  // Null: plain text. Not used on the unix socket, which nobody listens to.
   std::string to_string() const;
 };
 
 struct MysqlClientSettings {
   MysqlAddress address;
-  mysql::ClientAuthSettings auth;  // User, password, database, capabilities, collation. secure_transport is set here.
+  mysql::ClientAuthSettings auth;  // User, password, database, capabilities, collation. What concerns TLS is set here.
   size_t max_message = size_t{1} << 30;
 };
 

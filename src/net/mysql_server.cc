@@ -2,6 +2,8 @@
 
 #include <algorithm>
 
+#include "mysql/errors.h"
+
 namespace vitrail::net {
 
 Task<Status> PendingLogin::accept(uint16_t status_flags, Wait wait) {
@@ -18,7 +20,9 @@ Task<void> PendingLogin::refuse(mysql::ErrPacket err, Wait wait) {
 }
 
 Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSettings& settings,
-                                        uint32_t connection_id, size_t max_message, Wait wait) {
+                                        std::shared_ptr<const TlsContext> tls, uint32_t connection_id,
+                                        size_t max_message, Wait wait) {
+  CHECK(!settings.tls_available || tls != nullptr);
   mysql::Peer peer;
   peer.is_unix_socket = socket.is_unix();
   peer.host = peer.is_unix_socket ? "localhost" : socket.peer().substr(0, socket.peer().rfind(':'));
@@ -37,14 +41,20 @@ Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSe
     if (!message->has_value()) co_return fail(Code::kCanceled, "the client left during the login");
     using Next = mysql::ServerHandshake::Next;
     const Next next = handshake->on_message((*message)->last_sequence, (*message)->payload, out);
-    if (next == Next::kAccepted) break;
+    if (next == Next::kAccepted) {
+      // What the plugin has to say ahead of the OK.
+      if (!out.empty()) CO_RETURN_IF_ERROR(co_await stream.write(out, wait));
+      break;
+    }
     if (next == Next::kRefused) {
       (void)co_await stream.write(out, wait);
       co_return fail(Code::kUnauthenticated, handshake->error().message)
           .with_mysql(handshake->error().code, handshake->error().sqlstate);
     }
     if (next == Next::kStartTls) {
-      co_return fail(Code::kUnimplemented, "a client asked for TLS, which this server does not announce");
+      Status started = co_await stream.start_tls(tls, "", wait);
+      if (!started.ok()) co_return std::move(started).error().with_mysql(mysql::errnos::kClientTlsError, "HY000");
+      handshake->tls_started();
     }
   }
   stream.set_max_message(max_message);

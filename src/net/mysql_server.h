@@ -1,5 +1,6 @@
 #pragma once
 
+#include <memory>
 #include <optional>
 
 #include "base/random.h"
@@ -32,7 +33,9 @@ class PendingLogin {
 // Server side of the connection phase on a fresh connection. A refused client has been told so when this returns its
 // error.
 //   `settings` must outlive the call. `peer.host` is filled from the socket.
+//   `tls`: for clients that ask for it; not null when settings.tls_available. Its failures have errno 2026.
 Task<Result<PendingLogin>> accept_login(Socket socket, const mysql::ServerAuthSettings& settings,
-                                        uint32_t connection_id, size_t max_message, Wait wait);
+                                        std::shared_ptr<const TlsContext> tls, uint32_t connection_id,
+                                        size_t max_message, Wait wait);
 
 }  // namespace vitrail::net

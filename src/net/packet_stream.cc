@@ -88,6 +88,13 @@ Task<Result<uint8_t>> PacketStream::skip_message(Wait wait) {
   }
 }
 
+Task<Status> PacketStream::start_tls(std::shared_ptr<const TlsContext> context, std::string host, Wait wait) {
+  drop_message();
+  std::string received(buffered());
+  consume(received.size());
+  co_return co_await socket_.start_tls(std::move(context), std::move(host), std::move(received), std::move(wait));
+}
+
 bool PacketStream::message_waiting() {
   drop_message();
   const std::string_view waiting = buffered();

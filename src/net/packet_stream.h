@@ -32,6 +32,10 @@ class PacketStream {
   // read_message, fill or consume.
   Task<Result<std::optional<mysql::MessageReader::Message>>> read_message(Wait wait);
 
+  // Goes on with TLS behind the message that was returned last (see Socket::start_tls). What has arrived behind it is
+  // taken as the beginning of the peer's handshake, never as messages.
+  Task<Status> start_tls(std::shared_ptr<const TlsContext> context, std::string host, Wait wait);
+
   // How long a message may be from now on.
   void set_max_message(size_t size) { reader_.set_max_message(size); }
 

@@ -13,6 +13,8 @@
 #include <cstring>
 #include <vector>
 
+#include "net/tls_session.h"
+
 namespace vitrail::net {
 namespace {
 
@@ -129,6 +131,31 @@ class AcceptOperation final : public internal::IoState::Operation {
   int errno_ = 0;
 };
 
+// Goes on with a TLS handshake until it has ended or has something to send.
+class HandshakeOperation final : public internal::IoState::Operation {
+ public:
+  HandshakeOperation(internal::IoState& io, internal::TlsSession& tls, const Wait& wait)
+      : io_(io), tls_(tls), wait_(wait) {}
+  bool await_ready() { return perform(); }
+  bool await_suspend(std::coroutine_handle<> handle) {
+    io_.reader = this;
+    return arm(*Loop::current(), handle, wait_);
+  }
+  void await_resume() {}
+  bool finished() const { return finished_; }
+
+ private:
+  bool perform() override {
+    finished_ = tls_.handshake() != internal::TlsSession::Step::kWaiting;
+    return finished_ || tls_.has_output();
+  }
+  void abandon() override { io_.reader = nullptr; }
+  internal::IoState& io_;
+  internal::TlsSession& tls_;
+  const Wait& wait_;
+  bool finished_ = false;
+};
+
 Task<Result<int>> connect_address(const Address& address, const Wait& wait) {
   const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) co_return socket_error(errno, "socket");
@@ -169,6 +196,7 @@ Socket& Socket::operator=(Socket&& other) noexcept {
   if (this != &other) {
     close();
     io_ = std::move(other.io_);
+    tls_ = std::move(other.tls_);
     loop_ = other.loop_;
     peer_ = std::move(other.peer_);
     unix_ = other.unix_;
@@ -219,10 +247,34 @@ Task<Result<Socket>> Socket::connect_unix(std::string path, Wait wait) {
 
 void Socket::close() {
   if (io_ == nullptr) return;
+  if (tls_ != nullptr) tls_->say_goodbye();
   abort();
   loop_->unwatch(*io_);
   ::close(io_->fd);
+  tls_.reset();
   io_.reset();
+}
+
+Task<Status> Socket::start_tls(std::shared_ptr<const TlsContext> context, std::string host, std::string received,
+                               Wait wait) {
+  if (io_ == nullptr) co_return socket_error(ENOTCONN, "TLS handshake with " + peer_);
+  CHECK(tls_ == nullptr);
+  CO_ASSIGN_OR_RETURN(tls_, context->start(*io_, host, std::move(received)));
+  for (bool finished = false; !finished;) {
+    HandshakeOperation step(*io_, *tls_, wait);
+    co_await step;
+    if (io_ == nullptr) co_return socket_error(ENOTCONN, "TLS handshake with " + peer_);
+    using Outcome = internal::Waiter::Outcome;
+    if (step.outcome() == Outcome::kTimedOut || step.outcome() == Outcome::kCancelled) {
+      co_return step.error("TLS handshake with " + peer_);
+    }
+    finished = step.finished();
+    // Also after a failure: the peer is told why.
+    Status sent = co_await write_all({}, wait);
+    if (io_ != nullptr && tls_->failed()) co_return tls_->error("TLS handshake with " + peer_);
+    CO_RETURN_IF_ERROR(std::move(sent));
+  }
+  co_return Status{};
 }
 
 void Socket::abort() {
@@ -234,7 +286,7 @@ void Socket::abort() {
 }
 
 bool Socket::has_input() {
-  if (io_ == nullptr) return true;
+  if (io_ == nullptr || (tls_ != nullptr && tls_->has_input())) return true;
   if (!io_->readable && !io_->hung_up) {
     char byte;
     const ssize_t got = recv(io_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
@@ -251,6 +303,7 @@ bool Socket::ReadOperation::await_ready() {
     errno_ = ENOTCONN;
     return true;
   }
+  if (socket_.tls_ != nullptr) return perform();  // It may hold bytes that it has read ahead.
   return socket_.io_->readable && perform();
 }
 
@@ -261,6 +314,8 @@ bool Socket::ReadOperation::await_suspend(std::coroutine_handle<> handle) {
 }
 
 bool Socket::ReadOperation::perform() {
+  if (socket_.tls_ != nullptr) [[unlikely]]
+    return perform_tls();
   internal::IoState& io = *socket_.io_;
   for (;;) {
     result_ = recv(io.fd, buffer_.data(), buffer_.size(), 0);
@@ -280,11 +335,23 @@ bool Socket::ReadOperation::perform() {
   }
 }
 
+bool Socket::ReadOperation::perform_tls() {
+  size_t got = 0;
+  const auto step = socket_.tls_->read(buffer_, got);
+  if (step == internal::TlsSession::Step::kFailed) errno_ = EPROTO;
+  result_ = static_cast<ssize_t>(got);
+  return step != internal::TlsSession::Step::kWaiting;
+}
+
 void Socket::ReadOperation::abandon() { socket_.io_->reader = nullptr; }
 
 Result<size_t> Socket::ReadOperation::await_resume() {
   if (outcome() == Outcome::kTimedOut || outcome() == Outcome::kCancelled) return error("read from " + socket_.peer());
-  if (errno_ != 0) return socket_error(errno_, "read from " + socket_.peer());
+  if (errno_ != 0) {
+    const std::string what = "read from " + socket_.peer();
+    if (socket_.tls_ != nullptr && socket_.tls_->failed()) return socket_.tls_->error(what);
+    return socket_error(errno_, what);
+  }
   return static_cast<size_t>(result_);
 }
 
@@ -303,6 +370,8 @@ bool Socket::WriteOperation::await_suspend(std::coroutine_handle<> handle) {
 }
 
 bool Socket::WriteOperation::perform() {
+  if (socket_.tls_ != nullptr) [[unlikely]]
+    return perform_tls();
   while (!data_.empty()) {
     const ssize_t sent = send(socket_.io_->fd, data_.data(), data_.size(), MSG_NOSIGNAL);
     if (sent >= 0) {
@@ -317,11 +386,21 @@ bool Socket::WriteOperation::perform() {
   return true;
 }
 
+bool Socket::WriteOperation::perform_tls() {
+  const auto step = socket_.tls_->write(data_);
+  if (step == internal::TlsSession::Step::kFailed) errno_ = EPROTO;
+  return step != internal::TlsSession::Step::kWaiting;
+}
+
 void Socket::WriteOperation::abandon() { socket_.io_->writer = nullptr; }
 
 Status Socket::WriteOperation::await_resume() {
   if (outcome() == Outcome::kTimedOut || outcome() == Outcome::kCancelled) return error("write to " + socket_.peer());
-  if (errno_ != 0) return socket_error(errno_, "write to " + socket_.peer());
+  if (errno_ != 0) {
+    const std::string what = "write to " + socket_.peer();
+    if (socket_.tls_ != nullptr && socket_.tls_->failed()) return socket_.tls_->error(what);
+    return socket_error(errno_, what);
+  }
   return {};
 }
 

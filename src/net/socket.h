@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "net/loop.h"
+#include "net/tls.h"
 
 namespace vitrail::net {
 
@@ -17,7 +18,7 @@ namespace vitrail::net {
 //   Threads : the loop's thread only. One read and one write may wait at the same time.
 //   Errors  : kUnavailable when the peer is gone or refuses; kDeadlineExceeded and kCanceled as in Wait. After a failed
 //             write an unknown part was sent: close the socket.
-//   TLS     : will be a filter inside this class (a session object beside the descriptor); callers do not change.
+//   TLS     : from start_tls() on, what is read and written is encrypted on its way; callers do not change.
 class Socket {
  public:
   Socket() = default;
@@ -33,6 +34,13 @@ class Socket {
   static Result<Socket> adopt(int fd);
 
   bool open() const { return io_ != nullptr; }
+  // Begins TLS on the open connection, as client or server, as `context` says. `host`: as the client was told to reach
+  // the server. `received`: bytes of the peer that were read already.
+  //   kUnavailable: the peer does not speak TLS, or one side refuses the other: the message says why. Errors of Wait.
+  //   After an error, close the socket.
+  Task<Status> start_tls(std::shared_ptr<const TlsContext> context, std::string host, std::string received, Wait wait);
+  bool encrypted() const { return tls_ != nullptr; }
+
   // Address of the other side, "127.0.0.1:4711" or the path of a unix socket.
   const std::string& peer() const { return peer_; }
   bool is_unix() const { return unix_; }
@@ -53,6 +61,7 @@ class Socket {
 
  private:
   std::unique_ptr<internal::IoState> io_;
+  internal::TlsSessionPtr tls_;  // Null: plain text. Refers to io_.
   Loop* loop_ = nullptr;
   std::string peer_;
   bool unix_ = false;
@@ -68,6 +77,7 @@ class Socket::ReadOperation final : public internal::IoState::Operation {
 
  private:
   bool perform() override;
+  bool perform_tls();
   void abandon() override;
   Socket& socket_;
   std::span<char> buffer_;
@@ -85,6 +95,7 @@ class Socket::WriteOperation final : public internal::IoState::Operation {
 
  private:
   bool perform() override;
+  bool perform_tls();
   void abandon() override;
   Socket& socket_;
   std::string_view data_;

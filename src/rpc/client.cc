@@ -326,7 +326,7 @@ Result<std::shared_ptr<Channel>> Channel::create(std::string address, ChannelOpt
       ASSIGN_OR_RETURN(ssl.pem_root_certs, base::read_file(options.tls.ca_file));
     }
     if (!options.tls.certificate_file.empty()) {
-      ASSIGN_OR_RETURN(KeyPair pair, load_key_pair(options.tls));
+      ASSIGN_OR_RETURN(net::KeyPair pair, net::load_key_pair(options.tls));
       ssl.pem_cert_chain = std::move(pair.chain);
       ssl.pem_private_key = std::move(pair.key);
     }

@@ -13,7 +13,6 @@
 #include "net/task.h"
 #include "rpc/caller.h"
 #include "rpc/server.h"
-#include "rpc/tls.h"
 
 namespace vitrail::rpc {
 

@@ -110,7 +110,7 @@ class Server::Impl final : public grpc::CallbackGenericService {
   std::unique_ptr<grpc::Server> server;
   int port = 0;
   std::atomic<size_t> active{0};
-  std::unique_ptr<ClientCertificates> clients;  // With options.tls.ca_file, after start().
+  std::unique_ptr<net::ClientCertificates> clients;  // With options.tls.ca_file, after start().
   base::Family<base::Counter>* calls = nullptr;
   base::Family<base::Counter>* refused_peers = nullptr;
   base::Gauge* calls_active = nullptr;
@@ -347,11 +347,11 @@ Status Server::start() {
     grpc::SslServerCredentialsOptions ssl(options.tls.ca_file.empty()
                                               ? GRPC_SSL_DONT_REQUEST_CLIENT_CERTIFICATE
                                               : GRPC_SSL_REQUEST_CLIENT_CERTIFICATE_BUT_DONT_VERIFY);
-    ASSIGN_OR_RETURN(KeyPair pair, load_key_pair(options.tls));
+    ASSIGN_OR_RETURN(net::KeyPair pair, net::load_key_pair(options.tls));
     ssl.pem_key_cert_pairs.push_back({std::move(pair.key), std::move(pair.chain)});
     if (!options.tls.ca_file.empty()) {
       ASSIGN_OR_RETURN(ssl.pem_root_certs, base::read_file(options.tls.ca_file));
-      ASSIGN_OR_RETURN(impl_->clients, ClientCertificates::load(options.tls.ca_file, options.tls.crl_file));
+      ASSIGN_OR_RETURN(impl_->clients, net::ClientCertificates::load(options.tls.ca_file, options.tls.crl_file));
     }
     credentials = grpc::SslServerCredentials(ssl);
   }

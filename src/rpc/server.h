@@ -11,9 +11,9 @@
 #include "base/clock.h"
 #include "base/result.h"
 #include "net/cancel.h"
+#include "net/certificates.h"
 #include "net/task.h"
 #include "rpc/caller.h"
-#include "rpc/tls.h"
 
 namespace vitrail::base {
 class Metrics;
@@ -26,6 +26,8 @@ class Loop;
 // its messages are bytes. typed.h puts message types on top. Generated service code costs minutes of compile time, and
 // ties handlers to gRPC's threads; here handlers are coroutines on a loop of ours.
 namespace vitrail::rpc {
+
+using net::TlsOptions;
 
 inline constexpr uint64_t kMessageSizeMax = 16u << 20;  // Bytes; the default of both sides.
 

@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
 struct QueryService::Core {
   Core(QueryServiceSettings settings_in, base::Metrics& metrics_in)
       : settings(std::move(settings_in)),
+        tls(settings.tls, "mysql-data"),
         metrics{metrics_in.counter("DataPortQueries", "statements sent on to the MySQL server"),
                 metrics_in.counter("DataPortErrors", "statements that ended with an error"),
                 metrics_in.counter("DataPortRefused", "statements refused by the serving state or a rule"),
@@ -32,6 +33,7 @@ struct QueryService::Core {
   static net::Task<void> serve(Core& core, QueryLoop& home, int fd);
 
   const QueryServiceSettings settings;
+  net::ServerTls tls;
   QueryMetrics metrics;
   mysql::ServerAuthSettings login;
   net::Listener listener;
@@ -74,9 +76,15 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
   auto socket = net::Socket::adopt(fd);
   if (!socket.ok()) co_return;
   const net::Wait wait = net::Wait::within(10s, home.scope.token());
-  auto login =
-      co_await net::accept_login(std::move(*socket), core.login, core.next_id.fetch_add(1), size_t{1} << 30, wait);
-  if (!login.ok()) co_return;
+  auto login = co_await net::accept_login(std::move(*socket), core.login, core.tls.context(), core.next_id.fetch_add(1),
+                                          size_t{1} << 30, wait);
+  if (!login.ok()) {
+    static base::LogLimit limit(1s);
+    if (login.error().mysql_errno() == mysql::errnos::kClientTlsError && limit.allow()) {
+      log_warning("data port: {} ({} similar before)", login.error().message(), limit.suppressed());
+    }
+    co_return;
+  }
   auto target = shard::Target::parse(login->client().database);
   if (!target.ok()) {
     co_await login->refuse({mysql::errnos::kBadDb, "42000", std::move(target).error().message()}, wait);
@@ -93,6 +101,9 @@ net::Task<Status> QueryService::start() {
   if (!core.settings.query_log.empty()) {
     CO_ASSIGN_OR_RETURN(core.query_log, base::LineFile::open(core.settings.query_log));
   }
+  CO_RETURN_IF_ERROR(core.tls.load());
+  core.login.tls_available = core.tls.enabled();
+  core.login.require_secure_transport = core.tls.required();
   CO_ASSIGN_OR_RETURN(core.listener, net::Listener::listen_tcp(core.settings.host, core.settings.port));
   core.port = core.listener.port();
   if (!core.settings.unix_socket.empty()) {
@@ -169,6 +180,8 @@ net::Task<void> QueryService::reset_sequences() {
   core_->sequences->reset();
   co_await caller.enter();
 }
+
+Status QueryService::reload() { return core_->tls.load(); }
 
 net::Task<void> QueryService::stop() {
   Core& core = *core_;

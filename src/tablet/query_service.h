@@ -20,7 +20,8 @@ struct QueryServiceSettings {
   std::string host = "127.0.0.1";
   uint16_t port = 0;        // 0: a free one.
   std::string unix_socket;  // Also listens here when given.
-  int loops = 1;            // Event loops (threads).
+  net::ServerTlsOptions tls;
+  int loops = 1;  // Event loops (threads).
   net::MysqlAddress mysqld;
   std::string user = "vt_app";
   std::string password;
@@ -62,6 +63,9 @@ class QueryService {
   // "QueryCount": 3}]. Of the statements known now: the least recent ones are forgotten when there are very many. Any
   // thread.
   std::string query_stats_json() const;
+
+  // Reads the certificate's files again, for connections from now on. Any thread, one at a time.
+  Status reload();
 
   // Ends all sessions and waits for them.
   net::Task<void> stop();

@@ -20,6 +20,74 @@ namespace vitrail::tablet {
 
 using namespace std::chrono_literals;
 
+namespace {
+
+constexpr std::pair<std::string_view, net::TlsMode> kTlsModes[] = {
+    {"disabled", net::TlsMode::kDisabled},
+    {"preferred", net::TlsMode::kPreferred},
+    {"required", net::TlsMode::kRequired},
+    {"verify_ca", net::TlsMode::kVerifyCa},
+    {"verify_identity", net::TlsMode::kVerifyIdentity},
+};
+
+void declare_db_tls(base::Settings& settings, Options& options) {
+  net::ClientTlsOptions& tls = options.db_tls;
+  std::vector<std::string> modes;
+  for (const auto& [name, mode] : kTlsModes) modes.emplace_back(name);
+  settings
+      .add_parsed(
+          "db_ssl_mode", "string",
+          [&tls](std::string_view text) -> Status {
+            for (const auto& [name, mode] : kTlsModes) {
+              if (name == text) tls.mode = mode;
+            }
+            return {};
+          },
+          [&tls] { return std::string(kTlsModes[static_cast<size_t>(tls.mode)].first); },
+          "TLS to the MySQL server, when it is reached by TCP: how much is asked of it")
+      .one_of(std::move(modes));
+  settings.add("db_ssl_ca", &tls.files.ca_file,
+               "authorities of the MySQL server's certificate (PEM); empty: the system's");
+  settings.add("db_ssl_cert", &tls.files.certificate_file, "our certificate (PEM), for a server that asks for one");
+  settings.add("db_ssl_key", &tls.files.key_file, "key of --db_ssl_cert");
+  settings.add("db_server_name", &tls.files.server_name,
+               "name that the server's certificate must bear, when not --db_host");
+  settings.add("db_tls_min_version", &tls.version_min, "lowest version of TLS to the MySQL server")
+      .one_of({"TLSv1.2", "TLSv1.3", ""});
+  const std::string_view all = "true: TLS as --db_ssl_mode says, which is for all accounts; false only without it";
+  settings.add("db_app_use_ssl", &options.db_use_ssl_app, all);
+  settings.add("db_dba_use_ssl", &options.db_use_ssl_dba, all);
+  settings.add("db_allprivs_use_ssl", &options.db_use_ssl_allprivs, all);
+  settings.add("db_filtered_use_ssl", &options.db_use_ssl_filtered, all);
+}
+
+Result<std::shared_ptr<const net::TlsContext>> db_tls_context(const Options& options) {
+  const net::ClientTlsOptions& tls = options.db_tls;
+  if (tls.mode == net::TlsMode::kDisabled) {
+    if (tls.files.ca_file.empty() && tls.files.certificate_file.empty() && tls.files.key_file.empty() &&
+        tls.files.server_name.empty()) {
+      return std::shared_ptr<const net::TlsContext>();
+    }
+    return fail(Code::kInvalidArgument,
+                "--db-ssl-ca, --db-ssl-cert, --db-ssl-key and --db-server-name need a --db-ssl-mode");
+  }
+  if (options.db_host.empty()) {
+    return fail(Code::kInvalidArgument,
+                "--db-ssl-mode needs --db-host: the MySQL server is reached through its unix socket, without TLS");
+  }
+  if (!options.db_use_ssl_app || !options.db_use_ssl_dba || !options.db_use_ssl_allprivs ||
+      !options.db_use_ssl_filtered) {
+    return fail(Code::kInvalidArgument,
+                "--db-ssl-mode is for all accounts: leave --db-app-use-ssl, --db-dba-use-ssl, --db-allprivs-use-ssl "
+                "and --db-filtered-use-ssl as they are");
+  }
+  auto context = net::TlsContext::for_client(tls);
+  if (!context.ok()) return std::move(context).error().with_context("--db-ssl-*");
+  return context;
+}
+
+}  // namespace
+
 void declare(base::Settings& settings, Options& options) {
   auto& tablet = options.tablet;
   settings.add("tablet_path", &tablet.tablet_path, "alias of this tablet, cell-uid: zone1-0000000100").required();
@@ -41,6 +109,8 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("db_socket", &options.db_socket, "unix socket of the MySQL server; empty: the one mysqlctl makes");
   settings.add("db_host", &options.db_host, "host of the MySQL server, when it is reached by TCP");
   settings.add("db_port", &options.db_port, "its port");
+  declare_db_tls(settings, options);
+  net::declare_server_tls(settings, "mysql_data", "data port", options.queries.tls);
   settings.add("db_app_user", &options.queries.user, "account that runs the statements of applications");
   settings.add("db_app_password", &options.queries.password, "its password");
   settings.add("db_dba_user", &tablet.dba_user, "account that administers the server");
@@ -110,6 +180,7 @@ net::Task<Status> Tablet::start() {
     options.tablet.mysqld.host = options.db_host;
     options.tablet.mysqld.port = options.db_port;
   }
+  CO_ASSIGN_OR_RETURN(options.tablet.mysqld.tls, db_tls_context(options));
   options.queries.mysqld = options.tablet.mysqld;
   options.queries.dba_user = options.tablet.dba_user;
   options.tablet.app = {options.queries.user, options.queries.password};
@@ -187,6 +258,15 @@ net::Task<void> Tablet::stop() {
   if (core.source != nullptr) co_await core.source->stop();
   if (core.queries_started) co_await core.queries->stop();
   core.grpc_started = core.queries_started = false;
+}
+
+void Tablet::reload() {
+  Status loaded = core_->queries->reload();
+  if (loaded.ok()) {
+    log_info("the certificate of the data port was read again");
+  } else {
+    log_warning("the certificate of the data port stays as it is: {}", loaded.error().message());
+  }
 }
 
 std::string Tablet::status_html() const {

@@ -25,6 +25,9 @@ struct Options {
   std::string db_socket;  // Empty: $VTDATAROOT/vt_<uid>/mysql.sock
   std::string db_host;
   uint16_t db_port = 0;
+  net::ClientTlsOptions db_tls;  // Over TCP.
+  // Whether an account may use it: what cannot be had for one alone is refused at start.
+  bool db_use_ssl_app = true, db_use_ssl_dba = true, db_use_ssl_allprivs = true, db_use_ssl_filtered = true;
   rpc::ServerSecurity grpc_security;
   rpc::ClientSecurity grpc_client;
   rpc::TlsOptions tablet_tls;  // For the sources of streams.
@@ -44,6 +47,8 @@ class Tablet {
   //   does not answer.
   net::Task<Status> start();
   net::Task<void> stop();
+  // Reads the certificate of the data port again. After start(), any thread, one at a time.
+  void reload();
   std::string status_html() const;
   // [{"Key": "Query Service", "Class": "healthy"|"unhappy"|"unhealthy", "Value": ..}]
   std::string status_details_json() const;

@@ -6,10 +6,9 @@
 
 #include "base/result.h"
 
-namespace vitrail::rpc {
+namespace vitrail::net {
 
-// TLS of a gRPC server or client. Files are PEM and are read when the server starts or the channel is made. All empty:
-// plain text.
+// Files of a server or client that speaks TLS, gRPC or MySQL, in PEM form. All empty: plain text.
 struct TlsOptions {
   std::string certificate_file;  // Ours. A client needs one only where the server asks for it.
   std::string key_file;          // Of certificate_file.
@@ -47,4 +46,4 @@ class ClientCertificates {
   std::unique_ptr<Store> store_;
 };
 
-}  // namespace vitrail::rpc
+}  // namespace vitrail::net

@@ -1,4 +1,4 @@
-#include "rpc/tls.h"
+#include "net/certificates.h"
 
 #include <fmt/core.h>
 #include <openssl/bio.h>
@@ -10,36 +10,21 @@
 #include <vector>
 
 #include "base/file.h"
+#include "net/openssl.h"
 
-namespace vitrail::rpc {
+namespace vitrail::net {
 namespace {
 
-template <auto Free>
-struct Deleter {
-  template <typename T>
-  void operator()(T* object) const {
-    Free(object);
-  }
-};
-using Bio = std::unique_ptr<BIO, Deleter<BIO_free>>;
-using Certificate = std::unique_ptr<X509, Deleter<X509_free>>;
-using Key = std::unique_ptr<EVP_PKEY, Deleter<EVP_PKEY_free>>;
-using RevocationList = std::unique_ptr<X509_CRL, Deleter<X509_CRL_free>>;
+using internal::Bio;
+using internal::Certificate;
+using internal::certificates_of;
+using internal::RevocationList;
+using internal::TrustedStore;
 
 Bio reader(std::string_view pem) { return Bio(BIO_new_mem_buf(pem.data(), static_cast<int>(pem.size()))); }
 
 // Keys in files that ask for a pass phrase cannot be used by a server that starts by itself.
 int no_pass_phrase(char*, int, int, void*) { return 0; }
-
-std::vector<Certificate> certificates_of(std::string_view pem) {
-  std::vector<Certificate> out;
-  const Bio bio = reader(pem);
-  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, no_pass_phrase, nullptr)) {
-    out.emplace_back(certificate);
-  }
-  ERR_clear_error();  // The end of the text is an error to the library.
-  return out;
-}
 
 std::string subject_of(const X509* certificate) {
   const Bio bio(BIO_new(BIO_s_mem()));
@@ -58,6 +43,45 @@ Result<std::string> load_certificates(const std::string& file) {
 
 }  // namespace
 
+namespace internal {
+
+std::vector<Certificate> certificates_of(std::string_view pem) {
+  std::vector<Certificate> out;
+  const Bio bio = reader(pem);
+  while (X509* certificate = PEM_read_bio_X509(bio.get(), nullptr, no_pass_phrase, nullptr)) {
+    out.emplace_back(certificate);
+  }
+  ERR_clear_error();  // The end of the text is an error to the library.
+  return out;
+}
+
+Key key_of(std::string_view pem) {
+  Key key(PEM_read_bio_PrivateKey(reader(pem).get(), nullptr, no_pass_phrase, nullptr));
+  ERR_clear_error();
+  return key;
+}
+
+Result<TrustedStore> load_authorities(const std::string& ca_file, const std::string& crl_file) {
+  TrustedStore trusted(X509_STORE_new());
+  ASSIGN_OR_RETURN(const std::string authorities, load_certificates(ca_file));
+  for (const Certificate& authority : certificates_of(authorities)) X509_STORE_add_cert(trusted.get(), authority.get());
+  if (crl_file.empty()) return trusted;
+  ASSIGN_OR_RETURN(const std::string revoked, base::read_file(crl_file));
+  const Bio bio = reader(revoked);
+  int lists = 0;
+  while (X509_CRL* list = PEM_read_bio_X509_CRL(bio.get(), nullptr, no_pass_phrase, nullptr)) {
+    const RevocationList owned(list);
+    X509_STORE_add_crl(trusted.get(), list);
+    ++lists;
+  }
+  ERR_clear_error();
+  if (lists == 0) return fail(Code::kInvalidArgument, crl_file + " has no revocation list in PEM form");
+  X509_STORE_set_flags(trusted.get(), X509_V_FLAG_CRL_CHECK);
+  return trusted;
+}
+
+}  // namespace internal
+
 Result<KeyPair> load_key_pair(const TlsOptions& options) {
   if (options.certificate_file.empty() || options.key_file.empty()) {
     return fail(Code::kInvalidArgument, "a certificate and its key must be given together");
@@ -65,8 +89,7 @@ Result<KeyPair> load_key_pair(const TlsOptions& options) {
   KeyPair pair;
   ASSIGN_OR_RETURN(pair.chain, load_certificates(options.certificate_file));
   ASSIGN_OR_RETURN(pair.key, base::read_file(options.key_file));
-  const Bio bio = reader(pair.key);
-  const Key key(PEM_read_bio_PrivateKey(bio.get(), nullptr, no_pass_phrase, nullptr));
+  const internal::Key key = internal::key_of(pair.key);
   const bool fits = key != nullptr && X509_check_private_key(certificates_of(pair.chain).front().get(), key.get()) == 1;
   ERR_clear_error();
   if (key == nullptr) return fail(Code::kInvalidArgument, options.key_file + " has no private key in PEM form");
@@ -82,7 +105,7 @@ Result<KeyPair> load_key_pair(const TlsOptions& options) {
 }
 
 struct ClientCertificates::Store {
-  std::unique_ptr<X509_STORE, Deleter<X509_STORE_free>> trusted{X509_STORE_new()};
+  internal::TrustedStore trusted;
 };
 
 ClientCertificates::ClientCertificates() : store_(std::make_unique<Store>()) {}
@@ -91,22 +114,8 @@ ClientCertificates::~ClientCertificates() = default;
 Result<std::unique_ptr<ClientCertificates>> ClientCertificates::load(const std::string& ca_file,
                                                                      const std::string& crl_file) {
   std::unique_ptr<ClientCertificates> out(new ClientCertificates);
-  X509_STORE* trusted = out->store_->trusted.get();
-  ASSIGN_OR_RETURN(const std::string authorities, load_certificates(ca_file));
-  for (const Certificate& authority : certificates_of(authorities)) X509_STORE_add_cert(trusted, authority.get());
-  X509_STORE_set_purpose(trusted, X509_PURPOSE_SSL_CLIENT);
-  if (crl_file.empty()) return out;
-  ASSIGN_OR_RETURN(const std::string revoked, base::read_file(crl_file));
-  const Bio bio = reader(revoked);
-  int lists = 0;
-  while (X509_CRL* list = PEM_read_bio_X509_CRL(bio.get(), nullptr, no_pass_phrase, nullptr)) {
-    const RevocationList owned(list);
-    X509_STORE_add_crl(trusted, list);
-    ++lists;
-  }
-  ERR_clear_error();
-  if (lists == 0) return fail(Code::kInvalidArgument, crl_file + " has no revocation list in PEM form");
-  X509_STORE_set_flags(trusted, X509_V_FLAG_CRL_CHECK);
+  ASSIGN_OR_RETURN(out->store_->trusted, internal::load_authorities(ca_file, crl_file));
+  X509_STORE_set_purpose(out->store_->trusted.get(), X509_PURPOSE_SSL_CLIENT);
   return out;
 }
 
@@ -116,10 +125,10 @@ Result<std::string> ClientCertificates::check(std::string_view pem_chain) const 
     return fail(Code::kUnauthenticated, "this server lets in only clients with a certificate, and none was sent");
   }
   std::string subject = subject_of(sent.front().get());
-  const std::unique_ptr<STACK_OF(X509), Deleter<[](STACK_OF(X509) * s) { sk_X509_free(s); }>> others(
+  const std::unique_ptr<STACK_OF(X509), internal::OpensslDeleter<[](STACK_OF(X509) * s) { sk_X509_free(s); }>> others(
       sk_X509_new_null());
   for (size_t i = 1; i < sent.size(); ++i) sk_X509_push(others.get(), sent[i].get());
-  const std::unique_ptr<X509_STORE_CTX, Deleter<X509_STORE_CTX_free>> context(X509_STORE_CTX_new());
+  const std::unique_ptr<X509_STORE_CTX, internal::OpensslDeleter<X509_STORE_CTX_free>> context(X509_STORE_CTX_new());
   if (context == nullptr ||
       X509_STORE_CTX_init(context.get(), store_->trusted.get(), sent.front().get(), others.get()) != 1) {
     return fail(Code::kInternal, "the client's certificate could not be checked");
@@ -132,4 +141,4 @@ Result<std::string> ClientCertificates::check(std::string_view pem_chain) const 
                                                   X509_verify_cert_error_string(reason)));
 }
 
-}  // namespace vitrail::rpc
+}  // namespace vitrail::net
