@@ -343,14 +343,22 @@ class Legacy(ClusterTest):
         primary = self.cluster.add_shard("customer", "0", 200, ("replica", "rdonly"))[0]
         self.old("RebuildKeyspaceGraph", "customer")
         # VerticalSplitClone is not there: its stream comes from elsewhere.
-        self.ctl("MoveTables", "--workflow", "split", "--target-keyspace", "customer", "create", "--source-keyspace",
-                 "commerce", "--tables", "customer,corder", "--no-routing-rules")
+        self.old("MoveTables", "--", "--source", "commerce", "--tables", "customer,corder", "--no_routing_rules", "Create",
+                 "customer.split")
 
         def stream():
             workflow = json.loads(self.ctl("GetWorkflows", "customer"))["workflows"][0]
             return list(workflow["shard_streams"].values())[0]["streams"][0]
         self.eventually(lambda: self.assertEqual((stream()["state"], stream()["copy_states"]), ("Running", [])))
         uid = stream()["id"]
+        self.assertEqual(self.old("Workflow", "customer", "listall").count("split"), 1)
+        for action, state in (("stop", "Stopped"), ("start", "Running")):
+            self.old("Workflow", "customer.split", action)
+            self.eventually(lambda state=state: self.assertEqual(stream()["state"], state))
+        self.assertIn("Reads Not Switched. Writes Not Switched", self.old("MoveTables", "Progress", "customer.split"))
+        self.old("VDiff", "--", "--v2", "customer.split", "create")
+        self.eventually(lambda: self.assertRegex(self.old("VDiff", "--", "--v2", "customer.split", "show", "last"),
+                                                 r"(?i)state:?\s*completed"))
         self.ctl("SourceShardAdd", "--tables", "customer,corder", "customer/0", uid, "commerce/0")
         self.assertIn("cannot migrate master into customer until everything else is migrated",
                       self.fails("MigrateServedFrom", "customer/0", "master")[1])
