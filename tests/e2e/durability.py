@@ -14,7 +14,7 @@ class Writer(threading.Thread):
 
     def __init__(self, test, uid, sql):
         super().__init__(daemon=True)
-        self.connection = test.cluster.server(test.tablet(uid), "vt_commerce")
+        self.connection = test.cluster.server(test.tablet(uid), "commerce")
         self.sql = sql
         self.outcome = None
         self.start()
@@ -64,7 +64,7 @@ class DurabilityTest(ClusterTest):
 
     def hanging_write(self, uid, row):
         writer = Writer(self, uid, f"insert into t values ({row})")
-        wait_until(lambda: self.waiting(uid) == 1, 20, "the commit waits")
+        wait_until(lambda: self.waiting(uid) == 1, "the commit waits", 20)
         self.assertIsNone(writer.outcome)
         return writer
 
@@ -105,9 +105,9 @@ class DurabilityTest(ClusterTest):
     def test_4_who_acknowledges_depends_on_the_type(self):
         self.ctl("ChangeTabletType", "zone1-102", "rdonly")
         self.assertEqual(self.semi_sync(102), (False, False))
-        wait_until(lambda: self.full_status(101)["semi_sync_primary_clients"] == 1, 20, "one acknowledges")
+        wait_until(lambda: self.full_status(101)["semi_sync_primary_clients"] == 1, "one acknowledges", 20)
         self.ctl("ChangeTabletType", "zone1-102", "replica")
-        wait_until(lambda: self.full_status(101)["semi_sync_primary_clients"] == 2, 20, "two acknowledge")
+        wait_until(lambda: self.full_status(101)["semi_sync_primary_clients"] == 2, "two acknowledge", 20)
         self.assert_roles(101)
 
     def test_5_a_restarted_server_acknowledges_again(self):
@@ -135,12 +135,12 @@ class DurabilityTest(ClusterTest):
         self.assert_roles(101)
         self.write(101, "insert into t values (7)")
         for uid in (100, 101, 102):
-            self.eventually(lambda u=uid: self.assertEqual(self.value(u, "select count(*) from vt_commerce.t where id in (6, 7)"),
+            self.eventually(lambda u=uid: self.assertEqual(self.value(u, "select count(*) from commerce.t where id in (6, 7)"),
                                                            "2"))
 
     def test_7_an_emergency_asks_all_that_may_have_acknowledged(self):
         acknowledged, stop = [], threading.Event()
-        connection = self.cluster.server(self.tablet(101), "vt_commerce")
+        connection = self.cluster.server(self.tablet(101), "commerce")
 
         def write():
             row = 1000
@@ -154,7 +154,7 @@ class DurabilityTest(ClusterTest):
                     acknowledged.append(row)
         writing = threading.Thread(target=write, daemon=True)
         writing.start()
-        wait_until(lambda: len(acknowledged) > 200, 30, "some writes are acknowledged")
+        wait_until(lambda: len(acknowledged) > 200, "some writes are acknowledged", 30)
         silent = self.cluster.processes[self.tablet(102).name].pid
         os.kill(silent, signal.SIGSTOP)
         try:
@@ -177,7 +177,7 @@ class DurabilityTest(ClusterTest):
         self.ctl("EmergencyReparentShard", "commerce/0")
         primary = self.cluster.primary("commerce", "0").uid
         self.assertIn(primary, (100, 102))
-        present = {row[0] for row in self.cluster.server_rows(self.tablet(primary), "select id from vt_commerce.t")}
+        present = {row[0] for row in self.cluster.server_rows(self.tablet(primary), "select id from commerce.t")}
         self.assertEqual(set(acknowledged) - present, set())
         self.write(primary, "insert into t values (8)")
         other = 202 - primary
