@@ -22,8 +22,8 @@ Status show_certificate(SSL_CTX* context, const TlsOptions& files) {
   ASSIGN_OR_RETURN(const KeyPair pair, load_key_pair(files));
   const auto chain = internal::certificates_of(pair.chain);
   const internal::Key key = internal::key_of(pair.key);
-  bool good = SSL_CTX_use_certificate(context, chain.front().get()) == 1 &&
-              SSL_CTX_use_PrivateKey(context, key.get()) == 1;
+  bool good =
+      SSL_CTX_use_certificate(context, chain.front().get()) == 1 && SSL_CTX_use_PrivateKey(context, key.get()) == 1;
   for (size_t i = 1; good && i < chain.size(); ++i) good = SSL_CTX_add1_chain_cert(context, chain[i].get()) == 1;
   if (good) return {};
   const char* reason = ERR_reason_error_string(ERR_peek_last_error());
@@ -36,8 +36,8 @@ Status set_rules(SSL_CTX* context, const std::string& version_min) {
   ASSIGN_OR_RETURN(const int version, version_of(version_min));
   SSL_CTX_set_min_proto_version(context, version);
   // The end of a stream needs no alert: MySQL's messages have lengths.
-  SSL_CTX_set_options(context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION |
-                                   SSL_OP_IGNORE_UNEXPECTED_EOF);
+  SSL_CTX_set_options(
+      context, SSL_OP_NO_RENEGOTIATION | SSL_OP_NO_TICKET | SSL_OP_NO_COMPRESSION | SSL_OP_IGNORE_UNEXPECTED_EOF);
   SSL_CTX_set_session_cache_mode(context, SSL_SESS_CACHE_OFF);
   SSL_CTX_set_mode(context, SSL_MODE_RELEASE_BUFFERS | SSL_MODE_NO_AUTO_CHAIN);
   SSL_CTX_set_read_ahead(context, 1);
@@ -96,7 +96,8 @@ Result<internal::TlsSessionPtr> TlsContext::start(internal::IoState& io, const s
   SSL_set_connect_state(ssl);
   const std::string& name = server_name_.empty() ? host : server_name_;
   in6_addr numeric{};
-  const bool is_address = inet_pton(AF_INET, name.c_str(), &numeric) == 1 || inet_pton(AF_INET6, name.c_str(), &numeric) == 1;
+  const bool is_address =
+      inet_pton(AF_INET, name.c_str(), &numeric) == 1 || inet_pton(AF_INET6, name.c_str(), &numeric) == 1;
   if (!is_address && !name.empty()) SSL_set_tlsext_host_name(ssl, name.c_str());
   if (!check_host_) return session;
   const bool set = is_address ? X509_VERIFY_PARAM_set1_ip_asc(SSL_get0_param(ssl), name.c_str()) == 1

@@ -56,7 +56,7 @@ class TlsSession {
   IoState& io_;
   std::string received_;  // Read before TLS began.
   std::string out_;
-  size_t sent_ = 0;  // Of out_.
+  size_t sent_ = 0;     // Of out_.
   bool ended_ = false;  // The descriptor has reached its end.
   bool failed_ = false;
   std::string reason_;

@@ -184,7 +184,8 @@ class Tls : public testing::Test {
   }
   Seen meet(const ServerTlsOptions& server, const ClientTlsOptions& client, const std::string& host = "127.0.0.1",
             const std::string& query = "hello", bool required = false) {
-    return run(log_in(made(TlsContext::for_server(server)), made(TlsContext::for_client(client)), host, query, required));
+    return run(
+        log_in(made(TlsContext::for_server(server)), made(TlsContext::for_client(client)), host, query, required));
   }
   LoopThread thread_{"test"};
 };
@@ -195,8 +196,9 @@ void expect_refused(const Status& status, const std::string& text) {
 }
 
 TEST_F(Tls, LoginAndQueryAreEncrypted) {
-  for (const auto& [mode, ca] : {std::pair(TlsMode::kPreferred, "other.pem"), std::pair(TlsMode::kRequired, ""),
-                                 std::pair(TlsMode::kVerifyCa, "ca.pem"), std::pair(TlsMode::kVerifyIdentity, "ca.pem")}) {
+  for (const auto& [mode, ca] :
+       {std::pair(TlsMode::kPreferred, "other.pem"), std::pair(TlsMode::kRequired, ""),
+        std::pair(TlsMode::kVerifyCa, "ca.pem"), std::pair(TlsMode::kVerifyIdentity, "ca.pem")}) {
     const Seen seen = meet(server_of("server"), client_with(mode, ca), "127.0.0.1", "hello", true);
     EXPECT_TRUE(seen.client.ok()) << seen.client.error().to_string();
     EXPECT_TRUE(seen.encrypted);
@@ -252,7 +254,8 @@ TEST_F(Tls, PasswordsAreCheckedInsideAsOutside) {
   fast.sha2 = mysql::sha2_hash("secret");
   full.sha2_stored = mysql::make_sha2_stored("secret", "salt-of-twenty-bytes");
   native.native = mysql::native_hash("secret");
-  for (const auto& [credentials, plain_too] : {std::pair(fast, true), std::pair(full, false), std::pair(native, true)}) {
+  for (const auto& [credentials, plain_too] :
+       {std::pair(fast, true), std::pair(full, false), std::pair(native, true)}) {
     const OnePassword provider(credentials);
     mysql::ServerAuthSettings settings;
     settings.auth_plugin = mysql::kCachingSha2Plugin;
