@@ -17,18 +17,14 @@ int main(int argc, char** argv) {
   gate::Options options;
   topo::ServerOptions topology_options;
   rpc::HttpOptions http_options;
-  std::string grpc_host = "127.0.0.1";
-  uint16_t grpc_port = 0;
   gate::declare(settings, options);
   topo::declare(settings, topology_options);
   rpc::ClientSecurity grpc_client;
   rpc::TlsOptions tablet_tls;
-  rpc::declare(settings, grpc_client);
+  rpc::declare(settings, grpc_client, &options.grpc_security);
   rpc::declare_tls(settings, "tablet", tablet_tls);
   settings.add("port", &http_options.port, "port of the debug pages");
   settings.add("bind_address", &http_options.host, "address of the debug pages");
-  settings.add("grpc_port", &grpc_port, "accepted for compatibility: the gRPC API comes with a later release");
-  settings.add("grpc_bind_address", &grpc_host, "address of that port");
   settings.add_config_file();
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
@@ -41,6 +37,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "vtgate: %s\n", topology.error().message().c_str());
     return 1;
   }
+  grpc_client.message_size_max = options.grpc_security.message_size_max;
   auto tablet_channel = rpc::channel_options(grpc_client, tablet_tls);
   if (!tablet_channel.ok()) {
     std::fprintf(stderr, "vtgate: %s\n", tablet_channel.error().message().c_str());

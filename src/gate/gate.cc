@@ -8,11 +8,13 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "base/settings.h"
+#include "gate/grpc_service.h"
 #include "gate/session.h"
 #include "mysql/auth_static.h"
 #include "mysql/errors.h"
 #include "net/mysql_server.h"
 #include "net/socket.h"
+#include "rpc/server.h"
 #include "vschema/proto_json.h"
 
 namespace vitrail::gate {
@@ -53,6 +55,11 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("tablet_mysql_ssl_key", &tablets.files.key_file, "data ports of tablets: key of that certificate");
   settings.add("tablet_mysql_server_name", &tablets.files.server_name,
                "data ports of tablets: name that their certificates must bear, when not the host name");
+  settings.add("grpc_port", &options.grpc_port, "port of the gRPC service vtgateservice.Vitess; 0: none");
+  settings.add("grpc_bind_address", &options.grpc_host, "address of that port");
+  settings.add("grpc_session_timeout", &options.grpc_session_timeout,
+               "gRPC: an open transaction without a call for longer is rolled back");
+  rpc::declare(settings, options.grpc_security);
   settings.add("gateway_loops", &serving.loops, "event loops that serve clients");
   settings
       .add_parsed(
@@ -88,9 +95,10 @@ void declare(base::Settings& settings, Options& options) {
 }
 
 struct Gate::Core {
-  Core(Options options_in, topo::Server& topology_in, base::Metrics& registry)
+  Core(Options options_in, topo::Server& topology_in, base::Metrics& registry_in)
       : options(std::move(options_in)),
         topology(topology_in),
+        registry(registry_in),
         statistics(registry),
         metrics{registry.counter("QueriesProcessed", "statements of clients"),
                 registry.counter("QueryErrors", "statements that ended with an error"),
@@ -152,10 +160,12 @@ struct Gate::Core {
   net::Task<void> reload_users();
   net::Task<void> accept_loop(net::Listener& from);
   net::Task<void> serve(GateLoop& home, int fd);
-  static net::Task<void> housekeeping(GateLoop& loop);
+  net::Task<void> housekeeping(GateLoop& loop);
+  Status start_grpc();
 
   const Options options;
   topo::Server& topology;
+  base::Metrics& registry;
   Statistics statistics;
   GateMetrics metrics;
   base::Counter& tls_failures;
@@ -179,6 +189,9 @@ struct Gate::Core {
   base::Metrics::Subscription health_metric;
   net::Listener listener;
   net::Listener unix_listener;
+  rpc::ServerOptions grpc_options;
+  std::unique_ptr<GrpcService> service;  // On the first loop.
+  std::unique_ptr<rpc::Server> grpc;     // Null: not started.
   uint16_t port = 0;
   std::atomic<uint32_t> next_id{1};
   size_t next_loop = 0;
@@ -271,7 +284,21 @@ net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
 }
 
 net::Task<void> Gate::Core::housekeeping(GateLoop& loop) {
-  while ((co_await net::sleep_for(10s, loop.scope.token())).ok()) loop.trim();
+  while (
+      (co_await net::sleep_for(std::min<base::Duration>(10s, options.grpc_session_timeout), loop.scope.token())).ok()) {
+    loop.trim();
+    if (service != nullptr && &loop == loops.front().get()) service->trim();
+  }
+}
+
+// On the first loop.
+Status Gate::Core::start_grpc() {
+  service = std::make_unique<GrpcService>(*loops.front(), next_id, options.grpc_session_timeout);
+  auto made = std::make_unique<rpc::Server>(std::move(grpc_options));
+  service->register_handlers(*made);
+  RETURN_IF_ERROR(made->start());
+  grpc = std::move(made);
+  return {};
 }
 
 net::Task<Status> Gate::start() {
@@ -283,6 +310,15 @@ net::Task<Status> Gate::start() {
   core.login.server_version = core.options.serving.server_version;
   core.login.capabilities = mysql::kSupportedCapabilities &
                             ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata | mysql::kClientSessionTrack);
+  if (core.options.grpc_session_timeout <= base::Duration::zero()) {
+    co_return fail(Code::kInvalidArgument, "--grpc-session-timeout must be longer than 0");
+  }
+  if (core.options.grpc_port != 0) {
+    core.grpc_options.host = core.options.grpc_host;
+    core.grpc_options.port = core.options.grpc_port;
+    core.grpc_options.metrics = &core.registry;
+    CO_RETURN_IF_ERROR(rpc::secure(core.options.grpc_security, core.grpc_options));
+  }
   CO_RETURN_IF_ERROR(core.tls.load());
   core.login.tls_available = core.tls.enabled();
   core.login.require_secure_transport = core.tls.required();
@@ -329,13 +365,22 @@ net::Task<Status> Gate::start() {
       const std::scoped_lock lock(core.view_mutex);
       loop->set_view(core.newest);
     }
-    loop->scope.spawn(Core::housekeeping(*loop));
+    loop->scope.spawn(core.housekeeping(*loop));
     if (loop == core.loops.front()) {
       loop->scope.spawn(core.accept_loop(core.listener));
       if (!core.options.serving.mysql_socket.empty()) loop->scope.spawn(core.accept_loop(core.unix_listener));
     }
   }
+  Status grpc;
+  if (core.options.grpc_port != 0) {
+    co_await core.loops.front()->loop.enter();
+    grpc = core.start_grpc();
+  }
   co_await caller.enter();
+  if (!grpc.ok()) {
+    co_await stop();
+    co_return grpc;
+  }
   if (core.options.auth == "static" && core.options.auth_reload_interval.count() > 0) {
     core.control_scope.spawn(core.reload_users());
   }
@@ -348,6 +393,7 @@ net::Task<void> Gate::stop() {
   net::Loop& caller = *net::Loop::current();
   core.control_scope.request_stop();
   co_await core.control_scope.join();
+  if (core.grpc != nullptr) co_await core.grpc->stop(1s);
   co_await core.discovery.stop();
   for (auto& loop : core.loops) {
     co_await loop->loop.enter();
@@ -356,6 +402,7 @@ net::Task<void> Gate::stop() {
     co_await loop->scope.join();
     loop->close();
     if (loop == core.loops.front()) {
+      core.service.reset();
       core.listener.close();
       core.unix_listener.close();
     }

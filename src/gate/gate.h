@@ -11,6 +11,7 @@
 #include "mysql/auth.h"
 #include "net/loop.h"
 #include "net/tls.h"
+#include "rpc/security.h"
 
 namespace vitrail::base {
 class Settings;
@@ -30,6 +31,10 @@ struct Options {
   base::Duration auth_reload_interval = std::chrono::seconds(0);  // 0: at start only.
   net::ServerTlsOptions mysql_tls;
   net::ClientTlsOptions tablet_mysql_tls;  // To the tablets' data ports.
+  std::string grpc_host = "127.0.0.1";
+  uint16_t grpc_port = 0;  // 0: no gRPC service.
+  rpc::ServerSecurity grpc_security;
+  base::Duration grpc_session_timeout = std::chrono::minutes(5);
 };
 
 // Declares the settings of a vtgate.

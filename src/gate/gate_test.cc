@@ -4,6 +4,7 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "gate/grpc_service.h"
 #include "gate/lag_filter.h"
 #include "gate/statistics.h"
 #include "sql/parser.h"
@@ -33,6 +34,46 @@ TEST(LagFilter, FollowsItsLimits) {
   EXPECT_EQ(usable_replicas({150, 160}, limits), Indexes{0});
   limits.count_min = 0;
   EXPECT_EQ(usable_replicas({150, 160}, limits), Indexes{});
+}
+
+class BindVariables : public testing::Test {
+ protected:
+  void set(const std::string& name, ::query::Type type, const std::string& value) {
+    variables_[name].set_type(type);
+    variables_[name].set_value(value);
+  }
+  std::string written(const std::string& sql) const {
+    auto text = with_bind_variables(sql, variables_);
+    return text.ok() ? *text : "error: " + text.error().message();
+  }
+  google::protobuf::Map<std::string, ::query::BindVariable> variables_;
+};
+
+TEST_F(BindVariables, BecomeLiteralsOutsideOfTexts) {
+  set("id", ::query::INT64, "-4");
+  set("v1", ::query::VARCHAR, "it's \\ ':id'");
+  set("raw", ::query::VARBINARY, std::string("\0\xff", 2));
+  set("nothing", ::query::NULL_TYPE, "");
+  EXPECT_EQ(written("select ':id', :id from t where a = :v1 /* :id */ and b=:raw or c is :nothing"),
+            R"(select ':id', -4 from t where a = 'it''s \\ '':id''' /* :id */ and b=_binary X'00FF' or c is NULL)");
+  auto& list = variables_["ids"];
+  list.set_type(::query::TUPLE);
+  for (const char* value : {"1", "2"}) {
+    list.add_values()->set_type(::query::INT64);
+    list.mutable_values()->rbegin()->set_value(value);
+  }
+  EXPECT_EQ(written("select 1 from t where id in ::ids"), "select 1 from t where id in (1, 2)");
+}
+
+TEST_F(BindVariables, CannotBreakOutAndMustBeThere) {
+  set("id", ::query::INT64, "1 or 1=1");
+  EXPECT_EQ(written("select :id"), "select '1 or 1=1'");
+  EXPECT_EQ(written("select :other"), "error: missing bind var other");
+  EXPECT_EQ(written("select ::id"), "error: bind var id: a list is written ::id, a single value :id");
+  set("e", ::query::EXPRESSION, "1=1");
+  EXPECT_NE(written("select :e").find("not supported"), std::string::npos);
+  variables_["none"].set_type(::query::TUPLE);
+  EXPECT_EQ(written("select 1 in ::none"), "error: bind var none: the list is empty");
 }
 
 class StatisticsTest : public testing::Test {

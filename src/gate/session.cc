@@ -75,6 +75,28 @@ Status ClientSession::set_target(std::string_view text) {
   return {};
 }
 
+ClientSession::State ClientSession::state() const {
+  State out{.autocommit = autocommit_,
+            .in_transaction = in_transaction_,
+            .settings = settings_,
+            .user_variables = user_variables_,
+            .last_insert_id = last_insert_id_,
+            .found_rows = found_rows_,
+            .row_count = row_count_};
+  for (const auto& participant : participants_) out.participants.push_back(participant.target);
+  return out;
+}
+
+std::string ClientSession::target() const {
+  return keyspace_ + (shard_.empty() ? "" : ":" + shard_) + (tablet_type_ == "primary" ? "" : "@" + tablet_type_);
+}
+
+void ClientSession::restore_counters(uint64_t last_insert_id, uint64_t found_rows, int64_t row_count) {
+  last_insert_id_ = last_insert_id;
+  found_rows_ = found_rows;
+  row_count_ = row_count;
+}
+
 net::Task<void> ClientSession::accept_login(net::PendingLogin& login) {
   std::string out;
   login.handshake().accept(out, status_flags());
@@ -429,6 +451,7 @@ net::Task<Status> ClientSession::send_error(Error error) {
   std::string payload;
   mysql::encode_err(payload, mysql::to_err_packet(error), client_.capabilities);
   mysql::PacketWriter(out, sequence_).message(payload);
+  last_error_ = std::move(error);
   co_return co_await send(std::move(out));
 }
 

@@ -62,6 +62,23 @@ class ClientSession {
   net::Task<void> accept_login(net::PendingLogin& login);
   net::Task<void> refuse_login(net::PendingLogin& login, mysql::ErrPacket err);
 
+  // What a client of gRPC takes along from call to call, and where its transaction is.
+  struct State {
+    bool autocommit = true;
+    bool in_transaction = false;
+    std::vector<shard::Target> participants;
+    std::map<std::string, std::string> settings;
+    std::map<std::string, mysql::Value> user_variables;
+    uint64_t last_insert_id = 0;
+    uint64_t found_rows = 0;
+    int64_t row_count = 0;
+  };
+  State state() const;
+  std::string target() const;  // As set_target() takes it.
+  void restore_counters(uint64_t last_insert_id, uint64_t found_rows, int64_t row_count);
+  // The Error that was told to the client last: MySQL's protocol cannot carry all of it.
+  const std::optional<Error>& last_error() const { return last_error_; }
+
   net::Task<void> run();
   void close() { stream_.socket().abort(); }
   uint32_t connection_id() const { return connection_id_; }
@@ -166,6 +183,7 @@ class ClientSession {
   uint64_t last_insert_id_ = 0;
   uint64_t found_rows_ = 0;
   int64_t row_count_ = 0;
+  std::optional<Error> last_error_;
   uint8_t sequence_ = 1;  // Of the answer's first frame.
   // Counts the statement that runs, once, before its answer is sent.
   void count_statement(size_t shards) {

@@ -19,6 +19,10 @@ std::string_view QueryResult::text(size_t row, size_t column) const {
 MysqlClient::MysqlClient(PacketStream stream, mysql::HandshakeV10 server, mysql::Capabilities capabilities)
     : stream_(std::move(stream)), server_(std::move(server)), capabilities_(capabilities) {}
 
+MysqlClient MysqlClient::over(PacketStream stream, mysql::Capabilities capabilities) {
+  return {std::move(stream), mysql::HandshakeV10(), capabilities};
+}
+
 Task<Result<MysqlClient>> MysqlClient::connect(MysqlClientSettings settings, Wait wait) {
   const std::string where = settings.address.to_string();
   auto socket = settings.address.unix_socket.empty()
@@ -120,16 +124,7 @@ Task<Result<QueryResult>> MysqlClient::read_result(Wait wait, size_t max_rows) {
     broken_ = true;
     co_return std::move(columns).error();
   }
-  for (uint64_t i = 0; i < *columns; ++i) {
-    CO_ASSIGN_OR_RETURN(const auto message, co_await receive(wait));
-    auto column = mysql::decode_column(message.payload, capabilities_);
-    if (!column.ok()) {
-      broken_ = true;
-      co_return std::move(column).error();
-    }
-    result.columns.push_back(std::move(*column));
-  }
-  if ((capabilities_ & mysql::kClientDeprecateEof) == 0) CO_RETURN_IF_ERROR(co_await receive(wait));
+  CO_ASSIGN_OR_RETURN(result.columns, co_await read_columns(*columns, wait));
   bool too_many = false;
   for (;;) {
     CO_ASSIGN_OR_RETURN(const auto message, co_await receive(wait));
@@ -230,19 +225,9 @@ Task<Result<mysql::OkPacket>> MysqlClient::load_local(std::string sql, std::stri
   co_return std::move(result->ok);
 }
 
-Task<Result<std::vector<mysql::ColumnDef>>> MysqlClient::query_stream(std::string sql, Wait wait) {
-  std::string payload;
-  mysql::encode_query(payload, sql, {}, capabilities_);
-  CO_RETURN_IF_ERROR(co_await send(payload, wait));
-  auto first = co_await receive(wait);
-  if (!first.ok()) co_return std::move(first).error();
-  if (mysql::is_err(first->payload)) co_return server_error(first->payload);
-  auto count = mysql::is_ok(first->payload)
-                   ? Result<uint64_t>(fail(Code::kInvalidArgument, "the statement returns no rows"))
-                   : mysql::decode_column_count(first->payload);
-  if (!count.ok()) co_return std::move(count).error();
+Task<Result<std::vector<mysql::ColumnDef>>> MysqlClient::read_columns(uint64_t count, Wait wait) {
   std::vector<mysql::ColumnDef> columns;
-  for (uint64_t i = 0; i < *count; ++i) {
+  for (uint64_t i = 0; i < count; ++i) {
     CO_ASSIGN_OR_RETURN(const auto message, co_await receive(wait));
     auto column = mysql::decode_column(message.payload, capabilities_);
     if (!column.ok()) {
@@ -251,9 +236,49 @@ Task<Result<std::vector<mysql::ColumnDef>>> MysqlClient::query_stream(std::strin
     }
     columns.push_back(std::move(*column));
   }
-  if ((capabilities_ & mysql::kClientDeprecateEof) == 0) CO_RETURN_IF_ERROR(co_await receive(wait));
-  stream_columns_ = columns.size();
+  if (count > 0 && (capabilities_ & mysql::kClientDeprecateEof) == 0) CO_RETURN_IF_ERROR(co_await receive(wait));
   co_return std::move(columns);
+}
+
+Task<Result<QueryResult>> MysqlClient::query_begin(std::string sql, Wait wait) {
+  std::string payload;
+  mysql::encode_query(payload, sql, {}, capabilities_);
+  CO_RETURN_IF_ERROR(co_await send(payload, wait));
+  auto first = co_await receive(wait);
+  if (!first.ok()) co_return std::move(first).error();
+  if (mysql::is_err(first->payload)) co_return server_error(first->payload);
+  QueryResult result;
+  if (mysql::is_ok(first->payload)) {
+    CO_ASSIGN_OR_RETURN(result.ok, mysql::decode_ok(first->payload, capabilities_));
+    co_return std::move(result);
+  }
+  CO_ASSIGN_OR_RETURN(const uint64_t count, mysql::decode_column_count(first->payload));
+  CO_ASSIGN_OR_RETURN(result.columns, co_await read_columns(count, wait));
+  stream_columns_ = result.columns.size();
+  co_return std::move(result);
+}
+
+Task<Result<std::vector<mysql::ColumnDef>>> MysqlClient::query_stream(std::string sql, Wait wait) {
+  CO_ASSIGN_OR_RETURN(QueryResult begun, co_await query_begin(std::move(sql), std::move(wait)));
+  if (begun.columns.empty()) co_return fail(Code::kInvalidArgument, "the statement returns no rows");
+  co_return std::move(begun.columns);
+}
+
+Task<Result<MysqlClient::Shape>> MysqlClient::describe(std::string sql, Wait wait) {
+  std::string payload;
+  mysql::encode_stmt_prepare(payload, sql);
+  CO_RETURN_IF_ERROR(co_await send(payload, wait));
+  auto first = co_await receive(wait);
+  if (!first.ok()) co_return std::move(first).error();
+  if (mysql::is_err(first->payload)) co_return server_error(first->payload);
+  CO_ASSIGN_OR_RETURN(const mysql::PrepareOk ok, mysql::decode_prepare_ok(first->payload));
+  CO_RETURN_IF_ERROR(co_await read_columns(ok.parameters, wait));
+  Shape shape{.parameters = ok.parameters};
+  CO_ASSIGN_OR_RETURN(shape.columns, co_await read_columns(ok.columns, wait));
+  payload.clear();
+  mysql::encode_stmt_command(payload, mysql::Command::kStmtClose, ok.statement_id);
+  CO_RETURN_IF_ERROR(co_await send(payload, wait));
+  co_return std::move(shape);
 }
 
 Task<Result<bool>> MysqlClient::next_rows(std::function<void(std::span<const mysql::Cell>)> row, Wait wait) {

@@ -53,6 +53,8 @@ struct QueryResult {
 class MysqlClient {
  public:
   static Task<Result<MysqlClient>> connect(MysqlClientSettings settings, Wait wait);
+  // A connection whose login both sides did without: to a session of this process.
+  static MysqlClient over(PacketStream stream, mysql::Capabilities capabilities);
   MysqlClient(MysqlClient&&) noexcept = default;
   MysqlClient& operator=(MysqlClient&&) noexcept = default;
 
@@ -66,6 +68,16 @@ class MysqlClient {
   Task<Result<std::vector<mysql::OkPacket>>> pipeline(std::vector<std::string> statements, Wait wait);
   // LOAD DATA LOCAL INFILE: the server's request is answered with `data`.
   Task<Result<mysql::OkPacket>> load_local(std::string sql, std::string_view data, Wait wait);
+
+  // Runs a statement of either kind up to its columns: with rows go on with next_rows(), until it returns false, else
+  // the OK is there.
+  Task<Result<QueryResult>> query_begin(std::string sql, Wait wait);
+  // What a statement would return, and how many parameters it has; prepares it and closes it again.
+  struct Shape {
+    std::vector<mysql::ColumnDef> columns;
+    uint16_t parameters = 0;
+  };
+  Task<Result<Shape>> describe(std::string sql, Wait wait);
 
   // Streams a result set: start, then next_rows() until it returns false. The connection is busy until then.
   Task<Result<std::vector<mysql::ColumnDef>>> query_stream(std::string sql, Wait wait);
@@ -94,6 +106,7 @@ class MysqlClient {
 
  private:
   MysqlClient(PacketStream stream, mysql::HandshakeV10 server, mysql::Capabilities capabilities);
+  Task<Result<std::vector<mysql::ColumnDef>>> read_columns(uint64_t count, Wait wait);
   Task<Result<QueryResult>> read_result(Wait wait, size_t max_rows);
   Error server_error(std::string_view payload);
 

@@ -1,8 +1,8 @@
 // TabletManager's methods on the schema, and those that run statements.
 #include <fmt/core.h>
 
+#include "exec/proto_result.h"
 #include "mysqld/rows.h"
-#include "query.pb.h"
 #include "sql/parser.h"
 #include "tablet/permissions.h"
 #include "tablet/rpc_registrar.h"
@@ -12,67 +12,6 @@ namespace {
 
 namespace tmd = ::tabletmanagerdata;
 using rpc::CallContext;
-
-::query::Type to_query_type(const mysql::ColumnDef& column) {
-  using mysql::FieldType;
-  const bool u = column.is_unsigned();
-  const bool binary = column.collation == mysql::kBinaryCollation;
-  switch (column.type) {
-    case FieldType::kTiny: return u ? ::query::UINT8 : ::query::INT8;
-    case FieldType::kShort: return u ? ::query::UINT16 : ::query::INT16;
-    case FieldType::kInt24: return u ? ::query::UINT24 : ::query::INT24;
-    case FieldType::kLong: return u ? ::query::UINT32 : ::query::INT32;
-    case FieldType::kLongLong: return u ? ::query::UINT64 : ::query::INT64;
-    case FieldType::kFloat: return ::query::FLOAT32;
-    case FieldType::kDouble: return ::query::FLOAT64;
-    case FieldType::kTimestamp: return ::query::TIMESTAMP;
-    case FieldType::kDate: return ::query::DATE;
-    case FieldType::kTime: return ::query::TIME;
-    case FieldType::kDatetime: return ::query::DATETIME;
-    case FieldType::kYear: return ::query::YEAR;
-    case FieldType::kDecimal:
-    case FieldType::kNewDecimal: return ::query::DECIMAL;
-    case FieldType::kBit: return ::query::BIT;
-    case FieldType::kEnum: return ::query::ENUM;
-    case FieldType::kSet: return ::query::SET;
-    case FieldType::kJson: return ::query::JSON;
-    case FieldType::kGeometry: return ::query::GEOMETRY;
-    case FieldType::kNull: return ::query::NULL_TYPE;
-    case FieldType::kTinyBlob:
-    case FieldType::kMediumBlob:
-    case FieldType::kLongBlob:
-    case FieldType::kBlob: return binary ? ::query::BLOB : ::query::TEXT;
-    case FieldType::kString: return binary ? ::query::BINARY : ::query::CHAR;
-    default: return binary ? ::query::VARBINARY : ::query::VARCHAR;
-  }
-}
-
-::query::QueryResult to_proto(const net::QueryResult& result) {
-  ::query::QueryResult out;
-  for (const auto& column : result.columns) {
-    auto* field = out.add_fields();
-    field->set_name(column.name);
-    field->set_type(to_query_type(column));
-    field->set_table(column.table);
-    field->set_org_table(column.org_table);
-    field->set_database(column.schema);
-    field->set_org_name(column.org_name);
-    field->set_column_length(column.length);
-    field->set_charset(column.collation);
-    field->set_decimals(column.decimals);
-    field->set_flags(column.flags);
-  }
-  for (const auto& row : result.rows) {
-    auto* target = out.add_rows();
-    for (const auto& cell : row) {
-      target->add_lengths(cell ? static_cast<int64_t>(cell->size()) : -1);
-      if (cell) target->mutable_values()->append(*cell);
-    }
-  }
-  out.set_rows_affected(result.ok.affected_rows);
-  out.set_insert_id(result.ok.last_insert_id);
-  return out;
-}
 
 net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::string sql, std::string database,
                                               uint64_t max_rows, bool disable_binlogs, net::Wait wait,
@@ -89,7 +28,7 @@ net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::strin
   if (!before.empty()) lease->settings = "changed";  // Reset before its next use.
   auto result = co_await lease->client.query(std::move(sql), wait, max_rows == 0 ? 10'000 : max_rows);
   if (!result.ok()) co_return std::move(result).error();
-  co_return to_proto(*result);
+  co_return exec::to_proto(*result);
 }
 
 // A statement of another account, which may do less than we.
@@ -98,7 +37,7 @@ net::Task<Result<::query::QueryResult>> fetch_as(TabletManager& manager, LocalSe
   CO_ASSIGN_OR_RETURN(const auto result,
                       co_await manager.server().query_as(std::move(account), std::move(database), std::move(sql),
                                                          max_rows == 0 ? 10'000 : max_rows, wait));
-  co_return to_proto(result);
+  co_return exec::to_proto(result);
 }
 
 void register_rpcs(Registrar& r) {
