@@ -5,6 +5,7 @@
 #include "base/signals.h"
 #include "base/startup.h"
 #include "gate/gate.h"
+#include "gate/pages.h"
 #include "net/loop.h"
 #include "rpc/http.h"
 #include "rpc/security.h"
@@ -53,9 +54,7 @@ int main(int argc, char** argv) {
   http_options.metrics = &metrics;
   http_options.settings = &settings;
   rpc::HttpServer http(http_options);
-  http.handle("/debug/vschema",
-              [&](const rpc::HttpRequest&) { return rpc::HttpResponse::json(router.vschema_json()); });
-  http.add_status_part("Tablets", [&] { return router.status_html(); });
+  gate::add_pages(http, router);
   if (Status started = http.start(); !started.ok()) {
     std::fprintf(stderr, "vtgate: %s\n", started.error().message().c_str());
     net::block_on(control.loop(), router.stop());

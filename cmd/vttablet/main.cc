@@ -39,11 +39,7 @@ int main(int argc, char** argv) {
   http_options.settings = &settings;
   http_options.health = [&] { return tablet.health(); };
   rpc::HttpServer http(http_options);
-  http.handle("/debug/status_details",
-              [&](const rpc::HttpRequest&) { return rpc::HttpResponse::json(tablet.status_details_json()); });
-  http.handle("/debug/query_stats",
-              [&](const rpc::HttpRequest&) { return rpc::HttpResponse::json(tablet.query_stats_json()); });
-  http.add_status_part("Tablet", [&] { return tablet.status_html(); });
+  tablet.add_pages(http);
   Status started = http.start();
   if (started.ok()) started = net::block_on(control.loop(), tablet.start());
   int exit_code = 0;

@@ -12,6 +12,7 @@
 #include "base/hex.h"
 #include "base/log.h"
 #include "base/metrics.h"
+#include "base/query_log.h"
 #include "base/process.h"
 #include "base/startup.h"
 #include "base/text.h"
@@ -332,6 +333,25 @@ TEST(Startup, MistakesEndTheProcessWithOne) {
   ::testing::internal::CaptureStderr();
   EXPECT_EQ(startup.run(2, argv), 1);
   EXPECT_NE(::testing::internal::GetCapturedStderr().find("x: unknown flag: --nonsense"), std::string::npos);
+}
+
+TEST(QueryLog, ListenersGetWhatIsWrittenWhileTheyListenAndNoMoreThanTheirBound) {
+  QueryLog log;
+  ASSERT_TRUE(log.open("").ok());
+  log.write("nobody hears this\n");
+  std::vector<std::unique_ptr<QueryLog::Listener>> listeners;
+  for (size_t i = 0; i < QueryLog::kListenersMax; ++i) listeners.push_back(std::move(*log.listen()));
+  EXPECT_TRUE(log.wanted());
+  const auto refused = log.listen();
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kResourceExhausted);
+  for (size_t i = 0; i < QueryLog::kLinesMax + 5; ++i) log.write(std::to_string(i) + "\n");
+  for (size_t i = 0; i < QueryLog::kLinesMax; ++i) {
+    EXPECT_EQ(listeners[0]->next(std::chrono::seconds(0)), std::to_string(i) + "\n");
+  }
+  EXPECT_EQ(listeners[0]->next(std::chrono::seconds(0)), std::nullopt);
+  listeners.clear();
+  EXPECT_FALSE(log.wanted());
 }
 
 }  // namespace

@@ -15,7 +15,6 @@
 #include "net/mysql_server.h"
 #include "net/socket.h"
 #include "rpc/server.h"
-#include "vschema/proto_json.h"
 
 namespace vitrail::gate {
 
@@ -172,7 +171,7 @@ struct Gate::Core {
   net::ServerTls tls;
   uint64_t vschema_version = 0;                  // With `primaries`: of the newest view; on the control loop.
   std::map<std::string, std::string> primaries;  // Target -> alias of the last primary known.
-  std::unique_ptr<base::LineFile> query_log;     // Null: none.
+  base::QueryLog query_log;
   std::vector<std::unique_ptr<net::LoopThread>> threads;
   std::vector<std::unique_ptr<GateLoop>> loops;
   mysql::ServerAuthSettings login;
@@ -196,6 +195,7 @@ struct Gate::Core {
   std::atomic<uint32_t> next_id{1};
   size_t next_loop = 0;
   bool started = false;
+  std::atomic<bool> ready = false;  // The loops are there, and stay until stop().
   net::Scope control_scope;
 };
 
@@ -304,9 +304,7 @@ Status Gate::Core::start_grpc() {
 net::Task<Status> Gate::start() {
   Core& core = *core_;
   net::Loop& caller = *net::Loop::current();
-  if (!core.options.serving.query_log.empty()) {
-    CO_ASSIGN_OR_RETURN(core.query_log, base::LineFile::open(core.options.serving.query_log));
-  }
+  CO_RETURN_IF_ERROR(core.query_log.open(core.options.serving.query_log));
   core.login.server_version = core.options.serving.server_version;
   core.login.capabilities = mysql::kSupportedCapabilities &
                             ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata | mysql::kClientSessionTrack);
@@ -338,7 +336,7 @@ net::Task<Status> Gate::start() {
   for (int i = 0; i < std::max(core.options.serving.loops, 1); ++i) {
     core.threads.push_back(std::make_unique<net::LoopThread>(fmt::format("gate-{}", i)));
     core.loops.push_back(std::make_unique<GateLoop>(core.options.serving, core.threads.back()->loop(), core.metrics));
-    core.loops.back()->query_log = core.query_log.get();
+    core.loops.back()->query_log = &core.query_log;
     core.loops.back()->topology = &core.topology;
     core.loops.back()->tablet_tls = tablet_tls;
   }
@@ -384,12 +382,14 @@ net::Task<Status> Gate::start() {
   if (core.options.auth == "static" && core.options.auth_reload_interval.count() > 0) {
     core.control_scope.spawn(core.reload_users());
   }
+  core.ready = true;
   co_return Status{};
 }
 
 net::Task<void> Gate::stop() {
   Core& core = *core_;
   if (!core.started) co_return;
+  core.ready = false;
   net::Loop& caller = *net::Loop::current();
   core.control_scope.request_stop();
   co_await core.control_scope.join();
@@ -426,31 +426,35 @@ void Gate::reload() {
   log_info("users and certificates were read again");
 }
 
-std::string Gate::vschema_json() const {
-  std::shared_ptr<const View> view;
-  {
-    const std::scoped_lock lock(core_->view_mutex);
-    view = core_->newest;
-  }
-  if (view == nullptr || view->topology == nullptr || view->topology->vschema == nullptr) return "{}\n";
-  return vschema::to_json(*view->topology->vschema, {.unpopulated = false}) + "\n";
+base::QueryLog& Gate::query_log() { return core_->query_log; }
+
+std::shared_ptr<const View> Gate::view() const {
+  const std::scoped_lock lock(core_->view_mutex);
+  return core_->newest;
 }
 
-std::string Gate::status_html() const {
-  std::shared_ptr<const View> view;
-  {
-    const std::scoped_lock lock(core_->view_mutex);
-    view = core_->newest;
-  }
-  std::string html = "<table><tr><th>target</th><th>tablets</th></tr>";
-  if (view != nullptr) {
-    for (const auto& [target, endpoints] : view->endpoints) {
-      std::string names;
-      for (const auto& endpoint : endpoints) names += endpoint.alias + " (" + endpoint.address.to_string() + ") ";
-      html += fmt::format("<tr><td>{}</td><td>{}</td></tr>", target, names);
-    }
-  }
-  return html + "</table>";
+std::vector<PlanUse> Gate::plans() const {
+  std::vector<PlanUse> out;
+  if (!core_->ready) return out;
+  std::map<std::pair<std::string, std::string>, PlanUse> uses;
+  const auto collect = [](const GateLoop& loop, auto& into) -> net::Task<void> {
+    loop.for_each_plan([&](const GateLoop::KnownPlan& known, const std::string& context) {
+      PlanUse& use = into[{known.query, context}];
+      const plan::Plan& plan = *known.plan;
+      use.query = known.query;
+      use.target = context;
+      use.plan = plan_type_name(plan);
+      use.keyspace = plan.insert ? plan.insert->keyspace : plan.route.keyspace;
+      const auto& vindex = plan.insert ? plan.insert->vindex : plan.route.vindex;
+      use.vindex = vindex == nullptr ? "" : vindex->name();
+      use.sent = plan.text.value_or("");
+      use.count += known.count;
+    });
+    co_return;
+  };
+  for (const auto& loop : core_->loops) net::block_on(loop->loop, collect(*loop, uses));
+  for (auto& [key, use] : uses) out.push_back(std::move(use));
+  return out;
 }
 
 }  // namespace vitrail::gate

@@ -37,6 +37,17 @@ struct Options {
   base::Duration grpc_session_timeout = std::chrono::minutes(5);
 };
 
+// A plan that is kept, and how often it was used.
+struct PlanUse {
+  std::string query;   // With :vtg1 in the place of literals.
+  std::string target;  // "keyspace@type" of the session.
+  std::string plan;    // "Passthrough", "Scatter" ...
+  std::string keyspace;
+  std::string vindex;  // That decides the shard; empty: none.
+  std::string sent;    // What the shards get; empty: the statement as it is.
+  uint64_t count = 0;
+};
+
 // Declares the settings of a vtgate.
 void declare(base::Settings& settings, Options& options);
 
@@ -57,10 +68,11 @@ class Gate {
   // the log says so. After start(), any thread, one at a time.
   void reload();
 
-  // For the debug pages; any thread.
-  std::string status_html() const;
-  // The vschemas of all keyspaces and the routing rules that are in force.
-  std::string vschema_json() const;
+  // For the debug pages; any thread but a gate's own. The newest view; null before the first one.
+  std::shared_ptr<const View> view() const;
+  // The plans that are kept, of all loops, sorted by statement; none before start().
+  std::vector<PlanUse> plans() const;
+  base::QueryLog& query_log();
 
  private:
   struct Core;

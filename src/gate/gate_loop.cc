@@ -53,9 +53,11 @@ net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpo
   co_return co_await pool->acquire(std::move(session_settings), std::move(wait));
 }
 
-const GateLoop::KnownPlan* GateLoop::find_plan(const sql::Fingerprint& fingerprint, const std::string& context) const {
+const GateLoop::KnownPlan* GateLoop::find_plan(const sql::Fingerprint& fingerprint, const std::string& context) {
   const auto found = plans_.find(PlanKey{fingerprint, context});
-  return found == plans_.end() ? nullptr : &found->second;
+  if (found == plans_.end()) return nullptr;
+  ++found->second.count;
+  return &found->second;
 }
 
 const PlanCounters* GateLoop::find_counters(const sql::Fingerprint& fingerprint, const std::string& context) const {

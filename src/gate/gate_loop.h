@@ -9,7 +9,7 @@
 #include <unordered_map>
 
 #include "base/clock.h"
-#include "base/line_file.h"
+#include "base/query_log.h"
 #include "base/metrics.h"
 #include "base/random.h"
 #include "gate/statistics.h"
@@ -73,7 +73,7 @@ class GateLoop {
   void set_view(std::shared_ptr<const View> view);
   net::Signal view_changed;
   size_t buffered = 0;  // Statements that wait now.
-  base::LineFile* query_log = nullptr;
+  base::QueryLog* query_log = nullptr;
   topo::Server* topology = nullptr;  // For statements that change it.
   std::shared_ptr<const net::TlsContext> tablet_tls;  // For connections to tablets; null: plain text.
 
@@ -97,9 +97,17 @@ class GateLoop {
   struct KnownPlan {
     std::shared_ptr<const plan::Plan> plan;
     const PlanCounters* counters = nullptr;
+    std::string query;   // The statement with :vtg1 in the place of literals; empty when it is long.
+    uint64_t count = 0;  // Statements that used it.
   };
-  const KnownPlan* find_plan(const sql::Fingerprint& fingerprint, const std::string& context) const;
+  // Counts a use.
+  const KnownPlan* find_plan(const sql::Fingerprint& fingerprint, const std::string& context);
   void remember_plan(const sql::Fingerprint& fingerprint, const std::string& context, KnownPlan plan);
+  // Calls `visit` with each known plan and its context.
+  template <typename Visit>
+  void for_each_plan(Visit visit) const {
+    for (const auto& [key, known] : plans_) visit(known, key.context);
+  }
   // The counters of statements whose plans cannot be kept, such as inserts of many rows.
   const PlanCounters* find_counters(const sql::Fingerprint& fingerprint, const std::string& context) const;
   void remember_counters(const sql::Fingerprint& fingerprint, const std::string& context, const PlanCounters* counters);

@@ -217,9 +217,10 @@ net::Task<Status> ClientSession::on_query(std::string_view text, uint8_t last_se
                                        "VT12001: unsupported: several statements in one query; send "
                                        "them one by one"));
   }
-  const auto started = shared_.query_log == nullptr ? base::TimePoint() : base::system_clock().now();
+  const bool logged = shared_.query_log->wanted();
+  const auto started = logged ? base::system_clock().now() : base::TimePoint();
   RunResult result = co_await run_statement(statement);
-  if (shared_.query_log != nullptr) log_statement(statement, started, result);
+  if (logged) log_statement(statement, started, result);
   co_return co_await finish(std::move(result));
 }
 
@@ -419,9 +420,10 @@ net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message&
     if (!value.ok()) co_return co_await send_error(std::move(value).error());
     statement.parameters.push_back(std::move(*value));
   }
-  const auto started = shared_.query_log == nullptr ? base::TimePoint() : base::system_clock().now();
+  const bool logged = shared_.query_log->wanted();
+  const auto started = logged ? base::system_clock().now() : base::TimePoint();
   RunResult result = co_await run_statement(statement);
-  if (shared_.query_log != nullptr) log_statement(statement, started, result);
+  if (logged) log_statement(statement, started, result);
   prepared.memory.clear_long_data();
   co_return co_await finish(std::move(result));
 }

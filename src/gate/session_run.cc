@@ -10,6 +10,7 @@
 #include "mysql/errors.h"
 #include "plan/planner.h"
 #include "sql/literal.h"
+#include "sql/normalize.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
 #include "vschema/vschema.h"
@@ -19,6 +20,8 @@ namespace {
 
 using mysql::Command;
 using namespace std::chrono_literals;
+
+constexpr size_t kQueryMax = 4096;  // Bytes; longer statements are not shown by their text.
 
 // See tablet/query_session.h: the data port's query attribute that opens a transaction before the statement.
 mysql::QueryAttribute begin_attribute() { return {"vitrail_begin", mysql::Value::of_int(1)}; }
@@ -94,7 +97,9 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
                                                        sql::collect_tables(ast.statement()));
   }
   if (remember && plan->cacheable) {
-    shared_.remember_plan(statement.scan.fingerprint, plan_context_, {plan, counters_});
+    std::string query;
+    if (statement.text.size() <= kQueryMax) query = sql::normalized(ast.statement());
+    shared_.remember_plan(statement.scan.fingerprint, plan_context_, {plan, counters_, std::move(query), 1});
   } else if (remember) {
     shared_.remember_counters(statement.scan.fingerprint, plan_context_, counters_);
   }

@@ -7,6 +7,8 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
+#include <atomic>
 #include <mutex>
 #include <utility>
 #include <vector>
@@ -37,10 +39,45 @@ enum MHD_Result collect_header(void* out, enum MHD_ValueKind kind, const char* k
   return collect(out, kind, base::to_lower(key).c_str(), value);
 }
 
-enum MHD_Result send(MHD_Connection* connection, const HttpResponse& answer, bool close) {
-  MHD_Response* response =
-      MHD_create_response_from_buffer(answer.body.size(), const_cast<char*>(answer.body.data()),  // Copied.
-                                      MHD_RESPMEM_MUST_COPY);
+// A response that goes on.
+struct Stream {
+  std::string piece;  // What is left of it.
+  size_t sent = 0;
+  std::function<std::optional<std::string>()> more;
+  const std::atomic<bool>& stopping;
+};
+
+ssize_t next_piece(void* self, uint64_t, char* out, size_t room) {
+  Stream& stream = *static_cast<Stream*>(self);
+  while (stream.sent == stream.piece.size()) {
+    if (stream.stopping) return MHD_CONTENT_READER_END_OF_STREAM;
+    auto piece = stream.more();
+    if (!piece) return MHD_CONTENT_READER_END_OF_STREAM;
+    stream.piece = std::move(*piece);
+    stream.sent = 0;
+  }
+  const size_t size = std::min(room, stream.piece.size() - stream.sent);
+  stream.piece.copy(out, size, stream.sent);
+  stream.sent += size;
+  return static_cast<ssize_t>(size);
+}
+
+MHD_Response* response_of(const HttpResponse& answer, const std::atomic<bool>& stopping) {
+  if (!answer.more) {
+    return MHD_create_response_from_buffer(answer.body.size(), const_cast<char*>(answer.body.data()),  // Copied.
+                                           MHD_RESPMEM_MUST_COPY);
+  }
+  auto* stream = new Stream{.piece = answer.body, .more = answer.more, .stopping = stopping};
+  constexpr size_t kBlock = size_t{4} << 10;
+  MHD_Response* response = MHD_create_response_from_callback(MHD_SIZE_UNKNOWN, kBlock, next_piece, stream,
+                                                             [](void* self) { delete static_cast<Stream*>(self); });
+  if (response == nullptr) delete stream;
+  return response;
+}
+
+enum MHD_Result send(MHD_Connection* connection, const HttpResponse& answer, bool close,
+                     const std::atomic<bool>& stopping) {
+  MHD_Response* response = response_of(answer, stopping);
   if (response == nullptr) return MHD_NO;
   MHD_add_response_header(response, MHD_HTTP_HEADER_CONTENT_TYPE, answer.content_type.c_str());
   MHD_add_response_header(response, "X-Content-Type-Options", "nosniff");
@@ -162,9 +199,9 @@ class HttpServer::Impl {
     if (incoming.too_long) {
       return send(connection,
                   {.status = 413, .body = fmt::format("request of more than {} bytes\n", impl.options.body_size_max)},
-                  true);
+                  true, impl.stopping);
     }
-    return send(connection, impl.answer(incoming.request), false);
+    return send(connection, impl.answer(incoming.request), false, impl.stopping);
   }
 
   static void on_end(void*, MHD_Connection*, void** state, enum MHD_RequestTerminationCode) {
@@ -177,6 +214,7 @@ class HttpServer::Impl {
   std::map<std::string, Handler> handlers;
   std::vector<std::pair<std::string, std::function<std::string()>>> status_parts;
   MHD_Daemon* daemon = nullptr;
+  std::atomic<bool> stopping = false;
   uint16_t port = 0;
 };
 
@@ -248,6 +286,7 @@ Status HttpServer::start() {
 uint16_t HttpServer::port() const { return impl_->port; }
 
 void HttpServer::stop() {
+  impl_->stopping = true;
   if (impl_->daemon != nullptr) MHD_stop_daemon(std::exchange(impl_->daemon, nullptr));
 }
 

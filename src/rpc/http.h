@@ -4,6 +4,7 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -30,6 +31,8 @@ struct HttpResponse {
   std::string content_type = "text/plain; charset=utf-8";
   std::string body;
   std::map<std::string, std::string> headers = {};  // Further ones.
+  // Pieces that follow the body, until nullopt: for pages that go on. May block, a second at most; "" is nothing yet.
+  std::function<std::optional<std::string>()> more = {};
 
   static HttpResponse json(std::string body) {
     return {.content_type = "application/json; charset=utf-8", .body = std::move(body)};

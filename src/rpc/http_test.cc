@@ -12,6 +12,7 @@
 
 #include "base/metrics.h"
 #include "base/settings.h"
+#include "rpc/query_pages.h"
 
 namespace vitrail::rpc {
 namespace {
@@ -119,6 +120,53 @@ TEST_F(HttpTest, HandlersSeeTheRequestAndTheLongestPathWins) {
   EXPECT_EQ(body_of(get(port, "/api/keyspaces/ks")), "[]");
   EXPECT_TRUE(get(port, "/api/refuse").starts_with("HTTP/1.1 404 "));
   EXPECT_TRUE(get(port, "/apix").starts_with("HTTP/1.1 404 "));
+}
+
+TEST_F(HttpTest, PagesMayGoOn) {
+  HttpServer server(options());
+  server.handle("/three", [](const HttpRequest&) {
+    HttpResponse response{.body = "begin "};
+    response.more = [left = 6]() mutable -> std::optional<std::string> {
+      if (--left == 0) return std::nullopt;
+      return left % 2 == 0 ? "" : std::string(10'000, static_cast<char>('0' + left));
+    };
+    return response;
+  });
+  ASSERT_TRUE(server.start().ok());
+  // As HTTP/1.0, whose bodies end with the connection.
+  const std::string answer = body_of(send_text(server.port(), "GET /three HTTP/1.0\r\n\r\n"));
+  EXPECT_EQ(answer, "begin " + std::string(10'000, '5') + std::string(10'000, '3') + std::string(10'000, '1'));
+}
+
+TEST_F(HttpTest, QueryPagesShowStatements) {
+  HttpServer server(options());
+  base::QueryLog log;
+  add_query_pages(server, log, [] {
+    return std::vector<QueryUse>{{"select :vtg1 < 2", "ks@primary", "Scatter", 2}, {"commit", "", "Local", 30}};
+  });
+  ASSERT_TRUE(server.start().ok());
+  const uint16_t port = server.port();
+  const std::string page = get(port, "/queryz");
+  EXPECT_LT(page.find("<td>commit</td><td></td><td>Local</td><td>30</td>"),
+            page.find("<td>select :vtg1 &lt; 2</td><td>ks@primary</td><td>Scatter</td><td>2</td>"));
+  EXPECT_EQ(get(port, "/queryz?limit=1").find("select"), std::string::npos);
+  EXPECT_TRUE(get(port, "/queryz?limit=x").starts_with("HTTP/1.1 400 "));
+  EXPECT_TRUE(get(port, "/querylogz?timeout=61").starts_with("HTTP/1.1 400 "));
+
+  EXPECT_FALSE(log.wanted());
+  std::string logged, streamed;
+  std::thread table([&] { logged = get(port, "/querylogz?limit=2&timeout=60"); });
+  std::thread text([&] { streamed = body_of(send_text(port, "GET /debug/querylog HTTP/1.0\r\n\r\n")); });
+  while (log.listeners() < 2) std::this_thread::yield();
+  for (int i = 0; i < 2; ++i) log.write("now\t0.1\tdemo\tks@primary\t\"select '<1>'\"\tOK\n");
+  table.join();  // It has its lines; the stream goes on.
+  EXPECT_NE(logged.find("<td>demo</td><td>ks@primary</td><td>&quot;select &#39;&lt;1&gt;&#39;&quot;</td><td>OK</td>"),
+            std::string::npos)
+      << logged;
+  server.stop();  // Ends the stream.
+  text.join();
+  EXPECT_NE(streamed.find("select '<1>'\"\tOK\n"), std::string::npos) << streamed;
+  EXPECT_FALSE(log.wanted());
 }
 
 TEST_F(HttpTest, BodyBeyondTheBoundIsRefused) {

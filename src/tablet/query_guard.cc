@@ -5,7 +5,7 @@
 
 #include "sql/lexer.h"
 #include "sql/parser.h"
-#include "sql/printer.h"
+#include "sql/normalize.h"
 #include "sql/tables.h"
 
 namespace vitrail::tablet {
@@ -63,29 +63,12 @@ bool changes_rows(const StatementInfo& info) {
   }
 }
 
-// As tools that read /debug/query_stats expect statements: the names of bind variables instead of values.
-std::string normalize(const sql::Statement& statement) {
-  int number = 0;
-  sql::PrintOptions options;
-  options.expr = [&number](const sql::Expr& expr, std::string& out) {
-    if (const auto* parameter = sql::as<sql::Parameter>(&expr)) {
-      out += ":v" + std::to_string(parameter->index + 1);
-      return true;
-    }
-    const auto* literal = sql::as<sql::Literal>(&expr);
-    if (literal == nullptr || literal->index == sql::Literal::kNoIndex) return false;  // NULL, TRUE, FALSE
-    out += ":vtg" + std::to_string(++number);
-    return true;
-  };
-  return sql::print(statement, options);
-}
-
 void analyse(const sql::FingerprintResult& scan, std::string_view text, StatementInfo& info) {
   info.kind = scan.kind;
   info.pins_session = leaves_state(scan, text);
   auto ast = sql::parse(text);
   if (!ast.ok()) return;
-  if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = normalize(ast->statement());
+  if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = sql::normalized(ast->statement());
   info.kind = ast->kind();
   info.tables_known = info.kind != sql::StatementKind::kOther;
   for (const auto& use : sql::collect_tables(ast->statement())) {

@@ -16,14 +16,15 @@ namespace vitrail::tablet {
 using namespace std::chrono_literals;
 
 struct QueryService::Core {
-  Core(QueryServiceSettings settings_in, base::Metrics& metrics_in)
+  Core(QueryServiceSettings settings_in, base::QueryLog& log, base::Metrics& metrics_in)
       : settings(std::move(settings_in)),
         tls(settings.tls, "mysql-data"),
         metrics{metrics_in.counter("DataPortQueries", "statements sent on to the MySQL server"),
                 metrics_in.counter("DataPortErrors", "statements that ended with an error"),
                 metrics_in.counter("DataPortRefused", "statements refused by the serving state or a rule"),
                 metrics_in.counter("DataPortKilledTransactions", "transactions rolled back by force"),
-                metrics_in.gauge("DataPortSessions", "connections of vtgates")} {
+                metrics_in.gauge("DataPortSessions", "connections of vtgates")},
+        query_log(log) {
     login.provider = &mysql::allow_everyone();  // Peers are vtgates; the port listens on a private address.
     login.capabilities = mysql::kSupportedCapabilities & ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata |
                                                            mysql::kClientSessionTrack | mysql::kClientMultiStatements);
@@ -39,7 +40,7 @@ struct QueryService::Core {
   net::Listener listener;
   net::Listener unix_listener;
   uint16_t port = 0;
-  std::unique_ptr<base::LineFile> query_log;  // Null: none.
+  base::QueryLog& query_log;
   std::vector<std::unique_ptr<net::LoopThread>> threads;
   std::vector<std::unique_ptr<QueryLoop>> loops;
   std::unique_ptr<net::MysqlPool> sequence_pool;
@@ -49,8 +50,8 @@ struct QueryService::Core {
   bool started = false;
 };
 
-QueryService::QueryService(QueryServiceSettings settings, base::Metrics& metrics)
-    : core_(std::make_unique<Core>(std::move(settings), metrics)) {}
+QueryService::QueryService(QueryServiceSettings settings, base::QueryLog& query_log, base::Metrics& metrics)
+    : core_(std::make_unique<Core>(std::move(settings), query_log, metrics)) {}
 
 QueryService::~QueryService() { CHECK(!core_->started); }
 
@@ -98,9 +99,7 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
 net::Task<Status> QueryService::start() {
   Core& core = *core_;
   net::Loop& caller = *net::Loop::current();
-  if (!core.settings.query_log.empty()) {
-    CO_ASSIGN_OR_RETURN(core.query_log, base::LineFile::open(core.settings.query_log));
-  }
+  CO_RETURN_IF_ERROR(core.query_log.open(core.settings.query_log));
   CO_RETURN_IF_ERROR(core.tls.load());
   core.login.tls_available = core.tls.enabled();
   core.login.require_secure_transport = core.tls.required();
@@ -125,7 +124,7 @@ net::Task<Status> QueryService::start() {
   for (auto& thread : core.threads) {
     core.loops.push_back(
         std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
-    core.loops.back()->query_log = core.query_log.get();
+    core.loops.back()->query_log = &core.query_log;
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
   }
   core.started = true;
@@ -136,28 +135,21 @@ net::Task<Status> QueryService::start() {
   co_return Status{};
 }
 
-std::string QueryService::query_stats_json() const {
-  struct Entry {
-    const StatementInfo* info;
-    uint64_t count;
-  };
-  std::vector<std::shared_ptr<const StatementInfo>> keep;
-  std::map<std::string_view, Entry> entries;
+std::vector<QueryService::QueryUse> QueryService::query_uses() const {
+  std::map<std::string, QueryUse> uses;
   for (const auto& loop : core_->loops) {
-    for (auto& info : loop->guard.known()) {
+    for (const auto& info : loop->guard.known()) {
       if (info->normalized.empty()) continue;
-      entries.try_emplace(info->normalized, Entry{info.get(), 0}).first->second.count += info->count.load();
-      keep.push_back(std::move(info));
+      QueryUse& use = uses[info->normalized];
+      use.query = info->normalized;
+      use.table = info->tables.empty() ? "" : info->tables.front().name;
+      use.plan = sql::statement_kind_name(info->kind);
+      use.count += info->count.load();
     }
   }
-  std::string json = "[";
-  for (const auto& [text, entry] : entries) {
-    json += json.size() > 1 ? ",\n" : "\n";
-    json += fmt::format(R"({{"Query":{},"Table":{},"Plan":{},"QueryCount":{}}})", base::json_string(text),
-                        base::json_string(entry.info->tables.empty() ? "" : entry.info->tables.front().name),
-                        base::json_string(sql::statement_kind_name(entry.info->kind)), entry.count);
-  }
-  return json + "\n]\n";
+  std::vector<QueryUse> out;
+  for (auto& [text, use] : uses) out.push_back(std::move(use));
+  return out;
 }
 
 net::Task<void> QueryService::apply(std::shared_ptr<const ServingState> state, base::Duration grace) {

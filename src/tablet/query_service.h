@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/metrics.h"
+#include "base/query_log.h"
 #include "base/result.h"
 #include "net/loop.h"
 #include "net/mysql_client.h"
@@ -42,7 +43,8 @@ struct QueryServiceSettings {
 //   Bounds  : pool_size connections to mysqld. What is over waits pool_timeout, then gets RESOURCE_EXHAUSTED.
 class QueryService {
  public:
-  QueryService(QueryServiceSettings settings, base::Metrics& metrics);
+  // `query_log` outlives it.
+  QueryService(QueryServiceSettings settings, base::QueryLog& query_log, base::Metrics& metrics);
   ~QueryService();
 
   // Listens and serves (in the state "not serving"). kAlreadyExists when the port is taken.
@@ -59,11 +61,15 @@ class QueryService {
   // Forgets cached sequence values.
   net::Task<void> reset_sequences();
 
-  // How often each statement was asked for, as JSON: [{"Query": "select ... :vtg1", "Table": .., "Plan": "SELECT",
-  // "QueryCount": 3}]. Of the statements known now: the least recent ones are forgotten when there are very many. Any
-  // thread.
-  std::string query_stats_json() const;
-
+  // How often each statement was asked for, by its text with :vtg1 in the place of literals, sorted by it. Of the
+  // statements known now: the least recent ones are forgotten when there are very many. Any thread.
+  struct QueryUse {
+    std::string query;
+    std::string table;
+    std::string plan;  // "SELECT"
+    uint64_t count = 0;
+  };
+  std::vector<QueryUse> query_uses() const;
   // Reads the certificate's files again, for connections from now on. Any thread, one at a time.
   Status reload();
 

@@ -291,7 +291,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     mysql::PacketWriter(reframed).message(payload);
     framed = reframed;
   }
-  if (shared_.query_log != nullptr) {
+  if (shared_.query_log->wanted()) {
     co_return co_await relay_logged(std::move(begin), framed, mysql::ResponseKind::kQuery, *info,
                                     static_cast<uint8_t>(message.last_sequence + 1), std::string(text));
   }
@@ -520,7 +520,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   statement.memory.clear_long_data();
   std::string framed;
   mysql::PacketWriter(framed).message(payload);
-  if (shared_.query_log != nullptr) {
+  if (shared_.query_log->wanted()) {
     co_return co_await relay_logged(std::move(begin), framed, mysql::ResponseKind::kStmtExecute, *info,
                                     static_cast<uint8_t>(message.last_sequence + 1), statement.text);
   }

@@ -8,7 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/line_file.h"
+#include "base/query_log.h"
 #include "base/metrics.h"
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
@@ -48,7 +48,7 @@ struct QueryLoop {
   net::Signal session_idle;  // A session ended a statement or a transaction.
   net::Scope scope;
   size_t pool_share = 1;
-  base::LineFile* query_log = nullptr;
+  base::QueryLog* query_log = nullptr;
 
   // Pools by what changes the answers' bytes or meaning: capabilities and collation of the login.
   std::map<std::pair<mysql::Capabilities, uint8_t>, std::unique_ptr<net::MysqlPool>> pools;

@@ -11,6 +11,7 @@
 #include "movement/engine.h"
 #include "movement/sidecar.h"
 #include "movement/source_service.h"
+#include "rpc/query_pages.h"
 #include "rpc/server.h"
 #include "tablet/tablet_rpcs.h"
 #include "topo/srv_vschema.h"
@@ -140,6 +141,7 @@ struct Tablet::Core {
   Options options;
   topo::Server& topology;
   base::Metrics& metrics;
+  base::QueryLog query_log;
   std::unique_ptr<QueryService> queries;
   std::unique_ptr<movement::SourcePicker> picker;
   std::unique_ptr<movement::SourceService> source;
@@ -189,7 +191,7 @@ net::Task<Status> Tablet::start() {
   const std::string database =
       options.tablet.db_name_override.empty() ? "vt_" + options.tablet.keyspace : options.tablet.db_name_override;
   options.queries.database = database;
-  core.queries = std::make_unique<QueryService>(options.queries, core.metrics);
+  core.queries = std::make_unique<QueryService>(options.queries, core.query_log, core.metrics);
   CO_RETURN_IF_ERROR(co_await core.queries->start());
   core.queries_started = true;
 
@@ -301,7 +303,31 @@ std::string Tablet::status_details_json() const {
   return json + "]\n";
 }
 
-std::string Tablet::query_stats_json() const { return !core_->ready ? "[]\n" : core_->queries->query_stats_json(); }
+void Tablet::add_pages(rpc::HttpServer& http) {
+  using rpc::HttpRequest;
+  using rpc::HttpResponse;
+  const auto uses = [this] {
+    return core_->ready ? core_->queries->query_uses() : std::vector<QueryService::QueryUse>();
+  };
+  http.handle("/debug/status_details",
+              [this](const HttpRequest&) { return HttpResponse::json(status_details_json()); });
+  http.handle("/debug/query_stats", [uses](const HttpRequest&) {
+    std::string json = "[";
+    for (const auto& use : uses()) {
+      json += json.size() > 1 ? ",\n" : "\n";
+      json += fmt::format(R"({{"Query":{},"Table":{},"Plan":{},"QueryCount":{}}})", base::json_string(use.query),
+                          base::json_string(use.table), base::json_string(use.plan), use.count);
+    }
+    return HttpResponse::json(json + "\n]\n");
+  });
+  rpc::add_query_pages(http, core_->query_log, [uses] {
+    std::vector<rpc::QueryUse> out;
+    for (auto& use : uses())
+      out.push_back({std::move(use.query), std::move(use.table), std::move(use.plan), use.count});
+    return out;
+  });
+  http.add_status_part("Tablet", [this] { return status_html(); });
+}
 
 Status Tablet::health() const {
   if (!core_->ready) return fail(Code::kUnavailable, "starting");

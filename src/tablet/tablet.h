@@ -12,6 +12,9 @@
 namespace vitrail::base {
 class Settings;
 }
+namespace vitrail::rpc {
+class HttpServer;
+}
 
 namespace vitrail::tablet {
 
@@ -52,8 +55,8 @@ class Tablet {
   std::string status_html() const;
   // [{"Key": "Query Service", "Class": "healthy"|"unhappy"|"unhealthy", "Value": ..}]
   std::string status_details_json() const;
-  // See QueryService.
-  std::string query_stats_json() const;
+  // The pages of this tablet's own. Before `http` is started, which may be before start().
+  void add_pages(rpc::HttpServer& http);
   // OK when the tablet serves, for /healthz.
   Status health() const;
 

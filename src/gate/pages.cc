@@ -1,0 +1,74 @@
+#include "gate/pages.h"
+
+#include <fmt/core.h>
+
+#include "base/text.h"
+#include "gate/gate.h"
+#include "rpc/query_pages.h"
+#include "vschema/proto_json.h"
+
+namespace vitrail::gate {
+namespace {
+
+std::string vschema_json(const Gate& gate) {
+  const auto view = gate.view();
+  if (view == nullptr || view->topology->vschema == nullptr) return "{}\n";
+  return vschema::to_json(*view->topology->vschema, {.unpopulated = false}) + "\n";
+}
+
+std::string srv_keyspaces_json(const Gate& gate) {
+  std::string json = "{";
+  if (const auto view = gate.view(); view != nullptr) {
+    for (const auto& [name, record] : *view->topology->keyspaces) {
+      json += fmt::format("{}\n{}: {}", json.size() > 1 ? "," : "", base::json_string(name),
+                          vschema::to_json(*record, {.unpopulated = false, .indent = -1}));
+    }
+  }
+  return json + "\n}\n";
+}
+
+std::string targets_html(const Gate& gate) {
+  std::string html = "<table><tr><th>target</th><th>tablets</th></tr>";
+  if (const auto view = gate.view(); view != nullptr) {
+    const std::map<std::string, std::vector<Endpoint>> sorted(view->endpoints.begin(), view->endpoints.end());
+    for (const auto& [target, endpoints] : sorted) {
+      std::string names;
+      for (const auto& endpoint : endpoints) names += endpoint.alias + " (" + endpoint.address.to_string() + ") ";
+      html += fmt::format("<tr><td>{}</td><td>{}</td></tr>", rpc::html_escape(target), rpc::html_escape(names));
+    }
+  }
+  return html + "</table>";
+}
+
+std::string plans_json(const std::vector<PlanUse>& plans) {
+  std::string json = "[";
+  for (const PlanUse& use : plans) {
+    json += json.size() > 1 ? ",\n" : "\n";
+    json += fmt::format(R"({{"Query":{},"Target":{},"Plan":{},"Keyspace":{},"Vindex":{},"Sent":{},"ExecCount":{}}})",
+                        base::json_string(use.query), base::json_string(use.target), base::json_string(use.plan),
+                        base::json_string(use.keyspace), base::json_string(use.vindex), base::json_string(use.sent),
+                        use.count);
+  }
+  return json + "\n]\n";
+}
+
+}  // namespace
+
+void add_pages(rpc::HttpServer& http, Gate& gate) {
+  using rpc::HttpRequest;
+  using rpc::HttpResponse;
+  http.handle("/debug/vschema", [&](const HttpRequest&) { return HttpResponse::json(vschema_json(gate)); });
+  http.handle("/debug/srv_keyspace", [&](const HttpRequest&) { return HttpResponse::json(srv_keyspaces_json(gate)); });
+  http.handle("/debug/gateway", [&](const HttpRequest&) { return HttpResponse::html(targets_html(gate)); });
+  http.handle("/debug/query_plans", [&](const HttpRequest&) { return HttpResponse::json(plans_json(gate.plans())); });
+  http.add_status_part("Tablets", [&] { return targets_html(gate); });
+  rpc::add_query_pages(http, gate.query_log(), [&] {
+    std::vector<rpc::QueryUse> uses;
+    for (PlanUse& use : gate.plans()) {
+      uses.push_back({std::move(use.query), std::move(use.target), std::move(use.plan), use.count});
+    }
+    return uses;
+  });
+}
+
+}  // namespace vitrail::gate
