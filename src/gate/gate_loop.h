@@ -74,7 +74,7 @@ class GateLoop {
   net::Signal view_changed;
   size_t buffered = 0;  // Statements that wait now.
   base::QueryLog* query_log = nullptr;
-  topo::Server* topology = nullptr;  // For statements that change it.
+  topo::Server* topology = nullptr;                   // For statements that change it.
   std::shared_ptr<const net::TlsContext> tablet_tls;  // For connections to tablets; null: plain text.
 
   // A connection to one tablet for one target, from the pool of its login form. `endpoint` is copied.

@@ -177,7 +177,7 @@ Result<std::string> with_bind_variables(const std::string& sql,
 // A ClientSession of ours, and our end of its connection.
 struct GrpcService::Live {
   explicit Live(net::MysqlClient connection) : client(std::move(connection)) {}
-  net::MysqlClient client;  // Its end ends the session.
+  net::MysqlClient client;                                                            // Its end ends the session.
   std::shared_ptr<ClientSession*> place = std::make_shared<ClientSession*>(nullptr);  // Null when it has ended.
   bool busy = false;
   base::TimePoint used;
@@ -192,7 +192,8 @@ class GrpcService::Core {
       : home_(home), next_id_(next_id), idle_timeout_(idle_timeout) {}
 
   net::Task<Result<::vtgate::ExecuteResponse>> execute(CallContext context, ::vtgate::ExecuteRequest request);
-  net::Task<Result<::vtgate::ExecuteBatchResponse>> execute_batch(CallContext context, ::vtgate::ExecuteBatchRequest request);
+  net::Task<Result<::vtgate::ExecuteBatchResponse>> execute_batch(CallContext context,
+                                                                  ::vtgate::ExecuteBatchRequest request);
   net::Task<Status> stream_execute(CallContext context, ::vtgate::StreamExecuteRequest request,
                                    rpc::TypedWriter<::vtgate::StreamExecuteResponse> writer);
   net::Task<Result<::vtgate::PrepareResponse>> prepare(CallContext context, ::vtgate::PrepareRequest request);
@@ -272,10 +273,11 @@ Result<GrpcService::Core::LivePtr> GrpcService::Core::take_kept(::vtgate::Sessio
     if (found != kept_.end()) kept_.erase(found);
     wanted.set_in_transaction(false);
     wanted.clear_shard_sessions();
-    return fail(Code::kAborted,
-                fmt::format("VT10002: the transaction of session '{}' is not open here: it was begun at another vtgate, "
-                            "or has ended, or was rolled back after {} without a statement; begin it again",
-                            wanted.sessionuuid(), base::format_duration(idle_timeout_)));
+    return fail(
+        Code::kAborted,
+        fmt::format("VT10002: the transaction of session '{}' is not open here: it was begun at another vtgate, "
+                    "or has ended, or was rolled back after {} without a statement; begin it again",
+                    wanted.sessionuuid(), base::format_duration(idle_timeout_)));
   }
   LivePtr live = found->second;
   if (live->busy) {
@@ -290,7 +292,7 @@ Result<GrpcService::Core::LivePtr> GrpcService::Core::take_kept(::vtgate::Sessio
 }
 
 net::Task<Result<GrpcService::Core::LivePtr>> GrpcService::Core::take(::vtgate::Session& wanted, std::string user,
-                                                                       net::Wait wait) {
+                                                                      net::Wait wait) {
   CO_RETURN_IF_ERROR(check_wishes(wanted, home_.settings.single_shard->load()));
   if (wanted.in_transaction()) {
     auto live = take_kept(wanted);
@@ -372,11 +374,12 @@ net::Task<Result<::query::QueryResult>> GrpcService::Core::run(::vtgate::Session
   co_return out;
 }
 
-net::Task<Result<::vtgate::ExecuteResponse>> GrpcService::Core::execute(CallContext context, ::vtgate::ExecuteRequest request) {
+net::Task<Result<::vtgate::ExecuteResponse>> GrpcService::Core::execute(CallContext context,
+                                                                        ::vtgate::ExecuteRequest request) {
   ::vtgate::ExecuteResponse response;
   *response.mutable_session() = std::move(*request.mutable_session());
-  auto result = co_await run(*response.mutable_session(), request.query(), user_of(context, request.caller_id()),
-                             context.wait());
+  auto result =
+      co_await run(*response.mutable_session(), request.query(), user_of(context, request.caller_id()), context.wait());
   if (result.ok()) {
     *response.mutable_result() = std::move(*result);
   } else {
@@ -385,8 +388,8 @@ net::Task<Result<::vtgate::ExecuteResponse>> GrpcService::Core::execute(CallCont
   co_return response;
 }
 
-net::Task<Result<::vtgate::ExecuteBatchResponse>> GrpcService::Core::execute_batch(CallContext context,
-                                                                           ::vtgate::ExecuteBatchRequest request) {
+net::Task<Result<::vtgate::ExecuteBatchResponse>> GrpcService::Core::execute_batch(
+    CallContext context, ::vtgate::ExecuteBatchRequest request) {
   ::vtgate::ExecuteBatchResponse response;
   *response.mutable_session() = std::move(*request.mutable_session());
   for (const auto& query : request.queries()) {
@@ -452,14 +455,16 @@ net::Task<Status> GrpcService::Core::stream_execute(CallContext context, ::vtgat
   put_back(live, session);
   if (!done.ok()) {
     const ::vtrpc::RPCError error = to_rpc_error(done.error());
-    co_return Error(done.error().code(), error.message()).with_mysql(done.error().mysql_errno(), done.error().sqlstate());
+    co_return Error(done.error().code(), error.message())
+        .with_mysql(done.error().mysql_errno(), done.error().sqlstate());
   }
   ::vtgate::StreamExecuteResponse last;
   *last.mutable_session() = std::move(session);
   co_return co_await writer.write(last);
 }
 
-net::Task<Result<::vtgate::PrepareResponse>> GrpcService::Core::prepare(CallContext context, ::vtgate::PrepareRequest request) {
+net::Task<Result<::vtgate::PrepareResponse>> GrpcService::Core::prepare(CallContext context,
+                                                                        ::vtgate::PrepareRequest request) {
   ::vtgate::PrepareResponse response;
   ::vtgate::Session& session = *response.mutable_session();
   session = std::move(*request.mutable_session());
@@ -544,14 +549,14 @@ void GrpcService::register_handlers(rpc::Server& server) {
         return core.prepare(std::move(context), std::move(request));
       });
   rpc::handle_unary<::vtgate::CloseSessionRequest, ::vtgate::CloseSessionResponse>(
-      server, service + "CloseSession", loop, [&core](CallContext, ::vtgate::CloseSessionRequest request) {
-        return core.close_session(std::move(request));
-      });
+      server, service + "CloseSession", loop,
+      [&core](CallContext, ::vtgate::CloseSessionRequest request) { return core.close_session(std::move(request)); });
   rpc::handle_server_stream<::vtgate::VStreamRequest, ::vtgate::VStreamResponse>(
       server, service + "VStream", loop,
       [](CallContext, ::vtgate::VStreamRequest, rpc::TypedWriter<::vtgate::VStreamResponse>) -> net::Task<Status> {
-        co_return fail(Code::kUnimplemented,
-                       "VStream is not offered by this vtgate yet; a tablet's own stream (queryservice.Query) can be read");
+        co_return fail(
+            Code::kUnimplemented,
+            "VStream is not offered by this vtgate yet; a tablet's own stream (queryservice.Query) can be read");
       });
 }
 
