@@ -1,0 +1,204 @@
+// Comparing what real servers hold, with faults planted.
+
+#include <fmt/core.h>
+
+#include "movement/integration_fixture.h"
+
+namespace vitrail::movement {
+namespace {
+
+::tabletmanagerdata::VDiffRequest vdiff_request(const std::string& action, const std::string& argument = "") {
+  ::tabletmanagerdata::VDiffRequest request;
+  request.set_keyspace("to");
+  request.set_workflow("wf");
+  request.set_action(action);
+  request.set_action_arg(argument);
+  return request;
+}
+
+std::map<std::string, std::string> first_row(const ::query::QueryResult& result) {
+  std::map<std::string, std::string> row;
+  if (result.rows_size() == 0) return row;
+  size_t offset = 0;
+  for (int i = 0; i < result.fields_size(); ++i) {
+    const int64_t length = result.rows(0).lengths(i);
+    if (length < 0) continue;
+    row[result.fields(i).name()] = result.rows(0).values().substr(offset, static_cast<size_t>(length));
+    offset += static_cast<size_t>(length);
+  }
+  return row;
+}
+
+std::map<std::string, std::string> wait_completed(Tablet& to, const std::string& uuid = "last") {
+  std::map<std::string, std::string> row;
+  EXPECT_TRUE(eventually([&] {
+    auto shown = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", uuid));
+    if (!shown.ok()) return false;
+    row = first_row(shown->output());
+    return row["vdiff_state"] == "completed" || row["vdiff_state"] == "error";
+  })) << row["last_error"];
+  return row;
+}
+
+TEST_F(Movement, VDiffFindsPlantedFaultsAndNothingElse) {  // S0-12, S0-15
+  on_both(kItem);
+  make_rows(60'000);
+  source_tablet();
+  Tablet& to = target_tablet();
+  auto none = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create"));
+  EXPECT_EQ(none.error().code(), Code::kNotFound);
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+
+  // Under a writer everything is equal, at every moment.
+  Writer writer(source_socket(), source_db(), 60'000, 9);
+  {
+    Background writing([&] { writer.step(); });
+    auto created = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create"));
+    ASSERT_TRUE(created.ok()) << created.error().to_string();
+    const auto row = wait_completed(to);
+    EXPECT_EQ(row.at("vdiff_state"), "completed");
+    EXPECT_EQ(row.at("has_mismatch"), "0") << row.at("report");
+    EXPECT_GT(std::stoll(row.at("rows_compared")), 50'000);
+    EXPECT_EQ(row.at("uuid"), created->vdiff_uuid());
+  }
+  catch_up(to, id);
+  source_.run("DELETE FROM item WHERE id IN (100, 20000, 80001)");
+  source_.run("INSERT INTO item VALUES (100, 'planted', 1), (20000, 'planted', 1)");
+  catch_up(to, id);
+  target_.run("SET SESSION sql_log_bin = 0");
+  target_.run("UPDATE item SET price = -1 WHERE id = 100");
+  target_.run("DELETE FROM item WHERE id = 20000");
+  target_.run("INSERT INTO item VALUES (80001, 'extra', 1)");
+  auto created = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create"));
+  ASSERT_TRUE(created.ok()) << created.error().to_string();
+  const auto row = wait_completed(to);
+  EXPECT_EQ(row.at("has_mismatch"), "1");
+  const std::string& report = row.at("report");
+  EXPECT_NE(report.find("\"MismatchedRows\":1"), std::string::npos) << report;
+  EXPECT_NE(report.find("\"ExtraRowsSource\":1"), std::string::npos) << report;
+  EXPECT_NE(report.find("\"ExtraRowsTarget\":1"), std::string::npos) << report;
+  EXPECT_NE(report.find("\"price\":\"-1\""), std::string::npos) << report;
+  EXPECT_NE(report.find("\"id\":\"80001\""), std::string::npos) << report;
+  const auto rows = std::stoll(source_.value("SELECT COUNT(*) FROM item"));
+  EXPECT_EQ(std::stoll(row.at("rows_compared")), rows + 1);
+
+  auto all = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", "all"));
+  ASSERT_TRUE(all.ok());
+  EXPECT_EQ(all->output().rows_size(), 2);
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("delete", "all")).ok());
+  all = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", "last"));
+  ASSERT_TRUE(all.ok());
+  EXPECT_EQ(all->output().rows_size(), 0);
+}
+
+TEST_F(Movement, MergesTwoSourcesAndComparesThem) {
+  target_.run(kItem);
+  std::vector<std::string> shards = {"-80", "80-"};
+  for (size_t i = 0; i < 2; ++i) {
+    const std::string db = fmt::format("{}_src{}", name_, i);
+    source_.run("CREATE DATABASE " + db);
+    source_.run("USE " + db);
+    source_.run(kItem);
+    // Both have rows all over the key space, one far more than the other.
+    source_.run(
+        fmt::format("INSERT INTO item (id, name, price) SELECT seq * 2 + {}, REPEAT('m', 60), {} FROM seq_1_to_{}", i,
+                    i, i == 0 ? 60'000 : 3'000));
+    tablet({.socket = source_socket(), .keyspace = "from", .shard = shards[i], .db_name = db});
+  }
+  Tablet& to = tablet({.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db()});
+  ::tabletmanagerdata::CreateVReplicationWorkflowRequest create;
+  create.set_workflow("wf");
+  create.set_auto_start(true);
+  for (const auto& shard : shards) *create.add_binlog_source() = source_of("from", shard, {{"item", ""}});
+  using Created = ::tabletmanagerdata::CreateVReplicationWorkflowResponse;
+  ASSERT_TRUE(to.call<Created>("CreateVReplicationWorkflow", create).ok());
+  std::vector<int32_t> ids;
+  for (const auto& line :
+       target_.lines(fmt::format("SELECT id FROM _vt.vreplication WHERE db_name = '{}'", target_db()))) {
+    ids.push_back(std::stoi(line));
+  }
+  ASSERT_EQ(ids.size(), 2u);
+  std::mt19937 random(19);
+  Sql writer(source_socket());
+  Background writing([&] {
+    const uint64_t shard = random() % 2;
+    writer.run(fmt::format("UPDATE {}_src{}.item SET price = price + 1 WHERE id BETWEEN {} AND {}", name_, shard,
+                           random() % 6000, 6000));
+    writer.run(fmt::format("DELETE FROM {}_src{}.item WHERE id = {}", name_, shard, random() % 12'000));
+  });
+  for (const int32_t id : ids) wait_running(id);
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create")).ok());
+  auto row = wait_completed(to);
+  EXPECT_EQ(row["has_mismatch"], "0") << row["report"];
+  EXPECT_GT(std::stoll(row["rows_compared"]), 50'000);
+  writing.stop();
+  for (const int32_t id : ids) catch_up(to, id);
+  std::set<std::string> expected;
+  for (size_t i = 0; i < 2; ++i) {
+    for (const auto& line : source_.lines(fmt::format("SELECT id, name, price FROM {}_src{}.item", name_, i)))
+      expected.insert(line);
+  }
+  const auto lines = target_.lines(fmt::format("SELECT id, name, price FROM {}.item", target_db()));
+  EXPECT_EQ(std::set<std::string>(lines.begin(), lines.end()), expected);
+
+  // The same key on both sides cannot be kept: that is told, and the row that is there stays.
+  source_.run(fmt::format("INSERT INTO {}_src0.item VALUES (900001, 'first', 1)", name_));
+  catch_up(to, ids[0]);
+  source_.run(fmt::format("INSERT INTO {}_src1.item VALUES (900001, 'second', 2)", name_));
+  ASSERT_TRUE(eventually([&] { return state(ids[1]) == "Error"; })) << message(ids[1]);
+  EXPECT_EQ(target_.value(fmt::format("SELECT name FROM {}.item WHERE id = 900001", target_db())), "first");
+  tablets_.clear();
+  for (size_t i = 0; i < 2; ++i) source_.run(fmt::format("DROP DATABASE {}_src{}", name_, i));
+}
+
+TEST_F(Movement, TreatsDdlAsTold) {
+  on_both(kItem);
+  on_both("CREATE TABLE other (id INT PRIMARY KEY)");
+  source_tablet();
+  Tablet& to = target_tablet();
+  const auto source = [](::binlogdata::OnDDLAction action, const char* table, bool stop_after_copy = false) {
+    auto out = source_of("from", "0", {{table, ""}});
+    out.set_on_ddl(action);
+    out.set_stop_after_copy(stop_after_copy);
+    return out;
+  };
+  const int32_t exec = to.start_workflow("exec", source(::binlogdata::EXEC, "item"), target_);
+  const int32_t stop = to.start_workflow("stop", source(::binlogdata::STOP, "other"), target_);
+  wait_running(exec);
+  wait_running(stop);
+  source_.run("INSERT INTO item (id, price) VALUES (1, 1)");
+  source_.run("ALTER TABLE item ADD COLUMN extra INT DEFAULT 5");
+  source_.run("INSERT INTO item (id, price, extra) VALUES (2, 2, 7)");
+  catch_up(to, exec);
+  expect_equal("item", "id, price, extra", "id");
+  catch_up(to, stop);  // What other tables go through does not concern it.
+  source_.run("ALTER TABLE other ADD COLUMN extra INT");
+  ASSERT_TRUE(eventually([&] { return state(stop) == "Stopped"; }));
+  EXPECT_EQ(message(stop), "Stopped at DDL ALTER TABLE other ADD COLUMN extra INT");
+
+  target_.run("ALTER TABLE other ADD COLUMN extra INT");
+  const int32_t once = to.start_workflow("once", source(::binlogdata::IGNORE, "other", true), target_);
+  ASSERT_TRUE(eventually([&] { return state(once) == "Stopped"; })) << state(once) << message(once);
+  EXPECT_EQ(message(once), "Stopped after copy.");
+}
+
+TEST_F(Movement, VDiffGoesOnAfterARestart) {
+  on_both(kItem);
+  source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('z', 100), 1 FROM seq_1_to_150000");
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+  auto created = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create"));
+  ASSERT_TRUE(created.ok());
+  to.restart();
+  to.restart();
+  const auto row = wait_completed(to, created->vdiff_uuid());
+  EXPECT_EQ(row.at("vdiff_state"), "completed");
+  EXPECT_EQ(row.at("has_mismatch"), "0") << row.at("report");
+  EXPECT_EQ(row.at("rows_compared"), "150000");
+}
+
+}  // namespace
+}  // namespace vitrail::movement
