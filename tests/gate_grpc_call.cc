@@ -26,7 +26,8 @@ void print_end(const Status& status) {
   if (status.ok()) {
     std::cout << ".\n" << std::flush;
   } else {
-    std::cout << "! " << base::code_name(status.error().code()) << " " << status.error().message() << "\n" << std::flush;
+    std::cout << "! " << base::code_name(status.error().code()) << " " << status.error().message() << "\n"
+              << std::flush;
   }
 }
 
@@ -38,8 +39,8 @@ Status unary(net::Loop& loop, rpc::Channel& channel, const std::string& method, 
   if (!google::protobuf::util::JsonStringToMessage(json, &request).ok()) {
     return fail(Code::kInvalidArgument, "not a request: " + json);
   }
-  auto answer = net::block_on(loop, rpc::call<Response>(channel, path_of(method), request,
-                                                        net::Wait::within(std::chrono::seconds(60))));
+  auto answer = net::block_on(
+      loop, rpc::call<Response>(channel, path_of(method), request, net::Wait::within(std::chrono::seconds(60))));
   if (!answer.ok()) return std::move(answer).error();
   print(*answer);
   return {};

@@ -15,7 +15,8 @@ using namespace std::chrono_literals;
 std::string page(const std::string& title, const std::string& head, const std::string& rows) {
   return fmt::format(
       "<!DOCTYPE html>\n<html><head><meta charset=\"utf-8\"><title>{0}</title>\n<style>body{{font-family:sans-serif;"
-      "margin:1em 2em}}table{{border-collapse:collapse}}td,th{{border:1px solid #bbb;padding:.2em .6em;text-align:left}}"
+      "margin:1em 2em}}table{{border-collapse:collapse}}td,th{{border:1px solid #bbb;padding:.2em "
+      ".6em;text-align:left}}"
       "</style></head><body>\n<h1>{0}</h1>\n<table><tr>{1}</tr>\n{2}</table></body></html>\n",
       title, head, rows);
 }
@@ -75,8 +76,7 @@ HttpResponse log_page(const HttpRequest& request, base::QueryLog& log) {
 }  // namespace
 
 void add_query_pages(HttpServer& http, base::QueryLog& log, std::function<std::vector<QueryUse>()> uses) {
-  http.handle("/queryz",
-              [uses = std::move(uses)](const HttpRequest& request) { return query_page(request, uses()); });
+  http.handle("/queryz", [uses = std::move(uses)](const HttpRequest& request) { return query_page(request, uses()); });
   http.handle("/querylogz", [&log](const HttpRequest& request) { return log_page(request, log); });
   http.handle("/debug/querylog", [&log](const HttpRequest&) {
     auto listener = log.listen();

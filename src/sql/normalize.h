@@ -6,7 +6,8 @@
 
 namespace vitrail::sql {
 
-// The statement as tools for statistics expect it: canonical text, with ":vtg1", ":vtg2" ... in the place of literals and
+// The statement as tools for statistics expect it: canonical text, with ":vtg1", ":vtg2" ... in the place of literals
+// and
 // ":v1" ... in that of parameters.
 std::string normalized(const Statement& statement);
 
