@@ -9,7 +9,7 @@
 #include <algorithm>
 #include <fstream>
 
-#include "movement/integration_fixture.h"
+#include "movement/integration_for_test.h"
 
 namespace vitrail::movement {
 namespace {

@@ -2,7 +2,7 @@
 
 #include <fmt/core.h>
 
-#include "movement/integration_fixture.h"
+#include "movement/integration_for_test.h"
 
 namespace vitrail::movement {
 namespace {
