@@ -108,6 +108,9 @@ class TabletManager {
   net::Task<Status> become_primary(net::Wait wait);
   net::Task<Status> create_sidecar(net::Wait wait);
   net::Task<Status> write_type(::topodata::TabletType type, int64_t term_start_ns);
+  // Names this tablet in the shard's record unless that knows of a later term: whoever promotes may leave it to the
+  // tablet, as Vitess's vtctld does.
+  net::Task<Status> claim_shard();
   // Computes the serving state from the records and the server's health, and puts it in force.
   net::Task<Status> apply_state(net::Wait wait);
   net::Task<void> health_loop();
