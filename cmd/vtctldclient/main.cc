@@ -99,6 +99,7 @@ int main(int argc, char** argv) {
   context.action_timeout = options.action_timeout;
   context.compact = options.compact;
   context.arguments = settings.positional();
+  context.show = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
   const Status done =
       net::block_on(loop.loop(), options.server == "internal" ? run_internally(commands, options, std::move(context))
                                                               : run_remotely(commands, options, std::move(context)));

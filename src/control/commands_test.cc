@@ -54,8 +54,8 @@ TEST_F(Commands, GroupCellsInAliases) {
   EXPECT_EQ(ctl("UpdateCellsAlias", "--cells", "zone1", "east"),
             "Updated cells alias east. New CellsAlias:\n{\n  \"cells\": [\n    \"zone1\"\n  ]\n}\n");
   EXPECT_EQ(ctl("GetCellsAliases"), "{\n  \"east\": {\n    \"cells\": [\n      \"zone1\"\n    ]\n  }\n}\n");
-  EXPECT_EQ(ctl("DeleteCellsAlias", "east"), "Deleted cells alias east\n");
-  EXPECT_EQ(ctl("GetCellsAliases"), "{}\n");
+  EXPECT_EQ(ctl("DeleteCellsAlias", "east"), "Delete cells alias east\n");
+  EXPECT_EQ(ctl("GetCellsAliases"), "null\n");
   EXPECT_HAS(ctl("DeleteCellsAlias", "east"), "NOT_FOUND: cells alias east");
 }
 
@@ -74,7 +74,7 @@ TEST_F(Commands, MakeAndShowKeyspaces) {
   EXPECT_HAS(ctl("SetKeyspaceDurabilityPolicy", "nowhere"), "NOT_FOUND: keyspace nowhere");
   ok("CreateKeyspace", "customer");
   EXPECT_TRUE(ctl("GetKeyspaces").starts_with("[\n  {\n    \"name\": \"commerce\",\n    \"keyspace\": {"));
-  EXPECT_EQ(ctl("FindAllShardsInKeyspace", "commerce"), "{}\n");
+  EXPECT_EQ(ctl("FindAllShardsInKeyspace", "commerce"), "{\n  \"shards\": {}\n}\n");
 }
 
 TEST_F(Commands, MakeSnapshotKeyspaces) {
@@ -108,7 +108,7 @@ TEST_F(Commands, DeleteKeyspacesWithWhatBelongsToThem) {
   EXPECT_EQ(ctl("DeleteKeyspace", "--recursive", "customer"), "Successfully deleted keyspace customer.\n");
   EXPECT_HAS(ctl("GetKeyspace", "customer"), "NOT_FOUND");
   EXPECT_EQ(ctl("GetTablets"), "");
-  EXPECT_EQ(ctl("GetSrvKeyspaces", "customer"), "{}\n");
+  EXPECT_EQ(ctl("GetSrvKeyspaces", "customer"), "null\n");
   EXPECT_EQ(ctl("--compact", "GetSrvVSchema", "zone1"),
             "{\n  \"routing_rules\": {},\n  \"shard_routing_rules\": {}\n}\n");
   EXPECT_HAS(ctl("DeleteKeyspace", "customer"), "NOT_FOUND: keyspace customer");
@@ -128,7 +128,7 @@ TEST_F(Commands, TakeCellsOutOfKeyspacesAndShards) {
   const std::string left = ctl("--compact", "GetSrvKeyspaces", "customer", "zone2");
   EXPECT_TRUE(left.find("\"-80\"") == std::string::npos && left.find("\"80-\"") != std::string::npos) << left;
   EXPECT_EQ(ctl("RemoveKeyspaceCell", "customer", "zone2"), "Successfully removed keyspace customer from cell zone2\n");
-  EXPECT_EQ(ctl("GetSrvKeyspaces", "customer", "zone2"), "{}\n");
+  EXPECT_EQ(ctl("GetSrvKeyspaces", "customer", "zone2"), "null\n");
   EXPECT_EQ(ctl("--compact", "GetSrvKeyspaceNames"),
             "{\n  \"zone1\": {\n    \"names\": [\n      \"customer\"\n    ]\n  },\n  \"zone2\": {}\n}\n");
 }
@@ -199,7 +199,7 @@ TEST_F(Commands, RefuseAServingGraphWithGaps) {
   EXPECT_HAS(ctl("RebuildKeyspaceGraph", "customer"), "does not start with min key");
   ok("CreateShard", "customer/-40");
   EXPECT_HAS(ctl("RebuildKeyspaceGraph", "customer"), "non-contiguous KeyRange values");
-  EXPECT_EQ(ctl("GetSrvKeyspaces", "customer"), "{}\n");
+  EXPECT_EQ(ctl("GetSrvKeyspaces", "customer"), "null\n");
   ok("CreateShard", "customer/40-80");
   ok("RebuildKeyspaceGraph", "customer");
 }
@@ -210,9 +210,9 @@ TEST_F(Commands, DeleteShardsThatNeitherServeNorHaveTablets) {
   EXPECT_HAS(ctl("DeleteShards", "--even-if-serving", "customer/-80"),
              "shard customer/-80 still has 2 tablets in cell zone1; use --recursive");
   EXPECT_EQ(ctl("DeleteShards", "--even-if-serving", "--recursive", "customer/-80", "customer/80-"),
-            "Successfully deleted 2 shards.\n");
+            "Successfully deleted 2 shards\n");
   EXPECT_EQ(ctl("GetTablets"), "");
-  EXPECT_EQ(ctl("FindAllShardsInKeyspace", "customer"), "{}\n");
+  EXPECT_EQ(ctl("FindAllShardsInKeyspace", "customer"), "{\n  \"shards\": {}\n}\n");
   ok("DeleteShards", "--even-if-serving", "customer/-80");  // Gone already: nothing left to clean up.
 }
 
@@ -227,10 +227,10 @@ TEST_F(Commands, RepairTheReplicationGraph) {
   EXPECT_EQ(ctl("ShardReplicationFix", "zone1", "customer/-80"), "All nodes in the replication graph are valid.\n");
   ok("ShardReplicationAdd", "customer/-80", "zone1-999");
   ok("ShardReplicationAdd", "customer/-80", "zone1-201");
-  EXPECT_EQ(ctl("ShardReplicationFix", "zone1", "customer/-80"), "NotFound has been fixed for zone1-0000000999.\n");
+  EXPECT_EQ(ctl("ShardReplicationFix", "zone1", "customer/-80"), "NOT_FOUND has been fixed for zone1-0000000999.\n");
   ok("ShardReplicationAdd", "customer/-80", "zone1-201");
   EXPECT_EQ(ctl("ShardReplicationFix", "zone1", "customer/-80"),
-            "TopologyMismatch has been fixed for zone1-0000000201.\n");
+            "TOPOLOGY_MISMATCH has been fixed for zone1-0000000201.\n");
   ok("ShardReplicationRemove", "customer/-80", "zone1-101");
   EXPECT_HAS(ctl("ValidateShard", "customer/-80"), "tablet zone1-0000000101 is not in the replication graph");
   EXPECT_HAS(ctl("ShardReplicationAdd", "customer/-80", "nonsense"), "invalid tablet alias \"nonsense\"");
@@ -265,7 +265,7 @@ TEST_F(Commands, KeepRulesOfAllKinds) {
       "'king' is not primary, replica or rdonly");
   EXPECT_HAS(ctl("ApplyKeyspaceRoutingRules", "--rules", R"({"rules": [{"from": "a"}]})"), "INVALID_ARGUMENT: --rules");
   EXPECT_HAS(ctl("ApplyRoutingRules", "--rules", "{}", "--rules-file", "/dev/null"), "not both");
-  EXPECT_HAS(ctl("ApplyRoutingRules", "--dry-run", "--rules", R"({"rules": []})"), "=== DRY RUN ===");
+  EXPECT_HAS(ctl("ApplyRoutingRules", "--dry-run", "--rules", R"({"rules": []})"), "[DRY RUN] Would have saved new RoutingRules object:\n");
   EXPECT_HAS(ctl("GetRoutingRules"), "\"commerce.t\"");
   // Not told to the cells yet.
   ok("ApplyRoutingRules", "--skip-rebuild", "--rules", R"({"rules": []})");
@@ -277,7 +277,7 @@ TEST_F(Commands, KeepRulesOfAllKinds) {
   EXPECT_EQ(ctl("--compact", "GetRoutingRules"), "{}\n");
   EXPECT_EQ(ctl("--compact", "GetMirrorRules"), "{}\n");
   ok("DeleteSrvVSchema", "zone1");
-  EXPECT_EQ(ctl("GetSrvVSchemas"), "{}\n");
+  EXPECT_EQ(ctl("GetSrvVSchemas"), "null\n");
   EXPECT_HAS(ctl("DeleteSrvVSchema", "zone1"), "NOT_FOUND");
 }
 

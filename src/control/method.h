@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "control/tablet_client.h"
+#include "logutil.pb.h"
 #include "topo/locks.h"
 #include "topo/shard.h"
 #include "vtctldata.pb.h"
@@ -31,6 +32,19 @@ inline ::vtctldata::Shard to_proto(const topo::ShardInfo& info) {
   out.set_name(info.name);
   *out.mutable_shard() = info.record;
   return out;
+}
+
+// A line of what happened, for who called: clients print it with its time and level.
+template <typename Response>
+void add_event(TabletClient& client, Response& response, ::logutil::Level level, std::string text) {
+  const auto now = client.topology().clock().wall_now().time_since_epoch();
+  auto& event = *response.add_events();
+  event.mutable_time()->set_seconds(std::chrono::duration_cast<std::chrono::seconds>(now).count());
+  event.mutable_time()->set_nanoseconds(
+      static_cast<int32_t>((std::chrono::duration_cast<std::chrono::nanoseconds>(now) % std::chrono::seconds(1)).count()));
+  event.set_level(level);
+  event.set_file("vtctld");
+  event.set_value(std::move(text));
 }
 
 // Runs `body` with the keyspace's lock and gives it back whatever comes. `action` is what other operators read while

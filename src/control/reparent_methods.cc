@@ -17,6 +17,13 @@ namespace vd = ::vtctldata;
 namespace tmd = ::tabletmanagerdata;
 using namespace std::chrono_literals;
 
+template <typename Response>
+void add_promotion(TabletClient& client, Response& done) {
+  add_event(client, done, ::logutil::INFO,
+            fmt::format("{}/{}: {} is the primary", done.keyspace(), done.shard(),
+                        topo::alias_to_string(done.promoted_primary())));
+}
+
 Answer<vd::PlannedReparentShardResponse> planned(TabletClient& client, vd::PlannedReparentShardRequest request) {
   PlannedReparentOptions options;
   options.keyspace = request.keyspace();
@@ -32,6 +39,7 @@ Answer<vd::PlannedReparentShardResponse> planned(TabletClient& client, vd::Plann
   out.set_keyspace(request.keyspace());
   out.set_shard(request.shard());
   *out.mutable_promoted_primary() = alias;
+  add_promotion(client, out);
   co_return out;
 }
 
@@ -50,7 +58,8 @@ Answer<vd::EmergencyReparentShardResponse> emergency(TabletClient& client, vd::E
   out.set_keyspace(request.keyspace());
   out.set_shard(request.shard());
   *out.mutable_promoted_primary() = done.primary;
-  for (const auto& text : done.events) out.add_events()->set_value(text);
+  for (const auto& text : done.events) add_event(client, out, ::logutil::INFO, text);
+  add_promotion(client, out);
   co_return out;
 }
 

@@ -113,12 +113,8 @@ Answer<vd::GetSchemaResponse> get_schema(TabletClient& client, vd::GetSchemaRequ
 
 // A warning for each tablet that did not reload.
 template <typename Response>
-void add_warnings(Response& response, const std::vector<std::string>& failures) {
-  for (const auto& text : failures) {
-    auto* event = response.add_events();
-    event->set_level(::logutil::WARNING);
-    event->set_value("reload of the schema: " + text);
-  }
+void add_warnings(TabletClient& client, Response& response, const std::vector<std::string>& failures) {
+  for (const auto& text : failures) add_event(client, response, ::logutil::WARNING, "reload of the schema: " + text);
 }
 
 Answer<vd::ReloadSchemaShardResponse> reload_one_shard(TabletClient& client, vd::ReloadSchemaShardRequest request) {
@@ -127,7 +123,7 @@ Answer<vd::ReloadSchemaShardResponse> reload_one_shard(TabletClient& client, vd:
   CO_ASSIGN_OR_RETURN(const auto failures,
                       co_await reload_shard(client, request.keyspace(), request.shard(), std::move(options)));
   vd::ReloadSchemaShardResponse out;
-  add_warnings(out, failures);
+  add_warnings(client, out, failures);
   co_return out;
 }
 
@@ -139,7 +135,7 @@ Answer<vd::ReloadSchemaKeyspaceResponse> reload_keyspace(TabletClient& client,
   vd::ReloadSchemaKeyspaceResponse out;
   for (const auto& shard : shards) {
     CO_ASSIGN_OR_RETURN(const auto failures, co_await reload_shard(client, request.keyspace(), shard, options));
-    add_warnings(out, failures);
+    add_warnings(client, out, failures);
   }
   co_return out;
 }

@@ -72,8 +72,10 @@ class ControlTest : public testing::Test {
     if (!parsed.ok()) return parsed.error().to_string();
     ClientContext context{rpc::caller_of(*channel_), std::chrono::seconds(60), compact, settings.positional(), {}};
     context.topology = [this]() -> net::Task<Result<topo::Server*>> { return given(topology_.get()); };
+    std::string shown;
+    context.show = [&](std::string_view text) { shown += text; };
     const auto output = run(commands.run(context));
-    return output.ok() ? *output : output.error().to_string();
+    return shown + (output.ok() ? *output : output.error().to_string());
   }
   // Runs a command that must succeed, with the --compact form of its output.
   template <typename... Args>

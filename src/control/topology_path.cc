@@ -5,6 +5,7 @@
 #include "control/registrar.h"
 #include "topo/cells.h"
 #include "topo/decode.h"
+#include "vschema/proto_json.h"
 
 namespace vitrail::control {
 namespace {
@@ -66,9 +67,13 @@ Answer<vd::GetTopologyPathResponse> get_path(TabletClient& client, vd::GetTopolo
   }
   if (children.ok() && path.rest.empty()) co_return out;
   CO_ASSIGN_OR_RETURN(const auto record, co_await read_version(*store, path.rest, request.version()));
-  CO_ASSIGN_OR_RETURN(const std::string text, request.as_json() ? topo::decode_to_json(path.rest, record.data)
-                                                                : topo::decode_to_prototext(path.rest, record.data));
-  cell.set_data(text);
+  if (request.as_json()) {
+    CO_ASSIGN_OR_RETURN(const auto message, topo::decode_record(path.rest, record.data));
+    cell.set_data(vschema::to_json(*message, {.unpopulated = false, .indent = 2}));
+  } else {
+    CO_ASSIGN_OR_RETURN(const std::string text, topo::decode_to_prototext(path.rest, record.data));
+    cell.set_data(text);
+  }
   cell.set_version(static_cast<int64_t>(record.version.value));
   co_return out;
 }

@@ -22,7 +22,12 @@ class Validation : public ControlTest {
   }
   void expect_fault(const std::string& text) {
     const std::string shown = ctl("Validate");
-    EXPECT_TRUE(shown.starts_with("FAILED_PRECONDITION: validation found 1 issues:\n")) << shown;
+    size_t found = 0;
+    for (size_t at = shown.find("\n- "); at != std::string::npos; at = shown.find("\n- ", at + 1)) ++found;
+    EXPECT_EQ(found, 1U) << shown;
+    EXPECT_TRUE(shown.starts_with("Validation results:\n")) << shown;
+    EXPECT_TRUE(shown.ends_with("FAILED_PRECONDITION: some issues were found during validation; see above for details"))
+        << shown;
     EXPECT_HAS(shown, text);
   }
   void change_shard(topo::UpdateFn<::topodata::Shard> change) {
@@ -75,7 +80,18 @@ TEST_F(Validation, FindsAWrongKeyRange) {
 TEST_F(Validation, FindsNodesWithoutTablets) {
   ok("ShardReplicationAdd", "customer/-80", "zone1-999");
   expect_fault("tablet zone1-0000000999 is in the replication graph of customer/-80");
-  EXPECT_EQ(ctl("ValidateShard", "customer/80-"), "Validation complete; no issues found.\n");
+  EXPECT_EQ(ctl("ValidateShard", "customer/80-"), "Validation of customer/80- complete; no issues found.\n");
+  // As Vitess's client has it, blank lines and all.
+  const std::string finding = "- tablet zone1-0000000999 is in the replication graph of customer/-80 in cell zone1 and has no "
+                              "record there\n";
+  EXPECT_EQ(ctl("Validate"), "Validation results:\n\nFor customer:\n\nFor customer/-80:\n" + finding +
+                                 "FAILED_PRECONDITION: some issues were found during validation; see above for details");
+  EXPECT_EQ(ctl("ValidateKeyspace", "customer"),
+            "Validation results:\n\nFor customer/-80:\n" + finding +
+                "FAILED_PRECONDITION: keyspace customer had validation issues; see above for details");
+  EXPECT_EQ(ctl("ValidateShard", "customer/-80"),
+            "Validation results:\n" + finding +
+                "FAILED_PRECONDITION: shard customer/-80 had validation issues; see above for details");
 }
 
 TEST_F(Validation, FindsAServingGraphThatRefersToNothing) {
@@ -108,7 +124,7 @@ TEST_F(Validation, FindsATabletOfNoShard) {
 
 TEST_F(Validation, FindsTabletsThatDoNotAnswer) {
   const std::string shown = ctl("ValidateShard", "--ping-tablets", "customer/-80");
-  EXPECT_HAS(shown, "validation found 2 issues");
+  EXPECT_HAS(shown, "tablet does not answer: tablet zone1-0000000100");
   EXPECT_HAS(shown, "tablet does not answer: tablet zone1-0000000101");
 }
 
@@ -141,13 +157,13 @@ TEST_F(ControlTest, CompareTheVersionsOfTablets) {
   add_tablet("zone1-101", "commerce", "0", REPLICA, 0, newer.http.port());
   set_primary("commerce", "0", "zone1-100");
   EXPECT_EQ(ctl("GetTabletVersion", "zone1-101"), "Version: 24.0.0\n");
-  EXPECT_EQ(ctl("ValidateVersionShard", "commerce/0"), "Validation complete; no issues found.\n");
+  EXPECT_EQ(ctl("ValidateVersionShard", "commerce/0"), "{\n  \"results\": []\n}\n");
   add_tablet("zone1-102", "commerce", "0", RDONLY, 0, older.http.port());
   const std::string difference =
       "primary zone1-0000000100 version Version: 24.0.0 is different than replica zone1-0000000102 version Version: "
       "23.0.0";
   EXPECT_HAS(ctl("ValidateVersionShard", "commerce/0"), difference);
-  EXPECT_HAS(ctl("ValidateVersionKeyspace", "commerce"), "Shard commerce/0:\n- " + difference);
+  EXPECT_HAS(ctl("ValidateVersionKeyspace", "commerce"), difference);
   older.http.stop();
   EXPECT_HAS(ctl("ValidateVersionShard", "commerce/0"), "unable to get version: ");
 }

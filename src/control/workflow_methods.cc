@@ -2,6 +2,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <ctime>
+#include <set>
 
 #include "base/random.h"
 #include "control/registrar.h"
@@ -146,8 +148,15 @@ Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::Wo
   CO_ASSIGN_OR_RETURN(const auto model,
                       co_await read_workflow(tablets, request.keyspace(), change.workflow(), usual()));
   if (model.is_frozen()) co_return fail(Code::kFailedPrecondition, "workflow is frozen");
+  const std::set<std::string> only(change.shards().begin(), change.shards().end());
+  for (const auto& shard : only) {
+    if (model.targets.contains(shard)) continue;
+    co_return fail(Code::kNotFound, fmt::format("shard {} is not a target of the {} workflow in the {} keyspace", shard,
+                                                change.workflow(), request.keyspace()));
+  }
   vd::WorkflowUpdateResponse out;
   for (const auto& [name, target] : model.targets) {
+    if (!only.empty() && !only.contains(name)) continue;
     auto done = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(
         target.shard.primary, "UpdateVReplicationWorkflow", change, usual());
     if (!done.ok()) co_return std::move(done).error();
@@ -158,6 +167,16 @@ Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::Wo
   out.set_summary(fmt::format("Successfully updated the {} workflow on ({}) target primary tablets in the {} keyspace",
                               change.workflow(), out.details_size(), request.keyspace()));
   co_return out;
+}
+
+// "27 Nov 26 22:48 UTC"
+std::string rfc822(base::WallTime time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%d %b %y %H:%M UTC", &parts);
+  return text;
 }
 
 Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
@@ -182,11 +201,14 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
   }
   options.enable_reverse_replication = request.enable_reverse_replication();
   options.dry_run = request.dry_run();
+  const bool dry_run = options.dry_run;
   const char* verb = options.reverse ? "ReverseTraffic" : "SwitchTraffic";
   const std::string name = request.keyspace() + "." + request.workflow();
   CO_ASSIGN_OR_RETURN(auto done, co_await switch_traffic(tablets, std::move(options)));
   vd::WorkflowSwitchTrafficResponse out;
-  out.set_summary(fmt::format("{} was successful for workflow {}", verb, name));
+  out.set_summary(dry_run ? fmt::format("{} dry run results for workflow {} at {}", verb, name,
+                                                rfc822(tablets.topology().clock().wall_now()))
+                                  : fmt::format("{} was successful for workflow {}", verb, name));
   out.set_start_state(done.start_state);
   out.set_current_state(done.current_state);
   for (auto& line : done.dry_run) out.add_dry_run_results(std::move(line));

@@ -229,6 +229,22 @@ net::Task<Status> TabletManager::write_type(::topodata::TabletType type, int64_t
   co_return Status{};
 }
 
+net::Task<Status> TabletManager::claim_shard() {
+  const ::topodata::Tablet own = record_;
+  auto updated = co_await topo::update_shard_fields(
+      topology_, settings_.keyspace, settings_.shard, [&own](::topodata::Shard& shard) -> Result<bool> {
+        const auto& now = shard.primary_term_start_time();
+        const auto& term = own.primary_term_start_time();
+        const auto order = std::pair(now.seconds(), now.nanoseconds()) <=> std::pair(term.seconds(), term.nanoseconds());
+        if (order > 0 || (order == 0 && topo::same_alias(shard.primary_alias(), own.alias()))) return false;
+        *shard.mutable_primary_alias() = own.alias();
+        *shard.mutable_primary_term_start_time() = term;
+        return true;
+      });
+  if (!updated.ok()) co_return std::move(updated).error().with_context("name the primary in the shard's record");
+  co_return Status{};
+}
+
 net::Task<Status> TabletManager::apply_state(net::Wait wait) {
   auto next = std::make_shared<ServingState>();
   next->target = {settings_.keyspace, settings_.shard, topo::tablet_type_to_string(record_.type())};
@@ -471,6 +487,7 @@ net::Task<Result<std::string>> TabletManager::make_primary(bool waits_for_acks, 
   CO_RETURN_IF_ERROR(co_await become_primary(waits_for_acks, wait));
   CO_ASSIGN_OR_RETURN(const std::string position, co_await server_.position(wait));
   CO_RETURN_IF_ERROR(co_await write_type(::topodata::PRIMARY, wall_ns()));
+  CO_RETURN_IF_ERROR(co_await claim_shard());
   CO_RETURN_IF_ERROR(co_await apply_state(wait));
   co_return position;
 }

@@ -128,6 +128,9 @@ class TabletManager {
   // After a restart a server has forgotten that it acknowledges.
   net::Task<Status> renew_acknowledging(bool receiving, net::Wait wait);
   net::Task<Status> write_type(::topodata::TabletType type, int64_t term_start_ns);
+  // Names this tablet in the shard's record unless that knows of a later term: whoever promotes may leave it to the
+  // tablet, as Vitess's vtctld does.
+  net::Task<Status> claim_shard();
   // Computes the serving state from the records and the server's health, and puts it in force.
   net::Task<Status> apply_state(net::Wait wait);
   net::Task<void> health_loop();

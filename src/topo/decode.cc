@@ -140,19 +140,6 @@ void print_value(const Message& message, const FieldDescriptor& field, int index
   }
 }
 
-std::vector<const FieldDescriptor*> fields_in_order(const Descriptor& type) {
-  std::vector<const FieldDescriptor*> fields;
-  for (int i = 0; i < type.field_count(); ++i) fields.push_back(type.field(i));
-  // The term's start belongs to the primary and is shown beside it, though its number is a later one.
-  if (type.full_name() == "topodata.Shard") {
-    const auto term =
-        std::ranges::find(fields, "primary_term_start_time", [](const auto* field) { return field->name(); });
-    const auto alias = std::ranges::find(fields, "primary_alias", [](const auto* field) { return field->name(); });
-    if (term != fields.end() && alias != fields.end() && alias < term) std::rotate(alias + 1, term, term + 1);
-  }
-  return fields;
-}
-
 std::string_view printed_name(const FieldDescriptor& field) {
   if (field.full_name() == "topodata.Shard.TabletControl.denied_tables") return "denylisted_tables";
   return field.name();
@@ -204,7 +191,9 @@ void print_map(const Message& message, const FieldDescriptor& field, std::string
 void print_message(const Message& message, std::string& out) {
   const Reflection& reflection = *message.GetReflection();
   bool first = true;
-  for (const FieldDescriptor* field : fields_in_order(*message.GetDescriptor())) {
+  const Descriptor& type = *message.GetDescriptor();
+  for (int k = 0; k < type.field_count(); ++k) {
+    const FieldDescriptor* field = type.field(k);
     if (field->is_map()) {
       print_map(message, *field, out, first);
     } else if (field->is_repeated()) {

@@ -1,6 +1,7 @@
 #include "vschema/proto_json.h"
 
 #include <algorithm>
+#include <cmath>
 
 #include <fmt/core.h>
 #include <google/protobuf/descriptor.h>
@@ -88,10 +89,21 @@ std::string base64(std::string_view bytes) {
   return out;
 }
 
-ordered_json json_of(const Message& message, bool unpopulated);
+ordered_json json_of(const Message& message, const JsonStyle& style);
+
+ordered_json real(double value) {
+  // 50, not 50.0.
+  if (std::abs(value) < 1e15 && value == std::trunc(value)) return static_cast<int64_t>(value);
+  return value;
+}
+
+template <typename Integer>
+ordered_json wide(Integer value, const JsonStyle& style) {
+  return style.plain ? ordered_json(value) : ordered_json(std::to_string(value));
+}
 
 // The value of a singular field, or of element `index` of a repeated one.
-ordered_json value_of(const Message& message, const FieldDescriptor* field, int index, bool unpopulated) {
+ordered_json value_of(const Message& message, const FieldDescriptor* field, int index, const JsonStyle& style) {
   const Reflection& r = *message.GetReflection();
   const bool one = index < 0;
   switch (field->cpp_type()) {
@@ -100,76 +112,93 @@ ordered_json value_of(const Message& message, const FieldDescriptor* field, int 
     case FieldDescriptor::CPPTYPE_UINT32:
       return one ? r.GetUInt32(message, field) : r.GetRepeatedUInt32(message, field, index);
     case FieldDescriptor::CPPTYPE_INT64:
-      return std::to_string(one ? r.GetInt64(message, field) : r.GetRepeatedInt64(message, field, index));
+      return wide(one ? r.GetInt64(message, field) : r.GetRepeatedInt64(message, field, index), style);
     case FieldDescriptor::CPPTYPE_UINT64:
-      return std::to_string(one ? r.GetUInt64(message, field) : r.GetRepeatedUInt64(message, field, index));
+      return wide(one ? r.GetUInt64(message, field) : r.GetRepeatedUInt64(message, field, index), style);
     case FieldDescriptor::CPPTYPE_DOUBLE:
-      return one ? r.GetDouble(message, field) : r.GetRepeatedDouble(message, field, index);
+      return real(one ? r.GetDouble(message, field) : r.GetRepeatedDouble(message, field, index));
     case FieldDescriptor::CPPTYPE_FLOAT:
       // Through its own shortest digits: 0.1f is 0.1, not 0.10000000149.
-      return std::stod(fmt::format("{}", one ? r.GetFloat(message, field) : r.GetRepeatedFloat(message, field, index)));
+      return real(
+          std::stod(fmt::format("{}", one ? r.GetFloat(message, field) : r.GetRepeatedFloat(message, field, index))));
     case FieldDescriptor::CPPTYPE_BOOL:
       return one ? r.GetBool(message, field) : r.GetRepeatedBool(message, field, index);
     case FieldDescriptor::CPPTYPE_ENUM: {
       const int number = one ? r.GetEnumValue(message, field) : r.GetRepeatedEnumValue(message, field, index);
       const auto* value = field->enum_type()->FindValueByNumber(number);
-      return value == nullptr ? ordered_json(number) : ordered_json(value->name());
+      return value == nullptr || style.plain ? ordered_json(number) : ordered_json(value->name());
     }
     case FieldDescriptor::CPPTYPE_STRING: {
       std::string text = one ? r.GetString(message, field) : r.GetRepeatedString(message, field, index);
       return field->type() == FieldDescriptor::TYPE_BYTES ? base64(text) : text;
     }
     case FieldDescriptor::CPPTYPE_MESSAGE:
-      return json_of(one ? r.GetMessage(message, field) : r.GetRepeatedMessage(message, field, index), unpopulated);
+      return json_of(one ? r.GetMessage(message, field) : r.GetRepeatedMessage(message, field, index), style);
   }
   return nullptr;
 }
 
-ordered_json map_of(const Message& message, const FieldDescriptor* field, bool unpopulated) {
+ordered_json map_of(const Message& message, const FieldDescriptor* field, const JsonStyle& style) {
   const Reflection& r = *message.GetReflection();
   const FieldDescriptor* key = field->message_type()->map_key();
   const FieldDescriptor* value = field->message_type()->map_value();
   std::vector<std::pair<std::string, const Message*>> entries;
   for (int i = 0; i < r.FieldSize(message, field); ++i) {
     const Message& entry = r.GetRepeatedMessage(message, field, i);
-    const ordered_json name = value_of(entry, key, -1, unpopulated);
+    const ordered_json name = value_of(entry, key, -1, style);
     entries.emplace_back(name.is_string() ? name.get<std::string>() : name.dump(), &entry);
   }
   std::sort(entries.begin(), entries.end(), [](const auto& a, const auto& b) { return a.first < b.first; });
   ordered_json out = ordered_json::object();
-  for (const auto& [name, entry] : entries) out[name] = value_of(*entry, value, -1, unpopulated);
+  for (const auto& [name, entry] : entries) out[name] = value_of(*entry, value, -1, style);
   return out;
 }
 
 // Fields of the older generation that today's tools do not know: they are shown when they are set.
 bool is_older(const FieldDescriptor& field) { return field.name() == "served_froms" || field.name() == "served_from"; }
 
-ordered_json json_of(const Message& message, bool unpopulated) {
+ordered_json json_of(const Message& message, const JsonStyle& style) {
   const Reflection& r = *message.GetReflection();
   const Descriptor& type = *message.GetDescriptor();
   ordered_json out = ordered_json::object();
   for (int i = 0; i < type.field_count(); ++i) {
     const FieldDescriptor* field = type.field(i);
     if (field->is_repeated()) {
-      if (r.FieldSize(message, field) == 0 && (!unpopulated || is_older(*field))) continue;
+      if (r.FieldSize(message, field) == 0 && (!style.unpopulated || is_older(*field))) continue;
       if (field->is_map()) {
-        out[field->name()] = map_of(message, field, unpopulated);
+        out[field->name()] = map_of(message, field, style);
         continue;
       }
       ordered_json list = ordered_json::array();
-      for (int k = 0; k < r.FieldSize(message, field); ++k) list.push_back(value_of(message, field, k, unpopulated));
+      for (int k = 0; k < r.FieldSize(message, field); ++k) list.push_back(value_of(message, field, k, style));
       out[field->name()] = std::move(list);
     } else if (r.HasField(message, field)) {
-      out[field->name()] = value_of(message, field, -1, unpopulated);
-    } else if (unpopulated && field->containing_oneof() == nullptr) {
+      out[field->name()] = value_of(message, field, -1, style);
+    } else if (style.unpopulated && field->containing_oneof() == nullptr) {
       out[field->name()] =
-          field->message_type() != nullptr ? ordered_json() : value_of(message, field, -1, unpopulated);
+          field->message_type() != nullptr ? ordered_json() : value_of(message, field, -1, style);
     }
   }
   return out;
 }
 
 }  // namespace
+
+std::string escape_markup(std::string_view json) {
+  std::string out;
+  for (size_t i = 0; i < json.size(); ++i) {
+    const char c = json[i];
+    if (c == '<' || c == '>' || c == '&') {
+      out += fmt::format("\\u{:04x}", static_cast<int>(c));
+    } else if (json.substr(i, 3) == "\xef\xbf\xbd") {  // What stands for bytes that are not UTF-8.
+      out += "\\ufffd";
+      i += 2;
+    } else {
+      out += c;
+    }
+  }
+  return out;
+}
 
 Status parse_json(std::string_view text, Message& out, std::vector<std::string>* unknown_fields) {
   ASSIGN_OR_RETURN(nlohmann::json json, read_json(text));
@@ -193,7 +222,9 @@ Status parse_json(std::string_view text, Message& out, std::vector<std::string>*
 }
 
 std::string to_json(const Message& message, JsonStyle style) {
-  return json_of(message, style.unpopulated).dump(style.indent, ' ', false, ordered_json::error_handler_t::replace);
+  const std::string text =
+      json_of(message, style).dump(style.indent, ' ', false, ordered_json::error_handler_t::replace);
+  return style.plain ? escape_markup(text) : text;
 }
 
 }  // namespace vitrail::vschema

@@ -576,7 +576,18 @@ TEST(ProtoJson, PrintsBytesNumbersAndTimes) {
   shard.mutable_key_range()->set_start("\x80");
   shard.mutable_primary_term_start_time()->set_seconds(1700000000123);
   EXPECT_EQ(to_json(shard, {.unpopulated = false, .indent = -1}),
-            R"({"key_range":{"start":"gA=="},"primary_term_start_time":{"seconds":"1700000000123"}})");
+            R"({"primary_term_start_time":{"seconds":"1700000000123"},"key_range":{"start":"gA=="}})");
+}
+
+TEST(ProtoJson, PrintsPlainValuesAsGoDoes) {
+  ::topodata::Shard shard;
+  shard.mutable_primary_term_start_time()->set_seconds(1700000000123);
+  auto& control = *shard.add_tablet_controls();
+  control.set_tablet_type(::topodata::RDONLY);
+  control.add_denied_tables("a<b>&c");
+  EXPECT_EQ(to_json(shard, {.unpopulated = false, .plain = true, .indent = -1}),
+            R"({"primary_term_start_time":{"seconds":1700000000123},)"
+            R"("tablet_controls":[{"tablet_type":3,"denied_tables":["a\u003cb\u003e\u0026c"]}]})");
 }
 
 }  // namespace

@@ -58,7 +58,7 @@ template <typename Map>
 Result<std::string> json_map(const ClientContext& context, const Map& map) {
   std::map<std::string, std::string> parts;
   for (const auto& [key, message] : map) {
-    ASSIGN_OR_RETURN(parts[key], context.json(message));
+    ASSIGN_OR_RETURN(parts[key], context.plain_json(message));
   }
   return json_object(parts);
 }
@@ -68,7 +68,7 @@ template <typename List>
 Result<std::string> json_list(const ClientContext& context, const List& list) {
   std::vector<std::string> parts;
   for (const auto& message : list) {
-    ASSIGN_OR_RETURN(std::string text, context.json(message));
+    ASSIGN_OR_RETURN(std::string text, context.plain_json(message));
     parts.push_back(std::move(text));
   }
   return json_array(parts);

@@ -100,7 +100,7 @@ void add_alias_commands(CommandSet& set) {
         q.set_name(c.arguments[0]);
         return {};
       },
-      [](const ClientContext& c, const auto&) { return "Deleted cells alias " + c.arguments[0] + "\n"; })
+      [](const ClientContext& c, const auto&) { return "Delete cells alias " + c.arguments[0] + "\n"; })
       .arguments("<alias>", 1, 1);
   add_call<vd::GetCellsAliasesRequest, vd::GetCellsAliasesResponse>(
       set, "GetCellsAliases", "prints all aliases and their cells", {},

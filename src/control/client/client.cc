@@ -10,6 +10,10 @@ Result<std::string> ClientContext::json(const google::protobuf::Message& message
   return vschema::to_json(message, {.unpopulated = !compact, .indent = 2}) + "\n";
 }
 
+Result<std::string> ClientContext::plain_json(const google::protobuf::Message& message) const {
+  return vschema::to_json(message, {.unpopulated = false, .plain = true, .indent = 2}) + "\n";
+}
+
 CommandSet::CommandSet(base::Settings& root) : root_(root) {
   paths_.push_back({&root_, {}});
   add_cell_commands(*this);
@@ -86,13 +90,13 @@ std::string json_object(const std::map<std::string, std::string>& parts) {
   for (const auto& [key, text] : parts) {
     out += (out.empty() ? "{\n  " : ",\n  ") + base::json_string(key) + ": " + nested(text);
   }
-  return out.empty() ? "{}\n" : out + "\n}\n";
+  return out.empty() ? "null\n" : out + "\n}\n";
 }
 
 std::string json_array(const std::vector<std::string>& parts) {
   std::string out;
   for (const auto& text : parts) out += (out.empty() ? "[\n  " : ",\n  ") + nested(text);
-  return out.empty() ? "[]\n" : out + "\n]\n";
+  return out.empty() ? "null\n" : out + "\n]\n";
 }
 
 ::vttime::Duration to_proto_duration(base::Duration duration) {

@@ -40,8 +40,13 @@ struct ClientContext {
     return rpc::call<Response>(vtctld, std::string("/vtctlservice.Vtctld/").append(method), request,
                                net::Wait::within(action_timeout));
   }
+  // Prints before the command's end: for output that a failure follows. Without it, nothing.
+  std::function<void(std::string_view)> show;
+
   // As Vitess prints it: two blanks, snake_case, every field unless --compact.
   Result<std::string> json(const google::protobuf::Message& message) const;
+  // The form of messages inside of lists and maps: see vschema::JsonStyle::plain.
+  Result<std::string> plain_json(const google::protobuf::Message& message) const;
 };
 
 // Returns what goes to standard output.
@@ -82,7 +87,8 @@ void add_workflow_commands(CommandSet& set);
 Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_view text);
 // "true", "false", "1", "0" and the like. kInvalidArgument names `what`.
 Result<bool> parse_bool(std::string_view what, std::string_view text);
-// JSON texts (as ClientContext::json() gives them) put together, with the indentation of one more level.
+// JSON texts (as ClientContext::json() gives them) put together, with the indentation of one more level; "null" for none,
+// as Vitess's client prints them.
 std::string json_object(const std::map<std::string, std::string>& parts);
 std::string json_array(const std::vector<std::string>& parts);
 ::vttime::Duration to_proto_duration(base::Duration duration);

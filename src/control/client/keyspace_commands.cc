@@ -141,7 +141,7 @@ void add_reads(CommandSet& set) {
         q.set_keyspace(c.arguments[0]);
         return {};
       },
-      [](const ClientContext& c, const auto& done) { return json_map(c, done.shards()); })
+      [](const ClientContext& c, const auto& done) { return c.json(done); })
       .arguments("<keyspace>", 1, 1);
   add_call<vd::GetSrvKeyspaceNamesRequest, vd::GetSrvKeyspaceNamesResponse>(
       set, "GetSrvKeyspaceNames", "prints the keyspaces that each cell serves",

@@ -1,5 +1,6 @@
 // Commands that change which tablet is the primary of a shard.
 #include "control/client/call.h"
+#include "control/client/tablet_text.h"
 
 namespace vitrail::control {
 namespace {
@@ -10,7 +11,7 @@ namespace vd = ::vtctldata;
 template <typename Response>
 std::string events_text(const Response& done) {
   std::string out;
-  for (const auto& event : done.events()) out += event.value() + "\n";
+  for (const auto& event : done.events()) out += event_line(event);
   return out;
 }
 
@@ -42,9 +43,8 @@ void declare_common(base::Settings& s, ReparentFlags& flags) {
 }
 
 template <typename Response>
-Result<std::string> print_primary(const ClientContext&, const Response& done) {
-  return events_text(done) + fmt::format("{}/{}: {} is the primary\n", done.keyspace(), done.shard(),
-                                         topo::alias_to_string(done.promoted_primary()));
+Result<std::string> print_events(const ClientContext&, const Response& done) {
+  return events_text(done);
 }
 
 void add_shard_reparents(CommandSet& set) {
@@ -61,7 +61,7 @@ void add_shard_reparents(CommandSet& set) {
           q.set_allow_cross_cell_promotion(f->allow_cross_cell);
           return {};
         },
-        print_primary<vd::PlannedReparentShardResponse>);
+        print_events<vd::PlannedReparentShardResponse>);
     declare_common(s, *f);
     s.add("avoid-primary", &f->avoid_primary, "tablet that is not to be the primary");
     s.add("tolerable-replication-lag", &f->lag, "replicas that lag more are not chosen; 0: lag does not matter");
@@ -80,7 +80,7 @@ void add_shard_reparents(CommandSet& set) {
           q.set_wait_for_all_tablets(f->wait_for_all);
           return {};
         },
-        print_primary<vd::EmergencyReparentShardResponse>);
+        print_events<vd::EmergencyReparentShardResponse>);
     declare_common(s, *f);
     s.add("ignore-replicas", &f->ignore, "tablets that are not asked, and not waited for").alias("i");
     s.add("prevent-cross-cell-promotion", &f->prevent_cross_cell, "only a tablet of the old primary's cell");
@@ -100,7 +100,7 @@ void add_shard_reparents(CommandSet& set) {
         *q.mutable_wait_replicas_timeout() = to_proto_duration(f->wait);
         return {};
       },
-      [](const ClientContext&, const auto& done) { return events_text(done); });
+      print_events<vd::InitShardPrimaryResponse>);
   s.add("force", &f->force, "also when the tablet is not the shard's primary");
   s.add("wait-replicas-timeout", &f->wait, "how long replicas may take");
   s.arguments("<keyspace/shard> <tablet alias>", 2, 2);
@@ -128,6 +128,11 @@ void add_tablet_reparents(CommandSet& set) {
         if (c.arguments.size() == 1 && c.arguments[0].contains('/')) RETURN_IF_ERROR(fill_shard(c, q));
         q.set_disable(f->second);
         return {};
+      },
+      [](const ClientContext& c, const auto&) {
+        const bool whole = c.arguments.size() == 1 && !c.arguments[0].contains('/');
+        return fmt::format("Successfully updated keyspace/shard {}{}.\n", c.arguments[0],
+                           c.arguments.size() > 1 ? "/" + c.arguments[1] : whole ? "/" : "");
       });
   s.add("enable", &f->first, "it may").alias("e");
   s.add("disable", &f->second, "it may not").alias("d");

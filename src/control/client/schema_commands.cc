@@ -1,5 +1,6 @@
 // Commands on the schema of tablets, shards and keyspaces.
 #include "control/client/call.h"
+#include "control/client/tablet_text.h"
 
 namespace vitrail::control {
 namespace {
@@ -31,7 +32,9 @@ void add_apply(CommandSet& set) {
           *q.mutable_wait_replicas_timeout() = to_proto_duration(flags.wait);
           auto done = co_await x.call<vd::ApplySchemaResponse>("ApplySchema", std::move(q));
           if (!done.ok()) co_return std::move(done).error();
-          co_return std::string();
+          std::string uuids;  // Of online schema changes: one a line, and at least the line's end.
+          for (const auto& uuid : done->uuid_list()) uuids += (uuids.empty() ? "" : "\n") + uuid;
+          co_return uuids + "\n";
         }(c, *f);
       });
   s.add_parsed(
@@ -104,7 +107,7 @@ void add_reloads(CommandSet& set) {
       .arguments("<tablet alias>", 1, 1);
   const auto warnings = [](const ClientContext&, const auto& done) {
     std::string out;
-    for (const auto& event : done.events()) out += event.value() + "\n";
+    for (const auto& event : done.events()) out += event_line(event);
     return out;
   };
   {
@@ -136,7 +139,7 @@ void add_reloads(CommandSet& set) {
 
 struct CopyFlags {
   std::vector<std::string> tables, exclude;
-  bool views = false, skip_verify = false;
+  bool views = true, skip_verify = false;
   base::Duration wait = std::chrono::seconds(10);
 };
 

@@ -14,13 +14,13 @@ namespace {
 
 namespace vd = ::vtctldata;
 
-Result<int32_t> parse_uid(const std::string& text) {
-  int32_t uid = 0;
-  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), uid);
+Result<int32_t> parse_number(std::string_view what, const std::string& text) {
+  int32_t number = 0;
+  const auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), number);
   if (error != std::errc() || end != text.data() + text.size()) {
-    return fail(Code::kInvalidArgument, "'" + text + "' is not the uid of a source: give a number");
+    return fail(Code::kInvalidArgument, fmt::format("{}: '{}' is not a number", what, text));
   }
-  return uid;
+  return number;
 }
 
 void add_create_and_delete(CommandSet& set) {
@@ -61,7 +61,7 @@ void add_create_and_delete(CommandSet& set) {
           return {};
         },
         [](const ClientContext& c, const auto&) {
-          return fmt::format("Successfully deleted {} shards.\n", c.arguments.size());
+          return fmt::format("Successfully deleted {} shards\n", c.arguments.size());
         });
     s.add("recursive", &f->recursive, "with their tablets").alias("r");
     s.add("even-if-serving", &f->serving, "even if they serve");
@@ -137,17 +137,25 @@ void add_records(CommandSet& set) {
     s.add("remove", &f->remove, "takes the control away").alias("r");
     s.arguments("<keyspace/shard> <tablet type>", 2, 2);
   }
-  auto count = std::make_shared<int32_t>(2);
+  struct RangeFlags {
+    int32_t count = 2, width = 0;
+  };
+  auto f = std::make_shared<RangeFlags>();
   auto& s =
-      set.add(set.root(), "GenerateShardRanges", "prints shard names of equal width", [count](const ClientContext&) {
-        return [](int32_t shards) -> Output {
-          CO_ASSIGN_OR_RETURN(const auto names, shard::generate_shard_ranges(shards));
+      set.add(set.root(), "GenerateShardRanges", "prints shard names of equal width", [f](const ClientContext& c) {
+        return [](const ClientContext& x, RangeFlags flags) -> Output {
+          if (!x.arguments.empty()) {
+            CO_ASSIGN_OR_RETURN(flags.count, parse_number("number of shards", x.arguments[0]));
+          }
+          CO_ASSIGN_OR_RETURN(const auto names, shard::generate_shard_ranges(flags.count, flags.width));
           std::vector<std::string> texts;
           for (const auto& name : names) texts.push_back(base::json_string(name));
           co_return json_array(texts);
-        }(*count);
+        }(c, *f);
       });
-  s.add("num-shards", count.get(), "how many");
+  s.add("num-shards", &f->count, "how many; the argument wins");
+  s.add("hex-width", &f->width, "digits of each boundary; 0: as many as it takes");
+  s.arguments("[<number of shards>]", 0, 1);
 }
 
 void add_sources(CommandSet& set) {
@@ -157,7 +165,7 @@ void add_sources(CommandSet& set) {
         set, "SourceShardAdd", "for emergencies: adds a source to a shard's record",
         [f](const ClientContext& c, auto& q) -> Status {
           RETURN_IF_ERROR(fill_shard(c, q));
-          ASSIGN_OR_RETURN(const int32_t uid, parse_uid(c.arguments[1]));
+          ASSIGN_OR_RETURN(const int32_t uid, parse_number("uid of a source", c.arguments[1]));
           ASSIGN_OR_RETURN(const auto source, parse_keyspace_shard(c.arguments[2]));
           q.set_uid(uid);
           q.set_source_keyspace(source.first);
@@ -185,7 +193,7 @@ void add_sources(CommandSet& set) {
       set, "SourceShardDelete", "for emergencies: removes a source from a shard's record",
       [](const ClientContext& c, auto& q) -> Status {
         RETURN_IF_ERROR(fill_shard(c, q));
-        ASSIGN_OR_RETURN(const int32_t uid, parse_uid(c.arguments[1]));
+        ASSIGN_OR_RETURN(const int32_t uid, parse_number("uid of a source", c.arguments[1]));
         q.set_uid(uid);
         return {};
       },
@@ -243,7 +251,7 @@ void add_replication(CommandSet& set) {
       [](const ClientContext&, const auto& done) -> Result<std::string> {
         if (!done.has_error()) return "All nodes in the replication graph are valid.\n";
         const bool missing = done.error().type() == ::topodata::ShardReplicationError::NOT_FOUND;
-        return fmt::format("{} has been fixed for {}.\n", missing ? "NotFound" : "TopologyMismatch",
+        return fmt::format("{} has been fixed for {}.\n", missing ? "NOT_FOUND" : "TOPOLOGY_MISMATCH",
                            topo::alias_to_string(done.error().tablet_alias()));
       })
       .arguments("<cell> <keyspace/shard>", 2, 2);

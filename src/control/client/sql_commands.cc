@@ -38,8 +38,8 @@ void add_fetches(CommandSet& set) {
                       q.set_reload_schema(f->reload);
                       return {};
                     },
-                    [f](const ClientContext& c, const auto& done) {
-                      return f->json ? c.json(done.result()) : Result<std::string>(ascii_table(done.result()));
+                    [f](const ClientContext&, const auto& done) {
+                      return f->json ? result_json(done.result()) : Result<std::string>(ascii_table(done.result()));
                     },
                     "", {"ExecuteFetchAsDba"}),
                 f);
@@ -55,8 +55,8 @@ void add_fetches(CommandSet& set) {
           q.set_use_pool(f->pool);
           return {};
         },
-        [f](const ClientContext& c, const auto& done) {
-          return f->json ? c.json(done.result()) : Result<std::string>(ascii_table(done.result()));
+        [f](const ClientContext&, const auto& done) {
+          return f->json ? result_json(done.result()) : Result<std::string>(ascii_table(done.result()));
         });
     declare(s, f);
     s.add("use-pool", &f->pool, "accepted; connections are always pooled");
@@ -72,11 +72,16 @@ void add_fetches(CommandSet& set) {
                     q.set_reload_schema(f->reload);
                     return {};
                   },
-                  [f](const ClientContext& c, const auto& done) -> Result<std::string> {
-                    if (f->json) return json_list(c, done.results());
+                  [f](const ClientContext&, const auto& done) -> Result<std::string> {
+                    std::vector<std::string> texts;
                     std::string out;
-                    for (const auto& result : done.results()) out += ascii_table(result);
-                    return out;
+                    for (const auto& result : done.results()) {
+                      out += ascii_table(result);
+                      if (!f->json) continue;
+                      ASSIGN_OR_RETURN(std::string text, result_json(result));
+                      texts.push_back(std::move(text));
+                    }
+                    return f->json ? json_array(texts) : out;
                   },
                   "", {"ExecuteMultiFetchAsDba"}),
               f);
@@ -100,7 +105,7 @@ void add_hooks(CommandSet& set) {
         }
         return {};
       },
-      [](const ClientContext& c, const auto& done) { return c.json(done.hook_result()); });
+      [](const ClientContext& c, const auto& done) { return c.json(done); });
   s.add("env", environment.get(), "further environment, as NAME=value");
   s.arguments("<tablet alias> <hook> [<parameter> ...]", 2, 100);
 }

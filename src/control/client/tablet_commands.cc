@@ -1,5 +1,6 @@
 // Commands on tablets.
 #include "base/duration.h"
+#include "base/text.h"
 #include "control/client/call.h"
 #include "control/client/tablet_text.h"
 
@@ -31,6 +32,10 @@ void add_reads(CommandSet& set) {
         if (!f->shard.empty() && f->keyspace.empty()) {
           return fail(Code::kInvalidArgument, "--shard needs --keyspace");
         }
+        if (!f->aliases.empty() && (!f->keyspace.empty() || !f->type.empty() || !f->cells.empty())) {
+          return fail(Code::kInvalidArgument, "--tablet-alias names tablets: --keyspace, --shard, --tablet-type and --cell "
+                                              "cannot be passed with it");
+        }
         q.set_keyspace(f->keyspace);
         q.set_shard(f->shard);
         q.set_strict(f->strict);
@@ -52,8 +57,8 @@ void add_reads(CommandSet& set) {
   s.add("keyspace", &f->keyspace, "of this keyspace").alias("k");
   s.add("shard", &f->shard, "of this shard").alias("s");
   s.add("cell", &f->cells, "of these cells").alias("c");
-  s.add("tablet-type", &f->type, "of this type").alias("t");
-  s.add("tablet-alias", &f->aliases, "only these");
+  s.add("tablet-type", &f->type, "of this type");
+  s.add("tablet-alias", &f->aliases, "only these").alias("t");
   s.add("strict", &f->strict, "fail when a cell cannot be read");
   s.add("format", &f->format, "awk or json").one_of({"awk", "json"});
   add_call<vd::GetFullStatusRequest, vd::GetFullStatusResponse>(
@@ -63,7 +68,7 @@ void add_reads(CommandSet& set) {
   add_call<vd::GetPermissionsRequest, vd::GetPermissionsResponse>(
       set, "GetPermissions", "prints the accounts of a tablet's server, passwords as checksums",
       fill_alias<vd::GetPermissionsRequest>,
-      [](const ClientContext& c, const auto& done) { return c.json(done.permissions()); })
+      [](const ClientContext& c, const auto& done) { return c.plain_json(done.permissions()); })
       .arguments("<tablet alias>", 1, 1);
   add_call<vd::GetVersionRequest, vd::GetVersionResponse>(
       set, "GetTabletVersion", "prints the version that a tablet runs", fill_alias<vd::GetVersionRequest>,
@@ -75,7 +80,10 @@ void add_states(CommandSet& set) {
   add_simple<vd::PingTabletRequest, vd::PingTabletResponse>(set, "PingTablet", "asks a tablet whether it is there");
   add_call<vd::RefreshStateRequest, vd::RefreshStateResponse>(
       set, "RefreshState", "lets a tablet read its records again", fill_alias<vd::RefreshStateRequest>,
-      [](const ClientContext& c, const auto&) { return "Refreshed state on " + c.arguments[0] + "\n"; })
+      [](const ClientContext& c, const auto&) -> Result<std::string> {
+        ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(c.arguments[0]));
+        return "Refreshed state on " + topo::alias_to_string(alias) + "\n";
+      })
       .arguments("<tablet alias>", 1, 1);
   {
     auto cells = std::make_shared<std::vector<std::string>>();
@@ -86,8 +94,9 @@ void add_states(CommandSet& set) {
           q.mutable_cells()->Add(cells->begin(), cells->end());
           return {};
         },
-        [](const ClientContext& c, const auto& done) {
+        [cells](const ClientContext& c, const auto& done) {
           std::string out = "Refreshed state on " + c.arguments[0];
+          if (!cells->empty()) out += " in cells " + base::join(*cells, ", ");
           if (done.is_partial_refresh()) out += " (partial): " + done.partial_refresh_details();
           return out + "\n";
         });
@@ -118,15 +127,6 @@ void add_states(CommandSet& set) {
         return {};
       })
       .arguments("<tablet alias> <true/false>", 2, 2);
-}
-
-// {"name": "value"} in the order of names.
-std::string tags_text(const google::protobuf::Map<std::string, std::string>& tags) {
-  std::string out;
-  for (const auto& [name, value] : std::map<std::string, std::string>(tags.begin(), tags.end())) {
-    out += fmt::format("{}{}:{}", out.empty() ? "" : " ", name, value);
-  }
-  return "map[" + out + "]";
 }
 
 void add_changes(CommandSet& set) {

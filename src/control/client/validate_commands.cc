@@ -11,44 +11,33 @@ class Findings {
  public:
   template <typename List>
   void add(const List& results, const std::string& heading = "") {
-    if (results.empty()) return;
-    if (!heading.empty()) text_ += heading + "\n";
+    if (!heading.empty()) text_ += "\nFor " + heading + ":\n";
     for (const auto& result : results) text_ += "- " + result + "\n";
-    count_ += static_cast<size_t>(results.size());
+    found_ = found_ || !results.empty();
   }
+  // Without a heading of its own for the keyspace that the command names.
   template <typename Response>
-  void add_keyspace(const std::string& keyspace, const Response& done) {
-    add(done.results(), "Keyspace " + keyspace + ":");
+  void add_keyspace(const std::string& keyspace, const Response& done, bool heading) {
+    bool any = !done.results().empty();
+    for (const auto& [shard, found] : done.results_by_shard()) any = any || !found.results().empty();
+    if (!any) return;
+    add(done.results(), heading ? keyspace : "");
     for (const auto& [shard, found] : std::map<std::string, vd::ValidateShardResponse>(done.results_by_shard().begin(),
                                                                                        done.results_by_shard().end())) {
-      add(found.results(), "Shard " + keyspace + "/" + shard + ":");
+      if (!found.results().empty()) add(found.results(), keyspace + "/" + shard);
     }
   }
-  Result<std::string> outcome() const {
-    if (count_ == 0) return "Validation complete; no issues found.\n";
-    std::string text = text_;
-    text.pop_back();
-    return fail(Code::kFailedPrecondition, fmt::format("validation found {} issues:\n{}", count_, text));
+  // `success`, or what was found and the error `failure`.
+  Result<std::string> outcome(const ClientContext& context, const std::string& success, const std::string& failure) const {
+    if (!found_) return success + " complete; no issues found.\n";
+    if (context.show) context.show("Validation results:\n" + text_);
+    return fail(Code::kFailedPrecondition, failure + "; see above for details");
   }
 
  private:
   std::string text_;
-  size_t count_ = 0;
+  bool found_ = false;
 };
-
-template <typename Response>
-Result<std::string> print_keyspace(const ClientContext& context, const Response& done) {
-  Findings findings;
-  findings.add_keyspace(context.arguments[0], done);
-  return findings.outcome();
-}
-
-template <typename Response>
-Result<std::string> print_results(const ClientContext&, const Response& done) {
-  Findings findings;
-  findings.add(done.results());
-  return findings.outcome();
-}
 
 void add_topology(CommandSet& set) {
   {
@@ -59,14 +48,14 @@ void add_topology(CommandSet& set) {
           q.set_ping_tablets(*ping);
           return {};
         },
-        [](const ClientContext&, const auto& done) {
+        [](const ClientContext& c, const auto& done) {
           Findings findings;
           findings.add(done.results());
           for (const auto& [keyspace, found] : std::map<std::string, vd::ValidateKeyspaceResponse>(
                    done.results_by_keyspace().begin(), done.results_by_keyspace().end())) {
-            findings.add_keyspace(keyspace, found);
+            findings.add_keyspace(keyspace, found, true);
           }
-          return findings.outcome();
+          return findings.outcome(c, "Validation", "some issues were found during validation");
         });
     s.add("ping-tablets", ping.get(), "and asks the tablets").alias("p");
   }
@@ -79,7 +68,12 @@ void add_topology(CommandSet& set) {
           q.set_ping_tablets(*ping);
           return {};
         },
-        print_keyspace<vd::ValidateKeyspaceResponse>);
+        [](const ClientContext& c, const auto& done) {
+          Findings findings;
+          findings.add_keyspace(c.arguments[0], done, false);
+          return findings.outcome(c, "Validation of " + c.arguments[0],
+                                  "keyspace " + c.arguments[0] + " had validation issues");
+        });
     s.add("ping-tablets", ping.get(), "and asks the tablets").alias("p");
     s.arguments("<keyspace>", 1, 1);
   }
@@ -90,7 +84,12 @@ void add_topology(CommandSet& set) {
         q.set_ping_tablets(*ping);
         return fill_shard(c, q);
       },
-      print_results<vd::ValidateShardResponse>);
+      [](const ClientContext& c, const auto& done) {
+        Findings findings;
+        findings.add(done.results());
+        return findings.outcome(c, "Validation of " + c.arguments[0],
+                                "shard " + c.arguments[0] + " had validation issues");
+      });
   s.add("ping-tablets", ping.get(), "and asks the tablets").alias("p");
   s.arguments("<keyspace/shard>", 1, 1);
 }
@@ -110,6 +109,7 @@ void add_schemas(CommandSet& set) {
     q.set_skip_no_primary(f->skip_no_primary);
     q.set_include_vschema(f->vschema);
   };
+  const auto by_shard = [](const ClientContext& c, const auto& done) { return json_map(c, done.results_by_shard()); };
   const auto declare = [](base::Settings& s, SchemaFlags& f) {
     s.add("exclude-tables", &f.exclude, "not these: names or /patterns/");
     s.add("include-views", &f.views, "views too");
@@ -124,7 +124,7 @@ void add_schemas(CommandSet& set) {
           fill_schema(f, c, q);
           return {};
         },
-        print_keyspace<vd::ValidateSchemaKeyspaceResponse>);
+        by_shard);
     declare(s, *f);
     s.add("shards", &f->shards, "only these");
     s.arguments("<keyspace>", 1, 1);
@@ -140,7 +140,7 @@ void add_schemas(CommandSet& set) {
           q.add_shards(name.second);
           return {};
         },
-        print_keyspace<vd::ValidateSchemaKeyspaceResponse>, "ValidateSchemaKeyspace");
+        by_shard, "ValidateSchemaKeyspace");
     declare(s, *f);
     s.arguments("<keyspace/shard>", 1, 1);
   }
@@ -154,7 +154,12 @@ void add_schemas(CommandSet& set) {
         q.set_include_views(f->views);
         return {};
       },
-      print_keyspace<vd::ValidateVSchemaResponse>);
+      [](const ClientContext& c, const auto& done) {
+        Findings findings;
+        findings.add_keyspace(c.arguments[0], done, false);
+        return findings.outcome(c, "Validation of " + c.arguments[0],
+                                "keyspace " + c.arguments[0] + " had validation issues");
+      });
   s.add("exclude-tables", &f->exclude, "not these: names or /patterns/");
   s.add("include-views", &f->views, "views too");
   s.add("shards", &f->shards, "only these");
@@ -168,15 +173,12 @@ void add_versions_and_permissions(CommandSet& set) {
         q.set_keyspace(c.arguments[0]);
         return {};
       },
-      print_keyspace<vd::ValidateVersionKeyspaceResponse>)
+      print_json<vd::ValidateVersionKeyspaceResponse>)
       .arguments("<keyspace>", 1, 1);
   add_call<vd::ValidateVersionShardRequest, vd::ValidateVersionShardResponse>(
       set, "ValidateVersionShard", "compares the versions of all tablets of a shard",
-      fill_shard<vd::ValidateVersionShardRequest>, print_results<vd::ValidateVersionShardResponse>)
+      fill_shard<vd::ValidateVersionShardRequest>, print_json<vd::ValidateVersionShardResponse>)
       .arguments("<keyspace/shard>", 1, 1);
-  const auto complete = [](const ClientContext&, const auto&) {
-    return std::string("Validation complete; no issues found.\n");
-  };
   {
     auto shards = std::make_shared<std::vector<std::string>>();
     auto& s = add_call<vd::ValidatePermissionsKeyspaceRequest, vd::ValidatePermissionsKeyspaceResponse>(
@@ -185,8 +187,7 @@ void add_versions_and_permissions(CommandSet& set) {
           q.set_keyspace(c.arguments[0]);
           q.mutable_shards()->Add(shards->begin(), shards->end());
           return {};
-        },
-        complete);
+        });
     s.add("shards", shards.get(), "only these");
     s.arguments("<keyspace>", 1, 1);
   }
@@ -198,7 +199,7 @@ void add_versions_and_permissions(CommandSet& set) {
         q.add_shards(name.second);
         return {};
       },
-      complete, "ValidatePermissionsKeyspace")
+      {}, "ValidatePermissionsKeyspace")
       .arguments("<keyspace/shard>", 1, 1);
 }
 

@@ -123,42 +123,95 @@ Result<std::string> vdiff_state(const ::vtctldata::VDiffShowResponse& response) 
   return state.empty() ? "unknown" : state;
 }
 
-Result<std::string> format_vdiff(const ::vtctldata::VDiffShowResponse& response, const std::string& keyspace,
-                                 const std::string& workflow, const std::string& which, bool json) {
-  // By VDiff, then by shard.
-  std::map<std::string, std::map<std::string, std::vector<Row>>> diffs;
-  for (const auto& [shard, answer] : response.tablet_responses()) {
-    for (auto& row : rows_of(answer.output())) diffs[get(row, "vdiff_uuid")][shard].push_back(std::move(row));
+namespace {
+
+// All comparisons, one line for each target shard: columns to the right, headings underlined.
+std::string list_text(const Json& list) {
+  static const std::vector<std::string> names = {"UUID", "Workflow", "Keyspace", "Shard", "State"};
+  std::vector<size_t> widths;
+  for (const auto& name : names) {
+    widths.push_back(name.size());
+    for (const auto& entry : list) widths.back() = std::max(widths.back(), entry[name].get_ref<const std::string&>().size());
   }
-  if (diffs.empty()) {
-    if (json) return std::string(which == "all" ? "[]\n" : "{}\n");
-    return fmt::format("{} for {}.{}\n", which == "all" ? "No vdiffs found" : "No previous vdiff found", keyspace,
-                       workflow);
+  const auto rule = [&](char c) {
+    std::string out = "+";
+    for (const size_t width : widths) out += std::string(width + 5, c) + "+";
+    return out + "\n";
+  };
+  const auto line = [&](const auto& text_of) {
+    std::string out = "|";
+    for (size_t i = 0; i < names.size(); ++i) out += fmt::format("    {:>{}} |", text_of(names[i]), widths[i]);
+    return out + "\n";
+  };
+  std::string out = rule('-') + line([](const std::string& name) { return name; }) + rule('=');
+  for (const auto& entry : list) {
+    out += line([&](const std::string& name) { return entry[name].template get<std::string>(); }) + rule('-');
   }
-  if (which == "all") {
-    Json list = Json::array();
-    for (const auto& [uuid, by_shard] : diffs) list.push_back(summary_of(by_shard, keyspace, workflow));
-    return list.dump(2) + "\n";
-  }
-  const Json summary = summary_of(diffs.begin()->second, keyspace, workflow);
-  if (json) return summary.dump(2) + "\n";
+  return out + "\n";
+}
+
+std::string summary_text(const Json& summary, const std::string& keyspace, const std::string& workflow, bool tables) {
   std::string out = fmt::format(
-      "VDiff Summary for {}.{} ({})\nState:        {}\nRowsCompared: {}\nHasMismatch:  {}\nStartedAt:    {}\n",
+      "\nVDiff Summary for {}.{} ({})\nState:        {}\nRowsCompared: {}\nHasMismatch:  {}\nStartedAt:    {}\n",
       keyspace, workflow, summary["UUID"].get<std::string>(), summary["State"].get<std::string>(),
       summary["RowsCompared"].get<int64_t>(), summary["HasMismatch"].get<bool>(),
       summary["StartedAt"].get<std::string>());
   if (summary.contains("CompletedAt")) out += "CompletedAt:  " + summary["CompletedAt"].get<std::string>() + "\n";
-  for (const auto& [table, entry] : summary["TableSummary"].items()) {
-    out += fmt::format("Table {}: {}, {} rows compared, {} differ, {} only on the source, {} only on the target\n",
-                       table, entry["State"].get<std::string>(), entry["RowsCompared"].get<int64_t>(),
-                       entry["MismatchedRows"].get<int64_t>(), entry["ExtraRowsSource"].get<int64_t>(),
-                       entry["ExtraRowsTarget"].get<int64_t>());
+  if (tables) {
+    for (const auto& [table, entry] : summary["TableSummary"].items()) {
+      out += fmt::format(" \nTable {}:\n\tState:            {}\n\tProcessedRows:    {}\n\tMatchingRows:     {}\n", table,
+                         entry["State"].get<std::string>(), entry["RowsCompared"].get<int64_t>(),
+                         entry["MatchingRows"].get<int64_t>());
+      for (const char* name : {"MismatchedRows", "ExtraRowsSource", "ExtraRowsTarget"}) {
+        if (const auto count = entry[name].get<int64_t>(); count > 0) {
+          out += fmt::format("\t{:<17} {}\n", std::string(name) + ":", count);
+        }
+      }
+    }
   }
   if (summary.contains("Errors")) {
     for (const auto& [shard, text] : summary["Errors"].items())
       out += fmt::format("Error on shard {}: {}\n", shard, text.get<std::string>());
   }
-  return out;
+  return out + " \nUse \"--format=json\" for more detailed output.\n\n";
+}
+
+}  // namespace
+
+Result<std::string> format_vdiff(const ::vtctldata::VDiffShowResponse& response, const std::string& keyspace,
+                                 const std::string& workflow, const VDiffFormat& format) {
+  // By VDiff, then by shard.
+  std::map<std::string, std::map<std::string, std::vector<Row>>> diffs;
+  for (const auto& [shard, answer] : response.tablet_responses()) {
+    for (auto& row : rows_of(answer.output())) {
+      const std::string named = get(row, "vdiff_uuid");
+      diffs[named.empty() ? answer.vdiff_uuid() : named][shard].push_back(std::move(row));
+    }
+  }
+  if (diffs.empty()) {
+    if (format.json) return std::string(format.all ? "[]\n" : "{}\n");
+    return fmt::format("{} for {}.{}\n", format.all ? "No vdiffs found" : "No previous vdiff found", keyspace, workflow);
+  }
+  if (format.all) {
+    Json list = Json::array();
+    for (const auto& [uuid, by_shard] : diffs) {
+      for (const auto& [shard, rows] : by_shard) {
+        const std::string state = get(rows.front(), "vdiff_state");
+        list.push_back({{"UUID", uuid},
+                        {"Workflow", workflow},
+                        {"Keyspace", keyspace},
+                        {"Shard", shard},
+                        {"State", state.empty() ? get(rows.front(), "state") : state}});
+      }
+    }
+    return format.json ? list.dump(2) + "\n" : list_text(list);
+  }
+  Json summary = summary_of(diffs.begin()->second, keyspace, workflow);
+  summary["UUID"] = diffs.begin()->first;
+  const bool tables = format.verbose || summary["HasMismatch"].get<bool>();
+  if (!format.json) return summary_text(summary, keyspace, workflow, tables);
+  if (!tables) summary.erase("TableSummary");
+  return summary.dump(2) + "\n";
 }
 
 }  // namespace vitrail::control

@@ -10,8 +10,13 @@ namespace vitrail::control {
 // The state of a VDiff over all target shards: pending, started, completed, stopped, error, unknown.
 Result<std::string> vdiff_state(const ::vtctldata::VDiffShowResponse& response);
 
-// What `VDiff show` prints: one object with the sums over all shards (vitess-interfaces 5.6), or a list for "all".
+struct VDiffFormat {
+  bool all = false;  // A list of what there is, a line for each shard, in place of one result.
+  bool json = false;
+  bool verbose = false;  // With the tables, also when all rows agree.
+};
+// What `VDiff show` prints: the sums over all shards, or a list.
 Result<std::string> format_vdiff(const ::vtctldata::VDiffShowResponse& response, const std::string& keyspace,
-                                 const std::string& workflow, const std::string& which, bool json);
+                                 const std::string& workflow, const VDiffFormat& format);
 
 }  // namespace vitrail::control

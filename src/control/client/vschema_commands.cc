@@ -1,4 +1,5 @@
 // Commands on VSchemas and the rules beside them.
+#include "base/text.h"
 #include "control/client/call.h"
 #include "vschema/proto_json.h"
 
@@ -105,6 +106,20 @@ struct RuleFlags {
   std::vector<std::string> cells;
 };
 
+// What a dry run says of the rebuild, in the words that Vitess's client has for each kind of rules.
+std::string dry_run_rebuild(const std::string& kind, const RuleFlags& flags) {
+  const bool of_shards = kind == "ShardRoutingRules";
+  if (flags.skip_rebuild && !of_shards) {
+    return std::string("[DRY RUN] Would not have rebuilt VSchema graph, would have required operator to run "
+                       "RebuildVSchemaGraph for changes to take effect") +
+           (kind == "RoutingRules" ? "\n" : ".\n");
+  }
+  return "[DRY RUN] Would have rebuilt the VSchema graph in " +
+         (flags.cells.empty() || of_shards ? "all cells"
+                                           : "the following cells: " + base::join(flags.cells, ", ") + ".") +
+         "\n";
+}
+
 // Apply<Kind>: `name` is the kind's name, `rules_of` the request's field.
 template <typename Request, typename Response, typename Rules>
 void add_apply(CommandSet& set, std::string name, std::string description, Rules* (Request::*rules_of)()) {
@@ -116,12 +131,22 @@ void add_apply(CommandSet& set, std::string name, std::string description, Rules
       Status parsed = vschema::parse_json(text, *(q.*field)(), nullptr);
       if (!parsed.ok()) co_return std::move(parsed).error().with_context("--rules");
       CO_ASSIGN_OR_RETURN(const std::string json, x.json(*(q.*field)()));
-      if (flags.dry_run) co_return "=== DRY RUN ===\n" + json;
+      if (flags.dry_run) {
+        co_return "[DRY RUN] Would have saved new " + kind + " object:\n" + json + dry_run_rebuild(kind, flags);
+      }
       q.set_skip_rebuild(flags.skip_rebuild);
       for (const auto& cell : flags.cells) q.add_rebuild_cells(cell);
       auto done = co_await x.call<Response>("Apply" + kind, std::move(q));
       if (!done.ok()) co_return std::move(done).error();
-      co_return "New " + kind + " object:\n" + json;
+      if constexpr (requires { done->keyspace_routing_rules(); }) {
+        co_return x.json(*done);
+      } else {
+        std::string out = "New " + kind + " object:\n" + json;
+        if (flags.skip_rebuild && kind == "RoutingRules") {
+          out += "Skipping rebuild of VSchema graph, will need to run RebuildVSchemaGraph for changes to take effect.\n";
+        }
+        co_return out;
+      }
     }(c, *f, name, rules_of);
   });
   s.add("rules", &f->text, "the rules as JSON").alias("r");

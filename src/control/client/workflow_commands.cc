@@ -1,6 +1,5 @@
 #include <fmt/core.h>
 
-#include <ctime>
 #include <thread>
 
 #include "control/client/client.h"
@@ -19,6 +18,7 @@ using namespace std::chrono_literals;
 // Flags that MoveTables and Reshard share over all their actions.
 struct Base {
   std::string workflow, target_keyspace, format = "text";
+  std::vector<std::string> shards;  // Of the target; empty: all.
 };
 
 struct CreateFlags {
@@ -124,18 +124,11 @@ Output switch_traffic(const ClientContext& c, Base base, SwitchFlags flags, bool
                       co_await c.call<vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic", std::move(q)));
   if (base.format == "json") co_return c.json(done);
   if (flags.dry_run) {
-    const std::time_t now = std::time(nullptr);
-    std::tm parts{};
-    gmtime_r(&now, &parts);
-    char stamp[32];
-    std::strftime(stamp, sizeof stamp, "%d %b %y %H:%M UTC", &parts);
-    std::string out =
-        fmt::format("{} dry run results for workflow {}.{} at {}\n\n", reverse ? "ReverseTraffic" : "SwitchTraffic",
-                    base.target_keyspace, base.workflow, stamp);
+    std::string out = done.summary() + "\n\n";
     for (const auto& line : done.dry_run_results()) out += line + "\n";
-    co_return out;
+    co_return out + "\n";
   }
-  co_return fmt::format("{}\n\nStart State: {}\nCurrent State: {}\n", done.summary(), done.start_state(),
+  co_return fmt::format("{}\n\nStart State: {}\nCurrent State: {}\n\n", done.summary(), done.start_state(),
                         done.current_state());
 }
 
@@ -177,11 +170,13 @@ Output status(const ClientContext& c, Base base) {
   co_return print_status(c, base, done);
 }
 
-Output show(const ClientContext& c, Base base, bool include_logs) {
+Output show(const ClientContext& c, Base base, bool include_logs, bool active_only = false) {
   vd::GetWorkflowsRequest q;
   q.set_keyspace(base.target_keyspace);
   q.set_workflow(base.workflow);
   q.set_include_logs(include_logs);
+  q.set_active_only(active_only);
+  for (const auto& shard : base.shards) q.add_shards(shard);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetWorkflowsResponse>("GetWorkflows", std::move(q)));
   co_return c.json(done);
 }
@@ -192,8 +187,8 @@ Output list(const ClientContext& c, Base base) {
   q.set_name_only(true);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetWorkflowsResponse>("GetWorkflows", std::move(q)));
   std::string out = "[";
-  for (const auto& workflow : done.workflows()) out += (out.size() > 1 ? ",\"" : "\"") + workflow.name() + "\"";
-  co_return out + "]\n";
+  for (const auto& workflow : done.workflows()) out += (out.size() > 1 ? ",\n  \"" : "\n  \"") + workflow.name() + "\"";
+  co_return out + (out.size() > 1 ? "\n]\n" : "]\n");
 }
 
 Output update_state(const ClientContext& c, Base base, ::binlogdata::VReplicationWorkflowState state) {
@@ -201,6 +196,7 @@ Output update_state(const ClientContext& c, Base base, ::binlogdata::VReplicatio
   q.set_keyspace(base.target_keyspace);
   q.mutable_tablet_request()->set_workflow(base.workflow);
   q.mutable_tablet_request()->set_state(state);
+  for (const auto& shard : base.shards) q.mutable_tablet_request()->add_shards(shard);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowUpdateResponse>("WorkflowUpdate", std::move(q)));
   co_return c.json(done);
 }
@@ -284,15 +280,18 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
   stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
   stop.add("delete-batch-size", &finish->batch, "accepted");
   auto logs = std::make_shared<bool>(true);
-  set.add(parent, "show", "prints everything about the workflow",
-          [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"})
-      .add("include-logs", logs.get(), "with the streams' logs");
+  auto& shown = set.add(parent, "show", "prints everything about the workflow",
+                        [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"});
+  shown.add("include-logs", logs.get(), "with the streams' logs");
+  shown.add("shards", &base->shards, "accepted");
   set.add(parent, "status", "prints streams and traffic state",
           [base](const ClientContext& c) { return status(c, *base); }, {"Status", "progress", "Progress"});
   set.add(parent, "start", "starts stopped streams",
-          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); }, {"Start"});
+          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); }, {"Start"})
+      .add("shards", &base->shards, "only on these target shards");
   set.add(parent, "stop", "stops the streams",
-          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); }, {"Stop"});
+          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); }, {"Stop"})
+      .add("shards", &base->shards, "only on these target shards");
 }
 
 struct VDiffFlags {
@@ -304,13 +303,14 @@ struct VDiffFlags {
        auto_start = true, verbose = false;
 };
 
-Output vdiff_show(const ClientContext& c, Base base, std::string which) {
+Output vdiff_show(const ClientContext& c, Base base, std::string which, bool verbose) {
   vd::VDiffShowRequest q;
   q.set_workflow(base.workflow);
   q.set_target_keyspace(base.target_keyspace);
   q.set_arg(which);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(q)));
-  co_return format_vdiff(done, base.target_keyspace, base.workflow, which, base.format == "json");
+  co_return format_vdiff(done, base.target_keyspace, base.workflow,
+                         {.all = which == "all", .json = base.format == "json", .verbose = verbose});
 }
 
 Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
@@ -341,19 +341,20 @@ Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
                         co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(show_request)));
     CO_ASSIGN_OR_RETURN(const std::string state, vdiff_state(report));
     if (state == "completed" || state == "error" || state == "stopped") {
-      co_return format_vdiff(report, base.target_keyspace, base.workflow, done.uuid(), base.format == "json");
+      co_return format_vdiff(report, base.target_keyspace, base.workflow, {.json = base.format == "json"});
     }
     CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min<base::Duration>(flags.update_interval, 200ms)));
   }
 }
 
 template <typename Response, typename Request>
-Output vdiff_simple(const ClientContext& c, Base base, std::string method, Request q, std::string text) {
+Output vdiff_simple(const ClientContext& c, Base base, std::string method, Request q, std::string action, std::string status) {
   q.set_workflow(base.workflow);
   q.set_target_keyspace(base.target_keyspace);
   auto done = co_await c.call<Response>(method, std::move(q));
   if (!done.ok()) co_return std::move(done).error();
-  co_return text + "\n";
+  if (base.format == "json") co_return fmt::format("{{\n  \"Action\": \"{}\",\n  \"Status\": \"{}\"\n}}\n", action, status);
+  co_return fmt::format("VDiff {} {}\n", action, status);
 }
 
 }  // namespace
@@ -369,7 +370,8 @@ void add_workflow_commands(CommandSet& set) {
   set.add(workflow, "list", "names the workflows", [base](const ClientContext& c) { return list(c, *base); }, {"List"});
   auto logs = std::make_shared<bool>(true);
   auto declare_name = [base](base::Settings& s) -> base::Settings& {
-    s.add("workflow", &base->workflow, "name of the workflow").alias("w");
+    s.add("workflow", &base->workflow, "name of the workflow").alias("w").required();
+    s.add("shards", &base->shards, "start and stop: only on these target shards; otherwise accepted");
     return s;
   };
   declare_name(set.add(workflow, "show", "prints a workflow",
@@ -390,13 +392,16 @@ void add_workflow_commands(CommandSet& set) {
   remove.add("delete-batch-size", &finish->batch, "accepted");
 
   auto keyspace = std::make_shared<Base>();
-  set.add(set.root(), "GetWorkflows", "prints all workflows of a keyspace",
-          [keyspace](const ClientContext& c) {
-            Base all = *keyspace;
-            all.target_keyspace = c.arguments[0];
-            return show(c, all, false);
-          })
-      .arguments("<keyspace>", 1, 1);
+  auto every = std::make_shared<std::pair<bool, bool>>(false, true);
+  auto& get = set.add(set.root(), "GetWorkflows", "prints the workflows of a keyspace",
+                      [keyspace, every](const ClientContext& c) {
+                        Base all = *keyspace;
+                        all.target_keyspace = c.arguments[0];
+                        return show(c, all, every->second, !every->first);
+                      });
+  get.add("show-all", &every->first, "also those that do not run").alias("a");
+  get.add("include-logs", &every->second, "with the streams' logs");
+  get.arguments("<keyspace>", 1, 1);
 
   auto vbase = std::make_shared<Base>();
   auto& vdiff = set.add(set.root(), "VDiff", "compares the rows of both sides of a workflow", {}, {"vdiff"});
@@ -426,14 +431,15 @@ void add_workflow_commands(CommandSet& set) {
   create.add("auto-start", &f->auto_start, "accepted");
   create.arguments("[<uuid>]", 0, 1);
   auto& shown = set.add(vdiff, "show", "prints the result",
-                        [vbase](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0]); }, {"Show"});
-  shown.add("verbose", &f->verbose, "accepted");
+                        [vbase, f](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0], f->verbose); },
+                        {"Show"});
+  shown.add("verbose", &f->verbose, "with each table");
   shown.arguments("<last|all|uuid>", 1, 1);
   set.add(vdiff, "stop", "stops a comparison",
           [vbase](const ClientContext& c) {
             vd::VDiffStopRequest q;
             q.set_uuid(c.arguments[0]);
-            return vdiff_simple<vd::VDiffStopResponse>(c, *vbase, "VDiffStop", std::move(q), "VDiff stop completed");
+            return vdiff_simple<vd::VDiffStopResponse>(c, *vbase, "VDiffStop", std::move(q), "stop", "completed");
           },
           {"Stop"})
       .arguments("<uuid>", 1, 1);
@@ -442,7 +448,7 @@ void add_workflow_commands(CommandSet& set) {
                            vd::VDiffResumeRequest q;
                            q.set_uuid(c.arguments[0]);
                            return vdiff_simple<vd::VDiffResumeResponse>(c, *vbase, "VDiffResume", std::move(q),
-                                                                        "VDiff resume scheduled");
+                                                                        "resume", "scheduled");
                          },
                          {"Resume"});
   resume.add("target-shards", &f->target_shards, "accepted");
@@ -452,7 +458,7 @@ void add_workflow_commands(CommandSet& set) {
             vd::VDiffDeleteRequest q;
             q.set_arg(c.arguments[0]);
             return vdiff_simple<vd::VDiffDeleteResponse>(c, *vbase, "VDiffDelete", std::move(q),
-                                                         "VDiff delete completed");
+                                                         "delete", "completed");
           },
           {"Delete"})
       .arguments("<all|uuid>", 1, 1);

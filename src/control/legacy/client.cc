@@ -1,10 +1,9 @@
 #include "control/legacy/client.h"
 
-#include <fmt/core.h>
-
 #include <cstdio>
 #include <ctime>
 
+#include "control/client/tablet_text.h"
 #include "rpc/typed.h"
 #include "vtctldata.pb.h"
 
@@ -23,12 +22,7 @@ class Terminal {
       console(event.value());
       return;
     }
-    const std::time_t seconds = event.time().seconds();
-    std::tm parts{};
-    ::localtime_r(&seconds, &parts);
-    const std::string line = fmt::format("{}{:02}{:02} {:02}:{:02}:{:02}.{:06} {}:{}] {}\n", "IWE"[event.level() % 3],
-                                         parts.tm_mon + 1, parts.tm_mday, parts.tm_hour, parts.tm_min, parts.tm_sec,
-                                         event.time().nanoseconds() / 1000, event.file(), event.line(), event.value());
+    const std::string line = event_line(event);
     std::fflush(stdout);
     std::fwrite(line.data(), 1, line.size(), stderr);
   }

@@ -57,7 +57,12 @@ net::Task<Result<std::string>> Call::run(std::vector<std::string> words) const {
   context.vtctld = environment.vtctld;
   context.action_timeout = environment.action_timeout;
   context.arguments = settings.positional();
-  co_return co_await set.run(context);
+  std::string shown;
+  context.show = [&shown](std::string_view text) { shown += text; };
+  auto done = co_await set.run(context);
+  if (done.ok()) co_return shown + *done;
+  if (shown.empty()) co_return done;
+  co_return fail(done.error().code(), shown + done.error().message());
 }
 
 Body same(std::string_view today) {
