@@ -67,6 +67,7 @@ TEST_F(Commands, MakeAndShowKeyspaces) {
       << made;
   EXPECT_EQ(record("/global/keyspaces/commerce/Keyspace"), "durability_policy:\"semi_sync\" sidecar_db_name:\"_vt\"");
   EXPECT_HAS(ctl("CreateKeyspace", "commerce"), "ALREADY_EXISTS: keyspace commerce");
+  EXPECT_HAS(ctl("CreateKeyspace", "com.merce"), "invalid keyspace name \"com.merce\": it may not contain a '.'");
   ok("CreateKeyspace", "--force", "commerce");
   EXPECT_HAS(ctl("CreateKeyspace", "--durability-policy", "wishful", "b"), "unknown durability policy \"wishful\"");
   ok("SetKeyspaceDurabilityPolicy", "--durability-policy=none", "commerce");
@@ -163,7 +164,7 @@ TEST_F(Commands, ChangeAShardsRecordInEmergencies) {
       "source_shards:{uid:7 keyspace:\"commerce\" shard:\"0\" key_range:{end:\"\\x80\"} tables:\"a\" tables:\"b\"}");
   EXPECT_EQ(ctl("SourceShardAdd", "customer/-80", "7", "commerce/0"),
             "SourceShard with uid 7 already exists for customer/-80, not adding it.\n");
-  EXPECT_HAS(ctl("SourceShardAdd", "customer/-80", "seven", "commerce/0"), "'seven' is not the uid");
+  EXPECT_HAS(ctl("SourceShardAdd", "customer/-80", "seven", "commerce/0"), "uid of a source: 'seven' is not a number");
   EXPECT_EQ(ctl("SourceShardDelete", "customer/-80", "8"), "No SourceShard with uid 8.\n");
   EXPECT_HAS(ctl("SourceShardDelete", "customer/-80", "7"), "Updated shard record:\n");
   EXPECT_EQ(record("/global/keyspaces/customer/shards/-80/Shard"),

@@ -31,6 +31,9 @@ net::Task<Result<Versioned<::topodata::Keyspace>>> get_keyspace(Server& server, 
 net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topodata::Keyspace record,
                                   bool with_vschema) {
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
+  if (keyspace.contains('.')) {  // It ends the keyspace in "keyspace.table", and Vitess does not read such a record.
+    co_return fail(Code::kInvalidArgument, "invalid keyspace name \"" + keyspace + "\": it may not contain a '.'");
+  }
   if (auto policy = Durability::parse(record.durability_policy()); !policy.ok()) co_return std::move(policy).error();
   if (record.keyspace_type() == ::topodata::SNAPSHOT &&
       (record.base_keyspace().empty() || !record.has_snapshot_time())) {

@@ -115,7 +115,7 @@ Workflow --keyspace commerce show|MoveTables --target-keyspace customer show|App
 ValidateShard commerce/nowhere # shard commerce/nowhere does not exist|RemoveShardCell commerce/0 zone1 # that is to be removed
 """
 
-# Run by one client and then by the other on an object of its own (X becomes "theirs" or "ours.."), in this order.
+# Run by one client and then by the other on an object of its own (X becomes "theirs" or "ourone"), in this order.
 CHANGES = [
     "AddCellInfo -r /vitess/zone_X -a ADDRESS zone_X", "UpdateCellInfo --root /vitess/zone_X2 zone_X", "GetCellInfo zone_X",
     "AddCellsAlias --cells zone_X al_X", "UpdateCellsAlias --cells zone_X al_X", "DeleteCellsAlias al_X",
@@ -127,11 +127,10 @@ CHANGES = [
     "SourceShardAdd X/-80 2 commerce/0", "SourceShardDelete X/-80 2", "SourceShardDelete X/-80 2",
     "SetShardTabletControl --denied-tables a,b X/-80 replica", "SetShardTabletControl --denied-tables a --remove X/-80 replica",
     "SetShardTabletControl --remove X/-80 replica", "RemoveShardCell X3/0 zone1", "RemoveKeyspaceCell X3 zone1",
-    "DeleteShards --even-if-serving X/-80", "DeleteKeyspace X", "DeleteKeyspace -r X3", "DeleteKeyspace X2",
+    "DeleteShards --even-if-serving X/-80", "DeleteKeyspace X", "DeleteKeyspace -r X3", "DeleteKeyspace X2", "DeleteKeyspace Xsnap",
     "RebuildKeyspaceGraph commerce customer", "RebuildVSchemaGraph", "StopReplication zone1-101", "StartReplication zone1-101",
     "SetWritable zone1-100 true", "ReparentTablet zone1-101", "ShardReplicationRemove commerce/0 zone1-101",
     "ShardReplicationAdd commerce/0 zone1-101", "ExecuteHook zone1-100 nothing", "TabletExternallyReparented zone1-100",
-    "ChangeTabletTags zone1-101 X=b c=d", "GetTablets -t zone1-101", "ChangeTabletTags --replace zone1-101 c=",
     "ChangeTabletType --dry-run zone1-101 spare", "CopySchemaShard --tables customer commerce/0 customer/-80",
 ]
 
@@ -166,13 +165,13 @@ class VitessPrograms(ClusterTest):
     def assert_alike(self, *args, server=None, named=False):
         """Both clients print the same, byte for byte, and end with 0. `named`: each with a name of its own for X."""
         shown = []
-        for folder, name in ((VITESS, "theirs"), (BIN, "ours..")):
+        for folder, name in ((VITESS, "theirs"), (BIN, "ourone")):
             words = [re.sub(r"X(?=\d|snap|/|=|$)", name, word) if named else word for word in args]
             code, out, err = self.client(folder, *words, server=server)
             self.assertEqual(code, 0, f"{folder}: {words}: {out}{err}")
             if folder == BIN:
                 self.assertEqual(err, "")
-            shown.append(out.replace(name, "X").replace(SKIPS, ""))
+            shown.append((out.replace(name, "X") if named else out).replace(SKIPS, ""))
         difference = "\n".join(difflib.unified_diff(*(text.splitlines() for text in shown), "Vitess's", "ours", lineterm=""))
         self.assertEqual(shown[0], shown[1], f"{args}\n{difference}")
 
@@ -208,6 +207,12 @@ class VitessPrograms(ClusterTest):
         for command in CHANGES:
             with self.subTest(command):
                 self.assert_alike(*command.replace("ADDRESS", self.cluster.topo_address()).split(), named=True)
+        for tags in (("a=b", "c=d"), ("--replace", "e=f"), ("e=",)):  # Each on a tablet that has the same tags.
+            shown = [self.client(folder, "ChangeTabletTags", *tags[:-1], alias, tags[-1]) if tags[0] == "--replace" else
+                     self.client(folder, "ChangeTabletTags", alias, *tags) for folder, alias in ((VITESS, "zone1-100"),
+                                                                                              (BIN, "zone1-101"))]
+            self.assertEqual(shown[0][:2], shown[1][:2])
+            self.assertEqual(shown[0][0], 0)
         for name, rules in (("RoutingRules", RULES), ("ShardRoutingRules", SHARD_RULES), ("KeyspaceRoutingRules", KEYSPACE_RULES)):
             with self.subTest(name):
                 for flags in ((), ("--skip-rebuild",), ("-c", "zone1,zone2")):
