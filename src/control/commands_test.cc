@@ -266,7 +266,8 @@ TEST_F(Commands, KeepRulesOfAllKinds) {
       "'king' is not primary, replica or rdonly");
   EXPECT_HAS(ctl("ApplyKeyspaceRoutingRules", "--rules", R"({"rules": [{"from": "a"}]})"), "INVALID_ARGUMENT: --rules");
   EXPECT_HAS(ctl("ApplyRoutingRules", "--rules", "{}", "--rules-file", "/dev/null"), "not both");
-  EXPECT_HAS(ctl("ApplyRoutingRules", "--dry-run", "--rules", R"({"rules": []})"), "[DRY RUN] Would have saved new RoutingRules object:\n");
+  EXPECT_HAS(ctl("ApplyRoutingRules", "--dry-run", "--rules", R"({"rules": []})"),
+             "[DRY RUN] Would have saved new RoutingRules object:\n");
   EXPECT_HAS(ctl("GetRoutingRules"), "\"commerce.t\"");
   // Not told to the cells yet.
   ok("ApplyRoutingRules", "--skip-rebuild", "--rules", R"({"rules": []})");

@@ -40,8 +40,8 @@ void add_event(TabletClient& client, Response& response, ::logutil::Level level,
   const auto now = client.topology().clock().wall_now().time_since_epoch();
   auto& event = *response.add_events();
   event.mutable_time()->set_seconds(std::chrono::duration_cast<std::chrono::seconds>(now).count());
-  event.mutable_time()->set_nanoseconds(
-      static_cast<int32_t>((std::chrono::duration_cast<std::chrono::nanoseconds>(now) % std::chrono::seconds(1)).count()));
+  event.mutable_time()->set_nanoseconds(static_cast<int32_t>(
+      (std::chrono::duration_cast<std::chrono::nanoseconds>(now) % std::chrono::seconds(1)).count()));
   event.set_level(level);
   event.set_file("vtctld");
   event.set_value(std::move(text));

@@ -82,10 +82,12 @@ TEST_F(Validation, FindsNodesWithoutTablets) {
   expect_fault("tablet zone1-0000000999 is in the replication graph of customer/-80");
   EXPECT_EQ(ctl("ValidateShard", "customer/80-"), "Validation of customer/80- complete; no issues found.\n");
   // As Vitess's client has it, blank lines and all.
-  const std::string finding = "- tablet zone1-0000000999 is in the replication graph of customer/-80 in cell zone1 and has no "
-                              "record there\n";
-  EXPECT_EQ(ctl("Validate"), "Validation results:\n\nFor customer:\n\nFor customer/-80:\n" + finding +
-                                 "FAILED_PRECONDITION: some issues were found during validation; see above for details");
+  const std::string finding =
+      "- tablet zone1-0000000999 is in the replication graph of customer/-80 in cell zone1 and has no "
+      "record there\n";
+  EXPECT_EQ(ctl("Validate"),
+            "Validation results:\n\nFor customer:\n\nFor customer/-80:\n" + finding +
+                "FAILED_PRECONDITION: some issues were found during validation; see above for details");
   EXPECT_EQ(ctl("ValidateKeyspace", "customer"),
             "Validation results:\n\nFor customer/-80:\n" + finding +
                 "FAILED_PRECONDITION: keyspace customer had validation issues; see above for details");

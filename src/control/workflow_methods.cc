@@ -207,8 +207,8 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
   CO_ASSIGN_OR_RETURN(auto done, co_await switch_traffic(tablets, std::move(options)));
   vd::WorkflowSwitchTrafficResponse out;
   out.set_summary(dry_run ? fmt::format("{} dry run results for workflow {} at {}", verb, name,
-                                                rfc822(tablets.topology().clock().wall_now()))
-                                  : fmt::format("{} was successful for workflow {}", verb, name));
+                                        rfc822(tablets.topology().clock().wall_now()))
+                          : fmt::format("{} was successful for workflow {}", verb, name));
   out.set_start_state(done.start_state);
   out.set_current_state(done.current_state);
   for (auto& line : done.dry_run) out.add_dry_run_results(std::move(line));

@@ -235,7 +235,8 @@ net::Task<Status> TabletManager::claim_shard() {
       topology_, settings_.keyspace, settings_.shard, [&own](::topodata::Shard& shard) -> Result<bool> {
         const auto& now = shard.primary_term_start_time();
         const auto& term = own.primary_term_start_time();
-        const auto order = std::pair(now.seconds(), now.nanoseconds()) <=> std::pair(term.seconds(), term.nanoseconds());
+        const auto order =
+            std::pair(now.seconds(), now.nanoseconds()) <=> std::pair(term.seconds(), term.nanoseconds());
         if (order > 0 || (order == 0 && topo::same_alias(shard.primary_alias(), own.alias()))) return false;
         *shard.mutable_primary_alias() = own.alias();
         *shard.mutable_primary_term_start_time() = term;

@@ -175,8 +175,7 @@ ordered_json json_of(const Message& message, const JsonStyle& style) {
     } else if (r.HasField(message, field)) {
       out[field->name()] = value_of(message, field, -1, style);
     } else if (style.unpopulated && field->containing_oneof() == nullptr) {
-      out[field->name()] =
-          field->message_type() != nullptr ? ordered_json() : value_of(message, field, -1, style);
+      out[field->name()] = field->message_type() != nullptr ? ordered_json() : value_of(message, field, -1, style);
     }
   }
   return out;

@@ -22,10 +22,10 @@ Status parse_json(std::string_view text, google::protobuf::Message& out, std::ve
 
 struct JsonStyle {
   bool unpopulated = true;  // Also fields that are not set: "", 0, false, [], {}, null for messages.
-  // As Vitess's client prints messages in lists and maps, which is how Go's own encoder sees them: enum values and 64-bit
-  // integers as plain numbers, and <, > and & escaped. Goes with `unpopulated` = false.
+  // As Vitess's client prints messages in lists and maps, which is how Go's own encoder sees them: enum values and
+  // 64-bit integers as plain numbers, and <, > and & escaped. Goes with `unpopulated` = false.
   bool plain = false;
-  int indent = 2;           // Negative: on one line.
+  int indent = 2;  // Negative: on one line.
 };
 std::string to_json(const google::protobuf::Message& message, JsonStyle style = {});
 

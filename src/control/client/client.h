@@ -87,8 +87,8 @@ void add_workflow_commands(CommandSet& set);
 Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_view text);
 // "true", "false", "1", "0" and the like. kInvalidArgument names `what`.
 Result<bool> parse_bool(std::string_view what, std::string_view text);
-// JSON texts (as ClientContext::json() gives them) put together, with the indentation of one more level; "null" for none,
-// as Vitess's client prints them.
+// JSON texts (as ClientContext::json() gives them) put together, with the indentation of one more level; "null" for
+// none, as Vitess's client prints them.
 std::string json_object(const std::map<std::string, std::string>& parts);
 std::string json_array(const std::vector<std::string>& parts);
 ::vttime::Duration to_proto_duration(base::Duration duration);

@@ -132,7 +132,9 @@ void add_tablet_reparents(CommandSet& set) {
       [](const ClientContext& c, const auto&) {
         const bool whole = c.arguments.size() == 1 && !c.arguments[0].contains('/');
         return fmt::format("Successfully updated keyspace/shard {}{}.\n", c.arguments[0],
-                           c.arguments.size() > 1 ? "/" + c.arguments[1] : whole ? "/" : "");
+                           c.arguments.size() > 1 ? "/" + c.arguments[1]
+                           : whole                ? "/"
+                                                  : "");
       });
   s.add("enable", &f->first, "it may").alias("e");
   s.add("disable", &f->second, "it may not").alias("d");

@@ -33,8 +33,9 @@ void add_reads(CommandSet& set) {
           return fail(Code::kInvalidArgument, "--shard needs --keyspace");
         }
         if (!f->aliases.empty() && (!f->keyspace.empty() || !f->type.empty() || !f->cells.empty())) {
-          return fail(Code::kInvalidArgument, "--tablet-alias names tablets: --keyspace, --shard, --tablet-type and --cell "
-                                              "cannot be passed with it");
+          return fail(Code::kInvalidArgument,
+                      "--tablet-alias names tablets: --keyspace, --shard, --tablet-type and --cell "
+                      "cannot be passed with it");
         }
         q.set_keyspace(f->keyspace);
         q.set_shard(f->shard);

@@ -208,7 +208,9 @@ Result<std::string> result_json(const ::query::QueryResult& result) {
       rows += i == 0 ? "\n      " : ",\n      ";
       const bool bare = i < static_cast<size_t>(result.fields_size()) &&
                         (static_cast<int>(result.fields(static_cast<int>(i)).type()) & kQuoted) == 0;
-      rows += !values[i] ? "null" : bare ? std::string(*values[i]) : vschema::escape_markup(base::json_string(*values[i]));
+      rows += !values[i] ? "null"
+              : bare     ? std::string(*values[i])
+                         : vschema::escape_markup(base::json_string(*values[i]));
     }
     rows += "\n    ]";
   }

@@ -17,7 +17,8 @@ std::string tablet_line(const ::topodata::Tablet& tablet);
 std::string tags_text(const google::protobuf::Map<std::string, std::string>& tags);
 
 // An ASCII table as Vitess's client draws it: names in the middle, NULL as nothing, text of more than 28 columns broken
-// between words, a rule below every row. Empty for a result without rows. Blanks in values are not kept: --json keeps them.
+// between words, a rule below every row. Empty for a result without rows. Blanks in values are not kept: --json keeps
+// them.
 std::string ascii_table(const ::query::QueryResult& result);
 
 // The JSON form of a result: rows as lists of values, numbers without quotes, fields as ClientContext::plain_json().

@@ -28,7 +28,8 @@ class Findings {
     }
   }
   // `success`, or what was found and the error `failure`.
-  Result<std::string> outcome(const ClientContext& context, const std::string& success, const std::string& failure) const {
+  Result<std::string> outcome(const ClientContext& context, const std::string& success,
+                              const std::string& failure) const {
     if (!found_) return success + " complete; no issues found.\n";
     if (context.show) context.show("Validation results:\n" + text_);
     return fail(Code::kFailedPrecondition, failure + "; see above for details");

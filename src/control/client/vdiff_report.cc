@@ -131,7 +131,8 @@ std::string list_text(const Json& list) {
   std::vector<size_t> widths;
   for (const auto& name : names) {
     widths.push_back(name.size());
-    for (const auto& entry : list) widths.back() = std::max(widths.back(), entry[name].get_ref<const std::string&>().size());
+    for (const auto& entry : list)
+      widths.back() = std::max(widths.back(), entry[name].get_ref<const std::string&>().size());
   }
   const auto rule = [&](char c) {
     std::string out = "+";
@@ -159,8 +160,8 @@ std::string summary_text(const Json& summary, const std::string& keyspace, const
   if (summary.contains("CompletedAt")) out += "CompletedAt:  " + summary["CompletedAt"].get<std::string>() + "\n";
   if (tables) {
     for (const auto& [table, entry] : summary["TableSummary"].items()) {
-      out += fmt::format(" \nTable {}:\n\tState:            {}\n\tProcessedRows:    {}\n\tMatchingRows:     {}\n", table,
-                         entry["State"].get<std::string>(), entry["RowsCompared"].get<int64_t>(),
+      out += fmt::format(" \nTable {}:\n\tState:            {}\n\tProcessedRows:    {}\n\tMatchingRows:     {}\n",
+                         table, entry["State"].get<std::string>(), entry["RowsCompared"].get<int64_t>(),
                          entry["MatchingRows"].get<int64_t>());
       for (const char* name : {"MismatchedRows", "ExtraRowsSource", "ExtraRowsTarget"}) {
         if (const auto count = entry[name].get<int64_t>(); count > 0) {
@@ -190,7 +191,8 @@ Result<std::string> format_vdiff(const ::vtctldata::VDiffShowResponse& response,
   }
   if (diffs.empty()) {
     if (format.json) return std::string(format.all ? "[]\n" : "{}\n");
-    return fmt::format("{} for {}.{}\n", format.all ? "No vdiffs found" : "No previous vdiff found", keyspace, workflow);
+    return fmt::format("{} for {}.{}\n", format.all ? "No vdiffs found" : "No previous vdiff found", keyspace,
+                       workflow);
   }
   if (format.all) {
     Json list = Json::array();

@@ -110,8 +110,9 @@ struct RuleFlags {
 std::string dry_run_rebuild(const std::string& kind, const RuleFlags& flags) {
   const bool of_shards = kind == "ShardRoutingRules";
   if (flags.skip_rebuild && !of_shards) {
-    return std::string("[DRY RUN] Would not have rebuilt VSchema graph, would have required operator to run "
-                       "RebuildVSchemaGraph for changes to take effect") +
+    return std::string(
+               "[DRY RUN] Would not have rebuilt VSchema graph, would have required operator to run "
+               "RebuildVSchemaGraph for changes to take effect") +
            (kind == "RoutingRules" ? "\n" : ".\n");
   }
   return "[DRY RUN] Would have rebuilt the VSchema graph in " +
@@ -143,7 +144,8 @@ void add_apply(CommandSet& set, std::string name, std::string description, Rules
       } else {
         std::string out = "New " + kind + " object:\n" + json;
         if (flags.skip_rebuild && kind == "RoutingRules") {
-          out += "Skipping rebuild of VSchema graph, will need to run RebuildVSchemaGraph for changes to take effect.\n";
+          out +=
+              "Skipping rebuild of VSchema graph, will need to run RebuildVSchemaGraph for changes to take effect.\n";
         }
         co_return out;
       }

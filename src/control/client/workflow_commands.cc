@@ -348,12 +348,14 @@ Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
 }
 
 template <typename Response, typename Request>
-Output vdiff_simple(const ClientContext& c, Base base, std::string method, Request q, std::string action, std::string status) {
+Output vdiff_simple(const ClientContext& c, Base base, std::string method, Request q, std::string action,
+                    std::string status) {
   q.set_workflow(base.workflow);
   q.set_target_keyspace(base.target_keyspace);
   auto done = co_await c.call<Response>(method, std::move(q));
   if (!done.ok()) co_return std::move(done).error();
-  if (base.format == "json") co_return fmt::format("{{\n  \"Action\": \"{}\",\n  \"Status\": \"{}\"\n}}\n", action, status);
+  if (base.format == "json")
+    co_return fmt::format("{{\n  \"Action\": \"{}\",\n  \"Status\": \"{}\"\n}}\n", action, status);
   co_return fmt::format("VDiff {} {}\n", action, status);
 }
 
@@ -430,9 +432,9 @@ void add_workflow_commands(CommandSet& set) {
   create.add("max-diff-duration", &f->max_duration, "accepted");
   create.add("auto-start", &f->auto_start, "accepted");
   create.arguments("[<uuid>]", 0, 1);
-  auto& shown = set.add(vdiff, "show", "prints the result",
-                        [vbase, f](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0], f->verbose); },
-                        {"Show"});
+  auto& shown = set.add(
+      vdiff, "show", "prints the result",
+      [vbase, f](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0], f->verbose); }, {"Show"});
   shown.add("verbose", &f->verbose, "with each table");
   shown.arguments("<last|all|uuid>", 1, 1);
   set.add(vdiff, "stop", "stops a comparison",
@@ -457,8 +459,7 @@ void add_workflow_commands(CommandSet& set) {
           [vbase](const ClientContext& c) {
             vd::VDiffDeleteRequest q;
             q.set_arg(c.arguments[0]);
-            return vdiff_simple<vd::VDiffDeleteResponse>(c, *vbase, "VDiffDelete", std::move(q),
-                                                         "delete", "completed");
+            return vdiff_simple<vd::VDiffDeleteResponse>(c, *vbase, "VDiffDelete", std::move(q), "delete", "completed");
           },
           {"Delete"})
       .arguments("<all|uuid>", 1, 1);
