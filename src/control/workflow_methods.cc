@@ -2,7 +2,6 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <ctime>
 #include <set>
 
 #include "base/random.h"
@@ -167,16 +166,6 @@ Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::Wo
   out.set_summary(fmt::format("Successfully updated the {} workflow on ({}) target primary tablets in the {} keyspace",
                               change.workflow(), out.details_size(), request.keyspace()));
   co_return out;
-}
-
-// "27 Nov 26 22:48 UTC"
-std::string rfc822(base::WallTime time) {
-  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
-  std::tm parts{};
-  gmtime_r(&seconds, &parts);
-  char text[32];
-  std::strftime(text, sizeof text, "%d %b %y %H:%M UTC", &parts);
-  return text;
 }
 
 Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,

@@ -143,11 +143,10 @@ Output complete(const ClientContext& c, Base base, CompleteFlags flags) {
   CO_ASSIGN_OR_RETURN(const auto done,
                       co_await c.call<vd::MoveTablesCompleteResponse>("MoveTablesComplete", std::move(q)));
   if (base.format == "json") co_return c.json(done);
-  std::string out = flags.dry_run ? fmt::format("Complete dry run results for workflow {}.{}\n\n", base.target_keyspace,
-                                                base.workflow)
-                                  : done.summary() + "\n";
+  if (!flags.dry_run) co_return done.summary() + "\n";
+  std::string out = done.summary() + "\n\n";
   for (const auto& line : done.dry_run_results()) out += line + "\n";
-  co_return out;
+  co_return out + "\n";
 }
 
 Output cancel(const ClientContext& c, Base base, CompleteFlags flags, bool always_json) {

@@ -165,8 +165,11 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
                    "cannot complete workflow because you have not yet switched all read and write traffic");
   }
   ::vtctldata::MoveTablesCompleteResponse response;
-  response.set_summary(fmt::format("Successfully completed the {} workflow in the {} keyspace", request.workflow(),
-                                   request.target_keyspace()));
+  response.set_summary(request.dry_run()
+                           ? fmt::format("Complete dry run results for workflow {}.{} at {}", request.target_keyspace(),
+                                         request.workflow(), rfc822(tablets.topology().clock().wall_now()))
+                           : fmt::format("Successfully completed the {} workflow in the {} keyspace",
+                                         request.workflow(), request.target_keyspace()));
   if (request.dry_run()) {
     for (const auto& [name, source] : model.sources) {
       const uint32_t uid = source.primary.alias().uid();

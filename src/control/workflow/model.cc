@@ -1,5 +1,6 @@
 #include "control/workflow/model.h"
 
+#include <ctime>
 #include <algorithm>
 #include <set>
 
@@ -13,6 +14,15 @@ namespace vitrail::control {
 
 namespace tmd = ::tabletmanagerdata;
 constexpr std::string_view kReverseSuffix = "_reverse";
+
+std::string rfc822(base::WallTime time) {
+  const std::time_t seconds = std::chrono::system_clock::to_time_t(time);
+  std::tm parts{};
+  gmtime_r(&seconds, &parts);
+  char text[32];
+  std::strftime(text, sizeof text, "%d %b %y %H:%M UTC", &parts);
+  return text;
+}
 
 std::string reverse_workflow_name(std::string_view name) {
   if (name.ends_with(kReverseSuffix)) return std::string(name.substr(0, name.size() - kReverseSuffix.size()));

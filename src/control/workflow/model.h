@@ -46,6 +46,9 @@ struct WorkflowModel {
   bool is_frozen() const;
 };
 
+// "27 Nov 26 22:48 UTC", for the headings of dry runs.
+std::string rfc822(base::WallTime time);
+
 std::string reverse_workflow_name(std::string_view name);
 
 // kNotFound "the w workflow does not exist in the k keyspace".
