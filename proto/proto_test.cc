@@ -229,11 +229,19 @@ TEST(TopologyRecord, RefusesTruncatedBytes) {
   }
 }
 
+// Numbers of the older generation, which today's records reserve.
+TEST(TopologyRecord, ServedFromHasTheBytesOfOlderReleases) {
+  expect_stored_as<topodata::Keyspace>(R"(served_froms { tablet_type: PRIMARY cells: "zone1" keyspace: "commerce" })",
+                                       "2213 0801 12057a6f6e6531 1a08636f6d6d65726365");
+  expect_stored_as<topodata::SrvKeyspace>(R"(served_from { tablet_type: REPLICA keyspace: "commerce" })",
+                                          "220c 0802 1208636f6d6d65726365");
+}
+
 TEST(TopologyRecord, RetiredNumbersStayReserved) {
   const std::map<const Descriptor*, std::set<int>> retired = {{topodata::Tablet::descriptor(), {3, 11, 15}},
                                                               {topodata::Shard::descriptor(), {3, 5}},
-                                                              {topodata::Keyspace::descriptor(), {1, 2, 3, 4}},
-                                                              {topodata::SrvKeyspace::descriptor(), {2, 3, 4, 5}},
+                                                              {topodata::Keyspace::descriptor(), {1, 2, 3}},
+                                                              {topodata::SrvKeyspace::descriptor(), {2, 3, 5}},
                                                               {topodata::CellInfo::descriptor(), {3}},
                                                               {topodata::Shard::TabletControl::descriptor(), {3}},
                                                               {query::ExecuteOptions::descriptor(), {1, 2, 3}},
