@@ -268,7 +268,8 @@ Result<size_t> EmergencyReparent::find_most_advanced() const {
   }
   if (old_position_) {
     ASSIGN_OR_RETURN(const bool contains, winner.position.at_least(*old_position_));
-    if (!contains) return diverged("the old primary, which lives,", old_position_->prefixed_string());
+    ASSIGN_OR_RETURN(const bool contained, old_position_->at_least(winner.position));
+    if (!contains && !contained) return diverged("the old primary, which lives,", old_position_->prefixed_string());
   }
   return best;
 }
@@ -351,7 +352,17 @@ net::Task<Result<size_t>> EmergencyReparent::choose() {
   CO_RETURN_IF_ERROR(check_acknowledged());
   CO_ASSIGN_OR_RETURN(const size_t most_advanced, find_most_advanced());
   CO_ASSIGN_OR_RETURN(const size_t chosen, find_candidate(most_advanced));
-  CO_RETURN_IF_ERROR(co_await catch_up(members_[chosen], members_[most_advanced]));
+  Member source = members_[most_advanced];
+  if (old_position_) {
+    // It lives, and may have what no replica has received: because they did not replicate, or were not told to follow
+    // it.
+    CO_ASSIGN_OR_RETURN(const bool contains, source.position.at_least(*old_position_));
+    if (!contains) {
+      source = Member{
+          .tablet = *old_primary_, .position = *old_position_, .position_text = old_position_->prefixed_string()};
+    }
+  }
+  CO_RETURN_IF_ERROR(co_await catch_up(members_[chosen], source));
   co_return chosen;
 }
 
