@@ -95,19 +95,15 @@ Answer<vd::GetSchemaResponse> get_schema(TabletClient& client, vd::GetSchemaRequ
     definition->set_name(table.name());
     if (request.table_names_only()) continue;
     definition->set_type(table.type());
-    if (request.table_sizes_only() || !request.table_schema_only()) {
-      definition->set_row_count(table.row_count());
-      definition->set_data_length(table.data_length());
-    }
+    definition->set_row_count(table.row_count());
+    definition->set_data_length(table.data_length());
     if (request.table_sizes_only()) continue;
     *definition->mutable_schema() = std::move(*table.mutable_schema());
     *definition->mutable_columns() = std::move(*table.mutable_columns());
     *definition->mutable_primary_key_columns() = std::move(*table.mutable_primary_key_columns());
     *definition->mutable_fields() = std::move(*table.mutable_fields());
   }
-  if (!request.table_names_only() && !request.table_sizes_only()) {
-    out.mutable_schema()->set_database_schema(schema.database_schema());
-  }
+  if (!request.table_names_only()) out.mutable_schema()->set_database_schema(schema.database_schema());
   co_return out;
 }
 

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 #include <map>
 
 #include "control/method.h"
@@ -71,7 +72,9 @@ Answer<vd::GetTabletsResponse> get_tablets(TabletClient& client, vd::GetTabletsR
   topo::Server& topology = client.topology();
   vd::GetTabletsResponse out;
   if (request.tablet_aliases_size() > 0) {
+    std::set<std::pair<std::string, uint32_t>> named;
     for (const auto& alias : request.tablet_aliases()) {
+      if (!named.emplace(alias.cell(), alias.uid()).second) continue;
       auto stored = co_await topo::get_tablet(topology, alias);
       if (stored.ok()) *out.add_tablets() = stored->record;
       if (!stored.ok() && request.strict()) co_return std::move(stored).error();
