@@ -64,7 +64,7 @@ class ZookeeperTest(ClusterTest):
         try:
             wait_until(lambda: load.written > 20, "the load to begin", 20)
             cluster.processes["zookeeper"].kill(signal.SIGKILL)
-            time.sleep(2)  # The outage itself.
+            time.sleep(float(os.environ.get("VITRAIL_OUTAGE_SECONDS", "2")))  # The outage itself.
             during = load.written
             cluster.restart_zookeeper()
             self.assertIn("commerce", self.ctl("GetKeyspaces"))

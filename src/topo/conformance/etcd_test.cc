@@ -22,12 +22,6 @@ namespace {
 using namespace std::chrono_literals;
 using std::chrono::milliseconds;
 
-// How long an outage lasts: short in ordinary runs; VITRAIL_OUTAGE_SECONDS=30 shows what no ordinary run has time for.
-std::chrono::seconds outage() {
-  const char* text = std::getenv("VITRAIL_OUTAGE_SECONDS");
-  return std::chrono::seconds(text == nullptr ? 2 : std::max(1, std::atoi(text)));
-}
-
 int64_t ms_since(base::TimePoint begin) {
   return std::chrono::duration_cast<milliseconds>(base::system_clock().now() - begin).count();
 }
@@ -202,7 +196,7 @@ TEST_F(Etcd, AServerThatHangsAndComesBackLosesNothing) {
   const Version before = put("a", "before");
   auto watching = watch("a");
   ASSERT_OK(run(watching->next(soon())));
-  auto mine = lock("k", outage() + 60s);
+  auto mine = lock("k", outage(2s) + 60s);
   ASSERT_NE(mine, nullptr);
   const auto begin = base::system_clock().now();
   server_->signal_all(SIGSTOP);
@@ -212,13 +206,13 @@ TEST_F(Etcd, AServerThatHangsAndComesBackLosesNothing) {
   EXPECT_EQ(write.error().effect(), Effect::kUnknown);
   EXPECT_FALSE(run(mine->check_held(net::Wait::within(200ms))).ok());  // Cannot tell: so not held.
   // Nothing to see, for as long as it takes. A watch may die of that.
-  const auto nothing = run(watching->next(net::Wait::until(begin + outage())));
+  const auto nothing = run(watching->next(net::Wait::until(begin + outage(2s))));
   EXPECT_FALSE(nothing.ok());
-  std::this_thread::sleep_until(begin + outage());
+  std::this_thread::sleep_until(begin + outage(2s));
   server_->signal_all(SIGCONT);
   const auto back = base::system_clock().now();
   put_in_the_end("other", "x");
-  fmt::print("[    etcd2 ] hung for {} s: first write {} ms after its return\n", outage().count(), ms_since(back));
+  fmt::print("[    etcd2 ] hung for {} s: first write {} ms after its return\n", outage(2s).count(), ms_since(back));
   ASSERT_OK(run(store_->update("a", "after", before)));
   EXPECT_TRUE(sees_in_the_end(watching, "a", "after"));
   ASSERT_OK(run(mine->check_held()));
@@ -233,7 +227,7 @@ TEST_F(Etcd, AServerThatDiesAndIsStartedAgainLosesNothing) {
   put("dir/x", "1");
   auto watching = watch("a");
   ASSERT_OK(run(watching->next(soon())));
-  auto mine = lock("k", outage() + 60s);
+  auto mine = lock("k", outage(2s) + 60s);
   ASSERT_NE(mine, nullptr);
   server_->kill_all();
   const auto read_at = base::system_clock().now();
@@ -245,11 +239,11 @@ TEST_F(Etcd, AServerThatDiesAndIsStartedAgainLosesNothing) {
   EXPECT_CODE(Code::kUnavailable, run(store_->watch("a")));
   EXPECT_CODE(Code::kUnavailable, run(store_->try_lock("k", "you")));
   EXPECT_CODE(Code::kUnavailable, run(mine->check_held()));
-  std::this_thread::sleep_for(outage());
+  std::this_thread::sleep_for(outage(2s));
   server_->start_all();
   const auto back = base::system_clock().now();
   put_in_the_end("other", "x");
-  fmt::print("[    etcd2 ] dead for {} s: first write {} ms after its return\n", outage().count(), ms_since(back));
+  fmt::print("[    etcd2 ] dead for {} s: first write {} ms after its return\n", outage(2s).count(), ms_since(back));
   EXPECT_EQ(data_of("dir/x"), "1");
   ASSERT_OK(run(store_->update("a", "after", before)));  // Versions are as they were.
   EXPECT_TRUE(sees_in_the_end(watching, "a", "after"));

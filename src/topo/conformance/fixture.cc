@@ -5,7 +5,9 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
+#include <cstdlib>
 
 #include "base/check.h"
 #include "topo/memory/memory_store.h"
@@ -38,6 +40,11 @@ class SqliteServer final : public Environment {
 };
 
 }  // namespace
+
+std::chrono::seconds outage(std::chrono::seconds ordinary) {
+  const char* text = std::getenv("VITRAIL_OUTAGE_SECONDS");
+  return text == nullptr ? ordinary : std::chrono::seconds(std::max(1, std::atoi(text)));
+}
 
 uint16_t free_port() {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);

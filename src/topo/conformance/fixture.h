@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 
+#include <chrono>
 #include <cstdint>
 #include <filesystem>
 #include <functional>
@@ -40,6 +41,10 @@ class TempFolder {
  private:
   std::filesystem::path path_;
 };
+
+// How long a server stays away: `ordinary` in ordinary runs; VITRAIL_OUTAGE_SECONDS=30 shows what no ordinary run has
+// time for.
+std::chrono::seconds outage(std::chrono::seconds ordinary);
 
 // A TCP port of the loopback address that nobody listens on.
 uint16_t free_port();

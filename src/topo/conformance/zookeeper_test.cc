@@ -5,6 +5,7 @@
 
 #include <fstream>
 #include <set>
+#include <thread>
 
 #include "net/scope.h"
 #include "topo/conformance/fixture.h"
@@ -142,6 +143,7 @@ TEST_F(Zookeeper, RecordsWatchesAndLocksOutliveARestartOfTheServer) {
   EXPECT_CODE(Code::kDeadlineExceeded, refused);
   EXPECT_EQ(refused.error().effect(), Effect::kNone);  // It never left.
   EXPECT_FALSE(run((*held)->check_held(net::Wait::within(300ms))).ok());
+  std::this_thread::sleep_for(outage(0s));
   server_->start();
   EXPECT_EQ(data_of("k/a"), "one");
   ASSERT_OK(run((*held)->check_held()));
