@@ -305,9 +305,15 @@ class VitessPrograms(ClusterTest):
         for words in ("GetTablets", "GetTablets --format json", "GetKeyspaces", "GetShard commerce/0", "GetSrvKeyspaces customer",
                       "GetSrvVSchema zone1", "GetFullStatus zone1-101", "GetPermissions zone1-100", "GetSchema zone1-100",
                       "Validate", "ValidateSchemaKeyspace commerce", "GetTopologyPath /zone1/SrvVSchema", "PingTablet zone1-100",
-                      "GetWorkflows commerce", "ShardReplicationPositions commerce/0", "RefreshState zone1-100"):
+                      "GetWorkflows commerce", "ShardReplicationPositions commerce/0", "RefreshState zone1-100",
+                      "GetSchema -s zone1-100", "GetSchema --table-schema-only zone1-100", "GetTablets -t zone1-100 -t zone1-100",
+                      "GetTopologyPath --data-as-json /global/keyspaces/customer/shards/-80/Shard", "GetShardReplication commerce/0",
+                      "GetSrvVSchemas", "GetRoutingRules", "GetMirrorRules", "ValidateVersionKeyspace commerce"):
             with self.subTest(words):
                 self.assert_alike(*words.split(), server=f"127.0.0.1:{grpc}")
+                if "GetFullStatus" not in words:  # Both servers give the same answer, too; a status has changed meanwhile.
+                    theirs = self.client(VITESS, *words.split(), server=f"127.0.0.1:{grpc}")
+                    self.assertEqual(theirs, self.client(VITESS, *words.split()))
         # Vitess's vtctld leaves it to the new primary to name itself in the shard's record.
         for uid in (101, 100):
             code, out, err = self.client(VITESS, "PlannedReparentShard", "commerce/0", "--new-primary", f"zone1-{uid}",
