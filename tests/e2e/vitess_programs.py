@@ -16,8 +16,8 @@ import subprocess
 import sys
 import unittest
 
+from outage import EtcdCluster
 from support import BIN, ClusterTest, main
-from vitrail.cluster import Cluster
 from vitrail.processes import http_get, wait_until
 
 SKIP = 77  # ctest's word for "left out", see tests/CMakeLists.txt.
@@ -45,22 +45,6 @@ def find_vitess():
 
 
 VITESS, WHY_NOT = find_vitess()
-
-
-class EtcdCluster(Cluster):
-    topo_kind = "etcd2"
-
-    def topo_address(self):
-        return f"127.0.0.1:{self.addresses['etcd']['port']}"
-
-    def start_etcd(self):
-        client, peer = self.ports.take(), self.ports.take()
-        self.addresses["etcd"] = {"port": client}
-        os.makedirs(self.path("logs"), exist_ok=True)
-        ours, others = f"http://127.0.0.1:{client}", f"http://127.0.0.1:{peer}"
-        self.start("etcd", ["etcd", "--data-dir", self.path("etcd"), "--listen-client-urls", ours, "--advertise-client-urls", ours,
-                            "--listen-peer-urls", others, "--initial-advertise-peer-urls", others,
-                            "--initial-cluster", f"default={others}"], lambda: "true" in http_get(client, "/health"))
 
 
 def run(*argv, seconds=60):
