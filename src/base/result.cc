@@ -55,6 +55,22 @@ Error Error::with_mysql(uint16_t mysql_errno, std::string_view sqlstate) && {
   return std::move(*this);
 }
 
+Error Error::with_reason(Reason reason) && {
+  rep_->reason = reason;
+  return std::move(*this);
+}
+
+Error Error::with_origin(Origin origin) && {
+  const auto put = [](std::string& place, std::string& part) {
+    if (!part.empty()) place = std::move(part);
+  };
+  put(rep_->origin.keyspace, origin.keyspace);
+  put(rep_->origin.shard, origin.shard);
+  put(rep_->origin.tablet, origin.tablet);
+  put(rep_->origin.rule, origin.rule);
+  return std::move(*this);
+}
+
 Error Error::with_context(std::string_view context) && {
   rep_->message.insert(0, ": ").insert(0, context);
   return std::move(*this);

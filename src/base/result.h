@@ -41,6 +41,32 @@ enum class Retry : uint8_t { kNever, kSameTarget, kOtherTarget, kAfterTopologyRe
 // Whether the failed operation took effect. kUnknown is never retried blindly.
 enum class Effect : uint8_t { kNone, kApplied, kUnknown };
 
+// Why, where a caller decides by it and code(), retry() and effect() do not tell enough. The numbers travel over the
+// data port (mysql/errors.h): append only, at most 36.
+enum class Reason : uint8_t {
+  kNone = 0,
+  kNotServing = 1,       // The tablet or the shard serves nothing at the moment.
+  kWrongTabletType = 2,  // The tablet serves another type than the one that was asked for.
+  kWrongTarget = 3,      // The tablet belongs to another keyspace or shard.
+  kDeniedTable = 4,      // A rule keeps statements away from a table, as while it is being moved.
+  kResharding = 5,       // The shard's traffic is being switched to others.
+  kNoTablet = 6,         // No healthy tablet is known for the target.
+  kReadOnlyServer = 7,   // The server takes no writes: it has been demoted.
+  kTransactionLost = 8,  // The session's open transaction has been ended by somebody else than its client.
+  kDraining = 9,         // Writes are held back for a planned change of the primary.
+};
+inline constexpr uint8_t kReasons = 10;
+
+// Where an error was met, as far as it is known; parts are empty that are not.
+struct Origin {
+  std::string keyspace;
+  std::string shard;
+  std::string tablet;  // Alias.
+  std::string rule;    // The table or the rule that refused.
+  bool empty() const { return keyspace.empty() && shard.empty() && tablet.empty() && rule.empty(); }
+  bool operator==(const Origin&) const = default;
+};
+
 // Why an operation failed, and what a caller may do about it.
 //
 //   Message : what failed, on what, and what the operator can do; context is added once per layer with with_context().
@@ -62,11 +88,16 @@ class [[nodiscard]] Error {
   Effect effect() const { return rep_->effect; }
   uint16_t mysql_errno() const { return rep_->mysql_errno; }
   std::string_view sqlstate() const { return rep_->sqlstate; }
+  Reason reason() const { return rep_->reason; }
+  const Origin& origin() const { return rep_->origin; }
 
   // Builders: Error(Code::kUnavailable, "...").with_retry(Retry::kOtherTarget).with_effect(Effect::kUnknown)
   Error with_retry(Retry retry) &&;
   Error with_effect(Effect effect) &&;
   Error with_mysql(uint16_t mysql_errno, std::string_view sqlstate) &&;
+  Error with_reason(Reason reason) &&;
+  // Parts that are empty in `origin` stay as they were.
+  Error with_origin(Origin origin) &&;
   // "context: message".
   Error with_context(std::string_view context) &&;
 
@@ -78,9 +109,11 @@ class [[nodiscard]] Error {
     Code code;
     Retry retry = Retry::kNever;
     Effect effect = Effect::kNone;
+    Reason reason = Reason::kNone;
     uint16_t mysql_errno = 0;
     std::string sqlstate;
     std::string message;
+    Origin origin;
   };
   std::unique_ptr<Rep> rep_;
 };
@@ -106,6 +139,8 @@ using base::Code;
 using base::Effect;
 using base::Error;
 using base::fail;
+using base::Origin;
+using base::Reason;
 using base::Result;
 using base::Retry;
 using base::Status;

@@ -11,6 +11,7 @@
 #include "gate/grpc_service.h"
 #include "gate/session.h"
 #include "mysql/auth_static.h"
+#include "mysql/collations.h"
 #include "mysql/errors.h"
 #include "net/mysql_server.h"
 #include "net/socket.h"
@@ -271,6 +272,12 @@ net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
   if (static_cast<size_t>(metrics.connections.value()) >= options.serving.max_connections) {
     co_await accepted->refuse({mysql::errnos::kConCount, "08004", "Too many connections"}, wait);
     co_return;
+  }
+  if (const auto* collation = mysql::find_collation(accepted->client().collation)) {
+    if (Status usable = mysql::check_client_charset(collation->charset); !usable.ok()) {
+      co_await accepted->refuse(mysql::to_err_packet(usable.error()), wait);
+      co_return;
+    }
   }
   ClientSession session(home, std::move(accepted->stream()), accepted->client(), id);
   if (!accepted->client().database.empty()) {

@@ -19,6 +19,8 @@ Result<Endpoint> GateLoop::choose(const shard::Target& target) {
   const auto* found = view_->find_endpoints(target);
   if (found == nullptr) {
     return fail(Code::kUnavailable, "target: " + target.to_string() + ": no healthy tablet available")
+        .with_reason(Reason::kNoTablet)
+        .with_origin({.keyspace = target.keyspace, .shard = target.shard})
         .with_retry(Retry::kAfterTopologyRefresh);
   }
   if (found->size() == 1) return found->front();

@@ -243,21 +243,10 @@ net::Task<Status> ClientSession::finish(RunResult result) {
 }
 
 ClientSession::Held ClientSession::held_by(const Error& error) const {
-  // Errors of a shard begin with "target: <keyspace>.<shard>.<type>: " or "target: <keyspace>/<shard>@<type>: "; others
-  // have met no particular one.
-  Held held{.keyspace = keyspace_};
-  held.by_rule = error.message().find("disallowed due to rule") != std::string::npos;
-  constexpr std::string_view kPrefix = "target: ";
-  std::string_view text = error.message();
-  if (!text.starts_with(kPrefix)) return held;
-  text = text.substr(kPrefix.size());
-  text = text.substr(0, text.find(": "));
-  const size_t first = text.find_first_of("./");
-  const size_t second = first == std::string_view::npos ? first : text.find_first_of(".@", first + 1);
-  if (second == std::string_view::npos) return held;
-  held.keyspace = text.substr(0, first);
-  held.shard = text.substr(first + 1, second - first - 1);
-  return held;
+  const Origin& origin = error.origin();  // Errors that have met no particular shard have none.
+  return {.keyspace = origin.keyspace.empty() ? keyspace_ : origin.keyspace,
+          .shard = origin.shard,
+          .by_rule = error.reason() == Reason::kDeniedTable};
 }
 
 BufferStop ClientSession::stop_reason(const Held& held) const {

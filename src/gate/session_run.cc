@@ -35,14 +35,19 @@ shard::VindexValue vindex_value(const mysql::Value& value) {
   return shard::VindexValue::bytes(value.bytes);
 }
 
+// An error with the shard where it was met, for users and as a value.
+Error met_at(const shard::Target& target, Error error) {
+  return std::move(error)
+      .with_context(fmt::format("target: {}.{}.{}", target.keyspace, target.shard, target.tablet_type))
+      .with_origin({.keyspace = target.keyspace, .shard = target.shard});
+}
+
 }  // namespace
 
 RunResult ClientSession::refused(Error error) const {
   // A shard that was named explicitly is not replaced by another one: its refusal is the answer.
   const bool explicit_shard = !shard_.empty();
-  const bool switching = error.code() == Code::kClusterEvent ||
-                         (error.code() == Code::kFailedPrecondition &&
-                          error.message().find("disallowed due to rule: enforce") != std::string::npos);
+  const bool switching = error.code() == Code::kClusterEvent || error.reason() == Reason::kDeniedTable;
   const bool away = error.effect() == Effect::kNone && error.code() == Code::kUnavailable;
   if ((switching && !explicit_shard) || away) return RunResult::wait(std::move(error));
   return RunResult::failed(std::move(error));
@@ -164,6 +169,8 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   const auto being_switched = [&](const ActiveShard& shard) {
     return fail(Code::kClusterEvent, fmt::format("target: {}.{}.{}: current keyspace is being resharded", keyspace,
                                                  shard.name, tablet_type_))
+        .with_reason(Reason::kResharding)
+        .with_origin({.keyspace = keyspace, .shard = shard.name})
         .with_retry(Retry::kAfterTopologyRefresh);
   };
   std::vector<const ActiveShard*> chosen;
@@ -227,9 +234,7 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
 net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::Target& target, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const Endpoint endpoint, shared_.choose(target));
   auto lease = co_await shared_.connect(endpoint, target, form_, settings_text_, std::move(wait));
-  if (!lease.ok())
-    co_return std::move(lease).error().with_context(
-        fmt::format("target: {}.{}.{}", target.keyspace, target.shard, target.tablet_type));
+  if (!lease.ok()) co_return met_at(target, std::move(lease).error());
   co_return std::move(*lease);
 }
 
@@ -351,17 +356,14 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     client.set_broken();
     if (participant != nullptr || begins) co_await rollback_all();
     if (!failure.backend || !failure.client_untouched) co_return RunResult::hang_up(std::move(failure.error));
-    co_return RunResult::failed(
-        Error(Code::kUnavailable, fmt::format("target: {}.{}.{}: {}", target.keyspace, target.shard, target.tablet_type,
-                                              failure.error.message()))
-            .with_effect(Effect::kUnknown)
-            .with_mysql(mysql::errnos::kClientServerLost, "HY000"));
+    co_return RunResult::failed(met_at(target, Error(Code::kUnavailable, failure.error.message()))
+                                    .with_effect(Effect::kUnknown)
+                                    .with_mysql(mysql::errnos::kClientServerLost, "HY000"));
   }
   if (result->error) {
     std::optional<Error> tablets = mysql::decode_tablet_error(*result->error);
     if (tablets) {
-      Error error = std::move(*tablets).with_context(
-          fmt::format("target: {}.{}.{}", target.keyspace, target.shard, target.tablet_type));
+      Error error = met_at(target, std::move(*tablets));
       if (error.code() == Code::kAborted && participant != nullptr) {
         client.set_broken();
         co_await rollback_all();  // Its transaction is gone: the whole one is.
@@ -401,9 +403,7 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, bool begi
   const bool opened = begin && participant == nullptr && !lost && (result.ok() || result.error().mysql_errno() != 0);
   if (opened) participants_.push_back({what.target, std::move(own)});
   if (result.ok()) co_return std::move(*result);
-  Error error = std::move(result).error().with_context(
-      fmt::format("target: {}.{}.{}", what.target.keyspace, what.target.shard, what.target.tablet_type));
-  co_return error;
+  co_return met_at(what.target, std::move(result).error());
 }
 
 net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,

@@ -1,5 +1,7 @@
 #include "mysql/collations.h"
 
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <cctype>
 #include <string>
@@ -481,6 +483,22 @@ const Collation* find_collation(std::string_view name) {
 const Collation* default_collation(std::string_view charset) {
   const auto found = index().defaults.find(canonical(charset));
   return found == index().defaults.end() ? nullptr : found->second;
+}
+
+bool backslash_safe(std::string_view charset) {
+  static constexpr std::string_view kUnsafe[] = {"big5", "cp932", "gb18030", "gbk",  "sjis",
+                                                 "ucs2", "utf16", "utf16le", "utf32"};
+  return std::find(std::begin(kUnsafe), std::end(kUnsafe), canonical(charset)) == std::end(kUnsafe);
+}
+
+Status check_client_charset(std::string_view charset) {
+  if (backslash_safe(charset)) return {};
+  return fail(Code::kInvalidArgument,
+              fmt::format(
+                  "Variable 'character_set_client' can't be set to the value of '{}': a byte of its characters can "
+                  "be a backslash; use utf8mb4",
+                  charset))
+      .with_mysql(1231, "42000");
 }
 
 }  // namespace vitrail::mysql

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <array>
 #include <charconv>
+#include <utility>
 
 namespace vitrail::mysql {
 namespace {
@@ -200,6 +201,36 @@ uint16_t number_of_code(Code code, std::string_view message) {
 
 constexpr std::string_view kTabletPrefix = "vttablet: rpc error: code = ";
 constexpr uint16_t kTabletErrnoEnd = kTabletErrnoBase + 32;  // Room for codes to come.
+constexpr char kOriginMark = '\x1e';
+constexpr char kOriginSeparator = '\x1f';
+constexpr std::string_view kDigits = "0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZ";
+static_assert(base::kReasons <= kDigits.size());
+
+void append_origin(std::string& out, const Origin& origin) {
+  char mark = kOriginMark;
+  for (const std::string* part : {&origin.keyspace, &origin.shard, &origin.tablet, &origin.rule}) {
+    out += std::exchange(mark, kOriginSeparator);
+    for (const char c : *part) {
+      if (c != kOriginMark && c != kOriginSeparator) out += c;
+    }
+  }
+}
+
+// Cuts the origin off the end of `message`.
+Origin take_origin(std::string& message) {
+  Origin origin;
+  const size_t mark = message.rfind(kOriginMark);
+  if (mark == std::string::npos) return origin;
+  std::string_view rest = std::string_view(message).substr(mark + 1);
+  if (std::count(rest.begin(), rest.end(), kOriginSeparator) != 3) return origin;
+  for (std::string* part : {&origin.keyspace, &origin.shard, &origin.tablet, &origin.rule}) {
+    const size_t end = std::min(rest.find(kOriginSeparator), rest.size());
+    *part = rest.substr(0, end);
+    rest.remove_prefix(std::min(end + 1, rest.size()));
+  }
+  message.resize(mark);
+  return origin;
+}
 
 }  // namespace
 
@@ -230,6 +261,7 @@ Error from_err_packet(const ErrPacket& err) {
   Code code = known != nullptr ? known->code : Code::kUnknown;
   Retry retry = Retry::kNever;
   Effect effect = Effect::kNone;
+  Reason reason = Reason::kNone;
   switch (err.code) {
     case errnos::kOptionPreventsStatement:
     case errnos::kReadOnlyMode:
@@ -238,6 +270,7 @@ Error from_err_packet(const ErrPacket& err) {
           err.code == errnos::kReadOnlyMode) {
         code = Code::kClusterEvent;
         retry = Retry::kAfterTopologyRefresh;
+        reason = Reason::kReadOnlyServer;
       }
       break;
     case errnos::kConCount: retry = Retry::kOtherTarget; break;
@@ -257,7 +290,8 @@ Error from_err_packet(const ErrPacket& err) {
   return Error(code, err.message)
       .with_mysql(err.code, err.sqlstate.empty() ? sqlstate_of(err.code) : std::string_view(err.sqlstate))
       .with_retry(retry)
-      .with_effect(effect);
+      .with_effect(effect)
+      .with_reason(reason);
 }
 
 std::optional<EmbeddedErrno> find_embedded_errno(std::string_view text) {
@@ -309,12 +343,14 @@ std::string_view rpc_code_name(Code code) {
 ErrPacket encode_tablet_error(const Error& error) {
   ErrPacket err;
   err.code = static_cast<uint16_t>(kTabletErrnoBase + static_cast<uint8_t>(error.code()));
-  err.sqlstate = fmt::format("VT{}{}0", static_cast<int>(error.retry()), static_cast<int>(error.effect()));
+  err.sqlstate = fmt::format("VT{}{}{}", static_cast<int>(error.retry()), static_cast<int>(error.effect()),
+                             kDigits[static_cast<size_t>(error.reason())]);
   err.message = fmt::format("{}{} desc = {}", kTabletPrefix, rpc_code_name(error.code()), error.message());
   if (error.mysql_errno() != 0) {
     err.message += fmt::format(" (errno {}) (sqlstate {})", error.mysql_errno(),
                                error.sqlstate().size() == 5 ? error.sqlstate() : sqlstate_of(error.mysql_errno()));
   }
+  if (!error.origin().empty()) append_origin(err.message, error.origin());
   return err;
 }
 
@@ -324,14 +360,18 @@ std::optional<Error> decode_tablet_error(const ErrPacket& err) {
   }
   const unsigned number = err.code - kTabletErrnoBase;
   const Code code = number <= static_cast<unsigned>(Code::kReadOnly) ? static_cast<Code>(number) : Code::kUnknown;
-  Error error(code == Code::kOk ? Code::kUnknown : code, err.message);
+  std::string message = err.message;
+  Origin origin = take_origin(message);
+  Error error = Error(code == Code::kOk ? Code::kUnknown : code, std::move(message)).with_origin(std::move(origin));
   if (err.sqlstate.size() == 5 && err.sqlstate.starts_with("VT")) {
     const char retry = err.sqlstate[2];
     const char effect = err.sqlstate[3];
     if (retry >= '0' && retry <= '3') error = std::move(error).with_retry(static_cast<Retry>(retry - '0'));
     if (effect >= '0' && effect <= '2') error = std::move(error).with_effect(static_cast<Effect>(effect - '0'));
+    const size_t reason = kDigits.find(err.sqlstate[4]);
+    if (reason < base::kReasons) error = std::move(error).with_reason(static_cast<Reason>(reason));
   }
-  if (const std::optional<EmbeddedErrno> embedded = find_embedded_errno(err.message)) {
+  if (const std::optional<EmbeddedErrno> embedded = find_embedded_errno(error.message())) {
     error = std::move(error).with_mysql(embedded->mysql_errno, embedded->sqlstate);
   }
   return error;

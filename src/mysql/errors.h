@@ -82,9 +82,12 @@ std::string_view rpc_code_name(Code code);
 // applications).
 //
 //   errno    kTabletErrnoBase + vtrpc code (19000..19018)
-//   SQLSTATE "VT" + retry digit + effect digit + "0" (the numbers of base::Retry and base::Effect)
+//   SQLSTATE "VT" + retry digit + effect digit + reason (the numbers of base::Retry and base::Effect; base::Reason as
+//   one
+//            digit of base 36)
 //   message  "vttablet: rpc error: code = FailedPrecondition desc = <message>", and behind it " (errno N) (sqlstate S)"
-//            if the error carries a MySQL number of its own.
+//            if the error carries a MySQL number of its own; and behind that the base::Origin, if any, as
+//            "\x1e<keyspace>\x1f<shard>\x1f<tablet>\x1f<rule>", which decode_tablet_error() takes away.
 //
 // Errors of the mysqld behind the tablet pass unchanged, with their own numbers, which are never in that range.
 inline constexpr uint16_t kTabletErrnoBase = 19000;

@@ -577,6 +577,19 @@ TEST(Collations, AreFoundByIdNameAndCharset) {
   EXPECT_EQ(find_collation(309)->name, "utf8mb4_0900_bin");
 }
 
+TEST(Collations, TellWhichCharsetsHideBackslashes) {
+  for (const char* charset : {"gbk", "GBK", "big5", "cp932", "sjis", "gb18030", "utf16le", "ucs2", "utf32"}) {
+    EXPECT_FALSE(backslash_safe(charset)) << charset;
+    EXPECT_EQ(check_client_charset(charset).error().mysql_errno(), 1231) << charset;
+  }
+  // In these the second byte of a character is never below 0x80, or below 0x80 only where letters are.
+  for (const char* charset :
+       {"utf8mb4", "utf8", "latin1", "ascii", "binary", "gb2312", "euckr", "ujis", "eucjpms", "swe7"}) {
+    EXPECT_TRUE(backslash_safe(charset)) << charset;
+    EXPECT_TRUE(check_client_charset(charset).ok()) << charset;
+  }
+}
+
 // --- Errors ---
 
 TEST(Errors, GetTheirNumbersInTheDocumentedOrder) {
@@ -642,6 +655,32 @@ TEST(TabletErrors, CarryCodeRetryAndEffectOverTheDataPort) {
     EXPECT_EQ(decoded->effect(), Effect::kUnknown);
     EXPECT_EQ(decoded->mysql_errno(), 0);
   }
+}
+
+TEST(TabletErrors, CarryReasonAndOriginAsValues) {
+  const Origin origin{"commerce", "-80", "zone1-0000000100", "customer"};
+  for (uint8_t number = 0; number < base::kReasons; ++number) {
+    const ErrPacket err = encode_tablet_error(fail(Code::kFailedPrecondition, "why")
+                                                  .with_reason(static_cast<Reason>(number))
+                                                  .with_origin(origin)
+                                                  .with_mysql(1290, "HY000"));
+    const auto decoded = decode_tablet_error(err);
+    ASSERT_TRUE(decoded);
+    EXPECT_EQ(decoded->reason(), static_cast<Reason>(number));
+    EXPECT_EQ(decoded->origin(), origin);
+    EXPECT_EQ(decoded->mysql_errno(), 1290);
+    EXPECT_EQ(decoded->message(),
+              "vttablet: rpc error: code = FailedPrecondition desc = why (errno 1290) (sqlstate HY000)");
+  }
+  // Parts that are missing, and separators in a part, do not shift the others.
+  const auto decoded = decode_tablet_error(
+      encode_tablet_error(fail(Code::kUnavailable, "\x1e?\x1f").with_origin({.shard = "0\x1f\x1e", .rule = "t"})));
+  EXPECT_EQ(decoded->origin(), (Origin{"", "0", "", "t"}));
+  EXPECT_EQ(decode_tablet_error({19014, "VT00Z",
+                                 "vttablet: rpc error: code = x desc = a\x1e"
+                                 "b"})
+                ->reason(),
+            Reason::kNone);
 }
 
 TEST(TabletErrors, ReadAsUsersKnowThem) {

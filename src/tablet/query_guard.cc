@@ -110,12 +110,15 @@ std::vector<std::shared_ptr<const StatementInfo>> QueryGuard::known() const {
 Status QueryGuard::check(const StatementInfo& info, std::string_view text, const ServingState& state) {
   if (!state.no_writes.empty() && changes_rows(info)) {
     return fail(Code::kClusterEvent, "operation not allowed: " + state.no_writes)
+        .with_reason(Reason::kDraining)
         .with_retry(Retry::kAfterTopologyRefresh);
   }
   if (state.denied_tables.empty()) return {};
   auto refuse = [&](std::string_view table) {
     return fail(Code::kFailedPrecondition,
                 "disallowed due to rule: " + state.denied_description + " (table " + std::string(table) + ")")
+        .with_reason(Reason::kDeniedTable)
+        .with_origin({.rule = std::string(table)})
         .with_retry(Retry::kAfterTopologyRefresh);
   };
   for (const auto& table : info.tables) {

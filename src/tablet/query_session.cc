@@ -166,24 +166,29 @@ Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
   if (killed_) {
     return fail(Code::kAborted,
                 "the transaction was rolled back: it was open for too long, or in the way of a change of "
-                "the serving state; begin again");
+                "the serving state; begin again")
+        .with_reason(Reason::kTransactionLost);
   }
   if (grandfathered_ || (in_transaction_ && ends_transaction())) return {};
   if (target_.keyspace != state.target.keyspace) {
     return fail(Code::kInvalidArgument,
-                fmt::format("invalid keyspace {} does not match expected {}", target_.keyspace, state.target.keyspace));
+                fmt::format("invalid keyspace {} does not match expected {}", target_.keyspace, state.target.keyspace))
+        .with_reason(Reason::kWrongTarget);
   }
   if (target_.shard != state.target.shard) {
     return fail(Code::kInvalidArgument,
-                fmt::format("invalid shard {} does not match expected {}", target_.shard, state.target.shard));
+                fmt::format("invalid shard {} does not match expected {}", target_.shard, state.target.shard))
+        .with_reason(Reason::kWrongTarget);
   }
   if (!state.serving) {
     return fail(Code::kClusterEvent, fmt::format("operation not allowed in state NOT_SERVING: {}", state.reason))
+        .with_reason(Reason::kNotServing)
         .with_retry(Retry::kAfterTopologyRefresh);
   }
   if (target_.tablet_type != state.target.tablet_type) {
     return fail(Code::kClusterEvent,
                 fmt::format("wrong tablet type: {}, want: {}", target_.tablet_type, state.target.tablet_type))
+        .with_reason(Reason::kWrongTabletType)
         .with_retry(Retry::kOtherTarget);
   }
   return QueryGuard::check(info, text, state);
