@@ -178,6 +178,28 @@ Result<OkPacket> decode_result_end(std::string_view payload, Capabilities capabi
   return ok;
 }
 
+std::optional<std::string> without_session_track(std::string_view framed) {
+  if (framed.size() <= kPacketHeaderSize) return std::nullopt;
+  const std::string_view payload = framed.substr(kPacketHeaderSize);
+  ByteReader reader(payload);
+  const uint8_t header = reader.u8();
+  if (header != kOkHeader && (header != kEofHeader || payload.size() <= 5)) return std::nullopt;
+  reader.lenenc_int();
+  reader.lenenc_int();
+  reader.skip(4);
+  const size_t fixed = reader.position();
+  if (!reader.ok() || reader.at_end()) return std::nullopt;
+  const std::string_view info = reader.lenenc_string();
+  if (!reader.ok()) return std::nullopt;
+  std::string out(kPacketHeaderSize, '\0');
+  out += payload.substr(0, fixed);
+  out += info;
+  PacketHeader head = decode_packet_header(framed.data());
+  head.length = static_cast<uint32_t>(out.size() - kPacketHeaderSize);
+  encode_packet_header(head, out.data());
+  return out;
+}
+
 bool is_ok(std::string_view payload) { return !payload.empty() && static_cast<uint8_t>(payload[0]) == kOkHeader; }
 
 bool is_err(std::string_view payload) { return !payload.empty() && static_cast<uint8_t>(payload[0]) == kErrHeader; }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <string_view>
@@ -71,6 +72,10 @@ Result<ErrPacket> decode_err(std::string_view payload);
 Result<EofPacket> decode_eof(std::string_view payload);
 // Either form of the end of rows, as an OkPacket.
 Result<OkPacket> decode_result_end(std::string_view payload, Capabilities capabilities);
+
+// The framed OK (or end of rows headed 0xfe) of a connection with CLIENT_SESSION_TRACK as one without it: for relaying
+// to a client that has not asked for session tracking. nullopt when it is the same, or no OK.
+std::optional<std::string> without_session_track(std::string_view framed);
 
 bool is_ok(std::string_view payload);
 bool is_err(std::string_view payload);

@@ -293,9 +293,7 @@ bool ResponseScanner::take_ok(std::string_view payload, size_t offset, StatusSpa
   }
   summary_.status_flags = status_flags;
   summary_.warnings = warnings;
-  if ((capabilities_ & kClientSessionTrack) != 0 && (status_flags & kStatusSessionStateChanged) != 0) {
-    summary_.session_state_changed = true;
-  }
+  if ((status_flags & kStatusSessionStateChanged) != 0) summary_.session_state_changed = true;
   status = {offset - kPacketHeaderSize, payload.size() + kPacketHeaderSize, offset + flags};
   return true;
 }
@@ -306,6 +304,7 @@ bool ResponseScanner::take_eof(std::string_view payload, size_t offset, StatusSp
   reader.skip(1);
   summary_.warnings = reader.u16();
   summary_.status_flags = reader.u16();
+  if ((summary_.status_flags & kStatusSessionStateChanged) != 0) summary_.session_state_changed = true;
   status = {offset - kPacketHeaderSize, payload.size() + kPacketHeaderSize, offset + 3};
   return true;
 }

@@ -83,7 +83,7 @@ class ResponseScanner {
     uint32_t statement_id = 0;    // kStmtPrepare.
     uint16_t parameters = 0;      // kStmtPrepare.
     bool has_rows = false;        // At least one result set was started.
-    bool session_state_changed = false;
+    bool session_state_changed = false;  // In any OK or EOF so far.
   };
 
   // `first_sequence`: number of the first frame, 1 after a command of one frame (a command of n frames: n).

@@ -199,7 +199,10 @@ void Loop::run() {
         continue;
       }
       const uint32_t flags = events[i].events;
-      if (flags & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) io->hung_up = true;
+      if (flags & (EPOLLHUP | EPOLLRDHUP | EPOLLERR)) {
+        io->hung_up = true;
+        if (io->on_hang_up != nullptr) io->on_hang_up->cancel();
+      }
       if (flags & (EPOLLIN | EPOLLHUP | EPOLLRDHUP | EPOLLERR)) {
         io->readable = true;
         if (io->reader != nullptr && io->reader->perform()) std::exchange(io->reader, nullptr)->complete();

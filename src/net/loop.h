@@ -65,6 +65,7 @@ struct IoState {
   bool hung_up = false;  // The peer closed its side, or an error is pending: reads return at once from now on.
   Operation* reader = nullptr;
   Operation* writer = nullptr;
+  CancelSource* on_hang_up = nullptr;  // Cancelled when hung_up becomes true. See Socket::cancel_when_gone.
 };
 
 }  // namespace internal

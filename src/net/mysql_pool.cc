@@ -103,7 +103,7 @@ Task<Result<MysqlPool::Lease>> MysqlPool::acquire(std::string settings, Wait wai
       }
       Lease lease(this, std::move(found));
       if (lease->settings != settings) {
-        Status adapted = co_await adapt(*lease, std::move(settings), wait);
+        Status adapted = co_await adapt(*lease, std::move(settings), false, wait);
         if (!adapted.ok()) {
           lease.discard();
           co_return std::move(adapted).error();
@@ -132,8 +132,8 @@ Task<Result<MysqlPool::Lease>> MysqlPool::fresh(std::string settings, Wait wait)
     co_return std::move(client).error();
   }
   Lease lease(this, std::make_unique<PooledConnection>(PooledConnection{.client = std::move(*client)}));
-  if (!settings.empty()) {
-    Status adapted = co_await adapt(*lease, std::move(settings), wait);
+  if (!settings.empty() || !options_.setup.empty()) {
+    Status adapted = co_await adapt(*lease, std::move(settings), true, wait);
     if (!adapted.ok()) {
       lease.discard();
       co_return std::move(adapted).error();
@@ -142,22 +142,25 @@ Task<Result<MysqlPool::Lease>> MysqlPool::fresh(std::string settings, Wait wait)
   co_return std::move(lease);
 }
 
-Task<Status> MysqlPool::adapt(PooledConnection& connection, std::string settings, Wait wait) {
+Task<Status> MysqlPool::adapt(PooledConnection& connection, std::string settings, bool fresh, Wait wait) {
   std::string framed;
   size_t answers = 0;
-  if (!connection.settings.empty()) {
-    const char reset = static_cast<char>(Command::kResetConnection);
-    mysql::PacketWriter(framed).message({&reset, 1});
+  const bool reset = !connection.settings.empty();
+  const auto add_query = [&](const std::string& text) {
+    std::string payload;
+    mysql::encode_query(payload, text, {}, connection.client.capabilities());
+    mysql::PacketWriter(framed).message(payload);
+    ++answers;
+  };
+  if (reset) {
+    const char command = static_cast<char>(Command::kResetConnection);
+    mysql::PacketWriter(framed).message({&command, 1});
     ++answers;
     connection.prepared.clear();
     connection.prepared_order.clear();
   }
-  if (!settings.empty()) {
-    std::string payload;
-    mysql::encode_query(payload, settings, {}, connection.client.capabilities());
-    mysql::PacketWriter(framed).message(payload);
-    ++answers;
-  }
+  if ((reset || fresh) && !options_.setup.empty()) add_query(options_.setup);
+  if (!settings.empty()) add_query(settings);
   CO_RETURN_IF_ERROR(co_await connection.client.stream().write(framed, wait));
   for (size_t i = 0; i < answers; ++i) {
     CO_ASSIGN_OR_RETURN(const auto message, co_await connection.client.receive(wait));

@@ -48,7 +48,8 @@ class MysqlPool {
     size_t max_prepared = 512;  // Per connection.
     base::Duration idle_timeout = std::chrono::minutes(30);
     base::Duration connect_timeout = std::chrono::seconds(5);
-    std::string name;  // For errors: "connections to mysqld".
+    std::string name;   // For errors: "connections to mysqld".
+    std::string setup;  // Statement that every connection runs first after its login, and after each reset.
   };
   // A connection on loan. Gives it back when destroyed, unless it is broken or discard() was called.
   class Lease {
@@ -86,7 +87,7 @@ class MysqlPool {
 
  private:
   Task<Result<Lease>> fresh(std::string settings, Wait wait);
-  Task<Status> adapt(PooledConnection& connection, std::string settings, Wait wait);
+  Task<Status> adapt(PooledConnection& connection, std::string settings, bool fresh, Wait wait);
   void give_back(std::unique_ptr<PooledConnection> connection);
   void forget();
 

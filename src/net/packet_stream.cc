@@ -23,6 +23,14 @@ void PacketStream::consume(size_t size) {
   if (buffer_.size() > kLargestKeptBuffer) std::vector<char>(kRestingBuffer).swap(buffer_);
 }
 
+void PacketStream::replace(size_t offset, size_t size, std::string_view bytes) {
+  CHECK(bytes.size() <= size && offset + size <= end_ - begin_);
+  char* const place = buffer_.data() + begin_ + offset;
+  std::memcpy(place, bytes.data(), bytes.size());
+  std::memmove(place + bytes.size(), place + size, end_ - begin_ - offset - size);
+  end_ -= size - bytes.size();
+}
+
 void PacketStream::make_room() {
   if (buffer_.empty()) buffer_.resize(kRestingBuffer);
   if (end_ < buffer_.size()) return;
@@ -105,9 +113,11 @@ bool PacketStream::message_waiting() {
 namespace {
 
 // Passes the client's file to the backend: messages up to and with the empty one. Returns its sequence number.
-Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, PacketStream& backend, const Wait& wait) {
+Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, PacketStream& backend, Wait wait,
+                                                         base::Duration progress) {
   std::string framed;
   for (;;) {
+    wait.deadline = base::system_clock().now() + progress;
     auto message = co_await client.read_message(wait);
     if (!message.ok() || !message->has_value()) {
       Error error = message.ok() ? fail(Code::kUnavailable, "the client left while it sent a file") : message.error();
@@ -126,11 +136,11 @@ Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, Pa
 
 Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& backend, PacketStream& client,
                                                               mysql::ResponseKind kind,
-                                                              mysql::Capabilities capabilities, StatusRewrite rewrite,
-                                                              uint8_t first_sequence, Wait wait) {
+                                                              mysql::Capabilities capabilities, RelayOptions options,
+                                                              Wait wait) {
   using State = mysql::ResponseScanner::State;
   mysql::ResponseScanner scanner;
-  scanner.start(kind, capabilities, first_sequence);
+  scanner.start(kind, capabilities, options.first_sequence);
   backend.drop_message();
   bool untouched = true;
   for (;;) {
@@ -140,8 +150,17 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
     for (;;) {
       const auto outcome = scanner.feed(backend.buffered().substr(ready));
       if (outcome.status.present() && outcome.status.flags != mysql::ResponseScanner::kNone) {
-        const auto flags = static_cast<uint16_t>((scanner.summary().status_flags & ~rewrite.clear) | rewrite.set);
+        const auto flags = static_cast<uint16_t>((scanner.summary().status_flags & ~options.clear) | options.set);
         mysql::set_status_flags(backend.buffered_data() + ready + outcome.status.flags, flags);
+        if (options.strip_session_track) {
+          const size_t at = ready + outcome.status.message;
+          const auto stripped =
+              mysql::without_session_track(backend.buffered().substr(at, outcome.status.message_size));
+          if (stripped) {
+            backend.replace(at, outcome.status.message_size, *stripped);
+            ready -= outcome.status.message_size - stripped->size();
+          }
+        }
       }
       ready += outcome.consumed;
       state = outcome.state;
@@ -158,16 +177,18 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
     }
     if (ready > 0) {
       untouched = false;
+      wait.deadline = base::system_clock().now() + options.progress;
       Status sent = co_await client.write(backend.buffered().substr(0, ready), wait);
       if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), false, false});
       backend.consume(ready);
     }
     if (state == State::kDone) co_return RelayResult{scanner.summary(), scanner.error(), false};
     if (state == State::kInfile) {
-      auto last = co_await relay_infile(client, backend, wait);
+      auto last = co_await relay_infile(client, backend, wait, options.progress);
       if (!last.has_value()) co_return std::unexpected(std::move(last).error());
       scanner.infile_sent(*last);
     }
+    if (!untouched) wait.deadline = base::system_clock().now() + options.progress;
     auto more = co_await backend.fill(wait);
     if (!more.ok()) {
       co_return std::unexpected(RelayFailure{std::move(more).error().with_effect(Effect::kUnknown), true, untouched});

@@ -53,6 +53,8 @@ class PacketStream {
   std::string_view buffered() const { return {buffer_.data() + begin_, end_ - begin_}; }
   char* buffered_data() { return buffer_.data() + begin_; }
   void consume(size_t size);
+  // Puts `bytes`, which must not be longer, in the place of `size` buffered bytes.
+  void replace(size_t offset, size_t size, std::string_view bytes);
   // Waits for more bytes behind the buffered ones; false at the end of the stream.
   Task<Result<bool>> fill(const Wait& wait);
 
@@ -70,10 +72,16 @@ class PacketStream {
   size_t taken_ = 0;  // Bytes of the message last returned, dropped by the next call.
 };
 
-// What a relay does to the status flags of every OK and EOF it passes: flags = (flags & ~clear) | set.
-struct StatusRewrite {
+struct RelayOptions {
+  // What is done to the status flags of every OK and EOF that passes: flags = (flags & ~clear) | set.
   uint16_t clear = 0;
   uint16_t set = 0;
+  // The backend tells of session changes (CLIENT_SESSION_TRACK), and the client does not know of that.
+  bool strip_session_track = false;
+  uint8_t first_sequence = 1;  // Of the response: 1 after a command of one frame.
+  // From the first byte of the response on each wait may take this long, whatever the deadline: who makes progress is
+  // not cut off.
+  base::Duration progress = std::chrono::seconds(60);
 };
 
 struct RelayResult {
@@ -91,11 +99,12 @@ struct RelayFailure {
 
 // Passes one response from `backend` to `client` without decoding rows. LOCAL INFILE requests are served by passing the
 // client's messages back.
-//   `first_sequence`: of the response (1 after a command of one frame).
+//   `wait`: until the response begins; see RelayOptions::progress. After kDeadlineExceeded with client_untouched the
+//   response may still come: call again to go on waiting for it.
 Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& backend, PacketStream& client,
                                                               mysql::ResponseKind kind,
-                                                              mysql::Capabilities capabilities, StatusRewrite rewrite,
-                                                              uint8_t first_sequence, Wait wait);
+                                                              mysql::Capabilities capabilities, RelayOptions options,
+                                                              Wait wait);
 
 // Reads one response from `backend` to its end, and throws it away (an ERR is reported, not an Error).
 Task<Result<RelayResult>> discard_response(PacketStream& backend, mysql::ResponseKind kind,

@@ -285,6 +285,12 @@ void Socket::abort() {
   if (io_->writer != nullptr && io_->writer->perform()) std::exchange(io_->writer, nullptr)->complete();
 }
 
+void Socket::cancel_when_gone(CancelSource* source) {
+  if (io_ == nullptr) return;
+  io_->on_hang_up = source;
+  if (source != nullptr && io_->hung_up) source->cancel();
+}
+
 bool Socket::has_input() {
   if (io_ == nullptr || (tls_ != nullptr && tls_->has_input())) return true;
   if (!io_->readable && !io_->hung_up) {

@@ -48,6 +48,10 @@ class Socket {
   // Makes pending and future operations of this socket fail; for another coroutine of the same loop that wants it to
   // end.
   void abort();
+  // Cancels `source` as soon as the peer closes its side or the connection breaks, also while nobody reads: how whoever
+  // works for the peer learns that nobody waits any more. `source` must outlive the socket, or the next call (null:
+  // none).
+  void cancel_when_gone(CancelSource* source);
   // True when bytes or the end of the stream can be read without waiting (used to drop stale pooled connections).
   bool has_input();
 

@@ -31,43 +31,13 @@ bool contains_word(std::string_view text, std::string_view word) {
   return false;
 }
 
-bool leaves_state(const sql::FingerprintResult& scan, std::string_view text) {
-  using enum sql::StatementKind;
-  if (scan.has_user_variable) return true;
-  switch (scan.kind) {
-    case kLockTables:
-    case kPrepare:
-    case kExecute:
-    case kDeallocate: return true;
-    case kDdl: return contains_word(text, "temporary");
-    default: break;
-  }
-  return contains_word(text, "get_lock") || contains_word(text, "handler");
-}
-
-// DDL is none of it: the tables of a shard are made and changed before it serves.
-bool changes_rows(const StatementInfo& info) {
-  using enum sql::StatementKind;
-  switch (info.kind) {
-    case kInsert:
-    case kReplace:
-    case kUpdate:
-    case kDelete:
-    case kLoad:
-    case kCall:
-    case kExecute:
-    case kOther:
-    case kUnknown: return true;
-    case kSelect: return !info.tables_known;
-    default: return false;
-  }
-}
-
 void analyse(const sql::FingerprintResult& scan, std::string_view text, StatementInfo& info) {
   info.kind = scan.kind;
-  info.pins_session = leaves_state(scan, text);
+  info.sets_user_variable = scan.has_user_variable;
+  info.effects = sql::unknown_effects();
   auto ast = sql::parse(text);
   if (!ast.ok()) return;
+  info.effects = sql::effects_of(ast->statement());
   if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = sql::normalized(ast->statement());
   info.kind = ast->kind();
   info.tables_known = info.kind != sql::StatementKind::kOther;
@@ -107,28 +77,101 @@ std::vector<std::shared_ptr<const StatementInfo>> QueryGuard::known() const {
   return out;
 }
 
+void analyse(const sql::FingerprintResult& scan, std::string_view text, StatementInfo& info) {
+  info.kind = scan.kind;
+  info.sets_user_variable = scan.has_user_variable;
+  info.effects = sql::unknown_effects();
+  auto ast = sql::parse(text);
+  if (!ast.ok()) return;
+  info.effects = sql::effects_of(ast->statement());
+  if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = sql::normalized(ast->statement());
+  info.kind = ast->kind();
+  info.tables_known = info.kind != sql::StatementKind::kOther;
+  for (const auto& use : sql::collect_tables(ast->statement())) {
+    info.tables.push_back({lower(use.name), use.access == sql::TableAccess::kWrite});
+  }
+  if (const auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement())) {
+    const auto* select = sql::as<sql::Select>(query->query);
+    info.next_value = select != nullptr && select->next_values != nullptr;
+  }
+}
+
+}  // namespace
+
+std::shared_ptr<const StatementInfo> QueryGuard::classify(std::string_view text) {
+  std::array<sql::LiteralPosition, 1> storage;
+  const auto scan = sql::fingerprint(text, storage);
+  if (const auto found = known_.find(scan.fingerprint); found != known_.end() && !scan.malformed && !scan.has_more) {
+    found->second->counted();
+    return found->second;
+  }
+  auto info = std::make_shared<StatementInfo>();
+  analyse(scan, text, *info);
+  info->counted();
+  if (scan.malformed || scan.has_more) return info;
+  const std::scoped_lock lock(mutex_);
+  if (known_.size() >= kMaxEntries) known_.clear();
+  known_.emplace(scan.fingerprint, info);
+  return info;
+}
+
+std::vector<std::shared_ptr<const StatementInfo>> QueryGuard::known() const {
+  const std::scoped_lock lock(mutex_);
+  std::vector<std::shared_ptr<const StatementInfo>> out;
+  out.reserve(known_.size());
+  for (const auto& [fingerprint, info] : known_) out.push_back(info);
+  return out;
+}
+
+// DDL is none of it: the tables of a shard are made and changed before it serves.
+bool QueryGuard::changes_rows(const StatementInfo& info) {
+  using enum sql::StatementKind;
+  switch (info.kind) {
+    case kInsert:
+    case kReplace:
+    case kUpdate:
+    case kDelete:
+    case kLoad:
+    case kCall:
+    case kExecute:
+    case kOther:
+    case kUnknown: return true;
+    case kDdl: return false;
+    default: return !info.tables_known || info.effects.runs_unseen_code;
+  }
+}
+
+std::optional<std::string> QueryGuard::denied_table(const StatementInfo& info, std::string_view text,
+                                                    const ServingState& state) {
+  if (state.denied_tables.empty()) return std::nullopt;
+  for (const auto& table : info.tables) {
+    if (state.denied_allow_reads && !table.write) continue;
+    if (state.reaches(table.name, table.write)) return table.name;
+  }
+  if (!info.tables_known || info.effects.runs_unseen_code) return state.denied_tables.front();
+  if (info.kind == sql::StatementKind::kDdl) {  // Bodies of triggers and views are not read.
+    for (const auto& table : state.denied_tables) {
+      if (contains_word(text, table)) return table;
+    }
+  }
+  return std::nullopt;
+}
+
+Error QueryGuard::denied(std::string_view table, const ServingState& state) {
+  return fail(Code::kFailedPrecondition,
+              "disallowed due to rule: " + state.denied_description + " (table " + std::string(table) + ")")
+      .with_reason(Reason::kDeniedTable)
+      .with_origin({.rule = std::string(table)})
+      .with_retry(Retry::kAfterTopologyRefresh);
+}
+
 Status QueryGuard::check(const StatementInfo& info, std::string_view text, const ServingState& state) {
   if (!state.no_writes.empty() && changes_rows(info)) {
     return fail(Code::kClusterEvent, "operation not allowed: " + state.no_writes)
         .with_reason(Reason::kDraining)
         .with_retry(Retry::kAfterTopologyRefresh);
   }
-  if (state.denied_tables.empty()) return {};
-  auto refuse = [&](std::string_view table) {
-    return fail(Code::kFailedPrecondition,
-                "disallowed due to rule: " + state.denied_description + " (table " + std::string(table) + ")")
-        .with_reason(Reason::kDeniedTable)
-        .with_origin({.rule = std::string(table)})
-        .with_retry(Retry::kAfterTopologyRefresh);
-  };
-  for (const auto& table : info.tables) {
-    if (state.denies(table.name) && (table.write || !state.denied_allow_reads)) return refuse(table.name);
-  }
-  if (!info.tables_known) {
-    for (const auto& table : state.denied_tables) {
-      if (contains_word(text, table)) return refuse(table);
-    }
-  }
+  if (const auto table = denied_table(info, text, state)) return denied(*table, state);
   return {};
 }
 

@@ -5,12 +5,14 @@
 #include <cstdint>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <string_view>
 #include <unordered_map>
 #include <vector>
 
 #include "base/result.h"
+#include "sql/effects.h"
 #include "sql/fingerprint.h"
 #include "tablet/serving_state.h"
 
@@ -24,8 +26,9 @@ struct StatementInfo {
     bool write = false;
   };
   std::vector<Table> tables;
-  bool tables_known = false;  // False: the text was not understood; the server has the last word, rules use its words.
-  bool pins_session = false;  // Leaves state in the session: user variables, locks, temporary tables, text PREPARE.
+  bool tables_known = false;  // False: the text was not understood, and the server has the last word.
+  sql::Effects effects;
+  bool sets_user_variable = false;  // Has one in it, in whatever place.
   bool next_value = false;    // SELECT NEXT n VALUES FROM seq
   // Canonical text with :vtg1, :vtg2 ... in the place of literals; empty when the text was not understood, or is long.
   std::string normalized;
@@ -49,6 +52,12 @@ class QueryGuard {
   // Refusal of a statement: by the denied-table rule, kFailedPrecondition "disallowed due to rule: ..."; of a change
   // where the state allows none, kClusterEvent.
   static Status check(const StatementInfo& info, std::string_view text, const ServingState& state);
+  // The denied table that a statement touches, or may touch: what runs code that its text does not show (CALL, EXECUTE,
+  // stored functions), or was not understood, may touch any. `text` may be left out ("") where only its use matters.
+  static std::optional<std::string> denied_table(const StatementInfo& info, std::string_view text,
+                                                 const ServingState& state);
+  static Error denied(std::string_view table, const ServingState& state);
+  static bool changes_rows(const StatementInfo& info);
 
  private:
   std::unordered_map<sql::Fingerprint, std::shared_ptr<const StatementInfo>> known_;

@@ -23,6 +23,7 @@ struct QueryService::Core {
                 metrics_in.counter("DataPortErrors", "statements that ended with an error"),
                 metrics_in.counter("DataPortRefused", "statements refused by the serving state or a rule"),
                 metrics_in.counter("DataPortKilledTransactions", "transactions rolled back by force"),
+                metrics_in.counter("DataPortKilledStatements", "statements ended since their time was over"),
                 metrics_in.gauge("DataPortSessions", "connections of vtgates")},
         query_log(log) {
     login.provider = &mysql::allow_everyone();  // Peers are vtgates; the port listens on a private address.
@@ -77,8 +78,8 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
   auto socket = net::Socket::adopt(fd);
   if (!socket.ok()) co_return;
   const net::Wait wait = net::Wait::within(10s, home.scope.token());
-  auto login = co_await net::accept_login(std::move(*socket), core.login, core.tls.context(), core.next_id.fetch_add(1),
-                                          size_t{1} << 30, wait);
+  const uint32_t id = core.next_id.fetch_add(1);
+  auto login = co_await net::accept_login(std::move(*socket), core.login, core.tls.context(), id, size_t{1} << 30, wait);
   if (!login.ok()) {
     static base::LogLimit limit(1s);
     if (login.error().mysql_errno() == mysql::errnos::kClientTlsError && limit.allow()) {
@@ -92,7 +93,7 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
     co_return;
   }
   if (!(co_await login->accept(mysql::kStatusAutocommit, wait)).ok()) co_return;
-  QuerySession session(home, std::move(login->stream()), login->client(), std::move(*target));
+  QuerySession session(home, std::move(login->stream()), login->client(), std::move(*target), id);
   co_await session.run();
 }
 
@@ -115,6 +116,7 @@ net::Task<Status> QueryService::start() {
   net::MysqlClientSettings client;
   client.address = core.settings.mysqld;
   client.auth.user = core.settings.dba_user;
+  client.auth.password = core.settings.dba_password;
   client.auth.database = core.settings.database;
   net::MysqlPool::Options options;
   options.max_connections = 4;
@@ -126,6 +128,9 @@ net::Task<Status> QueryService::start() {
         std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
     core.loops.back()->query_log = &core.query_log;
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
+  }
+  for (auto& loop : core.loops) {
+    for (auto& other : core.loops) loop->all.push_back(other.get());
   }
   core.started = true;
   co_await first.enter();
@@ -152,18 +157,24 @@ std::vector<QueryService::QueryUse> QueryService::query_uses() const {
   return out;
 }
 
-net::Task<void> QueryService::apply(std::shared_ptr<const ServingState> state, base::Duration grace) {
+net::Task<Status> QueryService::apply(std::shared_ptr<const ServingState> state, base::Duration grace) {
   net::Loop& caller = *net::Loop::current();
   // All loops at the same time: the fence is up when the last of them has it.
-  auto one = [](QueryLoop& loop, net::Loop& home, std::shared_ptr<const ServingState> next,
-                base::Duration limit) -> net::Task<void> {
+  auto one = [](QueryLoop& loop, net::Loop& home, std::shared_ptr<const ServingState> next, base::Duration limit,
+                Status& out) -> net::Task<void> {
     co_await loop.loop.enter();
-    co_await loop.apply(std::move(next), limit);
+    Status applied = co_await loop.apply(std::move(next), limit);
     co_await home.enter();
+    out = std::move(applied);
   };
+  std::vector<Status> outcomes(core_->loops.size());
   std::vector<net::Task<void>> tasks;
-  for (auto& loop : core_->loops) tasks.push_back(one(*loop, caller, state, grace));
+  for (size_t i = 0; i < core_->loops.size(); ++i) {
+    tasks.push_back(one(*core_->loops[i], caller, state, grace, outcomes[i]));
+  }
   co_await net::when_all(std::move(tasks));
+  for (auto& outcome : outcomes) CO_RETURN_IF_ERROR(std::move(outcome));
+  co_return Status{};
 }
 
 net::Task<void> QueryService::reset_sequences() {
@@ -187,6 +198,7 @@ net::Task<void> QueryService::stop() {
     co_await loop.scope.join();
     for (auto& [shape, pool] : loop.pools) pool->close();
     loop.pools.clear();
+    loop.kill_pool.close();
     if (i == 0) {
       core.listener.close();
       core.unix_listener.close();

@@ -26,7 +26,8 @@ struct QueryServiceSettings {
   net::MysqlAddress mysqld;
   std::string user = "vt_app";
   std::string password;
-  std::string dba_user = "vt_dba";
+  std::string dba_user = "vt_dba";  // Reserves sequence values, and ends other connections' statements.
+  std::string dba_password;
   std::string database;    // The keyspace's database on the server.
   std::string query_log;   // File that gets a line for each statement; empty: none.
   size_t pool_size = 256;  // Connections to mysqld, over all loops.
@@ -52,11 +53,13 @@ class QueryService {
   uint16_t port() const;
 
   // Puts a new state in force on every loop. When this returns, nothing that the new state forbids is under way any
-  // more: statements and transactions that the old state had let in and the new one does not were awaited for at most
-  // `grace`, and what was left then was rolled back. So a position read afterwards covers all their writes (the fence
-  // of a traffic switch). A transaction that had touched a forbidden table before may go on doing so until it ends,
-  // within `grace`.
-  net::Task<void> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
+  // more, and nothing that was admitted before can still take effect: what the server had already begun was awaited for
+  // at most `grace`, then ended there by KILL, and its end awaited. So a position read afterwards covers every write
+  // that was acknowledged (the fence of a traffic switch). A transaction that had touched a forbidden table before may
+  // go on doing so until it ends, within `grace`.
+  //   kDeadlineExceeded, errors of the server: something still runs, or may. The state is in force for all that is new;
+  //   call again.
+  net::Task<Status> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
 
   // Forgets cached sequence values.
   net::Task<void> reset_sequences();

@@ -1,10 +1,12 @@
+// Commands of one connection on the data port.
 #include "tablet/query_session.h"
 
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 
-#include "base/log.h"
+#include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
 
@@ -14,107 +16,76 @@ namespace {
 using mysql::Command;
 using namespace std::chrono_literals;
 
-constexpr size_t kMaxTouched = 64;
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxLongData = size_t{64} << 20;
 constexpr size_t kMaxPreparedPerConnection = 256;
+constexpr auto kEndMax = 10s;  // For the end of a transaction that was idle for too long.
 
 // Capabilities of the login that must hold on the connection to mysqld too.
 constexpr mysql::Capabilities kCarried = mysql::kResponseShapeCapabilities | mysql::kClientFoundRows |
                                          mysql::kClientLocalFiles | mysql::kClientIgnoreSpace | mysql::kClientLongFlag;
 
-// The framed BEGIN to put before a statement that asks for one.
-std::string begin_frame(std::span<const mysql::QueryAttribute> attributes, bool in_transaction) {
-  std::string framed;
-  if (in_transaction) return framed;
+// What the query attributes ask to run before the statement.
+struct Prelude {
+  std::vector<std::string> statements;
+  bool begins = false;
+};
+Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bool in_transaction) {
+  Prelude prelude;
   for (const auto& attribute : attributes) {
-    if (attribute.name != kBeginAttribute) continue;
-    std::string payload;
-    mysql::encode_query(payload, "begin", {}, 0);
-    mysql::PacketWriter(framed).message(payload);
+    if (attribute.name != mysql::kBeginAttribute || in_transaction || prelude.begins) continue;
+    ASSIGN_OR_RETURN(const auto options, mysql::TransactionOptions::parse(attribute.value.bytes));
+    prelude.statements = options.statements();
+    prelude.begins = true;
   }
-  return framed;
+  for (const auto& attribute : attributes) {
+    if (attribute.name != mysql::kSavepointAttribute) continue;
+    if (!in_transaction && !prelude.begins) {
+      return fail(Code::kInvalidArgument, "a savepoint is asked for outside of a transaction");
+    }
+    prelude.statements.push_back(mysql::savepoint_statement(attribute.value.bytes));
+  }
+  return prelude;
 }
 
 }  // namespace
 
-net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t collation) {
-  auto& pool = pools[{capabilities, collation}];
-  if (pool == nullptr) {
-    net::MysqlClientSettings client;
-    client.address = settings.mysqld;
-    client.auth.user = settings.user;
-    client.auth.password = settings.password;
-    client.auth.database = settings.database;
-    client.auth.collation = collation;
-    constexpr auto kAlways = mysql::kClientLongPassword | mysql::kClientProtocol41 | mysql::kClientTransactions |
-                             mysql::kClientSecureConnection | mysql::kClientMultiResults |
-                             mysql::kClientPsMultiResults | mysql::kClientPluginAuth | mysql::kClientConnectAttrs |
-                             mysql::kClientPluginAuthLenencData;
-    client.auth.capabilities = kAlways | capabilities;
-    net::MysqlPool::Options options;
-    options.max_connections = pool_share;
-    options.max_prepared = kMaxPreparedPerConnection;
-    options.name = "connections to the MySQL server";
-    pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
-  }
-  return *pool;
-}
-
-net::Task<void> QueryLoop::apply(std::shared_ptr<const ServingState> next, base::Duration grace) {
-  state = next;
-  for (QuerySession* session : sessions) {
-    if (session->conflicts_with(*next)) session->grandfather();
-  }
-  const auto left = [this] {
-    return std::any_of(sessions.begin(), sessions.end(), [](const QuerySession* s) { return s->grandfathered(); });
-  };
-  const net::Wait wait = net::Wait::within(grace);
-  while (left()) {
-    if ((co_await session_idle.wait(wait)).ok()) continue;
-    for (QuerySession* session : sessions) {
-      if (session->grandfathered()) session->end_by_force();
-    }
-    const net::Wait last = net::Wait::within(10s);
-    while (left() && (co_await session_idle.wait(last)).ok()) {
-    }
-    break;
-  }
-}
-
 QuerySession::QuerySession(QueryLoop& shared, net::PacketStream stream, mysql::AuthenticatedClient client,
-                           shard::Target target)
+                           shard::Target target, uint32_t id)
     : shared_(shared),
+      gone_(shared.scope.token()),
       stream_(std::move(stream)),
       client_(std::move(client)),
+      id_(id),
       shape_(client_.capabilities & kCarried),
       target_(std::move(target)) {
   place_ = shared_.sessions.insert(shared_.sessions.end(), this);
   shared_.metrics.sessions.add(1);
+  stream_.socket().cancel_when_gone(&gone_);
 }
 
 QuerySession::~QuerySession() {
-  if (in_transaction_ || pinned_ || active_) lease_.discard();
+  if (keeps_connection() || active_) lease_.discard();
   shared_.sessions.erase(place_);
   shared_.metrics.sessions.add(-1);
   shared_.session_idle.notify_all();
 }
 
 net::Wait QuerySession::query_wait() const {
-  return net::Wait::within(shared_.settings.query_timeout, shared_.scope.token());
+  return net::Wait::within(shared_.settings.query_timeout, gone_.token());
 }
 
 net::Task<void> QuerySession::run() {
   for (;;) {
     // An open transaction that nobody uses holds locks: it is rolled back when it has been idle for too long.
     net::Wait wait{.cancel = shared_.scope.token()};
-    if (in_transaction_ && !killed_) {
+    if (in_transaction_ && lost_ == Lost::kNothing) {
       wait = net::Wait::within(shared_.settings.transaction_timeout, shared_.scope.token());
     }
     auto message = co_await stream_.read_message(wait);
     if (!message.ok()) {
       if (message.error().code() == Code::kDeadlineExceeded && in_transaction_) {
-        end_by_force();
+        (void)co_await end_by_force(net::Wait::within(kEndMax, shared_.scope.token()));
         continue;
       }
       if (message.error().mysql_errno() != 0) (void)co_await send_error(std::move(message).error());
@@ -122,40 +93,56 @@ net::Task<void> QuerySession::run() {
     }
     if (!message->has_value() || (*message)->payload.empty()) break;
     if (static_cast<Command>((*message)->payload[0]) == Command::kQuit) break;
+    reply_sequence_ = static_cast<uint8_t>((*message)->last_sequence + 1);
     Status outcome = co_await dispatch(**message);
     if (!outcome.ok()) break;
   }
+  co_await await_kills();
   stream_.socket().close();
 }
 
 bool QuerySession::conflicts_with(const ServingState& state) const {
-  if (!active_ && !in_transaction_) return false;
+  const bool locks_tables = (left_ & sql::Left::kTableLock) != sql::Left::kNothing;
+  if (!sent_ && !in_transaction_ && !locks_tables) return false;
   if (!state.serving || state.target.keyspace != target_.keyspace || state.target.shard != target_.shard ||
       state.target.tablet_type != target_.tablet_type) {
     return true;
   }
+  if (sent_ && current_ != nullptr && !state.no_writes.empty() && QueryGuard::changes_rows(*current_)) return true;
   if (state.denied_tables.empty()) return false;
-  if (touched_all_) return true;
-  const auto denied = [&](const std::string& table) { return state.denies(table); };
-  if (std::any_of(touched_.begin(), touched_.end(), denied)) return true;
-  if (current_ == nullptr) return false;
-  return !current_->tables_known ||
-         std::any_of(current_->tables.begin(), current_->tables.end(), [&](const auto& t) { return denied(t.name); });
+  if (touched_all_ || locks_tables) return true;
+  if (std::any_of(touched_.begin(), touched_.end(), [&](const auto& t) { return state.reaches(t, true); })) return true;
+  return sent_ && current_ != nullptr && QueryGuard::denied_table(*current_, "", state).has_value();
 }
 
-void QuerySession::end_by_force() {
+net::Task<Status> QuerySession::end_by_force(net::Wait wait) {
   grandfathered_ = false;
-  if (!in_transaction_ && !active_) return;
+  if ((!in_transaction_ && left_ == sql::Left::kNothing && !sent_) || !lease_) co_return Status{};
   shared_.metrics.killed_transactions.add();
-  killed_ = in_transaction_;
-  if (active_ && lease_) {
-    // The statement's relay notices that its connection is gone. The server rolls back when it does.
-    lease_->client.set_broken();
-    lease_->client.stream().socket().abort();
-  } else {
-    lease_.discard();
+  lost_ = left_ != sql::Left::kNothing ? Lost::kState : in_transaction_ ? Lost::kTransaction : Lost::kNothing;
+  const uint32_t connection = lease_->client.server().connection_id;
+  ServerKiller& killer = shared_.killer;
+  if (sent_) {
+    grandfathered_ = true;  // Until the statement has heard of it: see statement_done().
+    doomed_ = true;
+    co_return co_await killer.end_connection(connection, std::move(wait));
   }
+  net::MysqlPool::Lease idle = std::move(lease_);
+  touched_.clear();
+  touched_all_ = false;
+  Status ended = co_await killer.end_connection(connection, std::move(wait));
+  idle.discard();
+  co_return ended;
+}
+
+net::Task<Status> QuerySession::kill_query(net::Wait wait) {
+  interrupted_ = active_;
+  if (!sent_ || !lease_) co_return Status{};
+  ++kills_;
+  Status told = co_await shared_.killer.kill_query(lease_->client.server().connection_id, std::move(wait));
+  --kills_;
   shared_.session_idle.notify_all();
+  co_return told;
 }
 
 Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
@@ -163,13 +150,19 @@ Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
   const auto ends_transaction = [&] {
     return info.kind == sql::StatementKind::kCommit || info.kind == sql::StatementKind::kRollback;
   };
-  if (killed_) {
+  if (lost_ == Lost::kTransaction) {
     return fail(Code::kAborted,
                 "the transaction was rolled back: it was open for too long, or in the way of a change of "
                 "the serving state; begin again")
         .with_reason(Reason::kTransactionLost);
   }
-  if (grandfathered_ || (in_transaction_ && ends_transaction())) return {};
+  if (lost_ == Lost::kState) {
+    return fail(Code::kUnavailable,
+                "what this session had left in the server (locks, temporary tables, variables) is lost: log in again")
+        .with_effect(Effect::kUnknown);
+  }
+  if (in_transaction_ && (grandfathered_ || ends_transaction())) return {};
+  if (info.kind == sql::StatementKind::kUnlockTables) return {};
   if (target_.keyspace != state.target.keyspace) {
     return fail(Code::kInvalidArgument,
                 fmt::format("invalid keyspace {} does not match expected {}", target_.keyspace, state.target.keyspace))
@@ -203,34 +196,6 @@ net::Task<Status> QuerySession::need_connection(net::Wait wait) {
   co_return Status{};
 }
 
-void QuerySession::note_use(const StatementInfo& info) {
-  if (!info.tables_known && info.kind != sql::StatementKind::kBegin) touched_all_ = true;
-  for (const auto& table : info.tables) {
-    if (touched_all_) return;
-    if (std::find(touched_.begin(), touched_.end(), table.name) != touched_.end()) continue;
-    if (touched_.size() >= kMaxTouched) {
-      touched_all_ = true;
-    } else {
-      touched_.push_back(table.name);
-    }
-  }
-}
-
-// The end of a statement: what the server said of its transaction decides whether the connection stays with us.
-void QuerySession::statement_done(uint16_t status_flags) {
-  active_ = false;
-  current_ = nullptr;
-  in_transaction_ = (status_flags & mysql::kStatusInTransaction) != 0;
-  if (!in_transaction_) {
-    touched_.clear();
-    touched_all_ = false;
-    killed_ = false;
-    grandfathered_ = false;
-    if (!pinned_) lease_.release();
-    shared_.session_idle.notify_all();
-  }
-}
-
 net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& message) {
   const auto command = static_cast<Command>(message.payload[0]);
   switch (command) {
@@ -242,7 +207,10 @@ net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& me
     case Command::kInitDb: {
       auto target = shard::Target::parse(message.payload.substr(1));
       if (!target.ok()) co_return co_await send_error(std::move(target).error());
-      if (in_transaction_) co_return co_await send_error(fail(Code::kFailedPrecondition, "a transaction is open"));
+      if (keeps_connection()) {
+        co_return co_await send_error(
+            fail(Code::kFailedPrecondition, "a transaction is open, or the session holds state in the server"));
+      }
       target_ = std::move(*target);
       co_return co_await send_ok();
     }
@@ -270,138 +238,58 @@ net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& me
 }
 
 net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& message) {
-  std::string_view text;
-  std::string reframed;
-  std::string begin;
+  Request request;
+  request.first_sequence = reply_sequence_;
+  request.text = message.payload.substr(1);
   if (client_.capabilities & mysql::kClientQueryAttributes) {
     auto query = mysql::decode_query(message.payload, client_.capabilities);
     if (!query.ok()) co_return co_await send_error(std::move(query).error());
-    text = query->text;
-    begin = begin_frame(query->attributes, in_transaction_);
-  } else {
-    text = message.payload.substr(1);
+    request.text = query->text;
+    auto prelude = prelude_of(query->attributes, in_transaction_);
+    if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
+    request.prelude = std::move(prelude->statements);
+    request.begins = prelude->begins;
   }
-  const auto info = shared_.guard.classify(text);
-  if (Status admitted = admit(*info, text); !admitted.ok()) {
+  request.info = shared_.guard.classify(request.text);
+  const StatementInfo& info = *request.info;
+  if (info.kind == sql::StatementKind::kKill) co_return co_await on_kill(std::string(request.text));
+  if (Status admitted = admit(info, request.text); !admitted.ok()) {
     shared_.metrics.refused.add();
     co_return co_await send_error(std::move(admitted).error());
   }
-  if (info->kind == sql::StatementKind::kSet && !info->pins_session) co_return co_await on_set(std::string(text));
-  if (info->next_value) co_return co_await on_next_value(std::string(text));
+  if (info.kind == sql::StatementKind::kSet && !info.sets_user_variable) {
+    if (info.effects.runs_unseen_code) {
+      co_return co_await send_error(fail(Code::kInvalidArgument, "a setting is set to a value, not to what code gives"));
+    }
+    co_return co_await on_set(std::string(request.text));
+  }
+  if (info.next_value) co_return co_await on_next_value(std::string(request.text), request.info);
   // One frame without attributes can go on as it came.
-  std::string_view framed = stream_.buffered().substr(0, message.consumed);
+  std::string reframed;
+  request.framed = stream_.buffered().substr(0, message.consumed);
   if ((client_.capabilities & mysql::kClientQueryAttributes) || message.payload.size() >= mysql::kMaxFramePayload) {
     std::string payload;
-    mysql::encode_query(payload, text, {}, 0);
+    mysql::encode_query(payload, request.text, {}, 0);
     mysql::PacketWriter(reframed).message(payload);
-    framed = reframed;
+    request.framed = reframed;
   }
-  if (shared_.query_log->wanted()) {
-    co_return co_await relay_logged(std::move(begin), framed, mysql::ResponseKind::kQuery, *info,
-                                    static_cast<uint8_t>(message.last_sequence + 1), std::string(text));
-  }
-  co_return co_await relay(std::move(begin), framed, mysql::ResponseKind::kQuery, *info,
-                           static_cast<uint8_t>(message.last_sequence + 1));
+  co_return co_await run_logged(std::move(request));
 }
 
-net::Task<Status> QuerySession::relay_logged(std::string framed_begin, std::string_view framed,
-                                             mysql::ResponseKind kind, const StatementInfo& info,
-                                             uint8_t first_sequence, std::string text) {
-  const auto started = base::system_clock().now();
-  Status outcome = co_await relay(std::move(framed_begin), framed, kind, info, first_sequence);
-  const base::Duration took = base::system_clock().now() - started;
-  const auto wall = base::system_clock().wall_now().time_since_epoch() - took;
-  shared_.query_log->write(base::query_log_line(
-      std::chrono::duration_cast<std::chrono::nanoseconds>(wall).count(), std::chrono::duration<double>(took).count(),
-      client_.user, target_.to_string(), text, outcome.ok() ? "OK" : base::code_name(outcome.error().code())));
-  co_return outcome;
-}
-
-net::Task<Status> QuerySession::relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
-                                      const StatementInfo& info, uint8_t first_sequence) {
-  const net::Wait wait = query_wait();
-  active_ = true;
-  current_ = &info;
-  shared_.metrics.queries.add();
-  if (!lease_) {
-    if (Status connected = co_await need_connection(wait); !connected.ok()) {
-      statement_done(0);
-      co_return co_await send_error(std::move(connected).error());
-    }
-    // Waiting may have taken a while: the state may have changed.
-    if (Status admitted = admit(info, ""); !admitted.ok() && !grandfathered_) {
-      statement_done(0);
-      co_return co_await send_error(std::move(admitted).error());
-    }
-  }
-  if (info.pins_session) pinned_ = true;
-  note_use(info);
-  auto& server = lease_->client;
-  const bool begins = !framed_begin.empty();
-  if (begins) framed = framed_begin.append(framed);
-  Status sent = co_await server.stream().write(framed, wait);
-  if (sent.ok() && begins) {
-    auto begun =
-        co_await net::discard_response(server.stream(), mysql::ResponseKind::kQuery, server.capabilities(), wait);
-    if (begun.ok() && !begun->error) {
-      in_transaction_ = true;
-    } else {
-      // Without its transaction the statement must not stand: the connection goes, and with it what it may have done is
-      // not ours to know.
-      sent =
-          begun.ok()
-              ? Status(fail(Code::kUnavailable, "BEGIN failed: " + begun->error->message).with_effect(Effect::kUnknown))
-              : Status(std::move(begun).error());
-    }
-  }
-  if (!sent.ok()) {
-    lease_.discard();
-    pinned_ = false;
-    const bool was_in_transaction = in_transaction_;
-    statement_done(0);
-    killed_ = was_in_transaction;
-    in_transaction_ = was_in_transaction;
-    co_return co_await send_error(std::move(sent).error());
-  }
-  auto result =
-      co_await net::relay_response(server.stream(), stream_, kind, server.capabilities(), {}, first_sequence, wait);
-  if (!result.has_value()) {
-    net::RelayFailure failure = std::move(result).error();
-    const bool timed_out = failure.error.code() == Code::kDeadlineExceeded;
-    lease_.discard();
-    pinned_ = false;
-    const bool was_in_transaction = in_transaction_;
-    statement_done(0);
-    if (was_in_transaction) {  // The next statement must not run outside of the transaction it belongs to.
-      in_transaction_ = true;
-      killed_ = true;
-    }
-    if (!failure.backend || !failure.client_untouched) co_return std::move(failure.error);
-    shared_.metrics.errors.add();
+net::Task<Status> QuerySession::on_kill(std::string text) {
+  auto ast = sql::parse(text);
+  if (!ast.ok()) co_return co_await send_error(std::move(ast).error());
+  const auto* kill = sql::statement_as<sql::Kill>(&ast->statement());
+  const auto* literal = kill == nullptr || kill->query_id ? nullptr : sql::as<sql::Literal>(kill->id);
+  uint32_t id = 0;
+  if (literal == nullptr ||
+      std::from_chars(literal->text.data(), literal->text.data() + literal->text.size(), id).ec != std::errc()) {
     co_return co_await send_error(
-        Error(timed_out ? Code::kDeadlineExceeded : Code::kUnavailable,
-              timed_out ? "the statement took longer than --queryserver-config-query-timeout and was ended"
-                        : failure.error.message())
-            .with_effect(Effect::kUnknown));
+        fail(Code::kInvalidArgument, "give KILL [QUERY | CONNECTION] and the number of a session of this tablet"));
   }
-  uint16_t flags = result->summary.status_flags;
-  if (result->error) {
-    // An ERR carries no flags: the transaction is as it was, unless the server rolled it back (deadlock; or a lock wait
-    // timeout when innodb_rollback_on_timeout is set). Asking is cheaper than guessing wrong.
-    shared_.metrics.errors.add();
-    flags = in_transaction_ ? mysql::kStatusInTransaction : 0;
-    if (in_transaction_ && (result->error->code == mysql::errnos::kDeadlock)) flags = 0;
-  }
-  if (result->error_held) {
-    std::string out;
-    std::string payload;
-    mysql::encode_err(payload, *result->error, client_.capabilities);
-    mysql::PacketWriter(out, first_sequence).message(payload);
-    statement_done(flags);
-    co_return co_await send(std::move(out));
-  }
-  statement_done(flags);
-  co_return Status{};
+  Status killed = co_await shared_.kill(id, !kill->query);
+  if (!killed.ok()) co_return co_await send_error(std::move(killed).error());
+  co_return co_await send_ok();
 }
 
 net::Task<Status> QuerySession::on_set(std::string text) {
@@ -410,7 +298,10 @@ net::Task<Status> QuerySession::on_set(std::string text) {
   const net::Wait wait = query_wait();
   if (lease_) {
     auto result = co_await lease_->client.query(text, wait);
-    if (!result.ok()) co_return co_await send_error(std::move(result).error());
+    if (!result.ok()) {
+      if (lease_->client.broken()) lose_connection(in_transaction_);
+      co_return co_await send_error(std::move(result).error());
+    }
     lease_->settings = text;
     settings_ = std::move(text);
     co_return co_await send_ok(result->ok.status_flags & mysql::kStatusNoBackslashEscapes);
@@ -420,22 +311,23 @@ net::Task<Status> QuerySession::on_set(std::string text) {
     settings_ = before;
     co_return co_await send_error(std::move(connected).error());
   }
-  if (!in_transaction_ && !pinned_) lease_.release();
+  if (!keeps_connection()) lease_.release();
   co_return co_await send_ok();
 }
 
-net::Task<Status> QuerySession::on_next_value(std::string text) {
+net::Task<Status> QuerySession::on_next_value(std::string text, std::shared_ptr<const StatementInfo> info) {
   auto request = parse_next_value(text);
   if (!request.ok()) co_return co_await send_error(std::move(request).error());
   if (target_.tablet_type != "primary") {
     co_return co_await send_error(fail(Code::kFailedPrecondition, "sequences are served by the primary only"));
   }
   co_await shared_.sequences->home().enter();
-  auto value = co_await shared_.sequences->next(request->table, request->count, query_wait());
+  auto value = co_await shared_.sequences->next(request->table, request->count,
+                                                net::Wait::within(shared_.settings.query_timeout));
   co_await shared_.loop.enter();
   if (!value.ok()) co_return co_await send_error(std::move(value).error());
   std::string out;
-  mysql::PacketWriter writer(out, 1);
+  mysql::PacketWriter writer(out, reply_sequence_);
   mysql::ResultSetWriter result(writer, client_.capabilities);
   mysql::ColumnDef column;
   column.name = "nextval";
@@ -472,14 +364,16 @@ net::Task<Status> QuerySession::on_prepare(std::string text) {
     ok.statement_id = next_statement_id_++;
     std::string payload;
     mysql::encode_prepare_ok(payload, ok);
-    mysql::PacketWriter(out, 1).message(payload);
+    mysql::PacketWriter(out, reply_sequence_).message(payload);
     out += (*prepared)->definitions;
     statements_[ok.statement_id] = Prepared{std::move(text), info, ok.parameters, {}};
   }
-  const bool broken = lease_->client.broken();
-  if (!in_transaction_ && !pinned_) lease_.release();
+  if (lease_ && lease_->client.broken()) {
+    lose_connection(in_transaction_);
+  } else if (!keeps_connection()) {
+    lease_.release();
+  }
   if (prepared.ok()) co_return co_await send(std::move(out));
-  if (broken && in_transaction_) killed_ = true;
   co_return co_await send_error(std::move(prepared).error());
 }
 
@@ -493,49 +387,39 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
             .with_mysql(mysql::errnos::kUnknownStmtHandler, "HY000"));
   }
   Prepared& statement = found->second;
-  const auto info = statement.info;
-  info->counted();
-  if (Status admitted = admit(*info, statement.text); !admitted.ok()) {
+  Request request;
+  request.info = statement.info;
+  request.text = statement.text;
+  request.kind = mysql::ResponseKind::kStmtExecute;
+  request.first_sequence = reply_sequence_;
+  request.info->counted();
+  if (Status admitted = admit(*request.info, request.text); !admitted.ok()) {
     shared_.metrics.refused.add();
+    statement.memory.clear_long_data();
     co_return co_await send_error(std::move(admitted).error());
   }
   auto execute =
       mysql::decode_stmt_execute(message.payload, client_.capabilities, statement.parameters, statement.memory);
   if (!execute.ok()) co_return co_await send_error(std::move(execute).error());
-  if (execute->cursor_flags != 0) {
-    // A cursor would tie the connection to this session until it is closed; rows are sent at once instead, as MySQL
-    // does for statements that cannot have one.
-    execute->cursor_flags = 0;
-  }
-  const net::Wait wait = query_wait();
-  if (Status connected = co_await need_connection(wait); !connected.ok()) {
-    co_return co_await send_error(std::move(connected).error());
-  }
-  auto prepared = co_await lease_->prepare(statement.text, kMaxPreparedPerConnection, wait);
-  if (!prepared.ok()) {
-    if (lease_->client.broken() && in_transaction_) killed_ = true;
-    if (!in_transaction_ && !pinned_) lease_.release();
-    co_return co_await send_error(std::move(prepared).error());
-  }
-  execute->statement_id = (*prepared)->ok.statement_id;
-  std::string begin = begin_frame(execute->attributes, in_transaction_);
+  // A cursor would tie the connection to this session until it is closed; rows are sent at once instead, as MySQL does
+  // for statements that cannot have one.
+  execute->cursor_flags = 0;
+  auto prelude = prelude_of(execute->attributes, in_transaction_);
+  if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
+  request.prelude = std::move(prelude->statements);
+  request.begins = prelude->begins;
   execute->attributes.clear();
-  std::string payload;
-  mysql::encode_stmt_execute(payload, *execute, 0);
-  statement.memory.clear_long_data();
-  std::string framed;
-  mysql::PacketWriter(framed).message(payload);
-  if (shared_.query_log->wanted()) {
-    co_return co_await relay_logged(std::move(begin), framed, mysql::ResponseKind::kStmtExecute, *info,
-                                    static_cast<uint8_t>(message.last_sequence + 1), statement.text);
-  }
-  co_return co_await relay(std::move(begin), framed, mysql::ResponseKind::kStmtExecute, *info,
-                           static_cast<uint8_t>(message.last_sequence + 1));
+  request.execute = &*execute;
+  Status outcome = co_await run_logged(std::move(request));
+  if (const auto still = statements_.find(*id); still != statements_.end()) still->second.memory.clear_long_data();
+  co_return outcome;
 }
 
 net::Task<Status> QuerySession::on_reset() {
-  if (in_transaction_ || pinned_) lease_.discard();
-  in_transaction_ = pinned_ = killed_ = grandfathered_ = false;
+  if (keeps_connection()) lease_.discard();
+  in_transaction_ = grandfathered_ = false;
+  left_ = sql::Left::kNothing;
+  lost_ = Lost::kNothing;
   settings_.clear();
   statements_.clear();
   touched_.clear();
@@ -551,10 +435,10 @@ net::Task<Status> QuerySession::send_error(Error error) {
   const bool servers = error.mysql_errno() != 0 && error.mysql_errno() < mysql::kTabletErrnoBase;
   mysql::encode_err(payload, servers ? mysql::to_err_packet(error) : mysql::encode_tablet_error(error),
                     client_.capabilities);
-  mysql::PacketWriter(out, 1).message(payload);
-  if (killed_ && !in_transaction_) killed_ = false;
-  if (killed_ && error.code() == Code::kAborted) {  // Told: the session is usable again.
-    killed_ = in_transaction_ = false;
+  mysql::PacketWriter(out, reply_sequence_).message(payload);
+  if (lost_ == Lost::kTransaction && error.code() == Code::kAborted) {  // Told: the session is usable again.
+    lost_ = Lost::kNothing;
+    in_transaction_ = false;
     touched_.clear();
     touched_all_ = false;
   }
@@ -566,14 +450,17 @@ net::Task<Status> QuerySession::send_ok(uint16_t extra_flags) {
   std::string payload;
   mysql::OkPacket ok;
   ok.status_flags = static_cast<uint16_t>(mysql::kStatusAutocommit | extra_flags |
-                                          (in_transaction_ ? mysql::kStatusInTransaction : 0));
+                                          (in_transaction_ ? mysql::kStatusInTransaction : 0) |
+                                          (left_ != sql::Left::kNothing ? mysql::kStatusSessionStateChanged : 0));
   mysql::encode_ok(payload, ok, client_.capabilities);
-  mysql::PacketWriter(out, 1).message(payload);
+  // The encoder sets this flag for session tracking alone; here it tells of state (behind header and two zeros).
+  mysql::set_status_flags(payload.data() + 3, ok.status_flags);
+  mysql::PacketWriter(out, reply_sequence_).message(payload);
   co_return co_await send(std::move(out));
 }
 
 net::Task<Status> QuerySession::send(std::string framed) {
-  const net::Wait wait = query_wait();
+  const net::Wait wait = net::Wait::within(60s, shared_.scope.token());
   co_return co_await stream_.write(framed, wait);
 }
 

@@ -8,8 +8,8 @@
 #include <unordered_map>
 #include <vector>
 
-#include "base/query_log.h"
 #include "base/metrics.h"
+#include "base/query_log.h"
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
 #include "net/mysql_pool.h"
@@ -18,6 +18,7 @@
 #include "tablet/query_guard.h"
 #include "tablet/query_service.h"
 #include "tablet/sequences.h"
+#include "tablet/server_killer.h"
 
 // Inside of the query service: one loop's share of it, and one connection of a vtgate. Not for other folders.
 namespace vitrail::tablet {
@@ -29,14 +30,14 @@ struct QueryMetrics {
   base::Counter& errors;
   base::Counter& refused;
   base::Counter& killed_transactions;
+  base::Counter& killed_statements;
   base::Gauge& sessions;
 };
 
 // What the sessions of one loop share. Confined to that loop.
 struct QueryLoop {
   QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in,
-            Sequences* sequences_in)
-      : settings(settings_in), loop(loop_in), metrics(metrics_in), sequences(sequences_in) {}
+            Sequences* sequences_in);
 
   const QueryServiceSettings& settings;
   net::Loop& loop;
@@ -49,33 +50,48 @@ struct QueryLoop {
   net::Scope scope;
   size_t pool_share = 1;
   base::QueryLog* query_log = nullptr;
+  net::MysqlPool kill_pool;
+  ServerKiller killer;
+  std::vector<QueryLoop*> all;  // The service's loops, this one among them.
 
   // Pools by what changes the answers' bytes or meaning: capabilities and collation of the login.
   std::map<std::pair<mysql::Capabilities, uint8_t>, std::unique_ptr<net::MysqlPool>> pools;
   net::MysqlPool& pool_for(mysql::Capabilities capabilities, uint8_t collation);
 
   // See QueryService::apply.
-  net::Task<void> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
+  net::Task<Status> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
+  // Ends the statement (or the connection) of a session of any loop. kNotFound: no session has this number.
+  net::Task<Status> kill(uint32_t session, bool connection);
 };
 
-// Name of the query attribute that asks for a transaction around and after this statement: BEGIN and the statement are
-// admitted as one, so that the statement can never run without its transaction.
-inline constexpr std::string_view kBeginAttribute = "vitrail_begin";
-
 // One connection of a vtgate (or of any MySQL client that logs in to a target).
+//
+// A statement goes through three states: admitted (`active_`: it may wait for a connection), sent (`sent_`: the server
+// has it, or may have it), done. A fence need not care for what was only admitted: admission is asked again in the same
+// turn of the loop in which the bytes are written. What was sent it waits for, or ends in the server.
+//
+// The connection to the server belongs to the session for as long as the server holds state for it: an open transaction,
+// or what `left_` names. vtgate is told by the status flags of each answer: kStatusInTransaction, and
+// kStatusSessionStateChanged, which on this port means "there is state: keep this connection for its client".
 class QuerySession {
  public:
-  QuerySession(QueryLoop& shared, net::PacketStream stream, mysql::AuthenticatedClient client, shard::Target target);
+  QuerySession(QueryLoop& shared, net::PacketStream stream, mysql::AuthenticatedClient client, shard::Target target,
+               uint32_t id);
   ~QuerySession();
 
   net::Task<void> run();
+  uint32_t id() const { return id_; }
 
-  // For QueryLoop::apply: whether this session has under way what `state` forbids.
+  // For QueryLoop::apply: whether the server has something of this session under way that `state` forbids.
   bool conflicts_with(const ServingState& state) const;
-  // It may finish what it has begun (until end_by_force).
+  // It may finish what it has begun (until it is ended by force).
   void grandfather() { grandfathered_ = true; }
   bool grandfathered() const { return grandfathered_; }
-  void end_by_force();
+  // Ends what is under way in the server, and returns when it has ended there. Does not touch the session after its
+  // first wait.
+  net::Task<Status> end_by_force(net::Wait wait);
+  // KILL QUERY. Returns when the server was told.
+  net::Task<Status> kill_query(net::Wait wait);
   void close() { stream_.socket().abort(); }
 
  private:
@@ -85,50 +101,80 @@ class QuerySession {
     uint16_t parameters = 0;
     mysql::StatementMemory memory;
   };
+  // A statement on its way to the server.
+  struct Request {
+    std::shared_ptr<const StatementInfo> info;
+    std::string_view text;  // Valid until the client's stream is read again.
+    std::vector<std::string> prelude;  // Statements to run before it, in the same write.
+    bool begins = false;               // One of them opens a transaction.
+    std::string_view framed;           // The command as it goes to the server; empty: `execute` is encoded to it.
+    mysql::StmtExecute* execute = nullptr;
+    mysql::ResponseKind kind = mysql::ResponseKind::kQuery;
+    uint8_t first_sequence = 1;
+  };
   // A failed statement: told to the client, and the session goes on; a failed session ends.
   using Outcome = Status;
 
+  // query_session.cc: commands.
   net::Task<Outcome> dispatch(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_query(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_set(std::string text);
-  net::Task<Outcome> on_next_value(std::string text);
+  net::Task<Outcome> on_next_value(std::string text, std::shared_ptr<const StatementInfo> info);
+  net::Task<Outcome> on_kill(std::string text);
   net::Task<Outcome> on_prepare(std::string text);
   net::Task<Outcome> on_execute(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_reset();
-  net::Task<Outcome> relay(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
-                           const StatementInfo& info, uint8_t first_sequence);
-
-  // As relay(), and a line in the query log. For when there is one.
-  net::Task<Outcome> relay_logged(std::string framed_begin, std::string_view framed, mysql::ResponseKind kind,
-                                  const StatementInfo& info, uint8_t first_sequence, std::string text);
   Status admit(const StatementInfo& info, std::string_view text);
   net::Task<Status> need_connection(net::Wait wait);
-  void note_use(const StatementInfo& info);
-  void statement_done(uint16_t status_flags);
   net::Task<Outcome> send_error(Error error);
   net::Task<Outcome> send_ok(uint16_t extra_flags = 0);
   net::Task<Outcome> send(std::string framed);
   net::Wait query_wait() const;
-  bool in_transaction() const { return in_transaction_; }
+  bool keeps_connection() const { return in_transaction_ || left_ != sql::Left::kNothing; }
+
+  // query_run.cc: a statement in the server.
+  net::Task<Outcome> run_logged(Request request);
+  net::Task<Outcome> run_request(Request request);
+  net::Task<Status> send_request(Request& request, net::Wait wait);
+  net::Task<std::expected<net::RelayResult, net::RelayFailure>> await_response(const Request& request, net::Wait wait);
+  net::Task<Outcome> after_failure(net::RelayFailure failure, bool was_in_transaction);
+  net::Task<Outcome> after_error(const Request& request, const net::RelayResult& result, bool was_in_transaction,
+                                 sql::Left left_before);
+  net::Task<std::optional<uint16_t>> server_status();
+  net::Task<void> interrupt();
+  net::Task<void> await_kills();
+  void lose_connection(bool was_in_transaction);
+  void note_use(const StatementInfo& info);
+  void statement_done();
 
   QueryLoop& shared_;
+  net::CancelSource gone_;  // The client has gone: what it asked for is not wanted any more.
   net::PacketStream stream_;
   mysql::AuthenticatedClient client_;
+  const uint32_t id_;
   mysql::Capabilities shape_;
   shard::Target target_;
   std::list<QuerySession*>::iterator place_;
 
-  net::MysqlPool::Lease lease_;  // While a statement, a transaction or a pinned session needs it.
+  net::MysqlPool::Lease lease_;  // While a statement, a transaction or other state needs it.
   std::string settings_;         // The SET statement of this session.
   bool in_transaction_ = false;
-  bool pinned_ = false;
-  bool active_ = false;  // A statement is under way.
+  sql::Left left_ = sql::Left::kNothing;
+  bool active_ = false;
+  bool sent_ = false;
   bool grandfathered_ = false;
-  bool killed_ = false;  // The transaction was ended by force; the client hears of it with its next statement.
-  const StatementInfo* current_ = nullptr;
+  bool doomed_ = false;       // The connection to the server is being ended: it goes to nobody else.
+  bool interrupted_ = false;  // KILL QUERY, or the statement's time was over.
+  bool timed_out_ = false;
+  int kills_ = 0;             // KILL statements for the connection that are under way.
+  // The state in the server is lost; the client hears of it with its next statement.
+  enum class Lost : uint8_t { kNothing, kTransaction, kState };
+  Lost lost_ = Lost::kNothing;
+  std::shared_ptr<const StatementInfo> current_;
   std::vector<std::string> touched_;  // Tables used in the open transaction; at most kMaxTouched, then `touched_all_`.
   bool touched_all_ = false;
 
+  uint8_t reply_sequence_ = 1;  // Of the first frame of the answer to the command at hand.
   uint32_t next_statement_id_ = 1;
   std::unordered_map<uint32_t, Prepared> statements_;
 };

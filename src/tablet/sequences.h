@@ -2,11 +2,15 @@
 
 #include <cstdint>
 #include <memory>
+#include <set>
 #include <string>
 #include <unordered_map>
 
+#include "base/clock.h"
 #include "net/mysql_pool.h"
 #include "net/sync.h"
+#include "tablet/server_killer.h"
+#include "tablet/serving_state.h"
 
 namespace vitrail::tablet {
 
@@ -24,6 +28,9 @@ class Sequences {
   // The first of `count` consecutive values.
   //   kNotFound: not a sequence table, or its row is missing; the message says how to make it.
   net::Task<Result<int64_t>> next(std::string table, int64_t count, net::Wait wait);
+  // Puts a new state in force: when this returns, no reservation that it forbids is under way. What does not end within
+  // `grace` is ended in the server.
+  net::Task<Status> apply(std::shared_ptr<const ServingState> state, base::Duration grace, ServerKiller& killer);
   // Forgets all cached values: the table was changed behind our back, or this tablet is no longer the primary.
   void reset() { cached_.clear(); }
 
@@ -35,8 +42,16 @@ class Sequences {
   };
   net::Task<Result<int64_t>> take(std::shared_ptr<Cached> cached, std::string table, int64_t count, net::Wait wait);
 
+  net::Task<Status> reserve(Cached& cached, const std::string& table, int64_t count, net::Wait wait);
+  net::Task<Status> reserve_on(net::PooledConnection& connection, Cached& cached, const std::string& name,
+                               const std::string& table, int64_t count, net::Wait wait);
+  Status allowed(const std::string& table) const;
+
   net::Loop& home_;
   net::MysqlPool& pool_;
+  std::shared_ptr<const ServingState> state_ = std::make_shared<ServingState>();
+  std::multiset<uint32_t> reserving_;  // Server connections on which a block is being reserved.
+  net::Signal reserved_;
   std::unordered_map<std::string, std::shared_ptr<Cached>> cached_;
 };
 

@@ -25,8 +25,20 @@ struct ServingState {
   bool denied_allow_reads = false;
   std::string denied_description = "enforce denied tables";
 
-  bool denies(std::string_view table) const {
-    return std::binary_search(denied_tables.begin(), denied_tables.end(), table, std::less<>());
+  // What reaches a denied table by another name: views over one (`indirect`), and tables whose change changes one by a
+  // trigger or a foreign key (`indirect_writes`). Lower case, sorted. See indirect_tables.h.
+  std::vector<std::string> indirect;
+  std::vector<std::string> indirect_writes;
+
+  bool denies(std::string_view table) const { return contains(denied_tables, table); }
+  // Whether reading (or changing) `table` touches a denied one.
+  bool reaches(std::string_view table, bool write) const {
+    return denies(table) || contains(indirect, table) || (write && contains(indirect_writes, table));
+  }
+
+ private:
+  static bool contains(const std::vector<std::string>& sorted, std::string_view name) {
+    return std::binary_search(sorted.begin(), sorted.end(), name, std::less<>());
   }
 };
 

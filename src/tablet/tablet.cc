@@ -185,6 +185,7 @@ net::Task<Status> Tablet::start() {
   CO_ASSIGN_OR_RETURN(options.tablet.mysqld.tls, db_tls_context(options));
   options.queries.mysqld = options.tablet.mysqld;
   options.queries.dba_user = options.tablet.dba_user;
+  options.queries.dba_password = options.tablet.dba_password;
   options.tablet.app = {options.queries.user, options.queries.password};
   options.queries.host = options.data_host;
   options.queries.port = options.data_port;

@@ -303,14 +303,14 @@ net::Task<Status> TabletManager::apply_state(net::Wait wait) {
     log_info("{}: {}{}", next->target.to_string(), next->serving ? "serving" : "not serving: ", next->reason);
   }
   // The fence goes up before anybody hears of it by other ways.
-  co_await queries_.apply(next, settings_.fence_grace);
+  Status fenced = co_await queries_.apply(next, settings_.fence_grace);
   publish_health();
   const bool primary = record_.type() == ::topodata::PRIMARY && !demoting_;
   if (primary != primary_told_ && on_primary_) {
     primary_told_ = primary;
     co_await on_primary_(primary);
   }
-  co_return Status{};
+  co_return fenced;
 }
 
 void TabletManager::publish_health() {

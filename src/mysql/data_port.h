@@ -1,0 +1,41 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+
+// What vtgate tells vttablet about a statement, in query attributes of the data port (docs/formats/data_port.md). Both
+// sides read this file, so that neither knows more than the other.
+namespace vitrail::mysql {
+
+// Asks for a transaction around and after the statement: BEGIN and the statement are admitted as one, so that the
+// statement can never run without its transaction. Value: TransactionOptions::to_text(). Ignored inside a transaction.
+inline constexpr std::string_view kBeginAttribute = "vitrail_begin";
+// Sets a savepoint of this name in front of the statement; several, in their order. Inside a transaction (or beside
+// kBeginAttribute) only.
+inline constexpr std::string_view kSavepointAttribute = "vitrail_savepoint";
+
+// How a transaction begins.
+struct TransactionOptions {
+  enum class Isolation : uint8_t { kSession, kReadUncommitted, kReadCommitted, kRepeatableRead, kSerializable };
+  enum class Access : uint8_t { kSession, kReadOnly, kReadWrite };
+  Isolation isolation = Isolation::kSession;
+  Access access = Access::kSession;
+  bool consistent_snapshot = false;
+  bool operator==(const TransactionOptions&) const = default;
+
+  // "", "serializable,read only,snapshot": words in this order, those that are set.
+  std::string to_text() const;
+  // kInvalidArgument names an unknown word. Anything without a comma and a word of the list is refused but "" and "1".
+  static Result<TransactionOptions> parse(std::string_view text);
+  // The statements that begin it, in order: one or two.
+  std::vector<std::string> statements() const;
+};
+
+// "savepoint `a`".
+std::string savepoint_statement(std::string_view name);
+
+}  // namespace vitrail::mysql

@@ -1,0 +1,131 @@
+// One event loop's share of the query service: its pools, and the fence over its sessions.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "mysql/protocol.h"
+#include "tablet/query_session.h"
+
+namespace vitrail::tablet {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr size_t kMaxPreparedPerConnection = 256;
+constexpr size_t kKillConnections = 4;
+constexpr auto kForceMax = 10s;  // For the end of what had to be ended by force.
+
+// What a statement did to its connection is told by the server: by a flag in the answer's end.
+constexpr const char* kTrackState =
+    "set session session_track_state_change = on, session_track_schema = off, session_track_system_variables = '', "
+    "session_track_transaction_info = 'OFF'";
+
+net::MysqlClientSettings kill_settings(const QueryServiceSettings& settings) {
+  net::MysqlClientSettings client;
+  client.address = settings.mysqld;
+  client.auth.user = settings.dba_user;
+  client.auth.password = settings.dba_password;
+  return client;
+}
+
+net::MysqlPool::Options kill_options() {
+  net::MysqlPool::Options options;
+  options.max_connections = kKillConnections;
+  options.name = "connections for KILL";
+  return options;
+}
+
+}  // namespace
+
+QueryLoop::QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in,
+                     Sequences* sequences_in)
+    : settings(settings_in),
+      loop(loop_in),
+      metrics(metrics_in),
+      sequences(sequences_in),
+      kill_pool(kill_settings(settings_in), kill_options()),
+      killer(kill_pool) {}
+
+net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t collation) {
+  auto& pool = pools[{capabilities, collation}];
+  if (pool == nullptr) {
+    net::MysqlClientSettings client;
+    client.address = settings.mysqld;
+    client.auth.user = settings.user;
+    client.auth.password = settings.password;
+    client.auth.database = settings.database;
+    client.auth.collation = collation;
+    constexpr auto kAlways = mysql::kClientLongPassword | mysql::kClientProtocol41 | mysql::kClientTransactions |
+                             mysql::kClientSecureConnection | mysql::kClientMultiResults |
+                             mysql::kClientPsMultiResults | mysql::kClientPluginAuth | mysql::kClientConnectAttrs |
+                             mysql::kClientPluginAuthLenencData | mysql::kClientSessionTrack;
+    client.auth.capabilities = kAlways | capabilities;
+    net::MysqlPool::Options options;
+    options.max_connections = pool_share;
+    options.max_prepared = kMaxPreparedPerConnection;
+    options.name = "connections to the MySQL server";
+    options.setup = kTrackState;
+    pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
+  }
+  return *pool;
+}
+
+net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, base::Duration grace) {
+  state = next;
+  for (QuerySession* session : sessions) {
+    if (session->conflicts_with(*next)) session->grandfather();
+  }
+  const auto left = [this] {
+    return std::any_of(sessions.begin(), sessions.end(), [](const QuerySession* s) { return s->grandfathered(); });
+  };
+  const net::Wait wait = net::Wait::within(grace);
+  bool in_time = true;
+  while (left() && in_time) in_time = (co_await session_idle.wait(wait)).ok();
+  std::vector<net::Task<void>> ends;
+  std::vector<Status> outcomes;
+  if (left()) {
+    const net::Wait last = net::Wait::within(kForceMax);
+    auto end = [](QuerySession* session, net::Wait limit, Status& out) -> net::Task<void> {
+      out = co_await session->end_by_force(std::move(limit));
+    };
+    outcomes.resize(sessions.size());
+    size_t count = 0;
+    for (QuerySession* session : sessions) {
+      if (session->grandfathered()) ends.push_back(end(session, last, outcomes[count++]));
+    }
+    co_await net::when_all(std::move(ends));
+    while (left() && (co_await session_idle.wait(last)).ok()) {
+    }
+  }
+  const bool home = sequences != nullptr && &sequences->home() == &loop;
+  Status drained = home ? co_await sequences->apply(next, grace, killer) : Status();
+  for (auto& outcome : outcomes) CO_RETURN_IF_ERROR(std::move(outcome));
+  CO_RETURN_IF_ERROR(std::move(drained));
+  if (left()) {
+    co_return fail(Code::kDeadlineExceeded, "statements that are in the way of the new serving state do not end");
+  }
+  co_return Status{};
+}
+
+net::Task<Status> QueryLoop::kill(uint32_t session, bool connection) {
+  net::Loop& caller = loop;
+  Status outcome = fail(Code::kNotFound, fmt::format("Unknown thread id: {}", session)).with_mysql(1094, "HY000");
+  for (QueryLoop* other : all) {
+    co_await other->loop.enter();
+    const auto found = std::find_if(other->sessions.begin(), other->sessions.end(),
+                                    [&](const QuerySession* s) { return s->id() == session; });
+    if (found != other->sessions.end()) {
+      if (connection) {
+        (*found)->close();
+        outcome = Status();
+      } else {
+        outcome = co_await (*found)->kill_query(net::Wait::within(10s));
+      }
+      break;
+    }
+  }
+  co_await caller.enter();
+  co_return outcome;
+}
+
+}  // namespace vitrail::tablet

@@ -1,0 +1,323 @@
+// A statement in the server: sending it, waiting for its answer, ending it, and what it leaves in the connection.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/log.h"
+#include "mysql/errors.h"
+#include "mysql/messages.h"
+#include "tablet/query_session.h"
+
+namespace vitrail::tablet {
+namespace {
+
+using namespace std::chrono_literals;
+using sql::Left;
+
+constexpr size_t kMaxTouched = 64;
+constexpr size_t kMaxPreparedPerConnection = 256;
+constexpr auto kKillMax = 5s;       // For a KILL to be taken.
+constexpr auto kInterruptMax = 10s;  // For an interrupted statement to answer.
+constexpr auto kEndMax = 10s;        // For a killed connection to go.
+constexpr uint16_t kStatementTimeout = 1969;    // MariaDB: max_statement_time
+constexpr uint16_t kQueryTimeout = 3024;        // MySQL: max_execution_time
+constexpr uint16_t kConnectionKilled = 1927;    // MariaDB
+
+bool answers_a_kill(uint16_t code) {
+  return code == mysql::errnos::kQueryInterrupted || code == kStatementTimeout || code == kQueryTimeout ||
+         code == kConnectionKilled;
+}
+
+Error timeout_error(bool ended) {
+  return ended ? Error(Code::kDeadlineExceeded,
+                       "the statement took longer than --queryserver-config-query-timeout and was ended")
+               : Error(Code::kDeadlineExceeded,
+                       "the statement took longer than --queryserver-config-query-timeout; whether it took effect is "
+                       "unknown")
+                     .with_effect(Effect::kUnknown);
+}
+
+}  // namespace
+
+net::Task<Status> QuerySession::run_logged(Request request) {
+  if (!shared_.query_log->wanted()) co_return co_await run_request(std::move(request));
+  const std::string text(request.text);  // The view may not live until the end: LOAD DATA LOCAL reads from the client.
+  const auto started = base::system_clock().now();
+  Status outcome = co_await run_request(std::move(request));
+  const base::Duration took = base::system_clock().now() - started;
+  const auto wall = base::system_clock().wall_now().time_since_epoch() - took;
+  shared_.query_log->write(base::query_log_line(
+      std::chrono::duration_cast<std::chrono::nanoseconds>(wall).count(), std::chrono::duration<double>(took).count(),
+      client_.user, target_.to_string(), text, outcome.ok() ? "OK" : base::code_name(outcome.error().code())));
+  co_return outcome;
+}
+
+net::Task<Status> QuerySession::run_request(Request request) {
+  const net::Wait wait = query_wait();
+  active_ = true;
+  interrupted_ = timed_out_ = false;
+  current_ = request.info;
+  shared_.metrics.queries.add();
+  const bool was_in_transaction = in_transaction_;
+  const Left left_before = left_;
+  if (Status sent = co_await send_request(request, wait); !sent.ok()) {
+    const bool reached = sent_;
+    if (reached || (lease_ && lease_->client.broken())) lose_connection(was_in_transaction || in_transaction_);
+    if (reached) shared_.metrics.errors.add();
+    statement_done();
+    co_return co_await send_error(std::move(sent).error());
+  }
+  auto result = co_await await_response(request, wait);
+  if (!result.has_value()) co_return co_await after_failure(std::move(result).error(), was_in_transaction);
+  co_await await_kills();
+  if (result->error) co_return co_await after_error(request, *result, was_in_transaction, left_before);
+  in_transaction_ = (result->summary.status_flags & mysql::kStatusInTransaction) != 0;
+  if (!in_transaction_ && lost_ == Lost::kTransaction) lost_ = Lost::kNothing;  // It had ended before it was ended.
+  if (result->summary.session_state_changed) left_ |= Left::kTold;
+  left_ &= ~request.info->effects.ends;
+  statement_done();
+  co_return Status{};
+}
+
+// The connection, the prepared statement, and the bytes. Whether anything may have reached the server: sent_.
+net::Task<Status> QuerySession::send_request(Request& request, net::Wait wait) {
+  const auto admitted_in = shared_.state;
+  CO_RETURN_IF_ERROR(co_await need_connection(wait));
+  std::string encoded;
+  if (request.execute != nullptr) {
+    CO_ASSIGN_OR_RETURN(const auto prepared,
+                        co_await lease_->prepare(std::string(request.text), kMaxPreparedPerConnection, wait));
+    request.execute->statement_id = prepared->ok.statement_id;
+    std::string payload;
+    mysql::encode_stmt_execute(payload, *request.execute, 0);
+    mysql::PacketWriter(encoded).message(payload);
+    request.framed = encoded;
+  }
+  if (!request.prelude.empty()) {
+    std::string framed;
+    for (const auto& statement : request.prelude) {
+      std::string payload;
+      mysql::encode_query(payload, statement, {}, 0);
+      mysql::PacketWriter(framed).message(payload);
+    }
+    framed += request.framed;
+    encoded = std::move(framed);
+    request.framed = encoded;
+  }
+  // From here to the first byte there is no wait: what a fence did in between is known, and what comes behind it finds
+  // this statement sent.
+  if (interrupted_) {
+    co_return fail(Code::kCanceled, "Query execution was interrupted")
+        .with_mysql(mysql::errnos::kQueryInterrupted, "70100");
+  }
+  if (gone_.cancelled()) co_return fail(Code::kCanceled, "the client has gone");
+  if (admitted_in != shared_.state || lost_ != Lost::kNothing) {
+    CO_RETURN_IF_ERROR(admit(*request.info, request.text));
+  }
+  sent_ = true;
+  left_ |= request.info->effects.leaves;
+  if (request.info->effects.ends != Left::kNothing) left_ &= ~request.info->effects.ends;
+  note_use(*request.info);
+  auto& server = lease_->client;
+  Status written = co_await server.stream().write(request.framed, wait);
+  if (!written.ok()) co_return std::move(written).error().with_effect(Effect::kUnknown);
+  for (size_t i = 0; i < request.prelude.size(); ++i) {
+    auto begun =
+        co_await net::discard_response(server.stream(), mysql::ResponseKind::kQuery, server.capabilities(), wait);
+    // Without its transaction the statement must not stand: the connection goes, and with it what it may have done is
+    // not ours to know.
+    if (!begun.ok()) co_return std::move(begun).error().with_effect(Effect::kUnknown);
+    if (begun->error) {
+      co_return fail(Code::kUnavailable, request.prelude[i] + " failed: " + begun->error->message)
+          .with_effect(Effect::kUnknown);
+    }
+  }
+  if (request.begins) in_transaction_ = true;
+  co_return Status{};
+}
+
+// Waits for the answer and passes it on. At the deadline the statement is ended in the server, and its answer to that
+// awaited.
+net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::await_response(const Request& request,
+                                                                                          net::Wait wait) {
+  auto& server = lease_->client;
+  net::RelayOptions options;
+  options.first_sequence = request.first_sequence;
+  options.strip_session_track = (client_.capabilities & mysql::kClientSessionTrack) == 0;
+  if (left_ != Left::kNothing) options.set = mysql::kStatusSessionStateChanged;
+  auto result = co_await net::relay_response(server.stream(), stream_, request.kind, server.capabilities(), options,
+                                             std::move(wait));
+  if (result.has_value() || !result.error().backend || !result.error().client_untouched || doomed_ ||
+      result.error().error.code() != Code::kDeadlineExceeded) {
+    co_return result;
+  }
+  timed_out_ = true;
+  shared_.metrics.killed_statements.add();
+  co_await interrupt();
+  co_return co_await net::relay_response(server.stream(), stream_, request.kind, server.capabilities(), options,
+                                         net::Wait::within(kInterruptMax, gone_.token()));
+}
+
+net::Task<void> QuerySession::interrupt() {
+  ++kills_;
+  Status told = co_await shared_.killer.kill_query(lease_->client.server().connection_id,
+                                                   net::Wait::within(kKillMax, shared_.scope.token()));
+  --kills_;
+  interrupted_ = true;
+  if (!told.ok()) log_warning("KILL QUERY: {}", told.error().message());
+}
+
+// A KILL that is on its way must not meet the connection's next statement.
+net::Task<void> QuerySession::await_kills() {
+  while (kills_ > 0) (void)co_await shared_.session_idle.wait(net::Wait::within(kKillMax));
+  if (!interrupted_ || !sent_ || !lease_ || doomed_) co_return;
+  // A server that took the KILL when the statement was over may interrupt what comes next: let it be this.
+  (void)co_await server_status();
+}
+
+net::Task<std::optional<uint16_t>> QuerySession::server_status() {
+  auto& server = lease_->client;
+  const net::Wait wait = net::Wait::within(kInterruptMax, shared_.scope.token());
+  for (int attempt = 0; attempt < 2; ++attempt) {
+    const char command = static_cast<char>(mysql::Command::kPing);
+    if (!(co_await server.send({&command, 1}, wait)).ok()) co_return std::nullopt;
+    auto answer = co_await server.receive(wait);
+    if (!answer.ok()) co_return std::nullopt;
+    if (mysql::is_err(answer->payload)) continue;
+    auto ok = mysql::decode_ok(answer->payload, server.capabilities());
+    if (!ok.ok()) break;
+    co_return ok->status_flags;
+  }
+  server.set_broken();
+  co_return std::nullopt;
+}
+
+// The answer did not come, or could not be passed on.
+net::Task<Status> QuerySession::after_failure(net::RelayFailure failure, bool was_in_transaction) {
+  const bool told_to_end = doomed_;
+  const bool in_transaction = was_in_transaction || in_transaction_;
+  if (!told_to_end && lease_) {
+    // Whatever the reason: nobody waits for the answer any more, so the server shall not go on with it.
+    doomed_ = true;
+    const uint32_t connection = lease_->client.server().connection_id;
+    Status gone = co_await shared_.killer.end_connection(connection, net::Wait::within(kEndMax));
+    if (!gone.ok()) log_warning("ending a statement: {}", gone.error().message());
+  }
+  while (kills_ > 0) (void)co_await shared_.session_idle.wait(net::Wait::within(kKillMax));
+  const bool ends_transaction = current_->kind == sql::StatementKind::kCommit;
+  lose_connection(in_transaction);
+  if (ends_transaction && lost_ == Lost::kTransaction) {
+    lost_ = Lost::kNothing;  // Committed or not: it is over.
+    in_transaction_ = false;
+  }
+  statement_done();
+  if (!failure.backend || !failure.client_untouched || gone_.cancelled()) co_return std::move(failure.error);
+  shared_.metrics.errors.add();
+  if (lost_ == Lost::kTransaction) {
+    // Its connection is gone, and the transaction with it, which nobody had committed.
+    co_return co_await send_error(
+        fail(Code::kAborted, "the transaction was rolled back: " + (timed_out_ ? timeout_error(true).message()
+                                                                               : failure.error.message()))
+            .with_reason(Reason::kTransactionLost));
+  }
+  if (timed_out_) co_return co_await send_error(timeout_error(false));
+  co_return co_await send_error(Error(Code::kUnavailable, failure.error.message()).with_effect(Effect::kUnknown));
+}
+
+// The server answered with an error. An ERR carries no flags: where they matter the server is asked.
+net::Task<Status> QuerySession::after_error(const Request& request, const net::RelayResult& result,
+                                            bool was_in_transaction, Left left_before) {
+  shared_.metrics.errors.add();
+  const mysql::ErrPacket& err = *result.error;
+  const bool was_open = was_in_transaction || request.begins;
+  std::optional<uint16_t> flags = static_cast<uint16_t>(0);
+  const bool unsure = request.info->effects.runs_unseen_code || left_ != left_before;
+  if (was_open || unsure) flags = co_await server_status();
+  const bool open = flags && (*flags & mysql::kStatusInTransaction) != 0;
+  if (!flags || doomed_) {
+    lose_connection(was_open);
+  } else if (!was_open && unsure) {
+    // Half of something may have been done in the session. The client was told that it failed.
+    if (left_before == Left::kNothing) {
+      lease_.discard();
+      left_ = Left::kNothing;
+    }
+    in_transaction_ = false;
+  } else {
+    in_transaction_ = open;
+    left_ = unsure ? left_ : left_before;
+  }
+  const bool transaction_ended = was_open && !open;
+  const bool told = !result.error_held;  // It came behind rows, and the client has it.
+  statement_done();
+  if (told) {
+    if (transaction_ended && lost_ == Lost::kNothing) {
+      lost_ = Lost::kTransaction;
+      in_transaction_ = true;
+    }
+    co_return Status{};
+  }
+  if (timed_out_ && answers_a_kill(err.code) && !transaction_ended) co_return co_await send_error(timeout_error(true));
+  if (transaction_ended && err.code != mysql::errnos::kDeadlock) {
+    lost_ = Lost::kNothing;
+    in_transaction_ = false;
+    const std::string why = timed_out_ ? timeout_error(true).message() : err.message;
+    co_return co_await send_error(
+        fail(Code::kAborted, "the transaction was rolled back: " + why).with_reason(Reason::kTransactionLost));
+  }
+  if (transaction_ended) lost_ = Lost::kNothing;
+  std::string out;
+  std::string payload;
+  mysql::encode_err(payload, err, client_.capabilities);
+  mysql::PacketWriter(out, request.first_sequence).message(payload);
+  co_return co_await send(std::move(out));
+}
+
+// The connection is of no use any more, and what it held in the server is lost.
+void QuerySession::lose_connection(bool was_in_transaction) {
+  lease_.discard();
+  doomed_ = false;
+  const bool had_state = (left_ & ~(current_ == nullptr ? Left::kNothing : current_->effects.leaves)) != Left::kNothing;
+  left_ = Left::kNothing;
+  if (lost_ == Lost::kNothing) {
+    lost_ = had_state ? Lost::kState : was_in_transaction ? Lost::kTransaction : Lost::kNothing;
+  }
+  // The next statement must not run outside of the transaction it belongs to.
+  in_transaction_ = lost_ == Lost::kTransaction;
+}
+
+void QuerySession::note_use(const StatementInfo& info) {
+  if (!info.tables_known && info.kind != sql::StatementKind::kBegin) touched_all_ = true;
+  if (info.effects.runs_unseen_code) touched_all_ = true;
+  for (const auto& table : info.tables) {
+    if (touched_all_) return;
+    if (std::find(touched_.begin(), touched_.end(), table.name) != touched_.end()) continue;
+    if (touched_.size() >= kMaxTouched) {
+      touched_all_ = true;
+    } else {
+      touched_.push_back(table.name);
+    }
+  }
+}
+
+// The end of a statement: what the server said of its state decides whether the connection stays with us.
+void QuerySession::statement_done() {
+  const bool was_sent = sent_;
+  active_ = sent_ = false;
+  current_ = nullptr;
+  if (doomed_) {
+    lease_.discard();
+    doomed_ = false;
+    in_transaction_ = lost_ == Lost::kTransaction;
+    left_ = Left::kNothing;
+  }
+  if (!in_transaction_ || lost_ != Lost::kNothing) {
+    touched_.clear();
+    touched_all_ = false;
+    if (was_sent || !in_transaction_) grandfathered_ = false;
+  }
+  if (!keeps_connection()) lease_.release();
+  shared_.session_idle.notify_all();
+}
+
+}  // namespace vitrail::tablet

@@ -1,0 +1,42 @@
+#include "tablet/server_killer.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+
+namespace vitrail::tablet {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr uint16_t kNoSuchThread = 1094;
+
+}  // namespace
+
+net::Task<Status> ServerKiller::kill_query(uint64_t id, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto lease, co_await pool_.acquire("", wait));
+  auto killed = co_await lease->client.query(fmt::format("kill query {}", id), wait);
+  if (!killed.ok() && killed.error().mysql_errno() != kNoSuchThread) co_return std::move(killed).error();
+  co_return Status{};
+}
+
+net::Task<Status> ServerKiller::end_connection(uint64_t id, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(auto lease, co_await pool_.acquire("", wait));
+  auto killed = co_await lease->client.query(fmt::format("kill {}", id), wait);
+  if (!killed.ok()) {
+    if (killed.error().mysql_errno() == kNoSuchThread) co_return Status{};
+    co_return std::move(killed).error();
+  }
+  // A server takes a connection from the list after it has rolled back what was open.
+  const std::string look = fmt::format("select 1 from information_schema.processlist where id = {}", id);
+  for (base::Duration pause = 1ms;; pause = std::min<base::Duration>(pause * 2, 50ms)) {
+    CO_ASSIGN_OR_RETURN(const auto seen, co_await lease->client.query(look, wait));
+    if (seen.rows.empty()) co_return Status{};
+    if (base::system_clock().now() + pause >= wait.deadline) {
+      co_return fail(Code::kDeadlineExceeded, fmt::format("connection {} of the MySQL server does not end", id));
+    }
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(pause, wait.cancel));
+  }
+}
+
+}  // namespace vitrail::tablet

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <cstdint>
+
+#include "net/mysql_pool.h"
+
+namespace vitrail::tablet {
+
+// Ends statements and connections inside the MySQL server: closing a socket does not, a server goes on with what it has
+// begun and commits it.
+//
+//   Threads: the loop of `pool`, whose account may see and kill the connections of all others. Must outlive every call.
+class ServerKiller {
+ public:
+  explicit ServerKiller(net::MysqlPool& pool) : pool_(pool) {}
+
+  // Asks the server to end the statement that connection `id` runs. Its answer comes on that connection: 1317, or its
+  // result when it was faster. The caller keeps the connection until then, and pings it before it goes to somebody else.
+  net::Task<Status> kill_query(uint64_t id, net::Wait wait);
+
+  // Ends connection `id` and waits until the server has forgotten it: what it had not committed is rolled back then, and
+  // nothing of it can take effect any more.
+  //   kDeadlineExceeded: it still runs. Errors of the pool: nothing is known.
+  net::Task<Status> end_connection(uint64_t id, net::Wait wait);
+
+ private:
+  net::MysqlPool& pool_;
+};
+
+}  // namespace vitrail::tablet
