@@ -347,6 +347,9 @@ net::Task<Status> Gate::start() {
     core.loops.back()->topology = &core.topology;
     core.loops.back()->tablet_tls = tablet_tls;
   }
+  for (auto& loop : core.loops) {
+    for (auto& other : core.loops) loop->all.push_back(other.get());
+  }
   core.started = true;
   core.discovery.start();
   Status seen = co_await core.discovery.wait_first_view(net::Wait::within(core.options.initial_tablet_timeout));

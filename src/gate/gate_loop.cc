@@ -1,5 +1,7 @@
 #include "gate/gate_loop.h"
 
+#include "gate/session.h"
+
 #include <algorithm>
 #include <set>
 
@@ -76,6 +78,29 @@ void GateLoop::remember_counters(const sql::Fingerprint& fingerprint, const std:
 void GateLoop::remember_plan(const sql::Fingerprint& fingerprint, const std::string& context, KnownPlan plan) {
   if (plans_.size() >= settings.plan_cache_size) plans_.clear();
   plans_.emplace(PlanKey{fingerprint, context}, std::move(plan));
+}
+
+net::Task<GateLoop::KillOutcome> GateLoop::kill(uint32_t connection_id, std::string user, bool query) {
+  KillOutcome outcome = KillOutcome::kUnknown;
+  for (GateLoop* other : all) {
+    co_await other->loop.enter();
+    const auto found = std::ranges::find_if(
+        other->sessions, [&](const ClientSession* session) { return session->connection_id() == connection_id; });
+    if (found == other->sessions.end()) continue;
+    ClientSession& session = **found;
+    if (session.user() != user) {
+      outcome = KillOutcome::kDenied;
+    } else if (query) {
+      outcome = KillOutcome::kDone;
+      other->scope.spawn(session.kill_query());
+    } else {
+      outcome = KillOutcome::kDone;
+      session.close();
+    }
+    break;
+  }
+  co_await loop.enter();
+  co_return outcome;
 }
 
 void GateLoop::trim() {

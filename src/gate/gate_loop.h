@@ -7,6 +7,7 @@
 #include <memory>
 #include <string>
 #include <unordered_map>
+#include <vector>
 
 #include "base/clock.h"
 #include "base/query_log.h"
@@ -111,6 +112,11 @@ class GateLoop {
   // The counters of statements whose plans cannot be kept, such as inserts of many rows.
   const PlanCounters* find_counters(const sql::Fingerprint& fingerprint, const std::string& context) const;
   void remember_counters(const sql::Fingerprint& fingerprint, const std::string& context, const PlanCounters* counters);
+
+  // KILL of a connection (or of its statement) of any loop, by one of the same user.
+  enum class KillOutcome : uint8_t { kDone, kDenied, kUnknown };
+  net::Task<KillOutcome> kill(uint32_t connection_id, std::string user, bool query);
+  std::vector<GateLoop*> all;  // The gate's loops, this one among them.
 
   // Closes pools of tablets that are gone from the view, and idle connections.
   void trim();

@@ -24,7 +24,12 @@ constexpr size_t kLiterals = 64;  // Recorded per statement; statements with mor
 
 ClientSession::ClientSession(GateLoop& shared, net::PacketStream stream, mysql::AuthenticatedClient client,
                              uint32_t connection_id)
-    : shared_(shared), stream_(std::move(stream)), client_(std::move(client)), connection_id_(connection_id) {
+    : shared_(shared),
+      gone_(shared.scope.token()),
+      interrupt_(std::make_unique<net::CancelSource>(gone_.token())),
+      stream_(std::move(stream)),
+      client_(std::move(client)),
+      connection_id_(connection_id) {
   form_.capabilities = client_.capabilities & (mysql::kClientDeprecateEof | mysql::kClientFoundRows |
                                                mysql::kClientIgnoreSpace | mysql::kClientLocalFiles);
   form_.collation = static_cast<uint8_t>(client_.collation);
@@ -32,10 +37,11 @@ ClientSession::ClientSession(GateLoop& shared, net::PacketStream stream, mysql::
   plan_context_ = keyspace_ + "@" + tablet_type_;
   place_ = shared_.sessions.insert(shared_.sessions.end(), this);
   shared_.metrics.connections.add(1);
+  stream_.socket().cancel_when_gone(&gone_);
 }
 
 ClientSession::~ClientSession() {
-  for (auto& participant : participants_) participant.lease.discard();  // Rolled back by the tablets.
+  for (auto& held : held_) held.lease.discard();  // Rolled back, and forgotten, by the tablets.
   shared_.sessions.erase(place_);
   shared_.metrics.connections.add(-1);
 }
@@ -78,12 +84,14 @@ Status ClientSession::set_target(std::string_view text) {
 ClientSession::State ClientSession::state() const {
   State out{.autocommit = autocommit_,
             .in_transaction = in_transaction_,
-            .settings = settings_,
+            .settings = settings_.values(),
             .user_variables = user_variables_,
             .last_insert_id = last_insert_id_,
             .found_rows = found_rows_,
             .row_count = row_count_};
-  for (const auto& participant : participants_) out.participants.push_back(participant.target);
+  for (const auto& held : held_) {
+    if (held.in_transaction) out.participants.push_back(held.target);
+  }
   return out;
 }
 
@@ -110,8 +118,11 @@ net::Task<void> ClientSession::refuse_login(net::PendingLogin& login, mysql::Err
 }
 
 net::Task<void> ClientSession::run() {
-  const net::Wait idle{.cancel = shared_.scope.token()};
   for (;;) {
+    net::Wait idle{.cancel = shared_.scope.token()};
+    if (const auto limit = timeouts_.find("wait_timeout"); limit != timeouts_.end()) {
+      idle = net::Wait::within(std::chrono::seconds(limit->second), shared_.scope.token());
+    }
     auto message = co_await stream_.read_message(idle);
     if (!message.ok()) {
       if (message.error().mysql_errno() == mysql::errnos::kPacketTooLarge) {
@@ -132,9 +143,12 @@ net::Task<void> ClientSession::run() {
                                     .with_mysql(mysql::errnos::kPacketsOutOfOrder, "08S01"));
       break;
     }
-    if (Status outcome = co_await dispatch(**message); !outcome.ok()) break;
+    killed_ = false;
+    if (interrupt_->cancelled() && !gone_.cancelled()) interrupt_ = std::make_unique<net::CancelSource>(gone_.token());
+    if (Status outcome = co_await dispatch(**message); !outcome.ok() || close_after_answer_ || state_lost_) break;
   }
-  if (!participants_.empty()) co_await rollback_all();
+  for (auto& held : held_) held.lease.discard();  // The tablets end what was under way.
+  held_.clear();
   stream_.socket().close();
 }
 
@@ -168,15 +182,17 @@ net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& m
       if (Status set = set_target(payload.substr(1)); !set.ok()) co_return co_await send_error(std::move(set).error());
       co_return co_await send_ok({});
     }
-    case Command::kResetConnection:
-      co_await rollback_all();
-      settings_.clear();
-      settings_text_.clear();
-      user_variables_.clear();
-      statements_.clear();
-      autocommit_ = true;
-      last_insert_id_ = found_rows_ = 0;
-      co_return co_await send_ok({});
+    case Command::kResetConnection: co_await reset(); co_return co_await send_ok({});
+    case Command::kProcessKill: {
+      if (payload.size() != 5) {
+        co_return co_await send_error(fail(Code::kInvalidArgument, "malformed COM_PROCESS_KILL"));
+      }
+      uint32_t id = 0;
+      for (size_t i = 4; i > 0; --i) id = id << 8 | static_cast<uint8_t>(payload[i]);
+      RunResult killed = co_await kill_session(id, false);
+      if (killed.verdict == RunResult::Verdict::kAnswered) co_return co_await send_ok({});
+      co_return co_await finish(std::move(killed));
+    }
     case Command::kSetOption: co_return co_await send_ok({});
     case Command::kStatistics: {
       std::string out;
@@ -198,6 +214,27 @@ net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& m
                                                  mysql::command_name(static_cast<Command>(payload[0]))))
               .with_mysql(mysql::errnos::kUnknownCommand, "08S01"));
   }
+}
+
+// As a new session of the same user.
+net::Task<void> ClientSession::reset() {
+  co_await rollback_all();
+  for (auto& held : held_) held.lease.discard();
+  held_.clear();
+  settings_.clear();
+  settings_text_.clear();
+  stored_.clear();
+  timeouts_.clear();
+  user_variables_.clear();
+  statements_.clear();
+  autocommit_ = true;
+  failed_.reset();
+  next_options_ = {};
+  single_shard_.reset();
+  last_insert_id_ = found_rows_ = 0;
+  row_count_ = 0;
+  warnings_ = 0;
+  last_error_.reset();
 }
 
 net::Task<Status> ClientSession::on_query(std::string_view text, uint8_t last_sequence) {
@@ -288,13 +325,18 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
       shared_.metrics.statistics.hold(held.keyspace, held.shard);
     }
     const auto now = base::system_clock().now();
+    if (killed_ || gone_.cancelled()) {
+      let_go(BufferStop::kTooLong);
+      co_return RunResult::failed(
+          fail(Code::kCanceled, "Query execution was interrupted").with_mysql(mysql::errnos::kQueryInterrupted, "70100"));
+    }
     if (now >= deadline || shared_.scope.stopping()) {
       let_go(shared_.scope.stopping() ? BufferStop::kShutdown : BufferStop::kTooLong);
       shared_.metrics.buffer_timeouts.add();
       co_return RunResult::failed(std::move(*result.error));
     }
     if (shared_.view()->version == before) {
-      const net::Wait wait = net::Wait::until(std::min<base::TimePoint>(deadline, now + 50ms), shared_.scope.token());
+      const net::Wait wait = net::Wait::until(std::min<base::TimePoint>(deadline, now + 50ms), interrupt_->token());
       (void)co_await shared_.view_changed.wait(wait);
     }
   }
@@ -348,8 +390,8 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
           const net::Wait wait = self.query_wait();
           net::MysqlPool::Lease own;
           net::MysqlPool::Lease* lease = &own;
-          if (Participant* participant = self.find_participant(targets->front())) {
-            lease = &participant->lease;
+          if (HeldConnection* held = self.find_held(targets->front())) {
+            lease = &held->lease;
           } else {
             CO_ASSIGN_OR_RETURN(own, co_await self.lease_for(targets->front(), wait));
           }
@@ -423,10 +465,13 @@ uint16_t ClientSession::status_flags() const {
 }
 
 net::Wait ClientSession::query_wait() const {
-  if (shared_.settings.query_timeout.count() > 0) {
-    return net::Wait::within(shared_.settings.query_timeout, shared_.scope.token());
+  if (const auto own = timeouts_.find("query_timeout"); own != timeouts_.end() && own->second > 0) {
+    return net::Wait::within(std::chrono::milliseconds(own->second), interrupt_->token());
   }
-  return net::Wait{.cancel = shared_.scope.token()};
+  if (shared_.settings.query_timeout.count() > 0) {
+    return net::Wait::within(shared_.settings.query_timeout, interrupt_->token());
+  }
+  return net::Wait{.cancel = interrupt_->token()};
 }
 
 net::Task<Status> ClientSession::send(std::string framed) {

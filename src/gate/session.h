@@ -11,6 +11,8 @@
 #include <vector>
 
 #include "gate/gate_loop.h"
+#include "gate/session_settings.h"
+#include "mysql/data_port.h"
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
 #include "net/mysql_server.h"
@@ -47,6 +49,9 @@ struct Statement {
   bool binary() const { return execute != nullptr; }
 };
 
+// An error with the shard where it was met, for users and as a value.
+Error met_at(const shard::Target& target, Error error);
+
 // One client connection of the gate: its protocol, its session state, its transaction.
 //   Threads: the loop it was accepted on.
 class ClientSession {
@@ -81,6 +86,9 @@ class ClientSession {
 
   net::Task<void> run();
   void close() { stream_.socket().abort(); }
+  // KILL QUERY, for any session of this loop. Returns when the tablets were told.
+  net::Task<void> kill_query();
+  const std::string& user() const { return client_.user; }
   uint32_t connection_id() const { return connection_id_; }
 
  private:
@@ -90,10 +98,13 @@ class ClientSession {
     bool local = false;  // Run by the gate itself (BEGIN, SET ...).
     mysql::StatementMemory memory;
   };
-  // A shard of the open transaction.
-  struct Participant {
+  // A connection to a shard that belongs to this session for longer than a statement: a transaction is open there, or
+  // the server holds other state of it (the tablet tells, see tablet/query_session.h).
+  struct HeldConnection {
     shard::Target target;
     net::MysqlPool::Lease lease;
+    bool in_transaction = false;
+    bool pinned = false;
   };
   struct ShardText {
     shard::Target target;
@@ -106,6 +117,7 @@ class ClientSession {
   net::Task<Status> on_prepare(std::string text);
   net::Task<Status> on_execute(const mysql::MessageReader::Message& message);
   net::Task<Status> finish(RunResult result);
+  net::Task<void> reset();
   void log_statement(const Statement& statement, base::TimePoint started, const RunResult& result) const;
   // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
   net::Task<RunResult> run_statement(const Statement& statement);
@@ -122,11 +134,8 @@ class ClientSession {
   Result<std::shared_ptr<const plan::Plan>> plan_for(const Statement& statement);
   net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
-  net::Task<RunResult> relay(const plan::Plan& plan, const Statement& statement, shard::Target target);
   net::Task<RunResult> gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
   net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id);
-  // Runs one text on one shard and reads the whole answer. In a transaction: on its connection there.
-  net::Task<Result<net::QueryResult>> ask(ShardText what, bool begin);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
   Result<std::vector<shard::Target>> resolve(const plan::Route& route, const Statement& statement);
   Result<mysql::Value> value_of(const plan::ValueSource& source, const Statement& statement) const;
@@ -140,25 +149,86 @@ class ClientSession {
   };
   Held held_by(const Error& error) const;
   BufferStop stop_reason(const Held& held) const;
-  Participant* find_participant(const shard::Target& target);
 
-  // transaction part
+  // session_relay.cc: one shard's connection.
+  net::Task<RunResult> relay(const plan::Plan& plan, const Statement& statement, shard::Target target);
+  // Runs one text on one shard and reads the whole answer, on the connection that is held there if there is one. In a
+  // transaction the shard becomes part of it; `savepoint` is set before the statement then.
+  net::Task<Result<net::QueryResult>> ask(ShardText what, std::string savepoint = "");
+  HeldConnection* find_held(const shard::Target& target);
+  bool in_transaction_on(const shard::Target& target);
+  // What the server says of the connection behind an answer: holds it, or lets it go. `own`: a connection from the pool.
+  void absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own, uint16_t status_flags,
+              bool state_changed);
+  // The connection is of no use any more. Its transaction, and other state, is lost.
+  void lose(HeldConnection* held);
+  std::vector<mysql::QueryAttribute> attributes_for(HeldConnection* held, std::string_view savepoint) const;
+  // kAborted where another shard would make the transaction one over several, and that is not wanted.
+  Status may_join(const shard::Target& target);
+  // Ends what runs on a tablet for this session; returns when it was told.
+  static net::Task<void> interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session);
+  net::Task<RunResult> relay_failed(const shard::Target& target, HeldConnection* held, net::RelayFailure failure,
+                                    bool in_transaction);
+  net::Task<RunResult> relay_refused(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own,
+                                     const net::RelayResult& result, bool begins);
+
+  // session_transaction.cc
+  net::Task<RunResult> begin(const Statement& statement);
+  net::Task<RunResult> end_transaction(const Statement& statement);
+  // Commits the open transaction, if there is one. The answer is still to be sent.
   net::Task<RunResult> commit();
   net::Task<void> rollback_all();
-  net::Task<RunResult> savepoint(std::string text);
+  net::Task<RunResult> savepoint(const Statement& statement);
+  void start_transaction();
+  // Outside of a transaction: forgets what was said of it. Lets connections go that nothing else holds.
+  void transaction_over();
+  // The open transaction has ended on one of its shards: rolls the rest back, and lets nothing run until the client has
+  // taken notice. What the client is told: `error`, as one it takes for that.
+  net::Task<RunResult> fail_transaction(Error error);
+  // nullopt: the statement may run.
+  net::Task<std::optional<RunResult>> after_failed_transaction(const Statement& statement);
+  // Undoes what one statement did on these shards, and keeps the transaction. False when that is not possible.
+  net::Task<bool> undo_statement(const std::vector<shard::Target>& targets);
+  net::Task<RunResult> run_ddl(std::vector<ShardText> texts);
+  net::Task<RunResult> lock_tables(const Statement& statement);
+  net::Task<RunResult> kill(const Statement& statement);
+  net::Task<RunResult> kill_session(uint32_t id, bool query);
+  static std::string statement_savepoint();
+  static constexpr size_t kMaxUserVariables = 10'000;
+  bool single_shard() const { return single_shard_.value_or(shared_.settings.single_shard->load()); }
 
   // session_statements.cc: statements that the gate answers itself. nullopt: not one of them.
   net::Task<std::optional<RunResult>> run_local(const Statement& statement);
+  // session_set.cc
   net::Task<RunResult> run_set(std::string_view text);
+  net::Task<Status> set_item(const sql::Ast& ast, const sql::SetItem& item);
+  net::Task<Status> set_variable(std::string name, const sql::Ast& ast, const sql::SetItem& item);
+  net::Task<Status> set_gate_variable(const std::string& name, std::string literal);
+  Status set_names(std::string_view charset, std::string_view collation);
+  Status set_transaction(const sql::SetItem& item);
+  net::Task<Result<std::string>> set_value(const sql::Ast& ast, const sql::SetItem& item);
+  net::Task<Result<mysql::Value>> user_variable_value(const sql::Ast& ast, const sql::SetItem& item);
+  net::Task<Status> apply_settings(const SessionSettings& before);
+  // The value of an expression, by a server; and any statement that reads, its answer kept here.
+  net::Task<Result<mysql::Value>> evaluate(std::string expression);
+  net::Task<Result<net::QueryResult>> run_inside(const Statement& statement);
   net::Task<std::optional<RunResult>> run_show(const sql::Ast& ast);
   // alter_vschema.cc: changes a keyspace's vschema in the topology, and waits for a while until this gate goes by it.
   net::Task<RunResult> alter_vschema(std::string text);
-  Status apply_setting(std::string name, std::string value);
-  std::string settings_text() const;
+  std::optional<std::string> gate_variable(const sql::SystemVariable& variable) const;
   // Replaces LAST_INSERT_ID(), DATABASE(), @variables ... by their values; nullopt when there is nothing to replace.
   Result<std::optional<std::string>> with_session_values(std::string_view text) const;
 
   GateLoop& shared_;
+  net::CancelSource gone_;                             // The client has gone.
+  std::unique_ptr<net::CancelSource> interrupt_;       // KILL QUERY of a statement that waits in the gate.
+  // Where statements of this session run now.
+  struct InFlight {
+    net::MysqlPool* pool;
+    uint32_t tablet_session;
+  };
+  std::list<InFlight> in_flight_;
+  bool killed_ = false;  // The statement that runs is to be ended.
   net::PacketStream stream_;
   mysql::AuthenticatedClient client_;
   const uint32_t connection_id_;
@@ -174,15 +244,25 @@ class ClientSession {
   // Transaction.
   bool autocommit_ = true;
   bool in_transaction_ = false;
-  std::vector<Participant> participants_;
+  std::list<HeldConnection> held_;
+  mysql::TransactionOptions options_;       // Of the open transaction.
+  mysql::TransactionOptions next_options_;  // SET TRANSACTION: of the next one.
+  std::vector<std::string> savepoints_;     // Of the open transaction, in their order.
+  std::optional<std::string> failed_;       // Why the transaction is over though its client has not ended it.
+  std::optional<bool> single_shard_;        // SET transaction_mode
+  bool state_lost_ = false;                 // State in a server is gone: the session cannot go on.
+  bool close_after_answer_ = false;         // COMMIT RELEASE
 
   // Session.
-  std::map<std::string, std::string> settings_;  // System variable -> SQL text of its value.
-  std::string settings_text_;
+  SessionSettings settings_;
+  std::string settings_text_;                  // settings_.text()
+  std::map<std::string, std::string> stored_;  // Variables that the gate keeps: name -> SQL text of the value.
+  std::map<std::string, int64_t> timeouts_;    // wait_timeout and the like, in their units; those that are set.
   std::map<std::string, mysql::Value> user_variables_;
   uint64_t last_insert_id_ = 0;
   uint64_t found_rows_ = 0;
   int64_t row_count_ = 0;
+  uint16_t warnings_ = 0;  // Of the last statement.
   std::optional<Error> last_error_;
   uint8_t sequence_ = 1;  // Of the answer's first frame.
   // Counts the statement that runs, once, before its answer is sent.

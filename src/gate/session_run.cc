@@ -23,8 +23,11 @@ using namespace std::chrono_literals;
 
 constexpr size_t kQueryMax = 4096;  // Bytes; longer statements are not shown by their text.
 
-// See tablet/query_session.h: the data port's query attribute that opens a transaction before the statement.
-mysql::QueryAttribute begin_attribute() { return {"vitrail_begin", mysql::Value::of_int(1)}; }
+// Whether an error of one shard is the end of the transaction there.
+bool ends_transaction(const Error& error) {
+  return error.code() == Code::kAborted || error.effect() == Effect::kUnknown ||
+         error.reason() == Reason::kTransactionLost || error.mysql_errno() == mysql::errnos::kDeadlock;
+}
 
 shard::VindexValue vindex_value(const mysql::Value& value) {
   if (value.is_null()) return shard::VindexValue::null();
@@ -33,13 +36,6 @@ shard::VindexValue vindex_value(const mysql::Value& value) {
     if (number.ok()) return *number;
   }
   return shard::VindexValue::bytes(value.bytes);
-}
-
-// An error with the shard where it was met, for users and as a value.
-Error met_at(const shard::Target& target, Error error) {
-  return std::move(error)
-      .with_context(fmt::format("target: {}.{}.{}", target.keyspace, target.shard, target.tablet_type))
-      .with_origin({.keyspace = target.keyspace, .shard = target.shard});
 }
 
 }  // namespace
@@ -51,13 +47,6 @@ RunResult ClientSession::refused(Error error) const {
   const bool away = error.effect() == Effect::kNone && error.code() == Code::kUnavailable;
   if ((switching && !explicit_shard) || away) return RunResult::wait(std::move(error));
   return RunResult::failed(std::move(error));
-}
-
-ClientSession::Participant* ClientSession::find_participant(const shard::Target& target) {
-  for (auto& participant : participants_) {
-    if (participant.target == target) return &participant;
-  }
-  return nullptr;
 }
 
 Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statement& statement) {
@@ -94,7 +83,13 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   context.tablet_type = tablet_type_;
   context.parameters = statement.parameters;
   context.has_parameters = statement.binary();
+  const sql::Effects effects = sql::effects_of(ast.statement());
   ASSIGN_OR_RETURN(auto plan, plan::plan_statement(ast, context));
+  if (effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing || effects.uses_user_locks) {
+    auto with_effects = std::make_shared<plan::Plan>(*plan);
+    with_effects->effects = effects;
+    plan = std::move(with_effects);
+  }
   const bool remember = keyable && (plan->cacheable || counters_ == nullptr);
   if (counters_ == nullptr) {
     const std::string& home = plan->insert ? plan->insert->keyspace : plan->route.keyspace;
@@ -226,7 +221,7 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
     targets.back().keyspace = keyspace;
     // A transaction that is open there may go on: the switch waits for its end, and holding it back would make both
     // wait.
-    if (shard->disabled && find_participant(targets.back()) == nullptr) return being_switched(*shard);
+    if (shard->disabled && !in_transaction_on(targets.back())) return being_switched(*shard);
   }
   return targets;
 }
@@ -239,6 +234,7 @@ net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::T
 }
 
 net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
+  if (auto refused = co_await after_failed_transaction(statement)) co_return std::move(*refused);
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   auto plan = plan_for(statement);
   if (!plan.ok()) {
@@ -250,11 +246,12 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
         Code::kFailedPrecondition,
         fmt::format("VT09002: {} statement with a replica target", sql::statement_kind_name(statement.scan.kind))));
   }
-  if ((*plan)->is_ddl && in_transaction_) {  // DDL commits, as everywhere.
+  const bool temporary = ((*plan)->effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing;
+  if ((*plan)->is_ddl && in_transaction_ && !temporary) {  // DDL commits, as everywhere.
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
-  if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl) in_transaction_ = true;
+  if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl) start_transaction();
   if ((*plan)->kind == plan::Plan::Kind::kInsert) co_return co_await run_insert(**plan, statement);
   co_return co_await run_route(**plan, statement);
 }
@@ -291,119 +288,13 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   const bool returns_rows = plan.is_read || statement.scan.kind == sql::StatementKind::kSelect;
   if (returns_rows) co_return co_await gather(plan, statement, std::move(texts));
   if (plan.is_ddl) {
-    // One shard after the other: no transaction could hold them together.
-    net::QueryResult last;
-    for (auto& what : texts) {
-      auto result = co_await ask(std::move(what), false);
-      if (!result.ok()) co_return refused(std::move(result).error());
-      last = std::move(*result);
+    if ((plan.effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing) {
+      co_return RunResult::failed(fail(Code::kUnimplemented,
+                                       "VT12001: unsupported: a temporary table on several shards; name a shard"));
     }
-    Status sent = co_await send_ok({.affected_rows = last.ok.affected_rows, .info = last.ok.info});
-    co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+    co_return co_await run_ddl(std::move(texts));
   }
   co_return co_await change(std::move(texts), 0);
-}
-
-// Sends the client's statement to one shard and passes the answer on as it is.
-net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statement& statement, shard::Target target) {
-  const net::Wait wait = query_wait();
-  Participant* participant = in_transaction_ ? find_participant(target) : nullptr;
-  const bool begins = in_transaction_ && participant == nullptr;
-  net::MysqlPool::Lease own;
-  if (participant == nullptr) {
-    auto lease = co_await lease_for(target, wait);
-    if (!lease.ok()) co_return refused(std::move(lease).error());
-    own = std::move(*lease);
-  }
-  net::PooledConnection& connection = participant != nullptr ? *participant->lease : *own;
-  auto& client = connection.client;
-  const std::string_view text = plan.text ? std::string_view(*plan.text) : statement.text;
-
-  std::string payload;
-  auto kind = mysql::ResponseKind::kQuery;
-  if (statement.binary()) {
-    kind = mysql::ResponseKind::kStmtExecute;
-    auto prepared = co_await connection.prepare(std::string(text), 256, wait);
-    if (!prepared.ok()) {
-      if (client.broken() && participant != nullptr) co_await rollback_all();
-      co_return refused(std::move(prepared).error());
-    }
-    mysql::StmtExecute execute = *statement.execute;
-    execute.statement_id = (*prepared)->ok.statement_id;
-    execute.attributes.clear();
-    if (begins) execute.attributes.push_back(begin_attribute());
-    mysql::encode_stmt_execute(payload, execute, client.capabilities());
-  } else {
-    std::vector<mysql::QueryAttribute> attributes;
-    if (begins) attributes.push_back(begin_attribute());
-    mysql::encode_query(payload, text, attributes, client.capabilities());
-  }
-  std::string framed;
-  framed.reserve(payload.size() + 8);
-  mysql::PacketWriter(framed).message(payload);
-  Status sent = co_await client.stream().write(framed, wait);
-  if (!sent.ok()) {
-    client.set_broken();
-    if (participant != nullptr) co_await rollback_all();
-    co_return RunResult::failed(std::move(sent).error());
-  }
-  const net::StatusRewrite rewrite{.clear = mysql::kStatusInTransaction | mysql::kStatusAutocommit,
-                                   .set = status_flags()};
-  auto result =
-      co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), rewrite, sequence_, wait);
-  if (!result.has_value()) {
-    net::RelayFailure failure = std::move(result).error();
-    client.set_broken();
-    if (participant != nullptr || begins) co_await rollback_all();
-    if (!failure.backend || !failure.client_untouched) co_return RunResult::hang_up(std::move(failure.error));
-    co_return RunResult::failed(met_at(target, Error(Code::kUnavailable, failure.error.message()))
-                                    .with_effect(Effect::kUnknown)
-                                    .with_mysql(mysql::errnos::kClientServerLost, "HY000"));
-  }
-  if (result->error) {
-    std::optional<Error> tablets = mysql::decode_tablet_error(*result->error);
-    if (tablets) {
-      Error error = met_at(target, std::move(*tablets));
-      if (error.code() == Code::kAborted && participant != nullptr) {
-        client.set_broken();
-        co_await rollback_all();  // Its transaction is gone: the whole one is.
-      }
-      co_return refused(std::move(error));
-    }
-    if (begins) participants_.push_back({target, std::move(own)});
-    if (result->error->code == mysql::errnos::kDeadlock && in_transaction_) co_await rollback_all();
-    if (!result->error_held) co_return RunResult::answered();  // It came behind rows, and the client has it.
-    co_return RunResult::failed(mysql::from_err_packet(*result->error));
-  }
-  if (begins) participants_.push_back({std::move(target), std::move(own)});
-  if (result->summary.has_rows) {
-    found_rows_ = result->summary.rows;
-    row_count_ = -1;
-  } else {
-    row_count_ = static_cast<int64_t>(result->summary.affected_rows);
-  }
-  if (result->summary.last_insert_id != 0) last_insert_id_ = result->summary.last_insert_id;
-  co_return RunResult::answered();
-}
-
-net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, bool begin) {
-  const net::Wait wait = query_wait();
-  Participant* participant = in_transaction_ ? find_participant(what.target) : nullptr;
-  net::MysqlPool::Lease own;
-  std::vector<mysql::QueryAttribute> attributes;
-  if (participant == nullptr) {
-    CO_ASSIGN_OR_RETURN(own, co_await lease_for(what.target, wait));
-    if (begin) attributes.push_back(begin_attribute());
-  }
-  auto& client = participant != nullptr ? participant->lease->client : own->client;
-  auto result =
-      co_await client.query(std::move(what.text), wait, shared_.settings.max_memory_rows, std::move(attributes));
-  const bool lost = client.broken();
-  // After an error of the server itself the transaction that this statement opened is open all the same.
-  const bool opened = begin && participant == nullptr && !lost && (result.ok() || result.error().mysql_errno() != 0);
-  if (opened) participants_.push_back({what.target, std::move(own)});
-  if (result.ok()) co_return std::move(*result);
-  co_return met_at(what.target, std::move(result).error());
 }
 
 net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
@@ -411,8 +302,7 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
   std::vector<std::optional<Result<net::QueryResult>>> answers(texts.size());
   std::vector<net::Task<void>> tasks;
   auto one = [](ClientSession& self, ShardText what, std::optional<Result<net::QueryResult>>& out) -> net::Task<void> {
-    const bool begin = self.in_transaction_;
-    out.emplace(co_await self.ask(std::move(what), begin));
+    out.emplace(co_await self.ask(std::move(what)));
   };
   for (size_t i = 0; i < texts.size(); ++i) tasks.push_back(one(*this, std::move(texts[i]), answers[i]));
   co_await net::when_all(std::move(tasks));
@@ -420,7 +310,7 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
   for (auto& answer : answers) {
     if (!answer->ok()) {
       Error error = std::move(*answer).error();
-      if (in_transaction_ && error.code() == Code::kAborted) co_await rollback_all();
+      if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
       co_return refused(std::move(error));
     }
     results.push_back(std::move(**answer));
@@ -437,33 +327,39 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
 // own.
 net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id) {
   const bool own_transaction = texts.size() > 1 && !in_transaction_;
-  if (texts.size() > 1 && *shared_.settings.single_shard) {
+  if (texts.size() > 1 && single_shard()) {
     co_return RunResult::failed(fail(Code::kAborted, "multi-db transaction attempted: transaction_mode is SINGLE"));
   }
-  if (own_transaction) in_transaction_ = true;
+  if (own_transaction) start_transaction();
+  // Inside of a client's transaction a savepoint on each shard keeps the statement whole: it alone is undone everywhere
+  // when one shard fails.
+  const std::string savepoint = texts.size() > 1 && !own_transaction ? statement_savepoint() : "";
   uint64_t affected = 0;
   std::optional<Error> error;
+  std::vector<shard::Target> done;
   for (auto& what : texts) {
-    auto result = co_await ask(std::move(what), in_transaction_);
+    const shard::Target target = what.target;
+    auto result = co_await ask(std::move(what), savepoint);
     if (!result.ok()) {
       error = std::move(result).error();
       break;
     }
+    done.push_back(target);
     affected += result->ok.affected_rows;
     if (last_insert_id == 0) last_insert_id = result->ok.last_insert_id;
   }
+  if (error && own_transaction) {
+    co_await rollback_all();
+    if (error->reason() == Reason::kTransactionLost) {
+      // Nothing had been committed: it is as if the statement had not run.
+      Error lost = std::move(*error).with_effect(Effect::kNone);
+      co_return RunResult::failed(std::move(lost));
+    }
+    co_return refused(std::move(*error));
+  }
   if (error) {
-    const bool transaction_lost = error->code() == Code::kAborted || error->effect() == Effect::kUnknown ||
-                                  error->mysql_errno() == mysql::errnos::kDeadlock;
-    if (own_transaction || (in_transaction_ && transaction_lost)) {
-      co_await rollback_all();
-      if (own_transaction && error->code() != Code::kUnknown) co_return refused(std::move(*error));
-    }
-    if (in_transaction_ && texts.size() > 1) {
-      // Some shards have done their part, and the statement as a whole has not: only a rollback makes that right.
-      co_await rollback_all();
-      co_return RunResult::failed(std::move(*error).with_context("the transaction was rolled back"));
-    }
+    if (in_transaction_ && ends_transaction(*error)) co_return co_await fail_transaction(std::move(*error));
+    if (!done.empty() && !co_await undo_statement(done)) co_return co_await fail_transaction(std::move(*error));
     co_return refused(std::move(*error));
   }
   if (own_transaction) {
@@ -551,72 +447,6 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
   for (auto& what : texts) what.text += insert.suffix;
   count_statement(texts.size());
   co_return co_await change(std::move(texts), first_generated);
-}
-
-net::Task<RunResult> ClientSession::commit() {
-  in_transaction_ = false;
-  auto participants = std::exchange(participants_, {});
-  const net::Wait wait = query_wait();
-  bool committed = false;
-  std::optional<Error> error;
-  const auto started = base::system_clock().now();
-  for (auto& participant : participants) {
-    if (error && !committed) {
-      participant.lease.discard();  // Rolled back by its tablet.
-      continue;
-    }
-    auto result = co_await participant.lease->client.query("commit", wait);
-    if (result.ok()) {
-      committed = true;
-      continue;
-    }
-    const bool unknown = participant.lease->client.broken();
-    participant.lease.discard();
-    if (!error) {
-      error = std::move(result).error().with_context(
-          committed ? "the transaction is committed on some shards and not on others"
-          : unknown ? "the connection was lost during COMMIT: whether it took effect is unknown"
-                    : "COMMIT failed");
-    }
-  }
-  if (error) co_return RunResult::failed(std::move(*error));
-  if (!participants.empty()) {
-    shared_.metrics.statistics.record_commit(participants.size(), base::system_clock().now() - started);
-  }
-  co_return RunResult::answered();
-}
-
-net::Task<void> ClientSession::rollback_all() {
-  in_transaction_ = false;
-  auto participants = std::exchange(participants_, {});
-  const net::Wait wait = net::Wait::within(10s, shared_.scope.token());
-  for (auto& participant : participants) {
-    if (participant.lease->client.broken()) {
-      participant.lease.discard();
-      continue;
-    }
-    auto result = co_await participant.lease->client.query("rollback", wait);
-    if (!result.ok()) participant.lease.discard();
-  }
-}
-
-net::Task<RunResult> ClientSession::savepoint(std::string text) {
-  if (!in_transaction_) {  // Outside of a transaction a savepoint means nothing, and MySQL says OK.
-    Status sent = co_await send_ok({});
-    co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
-  }
-  if (participants_.empty()) {
-    co_return RunResult::failed(
-        fail(Code::kUnimplemented, "VT12001: unsupported: a savepoint before the first statement of a transaction"));
-  }
-  if (participants_.size() > 1) {
-    co_return RunResult::failed(
-        fail(Code::kUnimplemented, "VT12001: unsupported: savepoints in a transaction over several shards"));
-  }
-  auto result = co_await participants_.front().lease->client.query(std::move(text), query_wait());
-  if (!result.ok()) co_return RunResult::failed(std::move(result).error());
-  Status sent = co_await send_ok({});
-  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
 }  // namespace vitrail::gate

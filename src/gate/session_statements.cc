@@ -53,69 +53,6 @@ bool like(std::string_view text, std::string_view pattern) {
   return like(text.substr(1), pattern.substr(1));
 }
 
-// Variables that mean something to the gate alone, or nothing at all here: accepted, not sent on.
-const std::set<std::string, std::less<>>& accepted_variables() {
-  static const std::set<std::string, std::less<>> names = {"workload",
-                                                           "transaction_mode",
-                                                           "client_found_rows",
-                                                           "skip_query_plan_cache",
-                                                           "sql_select_limit",
-                                                           "query_timeout",
-                                                           "transaction_timeout",
-                                                           "ddl_strategy",
-                                                           "migration_context",
-                                                           "session_uuid",
-                                                           "enable_system_settings",
-                                                           "read_after_write_gtid",
-                                                           "read_after_write_timeout",
-                                                           "session_track_gtids",
-                                                           "big_tables",
-                                                           "interactive_timeout",
-                                                           "net_buffer_length",
-                                                           "net_read_timeout",
-                                                           "net_write_timeout",
-                                                           "net_retry_count",
-                                                           "wait_timeout",
-                                                           "max_allowed_packet",
-                                                           "lock_wait_timeout",
-                                                           "character_set_server",
-                                                           "collation_server",
-                                                           "character_set_database",
-                                                           "collation_database",
-                                                           "sql_auto_is_null",
-                                                           "sql_safe_updates",
-                                                           "query_cache_type",
-                                                           "profiling"};
-  return names;
-}
-
-const std::set<std::string, std::less<>>& refused_variables() {
-  static const std::set<std::string, std::less<>> names = {"auto_increment_increment",
-                                                           "auto_increment_offset",
-                                                           "binlog_format",
-                                                           "binlog_row_image",
-                                                           "sql_log_bin",
-                                                           "gtid_domain_id",
-                                                           "gtid_seq_no",
-                                                           "server_id",
-                                                           "pseudo_thread_id",
-                                                           "timestamp",
-                                                           "insert_id",
-                                                           "last_insert_id",
-                                                           "identity"};
-  return names;
-}
-
-bool plain_word(std::string_view text) {
-  return !text.empty() &&
-         std::all_of(text.begin(), text.end(), [](unsigned char c) { return std::isalnum(c) || c == '_'; });
-}
-
-bool truth(std::string_view value) {
-  const std::string v = lower(value);
-  return v == "1" || v == "on" || v == "true";
-}
-
 }  // namespace
 
 net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& statement) {
@@ -124,25 +61,21 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
     Status sent = co_await self.send_ok({});
     co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
   };
+  // For what has succeeded without an answer yet.
+  auto then_ok = [](ClientSession& self, RunResult result) -> net::Task<std::optional<RunResult>> {
+    if (result.verdict != RunResult::Verdict::kAnswered) co_return result;
+    self.row_count_ = 0;
+    Status sent = co_await self.send_ok({});
+    co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+  };
   switch (statement.scan.kind) {
     case kEmpty: co_return RunResult::failed(fail(Code::kInvalidArgument, "Query was empty").with_mysql(1065, "42000"));
-    case kBegin: {
-      if (in_transaction_) {
-        RunResult committed = co_await commit();
-        if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
-      }
-      in_transaction_ = true;
-      co_return co_await ok(*this);
-    }
-    case kCommit: {
-      RunResult committed = co_await commit();
-      if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
-      co_return co_await ok(*this);
-    }
-    case kRollback: co_await rollback_all(); co_return co_await ok(*this);
+    case kBegin: co_return co_await then_ok(*this, co_await begin(statement));
+    case kCommit:
+    case kRollback: co_return co_await then_ok(*this, co_await end_transaction(statement));
     case kSavepoint:
     case kRollbackTo:
-    case kRelease: co_return co_await savepoint(std::string(statement.text));
+    case kRelease: co_return co_await then_ok(*this, co_await savepoint(statement));
     case kUse: {
       auto ast = sql::parse(statement.text);
       if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
@@ -159,184 +92,10 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
       co_return co_await run_show(*ast);
     }
     case kLockTables:
-    case kUnlockTables:
-      if (shard_.empty()) {
-        co_return RunResult::failed(
-            fail(Code::kUnimplemented, "VT12001: unsupported: LOCK TABLES without a named shard"));
-      }
-      co_return std::nullopt;
-    case kKill: co_return RunResult::failed(fail(Code::kUnimplemented, "VT12001: unsupported: KILL"));
+    case kUnlockTables: co_return co_await then_ok(*this, co_await lock_tables(statement));
+    case kKill: co_return co_await then_ok(*this, co_await kill(statement));
     default: co_return std::nullopt;
   }
-}
-
-std::string ClientSession::settings_text() const {
-  if (settings_.empty()) return "";
-  std::string text = "set ";
-  bool first = true;
-  for (const auto& [name, value] : settings_) {
-    if (!first) text += ", ";
-    first = false;
-    text += name == "names" ? "names " + value : "@@session." + name + " = " + value;
-  }
-  return text;
-}
-
-Status ClientSession::apply_setting(std::string name, std::string value) {
-  if (name == "sql_mode") {
-    const std::string modes = lower(value);
-    for (const char* mode : {"ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "high_not_precedence", "'ansi'",
-                             "oracle", "mssql", "db2", "maxdb"}) {
-      if (modes.find(mode) != std::string::npos) {
-        return fail(Code::kUnimplemented, fmt::format("VT12001: unsupported: setting the sql_mode: {}", mode));
-      }
-    }
-  }
-  if (name == "character_set_client" || name == "character_set_connection" || name == "character_set_results") {
-    // What clients set one by one; together they are SET NAMES.
-    if (value == "null" || value == "NULL" || value == "''") return {};
-  }
-  settings_[std::move(name)] = std::move(value);
-  return {};
-}
-
-net::Task<RunResult> ClientSession::run_set(std::string_view text) {
-  auto ast = sql::parse(text);
-  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
-  const auto* set = sql::statement_as<sql::SetStatement>(&ast->statement());
-  if (set == nullptr || set->statement != nullptr) {
-    co_return RunResult::failed(fail(Code::kUnimplemented, "VT12001: unsupported: this form of SET"));
-  }
-  const auto old_settings = settings_;
-  auto fail_with = [&](Error error) {
-    settings_ = old_settings;
-    return RunResult::failed(std::move(error));
-  };
-  for (const auto& item : set->items) {
-    const std::string name = lower(item.name.text);
-    switch (item.kind) {
-      case sql::SetItemKind::kNames:
-      case sql::SetItemKind::kCharset: {
-        if (name.empty() || name == "default") {
-          settings_.erase("names");
-          break;
-        }
-        if (!plain_word(name))
-          co_return fail_with(
-              fail(Code::kInvalidArgument, "Unknown character set: '" + name + "'").with_mysql(1115, "42000"));
-        std::string value = name;
-        if (!item.collation.empty()) {
-          if (!plain_word(item.collation.text))
-            co_return fail_with(fail(Code::kInvalidArgument, "Unknown collation").with_mysql(1273, "HY000"));
-          value += " collate " + std::string(item.collation.text);
-        }
-        settings_["names"] = value;
-        break;
-      }
-      case sql::SetItemKind::kUserVariable: {
-        const auto* literal = sql::as<sql::Literal>(item.value);
-        const auto* minus = sql::as<sql::Unary>(item.value);
-        if (minus != nullptr && minus->op == sql::UnaryOp::kMinus) literal = sql::as<sql::Literal>(minus->operand);
-        if (literal == nullptr) {
-          co_return fail_with(
-              fail(Code::kUnimplemented, "VT12001: unsupported: a user variable can be set to a literal only"));
-        }
-        mysql::Value value;
-        switch (literal->literal) {
-          case sql::LiteralKind::kNull: break;
-          case sql::LiteralKind::kInteger:
-            value = mysql::Value::of_int(0);
-            value.bytes = literal->text;
-            break;
-          case sql::LiteralKind::kDecimal:
-            value = {mysql::FieldType::kNewDecimal, false, false, std::string(literal->text)};
-            break;
-          case sql::LiteralKind::kString:
-            value = mysql::Value::of_text(sql::string_value(*literal).value_or(""));
-            break;
-          default:
-            co_return fail_with(
-                fail(Code::kUnimplemented, "VT12001: unsupported: a user variable of this kind of literal"));
-        }
-        if (minus != nullptr) value.bytes.insert(0, "-");
-        user_variables_[name] = std::move(value);
-        break;
-      }
-      case sql::SetItemKind::kTransaction: {
-        if (item.scope == sql::VariableScope::kGlobal) {
-          co_return fail_with(fail(Code::kUnimplemented, "VT12001: unsupported: SET GLOBAL"));
-        }
-        static constexpr std::array<const char*, 5> kLevels = {"", "'READ-UNCOMMITTED'", "'READ-COMMITTED'",
-                                                               "'REPEATABLE-READ'", "'SERIALIZABLE'"};
-        if (item.isolation != sql::IsolationLevel::kNone) {
-          settings_["tx_isolation"] = kLevels[static_cast<size_t>(item.isolation)];
-        }
-        if (item.access == sql::AccessMode::kReadOnly) settings_["tx_read_only"] = "1";
-        if (item.access == sql::AccessMode::kReadWrite) settings_.erase("tx_read_only");
-        break;
-      }
-      case sql::SetItemKind::kText:
-        co_return fail_with(fail(Code::kUnimplemented, "VT12001: unsupported: this form of SET"));
-      case sql::SetItemKind::kSystemVariable: {
-        if (item.scope == sql::VariableScope::kGlobal || item.scope == sql::VariableScope::kPersist ||
-            item.scope == sql::VariableScope::kPersistOnly) {
-          co_return fail_with(fail(Code::kUnimplemented,
-                                   fmt::format("VT12001: unsupported: SET GLOBAL {}: set it on the servers", name)));
-        }
-        auto replaced = with_session_values(item.value->span.of(ast->text()));
-        if (!replaced.ok()) co_return fail_with(std::move(replaced).error());
-        std::string value = replaced->has_value() ? **replaced : sql::print(*item.value);
-        if (name == "autocommit") {
-          const bool on = truth(value);
-          if (on && !autocommit_ && in_transaction_) {
-            RunResult committed = co_await commit();
-            if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
-          }
-          autocommit_ = on;
-          break;
-        }
-        if (accepted_variables().contains(name)) break;
-        if (refused_variables().contains(name)) {
-          co_return fail_with(
-              fail(Code::kUnimplemented, fmt::format("VT12001: unsupported: setting the variable {}", name)));
-        }
-        std::string server_name = name == "transaction_isolation"   ? "tx_isolation"
-                                  : name == "transaction_read_only" ? "tx_read_only"
-                                                                    : name;
-        if (lower(value) == "default") {
-          settings_.erase(server_name);
-          break;
-        }
-        if (Status applied = apply_setting(std::move(server_name), std::move(value)); !applied.ok()) {
-          co_return fail_with(std::move(applied).error());
-        }
-        break;
-      }
-    }
-  }
-  std::string next = settings_text();
-  if (next != settings_text_) {
-    // Tried on a connection at once: a wrong name or value is told now, with the server's own words.
-    const std::string before = std::exchange(settings_text_, std::move(next));
-    Statement nowhere;
-    auto targets = resolve(plan::Route{.keyspace = keyspace_}, nowhere);
-    if (targets.ok() && !settings_text_.empty()) {
-      auto lease = co_await lease_for(targets->front(), query_wait());
-      if (!lease.ok() && lease.error().mysql_errno() != 0) {
-        settings_text_ = before;
-        co_return fail_with(std::move(lease).error());
-      }
-    }
-    // An open transaction goes on with the new settings.
-    for (auto& participant : participants_) {
-      if (settings_text_.empty()) break;
-      auto result = co_await participant.lease->client.query(settings_text_, query_wait());
-      if (!result.ok()) co_return fail_with(std::move(result).error());
-      participant.lease->settings = settings_text_;
-    }
-  }
-  Status sent = co_await send_ok({});
-  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
 net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast) {
@@ -415,13 +174,36 @@ net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast)
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
+// The literal in the place of a system variable that the gate holds; nullopt: the server knows better.
+std::optional<std::string> ClientSession::gate_variable(const sql::SystemVariable& variable) const {
+  using Scope = sql::VariableScope;
+  if (variable.scope != Scope::kNone && variable.scope != Scope::kSession && variable.scope != Scope::kLocal) {
+    return std::nullopt;
+  }
+  if (!variable.base.empty()) return std::nullopt;
+  const std::string name = lower(variable.name.text);
+  if (name == "autocommit") return autocommit_ ? "1" : "0";
+  if (name == "last_insert_id" || name == "identity") return std::to_string(last_insert_id_);
+  if (name == "warning_count") return std::to_string(warnings_);
+  if (name == "transaction_mode") return single_shard() ? "'SINGLE'" : "'MULTI'";
+  if (const auto value = timeouts_.find(name); value != timeouts_.end()) return std::to_string(value->second);
+  if (const auto value = stored_.find(name); value != stored_.end() && lower(value->second) != "default") {
+    const std::string& literal = value->second;
+    const bool bare = std::ranges::all_of(literal, [](unsigned char c) { return std::isalpha(c) || c == '_'; });
+    std::string out;
+    if (bare) mysql::append_sql_string(out, literal);
+    return bare ? out : literal;
+  }
+  return std::nullopt;
+}
+
 Result<std::optional<std::string>> ClientSession::with_session_values(std::string_view text) const {
   // A look at the words first: nearly no statement has any of these.
   bool found = false;
   sql::Lexer lexer(text);
   for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd && token.type != sql::TokenType::kError;
        token = lexer.next()) {
-    if (token.type == sql::TokenType::kUserVariable) found = true;
+    if (token.type == sql::TokenType::kUserVariable || token.type == sql::TokenType::kAtAt) found = true;
     if (token.type != sql::TokenType::kWord) continue;
     const std::string_view word = token.text(text);
     if (word.size() < 8 || word.size() > 14) continue;
@@ -444,6 +226,12 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       mysql::append_sql_literal(out, value == user_variables_.end() ? mysql::Value::null() : value->second);
       replaced = true;
       return true;
+    }
+    if (const auto* variable = sql::as<sql::SystemVariable>(&expr)) {
+      const auto value = gate_variable(*variable);
+      if (value) out += *value;
+      replaced = replaced || value.has_value();
+      return value.has_value();
     }
     if (const auto* assign = sql::as<sql::Binary>(&expr); assign != nullptr && assign->op == sql::BinaryOp::kAssign) {
       error =

@@ -81,6 +81,18 @@ std::vector<std::string> TransactionOptions::statements() const {
   return out;
 }
 
+std::string TransactionOptions::set_statement() const {
+  std::string out = "set transaction";
+  if (isolation != Isolation::kSession) {
+    out += " isolation level " + std::string(kIsolations[static_cast<size_t>(isolation)]);
+  }
+  if (access != Access::kSession) {
+    out += isolation != Isolation::kSession ? ", " : " ";
+    out += kAccesses[static_cast<size_t>(access)];
+  }
+  return out;
+}
+
 std::string savepoint_statement(std::string_view name) {
   std::string statement = "savepoint ";
   append_sql_identifier(statement, name);

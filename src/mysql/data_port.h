@@ -14,6 +14,8 @@ namespace vitrail::mysql {
 // Asks for a transaction around and after the statement: BEGIN and the statement are admitted as one, so that the
 // statement can never run without its transaction. Value: TransactionOptions::to_text(). Ignored inside a transaction.
 inline constexpr std::string_view kBeginAttribute = "vitrail_begin";
+// What SET TRANSACTION said for this one statement, outside of a transaction. Value as kBeginAttribute's.
+inline constexpr std::string_view kOnceAttribute = "vitrail_once";
 // Sets a savepoint of this name in front of the statement; several, in their order. Inside a transaction (or beside
 // kBeginAttribute) only.
 inline constexpr std::string_view kSavepointAttribute = "vitrail_savepoint";
@@ -33,6 +35,8 @@ struct TransactionOptions {
   static Result<TransactionOptions> parse(std::string_view text);
   // The statements that begin it, in order: one or two.
   std::vector<std::string> statements() const;
+  // "set transaction ...", for the statement that follows.
+  std::string set_statement() const;
 };
 
 // "savepoint `a`".

@@ -32,6 +32,12 @@ TEST(TransactionOptions, BecomeStatements) {
                    "start transaction with consistent snapshot, read only"}));
 }
 
+TEST(TransactionOptions, HoldForOneStatement) {
+  EXPECT_EQ((TransactionOptions{Isolation::kReadCommitted, Access::kReadOnly, false}.set_statement()),
+            "set transaction isolation level read committed, read only");
+  EXPECT_EQ((TransactionOptions{.access = Access::kReadWrite}.set_statement()), "set transaction read write");
+}
+
 TEST(SavepointAttribute, QuotesNames) {
   EXPECT_EQ(savepoint_statement("a,b`c"), "savepoint `a,b``c`");
 }

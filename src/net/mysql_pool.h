@@ -62,6 +62,7 @@ class MysqlPool {
     explicit operator bool() const { return connection_ != nullptr; }
     PooledConnection* operator->() { return connection_.get(); }
     PooledConnection& operator*() { return *connection_; }
+    MysqlPool& pool() { return *pool_; }
     void release();
     // Closes the connection instead of giving it back: its session is in an unknown state.
     void discard();

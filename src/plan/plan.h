@@ -8,6 +8,7 @@
 
 #include "mysql/types.h"
 #include "shard/vindex.h"
+#include "sql/effects.h"
 
 // What the planner makes of a statement: where to send which text, and what to do with the rows that come back.
 //
@@ -105,6 +106,7 @@ struct Plan {
   bool is_read = false;  // A SELECT (or SHOW ...) without FOR UPDATE: may go to replicas, changes nothing.
   bool is_ddl = false;
   bool cacheable = false;
+  sql::Effects effects;  // What it leaves in the connection that runs it.
   Route route;
   // The text to send: nullopt means the client's own text, byte for byte (then it may be relayed, and, prepared, be
   // executed as a prepared statement on the shards).

@@ -143,8 +143,12 @@ class EffectsWalker final : public Walker {
       effects_.runs_unseen_code = true;
     } else if (name == "get_lock") {
       effects_.leaves |= Left::kUserLock;
+      effects_.uses_user_locks = true;
     } else if (name == "release_all_locks") {
       effects_.ends |= Left::kUserLock;
+      effects_.uses_user_locks = true;
+    } else if (name == "release_lock" || name == "is_free_lock" || name == "is_used_lock") {
+      effects_.uses_user_locks = true;
     }
     return true;
   }

@@ -32,11 +32,13 @@ struct Effects {
   Left ends = Left::kNothing;  // UNLOCK TABLES ends kTableLock, RELEASE_ALL_LOCKS() kUserLock.
   // It may read and change tables that its text does not name.
   bool runs_unseen_code = false;
+  // GET_LOCK() and its kin: all sessions have to ask the same server.
+  bool uses_user_locks = false;
 };
 
 Effects effects_of(const Statement& statement);
 // Of a text that was not understood.
-constexpr Effects unknown_effects() { return {Left::kAnything, Left::kNothing, true}; }
+constexpr Effects unknown_effects() { return {Left::kAnything, Left::kNothing, true, true}; }
 
 // Whether MySQL or MariaDB bring a function of this name along (any case). Others are stored or loaded functions.
 bool is_builtin_function(std::string_view name);

@@ -77,52 +77,6 @@ std::vector<std::shared_ptr<const StatementInfo>> QueryGuard::known() const {
   return out;
 }
 
-void analyse(const sql::FingerprintResult& scan, std::string_view text, StatementInfo& info) {
-  info.kind = scan.kind;
-  info.sets_user_variable = scan.has_user_variable;
-  info.effects = sql::unknown_effects();
-  auto ast = sql::parse(text);
-  if (!ast.ok()) return;
-  info.effects = sql::effects_of(ast->statement());
-  if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = sql::normalized(ast->statement());
-  info.kind = ast->kind();
-  info.tables_known = info.kind != sql::StatementKind::kOther;
-  for (const auto& use : sql::collect_tables(ast->statement())) {
-    info.tables.push_back({lower(use.name), use.access == sql::TableAccess::kWrite});
-  }
-  if (const auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement())) {
-    const auto* select = sql::as<sql::Select>(query->query);
-    info.next_value = select != nullptr && select->next_values != nullptr;
-  }
-}
-
-}  // namespace
-
-std::shared_ptr<const StatementInfo> QueryGuard::classify(std::string_view text) {
-  std::array<sql::LiteralPosition, 1> storage;
-  const auto scan = sql::fingerprint(text, storage);
-  if (const auto found = known_.find(scan.fingerprint); found != known_.end() && !scan.malformed && !scan.has_more) {
-    found->second->counted();
-    return found->second;
-  }
-  auto info = std::make_shared<StatementInfo>();
-  analyse(scan, text, *info);
-  info->counted();
-  if (scan.malformed || scan.has_more) return info;
-  const std::scoped_lock lock(mutex_);
-  if (known_.size() >= kMaxEntries) known_.clear();
-  known_.emplace(scan.fingerprint, info);
-  return info;
-}
-
-std::vector<std::shared_ptr<const StatementInfo>> QueryGuard::known() const {
-  const std::scoped_lock lock(mutex_);
-  std::vector<std::shared_ptr<const StatementInfo>> out;
-  out.reserve(known_.size());
-  for (const auto& [fingerprint, info] : known_) out.push_back(info);
-  return out;
-}
-
 // DDL is none of it: the tables of a shard are made and changed before it serves.
 bool QueryGuard::changes_rows(const StatementInfo& info) {
   using enum sql::StatementKind;

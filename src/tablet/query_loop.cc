@@ -71,9 +71,9 @@ net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t co
 }
 
 net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, base::Duration grace) {
-  state = next;
+  const auto previous = std::exchange(state, next);
   for (QuerySession* session : sessions) {
-    if (session->conflicts_with(*next)) session->grandfather();
+    if (session->conflicts_with(*next, *previous)) session->grandfather();
   }
   const auto left = [this] {
     return std::any_of(sessions.begin(), sessions.end(), [](const QuerySession* s) { return s->grandfathered(); });

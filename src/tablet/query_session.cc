@@ -9,6 +9,7 @@
 #include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
+#include "sql/parser.h"
 
 namespace vitrail::tablet {
 namespace {
@@ -37,6 +38,11 @@ Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bo
     ASSIGN_OR_RETURN(const auto options, mysql::TransactionOptions::parse(attribute.value.bytes));
     prelude.statements = options.statements();
     prelude.begins = true;
+  }
+  for (const auto& attribute : attributes) {
+    if (attribute.name != mysql::kOnceAttribute || in_transaction || prelude.begins) continue;
+    ASSIGN_OR_RETURN(const auto options, mysql::TransactionOptions::parse(attribute.value.bytes));
+    if (options != mysql::TransactionOptions()) prelude.statements.push_back(options.set_statement());
   }
   for (const auto& attribute : attributes) {
     if (attribute.name != mysql::kSavepointAttribute) continue;
@@ -101,14 +107,18 @@ net::Task<void> QuerySession::run() {
   stream_.socket().close();
 }
 
-bool QuerySession::conflicts_with(const ServingState& state) const {
+bool QuerySession::conflicts_with(const ServingState& state, const ServingState& previous) const {
   const bool locks_tables = (left_ & sql::Left::kTableLock) != sql::Left::kNothing;
   if (!sent_ && !in_transaction_ && !locks_tables) return false;
   if (!state.serving || state.target.keyspace != target_.keyspace || state.target.shard != target_.shard ||
       state.target.tablet_type != target_.tablet_type) {
     return true;
   }
-  if (sent_ && current_ != nullptr && !state.no_writes.empty() && QueryGuard::changes_rows(*current_)) return true;
+  if (!state.no_writes.empty()) {
+    // What a transaction has changed so far is not known; one that began in this state can have changed nothing.
+    if (in_transaction_ && previous.no_writes.empty()) return true;
+    if (sent_ && current_ != nullptr && QueryGuard::changes_rows(*current_)) return true;
+  }
   if (state.denied_tables.empty()) return false;
   if (touched_all_ || locks_tables) return true;
   if (std::any_of(touched_.begin(), touched_.end(), [&](const auto& t) { return state.reaches(t, true); })) return true;

@@ -83,7 +83,7 @@ class QuerySession {
   uint32_t id() const { return id_; }
 
   // For QueryLoop::apply: whether the server has something of this session under way that `state` forbids.
-  bool conflicts_with(const ServingState& state) const;
+  bool conflicts_with(const ServingState& state, const ServingState& previous) const;
   // It may finish what it has begun (until it is ended by force).
   void grandfather() { grandfathered_ = true; }
   bool grandfathered() const { return grandfathered_; }

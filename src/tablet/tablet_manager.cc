@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "mysqld/rows.h"
 #include "mysqld/schema_sql.h"
+#include "tablet/indirect_tables.h"
 #include "topo/durability.h"
 #include "topo/keyspace.h"
 #include "topo/shard.h"
@@ -290,6 +291,7 @@ net::Task<Status> TabletManager::apply_state(net::Wait wait) {
     }
     std::sort(next->denied_tables.begin(), next->denied_tables.end());
     next->denied_allow_reads = control->allow_reads();
+    CO_RETURN_IF_ERROR(co_await find_indirect_tables(server_, database(), *next, wait));
   }
   const bool was_serving = state_->serving;
   state_ = next;

@@ -47,6 +47,8 @@ class Cluster:
     root: folder of everything (data, logs, topology, cluster.json); made when absent.
     """
 
+    tablet_flags = ()  # For every vttablet that is started from now on.
+
     def __init__(self, root, cell="zone1"):
         self.root, self.cell = os.path.abspath(root), cell
         self.ports = Ports()
@@ -145,7 +147,7 @@ class Cluster:
             "--init-shard", tablet.shard, "--init-tablet-type", tablet.kind, "--init-db-name-override", tablet.keyspace,
             "--tablet-hostname", "127.0.0.1", "--port", ports["port"], "--grpc-port", ports["grpc"],
             "--mysql-data-port", ports["data"], "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1",
-            "--health-check-interval", "1s"], lambda: http_json(ports["port"], "/debug/vars").get("TabletStateName"))
+            "--health-check-interval", "1s", *self.tablet_flags], lambda: http_json(ports["port"], "/debug/vars").get("TabletStateName"))
 
     def add_shard(self, keyspace, shard, first_uid, kinds=("replica", "replica", "rdonly"), note=lambda text: None):
         """Servers, tablets and an elected primary for one shard. The first tablet becomes the primary."""
@@ -196,7 +198,7 @@ class Cluster:
     def connect(self, database=None, **options):
         """A connection to vtgate."""
         return pymysql.connect(host="127.0.0.1", port=self.addresses["vtgate"]["mysql"], user="demo", database=database,
-                               autocommit=True, **{"read_timeout": 60, "write_timeout": 60, **options})
+                               **{"autocommit": True, "read_timeout": 60, "write_timeout": 60, **options})
 
     def server(self, tablet, database=None):
         """A connection to the tablet's own mariadbd, past vttablet: for looking at what really is there."""

@@ -1,0 +1,286 @@
+// One shard's connection: relaying a statement, asking a text, holding the connection while the server holds state.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "gate/session.h"
+#include "mysql/errors.h"
+
+namespace vitrail::gate {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr size_t kMaxPreparedPerConnection = 256;
+constexpr auto kInterruptMax = 5s;   // For a tablet to be told to end a statement.
+constexpr auto kAnswerMax = 30s;     // For the answer of a statement that is being ended.
+
+// Keeps an entry in the list of what runs for as long as it lives.
+template <typename List>
+class Entry {
+ public:
+  Entry(List& list, typename List::value_type value) : list_(list), place_(list.insert(list.end(), value)) {}
+  ~Entry() { list_.erase(place_); }
+  Entry(const Entry&) = delete;
+  Entry& operator=(const Entry&) = delete;
+
+ private:
+  List& list_;
+  typename List::iterator place_;
+};
+
+Error gate_timeout() {
+  return fail(Code::kDeadlineExceeded, "the statement took longer than the query timeout and was ended");
+}
+
+}  // namespace
+
+Error met_at(const shard::Target& target, Error error) {
+  return std::move(error)
+      .with_context(fmt::format("target: {}.{}.{}", target.keyspace, target.shard, target.tablet_type))
+      .with_origin({.keyspace = target.keyspace, .shard = target.shard});
+}
+
+ClientSession::HeldConnection* ClientSession::find_held(const shard::Target& target) {
+  for (auto& held : held_) {
+    if (held.target == target) return &held;
+  }
+  return nullptr;
+}
+
+bool ClientSession::in_transaction_on(const shard::Target& target) {
+  const HeldConnection* held = find_held(target);
+  return held != nullptr && held->in_transaction;
+}
+
+Status ClientSession::may_join(const shard::Target& target) {
+  if (!in_transaction_ || !single_shard() || in_transaction_on(target)) return {};
+  if (std::ranges::none_of(held_, [](const HeldConnection& held) { return held.in_transaction; })) return {};
+  return fail(Code::kAborted, "multi-db transaction attempted: transaction_mode is SINGLE");
+}
+
+std::vector<mysql::QueryAttribute> ClientSession::attributes_for(HeldConnection* held,
+                                                                 std::string_view savepoint) const {
+  std::vector<mysql::QueryAttribute> attributes;
+  const auto add = [&](std::string_view name, std::string value) {
+    attributes.push_back({std::string(name), mysql::Value::of_text(std::move(value))});
+  };
+  if (!in_transaction_) {
+    if (next_options_ != mysql::TransactionOptions()) add(mysql::kOnceAttribute, next_options_.to_text());
+    return attributes;
+  }
+  if (held == nullptr || !held->in_transaction) {
+    add(mysql::kBeginAttribute, options_.to_text());
+    // The transaction's earlier savepoints: to a shard that joins now they all mean its beginning.
+    for (const auto& name : savepoints_) add(mysql::kSavepointAttribute, name);
+  }
+  if (!savepoint.empty()) add(mysql::kSavepointAttribute, std::string(savepoint));
+  return attributes;
+}
+
+void ClientSession::absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own,
+                           uint16_t status_flags, bool state_changed) {
+  const bool open = (status_flags & mysql::kStatusInTransaction) != 0;
+  if (held == nullptr) {
+    if (!open && !state_changed) return;
+    held = &held_.emplace_back(HeldConnection{.target = target, .lease = std::move(own)});
+  }
+  held->in_transaction = open;
+  held->pinned = state_changed;
+  if (open && !in_transaction_) {  // Begun by the statement itself: EXECUTE IMMEDIATE 'begin', a procedure.
+    in_transaction_ = true;
+    options_ = {};
+  }
+  if (!open && !state_changed) held_.remove_if([&](const HeldConnection& other) { return &other == held; });
+}
+
+void ClientSession::lose(HeldConnection* held) {
+  if (held->pinned) state_lost_ = true;
+  held->lease.discard();
+  held_.remove_if([&](const HeldConnection& other) { return &other == held; });
+}
+
+net::Task<void> ClientSession::interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session) {
+  const net::Wait wait = net::Wait::within(kInterruptMax, shared.scope.token());
+  auto lease = co_await pool.acquire("", wait);
+  if (!lease.ok()) co_return;
+  (void)co_await (*lease)->client.query(fmt::format("kill query {}", tablet_session), wait);
+}
+
+net::Task<void> ClientSession::kill_query() {
+  killed_ = true;
+  if (in_flight_.empty()) {
+    interrupt_->cancel();
+    co_return;
+  }
+  // The session may end while the tablets are told.
+  GateLoop& shared = shared_;
+  const std::vector<InFlight> running(in_flight_.begin(), in_flight_.end());
+  for (const InFlight& one : running) co_await interrupt_on_tablet(shared, *one.pool, one.tablet_session);
+}
+
+// Sends the client's statement to one shard and passes the answer on as it is.
+net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statement& statement, shard::Target target) {
+  if (Status joins = may_join(target); !joins.ok()) co_return RunResult::failed(std::move(joins).error());
+  const net::Wait wait = query_wait();
+  HeldConnection* held = find_held(target);
+  net::MysqlPool::Lease own;
+  if (held == nullptr) {
+    auto lease = co_await lease_for(target, wait);
+    if (!lease.ok()) co_return refused(std::move(lease).error());
+    own = std::move(*lease);
+  }
+  const bool begins = in_transaction_ && (held == nullptr || !held->in_transaction);
+  net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
+  auto& client = lease->client;
+  const std::string_view text = plan.text ? std::string_view(*plan.text) : statement.text;
+  auto attributes = attributes_for(held, "");
+  next_options_ = {};
+
+  std::string payload;
+  auto kind = mysql::ResponseKind::kQuery;
+  if (statement.binary()) {
+    kind = mysql::ResponseKind::kStmtExecute;
+    auto prepared = co_await lease->prepare(std::string(text), kMaxPreparedPerConnection, wait);
+    if (!prepared.ok()) {
+      if (client.broken() && held != nullptr) {
+        const bool in_transaction = held->in_transaction;
+        lose(held);
+        if (in_transaction) co_return co_await fail_transaction(met_at(target, std::move(prepared).error()));
+      }
+      co_return refused(met_at(target, std::move(prepared).error()));
+    }
+    mysql::StmtExecute execute = *statement.execute;
+    execute.statement_id = (*prepared)->ok.statement_id;
+    execute.attributes = std::move(attributes);
+    mysql::encode_stmt_execute(payload, execute, client.capabilities());
+  } else {
+    mysql::encode_query(payload, text, attributes, client.capabilities());
+  }
+  std::string framed;
+  framed.reserve(payload.size() + 8);
+  mysql::PacketWriter(framed).message(payload);
+  const Entry running(in_flight_, InFlight{&lease.pool(), client.server().connection_id});
+  Status sent = co_await client.stream().write(framed, wait);
+  if (!sent.ok()) {
+    co_return co_await relay_failed(target, held, {std::move(sent).error().with_effect(Effect::kUnknown), true, true},
+                                    in_transaction_);
+  }
+  // Whether a transaction is open the server knows better: a statement may end it, or begin one.
+  net::RelayOptions options;
+  options.clear = mysql::kStatusAutocommit | mysql::kStatusSessionStateChanged;
+  options.set = autocommit_ ? mysql::kStatusAutocommit : uint16_t{0};
+  options.first_sequence = sequence_;
+  auto result =
+      co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), options, wait);
+  bool timed_out = false;
+  if (!result.has_value() && result.error().backend && result.error().client_untouched &&
+      result.error().error.code() == Code::kDeadlineExceeded) {
+    timed_out = true;
+    co_await interrupt_on_tablet(shared_, lease.pool(), client.server().connection_id);
+    result = co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), options,
+                                          net::Wait::within(kAnswerMax, gone_.token()));
+  }
+  if (!result.has_value()) {
+    if (held == nullptr) own.discard();
+    co_return co_await relay_failed(target, held, std::move(result).error(), in_transaction_);
+  }
+  if (result->error) {
+    if (timed_out && result->error->code == mysql::errnos::kQueryInterrupted && result->error_held) {
+      if (begins) absorb(target, held, own, mysql::kStatusInTransaction, false);
+      co_return RunResult::failed(met_at(target, gate_timeout()));
+    }
+    co_return co_await relay_refused(target, held, own, *result, begins);
+  }
+  const bool was_open = begins || (held != nullptr && held->in_transaction);
+  absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);
+  if (result->summary.has_rows) {
+    found_rows_ = result->summary.rows;
+    row_count_ = -1;
+  } else {
+    row_count_ = static_cast<int64_t>(result->summary.affected_rows);
+  }
+  if (result->summary.last_insert_id != 0) last_insert_id_ = result->summary.last_insert_id;
+  warnings_ = result->summary.warnings;
+  if (was_open && (result->summary.status_flags & mysql::kStatusInTransaction) == 0 && in_transaction_) {
+    // The statement has committed what was open on its shard; then the other shards' part is to be committed as well.
+    RunResult committed = co_await commit();
+    if (committed.verdict == RunResult::Verdict::kFailed) failed_ = committed.error->message();
+  }
+  co_return RunResult::answered();
+}
+
+net::Task<RunResult> ClientSession::relay_failed(const shard::Target& target, HeldConnection* held,
+                                                 net::RelayFailure failure, bool in_transaction) {
+  if (held != nullptr) lose(held);
+  if (!failure.backend || !failure.client_untouched) {
+    if (in_transaction) co_await rollback_all();
+    co_return RunResult::hang_up(std::move(failure.error));
+  }
+  Error error = met_at(target, Error(Code::kUnavailable, failure.error.message()))
+                    .with_effect(Effect::kUnknown)
+                    .with_mysql(mysql::errnos::kClientServerLost, "HY000");
+  if (in_transaction) co_return co_await fail_transaction(std::move(error));
+  co_return RunResult::failed(std::move(error));
+}
+
+// The answer is an error: of the tablet, or of the server.
+net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, HeldConnection* held,
+                                                  net::MysqlPool::Lease& own, const net::RelayResult& result,
+                                                  bool begins) {
+  const bool in_transaction = begins || (held != nullptr && held->in_transaction);
+  if (std::optional<Error> tablets = mysql::decode_tablet_error(*result.error)) {
+    Error error = met_at(target, std::move(*tablets));
+    const bool lost = error.code() == Code::kAborted || (held != nullptr && error.effect() == Effect::kUnknown);
+    if (lost) {
+      if (held != nullptr) lose(held);
+      if (in_transaction) co_return co_await fail_transaction(std::move(error));
+    }
+    co_return refused(std::move(error));
+  }
+  // After an error of the server itself the transaction that this statement opened is open all the same.
+  const bool ended = result.error->code == mysql::errnos::kDeadlock && in_transaction;
+  if (ended) {
+    if (held != nullptr) held->in_transaction = false;
+    RunResult over = co_await fail_transaction(mysql::from_err_packet(*result.error));
+    if (!result.error_held) co_return RunResult::answered();
+    co_return over;
+  }
+  if (begins) absorb(target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);
+  if (!result.error_held) co_return RunResult::answered();  // It came behind rows, and the client has it.
+  co_return RunResult::failed(mysql::from_err_packet(*result.error));
+}
+
+net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::string savepoint) {
+  CO_RETURN_IF_ERROR(may_join(what.target));
+  const net::Wait wait = query_wait();
+  HeldConnection* held = find_held(what.target);
+  net::MysqlPool::Lease own;
+  if (held == nullptr) {
+    CO_ASSIGN_OR_RETURN(own, co_await lease_for(what.target, wait));
+  }
+  const bool begins = in_transaction_ && (held == nullptr || !held->in_transaction);
+  net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
+  const Entry running(in_flight_, InFlight{&lease.pool(), lease->client.server().connection_id});
+  // When the time is over the connection is closed, and the tablet ends the statement in the server.
+  auto result = co_await lease->client.query(std::move(what.text), wait, shared_.settings.max_memory_rows,
+                                             attributes_for(held, savepoint));
+  if (result.ok()) {
+    absorb(what.target, held, own, result->ok.status_flags,
+           (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0);
+    co_return std::move(*result);
+  }
+  Error error = met_at(what.target, std::move(result).error());
+  const bool servers = error.mysql_errno() != 0 && error.reason() == Reason::kNone;
+  if (lease->client.broken() || error.code() == Code::kAborted) {
+    const bool in_transaction = begins || (held != nullptr && held->in_transaction);
+    if (held != nullptr) lose(held);
+    if (in_transaction) error = std::move(error).with_reason(Reason::kTransactionLost);
+  } else if (begins && servers) {
+    // After an error of the server itself the transaction that this statement opened is open all the same.
+    absorb(what.target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);
+  }
+  co_return error;
+}
+
+}  // namespace vitrail::gate

@@ -1,0 +1,420 @@
+// SET: from left to right, all of it or nothing. Expressions become values here, so that a setting means the same on
+// every connection.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "exec/merge.h"
+#include "gate/session.h"
+#include "mysql/collations.h"
+#include "mysql/convert.h"
+#include "mysql/errors.h"
+#include "sql/literal.h"
+#include "sql/printer.h"
+
+namespace vitrail::gate {
+namespace {
+
+using namespace std::chrono_literals;
+
+constexpr uint16_t kWrongValue = 1231;
+constexpr uint16_t kWrongType = 1232;
+constexpr uint16_t kTransactionInProgress = 1568;
+constexpr uint16_t kUnknownCharset = 1115;
+constexpr uint16_t kUnknownCollation = 1273;
+constexpr uint16_t kOneColumn = 1241;
+constexpr uint16_t kOneRow = 1242;
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+Error unsupported(std::string_view what) {
+  return fail(Code::kUnimplemented, "VT12001: unsupported: " + std::string(what));
+}
+
+Error wrong_value(std::string_view name, std::string_view value) {
+  return fail(Code::kInvalidArgument, fmt::format("Variable '{}' can't be set to the value of '{}'", name, value))
+      .with_mysql(kWrongValue, "42000");
+}
+
+// The SQL text of a value that is known without asking a server: a literal, a signed number, a bare word (a string to
+// SET, as in SET sql_mode = ANSI). nullopt: an expression.
+std::optional<std::string> plain_value(const sql::Expr& expr) {
+  if (const auto* literal = sql::as<sql::Literal>(&expr)) {
+    if (literal->parts() > 1) return std::nullopt;
+    return sql::print(expr);
+  }
+  if (const auto* sign = sql::as<sql::Unary>(&expr)) {
+    const auto* literal = sql::as<sql::Literal>(sign->operand);
+    const bool number = literal != nullptr && (literal->literal == sql::LiteralKind::kInteger ||
+                                               literal->literal == sql::LiteralKind::kDecimal);
+    if (number && (sign->op == sql::UnaryOp::kMinus || sign->op == sql::UnaryOp::kPlus)) return sql::print(expr);
+    return std::nullopt;
+  }
+  if (const auto* word = sql::as<sql::KeywordExpr>(&expr)) return std::string(word->word);
+  if (const auto* column = sql::as<sql::Column>(&expr); column != nullptr && column->table.empty()) {
+    return std::string(column->name.text);
+  }
+  if (const auto* value = sql::as<sql::DefaultValue>(&expr); value != nullptr && value->column == nullptr) {
+    return "default";
+  }
+  return std::nullopt;
+}
+
+bool is_default(std::string_view literal) { return lower(literal) == "default"; }
+
+std::string unquoted(std::string_view literal) {
+  if (literal.size() >= 2 && (literal.front() == '\'' || literal.front() == '"') && literal.back() == literal.front()) {
+    literal = literal.substr(1, literal.size() - 2);
+  }
+  return std::string(literal);
+}
+
+std::optional<int64_t> number_of(std::string_view literal) {
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(literal.data(), literal.data() + literal.size(), value);
+  if (error != std::errc() || end != literal.data() + literal.size()) return std::nullopt;
+  return value;
+}
+
+}  // namespace
+
+// A SELECT of one value, run as if the client had sent it, but for its answer.
+net::Task<Result<mysql::Value>> ClientSession::evaluate(std::string expression) {
+  const std::string text = "select " + expression;
+  std::array<sql::LiteralPosition, 64> storage;
+  Statement statement;
+  statement.text = text;
+  statement.scan = sql::fingerprint(text, storage);
+  statement.literals = statement.scan.literals;
+  CO_ASSIGN_OR_RETURN(auto result, co_await run_inside(statement));
+  if (result.columns.size() != 1) {
+    co_return fail(Code::kInvalidArgument, "Operand should contain 1 column(s)").with_mysql(kOneColumn, "21000");
+  }
+  if (result.rows.size() > 1) {
+    co_return fail(Code::kInvalidArgument, "Subquery returns more than 1 row").with_mysql(kOneRow, "21000");
+  }
+  if (result.rows.empty() || !result.rows[0][0]) co_return mysql::Value::null();
+  co_return mysql::make_value(result.columns[0], mysql::Cell(*result.rows[0][0]));
+}
+
+net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& statement) {
+  CO_ASSIGN_OR_RETURN(const auto plan, plan_for(statement));
+  if (plan->kind != plan::Plan::Kind::kRoute || !plan->is_read) co_return unsupported("this in a place for a value");
+  CO_ASSIGN_OR_RETURN(auto targets, resolve(plan->route, statement));
+  CO_ASSIGN_OR_RETURN(const auto replaced,
+                      with_session_values(plan->text ? std::string_view(*plan->text) : statement.text));
+  const std::string text = replaced ? *replaced : plan->text ? *plan->text : std::string(statement.text);
+  std::vector<net::QueryResult> results;
+  for (auto& target : targets) {
+    CO_ASSIGN_OR_RETURN(auto result, co_await ask({std::move(target), text}));
+    results.push_back(std::move(result));
+  }
+  if (results.size() == 1 && plan->merge.empty()) co_return std::move(results.front());
+  co_return exec::merge_results(plan->merge, std::move(results), shared_.settings.max_memory_rows);
+}
+
+net::Task<Result<std::string>> ClientSession::set_value(const sql::Ast& ast, const sql::SetItem& item) {
+  if (auto plain = plain_value(*item.value)) co_return std::move(*plain);
+  CO_ASSIGN_OR_RETURN(const auto value, co_await evaluate(std::string(item.value->span.of(ast.text()))));
+  std::string literal;
+  mysql::append_sql_literal(literal, value);
+  co_return literal;
+}
+
+net::Task<Status> ClientSession::set_item(const sql::Ast& ast, const sql::SetItem& item) {
+  const std::string name = lower(item.name.text);
+  switch (item.kind) {
+    case sql::SetItemKind::kNames: co_return set_names(name, lower(item.collation.text));
+    case sql::SetItemKind::kCharset: {
+      // The connection goes by the database's collation, whatever character set the client's texts are in.
+      CO_ASSIGN_OR_RETURN(const auto collation, co_await evaluate("@@collation_database"));
+      if (name.empty() || name == "default") {
+        settings_.set_names_default();
+      } else {
+        CO_RETURN_IF_ERROR(set_names(name, ""));
+      }
+      settings_.unset("character_set_connection");
+      settings_.set("collation_connection", "'" + collation.bytes + "'");
+      co_return Status{};
+    }
+    case sql::SetItemKind::kUserVariable: {
+      mysql::Value value;
+      if (const auto* literal = sql::as<sql::Literal>(item.value);
+          literal != nullptr && literal->literal == sql::LiteralKind::kNull) {
+        value = mysql::Value::null();
+      } else {
+        CO_ASSIGN_OR_RETURN(value, co_await user_variable_value(ast, item));
+      }
+      if (user_variables_.size() >= kMaxUserVariables && !user_variables_.contains(name)) {
+        co_return fail(Code::kResourceExhausted, fmt::format("more than {} user variables", kMaxUserVariables));
+      }
+      user_variables_[name] = std::move(value);
+      co_return Status{};
+    }
+    case sql::SetItemKind::kTransaction: co_return set_transaction(item);
+    case sql::SetItemKind::kText: co_return unsupported("this form of SET");
+    case sql::SetItemKind::kSystemVariable: break;
+  }
+  using Scope = sql::VariableScope;
+  if (item.scope == Scope::kGlobal || item.scope == Scope::kPersist || item.scope == Scope::kPersistOnly) {
+    co_return unsupported(fmt::format("SET GLOBAL {}: set it on the servers", name));
+  }
+  co_return co_await set_variable(SessionSettings::canonical(name), ast, item);
+}
+
+net::Task<Result<mysql::Value>> ClientSession::user_variable_value(const sql::Ast& ast, const sql::SetItem& item) {
+  if (const auto* literal = sql::as<sql::Literal>(item.value); literal != nullptr && literal->parts() <= 1) {
+    switch (literal->literal) {
+      case sql::LiteralKind::kInteger: {
+        mysql::Value value = mysql::Value::of_int(0);
+        value.bytes = literal->text;
+        co_return value;
+      }
+      case sql::LiteralKind::kDecimal:
+        co_return mysql::Value{mysql::FieldType::kNewDecimal, false, false, std::string(literal->text)};
+      case sql::LiteralKind::kString:
+        if (auto text = sql::string_value(*literal)) co_return mysql::Value::of_text(std::move(*text));
+        break;
+      default: break;
+    }
+  }
+  co_return co_await evaluate(std::string(item.value->span.of(ast.text())));
+}
+
+Status ClientSession::set_names(std::string_view charset, std::string_view collation) {
+  if (charset.empty() || charset == "default") {
+    settings_.set_names_default();
+    return {};
+  }
+  const auto* known = mysql::default_collation(charset);
+  if (known == nullptr) {
+    return fail(Code::kInvalidArgument, fmt::format("Unknown character set: '{}'", charset))
+        .with_mysql(kUnknownCharset, "42000");
+  }
+  RETURN_IF_ERROR(mysql::check_client_charset(charset));
+  const bool plain = std::ranges::all_of(collation, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
+  if (!plain) {
+    return fail(Code::kInvalidArgument, fmt::format("Unknown collation: '{}'", collation))
+        .with_mysql(kUnknownCollation, "HY000");
+  }
+  settings_.set_names(charset, is_default(collation) ? "" : collation);
+  return {};
+}
+
+Status ClientSession::set_transaction(const sql::SetItem& item) {
+  using Scope = sql::VariableScope;
+  using Options = mysql::TransactionOptions;
+  if (item.scope == Scope::kGlobal) return unsupported("SET GLOBAL TRANSACTION: set it on the servers");
+  if (item.scope == Scope::kNone) {  // For the next transaction only.
+    if (in_transaction_) {
+      return fail(Code::kFailedPrecondition,
+                  "Transaction characteristics can't be changed while a transaction is in progress")
+          .with_mysql(kTransactionInProgress, "25001");
+    }
+    if (item.isolation != sql::IsolationLevel::kNone) {
+      next_options_.isolation = static_cast<Options::Isolation>(item.isolation);
+    }
+    if (item.access == sql::AccessMode::kReadOnly) next_options_.access = Options::Access::kReadOnly;
+    if (item.access == sql::AccessMode::kReadWrite) next_options_.access = Options::Access::kReadWrite;
+    return {};
+  }
+  static constexpr std::array<const char*, 5> kLevels = {"", "'READ-UNCOMMITTED'", "'READ-COMMITTED'",
+                                                         "'REPEATABLE-READ'", "'SERIALIZABLE'"};
+  if (item.isolation != sql::IsolationLevel::kNone) {
+    settings_.set("tx_isolation", kLevels[static_cast<size_t>(item.isolation)]);
+  }
+  if (item.access == sql::AccessMode::kReadOnly) settings_.set("tx_read_only", "1");
+  if (item.access == sql::AccessMode::kReadWrite) settings_.set("tx_read_only", "0");
+  return {};
+}
+
+net::Task<Status> ClientSession::set_variable(std::string name, const sql::Ast& ast, const sql::SetItem& item) {
+  using Kind = SessionSettings::Kind;
+  const Kind kind = SessionSettings::kind_of(name);
+  if (kind == Kind::kRefused) co_return unsupported(fmt::format("setting the variable {}", name));
+  CO_ASSIGN_OR_RETURN(std::string literal, co_await set_value(ast, item));
+  if (kind == Kind::kGate) co_return co_await set_gate_variable(name, std::move(literal));
+  if (kind == Kind::kStored) {
+    stored_[name] = literal;
+    co_return Status{};
+  }
+  if (name == "character_set_client" || name == "character_set_connection" || name == "character_set_results") {
+    const std::string charset = lower(unquoted(literal));
+    if (name == "character_set_results" && (charset.empty() || charset == "null")) {
+      co_return unsupported("results in the character sets of their columns (character_set_results = NULL)");
+    }
+    if (name == "character_set_client" && !is_default(literal)) {
+      CO_RETURN_IF_ERROR(mysql::check_client_charset(charset));
+    }
+  }
+  if (name == "sql_mode") {
+    if (is_default(literal)) {
+      CO_ASSIGN_OR_RETURN(const auto modes, co_await evaluate("@@global.sql_mode"));
+      CO_RETURN_IF_ERROR(check_sql_mode(modes.bytes));
+    } else {
+      CO_RETURN_IF_ERROR(check_sql_mode(unquoted(literal)));
+    }
+  }
+  if (is_default(literal) && held_.empty() && !name.starts_with("character_set_") && !name.starts_with("collation_")) {
+    settings_.unset(name);
+  } else {
+    settings_.set(std::move(name), std::move(literal));
+  }
+  co_return Status{};
+}
+
+// Variables that the gate itself acts by.
+net::Task<Status> ClientSession::set_gate_variable(const std::string& name, std::string literal) {
+  if (name == "autocommit") {
+    if (is_default(literal)) {
+      CO_ASSIGN_OR_RETURN(const auto value, co_await evaluate("@@global.autocommit"));
+      literal = value.bytes;
+    }
+    const auto on = switch_value(literal);
+    if (!on) co_return wrong_value(name, unquoted(literal));
+    autocommit_ = *on;
+    co_return Status{};
+  }
+  const std::string word = lower(unquoted(literal));
+  const auto number = number_of(word);
+  if (name == "transaction_mode") {
+    if (word == "single") {
+      single_shard_ = true;
+    } else if (word == "multi") {
+      single_shard_ = false;
+    } else if (word == "default" || word == "unspecified") {
+      single_shard_.reset();
+    } else if (word == "twopc") {
+      co_return unsupported("transaction_mode twopc");
+    } else {
+      co_return wrong_value(name, word);
+    }
+    co_return Status{};
+  }
+  if (name == "query_timeout" || name == "wait_timeout" || name == "interactive_timeout" ||
+      name == "net_write_timeout") {
+    if (word != "default" && (!number || *number < 0)) {
+      co_return fail(Code::kInvalidArgument, fmt::format("Incorrect argument type to variable '{}'", name))
+          .with_mysql(kWrongType, "42000");
+    }
+    if (word == "default") {
+      timeouts_.erase(name);
+    } else {
+      timeouts_[name] = *number;
+    }
+    co_return Status{};
+  }
+  if (name == "workload") {
+    if (word != "oltp" && word != "olap" && word != "dba" && word != "unspecified" && word != "default") {
+      co_return wrong_value(name, word);
+    }
+    stored_[name] = literal;
+    co_return Status{};
+  }
+  if (name == "ddl_strategy") {
+    if (!word.empty() && word != "direct" && word != "default") co_return unsupported("ddl_strategy " + word);
+    stored_[name] = literal;
+    co_return Status{};
+  }
+  // The rest are switches of which one position is what happens here anyway.
+  const bool found_rows = (client_.capabilities & mysql::kClientFoundRows) != 0;
+  const bool wanted = name == "enable_system_settings" || (name == "client_found_rows" && found_rows);
+  const auto on = number && name == "transaction_timeout" ? std::optional(*number != 0) : switch_value(literal);
+  if (word == "default" || on == wanted) {
+    stored_[name] = wanted ? "1" : "0";
+    co_return Status{};
+  }
+  if (!on) co_return wrong_value(name, word);
+  co_return unsupported(fmt::format("setting the variable {} to {}", name, word));
+}
+
+// Tries the new settings on a connection, so that a wrong name or value is told now, in the server's own words; then on
+// those that this session holds.
+net::Task<Status> ClientSession::apply_settings(const SessionSettings& before) {
+  const std::string text = settings_.text();
+  const std::string old_text = std::exchange(settings_text_, text);
+  const auto back = [&](Error error) {
+    settings_text_ = old_text;
+    return error;
+  };
+  const bool has_mode = settings_.values().contains("sql_mode");
+  if (!text.empty()) {
+    Statement nowhere;
+    auto targets = resolve(plan::Route{.keyspace = keyspace_}, nowhere);
+    if (!targets.ok()) co_return back(std::move(targets).error());
+    auto lease = co_await lease_for(targets->front(), query_wait());
+    if (!lease.ok()) co_return back(std::move(lease).error());
+    if (has_mode) {
+      // Modes have numbers, too: only the server knows what it was given.
+      auto modes = co_await (*lease)->client.query("select @@session.sql_mode", query_wait());
+      if (!modes.ok()) co_return back(std::move(modes).error());
+      if (Status readable = check_sql_mode(modes->text(0, 0)); !readable.ok()) {
+        co_return back(std::move(readable).error());
+      }
+    }
+  }
+  const std::string changes = settings_.text_of_changes(before);
+  if (changes.empty()) co_return Status{};
+  for (auto& held : held_) {
+    auto result = co_await held.lease->client.query(changes, query_wait());
+    if (!result.ok()) {
+      // Some connections may have it: they cannot go on as one session.
+      for (auto& other : held_) {
+        if (other.pinned) state_lost_ = true;
+        other.lease.discard();
+      }
+      held_.clear();
+      if (in_transaction_) failed_ = result.error().message();
+      transaction_over();
+      co_return back(std::move(result).error());
+    }
+    held.lease->settings = changes == text ? text : "changed";  // A pool gives it to nobody else as it is.
+  }
+  co_return Status{};
+}
+
+net::Task<RunResult> ClientSession::run_set(std::string_view text) {
+  auto ast = sql::parse(text);
+  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+  const auto* set = sql::statement_as<sql::SetStatement>(&ast->statement());
+  if (set == nullptr || set->statement != nullptr) co_return RunResult::failed(unsupported("this form of SET"));
+  // All of it or nothing.
+  const auto settings = settings_;
+  const auto user_variables = user_variables_;
+  const auto stored = stored_;
+  const auto timeouts = timeouts_;
+  const auto next_options = next_options_;
+  const auto single = single_shard_;
+  const bool autocommit = autocommit_;
+  Status done;
+  for (const auto& item : set->items) {
+    if (done.ok()) done = co_await set_item(*ast, item);
+  }
+  if (done.ok() && settings_ != settings) done = co_await apply_settings(settings);
+  if (!done.ok()) {
+    settings_ = settings;
+    user_variables_ = user_variables;
+    stored_ = stored;
+    timeouts_ = timeouts;
+    next_options_ = next_options;
+    single_shard_ = single;
+    autocommit_ = autocommit;
+    Error error = std::move(done).error();
+    co_return error.code() == Code::kUnavailable || error.code() == Code::kClusterEvent ? refused(std::move(error))
+                                                                                      : RunResult::failed(std::move(error));
+  }
+  if (autocommit_ && !autocommit && in_transaction_) {
+    RunResult committed = co_await commit();
+    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  row_count_ = 0;
+  Status sent = co_await send_ok({});
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+}  // namespace vitrail::gate

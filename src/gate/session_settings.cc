@@ -1,0 +1,158 @@
+#include "gate/session_settings.h"
+
+#include <algorithm>
+#include <array>
+#include <cctype>
+#include <set>
+
+namespace vitrail::gate {
+namespace {
+
+using Names = std::set<std::string_view, std::less<>>;
+
+const Names& gate_variables() {
+  static const Names names = {"autocommit",   "transaction_mode", "query_timeout", "wait_timeout",
+                              "interactive_timeout", "net_write_timeout", "workload", "ddl_strategy",
+                              "enable_system_settings", "client_found_rows", "sql_auto_is_null", "transaction_timeout"};
+  return names;
+}
+
+// What is remembered has no effect by nature: the gate tells no client of session changes, waits for the rest of a
+// message for as long as it takes, and plans afresh whenever a plan could be stale.
+const Names& stored_variables() {
+  static const Names names = {"migration_context",
+                              "net_read_timeout",
+                              "session_track_gtids",
+                              "session_track_schema",
+                              "session_track_state_change",
+                              "session_track_system_variables",
+                              "session_track_transaction_info",
+                              "session_uuid",
+                              "skip_query_plan_cache"};
+  return names;
+}
+
+const Names& refused_variables() {
+  static const Names names = {"auto_increment_increment",
+                              "auto_increment_offset",
+                              "binlog_format",
+                              "binlog_row_image",
+                              "gtid_domain_id",
+                              "gtid_next",
+                              "gtid_seq_no",
+                              "identity",
+                              "insert_id",
+                              "last_insert_id",
+                              "pseudo_thread_id",
+                              "rand_seed1",
+                              "rand_seed2",
+                              "read_after_write_gtid",
+                              "read_after_write_timeout",
+                              "server_id",
+                              "skip_replication",
+                              "sql_log_bin"};
+  return names;
+}
+
+std::string lower(std::string_view text) {
+  std::string out(text);
+  std::ranges::transform(out, out.begin(), [](unsigned char c) { return std::tolower(c); });
+  return out;
+}
+
+std::string assignment(const std::string& name, const std::string& literal) {
+  return "@@session." + name + " = " + literal;
+}
+
+}  // namespace
+
+SessionSettings::Kind SessionSettings::kind_of(std::string_view name) {
+  if (gate_variables().contains(name)) return Kind::kGate;
+  if (stored_variables().contains(name)) return Kind::kStored;
+  if (refused_variables().contains(name)) return Kind::kRefused;
+  return Kind::kServer;
+}
+
+std::string SessionSettings::canonical(std::string_view name) {
+  std::string out = lower(name);
+  if (out == "transaction_isolation") return "tx_isolation";
+  if (out == "transaction_read_only") return "tx_read_only";
+  return out;
+}
+
+void SessionSettings::set(std::string name, std::string literal) {
+  // A connection's character set and its collation are one thing: the later one decides.
+  if (name == "character_set_connection") values_.erase("collation_connection");
+  values_[std::move(name)] = std::move(literal);
+}
+
+void SessionSettings::set_names(std::string_view charset, std::string_view collation) {
+  const std::string quoted = "'" + std::string(charset) + "'";
+  set("character_set_client", quoted);
+  set("character_set_results", quoted);
+  set("character_set_connection", quoted);
+  if (!collation.empty()) set("collation_connection", "'" + std::string(collation) + "'");
+}
+
+void SessionSettings::set_names_default() {
+  set("character_set_client", "default");
+  set("character_set_results", "default");
+  set("character_set_connection", "default");
+}
+
+std::string SessionSettings::text() const {
+  std::string out;
+  for (const auto& [name, literal] : values_) {
+    out += out.empty() ? "set " : ", ";
+    out += assignment(name, literal);
+  }
+  return out;
+}
+
+std::string SessionSettings::text_of_changes(const SessionSettings& before) const {
+  std::string out;
+  const auto add = [&](const std::string& name, const std::string& literal) {
+    out += out.empty() ? "set " : ", ";
+    out += assignment(name, literal);
+  };
+  for (const auto& [name, literal] : before.values_) {
+    if (!values_.contains(name)) add(name, "default");
+  }
+  // All that is set, not the difference alone: DEFAULT of one variable may change another.
+  for (const auto& [name, literal] : values_) add(name, literal);
+  return out;
+}
+
+std::optional<bool> switch_value(std::string_view literal) {
+  std::string value = lower(literal);
+  if (value.size() >= 2 && (value.front() == '\'' || value.front() == '"') && value.back() == value.front()) {
+    value = value.substr(1, value.size() - 2);
+    if (value == "1" || value == "0") return std::nullopt;  // A string is a word, and these are none.
+  }
+  if (value == "1" || value == "on" || value == "true") return true;
+  if (value == "0" || value == "off" || value == "false") return false;
+  return std::nullopt;
+}
+
+Status check_sql_mode(std::string_view modes) {
+  // Each changes how a text is to be read, or is a name for a set of modes with one that does.
+  static constexpr auto kUnread = std::to_array<std::string_view>(
+      {"ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "high_not_precedence", "ansi", "oracle", "mssql", "db2",
+       "maxdb", "postgresql"});
+  const std::string text = lower(modes);
+  std::string_view rest = text;
+  while (!rest.empty()) {
+    const size_t comma = rest.find(',');
+    std::string_view mode = rest.substr(0, comma);
+    while (!mode.empty() && mode.front() == ' ') mode.remove_prefix(1);
+    while (!mode.empty() && mode.back() == ' ') mode.remove_suffix(1);
+    if (std::ranges::find(kUnread, mode) != kUnread.end()) {
+      return fail(Code::kUnimplemented, "VT12001: unsupported: setting the sql_mode: " + std::string(mode));
+    }
+    if (comma == std::string_view::npos) break;
+    rest.remove_prefix(comma + 1);
+  }
+  return {};
+}
+
+}  // namespace vitrail::gate

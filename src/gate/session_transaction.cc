@@ -1,0 +1,370 @@
+// The transaction over the shards: its beginning, its ends, savepoints, and what becomes of it when a shard fails.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <charconv>
+
+#include "gate/session.h"
+#include "mysql/convert.h"
+#include "mysql/errors.h"
+#include "sql/literal.h"
+
+namespace vitrail::gate {
+namespace {
+
+using namespace std::chrono_literals;
+
+// Of one statement over several shards inside of a transaction: no client's savepoint is called so.
+constexpr std::string_view kStatementSavepoint = "vitrail-statement";
+constexpr uint16_t kNoSuchSavepoint = 1305;
+constexpr uint16_t kNoSuchThread = 1094;
+constexpr uint16_t kKillDenied = 1095;
+
+bool same_name(std::string_view a, std::string_view b) {
+  return std::ranges::equal(a, b, [](unsigned char x, unsigned char y) { return std::tolower(x) == std::tolower(y); });
+}
+
+std::string names_of(const std::vector<shard::Target>& targets) {
+  std::string out;
+  for (const auto& target : targets) {
+    if (!out.empty()) out += ", ";
+    out += target.keyspace + "/" + target.shard;
+  }
+  return out.empty() ? "no shard" : out;
+}
+
+}  // namespace
+
+void ClientSession::start_transaction() {
+  in_transaction_ = true;
+  options_ = std::exchange(next_options_, {});
+  savepoints_.clear();
+}
+
+void ClientSession::transaction_over() {
+  in_transaction_ = false;
+  options_ = {};
+  savepoints_.clear();
+  for (auto& held : held_) held.in_transaction = false;
+  held_.remove_if([](const HeldConnection& held) { return !held.pinned; });
+}
+
+net::Task<RunResult> ClientSession::begin(const Statement& statement) {
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+  const auto* wanted = sql::statement_as<sql::Transaction>(&ast->statement());
+  if (wanted == nullptr) co_return RunResult::failed(fail(Code::kInvalidArgument, "this is no BEGIN"));
+  if (in_transaction_) {
+    RunResult committed = co_await commit();
+    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  start_transaction();
+  using Access = mysql::TransactionOptions::Access;
+  if (wanted->access == sql::AccessMode::kReadOnly) options_.access = Access::kReadOnly;
+  if (wanted->access == sql::AccessMode::kReadWrite) options_.access = Access::kReadWrite;
+  options_.consistent_snapshot = wanted->consistent_snapshot;
+  if (wanted->consistent_snapshot && !keyspace_.empty()) {
+    // The snapshot is of now, not of the first statement: the transaction begins on every shard at once.
+    Statement nowhere;
+    auto targets = resolve(plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = keyspace_}, nowhere);
+    std::optional<Error> error;
+    if (!targets.ok()) error = std::move(targets).error();
+    for (size_t i = 0; !error && i < targets->size(); ++i) {
+      auto begun = co_await ask({(*targets)[i], "do 0"});
+      if (!begun.ok()) error = std::move(begun).error();
+    }
+    if (error) {
+      co_await rollback_all();
+      co_return refused(std::move(*error));
+    }
+  }
+  co_return RunResult::answered();
+}
+
+net::Task<RunResult> ClientSession::end_transaction(const Statement& statement) {
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+  const auto* wanted = sql::statement_as<sql::Transaction>(&ast->statement());
+  if (wanted == nullptr) co_return RunResult::failed(fail(Code::kInvalidArgument, "this ends no transaction"));
+  const mysql::TransactionOptions options = options_;
+  if (statement.scan.kind == sql::StatementKind::kCommit) {
+    RunResult committed = co_await commit();
+    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  } else {
+    co_await rollback_all();
+  }
+  if (wanted->chain == sql::Toggle::kOn) {
+    start_transaction();
+    options_ = options;
+    options_.consistent_snapshot = false;
+  }
+  close_after_answer_ = wanted->release == sql::Toggle::kOn;
+  co_return RunResult::answered();
+}
+
+net::Task<RunResult> ClientSession::commit() {
+  std::vector<HeldConnection*> participants;
+  for (auto& held : held_) {
+    if (held.in_transaction) participants.push_back(&held);
+  }
+  // A participant that is known to be gone has taken its part of the transaction along: nothing may be committed then.
+  for (HeldConnection* held : participants) {
+    if (held->lease->client.idle_ok()) continue;
+    Error error = met_at(held->target, fail(Code::kUnavailable, "the connection is lost"));
+    lose(held);
+    RunResult failed = co_await fail_transaction(std::move(error));
+    failed_.reset();  // COMMIT was the end that the client wanted.
+    co_return failed;
+  }
+  const net::Wait wait = query_wait();
+  std::vector<shard::Target> committed;
+  std::vector<shard::Target> not_committed;
+  std::optional<Error> error;
+  bool unknown = false;
+  const auto started = base::system_clock().now();
+  for (HeldConnection* held : participants) {
+    if (error && committed.empty()) {
+      not_committed.push_back(held->target);
+      if (held->pinned) state_lost_ = true;
+      held->lease.discard();  // Rolled back by its tablet.
+      continue;
+    }
+    auto result = co_await held->lease->client.query("commit", wait);
+    held->in_transaction = false;
+    if (result.ok()) {
+      held->pinned = (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0;
+      committed.push_back(held->target);
+      continue;
+    }
+    not_committed.push_back(held->target);
+    const bool lost = held->lease->client.broken();
+    if (lost && held->pinned) state_lost_ = true;
+    held->lease.discard();
+    if (!error) {
+      unknown = lost || result.error().effect() == Effect::kUnknown;
+      error = met_at(held->target, std::move(result).error());
+    }
+  }
+  held_.remove_if([](const HeldConnection& held) { return !held.lease; });
+  transaction_over();
+  if (!error) {
+    if (!participants.empty()) {
+      shared_.metrics.statistics.record_commit(participants.size(), base::system_clock().now() - started);
+    }
+    co_return RunResult::answered();
+  }
+  if (!committed.empty()) {
+    co_return RunResult::failed(
+        std::move(*error)
+            .with_context(fmt::format("the transaction is committed on some shards and not on others: committed on {}; "
+                                      "not committed, or unknown, on {}",
+                                      names_of(committed), names_of(not_committed)))
+            .with_effect(Effect::kUnknown));
+  }
+  if (unknown) {
+    co_return RunResult::failed(
+        std::move(*error).with_context("the connection was lost during COMMIT: whether it took effect is unknown"));
+  }
+  Error rolled_back = std::move(*error).with_context("COMMIT failed, the transaction was rolled back");
+  co_return RunResult::failed(std::move(rolled_back).with_mysql(mysql::errnos::kDeadlock, "40001"));
+}
+
+net::Task<void> ClientSession::rollback_all() {
+  const net::Wait wait = net::Wait::within(10s, shared_.scope.token());
+  for (auto& held : held_) {
+    if (!held.in_transaction) continue;
+    bool gone = held.lease->client.broken();
+    if (!gone) {
+      auto result = co_await held.lease->client.query("rollback", wait);
+      gone = !result.ok();
+      if (result.ok()) held.pinned = (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0;
+    }
+    if (!gone) continue;
+    if (held.pinned) state_lost_ = true;
+    held.lease.discard();
+  }
+  held_.remove_if([](const HeldConnection& held) { return !held.lease; });
+  transaction_over();
+}
+
+net::Task<RunResult> ClientSession::fail_transaction(Error error) {
+  co_await rollback_all();
+  failed_ = error.message();
+  if (error.mysql_errno() == mysql::errnos::kDeadlock) co_return RunResult::failed(std::move(error));
+  co_return RunResult::failed(fail(Code::kAborted, "the transaction was rolled back: " + error.message())
+                                  .with_reason(Reason::kTransactionLost)
+                                  .with_origin(error.origin())
+                                  .with_mysql(mysql::errnos::kDeadlock, "40001"));
+}
+
+net::Task<std::optional<RunResult>> ClientSession::after_failed_transaction(const Statement& statement) {
+  if (!failed_) co_return std::nullopt;
+  using enum sql::StatementKind;
+  const auto told = [](const std::string& why) {
+    return fail(Code::kAborted, "the transaction was rolled back: " + why + "; ROLLBACK, then begin again")
+        .with_mysql(mysql::errnos::kDeadlock, "40001");
+  };
+  switch (statement.scan.kind) {
+    case kRollback:
+    case kBegin: failed_.reset(); co_return std::nullopt;
+    case kCommit: {  // What the client wants committed is not there any more.
+      Error error = told(*std::exchange(failed_, std::nullopt));
+      co_return RunResult::failed(std::move(error));
+    }
+    default: co_return RunResult::failed(told(*failed_));
+  }
+}
+
+net::Task<RunResult> ClientSession::savepoint(const Statement& statement) {
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+  const auto* wanted = sql::statement_as<sql::Transaction>(&ast->statement());
+  if (wanted == nullptr) co_return RunResult::failed(fail(Code::kInvalidArgument, "this is no savepoint"));
+  const std::string name(wanted->savepoint.text);
+  if (same_name(name, kStatementSavepoint)) {
+    co_return RunResult::failed(fail(Code::kInvalidArgument, "this savepoint's name is taken; use another"));
+  }
+  if (!in_transaction_ && !autocommit_) start_transaction();
+  const auto known =
+      std::ranges::find_if(savepoints_, [&](const std::string& other) { return same_name(other, name); });
+  const bool sets = statement.scan.kind == sql::StatementKind::kSavepoint;
+  if (!sets && (!in_transaction_ || known == savepoints_.end())) {
+    co_return RunResult::failed(fail(Code::kNotFound, fmt::format("SAVEPOINT {} does not exist", name))
+                                    .with_mysql(kNoSuchSavepoint, "42000"));
+  }
+  if (!in_transaction_) co_return RunResult::answered();  // Outside of a transaction it means nothing, and is no error.
+  std::string text = sets                                                          ? "savepoint "
+                     : statement.scan.kind == sql::StatementKind::kRollbackTo ? "rollback to savepoint "
+                                                                                   : "release savepoint ";
+  mysql::append_sql_identifier(text, name);
+  std::vector<shard::Target> targets;
+  for (const auto& held : held_) {
+    if (held.in_transaction) targets.push_back(held.target);
+  }
+  for (const auto& target : targets) {
+    auto done = co_await ask({target, text});
+    if (!done.ok()) co_return co_await fail_transaction(std::move(done).error());
+  }
+  if (sets) {
+    if (known != savepoints_.end()) savepoints_.erase(known);
+    savepoints_.push_back(name);
+  } else {
+    const bool keeps = statement.scan.kind == sql::StatementKind::kRollbackTo;
+    savepoints_.erase(known + (keeps ? 1 : 0), savepoints_.end());
+  }
+  co_return RunResult::answered();
+}
+
+std::string ClientSession::statement_savepoint() { return std::string(kStatementSavepoint); }
+
+net::Task<bool> ClientSession::undo_statement(const std::vector<shard::Target>& targets) {
+  std::string text = "rollback to savepoint ";
+  mysql::append_sql_identifier(text, kStatementSavepoint);
+  for (const auto& target : targets) {
+    if (!in_transaction_on(target)) co_return false;
+    auto done = co_await ask({target, text});
+    if (!done.ok()) co_return false;
+  }
+  co_return true;
+}
+
+// One shard after the other: no transaction could hold them together. A shard that cannot take it right now is awaited;
+// no shard gets it twice.
+net::Task<RunResult> ClientSession::run_ddl(std::vector<ShardText> texts) {
+  const auto deadline = base::system_clock().now() + shared_.settings.buffer_window;
+  std::vector<shard::Target> done;
+  std::vector<shard::Target> left;
+  for (const auto& what : texts) left.push_back(what.target);
+  net::QueryResult last;
+  for (auto& what : texts) {
+    for (;;) {
+      auto result = co_await ask(what);
+      if (result.ok()) {
+        last = std::move(*result);
+        break;
+      }
+      Error error = std::move(result).error();
+      RunResult outcome = refused(std::move(error));
+      const bool again = outcome.verdict == RunResult::Verdict::kWait && shared_.settings.enable_buffer &&
+                         base::system_clock().now() < deadline && !killed_;
+      if (again) {
+        const net::Wait wait = net::Wait::within(50ms, interrupt_->token());
+        (void)co_await shared_.view_changed.wait(wait);
+        continue;
+      }
+      if (done.empty()) co_return outcome;
+      const std::string unknown = outcome.error->effect() == Effect::kUnknown ? " (on the first of these: unknown)" : "";
+      co_return RunResult::failed(
+          std::move(*outcome.error)
+              .with_context(fmt::format("done on {}; not done on {}{}", names_of(done), names_of(left), unknown))
+              .with_effect(Effect::kApplied));
+    }
+    done.push_back(what.target);
+    left.erase(left.begin());
+  }
+  Status sent = co_await send_ok({.affected_rows = last.ok.affected_rows, .info = last.ok.info});
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+// LOCK TABLES and UNLOCK TABLES: on every shard of the session's keyspace, in their order.
+net::Task<RunResult> ClientSession::lock_tables(const Statement& statement) {
+  std::vector<shard::Target> targets;
+  if (statement.scan.kind == sql::StatementKind::kUnlockTables) {
+    for (const auto& held : held_) {
+      if (held.pinned) targets.push_back(held.target);
+    }
+  } else {
+    if (in_transaction_) {  // As on one server: it ends the transaction.
+      RunResult committed = co_await commit();
+      if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+    }
+    if (keyspace_.empty()) {
+      co_return RunResult::failed(
+          fail(Code::kFailedPrecondition, "No database selected").with_mysql(mysql::errnos::kNoDb, "3D000"));
+    }
+    Statement nowhere;
+    auto found = resolve(plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = keyspace_}, nowhere);
+    if (!found.ok()) co_return refused(std::move(found).error());
+    targets = std::move(*found);
+  }
+  const std::string text(statement.text);
+  std::vector<shard::Target> locked;
+  for (const auto& target : targets) {
+    auto done = co_await ask({target, text});
+    if (!done.ok()) {
+      for (const auto& other : locked) (void)co_await ask({other, "unlock tables"});
+      co_return refused(std::move(done).error());
+    }
+    locked.push_back(target);
+  }
+  co_return RunResult::answered();
+}
+
+net::Task<RunResult> ClientSession::kill(const Statement& statement) {
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+  const auto* wanted = sql::statement_as<sql::Kill>(&ast->statement());
+  const auto* literal = wanted == nullptr || wanted->query_id ? nullptr : sql::as<sql::Literal>(wanted->id);
+  uint32_t id = 0;
+  if (literal == nullptr ||
+      std::from_chars(literal->text.data(), literal->text.data() + literal->text.size(), id).ec != std::errc()) {
+    co_return RunResult::failed(
+        fail(Code::kUnimplemented, "VT12001: unsupported: KILL of anything but a connection's number"));
+  }
+  co_return co_await kill_session(id, wanted->query);
+}
+
+net::Task<RunResult> ClientSession::kill_session(uint32_t id, bool query) {
+  using Outcome = GateLoop::KillOutcome;
+  switch (co_await shared_.kill(id, client_.user, query)) {
+    case Outcome::kDone: co_return RunResult::answered();
+    case Outcome::kDenied:
+      co_return RunResult::failed(
+          fail(Code::kPermissionDenied, fmt::format("You are not owner of thread {}", id)).with_mysql(kKillDenied, "HY000"));
+    case Outcome::kUnknown: break;
+  }
+  co_return RunResult::failed(
+      fail(Code::kNotFound, fmt::format("Unknown thread id: {}", id)).with_mysql(kNoSuchThread, "HY000"));
+}
+
+}  // namespace vitrail::gate

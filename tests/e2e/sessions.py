@@ -1,0 +1,228 @@
+"""A session is its client's: what a statement leaves behind in a connection is met by its own client, and by nobody else.
+
+Every statement of a list that can leave state is run by one client; then another one looks. All of it through vtgate, with
+few connections to the server so that they go from hand to hand, and on a plain server with a connection for each: the
+answers must agree, or vtgate must have refused the statement and left nothing.
+"""
+
+import os
+import threading
+import unittest
+
+import pymysql
+
+from support import ClusterTest, main, texts
+
+from vitrail.processes import http_get, wait_until
+
+REFUSED = {1235, 1105, 1142, 1227, 1044, 1045, 1064}
+
+SETTINGS = {
+    "sql_mode": ["''", "'STRICT_ALL_TABLES'", "'NO_ZERO_DATE'", "concat(@@sql_mode, ',NO_ZERO_IN_DATE')", "default"],
+    "time_zone": ["'+05:00'", "'-03:30'", "default", "@@global.time_zone"],
+    "foreign_key_checks": ["0", "off", "default"],
+    "unique_checks": ["0"],
+    "sql_safe_updates": ["1", "on"],
+    "sql_select_limit": ["1", "2", "default"],
+    "group_concat_max_len": ["4", "10 * 2"],
+    "div_precision_increment": ["2"],
+    "lock_wait_timeout": ["3"],
+    "innodb_lock_wait_timeout": ["2"],
+    "max_statement_time": ["7"],
+    "character_set_results": ["latin1", "utf8mb4", "'binary'"],
+    "collation_connection": ["utf8mb4_bin", "latin1_swedish_ci"],
+    "character_set_client": ["latin1"],
+    "autocommit": ["0", "1", "off", "on", "'OFF'", "true", "false", "default", "@@global.autocommit", "2"],
+    "tx_isolation": ["'SERIALIZABLE'", "'READ-COMMITTED'"],
+    "tx_read_only": ["1"],
+    "wait_timeout": ["1000"],
+    "net_write_timeout": ["77"],
+    "max_sort_length": ["64"],
+    "default_week_format": ["3"],
+    "lc_time_names": ["'de_DE'"],
+    "sql_quote_show_create": ["0"],
+    "old_mode": ["''"],
+    "nosuch": ["1"],
+}
+
+STATEMENTS = [
+    *[f"set {name} = {value}" for name, values in SETTINGS.items() for value in values],
+    *[f"set session {name} = {values[0]}" for name, values in SETTINGS.items()],
+    *[f"set @@{name} = {values[0]}" for name, values in SETTINGS.items()],
+    *[f"set @@session.{name} := {values[-1]}" for name, values in SETTINGS.items()],
+    "set names latin1", "set names utf8mb4 collate utf8mb4_bin", "set names default", "set names gbk",
+    "set character set latin1", "set names utf8mb4, collation_connection = utf8mb4_bin",
+    "set @x = 1", "set @x = 'text', @y = @x", "set @x = 1.50", "set @`odd name` = 3", "set @x = 1, nosuch = 5",
+    "set autocommit = 0, nosuch = 5", "set @x := (select max(id) from t)", "set @x = null",
+    "select @x := 5", "select id into @x from t order by id limit 1", "select 1, 2 into @x, @y",
+    "create temporary table t(id int, v int)", "create temporary table only_mine(id int)",
+    "create or replace temporary table t as select 99 as id, 99 as v", "create temporary table tt like t",
+    "prepare s from 'select 42'", "prepare s from 'update t set v = v + 1'", "execute immediate 'set @x = 7'",
+    "execute immediate 'start transaction'", "execute immediate 'create temporary table t(id int, v int)'",
+    "execute immediate 'set session sql_mode = \"\"'", "deallocate prepare s",
+    "select get_lock('L', 0)", "do get_lock('L', 0)", "select get_lock('L', 0), get_lock('M', 0)",
+    "select id from t where get_lock('L', 0) = 1 limit 1", "select release_lock('L')", "select release_all_locks()",
+    "lock tables t write", "lock tables t read", "lock table t write, u read", "unlock tables",
+    "flush tables with read lock", "flush tables t with read lock", "flush tables t for export",
+    "handler t open", "handler t open as h", "handler t close",
+    "begin", "start transaction", "start transaction read only", "start transaction with consistent snapshot",
+    "begin work", "set transaction read only", "set transaction isolation level serializable",
+    "set session transaction isolation level read committed", "set session transaction read only",
+    "xa start 'x'", "xa recover", "savepoint a", "rollback to a", "release savepoint a", "commit", "commit and chain",
+    "rollback and chain", "rollback",
+    "call sets_variable()", "call starts_transaction()", "call takes_lock()", "call makes_table()", "call sets_mode()",
+    "call fails_in_transaction()", "select function_sets_variable()", "do function_sets_variable()",
+    "update t set v = function_sets_variable() where id = 1",
+    "insert into auto(v) values (1)", "insert into auto(id, v) values (77, 1)", "select last_insert_id(55)",
+    "insert into auto(v) values (last_insert_id(66))", "select sql_calc_found_rows id from t limit 1",
+    "select 1/0", "update t set v = 'no number' where id = 1", "show warnings", "insert into t values (1, 1)",
+    "select * from nosuch", "begin not atomic set @x = 9; end", "set statement sql_mode = '' for select 1",
+    "use information_schema", "set password = password('x')", "set role none", "set default role none",
+    "kill query connection_id()", "analyze table t", "show create table t", "explain select * from t",
+    "set last_insert_id = 5", "set insert_id = 500", "set timestamp = 1", "set pseudo_thread_id = 5",
+    "set sql_log_bin = 0", "set profiling = 1", "set rand_seed1 = 5", "set sql_auto_is_null = 1",
+    "set global max_connections = 5", "set @@global.time_zone = '+01:00'",
+]
+
+PROBES = [
+    "select @x, @y, @`odd name`", "select @@sql_mode, @@time_zone, @@foreign_key_checks, @@unique_checks",
+    "select @@sql_safe_updates, @@sql_select_limit, @@group_concat_max_len, @@div_precision_increment",
+    "select @@lock_wait_timeout, @@innodb_lock_wait_timeout, @@max_statement_time, @@autocommit, @@tx_isolation",
+    "select @@character_set_client, @@character_set_results, @@collation_connection, @@character_set_connection",
+    "select @@tx_read_only, @@default_week_format, @@lc_time_names, @@max_sort_length, @@wait_timeout",
+    "select count(*), sum(v) from t", "select count(*) from u", "select * from only_mine", "select * from tt",
+    "execute s", "select is_free_lock('L'), is_free_lock('M')", "handler t read next", "handler h read next",
+    "select last_insert_id()", "select found_rows()", "select 'a' = 'A', concat('x', 1/3)", "select in_transaction()",
+    "rollback to a", "select database()", "select @@profiling, @@timestamp = 1, @@insert_id = 500",
+]
+
+FUNCTIONS = """create procedure sets_variable() set @x = 11
+create procedure starts_transaction() begin start transaction; update t set v = v + 100 where id = 1; end
+create procedure takes_lock() begin declare l int; set l = get_lock('L', 0); end
+create procedure makes_table() create temporary table only_mine(id int)
+create procedure sets_mode() set session sql_mode = ''
+create procedure fails_in_transaction() begin start transaction; update t set v = 9; insert into t values (1, 1); end
+create function function_sets_variable() returns int begin set @x = 12; return 1; end
+create function in_transaction() returns int return @@in_transaction"""
+
+
+def answer(connection, sql):
+    """Rows, or the number of the error."""
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return texts(cursor.fetchall())
+    except pymysql.err.MySQLError as error:
+        return ("error", error.args[0] if error.args else 0)
+
+
+class SessionsTest(ClusterTest):
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cls.pool = 2
+        cluster.tablet_flags = ["--queryserver-config-pool-size", "2"]
+        cluster.start_vtctld()
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "un")
+        cluster.add_shard("un", "0", 700, ("replica",))
+        cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
+        cls.reference = cluster.server(cluster.primary("un", "0"))
+        cls.addClassCleanup(cls.reference.close)
+        with cls.reference.cursor() as cursor:
+            cursor.execute("set global log_bin_trust_function_creators = 1")
+            cursor.execute("create database reference")
+            for database in (cls.database("un"), "reference"):
+                cursor.execute(f"use `{database}`")
+                cursor.execute("create table t(id int primary key, v int)")
+                cursor.execute("create table u(id int primary key)")
+                cursor.execute("create table auto(id int auto_increment primary key, v int)")
+                for statement in FUNCTIONS.split("\n"):
+                    cursor.execute(statement)
+        cls.reset()
+
+    @classmethod
+    def database(cls, keyspace):
+        with cls.reference.cursor() as cursor:
+            cursor.execute("select schema_name from information_schema.schemata where schema_name in (%s, %s)",
+                           (keyspace, "vt_" + keyspace))
+            return cursor.fetchall()[0][0]
+
+    @classmethod
+    def reset(cls):
+        with cls.reference.cursor() as cursor:
+            for database in (cls.database("un"), "reference"):
+                cursor.execute(f"use `{database}`")
+                for statement in ("delete from t", "insert into t values (1, 10), (2, 20), (3, 30)", "truncate auto"):
+                    cursor.execute(statement)
+
+    def connect(self, plain):
+        if plain:
+            return self.cluster.server(self.cluster.primary("un", "0"), "reference")
+        return self.cluster.connect("un", autocommit=None)
+
+    def look(self, plain, statement, owner_stays):
+        """What another client sees, and the answer that the first one got."""
+        owner = self.connect(plain)
+        try:
+            got = answer(owner, statement) if statement else None
+            if not owner_stays:
+                owner.close()
+            other = self.connect(plain)
+            try:
+                seen = [answer(other, probe) for probe in PROBES]
+            finally:
+                other.close()
+            own = [answer(owner, probe) for probe in PROBES] if owner_stays else None
+        finally:
+            if owner_stays:
+                owner.close()
+        return got, seen, own
+
+    def compare(self, owner_stays):
+        self.reset()
+        _, untouched, _ = self.look(True, None, owner_stays)
+        differences = []
+        for statement in STATEMENTS:
+            self.reset()
+            got, seen, own = self.look(False, statement, owner_stays)
+            refused = isinstance(got, tuple) and got[:1] == ("error",) and got[1] in REFUSED
+            self.wait_until_quiet()
+            self.reset()
+            expected_got, expected, expected_own = self.look(True, statement, owner_stays)
+            self.wait_until_quiet()
+            if refused and not (isinstance(expected_got, tuple) and expected_got[:1] == ("error",)):
+                expected, expected_own = untouched, None
+            for probe, ours, theirs in zip(PROBES, seen, expected):
+                if ours != theirs and not self.same_kind(ours, theirs):
+                    differences.append(f"{statement} | another client: {probe}: {ours} instead of {theirs}")
+            for probe, ours, theirs in zip(PROBES, own or [], expected_own or []):
+                if ours != theirs and not self.same_kind(ours, theirs):
+                    differences.append(f"{statement} | the same client: {probe}: {ours} instead of {theirs}")
+        return differences
+
+    @staticmethod
+    def same_kind(ours, theirs):
+        """A refusal of vtgate's own is no wrong answer; names of databases differ."""
+        if isinstance(ours, tuple) and ours[:1] == ("error",):
+            return True
+        return ours in ([("un",)],) and theirs == [("reference",)]
+
+    def wait_until_quiet(self):
+        """The servers' connections of clients that have gone are gone as well: locks and temporary tables with them."""
+        def quiet():
+            with self.reference.cursor() as cursor:
+                cursor.execute("select is_free_lock('L'), is_free_lock('M'), (select count(*) from "
+                               "information_schema.innodb_trx), (select count(*) from information_schema.processlist "
+                               "where state like '%%lock%%')")
+                return cursor.fetchall()[0] == (1, 1, 0, 0)
+        wait_until(quiet, "the servers to forget the clients' state", 10)
+
+    def test_a_client_that_comes_later_sees_nothing(self):
+        self.assertEqual(self.compare(owner_stays=False), [])
+
+    def test_a_client_beside_sees_nothing_and_the_owner_keeps_its_state(self):
+        self.assertEqual(self.compare(owner_stays=True), [])
+
+
+if __name__ == "__main__":
+    main()
