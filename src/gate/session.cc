@@ -327,8 +327,8 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
     const auto now = base::system_clock().now();
     if (killed_ || gone_.cancelled()) {
       let_go(BufferStop::kTooLong);
-      co_return RunResult::failed(
-          fail(Code::kCanceled, "Query execution was interrupted").with_mysql(mysql::errnos::kQueryInterrupted, "70100"));
+      co_return RunResult::failed(fail(Code::kCanceled, "Query execution was interrupted")
+                                      .with_mysql(mysql::errnos::kQueryInterrupted, "70100"));
     }
     if (now >= deadline || shared_.scope.stopping()) {
       let_go(shared_.scope.stopping() ? BufferStop::kShutdown : BufferStop::kTooLong);

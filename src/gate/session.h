@@ -157,7 +157,8 @@ class ClientSession {
   net::Task<Result<net::QueryResult>> ask(ShardText what, std::string savepoint = "");
   HeldConnection* find_held(const shard::Target& target);
   bool in_transaction_on(const shard::Target& target);
-  // What the server says of the connection behind an answer: holds it, or lets it go. `own`: a connection from the pool.
+  // What the server says of the connection behind an answer: holds it, or lets it go. `own`: a connection from the
+  // pool.
   void absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own, uint16_t status_flags,
               bool state_changed);
   // The connection is of no use any more. Its transaction, and other state, is lost.
@@ -220,8 +221,8 @@ class ClientSession {
   Result<std::optional<std::string>> with_session_values(std::string_view text) const;
 
   GateLoop& shared_;
-  net::CancelSource gone_;                             // The client has gone.
-  std::unique_ptr<net::CancelSource> interrupt_;       // KILL QUERY of a statement that waits in the gate.
+  net::CancelSource gone_;                        // The client has gone.
+  std::unique_ptr<net::CancelSource> interrupt_;  // KILL QUERY of a statement that waits in the gate.
   // Where statements of this session run now.
   struct InFlight {
     net::MysqlPool* pool;

@@ -12,8 +12,8 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr size_t kMaxPreparedPerConnection = 256;
-constexpr auto kInterruptMax = 5s;   // For a tablet to be told to end a statement.
-constexpr auto kAnswerMax = 30s;     // For the answer of a statement that is being ended.
+constexpr auto kInterruptMax = 5s;  // For a tablet to be told to end a statement.
+constexpr auto kAnswerMax = 30s;    // For the answer of a statement that is being ended.
 
 // Keeps an entry in the list of what runs for as long as it lives.
 template <typename List>
@@ -171,8 +171,7 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   options.clear = mysql::kStatusAutocommit | mysql::kStatusSessionStateChanged;
   options.set = autocommit_ ? mysql::kStatusAutocommit : uint16_t{0};
   options.first_sequence = sequence_;
-  auto result =
-      co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), options, wait);
+  auto result = co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), options, wait);
   bool timed_out = false;
   if (!result.has_value() && result.error().backend && result.error().client_untouched &&
       result.error().error.code() == Code::kDeadlineExceeded) {

@@ -289,8 +289,8 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   if (returns_rows) co_return co_await gather(plan, statement, std::move(texts));
   if (plan.is_ddl) {
     if ((plan.effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing) {
-      co_return RunResult::failed(fail(Code::kUnimplemented,
-                                       "VT12001: unsupported: a temporary table on several shards; name a shard"));
+      co_return RunResult::failed(
+          fail(Code::kUnimplemented, "VT12001: unsupported: a temporary table on several shards; name a shard"));
     }
     co_return co_await run_ddl(std::move(texts));
   }

@@ -405,8 +405,9 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
     single_shard_ = single;
     autocommit_ = autocommit;
     Error error = std::move(done).error();
-    co_return error.code() == Code::kUnavailable || error.code() == Code::kClusterEvent ? refused(std::move(error))
-                                                                                      : RunResult::failed(std::move(error));
+    co_return error.code() == Code::kUnavailable || error.code() == Code::kClusterEvent
+        ? refused(std::move(error))
+        : RunResult::failed(std::move(error));
   }
   if (autocommit_ && !autocommit && in_transaction_) {
     RunResult committed = co_await commit();

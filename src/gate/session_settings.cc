@@ -11,9 +11,10 @@ namespace {
 using Names = std::set<std::string_view, std::less<>>;
 
 const Names& gate_variables() {
-  static const Names names = {"autocommit",   "transaction_mode", "query_timeout", "wait_timeout",
-                              "interactive_timeout", "net_write_timeout", "workload", "ddl_strategy",
-                              "enable_system_settings", "client_found_rows", "sql_auto_is_null", "transaction_timeout"};
+  static const Names names = {"autocommit",        "transaction_mode",    "query_timeout",
+                              "wait_timeout",      "interactive_timeout", "net_write_timeout",
+                              "workload",          "ddl_strategy",        "enable_system_settings",
+                              "client_found_rows", "sql_auto_is_null",    "transaction_timeout"};
   return names;
 }
 
@@ -136,9 +137,9 @@ std::optional<bool> switch_value(std::string_view literal) {
 
 Status check_sql_mode(std::string_view modes) {
   // Each changes how a text is to be read, or is a name for a set of modes with one that does.
-  static constexpr auto kUnread = std::to_array<std::string_view>(
-      {"ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "high_not_precedence", "ansi", "oracle", "mssql", "db2",
-       "maxdb", "postgresql"});
+  static constexpr auto kUnread =
+      std::to_array<std::string_view>({"ansi_quotes", "no_backslash_escapes", "pipes_as_concat", "high_not_precedence",
+                                       "ansi", "oracle", "mssql", "db2", "maxdb", "postgresql"});
   const std::string text = lower(modes);
   std::string_view rest = text;
   while (!rest.empty()) {

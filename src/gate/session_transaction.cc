@@ -229,13 +229,13 @@ net::Task<RunResult> ClientSession::savepoint(const Statement& statement) {
       std::ranges::find_if(savepoints_, [&](const std::string& other) { return same_name(other, name); });
   const bool sets = statement.scan.kind == sql::StatementKind::kSavepoint;
   if (!sets && (!in_transaction_ || known == savepoints_.end())) {
-    co_return RunResult::failed(fail(Code::kNotFound, fmt::format("SAVEPOINT {} does not exist", name))
-                                    .with_mysql(kNoSuchSavepoint, "42000"));
+    co_return RunResult::failed(
+        fail(Code::kNotFound, fmt::format("SAVEPOINT {} does not exist", name)).with_mysql(kNoSuchSavepoint, "42000"));
   }
   if (!in_transaction_) co_return RunResult::answered();  // Outside of a transaction it means nothing, and is no error.
-  std::string text = sets                                                          ? "savepoint "
+  std::string text = sets                                                     ? "savepoint "
                      : statement.scan.kind == sql::StatementKind::kRollbackTo ? "rollback to savepoint "
-                                                                                   : "release savepoint ";
+                                                                              : "release savepoint ";
   mysql::append_sql_identifier(text, name);
   std::vector<shard::Target> targets;
   for (const auto& held : held_) {
@@ -293,7 +293,8 @@ net::Task<RunResult> ClientSession::run_ddl(std::vector<ShardText> texts) {
         continue;
       }
       if (done.empty()) co_return outcome;
-      const std::string unknown = outcome.error->effect() == Effect::kUnknown ? " (on the first of these: unknown)" : "";
+      const std::string unknown =
+          outcome.error->effect() == Effect::kUnknown ? " (on the first of these: unknown)" : "";
       co_return RunResult::failed(
           std::move(*outcome.error)
               .with_context(fmt::format("done on {}; not done on {}{}", names_of(done), names_of(left), unknown))
@@ -359,8 +360,8 @@ net::Task<RunResult> ClientSession::kill_session(uint32_t id, bool query) {
   switch (co_await shared_.kill(id, client_.user, query)) {
     case Outcome::kDone: co_return RunResult::answered();
     case Outcome::kDenied:
-      co_return RunResult::failed(
-          fail(Code::kPermissionDenied, fmt::format("You are not owner of thread {}", id)).with_mysql(kKillDenied, "HY000"));
+      co_return RunResult::failed(fail(Code::kPermissionDenied, fmt::format("You are not owner of thread {}", id))
+                                      .with_mysql(kKillDenied, "HY000"));
     case Outcome::kUnknown: break;
   }
   co_return RunResult::failed(

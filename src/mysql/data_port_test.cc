@@ -27,9 +27,9 @@ TEST(TransactionOptions, BecomeStatements) {
   using Texts = std::vector<std::string>;
   EXPECT_EQ(TransactionOptions().statements(), Texts{"start transaction"});
   EXPECT_EQ((TransactionOptions{.access = Access::kReadOnly}.statements()), Texts{"start transaction read only"});
-  EXPECT_EQ((TransactionOptions{Isolation::kSerializable, Access::kReadOnly, true}.statements()),
-            (Texts{"set transaction isolation level serializable",
-                   "start transaction with consistent snapshot, read only"}));
+  EXPECT_EQ(
+      (TransactionOptions{Isolation::kSerializable, Access::kReadOnly, true}.statements()),
+      (Texts{"set transaction isolation level serializable", "start transaction with consistent snapshot, read only"}));
 }
 
 TEST(TransactionOptions, HoldForOneStatement) {
@@ -38,9 +38,7 @@ TEST(TransactionOptions, HoldForOneStatement) {
   EXPECT_EQ((TransactionOptions{.access = Access::kReadWrite}.set_statement()), "set transaction read write");
 }
 
-TEST(SavepointAttribute, QuotesNames) {
-  EXPECT_EQ(savepoint_statement("a,b`c"), "savepoint `a,b``c`");
-}
+TEST(SavepointAttribute, QuotesNames) { EXPECT_EQ(savepoint_statement("a,b`c"), "savepoint `a,b``c`"); }
 
 }  // namespace
 }  // namespace vitrail::mysql

@@ -190,10 +190,10 @@ std::optional<std::string> without_session_track(std::string_view framed) {
   const size_t fixed = reader.position();
   if (!reader.ok() || reader.at_end()) return std::nullopt;
   const std::string_view info = reader.lenenc_string();
-  if (!reader.ok()) return std::nullopt;
+  // Servers write the info with its length in either form, and clients expect that; only what is behind it goes.
+  if (!reader.ok() || (reader.at_end() && !info.empty())) return std::nullopt;
   std::string out(kPacketHeaderSize, '\0');
-  out += payload.substr(0, fixed);
-  out += info;
+  out += payload.substr(0, info.empty() ? fixed : reader.position());
   PacketHeader head = decode_packet_header(framed.data());
   head.length = static_cast<uint32_t>(out.size() - kPacketHeaderSize);
   encode_packet_header(head, out.data());

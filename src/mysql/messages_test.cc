@@ -702,5 +702,24 @@ TEST(TabletErrors, AreNotTakenFromServers) {
   EXPECT_FALSE(decode_tablet_error({19009, "HY000", "SIGNAL of a user's procedure"}));
 }
 
+TEST(Ok, LosesItsSessionChangesForClientsThatDoNotKnowOfThem) {
+  const auto framed = [](std::string payload) {
+    std::string out;
+    PacketWriter(out, 3).message(payload);
+    return out;
+  };
+  const std::string fixed("\x00\x01\x00\x02\x40\x00\x00", 7);
+  const std::string info("\x0cRecords: 1 a", 13);
+  const std::string changes(
+      "\x04\x02\x02\x01"
+      "1",
+      5);
+  EXPECT_EQ(without_session_track(framed(fixed + info + changes)), framed(fixed + info));
+  EXPECT_EQ(without_session_track(framed(fixed + std::string("\0", 1) + changes)), framed(fixed));
+  EXPECT_EQ(without_session_track(framed(fixed + info)), std::nullopt);
+  EXPECT_EQ(without_session_track(framed(fixed)), std::nullopt);
+  EXPECT_EQ(without_session_track(framed(std::string("\xfe\x00\x00\x02\x00", 5))), std::nullopt);
+}
+
 }  // namespace
 }  // namespace vitrail::mysql

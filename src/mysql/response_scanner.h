@@ -75,14 +75,14 @@ class ResponseScanner {
   struct Summary {
     uint16_t status_flags = 0;  // Of the last OK or EOF.
     uint16_t warnings = 0;
-    uint64_t affected_rows = 0;   // Of the last OK that was a result of its own, not the end of rows.
-    uint64_t last_insert_id = 0;  // Likewise.
-    uint64_t rows = 0;            // Rows of all result sets that were passed.
-    uint32_t results = 0;         // Complete results (an OK counts as one).
-    uint32_t columns = 0;         // Of the current or last result set.
-    uint32_t statement_id = 0;    // kStmtPrepare.
-    uint16_t parameters = 0;      // kStmtPrepare.
-    bool has_rows = false;        // At least one result set was started.
+    uint64_t affected_rows = 0;          // Of the last OK that was a result of its own, not the end of rows.
+    uint64_t last_insert_id = 0;         // Likewise.
+    uint64_t rows = 0;                   // Rows of all result sets that were passed.
+    uint32_t results = 0;                // Complete results (an OK counts as one).
+    uint32_t columns = 0;                // Of the current or last result set.
+    uint32_t statement_id = 0;           // kStmtPrepare.
+    uint16_t parameters = 0;             // kStmtPrepare.
+    bool has_rows = false;               // At least one result set was started.
     bool session_state_changed = false;  // In any OK or EOF so far.
   };
 

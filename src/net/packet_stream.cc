@@ -114,7 +114,7 @@ namespace {
 
 // Passes the client's file to the backend: messages up to and with the empty one. Returns its sequence number.
 Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, PacketStream& backend, Wait wait,
-                                                         base::Duration progress) {
+                                                        base::Duration progress) {
   std::string framed;
   for (;;) {
     wait.deadline = base::system_clock().now() + progress;

@@ -21,8 +21,12 @@ enum class Left : uint8_t {
   kAnything = 64,       // Code that the text does not show ran: a procedure, a stored function, a prepared text.
   kTold = 128,          // For the user of this enum: the server told of a change by itself.
 };
-constexpr Left operator|(Left a, Left b) { return static_cast<Left>(static_cast<uint8_t>(a) | static_cast<uint8_t>(b)); }
-constexpr Left operator&(Left a, Left b) { return static_cast<Left>(static_cast<uint8_t>(a) & static_cast<uint8_t>(b)); }
+constexpr Left operator|(Left a, Left b) {
+  return static_cast<Left>(static_cast<uint8_t>(a) | static_cast<uint8_t>(b));
+}
+constexpr Left operator&(Left a, Left b) {
+  return static_cast<Left>(static_cast<uint8_t>(a) & static_cast<uint8_t>(b));
+}
 constexpr Left operator~(Left a) { return static_cast<Left>(~static_cast<uint8_t>(a)); }
 constexpr Left& operator|=(Left& a, Left b) { return a = a | b; }
 constexpr Left& operator&=(Left& a, Left b) { return a = a & b; }

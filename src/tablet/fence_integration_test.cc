@@ -1,5 +1,5 @@
-// Random admitted work against random fences, on a real server: whatever was acknowledged before a fence was answered is
-// in the server then, and afterwards nothing more happens there.
+// Random admitted work against random fences, on a real server: whatever was acknowledged before a fence was answered
+// is in the server then, and afterwards nothing more happens there.
 //
 //   VITRAIL_FENCE_ROUNDS (10,000), VITRAIL_FENCE_SECONDS (no limit but the rounds), VITRAIL_FENCE_SEED (drawn).
 #include <fmt/core.h>
@@ -100,9 +100,10 @@ net::Task<Status> act(World& world, net::PooledConnection& connection, std::vect
       co_return co_await text(connection, "commit", false, wait);
     }
     case 4:
-      co_return co_await text(connection, fmt::format("insert into t(id) select {} + 0 * sleep({})", id,
-                                                      0.0005 * static_cast<double>(world.pick(20))),
-                              false, wait);
+      co_return co_await text(
+          connection,
+          fmt::format("insert into t(id) select {} + 0 * sleep({})", id, 0.0005 * static_cast<double>(world.pick(20))),
+          false, wait);
     case 5: co_return co_await text(connection, fmt::format("call p({})", id), false, wait);
     case 6: co_return co_await text(connection, fmt::format("insert into v(id) values ({})", id), false, wait);
     default: {
@@ -195,12 +196,14 @@ net::Task<Status> check_round(World& world, QueryService& service, net::MysqlPoo
   CO_ASSIGN_OR_RETURN(const std::string before, co_await position(direct, wait));
   CO_ASSIGN_OR_RETURN(auto lease, co_await direct.acquire("", wait));
   if (!acknowledged.empty()) {
-    CO_ASSIGN_OR_RETURN(const auto rows, co_await lease->client.query(
-                                             fmt::format("select id from t where id >= {}", *acknowledged.begin()), wait));
+    CO_ASSIGN_OR_RETURN(
+        const auto rows,
+        co_await lease->client.query(fmt::format("select id from t where id >= {}", *acknowledged.begin()), wait));
     std::set<int64_t> there;
     for (size_t i = 0; i < rows.rows.size(); ++i) there.insert(std::strtoll(rows.rows[i][0]->c_str(), nullptr, 10));
     for (const int64_t id : acknowledged) {
-      if (!there.contains(id)) co_return fail(Code::kDataLoss, fmt::format("row {} was acknowledged, and is not there", id));
+      if (!there.contains(id))
+        co_return fail(Code::kDataLoss, fmt::format("row {} was acknowledged, and is not there", id));
     }
   }
   (void)co_await net::sleep_for(std::chrono::microseconds(world.pick(2500)));
@@ -213,7 +216,8 @@ net::Task<Status> check_round(World& world, QueryService& service, net::MysqlPoo
     for (const int64_t id : std::exchange(world.ledger.acknowledged, {})) {
       CO_ASSIGN_OR_RETURN(const auto row,
                           co_await lease->client.query(fmt::format("select 1 from t where id = {}", id), wait));
-      if (row.rows.empty()) co_return fail(Code::kDataLoss, fmt::format("row {} was acknowledged, and is not there", id));
+      if (row.rows.empty())
+        co_return fail(Code::kDataLoss, fmt::format("row {} was acknowledged, and is not there", id));
     }
   }
   co_return co_await service.apply(serving(), 1s);
@@ -295,9 +299,10 @@ TEST_F(Fence, CoversEveryAcknowledgedWriteAndLetsNothingThrough) {
   };
   net::block_on(thread.loop(), finish(*world, writers, direct));
   net::block_on(thread.loop(), service.stop());
-  fmt::print("seed {}: {} rounds, {} rows acknowledged, {} statements refused, {} of unknown effect; longest fence {} ms\n",
-             seed, checks.rounds, world->ledger.total, world->ledger.refused, world->ledger.unknown,
-             std::chrono::duration_cast<std::chrono::milliseconds>(checks.longest).count());
+  fmt::print(
+      "seed {}: {} rounds, {} rows acknowledged, {} statements refused, {} of unknown effect; longest fence {} ms\n",
+      seed, checks.rounds, world->ledger.total, world->ledger.refused, world->ledger.unknown,
+      std::chrono::duration_cast<std::chrono::milliseconds>(checks.longest).count());
   if (!checks.failure.empty() || std::getenv("VITRAIL_FENCE_VERBOSE") != nullptr) {
     for (const auto& [message, count] : world->ledger.errors) fmt::print("  {:6} {}\n", count, message);
   }

@@ -16,12 +16,12 @@ using sql::Left;
 
 constexpr size_t kMaxTouched = 64;
 constexpr size_t kMaxPreparedPerConnection = 256;
-constexpr auto kKillMax = 5s;       // For a KILL to be taken.
-constexpr auto kInterruptMax = 10s;  // For an interrupted statement to answer.
-constexpr auto kEndMax = 10s;        // For a killed connection to go.
-constexpr uint16_t kStatementTimeout = 1969;    // MariaDB: max_statement_time
-constexpr uint16_t kQueryTimeout = 3024;        // MySQL: max_execution_time
-constexpr uint16_t kConnectionKilled = 1927;    // MariaDB
+constexpr auto kKillMax = 5s;                 // For a KILL to be taken.
+constexpr auto kInterruptMax = 10s;           // For an interrupted statement to answer.
+constexpr auto kEndMax = 10s;                 // For a killed connection to go.
+constexpr uint16_t kStatementTimeout = 1969;  // MariaDB: max_statement_time
+constexpr uint16_t kQueryTimeout = 3024;      // MySQL: max_execution_time
+constexpr uint16_t kConnectionKilled = 1927;  // MariaDB
 
 bool answers_a_kill(uint16_t code) {
   return code == mysql::errnos::kQueryInterrupted || code == kStatementTimeout || code == kQueryTimeout ||
@@ -139,7 +139,7 @@ net::Task<Status> QuerySession::send_request(Request& request, net::Wait wait) {
 // Waits for the answer and passes it on. At the deadline the statement is ended in the server, and its answer to that
 // awaited.
 net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::await_response(const Request& request,
-                                                                                          net::Wait wait) {
+                                                                                           net::Wait wait) {
   auto& server = lease_->client;
   net::RelayOptions options;
   options.first_sequence = request.first_sequence;
@@ -216,8 +216,8 @@ net::Task<Status> QuerySession::after_failure(net::RelayFailure failure, bool wa
   if (lost_ == Lost::kTransaction) {
     // Its connection is gone, and the transaction with it, which nobody had committed.
     co_return co_await send_error(
-        fail(Code::kAborted, "the transaction was rolled back: " + (timed_out_ ? timeout_error(true).message()
-                                                                               : failure.error.message()))
+        fail(Code::kAborted, "the transaction was rolled back: " +
+                                 (timed_out_ ? timeout_error(true).message() : failure.error.message()))
             .with_reason(Reason::kTransactionLost));
   }
   if (timed_out_) co_return co_await send_error(timeout_error(false));

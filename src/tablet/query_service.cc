@@ -79,7 +79,8 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
   if (!socket.ok()) co_return;
   const net::Wait wait = net::Wait::within(10s, home.scope.token());
   const uint32_t id = core.next_id.fetch_add(1);
-  auto login = co_await net::accept_login(std::move(*socket), core.login, core.tls.context(), id, size_t{1} << 30, wait);
+  auto login =
+      co_await net::accept_login(std::move(*socket), core.login, core.tls.context(), id, size_t{1} << 30, wait);
   if (!login.ok()) {
     static base::LogLimit limit(1s);
     if (login.error().mysql_errno() == mysql::errnos::kClientTlsError && limit.allow()) {

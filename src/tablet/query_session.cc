@@ -77,9 +77,7 @@ QuerySession::~QuerySession() {
   shared_.session_idle.notify_all();
 }
 
-net::Wait QuerySession::query_wait() const {
-  return net::Wait::within(shared_.settings.query_timeout, gone_.token());
-}
+net::Wait QuerySession::query_wait() const { return net::Wait::within(shared_.settings.query_timeout, gone_.token()); }
 
 net::Task<void> QuerySession::run() {
   for (;;) {
@@ -269,7 +267,8 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
   }
   if (info.kind == sql::StatementKind::kSet && !info.sets_user_variable) {
     if (info.effects.runs_unseen_code) {
-      co_return co_await send_error(fail(Code::kInvalidArgument, "a setting is set to a value, not to what code gives"));
+      co_return co_await send_error(
+          fail(Code::kInvalidArgument, "a setting is set to a value, not to what code gives"));
     }
     co_return co_await on_set(std::string(request.text));
   }

@@ -70,8 +70,8 @@ struct QueryLoop {
 // has it, or may have it), done. A fence need not care for what was only admitted: admission is asked again in the same
 // turn of the loop in which the bytes are written. What was sent it waits for, or ends in the server.
 //
-// The connection to the server belongs to the session for as long as the server holds state for it: an open transaction,
-// or what `left_` names. vtgate is told by the status flags of each answer: kStatusInTransaction, and
+// The connection to the server belongs to the session for as long as the server holds state for it: an open
+// transaction, or what `left_` names. vtgate is told by the status flags of each answer: kStatusInTransaction, and
 // kStatusSessionStateChanged, which on this port means "there is state: keep this connection for its client".
 class QuerySession {
  public:
@@ -104,7 +104,7 @@ class QuerySession {
   // A statement on its way to the server.
   struct Request {
     std::shared_ptr<const StatementInfo> info;
-    std::string_view text;  // Valid until the client's stream is read again.
+    std::string_view text;             // Valid until the client's stream is read again.
     std::vector<std::string> prelude;  // Statements to run before it, in the same write.
     bool begins = false;               // One of them opens a transaction.
     std::string_view framed;           // The command as it goes to the server; empty: `execute` is encoded to it.
@@ -166,7 +166,7 @@ class QuerySession {
   bool doomed_ = false;       // The connection to the server is being ended: it goes to nobody else.
   bool interrupted_ = false;  // KILL QUERY, or the statement's time was over.
   bool timed_out_ = false;
-  int kills_ = 0;             // KILL statements for the connection that are under way.
+  int kills_ = 0;  // KILL statements for the connection that are under way.
   // The state in the server is lost; the client hears of it with its next statement.
   enum class Lost : uint8_t { kNothing, kTransaction, kState };
   Lost lost_ = Lost::kNothing;

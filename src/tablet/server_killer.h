@@ -15,11 +15,12 @@ class ServerKiller {
   explicit ServerKiller(net::MysqlPool& pool) : pool_(pool) {}
 
   // Asks the server to end the statement that connection `id` runs. Its answer comes on that connection: 1317, or its
-  // result when it was faster. The caller keeps the connection until then, and pings it before it goes to somebody else.
+  // result when it was faster. The caller keeps the connection until then, and pings it before it goes to somebody
+  // else.
   net::Task<Status> kill_query(uint64_t id, net::Wait wait);
 
-  // Ends connection `id` and waits until the server has forgotten it: what it had not committed is rolled back then, and
-  // nothing of it can take effect any more.
+  // Ends connection `id` and waits until the server has forgotten it: what it had not committed is rolled back then,
+  // and nothing of it can take effect any more.
   //   kDeadlineExceeded: it still runs. Errors of the pool: nothing is known.
   net::Task<Status> end_connection(uint64_t id, net::Wait wait);
 
