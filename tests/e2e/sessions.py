@@ -220,7 +220,9 @@ class SessionsTest(ClusterTest):
         except Failure:
             with self.reference.cursor() as cursor:
                 cursor.execute("show full processlist")
-                self.fail(f"{statement}: its state stays in the server: {state} {cursor.fetchall()}")
+                connections = cursor.fetchall()
+                cursor.execute("select * from information_schema.innodb_trx")
+                self.fail(f"{statement}: its state stays in the server: {state} {connections} {cursor.fetchall()}")
 
     def test_a_client_that_comes_later_sees_nothing(self):
         self.assertEqual(self.compare(owner_stays=False), [])
