@@ -485,7 +485,10 @@ net::Task<Status> ClientSession::send_error(Error error) {
   row_count_ = -1;
   std::string out;
   std::string payload;
-  mysql::encode_err(payload, mysql::to_err_packet(error), client_.capabilities);
+  const mysql::ErrPacket err = mysql::to_err_packet(error);
+  clear_warnings();
+  add_warning("Error", err.code, err.message);
+  mysql::encode_err(payload, err, client_.capabilities);
   mysql::PacketWriter(out, sequence_).message(payload);
   last_error_ = std::move(error);
   co_return co_await send(std::move(out));
@@ -493,6 +496,7 @@ net::Task<Status> ClientSession::send_error(Error error) {
 
 net::Task<Status> ClientSession::send_ok(mysql::OkPacket ok) {
   ok.status_flags = status_flags();
+  if (ok.warnings == 0) ok.warnings = warnings_;
   std::string out;
   std::string payload;
   mysql::encode_ok(payload, ok, client_.capabilities);

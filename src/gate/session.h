@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <list>
 #include <map>
@@ -161,6 +162,7 @@ class ClientSession {
   // pool.
   void absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own, uint16_t status_flags,
               bool state_changed);
+  net::Task<void> ask_state(const shard::Target& target, net::MysqlPool::Lease& own);
   // The connection is of no use any more. Its transaction, and other state, is lost.
   void lose(HeldConnection* held);
   std::vector<mysql::QueryAttribute> attributes_for(HeldConnection* held, std::string_view savepoint) const;
@@ -200,13 +202,26 @@ class ClientSession {
 
   // session_statements.cc: statements that the gate answers itself. nullopt: not one of them.
   net::Task<std::optional<RunResult>> run_local(const Statement& statement);
+  // session_diagnostics.cc
+  void clear_warnings();
+  void add_warning(std::string level, uint16_t code, std::string message);
+  net::Task<void> take_warnings(net::MysqlClient& client, uint16_t count);
+  net::QueryResult warning_table(const sql::Show& show) const;
+  // The session's user variables for code that runs in a server, and what it made of them.
+  std::string user_variables_text() const;
+  net::Task<void> read_user_variables(net::MysqlClient& client);
+  net::Task<std::optional<RunResult>> run_select_into(const Statement& statement);
+  Status check_one_home(const plan::Plan& plan, const Statement& statement) const;
+
   // session_set.cc
   net::Task<RunResult> run_set(std::string_view text);
-  net::Task<Status> set_item(const sql::Ast& ast, const sql::SetItem& item);
+  using Variables = std::map<std::string, mysql::Value>;
+  net::Task<Status> set_item(const sql::Ast& ast, const sql::SetItem& item, Variables& assigned);
   net::Task<Status> set_variable(std::string name, const sql::Ast& ast, const sql::SetItem& item);
   net::Task<Status> set_gate_variable(const std::string& name, std::string literal);
   Status set_names(std::string_view charset, std::string_view collation);
   Status set_transaction(const sql::SetItem& item);
+  Status set_next_transaction(std::string_view name, std::string_view value);
   net::Task<Result<std::string>> set_value(const sql::Ast& ast, const sql::SetItem& item);
   net::Task<Result<mysql::Value>> user_variable_value(const sql::Ast& ast, const sql::SetItem& item);
   net::Task<Status> apply_settings(const SessionSettings& before);
@@ -263,7 +278,8 @@ class ClientSession {
   uint64_t last_insert_id_ = 0;
   uint64_t found_rows_ = 0;
   int64_t row_count_ = 0;
-  uint16_t warnings_ = 0;  // Of the last statement.
+  uint16_t warnings_ = 0;  // Of the last statement; and the rows of SHOW WARNINGS: level, code, message.
+  std::vector<std::array<std::string, 3>> warning_rows_;
   std::optional<Error> last_error_;
   uint8_t sequence_ = 1;  // Of the answer's first frame.
   // Counts the statement that runs, once, before its answer is sent.

@@ -134,6 +134,14 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
   auto& client = lease->client;
   const std::string_view text = plan.text ? std::string_view(*plan.text) : statement.text;
+  if (plan.effects.runs_unseen_code && !user_variables_.empty()) {
+    // The code may read them.
+    auto told = co_await client.query(user_variables_text(), wait);
+    if (!told.ok()) {
+      if (held != nullptr && client.broken()) lose(held);
+      co_return refused(met_at(target, std::move(told).error()));
+    }
+  }
   auto attributes = attributes_for(held, "");
   next_options_ = {};
 
@@ -192,6 +200,8 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     co_return co_await relay_refused(target, held, own, *result, begins);
   }
   const bool was_open = begins || (held != nullptr && held->in_transaction);
+  if (result->summary.warnings > 0) co_await take_warnings(client, result->summary.warnings);
+  if (plan.effects.runs_unseen_code && result->summary.session_state_changed) co_await read_user_variables(client);
   absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);
   if (result->summary.has_rows) {
     found_rows_ = result->summary.rows;
@@ -200,7 +210,6 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     row_count_ = static_cast<int64_t>(result->summary.affected_rows);
   }
   if (result->summary.last_insert_id != 0) last_insert_id_ = result->summary.last_insert_id;
-  warnings_ = result->summary.warnings;
   if (was_open && (result->summary.status_flags & mysql::kStatusInTransaction) == 0 && in_transaction_) {
     // The statement has committed what was open on its shard; then the other shards' part is to be committed as well.
     RunResult committed = co_await commit();
@@ -245,9 +254,29 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
     if (!result.error_held) co_return RunResult::answered();
     co_return over;
   }
-  if (begins) absorb(target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);
+  if (begins) {
+    absorb(target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);
+  } else if (held == nullptr) {
+    co_await ask_state(target, own);
+  }
   if (!result.error_held) co_return RunResult::answered();  // It came behind rows, and the client has it.
   co_return RunResult::failed(mysql::from_err_packet(*result.error));
+}
+
+// After an error, which carries no flags: what the statement has left in the connection all the same.
+net::Task<void> ClientSession::ask_state(const shard::Target& target, net::MysqlPool::Lease& own) {
+  auto& client = own->client;
+  const net::Wait wait = net::Wait::within(kInterruptMax, shared_.scope.token());
+  const char command = static_cast<char>(mysql::Command::kPing);
+  if (client.broken() || !(co_await client.send({&command, 1}, wait)).ok()) co_return;
+  auto answer = co_await client.receive(wait);
+  if (!answer.ok()) co_return;
+  auto ok = mysql::decode_ok(answer->payload, client.capabilities());
+  if (!ok.ok()) {
+    client.set_broken();
+    co_return;
+  }
+  absorb(target, nullptr, own, ok->status_flags, (ok->status_flags & mysql::kStatusSessionStateChanged) != 0);
 }
 
 net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::string savepoint) {
@@ -265,6 +294,7 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   auto result = co_await lease->client.query(std::move(what.text), wait, shared_.settings.max_memory_rows,
                                              attributes_for(held, savepoint));
   if (result.ok()) {
+    if (result->ok.warnings > 0) co_await take_warnings(lease->client, result->ok.warnings);
     absorb(what.target, held, own, result->ok.status_flags,
            (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0);
     co_return std::move(*result);
@@ -278,6 +308,8 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   } else if (begins && servers) {
     // After an error of the server itself the transaction that this statement opened is open all the same.
     absorb(what.target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);
+  } else if (held == nullptr && servers) {
+    co_await ask_state(what.target, own);
   }
   co_return error;
 }

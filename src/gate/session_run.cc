@@ -57,6 +57,8 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     plan->route.keyspace = keyspace_;
     plan->is_read =
         statement.scan.kind == sql::StatementKind::kSelect || statement.scan.kind == sql::StatementKind::kShow;
+    const auto kind = statement.scan.kind;
+    if (kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute) plan->effects = sql::unknown_effects();
     const PlanCounters*& counters = named_shard_counters_[statement.scan.kind];
     if (counters == nullptr) {
       counters = shared_.metrics.statistics.counters_of(*plan, statement.scan.kind, keyspace_, tablet_type_, {});
@@ -85,7 +87,7 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   context.has_parameters = statement.binary();
   const sql::Effects effects = sql::effects_of(ast.statement());
   ASSIGN_OR_RETURN(auto plan, plan::plan_statement(ast, context));
-  if (effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing || effects.uses_user_locks) {
+  if (effects.runs_unseen_code || effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing || effects.uses_user_locks) {
     auto with_effects = std::make_shared<plan::Plan>(*plan);
     with_effects->effects = effects;
     plan = std::move(with_effects);
@@ -235,6 +237,8 @@ net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::T
 
 net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (auto refused = co_await after_failed_transaction(statement)) co_return std::move(*refused);
+  using enum sql::StatementKind;
+  if (statement.scan.kind != kShow) clear_warnings();  // SHOW WARNINGS asks for those of the statement before.
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   auto plan = plan_for(statement);
   if (!plan.ok()) {
@@ -246,6 +250,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
         Code::kFailedPrecondition,
         fmt::format("VT09002: {} statement with a replica target", sql::statement_kind_name(statement.scan.kind))));
   }
+  if (Status home = check_one_home(**plan, statement); !home.ok()) co_return RunResult::failed(std::move(home).error());
   const bool temporary = ((*plan)->effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing;
   if ((*plan)->is_ddl && in_transaction_ && !temporary) {  // DDL commits, as everywhere.
     RunResult committed = co_await commit();

@@ -126,7 +126,7 @@ net::Task<Result<std::string>> ClientSession::set_value(const sql::Ast& ast, con
   co_return literal;
 }
 
-net::Task<Status> ClientSession::set_item(const sql::Ast& ast, const sql::SetItem& item) {
+net::Task<Status> ClientSession::set_item(const sql::Ast& ast, const sql::SetItem& item, Variables& assigned) {
   const std::string name = lower(item.name.text);
   switch (item.kind) {
     case sql::SetItemKind::kNames: co_return set_names(name, lower(item.collation.text));
@@ -150,10 +150,10 @@ net::Task<Status> ClientSession::set_item(const sql::Ast& ast, const sql::SetIte
       } else {
         CO_ASSIGN_OR_RETURN(value, co_await user_variable_value(ast, item));
       }
-      if (user_variables_.size() >= kMaxUserVariables && !user_variables_.contains(name)) {
+      if (user_variables_.size() + assigned.size() >= kMaxUserVariables && !user_variables_.contains(name)) {
         co_return fail(Code::kResourceExhausted, fmt::format("more than {} user variables", kMaxUserVariables));
       }
-      user_variables_[name] = std::move(value);
+      assigned[name] = std::move(value);
       co_return Status{};
     }
     case sql::SetItemKind::kTransaction: co_return set_transaction(item);
@@ -233,6 +233,27 @@ Status ClientSession::set_transaction(const sql::SetItem& item) {
   return {};
 }
 
+Status ClientSession::set_next_transaction(std::string_view name, std::string_view value) {
+  if (in_transaction_) {
+    return fail(Code::kFailedPrecondition,
+                "Transaction characteristics can't be changed while a transaction is in progress")
+        .with_mysql(kTransactionInProgress, "25001");
+  }
+  using Options = mysql::TransactionOptions;
+  if (name == "tx_read_only") {
+    const auto on = switch_value(value);
+    if (!on) return wrong_value(name, value);
+    next_options_.access = *on ? Options::Access::kReadOnly : Options::Access::kReadWrite;
+    return {};
+  }
+  static constexpr auto kLevels = std::to_array<std::string_view>(
+      {"default", "read-uncommitted", "read-committed", "repeatable-read", "serializable"});
+  const auto found = std::ranges::find(kLevels, lower(value));
+  if (found == kLevels.end()) return wrong_value(name, value);
+  next_options_.isolation = static_cast<Options::Isolation>(found - kLevels.begin());
+  return {};
+}
+
 net::Task<Status> ClientSession::set_variable(std::string name, const sql::Ast& ast, const sql::SetItem& item) {
   using Kind = SessionSettings::Kind;
   const Kind kind = SessionSettings::kind_of(name);
@@ -242,6 +263,9 @@ net::Task<Status> ClientSession::set_variable(std::string name, const sql::Ast& 
   if (kind == Kind::kStored) {
     stored_[name] = literal;
     co_return Status{};
+  }
+  if (item.at_form && item.scope == sql::VariableScope::kNone && (name == "tx_isolation" || name == "tx_read_only")) {
+    co_return set_next_transaction(name, unquoted(literal));  // SET @@tx_isolation is about the next transaction only.
   }
   if (name == "character_set_client" || name == "character_set_connection" || name == "character_set_results") {
     const std::string charset = lower(unquoted(literal));
@@ -385,20 +409,19 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
   if (set == nullptr || set->statement != nullptr) co_return RunResult::failed(unsupported("this form of SET"));
   // All of it or nothing.
   const auto settings = settings_;
-  const auto user_variables = user_variables_;
   const auto stored = stored_;
   const auto timeouts = timeouts_;
   const auto next_options = next_options_;
   const auto single = single_shard_;
   const bool autocommit = autocommit_;
   Status done;
+  Variables assigned;  // As on a server, all expressions are computed before the first variable changes.
   for (const auto& item : set->items) {
-    if (done.ok()) done = co_await set_item(*ast, item);
+    if (done.ok()) done = co_await set_item(*ast, item, assigned);
   }
   if (done.ok() && settings_ != settings) done = co_await apply_settings(settings);
   if (!done.ok()) {
     settings_ = settings;
-    user_variables_ = user_variables;
     stored_ = stored;
     timeouts_ = timeouts;
     next_options_ = next_options;
@@ -409,6 +432,7 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
         ? refused(std::move(error))
         : RunResult::failed(std::move(error));
   }
+  for (auto& [name, value] : assigned) user_variables_[name] = std::move(value);
   if (autocommit_ && !autocommit && in_transaction_) {
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;

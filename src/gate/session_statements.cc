@@ -37,6 +37,12 @@ net::QueryResult table_of(std::vector<std::string> names, std::vector<std::vecto
   return result;
 }
 
+std::string first_word(const Statement& statement) {
+  std::string_view text = statement.text.substr(std::min<size_t>(statement.scan.first_offset, statement.text.size()));
+  const auto end = std::ranges::find_if(text, [](unsigned char c) { return !std::isalpha(c); });
+  return lower(text.substr(0, static_cast<size_t>(end - text.begin())));
+}
+
 bool like(std::string_view text, std::string_view pattern) {
   if (pattern.empty()) return text.empty();
   if (pattern[0] == '%') {
@@ -94,6 +100,13 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
     case kLockTables:
     case kUnlockTables: co_return co_await then_ok(*this, co_await lock_tables(statement));
     case kKill: co_return co_await then_ok(*this, co_await kill(statement));
+    case kSelect: co_return co_await run_select_into(statement);
+    case kOther:
+      if (first_word(statement) == "xa") {
+        co_return RunResult::failed(
+            fail(Code::kUnimplemented, "VT12001: unsupported: XA transactions; use BEGIN, over several shards too"));
+      }
+      co_return std::nullopt;
     default: co_return std::nullopt;
   }
 }
@@ -167,7 +180,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast)
       break;
     }
     case sql::ShowKind::kWarnings:
-    case sql::ShowKind::kErrors: result = table_of({"Level", "Code", "Message"}, {}); break;
+    case sql::ShowKind::kErrors: result = warning_table(*show); break;
     default: co_return std::nullopt;
   }
   Status sent = co_await send_result(result, false);

@@ -44,6 +44,9 @@ void analyse(const sql::FingerprintResult& scan, std::string_view text, Statemen
   for (const auto& use : sql::collect_tables(ast->statement())) {
     info.tables.push_back({lower(use.name), use.access == sql::TableAccess::kWrite});
   }
+  if (const auto* show = sql::statement_as<sql::Show>(&ast->statement())) {
+    info.shows_warnings = show->show == sql::ShowKind::kWarnings && !show->has_count && show->limit == nullptr;
+  }
   if (const auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement())) {
     const auto* select = sql::as<sql::Select>(query->query);
     info.next_value = select != nullptr && select->next_values != nullptr;

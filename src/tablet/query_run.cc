@@ -75,6 +75,7 @@ net::Task<Status> QuerySession::run_request(Request request) {
   if (!in_transaction_ && lost_ == Lost::kTransaction) lost_ = Lost::kNothing;  // It had ended before it was ended.
   if (result->summary.session_state_changed) left_ |= Left::kTold;
   left_ &= ~request.info->effects.ends;
+  co_await keep_warnings(result->summary.warnings);
   statement_done();
   co_return Status{};
 }
@@ -192,6 +193,14 @@ net::Task<std::optional<uint16_t>> QuerySession::server_status() {
   co_return std::nullopt;
 }
 
+// What SHOW WARNINGS would tell is lost with the connection's next statement, which may be somebody else's.
+net::Task<void> QuerySession::keep_warnings(uint16_t count) {
+  warnings_.reset();
+  if (count == 0 || keeps_connection() || !lease_ || doomed_) co_return;
+  auto rows = co_await lease_->client.query("show warnings", net::Wait::within(kInterruptMax, gone_.token()));
+  if (rows.ok()) warnings_ = std::move(*rows);
+}
+
 // The answer did not come, or could not be passed on.
 net::Task<Status> QuerySession::after_failure(net::RelayFailure failure, bool was_in_transaction) {
   const bool told_to_end = doomed_;
@@ -236,16 +245,10 @@ net::Task<Status> QuerySession::after_error(const Request& request, const net::R
   const bool open = flags && (*flags & mysql::kStatusInTransaction) != 0;
   if (!flags || doomed_) {
     lose_connection(was_open);
-  } else if (!was_open && unsure) {
-    // Half of something may have been done in the session. The client was told that it failed.
-    if (left_before == Left::kNothing) {
-      lease_.discard();
-      left_ = Left::kNothing;
-    }
-    in_transaction_ = false;
   } else {
+    // What half of it may have left stays with the client. vtgate asks (COM_PING) whether there is something.
     in_transaction_ = open;
-    left_ = unsure ? left_ : left_before;
+    if (!unsure) left_ = left_before;
   }
   const bool transaction_ended = was_open && !open;
   const bool told = !result.error_held;  // It came behind rows, and the client has it.

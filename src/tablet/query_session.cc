@@ -272,6 +272,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     }
     co_return co_await on_set(std::string(request.text));
   }
+  if (warnings_ && info.shows_warnings) co_return co_await send_warnings();
   if (info.next_value) co_return co_await on_next_value(std::string(request.text), request.info);
   // One frame without attributes can go on as it came.
   std::string reframed;
@@ -283,6 +284,22 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     request.framed = reframed;
   }
   co_return co_await run_logged(std::move(request));
+}
+
+net::Task<Status> QuerySession::send_warnings() {
+  std::string out;
+  mysql::PacketWriter writer(out, reply_sequence_);
+  mysql::ResultSetWriter result(writer, client_.capabilities);
+  const uint16_t flags = mysql::kStatusAutocommit | (in_transaction_ ? mysql::kStatusInTransaction : 0);
+  result.begin(warnings_->columns, flags);
+  std::vector<mysql::Cell> cells;
+  for (const auto& row : warnings_->rows) {
+    cells.clear();
+    for (const auto& cell : row) cells.push_back(cell ? mysql::Cell(*cell) : mysql::Cell());
+    CO_RETURN_IF_ERROR(result.row(cells));
+  }
+  result.end(mysql::OkPacket{.status_flags = flags});
+  co_return co_await send(std::move(out));
 }
 
 net::Task<Status> QuerySession::on_kill(std::string text) {

@@ -121,6 +121,7 @@ class QuerySession {
   net::Task<Outcome> on_set(std::string text);
   net::Task<Outcome> on_next_value(std::string text, std::shared_ptr<const StatementInfo> info);
   net::Task<Outcome> on_kill(std::string text);
+  net::Task<Outcome> send_warnings();
   net::Task<Outcome> on_prepare(std::string text);
   net::Task<Outcome> on_execute(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_reset();
@@ -143,6 +144,7 @@ class QuerySession {
   net::Task<std::optional<uint16_t>> server_status();
   net::Task<void> interrupt();
   net::Task<void> await_kills();
+  net::Task<void> keep_warnings(uint16_t count);
   void lose_connection(bool was_in_transaction);
   void note_use(const StatementInfo& info);
   void statement_done();
@@ -174,6 +176,7 @@ class QuerySession {
   std::vector<std::string> touched_;  // Tables used in the open transaction; at most kMaxTouched, then `touched_all_`.
   bool touched_all_ = false;
 
+  std::optional<net::QueryResult> warnings_;  // Of the last statement, if it has any and its connection is gone.
   uint8_t reply_sequence_ = 1;  // Of the first frame of the answer to the command at hand.
   uint32_t next_statement_id_ = 1;
   std::unordered_map<uint32_t, Prepared> statements_;

@@ -11,7 +11,7 @@ from support import ClusterTest, main, texts
 
 from vitrail.processes import Failure, wait_until
 
-REFUSED = {1235, 1105, 1142, 1227, 1044, 1045, 1064}
+REFUSED = {1235, 1105, 1142, 1227, 1044, 1045, 1049, 1064, 1231}
 
 SETTINGS = {
     "sql_mode": ["''", "'STRICT_ALL_TABLES'", "'NO_ZERO_DATE'", "concat(@@sql_mode, ',NO_ZERO_IN_DATE')", "default"],
@@ -120,7 +120,6 @@ class SessionsTest(ClusterTest):
         cluster.start_vtctld()
         cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "un")
         cluster.add_shard("un", "0", 700, ("replica",))
-        cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
         cls.reference = cluster.server(cluster.primary("un", "0"))
         cls.addClassCleanup(cls.reference.close)
         with cls.reference.cursor() as cursor:
@@ -135,6 +134,7 @@ class SessionsTest(ClusterTest):
                 cursor.execute("create table auto(id int auto_increment primary key, v int)")
                 for statement in FUNCTIONS.split("\n"):
                     cursor.execute(statement)
+        cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
         cls.reset()
 
     @classmethod

@@ -1,0 +1,193 @@
+// What a statement leaves for the next one to ask: warnings and errors; and SELECT ... INTO @variables.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+
+#include "gate/session.h"
+#include "mysql/collations.h"
+#include "mysql/convert.h"
+#include "mysql/errors.h"
+#include "sql/printer.h"
+
+namespace vitrail::gate {
+namespace {
+
+constexpr size_t kMaxWarnings = 64;  // As servers' max_error_count.
+constexpr uint16_t kTooManyRows = 1172;
+constexpr uint16_t kWrongNumberOfColumns = 1222;
+constexpr uint16_t kNoData = 1329;
+
+}  // namespace
+
+void ClientSession::clear_warnings() {
+  warnings_ = 0;
+  warning_rows_.clear();
+}
+
+void ClientSession::add_warning(std::string level, uint16_t code, std::string message) {
+  ++warnings_;
+  if (warning_rows_.size() < kMaxWarnings) {
+    warning_rows_.push_back({std::move(level), std::to_string(code), std::move(message)});
+  }
+}
+
+// Behind an answer that tells of warnings, on the connection where it came from: they are gone with its next statement.
+net::Task<void> ClientSession::take_warnings(net::MysqlClient& client, uint16_t count) {
+  if (count == 0) co_return;
+  const uint16_t before = warnings_;
+  auto rows = co_await client.query("show warnings", query_wait());
+  if (rows.ok()) {
+    for (const auto& row : rows->rows) {
+      if (row.size() < 3 || warning_rows_.size() >= kMaxWarnings) break;
+      warning_rows_.push_back({row[0].value_or(""), row[1].value_or(""), row[2].value_or("")});
+    }
+  }
+  warnings_ = static_cast<uint16_t>(before + count);
+}
+
+net::QueryResult ClientSession::warning_table(const sql::Show& show) const {
+  const bool errors = show.show == sql::ShowKind::kErrors;
+  net::QueryResult result;
+  const auto add_column = [&](const char* name) {
+    mysql::ColumnDef column;
+    column.name = name;
+    column.collation = mysql::kUtf8mb4GeneralCi;
+    column.length = 512;
+    result.columns.push_back(std::move(column));
+  };
+  std::vector<std::vector<std::optional<std::string>>> rows;
+  for (const auto& [level, code, message] : warning_rows_) {
+    if (!errors || level == "Error") rows.push_back({level, code, message});
+  }
+  if (show.has_count) {
+    add_column(errors ? "@@session.error_count" : "@@session.warning_count");
+    const size_t count = errors ? rows.size() : std::max<size_t>(warnings_, rows.size());
+    result.rows = {{std::to_string(count)}};
+    return result;
+  }
+  for (const char* name : {"Level", "Code", "Message"}) add_column(name);
+  size_t offset = 0;
+  size_t count = rows.size();
+  if (show.limit != nullptr) {
+    const auto number = [](const sql::Expr* expr, size_t otherwise) {
+      const auto* literal = sql::as<sql::Literal>(expr);
+      return literal == nullptr ? otherwise : static_cast<size_t>(std::strtoull(std::string(literal->text).c_str(), nullptr, 10));
+    };
+    offset = std::min(number(show.limit->offset, 0), rows.size());
+    count = std::min(number(show.limit->count, rows.size()), rows.size() - offset);
+  }
+  result.rows.assign(rows.begin() + static_cast<ptrdiff_t>(offset), rows.begin() + static_cast<ptrdiff_t>(offset + count));
+  return result;
+}
+
+std::string ClientSession::user_variables_text() const {
+  std::string text;
+  for (const auto& [name, value] : user_variables_) {
+    text += text.empty() ? "set @" : ", @";
+    mysql::append_sql_identifier(text, name);
+    text += " = ";
+    mysql::append_sql_literal(text, value);
+  }
+  return text;
+}
+
+// MariaDB has a table of them. Where there is none the code's own stay in the server.
+net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client) {
+  auto rows = co_await client.query(
+      "select variable_name, variable_value, variable_type from information_schema.user_variables", query_wait());
+  if (!rows.ok()) co_return;
+  for (const auto& row : rows->rows) {
+    if (row.size() < 3 || !row[0] || user_variables_.size() >= kMaxUserVariables) continue;
+    std::string name = *row[0];
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    mysql::Value value = mysql::Value::null();
+    if (row[1]) {
+      const std::string type = row[2].value_or("");
+      value = mysql::Value::of_text(*row[1]);
+      if (type == "INT") value.type = mysql::FieldType::kLongLong;
+      if (type == "DECIMAL") value.type = mysql::FieldType::kNewDecimal;
+      if (type == "DOUBLE") value.type = mysql::FieldType::kDouble;
+    }
+    user_variables_[std::move(name)] = std::move(value);
+  }
+}
+
+// SELECT ... INTO @a, @b: the variables are this session's, in the gate.
+net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Statement& statement) {
+  if (statement.scan.kind != sql::StatementKind::kSelect || !statement.scan.has_user_variable) co_return std::nullopt;
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+  auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement());
+  if (query == nullptr || query->query->into == nullptr || query->query->into->variables.empty()) co_return std::nullopt;
+  std::vector<std::string> names;
+  for (const auto* variable : query->query->into->variables) {
+    const auto* user = sql::as<sql::UserVariable>(variable);
+    if (user == nullptr) {
+      co_return RunResult::failed(fail(Code::kInvalidArgument, "SELECT ... INTO takes user variables"));
+    }
+    std::string name(user->name);
+    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
+    names.push_back(std::move(name));
+  }
+  query->query->into = nullptr;
+  sql::PrintOptions options;
+  options.expr = [&](const sql::Expr& expr, std::string& out) {
+    const auto* parameter = sql::as<sql::Parameter>(&expr);
+    if (parameter == nullptr || parameter->index >= statement.parameters.size()) return false;
+    mysql::append_sql_literal(out, statement.parameters[parameter->index]);
+    return true;
+  };
+  const std::string text = sql::print(ast->statement(), options);
+  std::array<sql::LiteralPosition, 64> storage;
+  Statement inner;
+  inner.text = text;
+  inner.scan = sql::fingerprint(text, storage);
+  inner.literals = inner.scan.literals;
+  if (!autocommit_ && !in_transaction_) start_transaction();
+  auto result = co_await run_inside(inner);
+  if (!result.ok()) {
+    Error error = std::move(result).error();
+    if (in_transaction_ && error.reason() == Reason::kTransactionLost) co_return co_await fail_transaction(std::move(error));
+    co_return refused(std::move(error));
+  }
+  if (result->columns.size() != names.size()) {
+    co_return RunResult::failed(
+        fail(Code::kInvalidArgument, "The used SELECT statements have a different number of columns")
+            .with_mysql(kWrongNumberOfColumns, "21000"));
+  }
+  if (result->rows.size() > 1) {
+    co_return RunResult::failed(
+        fail(Code::kInvalidArgument, "Result consisted of more than one row").with_mysql(kTooManyRows, "42000"));
+  }
+  if (result->rows.empty()) {
+    add_warning("Warning", kNoData, "No data - zero rows fetched, selected, or processed");
+  } else {
+    for (size_t i = 0; i < names.size(); ++i) {
+      const auto& cell = result->rows[0][i];
+      user_variables_[names[i]] = cell ? mysql::make_value(result->columns[i], mysql::Cell(*cell)) : mysql::Value::null();
+    }
+  }
+  row_count_ = static_cast<int64_t>(result->rows.size());
+  found_rows_ = result->rows.size();
+  Status sent = co_await send_ok({.affected_rows = result->rows.size(), .warnings = warnings_});
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+// What would leave its state on one shard of several, where the next statement may not find it.
+Status ClientSession::check_one_home(const plan::Plan& plan, const Statement& statement) const {
+  using enum sql::StatementKind;
+  const auto kind = statement.scan.kind;
+  constexpr auto kBound = sql::Left::kTemporaryTable | sql::Left::kTextStatement | sql::Left::kHandler;
+  const bool bound = (plan.effects.leaves & kBound) != sql::Left::kNothing || kind == kPrepare || kind == kExecute ||
+                     kind == kDeallocate;
+  if (!bound || !shard_.empty()) return {};
+  const std::string& keyspace = plan.route.keyspace.empty() ? keyspace_ : plan.route.keyspace;
+  const auto* shards = shared_.view()->find_shards(keyspace, tablet_type_);
+  if (shards == nullptr || shards->size() <= 1) return {};
+  return fail(Code::kUnimplemented,
+              fmt::format("VT12001: unsupported: {} in a keyspace of several shards; name one: use `{}:{}`",
+                          sql::statement_kind_name(kind), keyspace, shards->front().name));
+}
+
+}  // namespace vitrail::gate

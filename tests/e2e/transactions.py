@@ -1,0 +1,390 @@
+"""Transactions over shards, statements that are ended, and fences: what one server promises holds over two shards."""
+
+import socket
+import threading
+
+import pymysql
+
+from support import ClusterTest, main, texts
+
+from vitrail.processes import wait_until
+
+UN = "create table u(id bigint primary key, v int); create table other(id bigint primary key, v int)"
+SH = "create table t(id bigint primary key, v int); create table d(id bigint primary key, v int)"
+UN_VSCHEMA = '{"tables": {"u": {}, "other": {}, "w": {}, "log": {}}}'
+SH_VSCHEMA = """{"sharded": true, "vindexes": {"hash": {"type": "hash"}}, "tables": {
+  "t": {"column_vindexes": [{"column": "id", "name": "hash"}]},
+  "d": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}"""
+LOW, HIGH = (1, 2, 3, 5), (4, 6, 7)  # Ids on -80 and on 80- (S3-82).
+DEADLOCK, REFUSED = 1213, (1105, 1235)
+
+
+class Client:
+    def __init__(self, cluster, database, **options):
+        self.connection = cluster.connect(database, **options)
+
+    def __call__(self, sql):
+        with self.connection.cursor() as cursor:
+            cursor.execute(sql)
+            return texts(cursor.fetchall())
+
+    def error(self, sql):
+        try:
+            self(sql)
+            return None
+        except pymysql.MySQLError as error:
+            return error.args[0]
+
+    def close(self):
+        self.connection.close()
+
+
+class TransactionsTest(ClusterTest):
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.tablet_flags = ["--queryserver-config-query-timeout", "3s", "--queryserver-config-transaction-timeout", "4s",
+                                "--fence-grace-period", "300ms", "--queryserver-config-pool-size", "4"]
+        cluster.start_vtctld()
+        for keyspace in ("un", "sh"):
+            cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", keyspace)
+        cls.un = cluster.add_shard("un", "0", 700, ("replica",))[0]
+        cls.low = cluster.add_shard("sh", "-80", 710, ("replica",))[0]
+        cls.high = cluster.add_shard("sh", "80-", 720, ("replica",))[0]
+        cluster.vtctldclient("ApplySchema", "--sql", UN, "un")
+        cluster.vtctldclient("ApplySchema", "--sql", SH, "sh")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", UN_VSCHEMA, "un")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", SH_VSCHEMA, "sh")
+        cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
+
+    def setUp(self):
+        self.clients = []
+        for client, tables in ((self.client("sh"), ("t", "d")), (self.client("un"), ("u", "other"))):
+            for table in tables:
+                client(f"delete from {table}")
+
+    def tearDown(self):
+        for client in self.clients:
+            client.close()
+
+    def client(self, database="sh", **options):
+        client = Client(self.cluster, database, **options)
+        self.clients.append(client)
+        return client
+
+    def server(self, tablet):
+        connection = self.cluster.server(tablet)
+        self.addCleanup(connection.close)
+
+        def run(sql):
+            with connection.cursor() as cursor:
+                cursor.execute(sql)
+                return texts(cursor.fetchall())
+        return run
+
+    def ids(self, table="t"):
+        return [row[0] for row in self.rows(f"select id from {table} order by id", "sh" if table in ("t", "d") else "un")]
+
+    # --- errors ---
+    def test_an_error_on_one_shard_undoes_the_statement_alone(self):
+        client = self.client()
+        client("insert into t values (4, 0)")
+        client("begin")
+        client("insert into t values (1, 100)")
+        client("savepoint s1")
+        self.assertEqual(client.error("insert into t values (2, 1), (4, 1)"), 1062)
+        self.assertEqual(client.error("insert into t values (7, 1), (3, 1), (4, 1)"), 1062)
+        client("insert into t values (3, 300)")
+        client("commit")
+        self.assertEqual(self.ids(), [1, 3, 4])
+        client("begin")
+        client("insert into t values (5, 0)")
+        self.assertEqual(client.error("insert into t values (2, 1), (4, 1)"), 1062)
+        client("insert into t values (6, 0)")
+        client("rollback")
+        self.assertEqual(self.ids(), [1, 3, 4])
+
+    def test_an_ended_transaction_lets_nothing_run_until_rollback(self):
+        a, b = self.client(), self.client()
+        a("insert into t values (1, 0), (2, 0)")
+        a("begin")
+        a("insert into t values (7, 7)")
+        a("update t set v = 1 where id = 1")
+        b("begin")
+        b("update t set v = 2 where id = 2")
+        errors = []
+        thread = threading.Thread(target=lambda: errors.append(a.error("update t set v = 1 where id = 2")))
+        thread.start()
+        errors.append(b.error("update t set v = 2 where id = 1"))
+        thread.join()
+        self.assertEqual(sorted(errors, key=str), [DEADLOCK, None])
+        loser, winner = (a, b) if errors[0 if errors[1] is None else 1] and b.error("select 1") is None else (b, a)
+        self.assertEqual(loser.error("insert into t values (3, 3)"), DEADLOCK)
+        self.assertEqual(loser.error("select 1"), DEADLOCK)
+        loser("rollback")
+        winner("rollback")
+        self.assertEqual(self.ids(), [1, 2])
+
+    def test_a_transaction_that_was_idle_for_too_long_is_told_as_such(self):
+        client = self.client()
+        client("begin")
+        client("insert into t values (1, 1)")
+        client("insert into t values (4, 1)")
+        wait_until(lambda: self.server(self.low)("select count(*) from information_schema.innodb_trx "
+                                                 "where trx_mysql_thread_id <> 0") == [(0,)], "the tablet's timeout", 15)
+        self.assertEqual(client.error("insert into t values (2, 2)"), DEADLOCK)
+        self.assertEqual(client.error("insert into t values (3, 2)"), DEADLOCK)
+        self.assertEqual(client.error("commit"), DEADLOCK)
+        client("insert into t values (5, 5)")
+        self.assertEqual(self.ids(), [5])
+
+    def test_a_lost_participant_is_not_followed_by_half_a_commit(self):
+        for probe in ("select count(*) from d", "select v from d where id = 4", None):
+            client = self.client()
+            client("delete from d")
+            client("begin")
+            client("insert into d values (1, 1)")
+            client("insert into d values (4, 1)")
+            self.cluster.processes[self.high.name].kill()
+            try:
+                if probe:
+                    self.assertIsNotNone(client.error(probe))
+                self.assertEqual(client.error("commit"), DEADLOCK)
+            finally:
+                self.cluster.restart(self.high.name)
+            self.eventually(lambda: self.assertEqual(self.ids("d"), []), 20)
+
+    def test_ddl_runs_once_on_each_shard(self):
+        client = self.client()
+        client("alter table d add column once int")
+        self.cluster.processes[self.high.name].kill()
+        thread = threading.Timer(1.0, lambda: self.cluster.restart(self.high.name))
+        thread.start()
+        try:
+            client("alter table d add column twice int")
+        finally:
+            thread.join()
+        for tablet in (self.low, self.high):
+            columns = [row[0] for row in self.server(tablet)("show columns from d")]
+            self.assertEqual(columns, ["id", "v", "once", "twice"])
+        self.server(self.high)("alter table d drop column twice")
+        with self.assertRaisesRegex(pymysql.MySQLError, "done on sh/-80; not done on sh/80-"):
+            client("alter table d drop column twice")
+        client("alter table d drop column once")
+
+    # --- beginnings and ends ---
+    def test_savepoints_anywhere(self):
+        client = self.client()
+        client("begin")
+        client("savepoint a")
+        client("insert into t values (1, 1), (4, 1)")
+        client("savepoint b")
+        client("insert into t values (2, 1), (6, 1)")
+        client("rollback to b")
+        client("insert into t values (7, 1)")
+        self.assertEqual(client("select id from t order by id"), [(1,), (4,), (7,)])
+        client("rollback to a")
+        self.assertEqual(client.error("rollback to b"), 1305)
+        client("insert into t values (3, 1)")
+        client("commit")
+        self.assertEqual(self.ids(), [3])
+        client("set autocommit = 0")
+        client("savepoint a")
+        client("insert into t values (5, 1)")
+        client("rollback to a")
+        client("commit")
+        self.assertEqual(self.ids(), [3])
+        client("set autocommit = 1")
+        self.assertEqual(client.error("rollback to a"), 1305)
+
+    def test_how_transactions_begin(self):
+        client = self.client()
+        client("insert into t values (1, 1), (4, 1)")
+        client("start transaction read only")
+        self.assertEqual(client.error("update t set v = 2 where id = 1"), 1792)
+        client("commit")
+        client("set transaction read only")
+        self.assertEqual(client.error("update t set v = 2 where id = 1"), 1792)
+        client("update t set v = 2 where id = 1")
+        client("set transaction isolation level serializable")
+        client("begin")
+        self.assertEqual(client.error("set transaction read only"), 1568)
+        client("commit")
+        self.assertEqual(client("select @@tx_isolation"), [("REPEATABLE-READ",)])
+        client("start transaction with consistent snapshot")
+        self.client()("update t set v = 50")
+        self.assertEqual(client("select v from t order by id"), [(2,), (1,)])
+        client("commit and chain")
+        self.assertEqual(client("select v from t order by id"), [(50,), (50,)])
+        client("insert into t values (2, 2)")
+        client("rollback and no chain")
+        client("insert into t values (3, 3)")
+        self.assertEqual(self.ids(), [1, 3, 4])
+        client("begin")
+        client("commit release")
+        self.assertIn(client.error("select 1"), (0, 2006, 2013))
+
+    def test_single_transactions_stay_on_one_shard(self):
+        client = self.client()
+        client("set transaction_mode = 'single'")
+        client("begin")
+        client("insert into t values (1, 1)")
+        client("insert into t values (2, 1)")
+        self.assertIn(client.error("insert into t values (4, 1)"), (1105, 1317))
+        self.assertIn(client.error("select count(*) from t"), (1105, 1317))
+        client("commit")
+        self.assertIn(client.error("insert into t values (3, 1), (4, 1)"), (1105, 1317))
+        self.assertEqual(self.ids(), [1, 2])
+        client("set transaction_mode = multi")
+        client("insert into t values (3, 1), (4, 1)")
+        self.assertEqual(self.ids(), [1, 2, 3, 4])
+
+    def test_locked_tables_on_all_shards(self):
+        a, b = self.client(), self.client()
+        a("lock tables t write")
+        a("insert into t values (1, 1), (4, 1)")
+        done = []
+        thread = threading.Thread(target=lambda: done.append(b("select count(*) from t")))
+        thread.start()
+        thread.join(0.3)
+        self.assertEqual(done, [])
+        a("unlock tables")
+        thread.join()
+        self.assertEqual(done, [[(2,)]])
+
+    # --- ends of statements ---
+    def running(self, tablet, part):
+        return self.server(tablet)("select count(*) from information_schema.processlist where command = 'Query' and info "
+                                   f"like '%{part}%' and info not like '%processlist%'")[0][0]
+
+    def test_kill_query_ends_the_statement_in_the_server(self):
+        victim, other = self.client("un"), self.client("un")
+        number = victim("select connection_id()")[0][0]
+        victim("begin")
+        victim("insert into u values (1, 1)")
+        errors = []
+        thread = threading.Thread(target=lambda: errors.append(victim.error("insert into u select 2, sleep(2.5)")))
+        thread.start()
+        wait_until(lambda: self.running(self.un, "sleep(2.5)") == 1, "the statement to run")
+        other(f"kill query {number}")
+        thread.join()
+        self.assertEqual(errors, [1317])
+        self.assertEqual(self.running(self.un, "sleep(2.5)"), 0)
+        victim("insert into u values (3, 3)")
+        victim("commit")
+        self.assertEqual(self.ids("u"), [1, 3])
+        other(f"kill {number}")
+        self.assertIn(victim.error("select 1"), (0, 2006, 2013))
+        self.assertEqual(other.error(f"kill {number}"), 1094)
+
+    def test_a_statement_ends_with_its_time_and_with_its_client(self):
+        client = self.client("un")
+        self.assertEqual(client.error("insert into u select 600, sleep(8)"), 1317)
+        self.assertEqual(self.running(self.un, "sleep(8)"), 0)
+        self.assertEqual(self.ids("u"), [])
+        dying = self.client("un")
+        thread = threading.Thread(target=dying.error, args=("insert into u select 601, sleep(2.7)",))
+        thread.start()
+        wait_until(lambda: self.running(self.un, "sleep(2.7)") == 1, "the statement to run")
+        dying.connection._sock.shutdown(socket.SHUT_RDWR)
+        thread.join()
+        wait_until(lambda: self.running(self.un, "sleep(2.7)") == 0, "the statement to end", 1.5)
+        self.assertEqual(self.ids("u"), [])
+
+    def test_warnings_are_those_of_the_last_statement(self):
+        client = self.client("un")
+        client("insert into u values (1, 1)")
+        client("insert ignore into u values (1, 1)")
+        self.assertEqual([row[1] for row in client("show warnings")], [1062])
+        self.assertEqual(client("select @@warning_count"), [(1,)])
+        client("select 1")
+        self.assertEqual(client("show warnings"), [])
+        client.error("select * from u where")
+        self.assertEqual([(row[0], row[1]) for row in client("show errors")], [("Error", 1064)])
+        client("select id, v from u where id = 1 into @a, @b")
+        self.assertEqual(client("select @a, @b + 1"), [(1, 2)])
+
+    # --- fences ---
+    def fence(self, *tables):
+        remove = [] if tables else ["--remove"]
+        self.ctl("SetShardTabletControl", *remove, "--denied-tables", ",".join(tables or ("u",)), "un/0", "primary")
+        self.ctl("RefreshState", self.un.alias)
+
+    def position(self):
+        return self.server(self.un)("select @@global.gtid_binlog_pos")
+
+    def test_what_waits_for_a_connection_does_not_pass_a_fence(self):
+        holders = [self.client("un", init_command=f"set time_zone = '+0{n}:00'") for n in range(1, 5)]
+        for holder in holders:
+            holder("begin")
+            holder("insert into other values (%d, 1)" % (holders.index(holder) + 1))
+        errors = []
+        waiting = self.client("un")
+        thread = threading.Thread(target=lambda: errors.append(waiting.error("insert into u values (2, 2)")))
+        thread.start()
+        thread.join(0.3)
+        self.assertTrue(thread.is_alive())
+        self.fence("u")
+        try:
+            before = self.position()
+            for holder in holders:
+                holder("rollback")
+            thread.join(2)
+            self.assertEqual(self.position(), before)
+            self.assertEqual(self.server(self.un)("select count(*) from u"), [(0,)])
+        finally:
+            self.fence()
+        thread.join()
+        self.assertEqual((errors, self.ids("u")), ([None], [2]))  # vtgate has held it.
+
+    def test_what_runs_in_the_server_does_not_commit_behind_a_fence(self):
+        client = self.client("un")
+        errors = []
+        thread = threading.Thread(target=lambda: errors.append(client.error("insert into u select 500, sleep(2.6)")))
+        thread.start()
+        wait_until(lambda: self.running(self.un, "sleep(2.6)") == 1, "the statement to run")
+        self.fence("u")
+        try:
+            self.assertEqual(self.running(self.un, "sleep(2.6)"), 0)
+            before = self.position()
+            thread.join()
+            self.assertIsNotNone(errors[0])
+            self.assertEqual(self.position(), before)
+        finally:
+            self.fence()
+        self.assertEqual(self.ids("u"), [])
+
+    def test_denied_tables_are_denied_by_every_road(self):
+        server = self.server(self.un)
+        for statement in ("create or replace view w as select id, v from u", "create or replace procedure p(x bigint) insert into u values (x, 1)",
+                          "create or replace function f(x bigint) returns int begin insert into u values (x, 1); return 1; end",
+                          "create table if not exists log(id bigint primary key)",
+                          "create or replace trigger log_insert after insert on log for each row insert into u values (new.id, 1)"):
+            try:
+                server("set global log_bin_trust_function_creators = 1")
+                server(statement)
+            except pymysql.MySQLError as error:
+                self.fail(f"{statement}: {error}")
+        client = self.client("un:0")  # A named shard is answered at once: nothing is held back.
+        self.fence("u")
+        try:
+            for statement in ("insert into u values (1, 1)", "insert into w values (2, 1)", "select * from w", "call p(3)",
+                              "select f(4)", "do f(5)", "execute immediate 'insert into u values (6, 1)'",
+                              "insert into log values (7)", "prepare s from 'insert into u values (8, 1)'",
+                              "update u, other set u.v = 2", "delete u from u join other on u.id = other.id",
+                              "create table copied as select * from u", "lock tables u write", "handler u open",
+                              "insert into other select id, v from u", "replace into u values (9, 1)", "truncate u"):
+                error = client.error(statement)
+                if statement.startswith("prepare"):
+                    error = client.error("execute s")
+                self.assertIsNotNone(error, statement)
+            client("insert into other values (1, 1)")
+            self.assertEqual(server("select count(*) from u"), [(0,)])
+        finally:
+            self.fence()
+        client("call p(3)")
+        self.assertEqual(self.ids("u"), [3])
+
+
+if __name__ == "__main__":
+    main()
