@@ -162,6 +162,7 @@ class ClientSession {
   // pool.
   void absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own, uint16_t status_flags,
               bool state_changed);
+  net::Task<std::optional<uint16_t>> ping(net::MysqlClient& client);
   net::Task<void> ask_state(const shard::Target& target, net::MysqlPool::Lease& own);
   // The connection is of no use any more. Its transaction, and other state, is lost.
   void lose(HeldConnection* held);
@@ -265,6 +266,7 @@ class ClientSession {
   mysql::TransactionOptions next_options_;  // SET TRANSACTION: of the next one.
   std::vector<std::string> savepoints_;     // Of the open transaction, in their order.
   std::optional<std::string> failed_;       // Why the transaction is over though its client has not ended it.
+  bool tables_locked_ = false;              // By LOCK TABLES: BEGIN would unlock them.
   std::optional<bool> single_shard_;        // SET transaction_mode
   bool state_lost_ = false;                 // State in a server is gone: the session cannot go on.
   bool close_after_answer_ = false;         // COMMIT RELEASE

@@ -49,11 +49,13 @@ net::Task<void> ClientSession::take_warnings(net::MysqlClient& client, uint16_t 
 net::QueryResult ClientSession::warning_table(const sql::Show& show) const {
   const bool errors = show.show == sql::ShowKind::kErrors;
   net::QueryResult result;
-  const auto add_column = [&](const char* name) {
+  const auto add_column = [&](const char* name, bool number) {
     mysql::ColumnDef column;
     column.name = name;
-    column.collation = mysql::kUtf8mb4GeneralCi;
-    column.length = 512;
+    column.collation = number ? mysql::kBinaryCollation : mysql::kUtf8mb4GeneralCi;
+    column.length = number ? 21 : 2048;
+    if (number) column.type = mysql::FieldType::kLongLong;
+    if (number) column.flags = mysql::kFieldNotNull | mysql::kFieldBinary | mysql::kFieldNum;
     result.columns.push_back(std::move(column));
   };
   std::vector<std::vector<std::optional<std::string>>> rows;
@@ -61,12 +63,14 @@ net::QueryResult ClientSession::warning_table(const sql::Show& show) const {
     if (!errors || level == "Error") rows.push_back({level, code, message});
   }
   if (show.has_count) {
-    add_column(errors ? "@@session.error_count" : "@@session.warning_count");
+    add_column(errors ? "@@session.error_count" : "@@session.warning_count", true);
     const size_t count = errors ? rows.size() : std::max<size_t>(warnings_, rows.size());
     result.rows = {{std::to_string(count)}};
     return result;
   }
-  for (const char* name : {"Level", "Code", "Message"}) add_column(name);
+  add_column("Level", false);
+  add_column("Code", true);
+  add_column("Message", false);
   size_t offset = 0;
   size_t count = rows.size();
   if (show.limit != nullptr) {

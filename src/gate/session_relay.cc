@@ -56,7 +56,7 @@ bool ClientSession::in_transaction_on(const shard::Target& target) {
 Status ClientSession::may_join(const shard::Target& target) {
   if (!in_transaction_ || !single_shard() || in_transaction_on(target)) return {};
   if (std::ranges::none_of(held_, [](const HeldConnection& held) { return held.in_transaction; })) return {};
-  return fail(Code::kAborted, "multi-db transaction attempted: transaction_mode is SINGLE");
+  return fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE");
 }
 
 std::vector<mysql::QueryAttribute> ClientSession::attributes_for(HeldConnection* held,
@@ -143,7 +143,6 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     }
   }
   auto attributes = attributes_for(held, "");
-  next_options_ = {};
 
   std::string payload;
   auto kind = mysql::ResponseKind::kQuery;
@@ -200,6 +199,7 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     co_return co_await relay_refused(target, held, own, *result, begins);
   }
   const bool was_open = begins || (held != nullptr && held->in_transaction);
+  next_options_ = {};
   if (result->summary.warnings > 0) co_await take_warnings(client, result->summary.warnings);
   if (plan.effects.runs_unseen_code && result->summary.session_state_changed) co_await read_user_variables(client);
   absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);
@@ -265,18 +265,23 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
 
 // After an error, which carries no flags: what the statement has left in the connection all the same.
 net::Task<void> ClientSession::ask_state(const shard::Target& target, net::MysqlPool::Lease& own) {
-  auto& client = own->client;
+  const auto flags = co_await ping(own->client);
+  if (flags) absorb(target, nullptr, own, *flags, (*flags & mysql::kStatusSessionStateChanged) != 0);
+}
+
+// The status flags of a connection; nullopt, and it is broken, when it does not answer.
+net::Task<std::optional<uint16_t>> ClientSession::ping(net::MysqlClient& client) {
   const net::Wait wait = net::Wait::within(kInterruptMax, shared_.scope.token());
   const char command = static_cast<char>(mysql::Command::kPing);
-  if (client.broken() || !(co_await client.send({&command, 1}, wait)).ok()) co_return;
+  if (client.broken() || !(co_await client.send({&command, 1}, wait)).ok()) co_return std::nullopt;
   auto answer = co_await client.receive(wait);
-  if (!answer.ok()) co_return;
+  if (!answer.ok()) co_return std::nullopt;
   auto ok = mysql::decode_ok(answer->payload, client.capabilities());
   if (!ok.ok()) {
     client.set_broken();
-    co_return;
+    co_return std::nullopt;
   }
-  absorb(target, nullptr, own, ok->status_flags, (ok->status_flags & mysql::kStatusSessionStateChanged) != 0);
+  co_return ok->status_flags;
 }
 
 net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::string savepoint) {

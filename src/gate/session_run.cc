@@ -238,7 +238,9 @@ net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::T
 net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (auto refused = co_await after_failed_transaction(statement)) co_return std::move(*refused);
   using enum sql::StatementKind;
-  if (statement.scan.kind != kShow) clear_warnings();  // SHOW WARNINGS asks for those of the statement before.
+  // SHOW WARNINGS and @@warning_count ask for those of the statement before.
+  const bool may_ask = statement.scan.kind == kShow || (statement.scan.kind == kSelect && statement.scan.has_system_variable);
+  if (!may_ask) clear_warnings();
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   auto plan = plan_for(statement);
   if (!plan.ok()) {
@@ -331,14 +333,15 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
 // Changes on one or several shards. On several, and outside of a transaction, they are held together by one of their
 // own.
 net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id) {
-  const bool own_transaction = texts.size() > 1 && !in_transaction_;
+  // Locked tables are safe from others, and a BEGIN would unlock them.
+  const bool own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_;
   if (texts.size() > 1 && single_shard()) {
-    co_return RunResult::failed(fail(Code::kAborted, "multi-db transaction attempted: transaction_mode is SINGLE"));
+    co_return RunResult::failed(fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE"));
   }
   if (own_transaction) start_transaction();
   // Inside of a client's transaction a savepoint on each shard keeps the statement whole: it alone is undone everywhere
   // when one shard fails.
-  const std::string savepoint = texts.size() > 1 && !own_transaction ? statement_savepoint() : "";
+  const std::string savepoint = texts.size() > 1 && in_transaction_ && !own_transaction ? statement_savepoint() : "";
   uint64_t affected = 0;
   std::optional<Error> error;
   std::vector<shard::Target> done;
@@ -364,6 +367,11 @@ net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_
   }
   if (error) {
     if (in_transaction_ && ends_transaction(*error)) co_return co_await fail_transaction(std::move(*error));
+    if (!done.empty() && !in_transaction_) {
+      co_return RunResult::failed(std::move(*error)
+                                      .with_context("the statement is done on some shards only, under LOCK TABLES")
+                                      .with_effect(Effect::kApplied));
+    }
     if (!done.empty() && !co_await undo_statement(done)) co_return co_await fail_transaction(std::move(*error));
     co_return refused(std::move(*error));
   }

@@ -37,6 +37,7 @@ std::string names_of(const std::vector<shard::Target>& targets) {
 
 void ClientSession::start_transaction() {
   in_transaction_ = true;
+  tables_locked_ = false;
   options_ = std::exchange(next_options_, {});
   savepoints_.clear();
 }
@@ -107,7 +108,18 @@ net::Task<RunResult> ClientSession::commit() {
   for (auto& held : held_) {
     if (held.in_transaction) participants.push_back(&held);
   }
-  // A participant that is known to be gone has taken its part of the transaction along: nothing may be committed then.
+  // A participant that is gone has taken its part of the transaction along: nothing may be committed then. With several
+  // they are asked, all at once: what is known before the first COMMIT cannot make it half a transaction.
+  if (participants.size() > 1) {
+    auto look = [](ClientSession& self, HeldConnection* held) -> net::Task<void> {
+      (void)co_await self.ping(held->lease->client);
+    };
+    std::vector<net::Task<void>> looks;
+    for (HeldConnection* held : participants) {
+      if (held->lease->client.idle_ok()) looks.push_back(look(*this, held));
+    }
+    co_await net::when_all(std::move(looks));
+  }
   for (HeldConnection* held : participants) {
     if (held->lease->client.idle_ok()) continue;
     Error error = met_at(held->target, fail(Code::kUnavailable, "the connection is lost"));
@@ -328,6 +340,7 @@ net::Task<RunResult> ClientSession::lock_tables(const Statement& statement) {
     if (!found.ok()) co_return refused(std::move(found).error());
     targets = std::move(*found);
   }
+  tables_locked_ = false;
   const std::string text(statement.text);
   std::vector<shard::Target> locked;
   for (const auto& target : targets) {
@@ -338,6 +351,7 @@ net::Task<RunResult> ClientSession::lock_tables(const Statement& statement) {
     }
     locked.push_back(target);
   }
+  tables_locked_ = statement.scan.kind == sql::StatementKind::kLockTables;
   co_return RunResult::answered();
 }
 

@@ -30,6 +30,7 @@ constexpr mysql::Capabilities kCarried = mysql::kResponseShapeCapabilities | mys
 struct Prelude {
   std::vector<std::string> statements;
   bool begins = false;
+  bool once = false;
 };
 Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bool in_transaction) {
   Prelude prelude;
@@ -42,7 +43,9 @@ Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bo
   for (const auto& attribute : attributes) {
     if (attribute.name != mysql::kOnceAttribute || in_transaction || prelude.begins) continue;
     ASSIGN_OR_RETURN(const auto options, mysql::TransactionOptions::parse(attribute.value.bytes));
-    if (options != mysql::TransactionOptions()) prelude.statements.push_back(options.set_statement());
+    if (options == mysql::TransactionOptions()) continue;
+    prelude.statements.push_back(options.set_statement());
+    prelude.once = true;
   }
   for (const auto& attribute : attributes) {
     if (attribute.name != mysql::kSavepointAttribute) continue;
@@ -257,6 +260,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
     request.prelude = std::move(prelude->statements);
     request.begins = prelude->begins;
+    request.once = prelude->once;
   }
   request.info = shared_.guard.classify(request.text);
   const StatementInfo& info = *request.info;
@@ -434,6 +438,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
   request.prelude = std::move(prelude->statements);
   request.begins = prelude->begins;
+  request.once = prelude->once;
   execute->attributes.clear();
   request.execute = &*execute;
   Status outcome = co_await run_logged(std::move(request));

@@ -107,6 +107,7 @@ class QuerySession {
     std::string_view text;             // Valid until the client's stream is read again.
     std::vector<std::string> prelude;  // Statements to run before it, in the same write.
     bool begins = false;               // One of them opens a transaction.
+    bool once = false;                 // One of them is about this statement alone.
     std::string_view framed;           // The command as it goes to the server; empty: `execute` is encoded to it.
     mysql::StmtExecute* execute = nullptr;
     mysql::ResponseKind kind = mysql::ResponseKind::kQuery;

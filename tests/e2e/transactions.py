@@ -13,8 +13,10 @@ UN = "create table u(id bigint primary key, v int); create table other(id bigint
 SH = "create table t(id bigint primary key, v int); create table d(id bigint primary key, v int)"
 UN_VSCHEMA = '{"tables": {"u": {}, "other": {}, "w": {}, "log": {}}}'
 SH_VSCHEMA = """{"sharded": true, "vindexes": {"hash": {"type": "hash"}}, "tables": {
-  "t": {"column_vindexes": [{"column": "id", "name": "hash"}]},
-  "d": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}"""
+  "t": {"column_vindexes": [{"column": "id", "name": "hash"}], "columns": [{"name": "id"}, {"name": "v"}],
+        "column_list_authoritative": true},
+  "d": {"column_vindexes": [{"column": "id", "name": "hash"}], "columns": [{"name": "id"}, {"name": "v"}],
+        "column_list_authoritative": true}}}"""
 LOW, HIGH = (1, 2, 3, 5), (4, 6, 7)  # Ids on -80 and on 80- (S3-82).
 DEADLOCK, REFUSED = 1213, (1105, 1235)
 
@@ -73,7 +75,7 @@ class TransactionsTest(ClusterTest):
         return client
 
     def server(self, tablet):
-        connection = self.cluster.server(tablet)
+        connection = self.cluster.server(tablet, tablet.keyspace)
         self.addCleanup(connection.close)
 
         def run(sql):
@@ -205,6 +207,8 @@ class TransactionsTest(ClusterTest):
         client("commit")
         client("set transaction read only")
         self.assertEqual(client.error("update t set v = 2 where id = 1"), 1792)
+        client("begin")
+        client("commit")
         client("update t set v = 2 where id = 1")
         client("set transaction isolation level serializable")
         client("begin")
@@ -230,10 +234,10 @@ class TransactionsTest(ClusterTest):
         client("begin")
         client("insert into t values (1, 1)")
         client("insert into t values (2, 1)")
-        self.assertIn(client.error("insert into t values (4, 1)"), (1105, 1317))
-        self.assertIn(client.error("select count(*) from t"), (1105, 1317))
+        self.assertIn(client.error("insert into t values (4, 1)"), (1105, 1235))
+        self.assertIn(client.error("select count(*) from t"), (1105, 1235))
         client("commit")
-        self.assertIn(client.error("insert into t values (3, 1), (4, 1)"), (1105, 1317))
+        self.assertIn(client.error("insert into t values (3, 1), (4, 1)"), (1105, 1235))
         self.assertEqual(self.ids(), [1, 2])
         client("set transaction_mode = multi")
         client("insert into t values (3, 1), (4, 1)")
