@@ -76,12 +76,14 @@ net::QueryResult ClientSession::warning_table(const sql::Show& show) const {
   if (show.limit != nullptr) {
     const auto number = [](const sql::Expr* expr, size_t otherwise) {
       const auto* literal = sql::as<sql::Literal>(expr);
-      return literal == nullptr ? otherwise : static_cast<size_t>(std::strtoull(std::string(literal->text).c_str(), nullptr, 10));
+      return literal == nullptr ? otherwise
+                                : static_cast<size_t>(std::strtoull(std::string(literal->text).c_str(), nullptr, 10));
     };
     offset = std::min(number(show.limit->offset, 0), rows.size());
     count = std::min(number(show.limit->count, rows.size()), rows.size() - offset);
   }
-  result.rows.assign(rows.begin() + static_cast<ptrdiff_t>(offset), rows.begin() + static_cast<ptrdiff_t>(offset + count));
+  result.rows.assign(rows.begin() + static_cast<ptrdiff_t>(offset),
+                     rows.begin() + static_cast<ptrdiff_t>(offset + count));
   return result;
 }
 
@@ -123,7 +125,8 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
   auto ast = sql::parse(statement.text);
   if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
   auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement());
-  if (query == nullptr || query->query->into == nullptr || query->query->into->variables.empty()) co_return std::nullopt;
+  if (query == nullptr || query->query->into == nullptr || query->query->into->variables.empty())
+    co_return std::nullopt;
   std::vector<std::string> names;
   for (const auto* variable : query->query->into->variables) {
     const auto* user = sql::as<sql::UserVariable>(variable);
@@ -152,7 +155,8 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
   auto result = co_await run_inside(inner);
   if (!result.ok()) {
     Error error = std::move(result).error();
-    if (in_transaction_ && error.reason() == Reason::kTransactionLost) co_return co_await fail_transaction(std::move(error));
+    if (in_transaction_ && error.reason() == Reason::kTransactionLost)
+      co_return co_await fail_transaction(std::move(error));
     co_return refused(std::move(error));
   }
   if (result->columns.size() != names.size()) {
@@ -169,7 +173,8 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
   } else {
     for (size_t i = 0; i < names.size(); ++i) {
       const auto& cell = result->rows[0][i];
-      user_variables_[names[i]] = cell ? mysql::make_value(result->columns[i], mysql::Cell(*cell)) : mysql::Value::null();
+      user_variables_[names[i]] =
+          cell ? mysql::make_value(result->columns[i], mysql::Cell(*cell)) : mysql::Value::null();
     }
   }
   row_count_ = static_cast<int64_t>(result->rows.size());

@@ -58,7 +58,8 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     plan->is_read =
         statement.scan.kind == sql::StatementKind::kSelect || statement.scan.kind == sql::StatementKind::kShow;
     const auto kind = statement.scan.kind;
-    if (kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute) plan->effects = sql::unknown_effects();
+    if (kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute)
+      plan->effects = sql::unknown_effects();
     const PlanCounters*& counters = named_shard_counters_[statement.scan.kind];
     if (counters == nullptr) {
       counters = shared_.metrics.statistics.counters_of(*plan, statement.scan.kind, keyspace_, tablet_type_, {});
@@ -87,7 +88,8 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   context.has_parameters = statement.binary();
   const sql::Effects effects = sql::effects_of(ast.statement());
   ASSIGN_OR_RETURN(auto plan, plan::plan_statement(ast, context));
-  if (effects.runs_unseen_code || effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing || effects.uses_user_locks) {
+  if (effects.runs_unseen_code || effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing ||
+      effects.uses_user_locks) {
     auto with_effects = std::make_shared<plan::Plan>(*plan);
     with_effects->effects = effects;
     plan = std::move(with_effects);
@@ -239,7 +241,8 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (auto refused = co_await after_failed_transaction(statement)) co_return std::move(*refused);
   using enum sql::StatementKind;
   // SHOW WARNINGS and @@warning_count ask for those of the statement before.
-  const bool may_ask = statement.scan.kind == kShow || (statement.scan.kind == kSelect && statement.scan.has_system_variable);
+  const bool may_ask =
+      statement.scan.kind == kShow || (statement.scan.kind == kSelect && statement.scan.has_system_variable);
   if (!may_ask) clear_warnings();
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   auto plan = plan_for(statement);
@@ -336,7 +339,8 @@ net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_
   // Locked tables are safe from others, and a BEGIN would unlock them.
   const bool own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_;
   if (texts.size() > 1 && single_shard()) {
-    co_return RunResult::failed(fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE"));
+    co_return RunResult::failed(
+        fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE"));
   }
   if (own_transaction) start_transaction();
   // Inside of a client's transaction a savepoint on each shard keeps the statement whole: it alone is undone everywhere

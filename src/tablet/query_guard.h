@@ -29,7 +29,7 @@ struct StatementInfo {
   bool tables_known = false;  // False: the text was not understood, and the server has the last word.
   sql::Effects effects;
   bool sets_user_variable = false;  // Has one in it, in whatever place.
-  bool shows_warnings = false;  // SHOW WARNINGS, nothing else.
+  bool shows_warnings = false;      // SHOW WARNINGS, nothing else.
   bool next_value = false;          // SELECT NEXT n VALUES FROM seq
   // Canonical text with :vtg1, :vtg2 ... in the place of literals; empty when the text was not understood, or is long.
   std::string normalized;

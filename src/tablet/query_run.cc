@@ -116,7 +116,8 @@ net::Task<Status> QuerySession::send_request(Request& request, net::Wait wait) {
     CO_RETURN_IF_ERROR(admit(*request.info, request.text));
   }
   sent_ = true;
-  doomed_ = request.once;  // Servers keep SET TRANSACTION for longer than one statement when that fails, or reads no table.
+  doomed_ =
+      request.once;  // Servers keep SET TRANSACTION for longer than one statement when that fails, or reads no table.
   left_ |= request.info->effects.leaves;
   if (request.info->effects.ends != Left::kNothing) left_ &= ~request.info->effects.ends;
   note_use(*request.info);

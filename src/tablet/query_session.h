@@ -178,7 +178,7 @@ class QuerySession {
   bool touched_all_ = false;
 
   std::optional<net::QueryResult> warnings_;  // Of the last statement, if it has any and its connection is gone.
-  uint8_t reply_sequence_ = 1;  // Of the first frame of the answer to the command at hand.
+  uint8_t reply_sequence_ = 1;                // Of the first frame of the answer to the command at hand.
   uint32_t next_statement_id_ = 1;
   std::unordered_map<uint32_t, Prepared> statements_;
 };
