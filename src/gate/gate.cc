@@ -41,6 +41,9 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("gateway_initial_tablet_timeout", &options.initial_tablet_timeout, "how long to wait for them");
   settings.add("mysql_auth_server_impl", &options.auth, "who may log in: none (everybody) or static")
       .one_of({"none", "static"});
+  settings.add(
+      "mysql_server_allow_insecure", &options.allow_insecure,
+      "listen on more than the loopback address although everybody may log in (--mysql-auth-server-impl none)");
   settings.add("mysql_auth_server_static_file", &options.auth_static_file, "JSON file with users and passwords");
   settings.add("mysql_auth_server_static_string", &options.auth_static_string, "the same as text");
   settings.add("mysql_auth_static_reload_interval", &options.auth_reload_interval, "how often to read that file again");
@@ -93,6 +96,27 @@ void declare(base::Settings& settings, Options& options) {
                "file that gets a line for each statement (holds users' data)");
   settings.add("healthcheck_timeout", &options.discovery.healthcheck_timeout, "a tablet silent for longer is not used");
 }
+
+namespace {
+
+// Strangers are kept out by users, by client certificates that everybody needs, or by nobody else's being able to reach
+// the port.
+Status check_reach(const Options& options) {
+  const bool certificates = options.mysql_tls.required && !options.mysql_tls.files.ca_file.empty();
+  if (options.auth != "none" || certificates || rpc::is_loopback(options.serving.host)) return {};
+  if (options.allow_insecure) {
+    log_warning("everybody who reaches {} may log in (--mysql-server-allow-insecure)", options.serving.host);
+    return {};
+  }
+  return fail(Code::kFailedPrecondition,
+              fmt::format("--mysql-server-bind-address {} is not a loopback address, and everybody may log in "
+                          "(--mysql-auth-server-impl none): give --mysql-auth-server-impl static with users, or "
+                          "--mysql-server-ssl-ca with --mysql-server-require-secure-transport, or "
+                          "--mysql-server-allow-insecure when the network keeps strangers out",
+                          options.serving.host.empty() ? "''" : options.serving.host));
+}
+
+}  // namespace
 
 struct Gate::Core {
   Core(Options options_in, topo::Server& topology_in, base::Metrics& registry_in)
@@ -324,6 +348,7 @@ net::Task<Status> Gate::start() {
     core.grpc_options.metrics = &core.registry;
     CO_RETURN_IF_ERROR(rpc::secure(core.options.grpc_security, core.grpc_options));
   }
+  CO_RETURN_IF_ERROR(check_reach(core.options));
   CO_RETURN_IF_ERROR(core.tls.load());
   core.login.tls_available = core.tls.enabled();
   core.login.require_secure_transport = core.tls.required();

@@ -12,6 +12,7 @@
 #include "net/loop.h"
 #include "net/mysql_client.h"
 #include "tablet/serving_state.h"
+#include "tablet/statement_policy.h"
 
 namespace vitrail::tablet {
 
@@ -29,6 +30,7 @@ struct QueryServiceSettings {
   std::string dba_user = "vt_dba";  // Reserves sequence values, and ends other connections' statements.
   std::string dba_password;
   std::string database;    // The keyspace's database on the server.
+  StatementPolicy policy;  // What applications may send.
   std::string query_log;   // File that gets a line for each statement; empty: none.
   size_t pool_size = 256;  // Connections to mysqld, over all loops.
   base::Duration query_timeout = std::chrono::seconds(30);

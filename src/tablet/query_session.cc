@@ -164,6 +164,7 @@ Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
                 "the serving state; begin again")
         .with_reason(Reason::kTransactionLost);
   }
+  if (!info.refusal.empty()) return QueryGuard::check(info, text, state);  // Whoever asks.
   if (lost_ == Lost::kState) {
     return fail(Code::kUnavailable,
                 "what this session had left in the server (locks, temporary tables, variables) is lost: log in again")

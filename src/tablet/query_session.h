@@ -44,7 +44,7 @@ struct QueryLoop {
   QueryMetrics metrics;
   Sequences* sequences;  // On the first loop.
   std::shared_ptr<const ServingState> state = std::make_shared<ServingState>();
-  QueryGuard guard;
+  QueryGuard guard{settings.policy};
   std::list<QuerySession*> sessions;
   net::Signal session_idle;  // A session ended a statement or a transaction.
   net::Scope scope;

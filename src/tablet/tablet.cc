@@ -114,6 +114,8 @@ void declare(base::Settings& settings, Options& options) {
   net::declare_server_tls(settings, "mysql_data", "data port", options.queries.tls);
   settings.add("db_app_user", &options.queries.user, "account that runs the statements of applications");
   settings.add("db_app_password", &options.queries.password, "its password");
+  settings.add("db_app_restrict_rights", &tablet.restrict_app,
+               "at start, give --db-app-user rights on the keyspace's database and take those on the whole server");
   settings.add("db_dba_user", &tablet.dba_user, "account that administers the server");
   settings.add("db_dba_password", &tablet.dba_password, "its password");
   settings.add("log_queries_to_file", &options.queries.query_log,
@@ -123,6 +125,8 @@ void declare(base::Settings& settings, Options& options) {
   rpc::declare_tls(settings, "tablet", options.tablet_tls);
   settings.add("db_allprivs_user", &tablet.all_privileges.user, "account with all privileges");
   settings.add("db_allprivs_password", &tablet.all_privileges.password, "its password");
+  settings.add("queryserver_enable_file_statements", &options.queries.policy.allow_files,
+               "let LOAD DATA INFILE, SELECT INTO OUTFILE and LOAD_FILE() reach the server (and its files)");
   settings.add("queryserver_config_pool_size", &options.queries.pool_size, "connections to the server");
   settings.add("queryserver_config_query_timeout", &options.queries.query_timeout, "longest time for one statement");
   settings.add("queryserver_config_transaction_timeout", &options.queries.transaction_timeout,
@@ -187,6 +191,7 @@ net::Task<Status> Tablet::start() {
   options.queries.dba_user = options.tablet.dba_user;
   options.queries.dba_password = options.tablet.dba_password;
   options.tablet.app = {options.queries.user, options.queries.password};
+  options.tablet.app_files = options.queries.policy.allow_files;
   options.queries.host = options.data_host;
   options.queries.port = options.data_port;
   const std::string database =
