@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/settings.h"
 #include "gate/grpc_service.h"
 #include "gate/session.h"
@@ -86,6 +87,19 @@ void declare(base::Settings& settings, Options& options) {
       .unit("rows");
   settings.add("mysql_server_max_connections", &serving.max_connections, "client connections");
   settings.add("connections_per_tablet", &serving.connections_per_tablet, "connections to one tablet, per event loop");
+  settings
+      .add("memory_per_session", &serving.session_memory,
+           "bytes that may be held for one client: rows of several shards, long data, prepared statements; 0: no limit")
+      .unit("bytes");
+  settings.add("memory_limit", &serving.process_memory, "bytes that may be held for all clients together; 0: no limit")
+      .unit("bytes");
+  settings.add("connection_timeout", &serving.connection_timeout, "longest wait for a connection to a tablet");
+  settings.add("connection_waiters", &serving.connection_waiters,
+               "statements that may wait for a connection to one tablet, per event loop");
+  settings.add("connection_idle_timeout", &serving.connection_idle_timeout,
+               "connections to tablets that were not used for longer are closed");
+  settings.add("lost_tablet_timeout", &serving.lost_tablet_timeout,
+               "statements on a tablet that was not heard of for longer are ended");
   settings.add("gate_query_cache_size", &serving.plan_cache_size, "plans kept per event loop");
   settings.add("enable_buffer", &serving.enable_buffer, "hold statements while a shard is being switched");
   settings.add("buffer_window", &serving.buffer_window, "how long a statement may be held");
@@ -129,6 +143,9 @@ struct Gate::Core {
                 registry.counter("BufferRequestsEvicted", "held statements that got an error in the end"),
                 registry.gauge("MysqlServerConnections", "client connections"), statistics},
         tls_failures(registry.counter("MysqlServerTlsFailures", "logins given up because TLS could not begin")),
+        memory(
+            {options.serving.session_memory, options.serving.process_memory, "--memory-per-session", "--memory-limit"},
+            registry),
         tls(options.mysql_tls, "mysql-server"),
         discovery(topology, with_cell(options),
                   [this](std::shared_ptr<const View> view) { hand_out(std::move(view)); }) {
@@ -193,6 +210,7 @@ struct Gate::Core {
   Statistics statistics;
   GateMetrics metrics;
   base::Counter& tls_failures;
+  base::MemoryBudget memory;
   net::ServerTls tls;
   uint64_t vschema_version = 0;                  // With `primaries`: of the newest view; on the control loop.
   std::map<std::string, std::string> primaries;  // Target -> alias of the last primary known.
@@ -315,8 +333,13 @@ net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
 }
 
 net::Task<void> Gate::Core::housekeeping(GateLoop& loop) {
-  while (
-      (co_await net::sleep_for(std::min<base::Duration>(10s, options.grpc_session_timeout), loop.scope.token())).ok()) {
+  constexpr base::Duration kStep = 1s;
+  const auto often = std::min<base::Duration>(10s, options.grpc_session_timeout);
+  auto next = base::system_clock().now() + often;
+  while ((co_await net::sleep_for(std::min(kStep, often), loop.scope.token())).ok()) {
+    loop.end_lost();
+    if (base::system_clock().now() < next) continue;
+    next = base::system_clock().now() + often;
     loop.trim();
     if (service != nullptr && &loop == loops.front().get()) service->trim();
   }
@@ -335,6 +358,7 @@ Status Gate::Core::start_grpc() {
 net::Task<Status> Gate::start() {
   Core& core = *core_;
   net::Loop& caller = *net::Loop::current();
+  base::raise_descriptor_limit();
   CO_RETURN_IF_ERROR(core.query_log.open(core.options.serving.query_log));
   core.login.server_version = core.options.serving.server_version;
   core.login.capabilities = mysql::kSupportedCapabilities &
@@ -369,6 +393,7 @@ net::Task<Status> Gate::start() {
     core.threads.push_back(std::make_unique<net::LoopThread>(fmt::format("gate-{}", i)));
     core.loops.push_back(std::make_unique<GateLoop>(core.options.serving, core.threads.back()->loop(), core.metrics));
     core.loops.back()->query_log = &core.query_log;
+    core.loops.back()->memory = &core.memory;
     core.loops.back()->topology = &core.topology;
     core.loops.back()->tablet_tls = tablet_tls;
   }

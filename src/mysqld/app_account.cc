@@ -12,8 +12,8 @@ namespace {
 
 std::vector<std::string> wanted_privileges(FlavorKind flavor) {
   std::vector<std::string> privileges = {
-      "SELECT",     "INSERT",    "UPDATE",         "DELETE",        "CREATE", "DROP",
-      "REFERENCES", "INDEX",     "ALTER",          "LOCK TABLES",   "EXECUTE", "CREATE TEMPORARY TABLES",
+      "SELECT",     "INSERT",      "UPDATE",         "DELETE",        "CREATE",  "DROP",
+      "REFERENCES", "INDEX",       "ALTER",          "LOCK TABLES",   "EXECUTE", "CREATE TEMPORARY TABLES",
       "SHOW VIEW",  "CREATE VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "TRIGGER"};
   if (flavor == FlavorKind::kMariaDb) privileges.emplace_back("DELETE HISTORY");
   return privileges;
@@ -76,8 +76,9 @@ std::vector<std::string> app_rights_statements(FlavorKind flavor, const Account&
       may_grant = may_grant || grant.may_grant;
     }
     if (grant.object != object) continue;
-    has_database = grant.privileges.contains("ALL PRIVILEGES") ||
-                   std::all_of(wanted.begin(), wanted.end(), [&](const auto& p) { return grant.privileges.contains(p); });
+    has_database =
+        grant.privileges.contains("ALL PRIVILEGES") ||
+        std::all_of(wanted.begin(), wanted.end(), [&](const auto& p) { return grant.privileges.contains(p); });
   }
   global.erase("USAGE");
   const bool has_files = global.contains("FILE") || global.contains("ALL PRIVILEGES");
@@ -85,8 +86,7 @@ std::vector<std::string> app_rights_statements(FlavorKind flavor, const Account&
 
   std::vector<std::string> statements;
   if (!has_database) {
-    statements.push_back(
-        fmt::format("GRANT {} ON {} TO {}", base::join(wanted, ", "), object, account.to_string()));
+    statements.push_back(fmt::format("GRANT {} ON {} TO {}", base::join(wanted, ", "), object, account.to_string()));
   }
   if (too_much) {
     statements.push_back("REVOKE ALL PRIVILEGES ON *.* FROM " + account.to_string());

@@ -38,8 +38,7 @@ TEST(AppAccount, GetsItsDatabaseAndNothingElse) {
   // Another keyspace's database does not count, and stays.
   EXPECT_EQ(statements({usage, "GRANT ALL PRIVILEGES ON `vt\\_other`.* TO `vt_app`@`localhost`"}),
             Strings{"GRANT " + kAll + kOn});
-  EXPECT_EQ(statements({usage, "GRANT SELECT ON `vt\\_ks`.* TO `vt_app`@`localhost`"}),
-            Strings{"GRANT " + kAll + kOn});
+  EXPECT_EQ(statements({usage, "GRANT SELECT ON `vt\\_ks`.* TO `vt_app`@`localhost`"}), Strings{"GRANT " + kAll + kOn});
   // A cluster from before.
   EXPECT_EQ(statements({"GRANT SELECT, INSERT, RELOAD ON *.* TO `vt_app`@`localhost`"}),
             (Strings{"GRANT " + kAll + kOn, kRevoke}));

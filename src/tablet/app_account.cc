@@ -45,7 +45,8 @@ net::Task<Result<std::string>> try_restrict(LocalServer& server, LocalServer::Ac
   }
   CO_ASSIGN_OR_RETURN(const auto account, mysqld::parse_account(who.text(0, 0)));
   if (server.flavor().kind() == mysqld::FlavorKind::kMySql) {
-    CO_ASSIGN_OR_RETURN(const auto literal, co_await server.query("show global variables like 'partial_revokes'", wait));
+    CO_ASSIGN_OR_RETURN(const auto literal,
+                        co_await server.query("show global variables like 'partial_revokes'", wait));
     rights.names_literally = literal.text(0, 1) == "ON";
   }
   CO_ASSIGN_OR_RETURN(const auto grants, co_await server.query(mysqld::show_grants_query(account), wait));

@@ -35,6 +35,7 @@ void judge(std::string_view text, const sql::Ast* ast, const StatementPolicy& po
   PolicyVerdict verdict = judge_statement(text, ast, policy);
   info.refusal = std::move(verdict.refusal);
   info.of_this_text = verdict.by_literal;
+  info.acl = acl_needs(ast);
 }
 
 void analyse(const sql::FingerprintResult& scan, std::string_view text, const StatementPolicy& policy,
@@ -44,6 +45,7 @@ void analyse(const sql::FingerprintResult& scan, std::string_view text, const St
   info.effects = sql::unknown_effects();
   auto ast = sql::parse(text);
   judge(text, ast.ok() ? &*ast : nullptr, policy, info);
+  if (scan.has_skipped_comment) info.acl.opaque = "a statement with an executable comment for another server";
   if (!ast.ok()) return;
   info.effects = sql::effects_of(ast->statement());
   if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = sql::normalized(ast->statement());

@@ -16,6 +16,7 @@
 #include "sql/fingerprint.h"
 #include "tablet/serving_state.h"
 #include "tablet/statement_policy.h"
+#include "tablet/table_acl.h"
 
 namespace vitrail::tablet {
 
@@ -31,8 +32,9 @@ struct StatementInfo {
   sql::Effects effects;
   bool sets_user_variable = false;  // Has one in it, in whatever place.
   bool next_value = false;          // SELECT NEXT n VALUES FROM seq
-  std::string refusal;        // Why no application may send it (statement_policy.h); empty: it may.
-  bool of_this_text = false;  // What is said here holds for this text only, not for others with its fingerprint.
+  std::string refusal;              // Why no application may send it (statement_policy.h); empty: it may.
+  AclNeeds acl;                     // What it asks of a table ACL.
+  bool of_this_text = false;        // What is said here holds for this text only, not for others with its fingerprint.
   // Canonical text with :vtg1, :vtg2 ... in the place of literals; empty when the text was not understood, or is long.
   std::string normalized;
   // How often it was asked for. Written by its loop only, so it needs no atomic addition.

@@ -88,13 +88,13 @@ struct Object {
   std::string_view why;
 };
 constexpr Object kObjects[] = {
-    {"user", "", kAccounts},      {"role", "", kAccounts},      {"server", "", kServer},
-    {"event", "", kEvents},       {"tablespace", "", kServer},  {"undo", "", kServer},
-    {"logfile", "", kServer},     {"resource", "", kServer},    {"spatial", "reference", kServer},
-    {"instance", "", kServer},    {"database", "", kDatabases}, {"schema", "", kDatabases},
+    {"user", "", kAccounts},   {"role", "", kAccounts},      {"server", "", kServer},
+    {"event", "", kEvents},    {"tablespace", "", kServer},  {"undo", "", kServer},
+    {"logfile", "", kServer},  {"resource", "", kServer},    {"spatial", "reference", kServer},
+    {"instance", "", kServer}, {"database", "", kDatabases}, {"schema", "", kDatabases},
 };
-constexpr std::string_view kHarmlessObjects[] = {"table",     "view",    "index",   "procedure",       "trigger",
-                                                 "sequence",  "package", "vschema", "vitess_migration"};
+constexpr std::string_view kHarmlessObjects[] = {"table",    "view",    "index",   "procedure",       "trigger",
+                                                 "sequence", "package", "vschema", "vitess_migration"};
 
 bool is_one_of(std::string_view word, std::span<const std::string_view> words) {
   return std::find(words.begin(), words.end(), word) != words.end();
@@ -183,10 +183,10 @@ std::string refusal_of_words(sql::Lexer lexer, std::string_view text, const Stat
 bool may_begin_behind(const Token& previous, std::string_view text, bool program) {
   if (previous.type == TokenType::kSemicolon || previous.type == TokenType::kColon) return true;
   if (program && (previous.type == TokenType::kRightParen || previous.type == TokenType::kString)) return true;
-  constexpr std::array<std::string_view, 19> kOpeners = {"begin", "then", "else", "do", "loop", "repeat", "atomic",
-                                                         "row", "deterministic", "sql", "data", "definer", "invoker",
-                                                         "handler", "for", "immediate",
-                                                         "sqlexception", "sqlwarning", "found"};
+  constexpr std::array<std::string_view, 19> kOpeners = {
+      "begin", "then",          "else",         "do",         "loop",    "repeat",  "atomic",
+      "row",   "deterministic", "sql",          "data",       "definer", "invoker", "handler",
+      "for",   "immediate",     "sqlexception", "sqlwarning", "found"};
   return is_one_of(word_of(previous, text), kOpeners);
 }
 
@@ -238,9 +238,10 @@ bool may_be_read(std::string_view lower) {
 
 bool is_binlog_variable(std::string_view lower) {
   constexpr std::array<std::string_view, 16> kNames = {
-      "sql_log_bin",      "sql_log_off",       "gtid_next",          "gtid_domain_id",   "gtid_seq_no",   "server_id",
-      "server_uuid",      "binlog_format",     "binlog_row_image",   "skip_replication", "pseudo_slave_mode",
-      "pseudo_thread_id", "pseudo_replica_mode", "wsrep_on",         "gtid_purged",      "gtid_slave_pos"};
+      "sql_log_bin",         "sql_log_off",      "gtid_next",         "gtid_domain_id",
+      "gtid_seq_no",         "server_id",        "server_uuid",       "binlog_format",
+      "binlog_row_image",    "skip_replication", "pseudo_slave_mode", "pseudo_thread_id",
+      "pseudo_replica_mode", "wsrep_on",         "gtid_purged",       "gtid_slave_pos"};
   return is_one_of(lower, kNames);
 }
 
@@ -262,9 +263,9 @@ class Judge : public sql::Walker {
     return verdict_.refusal.empty();
   }
   bool enter(const sql::Expr& expr) override {
-    if (const auto* call = sql::as<sql::FunctionCall>(&expr); call != nullptr && !policy_.allow_files &&
-                                                              call->schema.empty() &&
-                                                              base::equals_ignoring_case(call->name.text, "load_file")) {
+    if (const auto* call = sql::as<sql::FunctionCall>(&expr);
+        call != nullptr && !policy_.allow_files && call->schema.empty() &&
+        base::equals_ignoring_case(call->name.text, "load_file")) {
       refuse("LOAD_FILE()", kFiles);
     }
     return verdict_.refusal.empty();
@@ -345,7 +346,8 @@ class Judge : public sql::Walker {
       const std::string of = to_lower(base::trim(show.text));
       if (!of.empty() && !of.starts_with("for current_user")) refuse("SHOW GRANTS FOR", kAccounts);
     }
-    if (show.show != sql::ShowKind::kCreateOther) look_at_name(show.table.qualifier.empty() ? sql::TableName{} : show.table);
+    if (show.show != sql::ShowKind::kCreateOther)
+      look_at_name(show.table.qualifier.empty() ? sql::TableName{} : show.table);
   }
 
   void look_at_source(const sql::PreparedStatement& prepared) {

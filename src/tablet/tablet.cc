@@ -127,11 +127,33 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("db_allprivs_password", &tablet.all_privileges.password, "its password");
   settings.add("queryserver_enable_file_statements", &options.queries.policy.allow_files,
                "let LOAD DATA INFILE, SELECT INTO OUTFILE and LOAD_FILE() reach the server (and its files)");
+  auto& acl = options.queries.table_acl;
+  settings.add("table_acl_config", &acl.config, "JSON file that says who may read, write and change which tables");
+  settings.add("enforce_tableacl_config", &acl.enforce, "do not start without a --table-acl-config that can be used");
+  settings.add("table_acl_config_reload_interval", &acl.reload_interval,
+               "how often to read it again (and on SIGHUP); 0: never");
+  settings.add("queryserver_config_strict_table_acl", &acl.strict, "refuse what the table ACL does not allow");
+  settings.add("queryserver_config_enable_table_acl_dry_run", &acl.dry_run,
+               "count what the table ACL would refuse, and let it through");
+  settings.add("queryserver_config_acl_exempt_acl", &acl.exempt,
+               "users and groups, with commas between them, whom the table ACL does not bind");
   settings.add("queryserver_config_pool_size", &options.queries.pool_size, "connections to the server");
   settings.add("queryserver_config_query_timeout", &options.queries.query_timeout, "longest time for one statement");
   settings.add("queryserver_config_transaction_timeout", &options.queries.transaction_timeout,
                "an open transaction that is idle for longer is rolled back");
   settings.add("queryserver_config_query_pool_timeout", &options.queries.pool_timeout, "longest wait for a connection");
+  settings
+      .add("queryserver_memory_per_session", &options.queries.session_memory,
+           "bytes of statements that may be held for one connection of the data port; 0: no limit")
+      .unit("bytes");
+  settings
+      .add("queryserver_memory_limit", &options.queries.process_memory,
+           "bytes of statements that may be held for all connections of the data port; 0: no limit")
+      .unit("bytes");
+  settings.add("queryserver_config_query_pool_waiter_cap", &options.queries.pool_waiters,
+               "statements that may wait for a connection, per event loop");
+  settings.add("queryserver_config_idle_timeout", &options.queries.idle_timeout,
+               "connections to the server that were not used for longer are closed");
 }
 
 constexpr int64_t kLagUnhappySeconds = 30;  // Shown as a warning on the status page.

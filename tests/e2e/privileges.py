@@ -1,11 +1,16 @@
 """What an application may not do to the servers behind a vtgate, and what it still may."""
 
+import json
+import os
+import signal
 import subprocess
-import unittest
 
 import pymysql
 
+from binary_protocol import Statement
 from support import BIN, ClusterTest, main
+
+from vitrail.processes import http_json, wait_until
 
 SCHEMA = "create table item(id bigint primary key, name varchar(40)); create table tag(id int primary key)"
 
@@ -29,7 +34,7 @@ stop slave
 change master to master_host = 'x'
 backup stage start
 shutdown
-kill 1
+prepare p from 'kill 1'
 install soname 'ha_connect'
 create event e on schedule every 1 day do select 1
 create function f returns string soname 'x.so'
@@ -137,6 +142,66 @@ class PrivilegesTest(ClusterTest):
         grants = [row[0] for row in self.cluster.server_rows(replica, "show grants for vt_app@localhost")]
         self.assertRegex(grants[0], r"^GRANT USAGE ON \*\.\*")
         self.assertNotIn(own, self.cluster.server_rows(replica, "select @@gtid_binlog_state")[0][0])
+
+    def restart_primary(self, argv):
+        tablet = self.tablets[0]
+        self.cluster.processes[tablet.name].kill(15)
+        self.cluster.processes[tablet.name].wait_ended(20)
+        self.cluster.start(tablet.name, argv, lambda: self.cluster.vars(tablet)["TabletStateName"] == "SERVING")
+
+        def answers():
+            try:
+                with self.cluster.connect("shop/0") as connection:
+                    return self.execute("select 1", connection)
+            except pymysql.MySQLError:
+                return False
+        wait_until(answers, "the primary to serve again")
+
+    def test_table_acl(self):
+        rules = self.cluster.path("acl.json")
+
+        def write(readers, writers=()):
+            with open(rules, "w", encoding="utf-8") as file:
+                json.dump({"table_groups": [{"name": "shop", "table_names_or_prefixes": ["item", "ta%"], "readers": readers,
+                                             "writers": list(writers), "admins": []}]}, file)
+        write(["demo"])
+        argv = self.cluster.processes[self.tablets[0].name].argv
+        self.restart_primary([*argv, "--table-acl-config", rules, "--enforce-tableacl-config",
+                              "--queryserver-config-acl-exempt-acl", "boss"])
+        try:
+            user = self.cluster.connect("shop")
+            boss = self.cluster.connect("shop", user="boss")
+            with user, boss:
+                self.assertEqual(self.execute("select * from item", user), ())
+                self.assertEqual(self.execute("select * from information_schema.tables where 1 = 0", user), ())
+                for sql in ("insert into item values (1, 'x')", "delete from tag", "replace into tag values (1)"):
+                    self.assert_fails(sql, r"command denied to user 'demo', in groups \[\], for table", user)
+                self.assert_fails("create table other(id int primary key)", "denied to user 'demo'", user)
+                self.assert_fails("create procedure hidden() select 1", "exempt-acl", user)
+                self.execute("insert into item values (1, 'x')", boss)
+                # In a transaction of several statements, and prepared.
+                self.execute("begin", user)
+                self.assertEqual(self.execute("select id from item", user), ((1,),))
+                self.assert_fails("update item set name = 'y'", "denied to user 'demo'", user)
+                self.execute("rollback", user)
+                self.assertEqual(len(Statement(user, "select id from item where id = ?").execute(1)), 1)
+                # The file is read again on SIGHUP.
+                write(["boss"], ["demo"])
+                os.kill(self.cluster.processes[self.tablets[0].name].pid, signal.SIGHUP)
+
+                def refused():
+                    try:
+                        self.execute("select * from item", user)
+                        return False
+                    except pymysql.MySQLError:
+                        return True
+                wait_until(refused, "the new rules")
+                self.execute("delete from item", user)
+                values = http_json(self.tablets[0].ports["port"], "/debug/vars")
+                self.assertGreater(values["TableACLAllowed"], 0)
+                self.assertGreater(values["TableACLDenied"], 0)
+        finally:
+            self.restart_primary(argv)
 
     def test_a_port_for_everybody_listens_on_loopback_only(self):
         argv = [f"{BIN}/vtgate", *self.cluster.topo_flags(), "--cell", self.cluster.cell, "--mysql-server-port", "0",
