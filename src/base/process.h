@@ -11,6 +11,10 @@
 
 namespace vitrail::base {
 
+// Lets this process have as many files and sockets open as the system allows it (RLIMIT_NOFILE): shells start programs
+// with few, and every client takes one.
+void raise_descriptor_limit();
+
 struct SpawnOptions {
   std::vector<std::string> argv;         // argv[0] is looked up in PATH when it has no slash.
   std::vector<std::string> environment;  // "NAME=value"; replaces or adds to the environment of this process.

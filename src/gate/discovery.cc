@@ -96,12 +96,16 @@ net::Task<void> Discovery::follow(std::string alias, std::shared_ptr<const ::top
       health.record = record;
       if (!message.ok() || !message->has_value()) {
         health.serving = false;
+        health.lost = true;
+        if (health.heard == base::TimePoint()) health.heard = base::system_clock().now();
         health.error = message.ok() ? "the tablet ended its health stream" : message.error().message();
         changed();
         break;
       }
       delay = 50ms;
       const auto& response = **message;
+      health.heard = base::system_clock().now();
+      health.lost = false;
       health.serving = response.serving();
       health.target = {response.target().keyspace(), response.target().shard(),
                        topo::tablet_type_to_string(response.target().tablet_type())};
@@ -156,9 +160,14 @@ void Discovery::publish() {
   }
   std::unordered_map<std::string, std::vector<int64_t>> lags;  // Of the endpoints of a target, in their order.
   for (const auto& [alias, health] : health_) {
-    if (!health.serving || health.record == nullptr) continue;
+    if (health.record == nullptr || !(health.serving || health.lost)) continue;
     const auto port = health.record->port_map().find(std::string(topo::kPortMysqlData));
     if (port == health.record->port_map().end()) continue;
+    if (health.lost) {
+      const net::MysqlAddress address{health.record->hostname(), static_cast<uint16_t>(port->second), "", nullptr};
+      view->lost[address.to_string()] = health.heard;
+      continue;
+    }
     auto& endpoints = view->endpoints[health.target.to_string()];
     Endpoint endpoint{
         alias, {health.record->hostname(), static_cast<uint16_t>(port->second), ""}, health.term_start_ns};

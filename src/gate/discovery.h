@@ -39,6 +39,8 @@ class Discovery {
     int64_t term_start_ns = 0;
     int64_t replication_lag_seconds = 0;
     std::string error;
+    base::TimePoint heard;  // When its health stream said something last, or was tried first.
+    bool lost = false;      // The stream has failed since.
   };
   using OnView = std::move_only_function<void(std::shared_ptr<const View>)>;
 

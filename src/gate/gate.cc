@@ -7,6 +7,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/process.h"
 #include "base/settings.h"
 #include "gate/grpc_service.h"
 #include "gate/session.h"
@@ -41,6 +42,9 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("gateway_initial_tablet_timeout", &options.initial_tablet_timeout, "how long to wait for them");
   settings.add("mysql_auth_server_impl", &options.auth, "who may log in: none (everybody) or static")
       .one_of({"none", "static"});
+  settings.add(
+      "mysql_server_allow_insecure", &options.allow_insecure,
+      "listen on more than the loopback address although everybody may log in (--mysql-auth-server-impl none)");
   settings.add("mysql_auth_server_static_file", &options.auth_static_file, "JSON file with users and passwords");
   settings.add("mysql_auth_server_static_string", &options.auth_static_string, "the same as text");
   settings.add("mysql_auth_static_reload_interval", &options.auth_reload_interval, "how often to read that file again");
@@ -83,6 +87,19 @@ void declare(base::Settings& settings, Options& options) {
       .unit("rows");
   settings.add("mysql_server_max_connections", &serving.max_connections, "client connections");
   settings.add("connections_per_tablet", &serving.connections_per_tablet, "connections to one tablet, per event loop");
+  settings
+      .add("memory_per_session", &serving.session_memory,
+           "bytes that may be held for one client: rows of several shards, long data, prepared statements; 0: no limit")
+      .unit("bytes");
+  settings.add("memory_limit", &serving.process_memory, "bytes that may be held for all clients together; 0: no limit")
+      .unit("bytes");
+  settings.add("connection_timeout", &serving.connection_timeout, "longest wait for a connection to a tablet");
+  settings.add("connection_waiters", &serving.connection_waiters,
+               "statements that may wait for a connection to one tablet, per event loop");
+  settings.add("connection_idle_timeout", &serving.connection_idle_timeout,
+               "connections to tablets that were not used for longer are closed");
+  settings.add("lost_tablet_timeout", &serving.lost_tablet_timeout,
+               "statements on a tablet that was not heard of for longer are ended");
   settings.add("gate_query_cache_size", &serving.plan_cache_size, "plans kept per event loop");
   settings.add("enable_buffer", &serving.enable_buffer, "hold statements while a shard is being switched");
   settings.add("buffer_window", &serving.buffer_window, "how long a statement may be held");
@@ -93,6 +110,27 @@ void declare(base::Settings& settings, Options& options) {
                "file that gets a line for each statement (holds users' data)");
   settings.add("healthcheck_timeout", &options.discovery.healthcheck_timeout, "a tablet silent for longer is not used");
 }
+
+namespace {
+
+// Strangers are kept out by users, by client certificates that everybody needs, or by nobody else's being able to reach
+// the port.
+Status check_reach(const Options& options) {
+  const bool certificates = options.mysql_tls.required && !options.mysql_tls.files.ca_file.empty();
+  if (options.auth != "none" || certificates || rpc::is_loopback(options.serving.host)) return {};
+  if (options.allow_insecure) {
+    log_warning("everybody who reaches {} may log in (--mysql-server-allow-insecure)", options.serving.host);
+    return {};
+  }
+  return fail(Code::kFailedPrecondition,
+              fmt::format("--mysql-server-bind-address {} is not a loopback address, and everybody may log in "
+                          "(--mysql-auth-server-impl none): give --mysql-auth-server-impl static with users, or "
+                          "--mysql-server-ssl-ca with --mysql-server-require-secure-transport, or "
+                          "--mysql-server-allow-insecure when the network keeps strangers out",
+                          options.serving.host.empty() ? "''" : options.serving.host));
+}
+
+}  // namespace
 
 struct Gate::Core {
   Core(Options options_in, topo::Server& topology_in, base::Metrics& registry_in)
@@ -105,6 +143,9 @@ struct Gate::Core {
                 registry.counter("BufferRequestsEvicted", "held statements that got an error in the end"),
                 registry.gauge("MysqlServerConnections", "client connections"), statistics},
         tls_failures(registry.counter("MysqlServerTlsFailures", "logins given up because TLS could not begin")),
+        memory(
+            {options.serving.session_memory, options.serving.process_memory, "--memory-per-session", "--memory-limit"},
+            registry),
         tls(options.mysql_tls, "mysql-server"),
         discovery(topology, with_cell(options),
                   [this](std::shared_ptr<const View> view) { hand_out(std::move(view)); }) {
@@ -169,6 +210,7 @@ struct Gate::Core {
   Statistics statistics;
   GateMetrics metrics;
   base::Counter& tls_failures;
+  base::MemoryBudget memory;
   net::ServerTls tls;
   uint64_t vschema_version = 0;                  // With `primaries`: of the newest view; on the control loop.
   std::map<std::string, std::string> primaries;  // Target -> alias of the last primary known.
@@ -291,8 +333,13 @@ net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
 }
 
 net::Task<void> Gate::Core::housekeeping(GateLoop& loop) {
-  while (
-      (co_await net::sleep_for(std::min<base::Duration>(10s, options.grpc_session_timeout), loop.scope.token())).ok()) {
+  constexpr base::Duration kStep = 1s;
+  const auto often = std::min<base::Duration>(10s, options.grpc_session_timeout);
+  auto next = base::system_clock().now() + often;
+  while ((co_await net::sleep_for(std::min(kStep, often), loop.scope.token())).ok()) {
+    loop.end_lost();
+    if (base::system_clock().now() < next) continue;
+    next = base::system_clock().now() + often;
     loop.trim();
     if (service != nullptr && &loop == loops.front().get()) service->trim();
   }
@@ -311,6 +358,7 @@ Status Gate::Core::start_grpc() {
 net::Task<Status> Gate::start() {
   Core& core = *core_;
   net::Loop& caller = *net::Loop::current();
+  base::raise_descriptor_limit();
   CO_RETURN_IF_ERROR(core.query_log.open(core.options.serving.query_log));
   core.login.server_version = core.options.serving.server_version;
   core.login.capabilities = mysql::kSupportedCapabilities &
@@ -324,6 +372,7 @@ net::Task<Status> Gate::start() {
     core.grpc_options.metrics = &core.registry;
     CO_RETURN_IF_ERROR(rpc::secure(core.options.grpc_security, core.grpc_options));
   }
+  CO_RETURN_IF_ERROR(check_reach(core.options));
   CO_RETURN_IF_ERROR(core.tls.load());
   core.login.tls_available = core.tls.enabled();
   core.login.require_secure_transport = core.tls.required();
@@ -344,6 +393,7 @@ net::Task<Status> Gate::start() {
     core.threads.push_back(std::make_unique<net::LoopThread>(fmt::format("gate-{}", i)));
     core.loops.push_back(std::make_unique<GateLoop>(core.options.serving, core.threads.back()->loop(), core.metrics));
     core.loops.back()->query_log = &core.query_log;
+    core.loops.back()->memory = &core.memory;
     core.loops.back()->topology = &core.topology;
     core.loops.back()->tablet_tls = tablet_tls;
   }

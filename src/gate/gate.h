@@ -24,7 +24,8 @@ struct Options {
   Discovery::Options discovery;
   std::vector<std::string> tablet_types_to_wait;
   base::Duration initial_tablet_timeout = std::chrono::seconds(30);
-  std::string auth = "none";  // none or static.
+  std::string auth = "none";    // none or static.
+  bool allow_insecure = false;  // Other machines may log in without being asked who they are.
   std::string auth_static_file;
   std::string auth_static_string;
   bool clear_text_without_tls = false;

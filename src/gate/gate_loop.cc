@@ -5,6 +5,8 @@
 #include <algorithm>
 #include <set>
 
+#include "mysql/data_port.h"
+
 namespace vitrail::gate {
 
 void GateLoop::set_view(std::shared_ptr<const View> view) {
@@ -47,10 +49,19 @@ net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpo
     constexpr auto kAlways = mysql::kClientLongPassword | mysql::kClientLongFlag | mysql::kClientProtocol41 |
                              mysql::kClientTransactions | mysql::kClientSecureConnection | mysql::kClientMultiResults |
                              mysql::kClientPsMultiResults | mysql::kClientPluginAuth |
-                             mysql::kClientPluginAuthLenencData | mysql::kClientQueryAttributes;
+                             mysql::kClientPluginAuthLenencData | mysql::kClientQueryAttributes |
+                             mysql::kVitrailCallers;
     client.auth.capabilities = kAlways | form.capabilities;
+    auto& group = groups_[endpoint.address.to_string()];
+    if (group == nullptr) {
+      group = std::make_shared<net::PoolGroup>(
+          net::PoolGroup::Options{settings.connections_per_tablet, settings.connection_waiters,
+                                  "--connections-per-tablet", "--connection-waiters"});
+    }
     net::MysqlPool::Options options;
-    options.max_connections = settings.connections_per_tablet;
+    options.group = group;
+    options.acquire_timeout = settings.connection_timeout;
+    options.idle_timeout = settings.connection_idle_timeout;
     options.name = "connections to " + endpoint.alias + " for " + target.to_string();
     pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
   }
@@ -103,19 +114,39 @@ net::Task<GateLoop::KillOutcome> GateLoop::kill(uint32_t connection_id, std::str
   co_return outcome;
 }
 
+bool GateLoop::stalled(const shard::Target& target) const {
+  const auto* endpoints = view_->find_endpoints(target);
+  if (endpoints == nullptr) return true;
+  return std::all_of(endpoints->begin(), endpoints->end(), [&](const Endpoint& endpoint) {
+    const auto group = groups_.find(endpoint.address.to_string());
+    return group != groups_.end() && group->second->stalled(std::chrono::milliseconds(500));
+  });
+}
+
+void GateLoop::end_lost() {
+  if (view_->lost.empty()) return;
+  const auto now = base::system_clock().now();
+  for (auto& [key, pool] : pools_) {
+    const auto lost = view_->lost.find(key.address);
+    if (lost == view_->lost.end() || now - lost->second < settings.lost_tablet_timeout) continue;
+    pool->abort_loans();
+  }
+}
+
 void GateLoop::trim() {
   std::set<std::string> known;
   for (const auto& [target, endpoints] : view_->endpoints) {
     for (const auto& endpoint : endpoints) known.insert(endpoint.address.to_string());
   }
   for (auto it = pools_.begin(); it != pools_.end();) {
-    if (!known.contains(it->first.address) && it->second->size() == it->second->idle()) {
+    if (!known.contains(it->first.address) && !it->second->in_use()) {
       it = pools_.erase(it);
     } else {
       it->second->trim();
       ++it;
     }
   }
+  std::erase_if(groups_, [&](const auto& entry) { return !known.contains(entry.first) && entry.second->used() == 0; });
 }
 
 void GateLoop::close() {

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "base/clock.h"
+#include "base/memory_budget.h"
 #include "base/query_log.h"
 #include "base/metrics.h"
 #include "base/random.h"
@@ -37,8 +38,14 @@ struct GateSettings {
   base::Duration query_timeout = std::chrono::seconds(0);  // 0: none but the tablets' own.
   size_t max_memory_rows = 300'000;
   size_t max_connections = 50'000;
-  size_t connections_per_tablet = 200;    // And loop.
-  size_t plan_cache_size = 10'000;        // Plans per loop.
+  size_t connections_per_tablet = 200;            // And loop, over all forms of login.
+  uint64_t session_memory = uint64_t{256} << 20;  // Bytes held for one client, and for all.
+  uint64_t process_memory = uint64_t{2} << 30;
+  base::Duration connection_timeout = std::chrono::seconds(5);  // Longest wait for one of them.
+  size_t connection_waiters = 5000;  // Statements that may wait for one, per tablet and loop.
+  base::Duration connection_idle_timeout = std::chrono::minutes(30);
+  base::Duration lost_tablet_timeout = std::chrono::minutes(1);  // Silence after which what runs there is ended.
+  size_t plan_cache_size = 10'000;                               // Plans per loop.
   size_t max_message = size_t{64} << 20;  // A statement, or one parameter. Longer ones are refused (error 1153).
   bool enable_buffer = true;
   base::Duration buffer_window = std::chrono::seconds(10);
@@ -75,6 +82,7 @@ class GateLoop {
   net::Signal view_changed;
   size_t buffered = 0;  // Statements that wait now.
   base::QueryLog* query_log = nullptr;
+  base::MemoryBudget* memory = nullptr;
   topo::Server* topology = nullptr;                   // For statements that change it.
   std::shared_ptr<const net::TlsContext> tablet_tls;  // For connections to tablets; null: plain text.
 
@@ -118,6 +126,10 @@ class GateLoop {
   net::Task<KillOutcome> kill(uint32_t connection_id, std::string user, bool query);
   std::vector<GateLoop*> all;  // The gate's loops, this one among them.
 
+  // Whether statements for the target seem to get no answers there at the moment.
+  bool stalled(const shard::Target& target) const;
+  // Ends the statements on tablets that were not heard of for too long.
+  void end_lost();
   // Closes pools of tablets that are gone from the view, and idle connections.
   void trim();
   void close();
@@ -139,6 +151,7 @@ class GateLoop {
   std::unordered_map<PlanKey, KnownPlan, PlanKeyHash> plans_;
   std::unordered_map<PlanKey, const PlanCounters*, PlanKeyHash> counters_;
   std::map<PoolKey, std::unique_ptr<net::MysqlPool>> pools_;
+  std::map<std::string, std::shared_ptr<net::PoolGroup>> groups_;  // By address: one limit for a tablet.
   uint64_t random_state_ = base::system_random().next_u64() | 1;
 };
 

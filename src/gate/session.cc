@@ -29,10 +29,12 @@ ClientSession::ClientSession(GateLoop& shared, net::PacketStream stream, mysql::
       interrupt_(std::make_unique<net::CancelSource>(gone_.token())),
       stream_(std::move(stream)),
       client_(std::move(client)),
-      connection_id_(connection_id) {
+      connection_id_(connection_id),
+      memory_(*shared.memory) {
   form_.capabilities = client_.capabilities & (mysql::kClientDeprecateEof | mysql::kClientFoundRows |
                                                mysql::kClientIgnoreSpace | mysql::kClientLocalFiles);
   form_.collation = static_cast<uint8_t>(client_.collation);
+  stream_.set_memory(&memory_);
   keyspace_ = shared_.settings.default_keyspace;
   plan_context_ = keyspace_ + "@" + tablet_type_;
   place_ = shared_.sessions.insert(shared_.sessions.end(), this);
@@ -125,7 +127,8 @@ net::Task<void> ClientSession::run() {
     }
     auto message = co_await stream_.read_message(idle);
     if (!message.ok()) {
-      if (message.error().mysql_errno() == mysql::errnos::kPacketTooLarge) {
+      if (message.error().mysql_errno() == mysql::errnos::kPacketTooLarge ||
+          message.error().mysql_errno() == base::MemoryBudget::kErrno) {
         auto last = co_await stream_.skip_message(net::Wait::within(kSkipMax, shared_.scope.token()));
         if (!last.ok()) break;
         sequence_ = static_cast<uint8_t>(*last + 1);

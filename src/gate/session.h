@@ -155,7 +155,10 @@ class ClientSession {
   net::Task<RunResult> relay(const plan::Plan& plan, const Statement& statement, shard::Target target);
   // Runs one text on one shard and reads the whole answer, on the connection that is held there if there is one. In a
   // transaction the shard becomes part of it; `savepoint` is set before the statement then.
-  net::Task<Result<net::QueryResult>> ask(ShardText what, std::string savepoint = "");
+  net::Task<Result<net::QueryResult>> ask(ShardText what, std::string savepoint = "",
+                                          base::MemoryBudget::Hold* memory = nullptr);
+  // Where the tablet asks for it, says who sends the statement.
+  void add_caller(mysql::Capabilities capabilities, std::vector<mysql::QueryAttribute>& attributes) const;
   HeldConnection* find_held(const shard::Target& target);
   bool in_transaction_on(const shard::Target& target);
   // What the server says of the connection behind an answer: holds it, or lets it go. `own`: a connection from the
@@ -270,6 +273,8 @@ class ClientSession {
   std::optional<bool> single_shard_;        // SET transaction_mode
   bool state_lost_ = false;                 // State in a server is gone: the session cannot go on.
   bool close_after_answer_ = false;         // COMMIT RELEASE
+
+  base::MemoryBudget::Session memory_;  // What is held for this client.
 
   // Session.
   SessionSettings settings_;

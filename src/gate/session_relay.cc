@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "gate/session.h"
 #include "mysql/errors.h"
 
@@ -78,6 +79,15 @@ std::vector<mysql::QueryAttribute> ClientSession::attributes_for(HeldConnection*
   return attributes;
 }
 
+void ClientSession::add_caller(mysql::Capabilities capabilities, std::vector<mysql::QueryAttribute>& attributes) const {
+  if ((capabilities & mysql::kVitrailCallers) == 0) return;
+  const auto add = [&](std::string_view name, std::string value) {
+    attributes.push_back({std::string(name), mysql::Value::of_text(std::move(value))});
+  };
+  add(mysql::kUserAttribute, client_.user_data.empty() ? client_.user : client_.user_data);
+  if (!client_.groups.empty()) add(mysql::kGroupsAttribute, base::join(client_.groups, ","));
+}
+
 void ClientSession::absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own,
                            uint16_t status_flags, bool state_changed) {
   const bool open = (status_flags & mysql::kStatusInTransaction) != 0;
@@ -143,6 +153,7 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     }
   }
   auto attributes = attributes_for(held, "");
+  add_caller(client.capabilities(), attributes);
 
   std::string payload;
   auto kind = mysql::ResponseKind::kQuery;
@@ -284,7 +295,8 @@ net::Task<std::optional<uint16_t>> ClientSession::ping(net::MysqlClient& client)
   co_return ok->status_flags;
 }
 
-net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::string savepoint) {
+net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::string savepoint,
+                                                       base::MemoryBudget::Hold* memory) {
   CO_RETURN_IF_ERROR(may_join(what.target));
   const net::Wait wait = query_wait();
   HeldConnection* held = find_held(what.target);
@@ -296,8 +308,10 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
   const Entry running(in_flight_, InFlight{&lease.pool(), lease->client.server().connection_id});
   // When the time is over the connection is closed, and the tablet ends the statement in the server.
+  auto attributes = attributes_for(held, savepoint);
+  add_caller(lease->client.capabilities(), attributes);
   auto result = co_await lease->client.query(std::move(what.text), wait, shared_.settings.max_memory_rows,
-                                             attributes_for(held, savepoint));
+                                             std::move(attributes), memory, held == nullptr && !begins);
   if (result.ok()) {
     if (result->ok.warnings > 0) co_await take_warnings(lease->client, result->ok.warnings);
     absorb(what.target, held, own, result->ok.status_flags,

@@ -29,6 +29,12 @@ bool ends_transaction(const Error& error) {
          error.reason() == Reason::kTransactionLost || error.mysql_errno() == mysql::errnos::kDeadlock;
 }
 
+bool may_lock(std::string_view text) {
+  constexpr std::string_view kLock = "lock";
+  return std::search(text.begin(), text.end(), kLock.begin(), kLock.end(),
+                     [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; }) != text.end();
+}
+
 shard::VindexValue vindex_value(const mysql::Value& value) {
   if (value.is_null()) return shard::VindexValue::null();
   if (mysql::is_integer_type(value.type)) {
@@ -176,10 +182,19 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   auto choose = [&](const ActiveShard& shard) {
     if (std::find(chosen.begin(), chosen.end(), &shard) == chosen.end()) chosen.push_back(&shard);
   };
+  // One that can answer: a shard that is away or stands still is nobody else's trouble. What a server holds for this
+  // session is on the first one, and GET_LOCK() is for all only where all ask the same server.
+  const auto any_shard = [&]() -> const ActiveShard& {
+    if (may_lock(statement.text) || std::ranges::any_of(held_, &HeldConnection::pinned)) return shards->front();
+    const auto good = std::find_if(shards->begin(), shards->end(), [&](const ActiveShard& shard) {
+      return !shard.disabled && !shared_.stalled({keyspace, shard.name, tablet_type_});
+    });
+    return good == shards->end() ? shards->front() : *good;
+  };
   using Kind = plan::Route::Kind;
   switch (route.kind) {
     case Kind::kAnyShard:
-    case Kind::kNoShard: choose(shards->front()); break;
+    case Kind::kNoShard: choose(any_shard()); break;
     case Kind::kAllShards:
       for (const auto& shard : *shards) choose(shard);
       break;
@@ -215,7 +230,7 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
       } else {
         for (const auto& value : mapped) RETURN_IF_ERROR(add({&value, 1}));
       }
-      if (chosen.empty()) choose(shards->front());  // No row can match: any shard gives the empty answer.
+      if (chosen.empty()) choose(any_shard());  // No row can match: any shard gives the empty answer.
       break;
     }
   }
@@ -309,12 +324,14 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
 
 net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
                                            std::vector<ShardText> texts) {
+  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
   std::vector<std::optional<Result<net::QueryResult>>> answers(texts.size());
   std::vector<net::Task<void>> tasks;
-  auto one = [](ClientSession& self, ShardText what, std::optional<Result<net::QueryResult>>& out) -> net::Task<void> {
-    out.emplace(co_await self.ask(std::move(what)));
+  auto one = [](ClientSession& self, ShardText what, base::MemoryBudget::Hold& held,
+                std::optional<Result<net::QueryResult>>& out) -> net::Task<void> {
+    out.emplace(co_await self.ask(std::move(what), "", &held));
   };
-  for (size_t i = 0; i < texts.size(); ++i) tasks.push_back(one(*this, std::move(texts[i]), answers[i]));
+  for (size_t i = 0; i < texts.size(); ++i) tasks.push_back(one(*this, std::move(texts[i]), memory, answers[i]));
   co_await net::when_all(std::move(tasks));
   std::vector<net::QueryResult> results;
   for (auto& answer : answers) {
@@ -401,8 +418,11 @@ net::Task<Result<int64_t>> ClientSession::next_values(std::string keyspace, std:
   CO_ASSIGN_OR_RETURN(auto lease, co_await shared_.connect(endpoint, target, form_, "", wait));
   std::string name;
   mysql::append_sql_identifier(name, table);
+  std::vector<mysql::QueryAttribute> attributes;
+  add_caller(lease->client.capabilities(), attributes);
   CO_ASSIGN_OR_RETURN(const auto result,
-                      co_await lease->client.query(fmt::format("select next {} values from {}", count, name), wait));
+                      co_await lease->client.query(fmt::format("select next {} values from {}", count, name), wait, 1,
+                                                   std::move(attributes)));
   const auto value = shard::VindexValue::integer_text(result.text(0, 0), false);
   if (!value.ok() || !value->to_u64()) co_return fail(Code::kInternal, "sequence " + table + " gave no number");
   co_return static_cast<int64_t>(*value->to_u64());

@@ -8,6 +8,7 @@
 #include <unordered_map>
 #include <vector>
 
+#include "base/clock.h"
 #include "net/mysql_client.h"
 #include "shard/key_range.h"
 #include "shard/target.h"
@@ -47,6 +48,8 @@ struct View {
   std::map<std::string, std::map<std::string, std::vector<ActiveShard>, std::less<>>, std::less<>> shards;
   // By Target::to_string(). For a primary at most one.
   std::unordered_map<std::string, std::vector<Endpoint>> endpoints;
+  // Tablets that are silent, by the address of their data port, and when they were heard last.
+  std::unordered_map<std::string, base::TimePoint> lost;
 
   bool has_keyspace(std::string_view keyspace) const { return shards.contains(keyspace); }
   // Null when the keyspace does not serve that type.

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "mysql/auth.h"
+#include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "mysql/packet.h"
 
@@ -54,7 +55,8 @@ ClientHandshake::Next ClientHandshake::on_greeting(std::string_view payload, std
   if ((server_.capabilities & kClientProtocol41) == 0 || (server_.capabilities & kClientSecureConnection) == 0) {
     return fail_with(fail(Code::kUnimplemented, fmt::format("server version {} is too old", server_.server_version)));
   }
-  Capabilities wanted = settings_.capabilities & kSupportedCapabilities & ~(kClientSsl | kClientConnectWithDb);
+  Capabilities wanted =
+      settings_.capabilities & (kSupportedCapabilities | kVitrailCallers) & ~(kClientSsl | kClientConnectWithDb);
   if (!settings_.database.empty()) wanted |= kClientConnectWithDb;
   if (settings_.use_tls) wanted |= kClientSsl;
   capabilities_ = wanted & server_.capabilities;

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "mysql/protocol.h"
 
 // What vtgate tells vttablet about a statement, in query attributes of the data port (docs/formats/data_port.md). Both
 // sides read this file, so that neither knows more than the other.
@@ -19,6 +20,14 @@ inline constexpr std::string_view kOnceAttribute = "vitrail_once";
 // Sets a savepoint of this name in front of the statement; several, in their order. Inside a transaction (or beside
 // kBeginAttribute) only.
 inline constexpr std::string_view kSavepointAttribute = "vitrail_savepoint";
+
+// A capability of the tablet's greeting, and of the vtgate that knows it: the tablet wants to know for whom a statement
+// runs. Its bit is CLIENT_REMEMBER_OPTIONS, which other clients keep to themselves.
+inline constexpr Capabilities kVitrailCallers = 1ull << 31;
+// Who sends the statement, and that user's groups with commas between them. vtgate adds them where the tablet's
+// greeting has kVitrailCallers; without them it is the user of the login.
+inline constexpr std::string_view kUserAttribute = "vitrail_user";
+inline constexpr std::string_view kGroupsAttribute = "vitrail_groups";
 
 // How a transaction begins.
 struct TransactionOptions {

@@ -184,7 +184,12 @@ void PacketWriter::message(std::string_view payload) {
   end();
 }
 
+namespace {
+constexpr size_t kJoinedKept = size_t{64} << 10;
+}  // namespace
+
 Result<std::optional<MessageReader::Message>> MessageReader::next(std::string_view buffer) {
+  if (joined_.capacity() > kJoinedKept) std::string().swap(joined_);  // Of the message before.
   Message message;
   size_t position = 0;
   size_t total = 0;

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "mysql/packet.h"
 
@@ -47,7 +48,7 @@ void ServerHandshake::start(std::string& out) {
   greeting.server_version = settings_.server_version;
   greeting.connection_id = connection_id_;
   greeting.nonce = nonce_;
-  greeting.capabilities = settings_.capabilities & kSupportedCapabilities & ~kClientSsl;
+  greeting.capabilities = settings_.capabilities & (kSupportedCapabilities | kVitrailCallers) & ~kClientSsl;
   if (settings_.tls_available) greeting.capabilities |= kClientSsl;
   greeting.collation = settings_.collation;
   greeting.auth_plugin = settings_.auth_plugin;
@@ -86,7 +87,8 @@ ServerHandshake::Next ServerHandshake::on_response(std::string_view payload, std
   }
   client_.user = std::move(response->user);
   client_.database = std::move(response->database);
-  client_.capabilities = response->capabilities & settings_.capabilities & kSupportedCapabilities & ~kClientSsl;
+  client_.capabilities =
+      response->capabilities & settings_.capabilities & (kSupportedCapabilities | kVitrailCallers) & ~kClientSsl;
   if (secure_) client_.capabilities |= kClientSsl;
   client_.max_packet_size = response->max_packet_size;
   client_.collation = response->collation;

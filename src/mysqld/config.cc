@@ -87,6 +87,8 @@ std::string generate_my_cnf(const Layout& layout, const ConfigOptions& options, 
   set("relay_log_index", fmt::format("{}/{}-relay-bin.index", layout.relay_logs(), prefix));
   // Gone in MySQL 8.4, which keeps only ROW.
   if (flavor.kind() == FlavorKind::kMariaDb || flavor.server().version < Version{8, 4, 0}) set("binlog_format", "ROW");
+  // With rows in the binlog a function or trigger cannot make servers differ; applications may make them without SUPER.
+  set("loose_log_bin_trust_function_creators", "ON");
   set("binlog_row_image", "FULL");
   set("binlog_expire_logs_seconds", options.binlog_keep_seconds);
   for (const std::string& line : flavor.config_lines()) out += line + "\n";

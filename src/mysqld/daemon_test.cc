@@ -1,3 +1,4 @@
+#include "mysqld/app_account.h"
 #include "mysqld/daemon.h"
 
 #include <arpa/inet.h>
@@ -134,7 +135,18 @@ TEST(Daemon, RunsAServerFromInitToTeardown) {
               fmt::format("{},ON,FULL,utf8mb4,1073741824,1,1", server.port()));
     // Read only for applications until a tablet says otherwise.
     dba.run({"CREATE DATABASE vt_ks", "CREATE TABLE vt_ks.t (id INT PRIMARY KEY)", "INSERT INTO vt_ks.t VALUES (1)"});
+    const Account account{"vt_app", "localhost"};
+    const AppRights rights{.database = "vt_ks"};
+    const auto grants = [&] {
+      return app_rights_statements(server.flavor().kind(), account, rights, dba.query(show_grants_query(account)));
+    };
+    dba.run(grants());
+    EXPECT_TRUE(grants().empty());  // The server tells them as we spell them.
     Session app(server->layout().socket(), "vt_app");
+    EXPECT_NE(app.error("SELECT * FROM mysql.user").find("denied"), std::string::npos);
+    EXPECT_NE(app.error("RESET MASTER").find("denied"), std::string::npos);
+    dba.run({"CREATE DATABASE vtxks"});
+    EXPECT_NE(app.error("SELECT * FROM vtxks.t").find("denied"), std::string::npos);  // '_' is no pattern.
     EXPECT_NE(app.error("INSERT INTO vt_ks.t VALUES (2)").find("read-only"), std::string::npos);
     dba.run(server.flavor().set_read_only(false));
     app.query("INSERT INTO vt_ks.t VALUES (2)");

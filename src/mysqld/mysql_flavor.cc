@@ -211,7 +211,7 @@ class MySqlFlavor final : public Flavor {
       sql += fmt::format("CREATE USER IF NOT EXISTS {};\nGRANT {} ON *.* TO {}{};\n", name, privileges, name, option);
     };
     account("'vt_dba'@'localhost'", "ALL PRIVILEGES", " WITH GRANT OPTION");
-    account("'vt_app'@'localhost'", fmt::format("{}, REPLICATION CLIENT", kData));
+    account("'vt_app'@'localhost'", "USAGE");  // Its tablet gives it the keyspace's database (app_account.h).
     account("'vt_appdebug'@'localhost'", "SELECT, SHOW DATABASES, PROCESS");
     account("'vt_allprivs'@'localhost'",
             fmt::format("{}, FILE, CREATE USER, REPLICATION CLIENT, REPLICATION SLAVE", kData));

@@ -6,6 +6,14 @@
 #include "mysql/statements.h"
 
 namespace vitrail::net {
+namespace {
+
+// What a row takes beside its bytes, and how much may be held before it is accounted for.
+constexpr size_t kRowOverhead = sizeof(std::vector<std::optional<std::string>>);
+constexpr size_t kCellOverhead = sizeof(std::optional<std::string>);
+constexpr size_t kAccountStep = size_t{64} << 10;
+
+}  // namespace
 
 std::string MysqlAddress::to_string() const {
   return unix_socket.empty() ? fmt::format("{}:{}", host, port) : unix_socket;
@@ -99,18 +107,20 @@ Error MysqlClient::server_error(std::string_view payload) {
 }
 
 Task<Result<QueryResult>> MysqlClient::query(std::string sql, Wait wait, size_t max_rows,
-                                             std::vector<mysql::QueryAttribute> attributes) {
+                                             std::vector<mysql::QueryAttribute> attributes,
+                                             base::MemoryBudget::Hold* memory, bool give_up) {
   std::string payload;
   mysql::encode_query(payload, sql, attributes, capabilities_);
   CO_RETURN_IF_ERROR(co_await send(payload, wait));
   for (;;) {
-    auto result = co_await read_result(wait, max_rows);
+    auto result = co_await read_result(wait, max_rows, memory, give_up);
     if (!result.ok()) co_return std::move(result).error();
     if ((result->ok.status_flags & mysql::kStatusMoreResultsExist) == 0) co_return std::move(*result);
   }
 }
 
-Task<Result<QueryResult>> MysqlClient::read_result(Wait wait, size_t max_rows) {
+Task<Result<QueryResult>> MysqlClient::read_result(Wait wait, size_t max_rows, base::MemoryBudget::Hold* memory,
+                                                   bool give_up) {
   QueryResult result;
   auto first = co_await receive(wait);
   if (!first.ok()) co_return std::move(first).error();
@@ -126,6 +136,8 @@ Task<Result<QueryResult>> MysqlClient::read_result(Wait wait, size_t max_rows) {
   }
   CO_ASSIGN_OR_RETURN(result.columns, co_await read_columns(*columns, wait));
   bool too_many = false;
+  std::optional<Error> too_much;
+  size_t unaccounted = 0;
   for (;;) {
     CO_ASSIGN_OR_RETURN(const auto message, co_await receive(wait));
     if (mysql::is_err(message.payload)) co_return server_error(message.payload);
@@ -139,9 +151,22 @@ Task<Result<QueryResult>> MysqlClient::read_result(Wait wait, size_t max_rows) {
       result.ok = std::move(*end);
       break;
     }
+    if (too_much) continue;
     if (result.rows.size() >= max_rows) {
       too_many = true;
       continue;
+    }
+    if (memory != nullptr) {
+      unaccounted += message.payload.size() + kRowOverhead + kCellOverhead * result.columns.size();
+      if (unaccounted >= kAccountStep) {
+        if (Status taken = memory->add(std::exchange(unaccounted, 0)); !taken.ok()) {
+          result.rows.clear();
+          too_much = std::move(taken).error();
+          if (!give_up) continue;
+          broken_ = true;
+          co_return std::move(*too_much);
+        }
+      }
     }
     Status decoded = mysql::decode_text_row(message.payload, result.columns.size(), cells_);
     if (!decoded.ok()) {
@@ -158,6 +183,7 @@ Task<Result<QueryResult>> MysqlClient::read_result(Wait wait, size_t max_rows) {
       }
     }
   }
+  if (too_much) co_return std::move(*too_much);
   if (too_many) co_return fail(Code::kResourceExhausted, fmt::format("the result has more than {} rows", max_rows));
   co_return std::move(result);
 }

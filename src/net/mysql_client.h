@@ -9,6 +9,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_budget.h"
 #include "base/result.h"
 #include "mysql/client_handshake.h"
 #include "mysql/messages.h"
@@ -59,10 +60,12 @@ class MysqlClient {
   MysqlClient& operator=(MysqlClient&&) noexcept = default;
 
   // Runs one statement and reads its whole answer. Of several result sets the last one is returned.
-  //   kResourceExhausted when there are more than `max_rows` rows (the rest is read and dropped).
+  //   kResourceExhausted when there are more than `max_rows` rows (the rest is read and dropped), or when `memory` does
+  //   not take them (its own error; with `give_up` the connection is broken then, instead of reading the rest).
   // `attributes` are sent when the server understands query attributes, else they are dropped.
   Task<Result<QueryResult>> query(std::string sql, Wait wait, size_t max_rows = 1'000'000,
-                                  std::vector<mysql::QueryAttribute> attributes = {});
+                                  std::vector<mysql::QueryAttribute> attributes = {},
+                                  base::MemoryBudget::Hold* memory = nullptr, bool give_up = false);
   // Writes all statements at once, then reads all answers: one round trip. Stops at the first error (the later
   // statements have run or failed on the server all the same); returns the OKs, results with rows are dropped.
   Task<Result<std::vector<mysql::OkPacket>>> pipeline(std::vector<std::string> statements, Wait wait);
@@ -107,7 +110,8 @@ class MysqlClient {
  private:
   MysqlClient(PacketStream stream, mysql::HandshakeV10 server, mysql::Capabilities capabilities);
   Task<Result<std::vector<mysql::ColumnDef>>> read_columns(uint64_t count, Wait wait);
-  Task<Result<QueryResult>> read_result(Wait wait, size_t max_rows);
+  Task<Result<QueryResult>> read_result(Wait wait, size_t max_rows, base::MemoryBudget::Hold* memory = nullptr,
+                                        bool give_up = false);
   Error server_error(std::string_view payload);
 
   PacketStream stream_;

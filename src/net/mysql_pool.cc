@@ -8,6 +8,21 @@ namespace vitrail::net {
 
 using mysql::Command;
 
+namespace {
+
+// Counts while it lives.
+class Counted {
+ public:
+  explicit Counted(size_t& count) : count_(count) { ++count_; }
+  ~Counted() { --count_; }
+  Counted(const Counted&) = delete;
+
+ private:
+  size_t& count_;
+};
+
+}  // namespace
+
 Task<Result<PooledConnection::Prepared*>> PooledConnection::prepare(const std::string& text, size_t max_prepared,
                                                                     Wait wait) {
   if (auto found = prepared.find(text); found != prepared.end()) {
@@ -77,31 +92,108 @@ void MysqlPool::Lease::discard() {
   release();
 }
 
-MysqlPool::MysqlPool(MysqlClientSettings settings, Options options)
-    : settings_(std::move(settings)), options_(std::move(options)) {}
+bool PoolGroup::evict_idle() {
+  MysqlPool* oldest = nullptr;
+  for (MysqlPool* pool : pools_) {
+    if (pool->idle_.empty()) continue;
+    if (oldest == nullptr || pool->idle_.front()->used < oldest->idle_.front()->used) oldest = pool;
+  }
+  if (oldest == nullptr) return false;
+  oldest->drop_idle(0);
+  return true;
+}
 
-MysqlPool::~MysqlPool() { close(); }
+MysqlPool::MysqlPool(MysqlClientSettings settings, Options options)
+    : settings_(std::move(settings)), options_(std::move(options)), group_(options_.group) {
+  if (group_ == nullptr)
+    group_ = std::make_shared<PoolGroup>(PoolGroup::Options{options_.max_connections, 5000, {}, {}});
+  group_->pools_.push_back(this);
+}
+
+MysqlPool::~MysqlPool() {
+  close();
+  std::erase(group_->pools_, this);
+}
+
+void MysqlPool::keep_track(PooledConnection& connection) {
+  connection.place = all_.size();
+  all_.push_back(&connection);
+}
+
+void MysqlPool::lose_track(PooledConnection& connection) {
+  all_.back()->place = connection.place;
+  all_[connection.place] = all_.back();
+  all_.pop_back();
+}
+
+void MysqlPool::drop_idle(size_t index) {
+  const auto gone = std::move(idle_[index]);
+  idle_.erase(idle_.begin() + static_cast<ptrdiff_t>(index));
+  lose_track(*gone);
+  forget();
+}
+
+MysqlPool::Lease MysqlPool::lend(std::unique_ptr<PooledConnection> connection) {
+  connection->on_loan = true;
+  return {this, std::move(connection)};
+}
+
+void MysqlPool::abort_loans() {
+  for (size_t i = all_.size(); i-- > 0;) {
+    if (i >= all_.size() || !all_[i]->on_loan) continue;  // The one before may have taken others with it.
+    all_[i]->client.set_broken();
+    all_[i]->client.stream().socket().abort();
+  }
+}
+
+// The newest idle one with these settings; else, where there is no room for another, the newest of all.
+std::unique_ptr<PooledConnection> MysqlPool::take_idle(std::string_view settings) {
+  std::unique_ptr<PooledConnection> found;
+  for (size_t i = idle_.size(); i-- > 0 && found == nullptr;) {
+    if (idle_[i]->settings != settings) continue;
+    found = std::move(idle_[i]);
+    idle_.erase(idle_.begin() + static_cast<ptrdiff_t>(i));
+  }
+  if (found == nullptr && !idle_.empty() && group_->used_ >= group_->options_.max_connections) {
+    found = std::move(idle_.back());
+    idle_.pop_back();
+  }
+  return found;
+}
+
+Task<Status> MysqlPool::wait_for_room(const Wait& wait) {
+  PoolGroup& group = *group_;
+  const auto refuse = [&](const char* why, const std::string& flag) -> Status {
+    return fail(Code::kResourceExhausted, fmt::format("all {} {} are in use, and {}{}", group.options_.max_connections,
+                                                      options_.name, why, flag.empty() ? "" : " (" + flag + ")"))
+        .with_retry(Retry::kSameTarget);
+  };
+  if (group.waiting_count_ >= group.options_.max_waiting) {
+    co_return refuse("as many wait for one as may", group.options_.waiting_flag);
+  }
+  ++group.waiting_count_;
+  Status turn = co_await group.waiting_.wait(wait, "wait for a connection");
+  --group.waiting_count_;
+  if (turn.ok() || turn.error().code() == Code::kCanceled) co_return turn;
+  co_return refuse("none came free in time", group.options_.connections_flag);
+}
 
 Task<Result<MysqlPool::Lease>> MysqlPool::acquire(std::string settings, Wait wait) {
+  const Counted acquiring(acquiring_);
+  Wait patience = wait;
+  if (options_.acquire_timeout > base::Duration::zero()) {
+    patience.deadline = std::min(patience.deadline, base::system_clock().now() + options_.acquire_timeout);
+  }
   for (;;) {
     if (closed_) co_return fail(Code::kUnavailable, options_.name + ": the pool is closed");
-    // The newest idle one with these settings, else the newest of all.
-    std::unique_ptr<PooledConnection> found;
-    for (size_t i = idle_.size(); i-- > 0 && found == nullptr;) {
-      if (idle_[i]->settings != settings) continue;
-      found = std::move(idle_[i]);
-      idle_.erase(idle_.begin() + static_cast<ptrdiff_t>(i));
-    }
-    if (found == nullptr && !idle_.empty() && size_ >= options_.max_connections) {
-      found = std::move(idle_.back());
-      idle_.pop_back();
-    }
-    if (found != nullptr) {
+    if (auto found = take_idle(settings); found != nullptr) {
       if (!found->client.idle_ok()) {  // Closed by the server meanwhile.
+        lose_track(*found);
         forget();
         continue;
       }
-      Lease lease(this, std::move(found));
+      group_->begin_use();
+      Lease lease = lend(std::move(found));
       if (lease->settings != settings) {
         Status adapted = co_await adapt(*lease, std::move(settings), false, wait);
         if (!adapted.ok()) {
@@ -111,27 +203,28 @@ Task<Result<MysqlPool::Lease>> MysqlPool::acquire(std::string settings, Wait wai
       }
       co_return std::move(lease);
     }
-    if (size_ < options_.max_connections) co_return co_await fresh(std::move(settings), wait);
-    Status turn = co_await waiting_.wait(wait, "wait for a connection");
-    if (!turn.ok()) {
-      if (turn.error().code() == Code::kCanceled) co_return std::move(turn).error();
-      co_return fail(Code::kResourceExhausted, fmt::format("all {} {} are in use, and none came free in time",
-                                                           options_.max_connections, options_.name))
-          .with_retry(Retry::kSameTarget);
+    if (group_->used_ < group_->options_.max_connections || group_->evict_idle()) {
+      co_return co_await fresh(std::move(settings), wait);
     }
+    CO_RETURN_IF_ERROR(co_await wait_for_room(patience));
   }
 }
 
 Task<Result<MysqlPool::Lease>> MysqlPool::fresh(std::string settings, Wait wait) {
   ++size_;
+  ++group_->used_;
+  group_->begin_use();
   Wait limited = wait;
   limited.deadline = std::min(wait.deadline, base::system_clock().now() + options_.connect_timeout);
   auto client = co_await MysqlClient::connect(settings_, limited);
   if (!client.ok()) {
+    group_->end_use();
     forget();
     co_return std::move(client).error();
   }
-  Lease lease(this, std::make_unique<PooledConnection>(PooledConnection{.client = std::move(*client)}));
+  auto made = std::make_unique<PooledConnection>(PooledConnection{.client = std::move(*client)});
+  keep_track(*made);
+  Lease lease = lend(std::move(made));
   if (!settings.empty() || !options_.setup.empty()) {
     Status adapted = co_await adapt(*lease, std::move(settings), true, wait);
     if (!adapted.ok()) {
@@ -174,34 +267,34 @@ Task<Status> MysqlPool::adapt(PooledConnection& connection, std::string settings
 }
 
 void MysqlPool::give_back(std::unique_ptr<PooledConnection> connection) {
+  group_->end_use();
+  connection->on_loan = false;
   if (closed_ || connection->client.broken()) {
+    lose_track(*connection);
     connection.reset();
     forget();
     return;
   }
-  connection->used = base::system_clock().now();
+  connection->used = group_->returned_;
   idle_.push_back(std::move(connection));
-  waiting_.wake_one();
+  group_->waiting_.wake_one();
 }
 
 void MysqlPool::forget() {
   --size_;
-  waiting_.wake_one();
+  --group_->used_;
+  group_->waiting_.wake_one();
 }
 
 void MysqlPool::close() {
   closed_ = true;
-  size_ -= idle_.size();
-  idle_.clear();
-  waiting_.wake_all();
+  while (!idle_.empty()) drop_idle(idle_.size() - 1);
+  group_->waiting_.wake_all();
 }
 
 void MysqlPool::trim() {
   const auto oldest = base::system_clock().now() - options_.idle_timeout;
-  size_t stale = 0;
-  while (stale < idle_.size() && idle_[stale]->used < oldest) ++stale;
-  idle_.erase(idle_.begin(), idle_.begin() + static_cast<ptrdiff_t>(stale));
-  size_ -= stale;
+  while (!idle_.empty() && idle_.front()->used < oldest) drop_idle(0);
 }
 
 }  // namespace vitrail::net

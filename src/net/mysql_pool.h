@@ -29,8 +29,52 @@ struct PooledConnection {
   std::unordered_map<std::string, Prepared> prepared;
   std::list<std::string> prepared_order;
 
+  size_t place = 0;  // The pool's: where it is in the list of all.
+  bool on_loan = false;
+
   // The statement prepared from `text`, preparing it if need be. The pointer lives until the next prepare.
   Task<Result<Prepared*>> prepare(const std::string& text, size_t max_prepared, Wait wait);
+};
+
+class MysqlPool;
+
+// One limit for several pools: the connections to one server, in whatever forms of login. When it is reached, idle
+// connections of one pool make room for another one's.
+//   Threads: one loop. Bounds: max_connections, max_waiting.
+class PoolGroup {
+ public:
+  struct Options {
+    size_t max_connections = 32;
+    size_t max_waiting = 5000;  // Who comes when so many wait is refused at once.
+    // For errors: what to raise.
+    std::string connections_flag, waiting_flag;
+  };
+  explicit PoolGroup(Options options) : options_(std::move(options)) {}
+  size_t used() const { return used_; }
+  size_t waiting() const { return waiting_count_; }
+  size_t max_connections() const { return options_.max_connections; }
+  // Something is on loan or connecting, and for this long nothing came back: the server may stand still.
+  bool stalled(base::Duration since) const { return busy_ > 0 && base::system_clock().now() - returned_ > since; }
+
+ private:
+  friend class MysqlPool;
+  bool evict_idle();  // The longest idle one of all pools.
+
+  const Options options_;
+  size_t used_ = 0;  // Idle, on loan and connecting.
+  size_t waiting_count_ = 0;
+  // A connection is on loan or being made from now on; one came back, or could not be made.
+  void begin_use() {
+    if (busy_++ == 0) returned_ = base::system_clock().now();
+  }
+  void end_use() {
+    --busy_;
+    returned_ = base::system_clock().now();
+  }
+  size_t busy_ = 0;
+  base::TimePoint returned_;  // When one came back last, or the first of those that are busy now began.
+  std::vector<MysqlPool*> pools_;
+  internal::WaitQueue waiting_;
 };
 
 // A bounded pool of logged-in connections to one address. Used by the tablet for its server, and by the gate for a
@@ -39,8 +83,9 @@ struct PooledConnection {
 //   Settings: a session's settings are one SET statement. A connection with the same settings is preferred; another one
 //   is
 //             reset (COM_RESET_CONNECTION) and set up in one round trip.
-//   Full    : acquire() waits in order for a connection to come back, and fails with kResourceExhausted at the
-//   deadline. Threads : one loop. Must outlive its leases.
+//   Full    : acquire() waits in order for a connection to come back, and fails with kResourceExhausted (to be tried
+//             again) after acquire_timeout, at the deadline, or at once when max_waiting wait already.
+//   Threads : one loop. Must outlive its leases.
 class MysqlPool {
  public:
   struct Options {
@@ -48,7 +93,9 @@ class MysqlPool {
     size_t max_prepared = 512;  // Per connection.
     base::Duration idle_timeout = std::chrono::minutes(30);
     base::Duration connect_timeout = std::chrono::seconds(5);
-    std::string name;   // For errors: "connections to mysqld".
+    base::Duration acquire_timeout{0};  // Longest wait for a connection; 0: as long as the caller's.
+    std::shared_ptr<PoolGroup> group;   // Null: one of its own, with max_connections.
+    std::string name;                   // For errors: "connections to mysqld".
     std::string setup;  // Statement that every connection runs first after its login, and after each reset.
   };
   // A connection on loan. Gives it back when destroyed, unless it is broken or discard() was called.
@@ -83,10 +130,21 @@ class MysqlPool {
   void close();
   // Closes idle connections that are older than idle_timeout.
   void trim();
+  // Ends every connection that is on loan: who uses it gets an error of the socket. For a server that is lost.
+  void abort_loans();
   size_t size() const { return size_; }
   size_t idle() const { return idle_.size(); }
+  // Somebody has a connection of it or waits for one: it must not be destroyed.
+  bool in_use() const { return acquiring_ > 0 || size_ > idle_.size(); }
 
  private:
+  friend class PoolGroup;
+  Task<Status> wait_for_room(const Wait& wait);
+  std::unique_ptr<PooledConnection> take_idle(std::string_view settings);
+  void drop_idle(size_t index);
+  void keep_track(PooledConnection& connection);
+  void lose_track(PooledConnection& connection);
+  Lease lend(std::unique_ptr<PooledConnection> connection);
   Task<Result<Lease>> fresh(std::string settings, Wait wait);
   Task<Status> adapt(PooledConnection& connection, std::string settings, bool fresh, Wait wait);
   void give_back(std::unique_ptr<PooledConnection> connection);
@@ -95,9 +153,11 @@ class MysqlPool {
   const MysqlClientSettings settings_;
   const Options options_;
   size_t size_ = 0;  // Idle, on loan and connecting.
+  size_t acquiring_ = 0;
   bool closed_ = false;
   std::vector<std::unique_ptr<PooledConnection>> idle_;  // The most recently used one last.
-  internal::WaitQueue waiting_;
+  std::vector<PooledConnection*> all_;                   // Idle and on loan.
+  std::shared_ptr<PoolGroup> group_;
 };
 
 }  // namespace vitrail::net

@@ -6,21 +6,30 @@
 namespace vitrail::net {
 namespace {
 
-constexpr size_t kRestingBuffer = size_t{16} << 10;
+constexpr size_t kRestingBuffer = size_t{4} << 10;
+constexpr size_t kLargestKeptOfClient = size_t{16} << 10;  // There are many of them, and most of them rest.
 constexpr size_t kLargestKeptBuffer = size_t{256} << 10;
 // A relay step: what is read before it is passed on.
 constexpr size_t kLargestStep = size_t{128} << 10;
 
 }  // namespace
 
-PacketStream::PacketStream(Socket socket, size_t max_message) : socket_(std::move(socket)), reader_(max_message) {}
+PacketStream::PacketStream(Socket socket, size_t max_message)
+    : socket_(std::move(socket)), reader_(max_message), largest_kept_(kLargestKeptBuffer) {}
+
+void PacketStream::set_memory(base::MemoryBudget::Session* memory) {
+  memory_ = memory;
+  largest_kept_ = kLargestKeptOfClient;
+}
 
 void PacketStream::consume(size_t size) {
   CHECK(size <= end_ - begin_);
   begin_ += size;
   if (begin_ != end_) return;
   begin_ = end_ = 0;
-  if (buffer_.size() > kLargestKeptBuffer) std::vector<char>(kRestingBuffer).swap(buffer_);
+  if (buffer_.size() <= largest_kept_) return;
+  std::vector<char>(kRestingBuffer).swap(buffer_);
+  if (counted_ > 0) memory_->give(base::MemoryBudget::Kind::kStatements, std::exchange(counted_, 0));
 }
 
 void PacketStream::replace(size_t offset, size_t size, std::string_view bytes) {
@@ -31,21 +40,27 @@ void PacketStream::replace(size_t offset, size_t size, std::string_view bytes) {
   end_ -= size - bytes.size();
 }
 
-void PacketStream::make_room() {
+Status PacketStream::make_room() {
   if (buffer_.empty()) buffer_.resize(kRestingBuffer);
-  if (end_ < buffer_.size()) return;
+  if (end_ < buffer_.size()) return {};
   if (begin_ > 0) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
     end_ -= begin_;
     begin_ = 0;
-    if (end_ <= buffer_.size() / 2) return;
+    if (end_ <= buffer_.size() / 2) return {};
   }
   // Full buffers mean that much is coming: read in larger pieces.
-  buffer_.resize(buffer_.size() < kLargestStep ? kLargestStep : buffer_.size() * 2);
+  const size_t wanted = buffer_.size() < kLargestStep ? kLargestStep : buffer_.size() * 2;
+  if (memory_ != nullptr && wanted > kLargestKeptBuffer) {
+    RETURN_IF_ERROR(memory_->take(base::MemoryBudget::Kind::kStatements, wanted - counted_));
+    counted_ = wanted;
+  }
+  buffer_.resize(wanted);
+  return {};
 }
 
 Task<Result<bool>> PacketStream::fill(const Wait& wait) {
-  make_room();
+  CO_RETURN_IF_ERROR(make_room());
   auto got = co_await socket_.read_some({buffer_.data() + end_, buffer_.size() - end_}, wait);
   if (!got.ok()) co_return std::move(got).error();
   end_ += *got;

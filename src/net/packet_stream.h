@@ -6,6 +6,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/memory_budget.h"
 #include "base/result.h"
 #include "mysql/packet.h"
 #include "mysql/response_scanner.h"
@@ -15,7 +16,7 @@ namespace vitrail::net {
 
 // A socket that carries MySQL messages: a receive buffer in front of it, read message by message or as raw bytes.
 //
-//   Owns   : the socket and the buffer (16 KiB at rest; grows to what one message or one relay step needs, and shrinks
+//   Owns   : the socket and the buffer (4 KiB at rest; grows to what one message or one relay step needs, and shrinks
 //            again when it is empty).
 //   Threads: the socket's loop.
 //   Errors : kUnavailable when the peer is gone in the middle of a message; malformed framing as MessageReader says.
@@ -38,6 +39,11 @@ class PacketStream {
 
   // How long a message may be from now on.
   void set_max_message(size_t size) { reader_.set_max_message(size); }
+
+  // What the buffer holds of long messages counts as `memory`'s from now on; a message that does not fit makes
+  // read_message fail (kResourceExhausted, errno 1041), as one that is too long: skip_message gets over it. `memory`
+  // outlives it.
+  void set_memory(base::MemoryBudget::Session* memory);
 
   // After read_message refused a message because of its length: reads the whole of it and forgets it. Gives the
   // sequence number of its last frame.
@@ -62,7 +68,7 @@ class PacketStream {
   Socket::WriteOperation write(std::string_view bytes, const Wait& wait) { return socket_.write_all(bytes, wait); }
 
  private:
-  void make_room();
+  Status make_room();
 
   Socket socket_;
   mysql::MessageReader reader_;
@@ -70,6 +76,9 @@ class PacketStream {
   size_t begin_ = 0;
   size_t end_ = 0;
   size_t taken_ = 0;  // Bytes of the message last returned, dropped by the next call.
+  base::MemoryBudget::Session* memory_ = nullptr;
+  size_t counted_ = 0;   // Bytes of the buffer that `memory_` knows of.
+  size_t largest_kept_;  // An empty buffer that is larger shrinks.
 };
 
 struct RelayOptions {

@@ -79,9 +79,17 @@ Result<Address> unix_address(const std::string& path) {
   return address;
 }
 
-void set_no_delay(int fd) {
-  const int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+// Small messages go out at once, and a peer whose machine or network is gone is noticed: an idle connection by probes
+// after 30 s, every 10 s, six times; one with data under way when nothing was acknowledged (or taken in: a reader that
+// stands still) for five minutes.
+void set_tcp_options(int fd) {
+  const auto set = [fd](int level, int option, int value) { setsockopt(fd, level, option, &value, sizeof value); };
+  set(IPPROTO_TCP, TCP_NODELAY, 1);
+  set(SOL_SOCKET, SO_KEEPALIVE, 1);
+  set(IPPROTO_TCP, TCP_KEEPIDLE, 30);
+  set(IPPROTO_TCP, TCP_KEEPINTVL, 10);
+  set(IPPROTO_TCP, TCP_KEEPCNT, 6);
+  set(IPPROTO_TCP, TCP_USER_TIMEOUT, 300'000);
 }
 
 // Waits until the descriptor is writable: how a non-blocking connect() ends.
@@ -212,7 +220,7 @@ Result<Socket> Socket::adopt(int fd) {
   socklen_t length = sizeof address;
   if (getpeername(fd, reinterpret_cast<sockaddr*>(&address), &length) == 0) socket.peer_ = peer_name(address);
   socket.unix_ = address.ss_family == AF_UNIX;
-  if (!socket.unix_) set_no_delay(fd);
+  if (!socket.unix_) set_tcp_options(fd);
   socket.loop_ = Loop::current();
   CHECK(socket.loop_ != nullptr);
   socket.io_ = std::make_unique<internal::IoState>();

@@ -245,6 +245,7 @@ FingerprintResult fingerprint(std::string_view text, std::span<LiteralPosition> 
     hasher.word(head | static_cast<uint64_t>(token.length) << 8);
     hasher.bytes(text.data() + token.offset, token.length);
   }
+  result.has_skipped_comment = lexer.skipped_executable_comment();
   result.fingerprint = hasher.finish();
   result.kind = kind.kind();
   result.literals = storage.first(std::min<size_t>(storage.size(), result.literal_count));

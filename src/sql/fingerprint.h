@@ -40,6 +40,7 @@ struct FingerprintResult {
   bool has_directive = false;    // /*vt+ ... */
   bool has_hint = false;         // /*+ ... */
   bool has_executable_comment = false;
+  bool has_skipped_comment = false;  // An executable comment that this server skips; the fingerprint does not cover it.
   bool has_user_variable = false;
   bool has_system_variable = false;
   bool has_bind_variable = false;  // :name or ::list

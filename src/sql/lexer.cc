@@ -114,6 +114,7 @@ bool Lexer::skip_comment() {
       note_marker(start);
       return true;
     }
+    skipped_comment_ = true;
     const char* close = comment_end(at, end_, true);
     at_ = close == nullptr ? end_ : close;
     return close != nullptr;

@@ -113,6 +113,9 @@ class Lexer {
   // passed: offset and length. `markers` must outlive the lexer.
   void note_markers(std::vector<std::pair<uint32_t, uint32_t>>& markers) { markers_ = &markers; }
 
+  // Whether an executable comment was passed that is blank for this server, and may be statement text for another.
+  bool skipped_executable_comment() const { return skipped_comment_; }
+
   std::string_view text() const { return {begin_, static_cast<size_t>(end_ - begin_)}; }
   uint32_t offset() const { return static_cast<uint32_t>(at_ - begin_); }
 
@@ -139,6 +142,7 @@ class Lexer {
   bool after_dot_ = false;
   bool executable_comment_ = false;
   bool failed_ = false;
+  bool skipped_comment_ = false;
   LexOptions options_;
   std::vector<std::pair<uint32_t, uint32_t>>* markers_ = nullptr;
 };

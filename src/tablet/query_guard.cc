@@ -31,11 +31,21 @@ bool contains_word(std::string_view text, std::string_view word) {
   return false;
 }
 
-void analyse(const sql::FingerprintResult& scan, std::string_view text, StatementInfo& info) {
+void judge(std::string_view text, const sql::Ast* ast, const StatementPolicy& policy, StatementInfo& info) {
+  PolicyVerdict verdict = judge_statement(text, ast, policy);
+  info.refusal = std::move(verdict.refusal);
+  info.of_this_text = verdict.by_literal;
+  info.acl = acl_needs(ast);
+}
+
+void analyse(const sql::FingerprintResult& scan, std::string_view text, const StatementPolicy& policy,
+             StatementInfo& info) {
   info.kind = scan.kind;
   info.sets_user_variable = scan.has_user_variable;
   info.effects = sql::unknown_effects();
   auto ast = sql::parse(text);
+  judge(text, ast.ok() ? &*ast : nullptr, policy, info);
+  if (scan.has_skipped_comment) info.acl.opaque = "a statement with an executable comment for another server";
   if (!ast.ok()) return;
   info.effects = sql::effects_of(ast->statement());
   if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = sql::normalized(ast->statement());
@@ -58,14 +68,15 @@ void analyse(const sql::FingerprintResult& scan, std::string_view text, Statemen
 std::shared_ptr<const StatementInfo> QueryGuard::classify(std::string_view text) {
   std::array<sql::LiteralPosition, 1> storage;
   const auto scan = sql::fingerprint(text, storage);
-  if (const auto found = known_.find(scan.fingerprint); found != known_.end() && !scan.malformed && !scan.has_more) {
+  const bool cacheable = !scan.malformed && !scan.has_more && !scan.has_skipped_comment;
+  if (const auto found = known_.find(scan.fingerprint); cacheable && found != known_.end()) {
     found->second->counted();
     return found->second;
   }
   auto info = std::make_shared<StatementInfo>();
-  analyse(scan, text, *info);
+  analyse(scan, text, policy_, *info);
   info->counted();
-  if (scan.malformed || scan.has_more) return info;
+  if (!cacheable || info->of_this_text) return info;
   const std::scoped_lock lock(mutex_);
   if (known_.size() >= kMaxEntries) known_.clear();
   known_.emplace(scan.fingerprint, info);
@@ -123,6 +134,7 @@ Error QueryGuard::denied(std::string_view table, const ServingState& state) {
 }
 
 Status QueryGuard::check(const StatementInfo& info, std::string_view text, const ServingState& state) {
+  if (!info.refusal.empty()) return fail(Code::kPermissionDenied, info.refusal).with_mysql(1227, "42000");
   if (!state.no_writes.empty() && changes_rows(info)) {
     return fail(Code::kClusterEvent, "operation not allowed: " + state.no_writes)
         .with_reason(Reason::kDraining)

@@ -15,6 +15,8 @@
 #include "sql/effects.h"
 #include "sql/fingerprint.h"
 #include "tablet/serving_state.h"
+#include "tablet/statement_policy.h"
+#include "tablet/table_acl.h"
 
 namespace vitrail::tablet {
 
@@ -31,6 +33,9 @@ struct StatementInfo {
   bool sets_user_variable = false;  // Has one in it, in whatever place.
   bool shows_warnings = false;      // SHOW WARNINGS, nothing else.
   bool next_value = false;          // SELECT NEXT n VALUES FROM seq
+  std::string refusal;              // Why no application may send it (statement_policy.h); empty: it may.
+  AclNeeds acl;                     // What it asks of a table ACL.
+  bool of_this_text = false;        // What is said here holds for this text only, not for others with its fingerprint.
   // Canonical text with :vtg1, :vtg2 ... in the place of literals; empty when the text was not understood, or is long.
   std::string normalized;
   // How often it was asked for. Written by its loop only, so it needs no atomic addition.
@@ -45,13 +50,15 @@ class QueryGuard {
   static constexpr size_t kMaxEntries = 10'000;
   static constexpr size_t kNormalizedMax = 4096;  // Bytes; longer statements are not counted by their text.
 
+  explicit QueryGuard(StatementPolicy policy = {}) : policy_(std::move(policy)) {}
+
   // Counts it, too.
   std::shared_ptr<const StatementInfo> classify(std::string_view text);
   // The statements remembered now. Any thread.
   std::vector<std::shared_ptr<const StatementInfo>> known() const;
 
-  // Refusal of a statement: by the denied-table rule, kFailedPrecondition "disallowed due to rule: ..."; of a change
-  // where the state allows none, kClusterEvent.
+  // Refusal of a statement: by the policy for applications, kPermissionDenied; by the denied-table rule,
+  // kFailedPrecondition "disallowed due to rule: ..."; of a change where the state allows none, kClusterEvent.
   static Status check(const StatementInfo& info, std::string_view text, const ServingState& state);
   // The denied table that a statement touches, or may touch: what runs code that its text does not show (CALL, EXECUTE,
   // stored functions), or was not understood, may touch any. `text` may be left out ("") where only its use matters.
@@ -61,6 +68,7 @@ class QueryGuard {
   static bool changes_rows(const StatementInfo& info);
 
  private:
+  const StatementPolicy policy_;
   std::unordered_map<sql::Fingerprint, std::shared_ptr<const StatementInfo>> known_;
   mutable std::mutex mutex_;  // Held to change known_, and by other threads to read it.
 };

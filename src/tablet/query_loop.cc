@@ -61,13 +61,30 @@ net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t co
                              mysql::kClientPluginAuthLenencData | mysql::kClientSessionTrack;
     client.auth.capabilities = kAlways | capabilities;
     net::MysqlPool::Options options;
-    options.max_connections = pool_share;
+    if (group == nullptr) {
+      group = std::make_shared<net::PoolGroup>(net::PoolGroup::Options{pool_share, settings.pool_waiters,
+                                                                       "--queryserver-config-pool-size",
+                                                                       "--queryserver-config-query-pool-waiter-cap"});
+    }
+    options.group = group;
+    options.acquire_timeout = settings.pool_timeout;
+    options.idle_timeout = settings.idle_timeout;
     options.max_prepared = kMaxPreparedPerConnection;
     options.name = "connections to the MySQL server";
     options.setup = kTrackState;
     pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
   }
   return *pool;
+}
+
+net::Task<void> QueryLoop::trim_pools() {
+  const auto step = std::clamp<base::Duration>(settings.idle_timeout / 4, 100ms, 10s);
+  while ((co_await net::sleep_for(step, scope.token())).ok()) {
+    for (auto it = pools.begin(); it != pools.end();) {
+      it->second->trim();
+      it = it->second->size() == 0 && !it->second->in_use() ? pools.erase(it) : std::next(it);
+    }
+  }
 }
 
 net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, base::Duration grace) {

@@ -5,7 +5,9 @@
 #include <atomic>
 
 #include "base/log.h"
+#include "base/process.h"
 #include "base/text.h"
+#include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "net/mysql_server.h"
 #include "net/socket.h"
@@ -25,13 +27,19 @@ struct QueryService::Core {
                 metrics_in.counter("DataPortKilledTransactions", "transactions rolled back by force"),
                 metrics_in.counter("DataPortKilledStatements", "statements ended since their time was over"),
                 metrics_in.gauge("DataPortSessions", "connections of vtgates")},
+        acl(settings.table_acl, metrics_in),
+        memory({settings.session_memory, settings.process_memory, "--queryserver-memory-per-session",
+                "--queryserver-memory-limit"},
+               metrics_in),
         query_log(log) {
     login.provider = &mysql::allow_everyone();  // Peers are vtgates; the port listens on a private address.
     login.capabilities = mysql::kSupportedCapabilities & ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata |
                                                            mysql::kClientSessionTrack | mysql::kClientMultiStatements);
+    if (acl.enabled()) login.capabilities |= mysql::kVitrailCallers;
   }
 
   net::Task<void> accept_loop(net::Listener& from);
+  net::Task<void> reload_acl();
   static net::Task<void> serve(Core& core, QueryLoop& home, int fd);
 
   const QueryServiceSettings settings;
@@ -41,6 +49,8 @@ struct QueryService::Core {
   net::Listener listener;
   net::Listener unix_listener;
   uint16_t port = 0;
+  TableAclKeeper acl;
+  base::MemoryBudget memory;
   base::QueryLog& query_log;
   std::vector<std::unique_ptr<net::LoopThread>> threads;
   std::vector<std::unique_ptr<QueryLoop>> loops;
@@ -98,10 +108,16 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
   co_await session.run();
 }
 
+net::Task<void> QueryService::Core::reload_acl() {
+  while ((co_await net::sleep_for(settings.table_acl.reload_interval, loops.front()->scope.token())).ok()) acl.reload();
+}
+
 net::Task<Status> QueryService::start() {
   Core& core = *core_;
   net::Loop& caller = *net::Loop::current();
+  base::raise_descriptor_limit();
   CO_RETURN_IF_ERROR(core.query_log.open(core.settings.query_log));
+  CO_RETURN_IF_ERROR(core.acl.load());
   CO_RETURN_IF_ERROR(core.tls.load());
   core.login.tls_available = core.tls.enabled();
   core.login.require_secure_transport = core.tls.required();
@@ -128,15 +144,24 @@ net::Task<Status> QueryService::start() {
     core.loops.push_back(
         std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
     core.loops.back()->query_log = &core.query_log;
+    core.loops.back()->acl = &core.acl;
+    core.loops.back()->memory = &core.memory;
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
   }
   for (auto& loop : core.loops) {
     for (auto& other : core.loops) loop->all.push_back(other.get());
   }
   core.started = true;
+  for (auto& loop : core.loops) {
+    co_await loop->loop.enter();
+    loop->scope.spawn(loop->trim_pools());
+  }
   co_await first.enter();
   core.loops.front()->scope.spawn(core.accept_loop(core.listener));
   if (!core.settings.unix_socket.empty()) core.loops.front()->scope.spawn(core.accept_loop(core.unix_listener));
+  if (core.acl.enabled() && core.settings.table_acl.reload_interval > base::Duration::zero()) {
+    core.loops.front()->scope.spawn(core.reload_acl());
+  }
   co_await caller.enter();
   co_return Status{};
 }
@@ -185,7 +210,10 @@ net::Task<void> QueryService::reset_sequences() {
   co_await caller.enter();
 }
 
-Status QueryService::reload() { return core_->tls.load(); }
+Status QueryService::reload() {
+  core_->acl.reload();
+  return core_->tls.load();
+}
 
 net::Task<void> QueryService::stop() {
   Core& core = *core_;

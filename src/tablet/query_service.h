@@ -12,6 +12,8 @@
 #include "net/loop.h"
 #include "net/mysql_client.h"
 #include "tablet/serving_state.h"
+#include "tablet/statement_policy.h"
+#include "tablet/table_acl.h"
 
 namespace vitrail::tablet {
 
@@ -28,12 +30,18 @@ struct QueryServiceSettings {
   std::string password;
   std::string dba_user = "vt_dba";  // Reserves sequence values, and ends other connections' statements.
   std::string dba_password;
-  std::string database;    // The keyspace's database on the server.
+  std::string database;  // The keyspace's database on the server.
+  TableAclSettings table_acl;
+  StatementPolicy policy;  // What applications may send.
   std::string query_log;   // File that gets a line for each statement; empty: none.
   size_t pool_size = 256;  // Connections to mysqld, over all loops.
   base::Duration query_timeout = std::chrono::seconds(30);
   base::Duration transaction_timeout = std::chrono::seconds(30);  // An idle open transaction is rolled back after it.
   base::Duration pool_timeout = std::chrono::seconds(5);          // Wait for a connection.
+  uint64_t session_memory = uint64_t{1} << 30;  // Bytes held for one vtgate's connection, and for all.
+  uint64_t process_memory = uint64_t{4} << 30;
+  size_t pool_waiters = 5000;                              // Statements that wait for one, per loop.
+  base::Duration idle_timeout = std::chrono::minutes(30);  // Connections to mysqld that are idle for longer go.
 };
 
 // Serves statements on the tablet's MySQL data port (docs/formats/data_port.md): MySQL protocol, bound to a target
@@ -73,7 +81,7 @@ class QueryService {
     uint64_t count = 0;
   };
   std::vector<QueryUse> query_uses() const;
-  // Reads the certificate's files again, for connections from now on. Any thread, one at a time.
+  // Reads the certificate's files again, for connections from now on, and the table ACL. Any thread, one at a time.
   Status reload();
 
   // Ends all sessions and waits for them.

@@ -6,6 +6,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/text.h"
 #include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
@@ -67,7 +68,9 @@ QuerySession::QuerySession(QueryLoop& shared, net::PacketStream stream, mysql::A
       client_(std::move(client)),
       id_(id),
       shape_(client_.capabilities & kCarried),
-      target_(std::move(target)) {
+      target_(std::move(target)),
+      memory_(*shared.memory) {
+  stream_.set_memory(&memory_);
   place_ = shared_.sessions.insert(shared_.sessions.end(), this);
   shared_.metrics.sessions.add(1);
   stream_.socket().cancel_when_gone(&gone_);
@@ -167,6 +170,7 @@ Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
                 "the serving state; begin again")
         .with_reason(Reason::kTransactionLost);
   }
+  if (!info.refusal.empty()) return QueryGuard::check(info, text, state);  // Whoever asks.
   if (lost_ == Lost::kState) {
     return fail(Code::kUnavailable,
                 "what this session had left in the server (locks, temporary tables, variables) is lost: log in again")
@@ -196,6 +200,16 @@ Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
         .with_retry(Retry::kOtherTarget);
   }
   return QueryGuard::check(info, text, state);
+}
+
+Status QuerySession::allow(const StatementInfo& info, std::span<const mysql::QueryAttribute> attributes) const {
+  if (!shared_.acl->enabled()) return {};
+  Caller caller{.user = client_.user, .groups = {}};
+  for (const auto& attribute : attributes) {
+    if (attribute.name == mysql::kUserAttribute) caller.user = attribute.value.bytes;
+    if (attribute.name == mysql::kGroupsAttribute) caller.groups = base::split(attribute.value.bytes, ',');
+  }
+  return shared_.acl->check(info.acl, sql::statement_kind_name(info.kind), caller);
 }
 
 net::Task<Status> QuerySession::need_connection(net::Wait wait) {
@@ -231,14 +245,12 @@ net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& me
     }
     case Command::kStmtReset: {
       auto id = mysql::decode_statement_id(message.payload);
-      if (id.ok() && statements_.contains(*id)) statements_[*id].memory.clear_long_data();
+      if (id.ok() && statements_.contains(*id)) statements_[*id].forget_long_data();
       co_return co_await send_ok();
     }
     case Command::kStmtSendLongData: {
       auto data = mysql::decode_stmt_long_data(message.payload);
-      if (data.ok() && statements_.contains(data->statement_id)) {
-        (void)statements_[data->statement_id].memory.add_long_data(*data, kMaxLongData);
-      }
+      if (data.ok() && statements_.contains(data->statement_id)) add_long_data(statements_[data->statement_id], *data);
       co_return Status{};
     }
     default:
@@ -248,10 +260,30 @@ net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& me
   }
 }
 
+void QuerySession::Prepared::forget_long_data() {
+  memory.clear_long_data();
+  long_data_memory.reset();
+  long_data_refused.reset();
+}
+
+void QuerySession::add_long_data(Prepared& statement, const mysql::StmtLongData& data) {
+  if (statement.long_data_refused) return;
+  if (statement.long_data_memory == nullptr) {
+    statement.long_data_memory =
+        std::make_unique<base::MemoryBudget::Hold>(memory_, base::MemoryBudget::Kind::kLongData);
+  }
+  Status taken = statement.long_data_memory->add(data.data.size());
+  if (taken.ok()) taken = statement.memory.add_long_data(data, kMaxLongData);
+  if (taken.ok()) return;
+  statement.forget_long_data();
+  statement.long_data_refused = std::move(taken).error();
+}
+
 net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& message) {
   Request request;
   request.first_sequence = reply_sequence_;
   request.text = message.payload.substr(1);
+  std::vector<mysql::QueryAttribute> attributes;
   if (client_.capabilities & mysql::kClientQueryAttributes) {
     auto query = mysql::decode_query(message.payload, client_.capabilities);
     if (!query.ok()) co_return co_await send_error(std::move(query).error());
@@ -261,6 +293,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     request.prelude = std::move(prelude->statements);
     request.begins = prelude->begins;
     request.once = prelude->once;
+    attributes = std::move(query->attributes);
   }
   request.info = shared_.guard.classify(request.text);
   const StatementInfo& info = *request.info;
@@ -268,6 +301,10 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
   if (Status admitted = admit(info, request.text); !admitted.ok()) {
     shared_.metrics.refused.add();
     co_return co_await send_error(std::move(admitted).error());
+  }
+  if (Status allowed = allow(info, attributes); !allowed.ok()) {
+    shared_.metrics.refused.add();
+    co_return co_await send_error(std::move(allowed).error());
   }
   if (info.kind == sql::StatementKind::kSet && !info.sets_user_variable) {
     if (info.effects.runs_unseen_code) {
@@ -383,6 +420,10 @@ net::Task<Status> QuerySession::on_prepare(std::string text) {
   if (statements_.size() >= kMaxStatements) {
     co_return co_await send_error(fail(Code::kResourceExhausted, "too many prepared statements: close some"));
   }
+  auto memory = std::make_unique<base::MemoryBudget::Hold>(memory_, base::MemoryBudget::Kind::kPrepared);
+  if (Status taken = memory->add(text.size() + sizeof(Prepared)); !taken.ok()) {
+    co_return co_await send_error(std::move(taken).error());
+  }
   const net::Wait wait = query_wait();
   if (Status connected = co_await need_connection(wait); !connected.ok()) {
     co_return co_await send_error(std::move(connected).error());
@@ -396,7 +437,7 @@ net::Task<Status> QuerySession::on_prepare(std::string text) {
     mysql::encode_prepare_ok(payload, ok);
     mysql::PacketWriter(out, reply_sequence_).message(payload);
     out += (*prepared)->definitions;
-    statements_[ok.statement_id] = Prepared{std::move(text), info, ok.parameters, {}};
+    statements_[ok.statement_id] = Prepared{std::move(text), info, ok.parameters, {}, std::move(memory), nullptr, {}};
   }
   if (lease_ && lease_->client.broken()) {
     lose_connection(in_transaction_);
@@ -423,14 +464,24 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   request.kind = mysql::ResponseKind::kStmtExecute;
   request.first_sequence = reply_sequence_;
   request.info->counted();
+  if (statement.long_data_refused) {
+    Error error = std::move(*statement.long_data_refused);
+    statement.forget_long_data();
+    co_return co_await send_error(std::move(error));
+  }
   if (Status admitted = admit(*request.info, request.text); !admitted.ok()) {
     shared_.metrics.refused.add();
-    statement.memory.clear_long_data();
+    statement.forget_long_data();
     co_return co_await send_error(std::move(admitted).error());
   }
   auto execute =
       mysql::decode_stmt_execute(message.payload, client_.capabilities, statement.parameters, statement.memory);
   if (!execute.ok()) co_return co_await send_error(std::move(execute).error());
+  if (Status allowed = allow(*request.info, execute->attributes); !allowed.ok()) {
+    shared_.metrics.refused.add();
+    statement.forget_long_data();
+    co_return co_await send_error(std::move(allowed).error());
+  }
   // A cursor would tie the connection to this session until it is closed; rows are sent at once instead, as MySQL does
   // for statements that cannot have one.
   execute->cursor_flags = 0;
@@ -442,7 +493,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   execute->attributes.clear();
   request.execute = &*execute;
   Status outcome = co_await run_logged(std::move(request));
-  if (const auto still = statements_.find(*id); still != statements_.end()) still->second.memory.clear_long_data();
+  if (const auto still = statements_.find(*id); still != statements_.end()) still->second.forget_long_data();
   co_return outcome;
 }
 

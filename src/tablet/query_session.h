@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "base/metrics.h"
+#include "base/memory_budget.h"
 #include "base/query_log.h"
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
@@ -44,18 +45,23 @@ struct QueryLoop {
   QueryMetrics metrics;
   Sequences* sequences;  // On the first loop.
   std::shared_ptr<const ServingState> state = std::make_shared<ServingState>();
-  QueryGuard guard;
+  QueryGuard guard{settings.policy};
   std::list<QuerySession*> sessions;
   net::Signal session_idle;  // A session ended a statement or a transaction.
   net::Scope scope;
   size_t pool_share = 1;
   base::QueryLog* query_log = nullptr;
+  const TableAclKeeper* acl = nullptr;
+  base::MemoryBudget* memory = nullptr;
   net::MysqlPool kill_pool;
   ServerKiller killer;
   std::vector<QueryLoop*> all;  // The service's loops, this one among them.
 
   // Pools by what changes the answers' bytes or meaning: capabilities and collation of the login.
   std::map<std::pair<mysql::Capabilities, uint8_t>, std::unique_ptr<net::MysqlPool>> pools;
+  std::shared_ptr<net::PoolGroup> group;  // Their one limit.
+  // Closes what was idle for long.
+  net::Task<void> trim_pools();
   net::MysqlPool& pool_for(mysql::Capabilities capabilities, uint8_t collation);
 
   // See QueryService::apply.
@@ -100,6 +106,9 @@ class QuerySession {
     std::shared_ptr<const StatementInfo> info;
     uint16_t parameters = 0;
     mysql::StatementMemory memory;
+    std::unique_ptr<base::MemoryBudget::Hold> text_memory, long_data_memory;  // What the above count as.
+    std::optional<Error> long_data_refused;  // COM_STMT_SEND_LONG_DATA has no answer: the next execute gives it.
+    void forget_long_data();
   };
   // A statement on its way to the server.
   struct Request {
@@ -126,7 +135,10 @@ class QuerySession {
   net::Task<Outcome> on_prepare(std::string text);
   net::Task<Outcome> on_execute(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_reset();
+  void add_long_data(Prepared& statement, const mysql::StmtLongData& data);
   Status admit(const StatementInfo& info, std::string_view text);
+  // Whether the table ACL lets this caller do it.
+  Status allow(const StatementInfo& info, std::span<const mysql::QueryAttribute> attributes) const;
   net::Task<Status> need_connection(net::Wait wait);
   net::Task<Outcome> send_error(Error error);
   net::Task<Outcome> send_ok(uint16_t extra_flags = 0);
@@ -180,6 +192,7 @@ class QuerySession {
   std::optional<net::QueryResult> warnings_;  // Of the last statement, if it has any and its connection is gone.
   uint8_t reply_sequence_ = 1;                // Of the first frame of the answer to the command at hand.
   uint32_t next_statement_id_ = 1;
+  base::MemoryBudget::Session memory_;  // What is held for this client.
   std::unordered_map<uint32_t, Prepared> statements_;
 };
 

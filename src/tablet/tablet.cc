@@ -114,6 +114,8 @@ void declare(base::Settings& settings, Options& options) {
   net::declare_server_tls(settings, "mysql_data", "data port", options.queries.tls);
   settings.add("db_app_user", &options.queries.user, "account that runs the statements of applications");
   settings.add("db_app_password", &options.queries.password, "its password");
+  settings.add("db_app_restrict_rights", &tablet.restrict_app,
+               "at start, give --db-app-user rights on the keyspace's database and take those on the whole server");
   settings.add("db_dba_user", &tablet.dba_user, "account that administers the server");
   settings.add("db_dba_password", &tablet.dba_password, "its password");
   settings.add("log_queries_to_file", &options.queries.query_log,
@@ -123,11 +125,35 @@ void declare(base::Settings& settings, Options& options) {
   rpc::declare_tls(settings, "tablet", options.tablet_tls);
   settings.add("db_allprivs_user", &tablet.all_privileges.user, "account with all privileges");
   settings.add("db_allprivs_password", &tablet.all_privileges.password, "its password");
+  settings.add("queryserver_enable_file_statements", &options.queries.policy.allow_files,
+               "let LOAD DATA INFILE, SELECT INTO OUTFILE and LOAD_FILE() reach the server (and its files)");
+  auto& acl = options.queries.table_acl;
+  settings.add("table_acl_config", &acl.config, "JSON file that says who may read, write and change which tables");
+  settings.add("enforce_tableacl_config", &acl.enforce, "do not start without a --table-acl-config that can be used");
+  settings.add("table_acl_config_reload_interval", &acl.reload_interval,
+               "how often to read it again (and on SIGHUP); 0: never");
+  settings.add("queryserver_config_strict_table_acl", &acl.strict, "refuse what the table ACL does not allow");
+  settings.add("queryserver_config_enable_table_acl_dry_run", &acl.dry_run,
+               "count what the table ACL would refuse, and let it through");
+  settings.add("queryserver_config_acl_exempt_acl", &acl.exempt,
+               "users and groups, with commas between them, whom the table ACL does not bind");
   settings.add("queryserver_config_pool_size", &options.queries.pool_size, "connections to the server");
   settings.add("queryserver_config_query_timeout", &options.queries.query_timeout, "longest time for one statement");
   settings.add("queryserver_config_transaction_timeout", &options.queries.transaction_timeout,
                "an open transaction that is idle for longer is rolled back");
   settings.add("queryserver_config_query_pool_timeout", &options.queries.pool_timeout, "longest wait for a connection");
+  settings
+      .add("queryserver_memory_per_session", &options.queries.session_memory,
+           "bytes of statements that may be held for one connection of the data port; 0: no limit")
+      .unit("bytes");
+  settings
+      .add("queryserver_memory_limit", &options.queries.process_memory,
+           "bytes of statements that may be held for all connections of the data port; 0: no limit")
+      .unit("bytes");
+  settings.add("queryserver_config_query_pool_waiter_cap", &options.queries.pool_waiters,
+               "statements that may wait for a connection, per event loop");
+  settings.add("queryserver_config_idle_timeout", &options.queries.idle_timeout,
+               "connections to the server that were not used for longer are closed");
 }
 
 constexpr int64_t kLagUnhappySeconds = 30;  // Shown as a warning on the status page.
@@ -187,6 +213,7 @@ net::Task<Status> Tablet::start() {
   options.queries.dba_user = options.tablet.dba_user;
   options.queries.dba_password = options.tablet.dba_password;
   options.tablet.app = {options.queries.user, options.queries.password};
+  options.tablet.app_files = options.queries.policy.allow_files;
   options.queries.host = options.data_host;
   options.queries.port = options.data_port;
   const std::string database =

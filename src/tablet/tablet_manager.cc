@@ -9,6 +9,7 @@
 #include "base/version.h"
 #include "mysqld/rows.h"
 #include "mysqld/schema_sql.h"
+#include "tablet/app_account.h"
 #include "tablet/indirect_tables.h"
 #include "topo/durability.h"
 #include "topo/keyspace.h"
@@ -99,6 +100,10 @@ net::Task<Status> TabletManager::start() {
           "the tablet's MySQL server at " + settings_.mysqld.to_string() + " (is it running? mysqlctl start)");
     }
     CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms));
+  }
+  if (settings_.restrict_app) {
+    std::string name = settings_.db_name_override.empty() ? "vt_" + settings_.keyspace : settings_.db_name_override;
+    co_await restrict_app_account(server_, settings_.app, std::move(name), settings_.app_files, wait);
   }
   CO_RETURN_IF_ERROR(co_await register_tablet(wait));
   scope_.spawn(health_loop());

@@ -34,6 +34,8 @@ struct TabletSettings {
   std::string dba_user = "vt_dba";
   std::string dba_password;
   LocalServer::Account app{"vt_app", ""};                  // For ExecuteFetchAsApp.
+  bool restrict_app = true;                                // It gets rights on the keyspace's database only.
+  bool app_files = false;                                  // And FILE.
   LocalServer::Account all_privileges{"vt_allprivs", ""};  // For ExecuteFetchAsAllPrivs.
   int32_t mysqld_port = 0;                                 // What replicas use to reach it; 0: asked from the server.
   uint16_t http_port = 0;

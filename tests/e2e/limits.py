@@ -1,0 +1,214 @@
+"""Every wait has an end, and every queue and buffer a bound: full pools, tablets and servers that stand still, results and
+statements that are too large, connections that nobody uses.
+"""
+
+import os
+import signal
+import threading
+import time
+import unittest
+
+import pymysql
+
+from support import Cluster, ClusterTest, main
+
+from vitrail.processes import http_json, wait_until
+
+SCHEMA = "create table item(id bigint primary key, v varchar(200)); create table code(id bigint primary key, name varchar(40))"
+VSCHEMA = """{"sharded": true, "vindexes": {"xxhash": {"type": "xxhash"}},
+  "tables": {"item": {"column_vindexes": [{"column": "id", "name": "xxhash"}]}, "code": {"type": "reference"}}}"""
+CONNECTIONS = 12  # Of vtgate to one tablet.
+SERVER_CONNECTIONS = 20  # Of a tablet to its server.
+
+
+class SmallCluster(Cluster):
+    def start(self, name, argv, ready, seconds=60):
+        if name.startswith("vttablet"):
+            argv = [*argv, "--queryserver-config-pool-size", SERVER_CONNECTIONS, "--queryserver-config-query-pool-timeout", "1s",
+                    "--queryserver-config-idle-timeout", "2s"]
+        return super().start(name, argv, ready, seconds)
+
+
+class Outcome(threading.Thread):
+    """Runs a statement on a connection, beside the test: its rows or its error, and how long it took."""
+
+    def __init__(self, connection, sql):
+        super().__init__(daemon=True)
+        self.connection, self.sql, self.rows, self.error = connection, sql, None, None
+        self.began, self.seconds = time.monotonic(), None
+        self.start()
+
+    def run(self):
+        try:
+            with self.connection.cursor() as cursor:
+                cursor.execute(self.sql)
+                self.rows = cursor.fetchall()
+        except pymysql.MySQLError as error:
+            self.error = error.args
+        self.seconds = time.monotonic() - self.began
+
+    def result(self, seconds):
+        self.join(seconds)
+        assert not self.is_alive(), f"{self.sql} took more than {seconds} s"
+        return self
+
+
+class LimitsTest(ClusterTest):
+    cluster_class = SmallCluster
+
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.start_vtctld()
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "sh")
+        cls.tablets = [cluster.add_shard("sh", shard, uid, ("replica",))[0] for shard, uid in (("-80", 100), ("80-", 200))]
+        cluster.vtctldclient("ApplySchema", "--sql", SCHEMA, "sh")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", VSCHEMA, "sh")
+        cluster.start_vtgate("--connections-per-tablet", str(CONNECTIONS), "--connection-timeout", "1s",
+                             "--healthcheck-timeout", "3s", "--lost-tablet-timeout", "4s", "--connection-waiters", "30",
+                             "--memory-per-session", str(24 << 20), "--memory-limit", str(64 << 20),
+                             "--tablet-types-to-wait", "PRIMARY")
+        with cluster.connect("sh") as connection, connection.cursor() as cursor:
+            cursor.execute("insert into item(id, v) values " + ", ".join(f"({n}, 'v{n}')" for n in range(1, 41)))
+        for tablet in cls.tablets:
+            with cluster.server(tablet, "sh") as server, server.cursor() as cursor:
+                cursor.execute("insert into code values (1, 'one')")
+        cls.ids = [[row[0] for row in cluster.server_rows(t, "select id from item order by id")] for t in cls.tablets]
+
+    def connect(self, database="sh", **options):
+        connection = self.cluster.connect(database, **options)
+        self.addCleanup(connection.close)
+        return connection
+
+    def execute(self, connection, sql):
+        with connection.cursor() as cursor:
+            cursor.execute(sql)
+            return cursor.fetchall()
+
+    def vars(self):
+        return http_json(self.cluster.addresses["vtgate"]["port"], "/debug/vars")
+
+    def app_connections(self, tablet):
+        return self.cluster.server_rows(
+            tablet, "select count(*) from information_schema.processlist where user = 'vt_app'")[0][0]
+
+    def stop(self, *pids):
+        for pid in pids:
+            os.kill(pid, signal.SIGSTOP)
+            self.addCleanup(os.kill, pid, signal.SIGCONT)
+
+    def server_pid(self, tablet):
+        with open(self.cluster.path(f"vt_{tablet.uid:010d}", "mysql.pid"), encoding="utf-8") as file:
+            return int(file.read())
+
+    def healthy(self):
+        for ids in self.ids:
+            connection = self.connect()
+            try:
+                if self.execute(connection, f"select id from item where id = {ids[0]}") != ((ids[0],),):
+                    return False
+            except pymysql.MySQLError:
+                return False
+            finally:
+                connection.close()
+        return True
+
+    def test_a_full_pool_refuses_in_time_and_goes_on(self):
+        sql = f"select v from item where id = {self.ids[0][0]}"
+        holders = [self.connect() for _ in range(CONNECTIONS)]
+        for holder in holders:
+            self.execute(holder, "begin")
+            self.execute(holder, sql)
+        late = Outcome(self.connect(), sql).result(10)
+        self.assertEqual(late.error[0], 1203, late.error)
+        self.assertIn("--connections-per-tablet", late.error[1])
+        self.assertGreater(late.seconds, 0.5)
+        # Who waits when somebody lets go gets it.
+        waiting = Outcome(self.connect(), sql)
+        self.execute(holders[0], "rollback")
+        self.assertIsNone(waiting.result(10).error)
+        # So many wait that one more is refused at once.
+        crowd = [Outcome(self.connect(), sql) for _ in range(40)]
+        self.execute(holders[1], "begin")
+        for outcome in crowd:
+            outcome.result(20)
+        for holder in holders:
+            self.execute(holder, "rollback")
+        self.assertEqual(len(self.execute(late.connection, sql)), 1)
+
+    def test_a_lost_tablet_ends_its_statements_and_nobody_elses(self):
+        lost, other = self.ids[1][0], self.ids[0][0]
+        warm = self.connect()
+        self.execute(warm, f"select v from item where id = {lost}")
+        self.stop(self.cluster.processes[self.tablets[1].name].pid)
+        stuck = Outcome(warm, f"select v from item where id = {lost}")
+        scatter = Outcome(self.connect(), "select count(*) from item")
+        self.assertIsNone(Outcome(self.connect(), f"select v from item where id = {other}").result(3).error)
+        for outcome in (stuck, scatter):
+            self.assertIsNotNone(outcome.result(25).error, outcome.sql)
+        self.doCleanups()
+        wait_until(self.healthy, "the tablet to serve again")
+
+    def test_a_server_that_stands_still_leaves_other_statements_alone(self):
+        for index in (0, 1):
+            with self.subTest(stopped=self.tablets[index].shard):
+                self.stop(self.server_pid(self.tablets[index]))
+                stuck = Outcome(self.connect(), f"select v from item where id = {self.ids[index][0]}")
+                time.sleep(1.0)  # As long as it takes to see that it gives no answers.
+                for sql in ("select 1", "set time_zone = '+02:00'", "select * from code where id = 1",
+                            f"select v from item where id = {self.ids[1 - index][0]}", "select v from item where id = null"):
+                    self.assertIsNone(Outcome(self.connect(), sql).result(4).error, sql)
+                self.doCleanups()
+                stuck.result(40)
+                wait_until(self.healthy, "the server to answer again")
+
+    def test_logins_of_many_forms_share_one_limit(self):
+        tablet = self.tablets[0]
+        held = []
+        for charset in ("utf8mb4", "latin1", "utf8", "ascii", "latin2", "cp1250", "hebrew", "greek"):
+            for flags in (0, pymysql.constants.CLIENT.FOUND_ROWS, pymysql.constants.CLIENT.IGNORE_SPACE):
+                for _ in range(2):
+                    connection = pymysql.connect(host="127.0.0.1", port=tablet.ports["data"], user="vtgate", charset=charset,
+                                                 database="sh/-80@primary", client_flag=flags, autocommit=True)
+                    self.addCleanup(connection.close)
+                    self.execute(connection, "select 1")
+                    held.append(connection)
+        self.assertGreater(len(held), SERVER_CONNECTIONS)
+        self.assertLessEqual(self.app_connections(tablet), SERVER_CONNECTIONS)
+        # At the same time, too: who finds none waits, and is served.
+        outcomes = [Outcome(connection, "select sleep(0.05)") for connection in held]
+        self.assertEqual([o.result(20).error for o in outcomes], [None] * len(outcomes))
+        self.assertLessEqual(self.app_connections(tablet), SERVER_CONNECTIONS)
+        # What nobody uses goes.
+        wait_until(lambda: self.app_connections(tablet) == 0, "idle connections to be closed", 20)
+
+    def test_rows_held_are_bounded_by_bytes(self):
+        connection = self.connect()
+        for sql in ("select id, repeat('x', 1000000) b from item order by id",):
+            error = Outcome(connection, sql).result(30).error
+            self.assertEqual(error[0], 1041, error)
+            self.assertIn("--memory-per-session", error[1])
+        self.assertEqual(self.execute(connection, "select count(*) from item"), ((40,),))
+        # In a transaction the transaction stays.
+        self.execute(connection, "begin")
+        self.execute(connection, f"insert into item(id, v) values (1001, 'x')")
+        self.assertEqual(Outcome(connection, "select id, repeat('x', 1000000) b from item order by id").result(30).error[0], 1041)
+        self.assertEqual(self.execute(connection, "select v from item where id = 1001"), (("x",),))
+        self.execute(connection, "rollback")
+        values = self.vars()
+        self.assertGreaterEqual(values["MemoryRefused"]["results"], 2)
+        self.assertEqual(values["MemoryHeldBytes"]["results"], 0)
+
+    def test_statements_held_are_bounded_by_bytes(self):
+        connection = self.connect()
+        large = "select length('" + "x" * (30 << 20) + "')"
+        error = Outcome(connection, large).result(30).error
+        self.assertEqual(error[0], 1041, error)
+        self.assertEqual(self.execute(connection, "select 1"), ((1,),))
+        self.assertGreaterEqual(self.vars()["MemoryRefused"]["statements"], 1)
+        self.assertEqual(self.execute(self.connect(), "select length('" + "x" * (5 << 20) + "')"), ((5 << 20,),))
+        wait_until(lambda: self.vars()["MemoryHeldBytes"]["statements"] == 0, "the memory to be given back", 10)
+
+
+if __name__ == "__main__":
+    main()
