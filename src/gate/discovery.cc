@@ -168,6 +168,7 @@ void Discovery::publish() {
       view->lost[address.to_string()] = health.heard;
       continue;
     }
+    view->databases.try_emplace(health.target.keyspace, topo::tablet_db_name(*health.record));
     auto& endpoints = view->endpoints[health.target.to_string()];
     Endpoint endpoint{
         alias, {health.record->hostname(), static_cast<uint16_t>(port->second), ""}, health.term_start_ns};

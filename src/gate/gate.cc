@@ -10,6 +10,7 @@
 #include "base/process.h"
 #include "base/settings.h"
 #include "gate/grpc_service.h"
+#include "gate/server_version.h"
 #include "gate/session.h"
 #include "mysql/auth_static.h"
 #include "mysql/collations.h"
@@ -27,7 +28,8 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("mysql_server_port", &serving.mysql_port, "port on which to speak the MySQL protocol");
   settings.add("mysql_server_bind_address", &serving.host, "address of that port");
   settings.add("mysql_server_socket_path", &serving.mysql_socket, "unix socket to listen on too; empty: none");
-  settings.add("mysql_server_version", &serving.server_version, "server version told to clients");
+  settings.add("mysql_server_version", &serving.server_version,
+               "server version told to clients; empty: that of the tablets' servers");
   settings.add("cell", &serving.cell, "cell this vtgate runs in").required();
   settings.add("cells_to_watch", &options.discovery.cells_to_watch, "cells whose tablets to use; empty: the own cell");
   if (const char* root = std::getenv("VTDATAROOT"); root != nullptr && *root != '\0') {
@@ -199,6 +201,9 @@ struct Gate::Core {
   Status load_users();
   Result<std::shared_ptr<const net::TlsContext>> tablet_tls() const;
   net::Task<void> reload_users();
+  // Asks one tablet what its server is. False: there was none to ask.
+  net::Task<bool> learn_server_version(net::Wait wait);
+  net::Task<void> follow_server_version();
   net::Task<void> accept_loop(net::Listener& from);
   net::Task<void> serve(GateLoop& home, int fd);
   net::Task<void> housekeeping(GateLoop& loop);
@@ -225,6 +230,8 @@ struct Gate::Core {
     }
     std::atomic<std::shared_ptr<const mysql::StaticCredentials>> users;
   } provider;
+  std::atomic<std::shared_ptr<const std::string>> server_version;  // What greetings say. Any loop.
+  std::shared_ptr<const net::TlsContext> tablets_tls;
   std::mutex view_mutex;
   std::shared_ptr<const View> newest;
   Discovery discovery;
@@ -282,6 +289,47 @@ net::Task<void> Gate::Core::reload_users() {
   }
 }
 
+net::Task<bool> Gate::Core::learn_server_version(net::Wait wait) {
+  std::shared_ptr<const View> view;
+  {
+    const std::scoped_lock lock(view_mutex);
+    view = newest;
+  }
+  if (view == nullptr) co_return false;
+  // Clients that name no keyspace talk to the default one; else any primary, else anybody.
+  const Endpoint* chosen = nullptr;
+  shard::Target chosen_target;
+  int best = -1;
+  for (const auto& [text, endpoints] : view->endpoints) {
+    const auto target = shard::Target::parse(text);
+    if (!target.ok() || endpoints.empty()) continue;
+    const int rank =
+        (target->keyspace == options.serving.default_keyspace ? 2 : 0) + (target->tablet_type == "primary" ? 1 : 0);
+    if (rank <= best) continue;
+    best = rank;
+    chosen = &endpoints.front();
+    chosen_target = *target;
+  }
+  if (chosen == nullptr) co_return false;
+  auto version = co_await ask_greeting_version(tablet_login(*chosen, chosen_target, tablets_tls), wait);
+  if (!version.ok()) co_return false;
+  if (*version != *server_version.load()) {
+    log_info("clients are told that the server is {}", *version);
+    std::shared_ptr<const std::string> shared = std::make_shared<std::string>(std::move(*version));
+    server_version.store(std::move(shared));
+  }
+  co_return true;
+}
+
+net::Task<void> Gate::Core::follow_server_version() {
+  // Servers are replaced by newer ones now and then.
+  base::Duration pause = 200ms;
+  while ((co_await net::sleep_for(pause, control_scope.token())).ok()) {
+    const bool known = co_await learn_server_version(net::Wait::within(5s, control_scope.token()));
+    pause = known ? base::Duration(60s) : std::min<base::Duration>(pause * 2, 5s);
+  }
+}
+
 net::Task<void> Gate::Core::accept_loop(net::Listener& from) {
   GateLoop& first = *loops.front();
   const net::Wait wait{.cancel = first.scope.token()};
@@ -302,8 +350,10 @@ net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
   if (!socket.ok()) co_return;
   const net::Wait wait = net::Wait::within(10s, home.scope.token());
   const uint32_t id = next_id.fetch_add(1);
+  mysql::ServerAuthSettings greeting = login;
+  greeting.server_version = *server_version.load();
   auto accepted =
-      co_await net::accept_login(std::move(*socket), login, tls.context(), id, options.serving.max_message, wait);
+      co_await net::accept_login(std::move(*socket), greeting, tls.context(), id, options.serving.max_message, wait);
   if (!accepted.ok()) {
     if (accepted.error().mysql_errno() != mysql::errnos::kClientTlsError) co_return;
     tls_failures.add();
@@ -360,7 +410,11 @@ net::Task<Status> Gate::start() {
   net::Loop& caller = *net::Loop::current();
   base::raise_descriptor_limit();
   CO_RETURN_IF_ERROR(core.query_log.open(core.options.serving.query_log));
-  core.login.server_version = core.options.serving.server_version;
+  const bool version_given = !core.options.serving.server_version.empty();
+  std::shared_ptr<const std::string> version = std::make_shared<std::string>(
+      version_given ? core.options.serving.server_version : std::string(kUnknownServerVersion));
+  core.login.server_version = *version;
+  core.server_version.store(std::move(version));
   core.login.capabilities = mysql::kSupportedCapabilities &
                             ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata | mysql::kClientSessionTrack);
   if (core.options.grpc_session_timeout <= base::Duration::zero()) {
@@ -395,11 +449,13 @@ net::Task<Status> Gate::start() {
     core.loops.back()->query_log = &core.query_log;
     core.loops.back()->memory = &core.memory;
     core.loops.back()->topology = &core.topology;
+    core.loops.back()->login = &core.login;
     core.loops.back()->tablet_tls = tablet_tls;
   }
   for (auto& loop : core.loops) {
     for (auto& other : core.loops) loop->all.push_back(other.get());
   }
+  core.tablets_tls = tablet_tls;
   core.started = true;
   core.discovery.start();
   Status seen = co_await core.discovery.wait_first_view(net::Wait::within(core.options.initial_tablet_timeout));
@@ -416,6 +472,10 @@ net::Task<Status> Gate::start() {
     state->tablets = std::make_shared<const topo::ServingState::Tablets>();
     empty->topology = state;
     core.hand_out(empty);
+  }
+  if (!version_given) {
+    (void)co_await core.learn_server_version(net::Wait::within(3s, core.control_scope.token()));
+    core.control_scope.spawn(core.follow_server_version());
   }
   for (auto& loop : core.loops) {
     co_await loop->loop.enter();

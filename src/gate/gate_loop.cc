@@ -9,6 +9,20 @@
 
 namespace vitrail::gate {
 
+net::MysqlClientSettings tablet_login(const Endpoint& endpoint, const shard::Target& target,
+                                      std::shared_ptr<const net::TlsContext> tls) {
+  net::MysqlClientSettings client;
+  client.address = endpoint.address;
+  client.address.tls = std::move(tls);
+  client.auth.user = "vtgate";
+  client.auth.database = target.to_string();
+  client.auth.capabilities = mysql::kClientLongPassword | mysql::kClientLongFlag | mysql::kClientProtocol41 |
+                             mysql::kClientTransactions | mysql::kClientSecureConnection | mysql::kClientMultiResults |
+                             mysql::kClientPsMultiResults | mysql::kClientPluginAuth |
+                             mysql::kClientPluginAuthLenencData | mysql::kClientQueryAttributes;
+  return client;
+}
+
 void GateLoop::set_view(std::shared_ptr<const View> view) {
   view_ = std::move(view);
   if (view_->vschema_version != plans_version_) {
@@ -40,18 +54,9 @@ net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpo
                                                            net::Wait wait) {
   auto& pool = pools_[PoolKey{endpoint.address.to_string(), target.to_string(), form}];
   if (pool == nullptr) {
-    net::MysqlClientSettings client;
-    client.address = endpoint.address;
-    client.address.tls = tablet_tls;
-    client.auth.user = "vtgate";
-    client.auth.database = target.to_string();
+    net::MysqlClientSettings client = tablet_login(endpoint, target, tablet_tls);
     client.auth.collation = form.collation;
-    constexpr auto kAlways = mysql::kClientLongPassword | mysql::kClientLongFlag | mysql::kClientProtocol41 |
-                             mysql::kClientTransactions | mysql::kClientSecureConnection | mysql::kClientMultiResults |
-                             mysql::kClientPsMultiResults | mysql::kClientPluginAuth |
-                             mysql::kClientPluginAuthLenencData | mysql::kClientQueryAttributes |
-                             mysql::kVitrailCallers;
-    client.auth.capabilities = kAlways | form.capabilities;
+    client.auth.capabilities |= form.capabilities | mysql::kVitrailCallers;
     auto& group = groups_[endpoint.address.to_string()];
     if (group == nullptr) {
       group = std::make_shared<net::PoolGroup>(

@@ -17,6 +17,7 @@
 #include "gate/statistics.h"
 #include "gate/view.h"
 #include "mysql/protocol.h"
+#include "mysql/server_handshake.h"
 #include "net/mysql_pool.h"
 #include "net/scope.h"
 #include "net/sync.h"
@@ -31,7 +32,7 @@ struct GateSettings {
   std::string mysql_socket;
   int loops = 1;
   std::string cell;
-  std::string server_version = "8.4.6-Vitess";
+  std::string server_version;    // Told to clients; empty: that of the tablets' servers.
   std::string default_keyspace;  // Empty: global routing.
   // Live; shared by all copies. Whether a transaction may span shards: transaction_mode SINGLE or MULTI.
   std::shared_ptr<std::atomic<bool>> single_shard = std::make_shared<std::atomic<bool>>(false);
@@ -62,6 +63,10 @@ struct GateMetrics {
   Statistics& statistics;
 };
 
+// How to log in to a tablet's data port for a target.
+net::MysqlClientSettings tablet_login(const Endpoint& endpoint, const shard::Target& target,
+                                      std::shared_ptr<const net::TlsContext> tls);
+
 class ClientSession;
 
 // What the client sessions of one event loop share. Confined to that loop.
@@ -83,6 +88,8 @@ class GateLoop {
   size_t buffered = 0;  // Statements that wait now.
   base::QueryLog* query_log = nullptr;
   base::MemoryBudget* memory = nullptr;
+  const mysql::ServerAuthSettings* login = nullptr;  // For COM_CHANGE_USER.
+  const base::TimePoint started = base::system_clock().now();
   topo::Server* topology = nullptr;                   // For statements that change it.
   std::shared_ptr<const net::TlsContext> tablet_tls;  // For connections to tablets; null: plain text.
 

@@ -4,9 +4,13 @@
 #include <cstdio>
 #include <nlohmann/json.hpp>
 
+#include "gate/cursor.h"
 #include "gate/grpc_service.h"
 #include "gate/lag_filter.h"
+#include "gate/server_version.h"
 #include "gate/statistics.h"
+#include "gate/with_literals.h"
+#include "mysql/messages.h"
 #include "sql/parser.h"
 
 namespace vitrail::gate {
@@ -144,6 +148,77 @@ TEST_F(StatisticsTest, AFailoverLastsWhileStatementsAreHeld) {
   statistics_.let_go("customer", "0", BufferStop::kNewPrimary);
   EXPECT_EQ(vars()["BufferLastRequestsInFlightMax"]["customer.0"], 1);
   EXPECT_EQ(vars()["BufferStops"]["customer.0.NewPrimarySeen"], 1);
+}
+
+TEST(WithLiterals, WritesValuesInThePlacesOfParameters) {
+  const std::vector<mysql::Value> values = {mysql::Value::of_int(-4), mysql::Value::of_text("it's ?"),
+                                            mysql::Value::null()};
+  EXPECT_EQ(with_literals("set @a = ?, @b=? /* ? */, @`c?` = '?', @d = ?", values),
+            "set @a = -4, @b='it''s ?' /* ? */, @`c?` = '?', @d = NULL");
+  EXPECT_EQ(with_literals("select ?, ?", {values.data(), 1}), "select -4, ?");
+}
+
+TEST(MatchesLike, FollowsThePatternsOfSql) {
+  EXPECT_TRUE(matches_like("commerce", "COM%"));
+  EXPECT_TRUE(matches_like("commerce", "%m_e%e"));
+  EXPECT_TRUE(matches_like("", "%"));
+  EXPECT_TRUE(matches_like("a_b", "a\\_b"));
+  EXPECT_FALSE(matches_like("axb", "a\\_b"));
+  EXPECT_FALSE(matches_like("a", ""));
+  EXPECT_FALSE(matches_like("abc", "ab"));
+  EXPECT_FALSE(matches_like(std::string(3000, 'a'), "%a%a%a%a%a%a%a%a%a%b"));
+}
+
+class Cursor : public testing::TestWithParam<mysql::Capabilities> {
+ protected:
+  std::string result(int rows, uint16_t flags = mysql::kStatusAutocommit) const {
+    std::string out;
+    mysql::PacketWriter writer(out, 1);
+    mysql::ResultSetWriter set(writer, GetParam(), true);
+    std::vector<mysql::ColumnDef> columns(2);
+    set.begin(columns);
+    const std::vector<mysql::Cell> cells = {"a", std::nullopt};
+    for (int i = 0; i < rows; ++i) EXPECT_TRUE(set.row(cells).ok());
+    set.end({.status_flags = flags});
+    return out;
+  }
+};
+INSTANTIATE_TEST_SUITE_P(Ends, Cursor, testing::Values(mysql::Capabilities{0}, mysql::kClientDeprecateEof));
+
+TEST_P(Cursor, FindsTheRowsOfOneResult) {
+  for (const int rows : {0, 1, 3}) {
+    const std::string bytes = result(rows);
+    const auto parts = split_result(bytes, GetParam());
+    ASSERT_TRUE(parts.ok());
+    EXPECT_EQ(parts->columns_end_sequence, 4);
+    EXPECT_EQ(parts->rows_begin - parts->columns_end, GetParam() == 0 ? 9 : 0);
+    mysql::MessageReader reader;
+    std::string_view rest = std::string_view(bytes).substr(parts->rows_begin);
+    int found = 0;
+    for (auto message = reader.next(rest); message.ok() && *message; message = reader.next(rest), ++found) {
+      rest.remove_prefix((*message)->consumed);
+    }
+    EXPECT_EQ(found, rows + 1);
+  }
+}
+
+TEST_P(Cursor, LeavesEverythingElseAlone) {
+  const auto rows_begin = [&](const std::string& bytes) { return split_result(bytes, GetParam())->rows_begin; };
+  std::string ok;
+  mysql::PacketWriter writer(ok, 1);
+  mysql::encode_ok(writer.begin(), {}, GetParam() | mysql::kClientProtocol41);
+  writer.end();
+  EXPECT_EQ(rows_begin(ok), 0);
+  EXPECT_EQ(rows_begin(""), 0);
+  EXPECT_EQ(rows_begin(result(1) + ok), 0);  // Of CALL.
+  const std::string cut = result(2);
+  EXPECT_FALSE(split_result(cut.substr(0, 20), GetParam()).ok());
+}
+
+TEST(ServerVersion, IsGreetedAsTheServerItselfWould) {
+  EXPECT_EQ(greeting_version("10.11.14-MariaDB-0+deb12u2"), "5.5.5-10.11.14-MariaDB-0+deb12u2");
+  EXPECT_EQ(greeting_version("11.4.5-MariaDB"), "11.4.5-MariaDB");
+  EXPECT_EQ(greeting_version("8.4.6"), "8.4.6");
 }
 
 }  // namespace

@@ -7,6 +7,7 @@
 
 #include "mysql/errors.h"
 #include "mysql/messages.h"
+#include "plan/schema_names.h"
 #include "topo/tablet.h"
 
 namespace vitrail::gate {
@@ -15,10 +16,8 @@ namespace {
 using mysql::Command;
 using namespace std::chrono_literals;
 
-constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
-constexpr size_t kMaxLongData = size_t{64} << 20;
-constexpr auto kSkipMax = 5min;   // For what is left of a message that is too long.
-constexpr size_t kLiterals = 64;  // Recorded per statement; statements with more are planned each time.
+constexpr size_t kTextKept = 4096;  // Of an idle session's statement buffer.
+constexpr auto kSkipMax = 5min;     // For what is left of a message that is too long.
 
 }  // namespace
 
@@ -34,6 +33,7 @@ ClientSession::ClientSession(GateLoop& shared, net::PacketStream stream, mysql::
   form_.capabilities = client_.capabilities & (mysql::kClientDeprecateEof | mysql::kClientFoundRows |
                                                mysql::kClientIgnoreSpace | mysql::kClientLocalFiles);
   form_.collation = static_cast<uint8_t>(client_.collation);
+  multi_statements_ = (client_.capabilities & mysql::kClientMultiStatements) != 0;
   stream_.set_memory(&memory_);
   keyspace_ = shared_.settings.default_keyspace;
   plan_context_ = keyspace_ + "@" + tablet_type_;
@@ -68,7 +68,9 @@ Status ClientSession::set_target(std::string_view text) {
     }
   }
   keyspace = rest;
-  if (!keyspace.empty() && !shared_.view()->has_keyspace(keyspace)) {
+  if (shard.empty() && plan::is_information_schema(keyspace)) {
+    keyspace = plan::kInformationSchema;
+  } else if (!keyspace.empty() && !shared_.view()->has_keyspace(keyspace)) {
     return fail(Code::kNotFound, fmt::format("VT05003: unknown database '{}' in vschema", keyspace))
         .with_mysql(mysql::errnos::kBadDb, "42000");
   }
@@ -149,119 +151,25 @@ net::Task<void> ClientSession::run() {
     killed_ = false;
     if (interrupt_->cancelled() && !gone_.cancelled()) interrupt_ = std::make_unique<net::CancelSource>(gone_.token());
     if (Status outcome = co_await dispatch(**message); !outcome.ok() || close_after_answer_ || state_lost_) break;
+    if (text_.capacity() > kTextKept) std::string().swap(text_);
   }
   for (auto& held : held_) held.lease.discard();  // The tablets end what was under way.
   held_.clear();
   stream_.socket().close();
 }
 
-net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& message) {
-  const std::string_view payload = message.payload;
-  switch (static_cast<Command>(payload[0])) {
-    case Command::kQuery: {
-      auto query = mysql::decode_query(payload, client_.capabilities);
-      if (!query.ok()) co_return co_await send_error(std::move(query).error());
-      co_return co_await on_query(query->text, message.last_sequence);
-    }
-    case Command::kStmtExecute: co_return co_await on_execute(message);
-    case Command::kStmtPrepare: co_return co_await on_prepare(std::string(payload.substr(1)));
-    case Command::kStmtClose:
-      if (auto id = mysql::decode_statement_id(payload); id.ok()) statements_.erase(*id);
-      co_return Status{};
-    case Command::kStmtReset:
-      if (auto id = mysql::decode_statement_id(payload); id.ok() && statements_.contains(*id)) {
-        statements_[*id].memory.clear_long_data();
-      }
-      co_return co_await send_ok({});
-    case Command::kStmtSendLongData: {
-      auto data = mysql::decode_stmt_long_data(payload);
-      if (data.ok() && statements_.contains(data->statement_id)) {
-        (void)statements_[data->statement_id].memory.add_long_data(*data, kMaxLongData);
-      }
-      co_return Status{};
-    }
-    case Command::kPing: co_return co_await send_ok({});
-    case Command::kInitDb: {
-      if (Status set = set_target(payload.substr(1)); !set.ok()) co_return co_await send_error(std::move(set).error());
-      co_return co_await send_ok({});
-    }
-    case Command::kResetConnection: co_await reset(); co_return co_await send_ok({});
-    case Command::kProcessKill: {
-      if (payload.size() != 5) {
-        co_return co_await send_error(fail(Code::kInvalidArgument, "malformed COM_PROCESS_KILL"));
-      }
-      uint32_t id = 0;
-      for (size_t i = 4; i > 0; --i) id = id << 8 | static_cast<uint8_t>(payload[i]);
-      RunResult killed = co_await kill_session(id, false);
-      if (killed.verdict == RunResult::Verdict::kAnswered) co_return co_await send_ok({});
-      co_return co_await finish(std::move(killed));
-    }
-    case Command::kSetOption: co_return co_await send_ok({});
-    case Command::kStatistics: {
-      std::string out;
-      mysql::PacketWriter(out, sequence_).message("Vitrail");
-      co_return co_await send(std::move(out));
-    }
-    case Command::kFieldList:
-      // Answered by no fields: clients use it only for completing names.
-      {
-        std::string out;
-        std::string end;
-        mysql::encode_eof(end, {.status_flags = status_flags()});
-        mysql::PacketWriter(out, sequence_).message(end);
-        co_return co_await send(std::move(out));
-      }
-    default:
-      co_return co_await send_error(
-          fail(Code::kUnimplemented, fmt::format("command handling not implemented yet: {}",
-                                                 mysql::command_name(static_cast<Command>(payload[0]))))
-              .with_mysql(mysql::errnos::kUnknownCommand, "08S01"));
-  }
-}
-
-// As a new session of the same user.
-net::Task<void> ClientSession::reset() {
-  co_await rollback_all();
-  for (auto& held : held_) held.lease.discard();
-  held_.clear();
-  settings_.clear();
-  settings_text_.clear();
-  stored_.clear();
-  timeouts_.clear();
-  user_variables_.clear();
-  statements_.clear();
-  autocommit_ = true;
-  failed_.reset();
-  next_options_ = {};
-  single_shard_.reset();
-  last_insert_id_ = found_rows_ = 0;
-  row_count_ = 0;
-  warnings_ = 0;
-  last_error_.reset();
-}
-
-net::Task<Status> ClientSession::on_query(std::string_view text, uint8_t last_sequence) {
+net::Task<RunResult> ClientSession::run_text(std::string_view text) {
   shared_.metrics.queries.add();
-  std::array<sql::LiteralPosition, kLiterals> storage;
+  std::array<sql::LiteralPosition, kRecordedLiterals> storage;
   Statement statement;
   statement.text = text;
   statement.scan = sql::fingerprint(text, storage);
   statement.literals = statement.scan.literals;
-  if (statement.scan.has_more && !statement.scan.malformed) {
-    if ((client_.capabilities & mysql::kClientMultiStatements) == 0) {
-      co_return co_await send_error(
-          fail(Code::kInvalidArgument, "several statements in one query: connect with CLIENT_MULTI_STATEMENTS")
-              .with_mysql(mysql::errnos::kParseError, "42000"));
-    }
-    co_return co_await send_error(fail(Code::kUnimplemented,
-                                       "VT12001: unsupported: several statements in one query; send "
-                                       "them one by one"));
-  }
   const bool logged = shared_.query_log->wanted();
   const auto started = logged ? base::system_clock().now() : base::TimePoint();
   RunResult result = co_await run_statement(statement);
   if (logged) log_statement(statement, started, result);
-  co_return co_await finish(std::move(result));
+  co_return result;
 }
 
 void ClientSession::log_statement(const Statement& statement, base::TimePoint started, const RunResult& result) const {
@@ -310,6 +218,7 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   };
   for (;;) {
     const auto before = shared_.view()->version;
+    if (held_answer_ != nullptr) held_answer_->bytes.clear();
     RunResult result = co_await run_once(statement);
     if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer) {
       if (counted) let_go(stop_reason(held));
@@ -345,126 +254,10 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   }
 }
 
-net::Task<Status> ClientSession::on_prepare(std::string text) {
-  if (statements_.size() >= kMaxStatements) {
-    co_return co_await send_error(
-        fail(Code::kResourceExhausted, "too many prepared statements: close some").with_mysql(1461, "42000"));
-  }
-  std::array<sql::LiteralPosition, kLiterals> storage;
-  Statement statement;
-  statement.text = text;
-  statement.scan = sql::fingerprint(text, storage);
-  statement.literals = statement.scan.literals;
-  Prepared prepared;
-  mysql::PrepareOk ok;
-  std::string definitions;
-  using enum sql::StatementKind;
-  switch (statement.scan.kind) {
-    case kBegin:
-    case kCommit:
-    case kRollback:
-    case kSavepoint:
-    case kRollbackTo:
-    case kRelease:
-    case kUse:
-    case kSet:
-    case kAlterVschema:
-      prepared.local = true;
-      prepared.parameters = ok.parameters = static_cast<uint16_t>(statement.scan.parameter_count);
-      if (ok.parameters > 0) {
-        co_return co_await send_error(fail(Code::kUnimplemented, "VT12001: unsupported: parameters in this statement"));
-      }
-      break;
-    default: {
-      // Any shard that the statement may go to knows the shape of its answer.
-      const auto deadline = base::system_clock().now() + shared_.settings.buffer_window;
-      for (;;) {
-        auto answer = co_await [](ClientSession& self, const Statement& what, mysql::PrepareOk& out,
-                                  std::string& defs) -> net::Task<Status> {
-          std::string shape_text;
-          CO_ASSIGN_OR_RETURN(const auto plan, self.plan_for(what));
-          if (plan->text) shape_text = *plan->text;
-          auto targets =
-              self.resolve(plan->kind == plan::Plan::Kind::kInsert
-                               ? plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->insert->keyspace}
-                               : plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->route.keyspace},
-                           what);
-          if (!targets.ok()) co_return std::move(targets).error();
-          const net::Wait wait = self.query_wait();
-          net::MysqlPool::Lease own;
-          net::MysqlPool::Lease* lease = &own;
-          if (HeldConnection* held = self.find_held(targets->front())) {
-            lease = &held->lease;
-          } else {
-            CO_ASSIGN_OR_RETURN(own, co_await self.lease_for(targets->front(), wait));
-          }
-          CO_ASSIGN_OR_RETURN(
-              const auto known,
-              co_await (*lease)->prepare(shape_text.empty() ? std::string(what.text) : shape_text, 256, wait));
-          out = known->ok;
-          defs = known->definitions;
-          co_return Status{};
-        }(*this, statement, ok, definitions);
-        if (answer.ok()) break;
-        RunResult result = refused(std::move(answer).error());
-        if (result.verdict != RunResult::Verdict::kWait || base::system_clock().now() >= deadline) {
-          co_return co_await send_error(std::move(*result.error));
-        }
-        const net::Wait wait = net::Wait::within(50ms, shared_.scope.token());
-        (void)co_await shared_.view_changed.wait(wait);
-      }
-      prepared.parameters = ok.parameters;
-    }
-  }
-  ok.statement_id = next_statement_id_++;
-  prepared.text = std::move(text);
-  statements_.emplace(ok.statement_id, std::move(prepared));
-  std::string out;
-  std::string payload;
-  mysql::encode_prepare_ok(payload, ok);
-  mysql::PacketWriter(out, sequence_).message(payload);
-  out += definitions;
-  co_return co_await send(std::move(out));
-}
-
-net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message& message) {
-  shared_.metrics.queries.add();
-  auto id = mysql::decode_statement_id(message.payload);
-  if (!id.ok()) co_return co_await send_error(std::move(id).error());
-  const auto found = statements_.find(*id);
-  if (found == statements_.end()) {
-    co_return co_await send_error(
-        fail(Code::kInvalidArgument,
-             fmt::format("VT09011: Unknown prepared statement handler ({}) given to EXECUTE", *id))
-            .with_mysql(mysql::errnos::kUnknownStmtHandler, "HY000"));
-  }
-  Prepared& prepared = found->second;
-  auto execute =
-      mysql::decode_stmt_execute(message.payload, client_.capabilities, prepared.parameters, prepared.memory);
-  if (!execute.ok()) co_return co_await send_error(std::move(execute).error());
-  execute->cursor_flags = 0;  // Rows are sent at once, as a server does that cannot open a cursor.
-  std::array<sql::LiteralPosition, kLiterals> storage;
-  Statement statement;
-  statement.text = prepared.text;
-  statement.scan = sql::fingerprint(prepared.text, storage);
-  statement.literals = statement.scan.literals;
-  statement.execute = &*execute;
-  for (const auto& parameter : execute->parameters) {
-    auto value = mysql::parameter_value(parameter);
-    if (!value.ok()) co_return co_await send_error(std::move(value).error());
-    statement.parameters.push_back(std::move(*value));
-  }
-  const bool logged = shared_.query_log->wanted();
-  const auto started = logged ? base::system_clock().now() : base::TimePoint();
-  RunResult result = co_await run_statement(statement);
-  if (logged) log_statement(statement, started, result);
-  prepared.memory.clear_long_data();
-  co_return co_await finish(std::move(result));
-}
-
 uint16_t ClientSession::status_flags() const {
   return static_cast<uint16_t>((autocommit_ ? mysql::kStatusAutocommit : 0) |
-                               (in_transaction_ ? mysql::kStatusInTransaction : 0));
+                               (in_transaction_ ? mysql::kStatusInTransaction : 0) |
+                               (more_results_ ? mysql::kStatusMoreResultsExist : 0));
 }
 
 net::Wait ClientSession::query_wait() const {
@@ -478,6 +271,13 @@ net::Wait ClientSession::query_wait() const {
 }
 
 net::Task<Status> ClientSession::send(std::string framed) {
+  if (held_answer_ != nullptr) {
+    if (held_answer_->bytes.size() + framed.size() <= held_answer_->max) {
+      held_answer_->bytes += framed;
+      co_return Status{};
+    }
+    framed.insert(0, std::exchange(held_answer_, nullptr)->bytes);
+  }
   const net::Wait wait = net::Wait::within(60s, shared_.scope.token());
   co_return co_await stream_.write(framed, wait);
 }
@@ -488,11 +288,12 @@ net::Task<Status> ClientSession::send_error(Error error) {
   row_count_ = -1;
   std::string out;
   std::string payload;
-  const mysql::ErrPacket err = mysql::to_err_packet(error);
+  mysql::ErrPacket err = mysql::to_err_packet(error);
+  err.message = plan::with_keyspaces(std::move(err.message), shared_.view()->databases);
   clear_warnings();
   add_warning("Error", err.code, err.message);
   mysql::encode_err(payload, err, client_.capabilities);
-  mysql::PacketWriter(out, sequence_).message(payload);
+  mysql::PacketWriter(out, sequence_++).message(payload);
   last_error_ = std::move(error);
   co_return co_await send(std::move(out));
 }
@@ -503,30 +304,40 @@ net::Task<Status> ClientSession::send_ok(mysql::OkPacket ok) {
   std::string out;
   std::string payload;
   mysql::encode_ok(payload, ok, client_.capabilities);
-  mysql::PacketWriter(out, sequence_).message(payload);
+  mysql::PacketWriter(out, sequence_++).message(payload);
   co_return co_await send(std::move(out));
 }
 
-net::Task<Status> ClientSession::send_result(const net::QueryResult& result, bool binary) {
+net::Task<Status> ClientSession::send_result(const net::QueryResult& result) {
+  if (result.columns.empty()) {
+    co_return co_await send_ok({.affected_rows = result.ok.affected_rows,
+                                .last_insert_id = result.ok.last_insert_id,
+                                .warnings = result.ok.warnings,
+                                .info = result.ok.info});
+  }
   std::string out;
   mysql::PacketWriter writer(out, sequence_);
-  mysql::ResultSetWriter rows(writer, client_.capabilities, binary);
+  mysql::ResultSetWriter rows(writer, client_.capabilities, binary_answer_);
   rows.begin(result.columns, status_flags());
   std::vector<mysql::Cell> cells;
   for (const auto& row : result.rows) {
     cells.clear();
     for (const auto& cell : row) cells.push_back(cell ? mysql::Cell(*cell) : mysql::Cell());
-    if (Status written = rows.row(cells); !written.ok()) co_return co_await send_error(std::move(written).error());
+    if (Status written = rows.row(cells); !written.ok()) {
+      sequence_ = writer.sequence();
+      CO_RETURN_IF_ERROR(co_await send(std::move(out)));
+      co_return co_await send_error(std::move(written).error());
+    }
     // Not all at once: the client may be slow, and the result large.
     if (out.size() >= size_t{256} << 10) {
-      const net::Wait wait = net::Wait::within(60s, shared_.scope.token());
-      CO_RETURN_IF_ERROR(co_await stream_.write(out, wait));
+      CO_RETURN_IF_ERROR(co_await send(std::move(out)));
       out.clear();
     }
   }
   mysql::OkPacket ok;
   ok.status_flags = status_flags();
   rows.end(ok);
+  sequence_ = writer.sequence();
   co_return co_await send(std::move(out));
 }
 

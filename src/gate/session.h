@@ -17,6 +17,7 @@
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
 #include "net/mysql_server.h"
+#include "plan/planner.h"
 #include "sql/parser.h"
 
 namespace vitrail::gate {
@@ -33,11 +34,16 @@ struct RunResult {
   Verdict verdict = Verdict::kAnswered;
   std::optional<Error> error;
 
+  bool told_error = false;  // kAnswered: with an ERR behind rows.
+
   static RunResult answered() { return {}; }
   static RunResult failed(Error error) { return {Verdict::kFailed, std::move(error)}; }
   static RunResult wait(Error error) { return {Verdict::kWait, std::move(error)}; }
   static RunResult hang_up(Error error) { return {Verdict::kHangUp, std::move(error)}; }
 };
+
+// Literals recorded of a statement; statements with more are planned each time.
+inline constexpr size_t kRecordedLiterals = 64;
 
 // The statement being run, in the form the client sent it.
 struct Statement {
@@ -96,7 +102,10 @@ class ClientSession {
   struct Prepared {
     std::string text;
     uint16_t parameters = 0;
-    bool local = false;  // Run by the gate itself (BEGIN, SET ...).
+    bool with_literals = false;                          // Run with its parameters written into the text.
+    std::string cursor;                                  // Rows and the end behind them, framed. Empty: no open cursor.
+    size_t cursor_at = 0;                                // What comes before has been fetched.
+    uint64_t long_data_counted = 0, cursor_counted = 0;  // What memory_ knows of.
     mysql::StatementMemory memory;
   };
   // A connection to a shard that belongs to this session for longer than a statement: a transaction is open there, or
@@ -112,20 +121,45 @@ class ClientSession {
     std::string text;
   };
 
-  // session.cc: protocol. An error ends the session.
+  // session_commands.cc: what each command does. An error ends the session.
   net::Task<Status> dispatch(const mysql::MessageReader::Message& message);
-  net::Task<Status> on_query(std::string_view text, uint8_t last_sequence);
+  // One statement or several, from text_.
+  net::Task<Status> on_query();
+  net::Task<Status> on_change_user(std::string payload, uint8_t sequence);
+  net::Task<Status> on_field_list(std::string payload);
+  net::Task<Status> on_set_option(std::string_view payload);
+  std::string statistics() const;
+  // Everything of a server's session but its database, its user and its character set.
+  net::Task<void> reset_session();
+
+  // session_prepared.cc: prepared statements.
   net::Task<Status> on_prepare(std::string text);
   net::Task<Status> on_execute(const mysql::MessageReader::Message& message);
+  // What the statement would return, and its parameters; the definitions are framed behind an answer numbered 1.
+  net::Task<Status> describe(const Statement& statement, mysql::PrepareOk& ok, std::string& definitions);
+  net::Task<Status> describe_at_shard(const Statement& statement, mysql::PrepareOk& ok, std::string& definitions);
+  net::Task<Status> send_prepared(mysql::PrepareOk ok, std::string text, bool with_literals,
+                                  std::string_view definitions);
+  net::Task<Status> on_fetch(std::string_view payload);
+  // Answers an execute with the columns of a whole result set; its rows stay, for on_fetch().
+  net::Task<Status> open_cursor(Prepared& prepared, std::string held);
+  void add_long_data(std::string_view payload);
+  // Tells memory_ of long data and cursors that are kept less of.
+  void recount(Prepared& prepared);
+  void forget(uint32_t statement_id);
+  static Error unknown_statement(uint32_t id, std::string_view command);
+
+  // session.cc: answers.
+  net::Task<RunResult> run_text(std::string_view text);
   net::Task<Status> finish(RunResult result);
-  net::Task<void> reset();
   void log_statement(const Statement& statement, base::TimePoint started, const RunResult& result) const;
   // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
   net::Task<RunResult> run_statement(const Statement& statement);
   net::Task<Status> send(std::string framed);
   net::Task<Status> send_error(Error error);
   net::Task<Status> send_ok(mysql::OkPacket ok);
-  net::Task<Status> send_result(const net::QueryResult& result, bool binary);
+  // In the form that the statement's command asks for (binary_answer_); an OK when there are no columns.
+  net::Task<Status> send_result(const net::QueryResult& result);
   uint16_t status_flags() const;
   net::Wait query_wait() const;
 
@@ -133,6 +167,8 @@ class ClientSession {
   net::Task<RunResult> run_once(const Statement& statement);
   // Also finds the plan's counters (counters_).
   Result<std::shared_ptr<const plan::Plan>> plan_for(const Statement& statement);
+  std::string home_keyspace() const;  // keyspace_; "" for information_schema, which is in all of them.
+  Result<std::shared_ptr<const plan::Plan>> plan_with_names(sql::Ast& ast, const plan::PlanContext& context) const;
   net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
@@ -233,6 +269,8 @@ class ClientSession {
   net::Task<Result<mysql::Value>> evaluate(std::string expression);
   net::Task<Result<net::QueryResult>> run_inside(const Statement& statement);
   net::Task<std::optional<RunResult>> run_show(const sql::Ast& ast);
+  // session_show.cc: what the gate itself answers; nullopt: it is for a server.
+  std::optional<Result<net::QueryResult>> show_result(const sql::Show& show) const;
   // alter_vschema.cc: changes a keyspace's vschema in the topology, and waits for a while until this gate goes by it.
   net::Task<RunResult> alter_vschema(std::string text);
   std::optional<std::string> gate_variable(const sql::SystemVariable& variable) const;
@@ -288,7 +326,15 @@ class ClientSession {
   uint16_t warnings_ = 0;  // Of the last statement; and the rows of SHOW WARNINGS: level, code, message.
   std::vector<std::array<std::string, 3>> warning_rows_;
   std::optional<Error> last_error_;
-  uint8_t sequence_ = 1;  // Of the answer's first frame.
+
+  // The command that runs.
+  std::string text_;            // Of COM_QUERY. Our own: the client's buffer is read again while a file is loaded.
+  uint8_t sequence_ = 1;        // Of the next frame that goes to the client.
+  bool binary_answer_ = false;  // COM_STMT_EXECUTE: rows go in binary form.
+  net::HeldResponse* held_answer_ = nullptr;  // Where the answer goes instead of to the client. See on_execute().
+  bool more_results_ = false;                 // Further statements of the same query follow.
+  bool multi_statements_ = false;
+
   // Counts the statement that runs, once, before its answer is sent.
   void count_statement(size_t shards) {
     if (counters_ != nullptr && !std::exchange(counted_, true)) counters_->count(shards);

@@ -187,8 +187,10 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   // Whether a transaction is open the server knows better: a statement may end it, or begin one.
   net::RelayOptions options;
   options.clear = mysql::kStatusAutocommit | mysql::kStatusSessionStateChanged;
-  options.set = autocommit_ ? mysql::kStatusAutocommit : uint16_t{0};
-  options.first_sequence = sequence_;
+  options.set = status_flags() & (mysql::kStatusAutocommit | mysql::kStatusMoreResultsExist);
+  options.first_sequence = mysql::answer_sequence(framed);
+  options.client_sequence = sequence_;
+  options.hold = held_answer_;
   auto result = co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), options, wait);
   bool timed_out = false;
   if (!result.has_value() && result.error().backend && result.error().client_untouched &&
@@ -202,6 +204,8 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     if (held == nullptr) own.discard();
     co_return co_await relay_failed(target, held, std::move(result).error(), in_transaction_);
   }
+  sequence_ = result->next_sequence;
+  if (!result->held && !result->error_held) held_answer_ = nullptr;  // The client has it already.
   if (result->error) {
     if (timed_out && result->error->code == mysql::errnos::kQueryInterrupted && result->error_held) {
       if (begins) absorb(target, held, own, mysql::kStatusInTransaction, false);
@@ -262,7 +266,7 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
   if (ended) {
     if (held != nullptr) held->in_transaction = false;
     RunResult over = co_await fail_transaction(mysql::from_err_packet(*result.error));
-    if (!result.error_held) co_return RunResult::answered();
+    if (!result.error_held) co_return RunResult{.told_error = true};
     co_return over;
   }
   if (begins) {
@@ -270,7 +274,7 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
   } else if (held == nullptr) {
     co_await ask_state(target, own);
   }
-  if (!result.error_held) co_return RunResult::answered();  // It came behind rows, and the client has it.
+  if (!result.error_held) co_return RunResult{.told_error = true};  // It came behind rows, and the client has it.
   co_return RunResult::failed(mysql::from_err_packet(*result.error));
 }
 

@@ -6,9 +6,11 @@
 
 #include "exec/merge.h"
 #include "gate/session.h"
+#include "gate/shown_names.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "plan/planner.h"
+#include "plan/schema_names.h"
 #include "sql/literal.h"
 #include "sql/normalize.h"
 #include "sql/printer.h"
@@ -56,7 +58,8 @@ RunResult ClientSession::refused(Error error) const {
 }
 
 Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statement& statement) {
-  const bool keyable = !statement.scan.malformed && statement.scan.literal_count <= statement.literals.size();
+  const bool keyable = !statement.scan.malformed && !statement.scan.has_more &&
+                       statement.scan.literal_count <= statement.literals.size();
   if (!shard_.empty()) {
     // A named shard gets the statement as it is.
     auto plan = std::make_shared<plan::Plan>();
@@ -88,12 +91,12 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   ASSIGN_OR_RETURN(auto ast, sql::parse(statement.text));
   plan::PlanContext context;
   context.vschema = view.vschema.get();
-  context.keyspace = keyspace_;
+  context.keyspace = home_keyspace();
   context.tablet_type = tablet_type_;
   context.parameters = statement.parameters;
   context.has_parameters = statement.binary();
   const sql::Effects effects = sql::effects_of(ast.statement());
-  ASSIGN_OR_RETURN(auto plan, plan::plan_statement(ast, context));
+  ASSIGN_OR_RETURN(auto plan, plan_with_names(ast, context));
   if (effects.runs_unseen_code || effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing ||
       effects.uses_user_locks) {
     auto with_effects = std::make_shared<plan::Plan>(*plan);
@@ -114,6 +117,28 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     shared_.remember_counters(statement.scan.fingerprint, plan_context_, counters_);
   }
   return plan;
+}
+
+std::string ClientSession::home_keyspace() const { return plan::is_information_schema(keyspace_) ? "" : keyspace_; }
+
+Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_with_names(sql::Ast& ast,
+                                                                         const plan::PlanContext& context) const {
+  const plan::SchemaNames names{&shared_.view()->databases, keyspace_};
+  if (auto plan = plan::plan_information_schema(ast, names, context.parameters)) {
+    return std::make_shared<const plan::Plan>(std::move(*plan));
+  }
+  auto* show = sql::statement_as<sql::Show>(&ast.statement());
+  if (show == nullptr) return plan::plan_statement(ast, context);
+  if (auto plan = plan::plan_show_create_database(*show, names)) {
+    return std::make_shared<const plan::Plan>(std::move(*plan));
+  }
+  const bool at_home = plan::is_information_schema(keyspace_) && show->database.empty() && show->table.name.empty();
+  if (at_home && show->show == sql::ShowKind::kTables) show->database.text = plan::kInformationSchema;
+  ASSIGN_OR_RETURN(const auto planned, plan::plan_statement(ast, context));
+  plan::Plan plan = *planned;
+  if (at_home && !plan.text) plan.text = sql::print(ast.statement());
+  plan::name_show(*show, names, plan);
+  return std::make_shared<const plan::Plan>(std::move(plan));
 }
 
 Result<mysql::Value> ClientSession::value_of(const plan::ValueSource& source, const Statement& statement) const {
@@ -160,7 +185,7 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   }
   std::string keyspace = route.keyspace;
   if (keyspace.empty()) {  // A statement without tables: wherever it can run.
-    keyspace = keyspace_;
+    keyspace = home_keyspace();
     for (auto it = view.shards.begin(); keyspace.empty() && it != view.shards.end(); ++it) {
       const auto* shards = view.find_shards(it->first, tablet_type_);
       if (shards != nullptr && !shards->empty()) keyspace = it->first;
@@ -291,7 +316,7 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     if (!replaced.ok()) co_return RunResult::failed(std::move(replaced).error());
     if (replaced->has_value()) rewritten = std::move(**replaced);
   }
-  if (targets->size() == 1 && plan.merge.empty() && rewritten.empty()) {
+  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty()) {
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
   std::string text = !rewritten.empty() ? rewritten : plan.text ? *plan.text : std::string(statement.text);
@@ -344,9 +369,10 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
   }
   auto merged = exec::merge_results(plan.merge, std::move(results), shared_.settings.max_memory_rows);
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
+  show_names(plan.names, shared_.view()->databases, *merged);
   found_rows_ = merged->rows.size();
   row_count_ = -1;
-  Status sent = co_await send_result(*merged, statement.binary());
+  Status sent = co_await send_result(*merged);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 

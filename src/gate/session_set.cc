@@ -369,7 +369,7 @@ net::Task<Status> ClientSession::apply_settings(const SessionSettings& before) {
   const bool has_mode = settings_.values().contains("sql_mode");
   if (!text.empty()) {
     Statement nowhere;
-    auto targets = resolve(plan::Route{.keyspace = keyspace_}, nowhere);
+    auto targets = resolve(plan::Route{.keyspace = home_keyspace()}, nowhere);
     if (!targets.ok()) co_return back(std::move(targets).error());
     auto lease = co_await lease_for(targets->front(), query_wait());
     if (!lease.ok()) co_return back(std::move(lease).error());

@@ -24,39 +24,10 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-net::QueryResult table_of(std::vector<std::string> names, std::vector<std::vector<std::optional<std::string>>> rows) {
-  net::QueryResult result;
-  for (auto& name : names) {
-    mysql::ColumnDef column;
-    column.name = std::move(name);
-    column.collation = 45;
-    column.length = 1024;
-    result.columns.push_back(std::move(column));
-  }
-  result.rows = std::move(rows);
-  return result;
-}
-
 std::string first_word(const Statement& statement) {
   std::string_view text = statement.text.substr(std::min<size_t>(statement.scan.first_offset, statement.text.size()));
   const auto end = std::ranges::find_if(text, [](unsigned char c) { return !std::isalpha(c); });
   return lower(text.substr(0, static_cast<size_t>(end - text.begin())));
-}
-
-bool like(std::string_view text, std::string_view pattern) {
-  if (pattern.empty()) return text.empty();
-  if (pattern[0] == '%') {
-    for (size_t skip = 0; skip <= text.size(); ++skip) {
-      if (like(text.substr(skip), pattern.substr(1))) return true;
-    }
-    return false;
-  }
-  if (text.empty()) return false;
-  if (pattern[0] != '_' &&
-      std::tolower(static_cast<unsigned char>(pattern[0])) != std::tolower(static_cast<unsigned char>(text[0]))) {
-    return false;
-  }
-  return like(text.substr(1), pattern.substr(1));
 }
 
 }  // namespace
@@ -75,7 +46,10 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
     co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
   };
   switch (statement.scan.kind) {
-    case kEmpty: co_return RunResult::failed(fail(Code::kInvalidArgument, "Query was empty").with_mysql(1065, "42000"));
+    case kEmpty:
+      // A comment alone is a statement that does nothing.
+      if (statement.text.find_first_not_of(" \t\r\n\v\f;") != std::string_view::npos) co_return co_await ok(*this);
+      co_return RunResult::failed(fail(Code::kInvalidArgument, "Query was empty").with_mysql(1065, "42000"));
     case kBegin: co_return co_await then_ok(*this, co_await begin(statement));
     case kCommit:
     case kRollback: co_return co_await then_ok(*this, co_await end_transaction(statement));
@@ -109,82 +83,6 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
       co_return std::nullopt;
     default: co_return std::nullopt;
   }
-}
-
-net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast) {
-  const auto* show = sql::statement_as<sql::Show>(&ast.statement());
-  if (show == nullptr) co_return std::nullopt;
-  const View& view = *shared_.view();
-  std::string pattern;
-  if (const auto* literal = sql::as<sql::Literal>(show->like)) pattern = sql::string_value(*literal).value_or("");
-  auto fits = [&](std::string_view text) { return show->like == nullptr || like(text, pattern); };
-  net::QueryResult result;
-  switch (show->show) {
-    case sql::ShowKind::kDatabases:
-    case sql::ShowKind::kKeyspaces:
-    case sql::ShowKind::kVschemaKeyspaces: {
-      std::vector<std::vector<std::optional<std::string>>> rows;
-      for (const auto& [name, types] : view.shards) {
-        if (fits(name)) rows.push_back({name});
-      }
-      result = table_of({"Database"}, std::move(rows));
-      break;
-    }
-    case sql::ShowKind::kVitessShards: {
-      std::vector<std::vector<std::optional<std::string>>> rows;
-      for (const auto& [name, types] : view.shards) {
-        const auto* shards = view.find_shards(name, "primary");
-        for (const auto& shard : shards == nullptr ? std::vector<ActiveShard>() : *shards) {
-          const std::string text = name + "/" + shard.name;
-          if (fits(text)) rows.push_back({text});
-        }
-      }
-      result = table_of({"Shards"}, std::move(rows));
-      break;
-    }
-    case sql::ShowKind::kVitessTarget:
-      result = table_of({"Target"}, {{keyspace_ + (shard_.empty() ? "" : ":" + shard_) + "@" + tablet_type_}});
-      break;
-    case sql::ShowKind::kVitessTablets: {
-      std::vector<std::vector<std::optional<std::string>>> rows;
-      for (const auto& [alias, tablet] : *view.topology->tablets) {
-        const std::string type = topo::tablet_type_to_string(tablet->type());
-        const shard::Target target{tablet->keyspace(), tablet->shard(), type};
-        const auto* endpoints = view.find_endpoints(target);
-        const bool serving = endpoints != nullptr && std::any_of(endpoints->begin(), endpoints->end(),
-                                                                 [&](const Endpoint& e) { return e.alias == alias; });
-        std::string upper = type;
-        std::transform(upper.begin(), upper.end(), upper.begin(), [](unsigned char c) { return std::toupper(c); });
-        if (!fits(alias)) continue;
-        rows.push_back(
-            {tablet->alias().cell(), tablet->keyspace(), tablet->shard(), upper, serving ? "SERVING" : "NOT_SERVING",
-             alias, tablet->hostname(),
-             tablet->has_primary_term_start_time() ? std::to_string(tablet->primary_term_start_time().seconds()) : ""});
-      }
-      result =
-          table_of({"Cell", "Keyspace", "Shard", "TabletType", "State", "Alias", "Hostname", "PrimaryTermStartTime"},
-                   std::move(rows));
-      break;
-    }
-    case sql::ShowKind::kVschemaTables: {
-      std::vector<std::vector<std::optional<std::string>>> rows;
-      const auto* keyspace = view.vschema == nullptr ? nullptr : view.vschema->find_keyspace(keyspace_);
-      if (keyspace == nullptr) {
-        co_return RunResult::failed(fail(Code::kFailedPrecondition,
-                                         "VT09005: no database selected: use keyspace<:shard><@type> "
-                                         "or keyspace<[range]><@type> (<> are optional)")
-                                        .with_mysql(mysql::errnos::kNoDb, "3D000"));
-      }
-      for (const auto& [name, table] : keyspace->tables) rows.push_back({name});
-      result = table_of({"Tables"}, std::move(rows));
-      break;
-    }
-    case sql::ShowKind::kWarnings:
-    case sql::ShowKind::kErrors: result = warning_table(*show); break;
-    default: co_return std::nullopt;
-  }
-  Status sent = co_await send_result(result, false);
-  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
 // The literal in the place of a system variable that the gate holds; nullopt: the server knows better.

@@ -46,6 +46,8 @@ struct View {
 
   // By keyspace, then tablet type ("primary").
   std::map<std::string, std::map<std::string, std::vector<ActiveShard>, std::less<>>, std::less<>> shards;
+  // Keyspace -> its database on the servers, as healthy tablets have it.
+  std::map<std::string, std::string, std::less<>> databases;
   // By Target::to_string(). For a primary at most one.
   std::unordered_map<std::string, std::vector<Endpoint>> endpoints;
   // Tablets that are silent, by the address of their data port, and when they were heard last.

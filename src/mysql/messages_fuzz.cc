@@ -141,7 +141,7 @@ void statements(uint8_t parameters, std::string_view bytes, Capabilities capabil
   (void)decode_stmt_fetch(bytes);
   (void)decode_statement_id(bytes);
   StatementMemory memory;
-  if (const auto data = decode_stmt_long_data(bytes); data.ok()) (void)memory.add_long_data(*data, 1 << 16);
+  if (const auto data = decode_stmt_long_data(bytes); data.ok()) (void)memory.add_long_data(*data, 4, {});
   const auto execute = decode_stmt_execute(bytes, capabilities, parameters, memory);
   if (!execute.ok()) return;
   std::string out;

@@ -464,9 +464,9 @@ TEST_P(Executes, PutLongDataInline) {
     encode_stmt_long_data(command, {5, 1, piece});
     const auto data = decode_stmt_long_data(command);
     ASSERT_TRUE(data.ok());
-    ASSERT_TRUE(memory.add_long_data(*data, 11).ok());
+    ASSERT_TRUE(memory.add_long_data(*data, 2, {}).ok());
   }
-  EXPECT_EQ(memory.add_long_data({5, 1, "!"}, 11).error().mysql_errno(), errnos::kPacketTooLarge);
+  EXPECT_EQ(memory.long_data_bytes, 11);
   // Parameter 0 is an INT in the message, parameter 1 came before.
   const std::string counts = (GetParam() & kClientQueryAttributes) != 0 ? "02" : "";
   const std::string name = (GetParam() & kClientQueryAttributes) != 0 ? "00" : "";
@@ -556,6 +556,22 @@ TEST(Value, OfAColumnKnowsBinaryStrings) {
   column.type = FieldType::kLong;
   EXPECT_FALSE(make_value(column, "1").is_binary);
   EXPECT_TRUE(make_value(column, std::nullopt).is_null());
+}
+
+// The command has no answer: the next execute tells what was wrong with it, until the statement is reset.
+TEST(LongData, ThatCannotBeKeptFailsTheExecute) {
+  const std::string execute = hex("17 05000000 00 01000000 00 01 fc00 0161");
+  const Status full = fail(Code::kResourceExhausted, "full").with_mysql(errnos::kPacketTooLarge, "08S01");
+  StatementMemory memory;
+  ASSERT_TRUE(memory.add_long_data({5, 0, "abc"}, 1, {}).ok());
+  EXPECT_EQ(memory.add_long_data({5, 0, "d"}, 1, full).error().mysql_errno(), errnos::kPacketTooLarge);
+  EXPECT_EQ(memory.long_data_bytes, 0);
+  EXPECT_FALSE(memory.add_long_data({5, 0, "e"}, 1, {}).ok());
+  EXPECT_EQ(decode_stmt_execute(execute, 0, 1, memory).error().mysql_errno(), errnos::kPacketTooLarge);
+  memory.clear_long_data();
+  EXPECT_TRUE(decode_stmt_execute(execute, 0, 1, memory).ok());
+  EXPECT_EQ(memory.add_long_data({5, 1, "d"}, 1, {}).error().mysql_errno(), errnos::kWrongArguments);
+  EXPECT_EQ(decode_stmt_execute(execute, 0, 1, memory).error().mysql_errno(), errnos::kWrongArguments);
 }
 
 // --- Collations ---

@@ -33,6 +33,31 @@ void encode_packet_header(PacketHeader header, void* bytes) {
   std::memcpy(bytes, &word, sizeof(word));
 }
 
+void SequenceShift::apply(char* bytes, size_t size) {
+  if (delta_ == 0) return;
+  for (size_t at = 0;;) {
+    const size_t skipped = std::min(left_, size - at);
+    at += skipped;
+    left_ -= skipped;
+    if (size - at < kPacketHeaderSize) return;
+    PacketHeader header = decode_packet_header(bytes + at);
+    header.sequence = static_cast<uint8_t>(header.sequence + delta_);
+    encode_packet_header(header, bytes + at);
+    at += kPacketHeaderSize;
+    left_ = header.length;
+  }
+}
+
+uint8_t answer_sequence(std::string_view framed) {
+  uint8_t frames = 0;
+  while (framed.size() >= kPacketHeaderSize) {
+    const PacketHeader header = decode_packet_header(framed.data());
+    framed.remove_prefix(std::min(framed.size(), kPacketHeaderSize + header.length));
+    ++frames;
+  }
+  return frames;
+}
+
 float ByteReader::f32() { return std::bit_cast<float>(u32()); }
 double ByteReader::f64() { return std::bit_cast<double>(u64()); }
 

@@ -32,6 +32,22 @@ struct PacketHeader {
 PacketHeader decode_packet_header(const void* bytes);
 void encode_packet_header(PacketHeader header, void* bytes);
 
+// Changes the sequence numbers of a stream of frames that passes by in pieces, whose headers are whole.
+class SequenceShift {
+ public:
+  explicit SequenceShift(uint8_t delta) : delta_(delta) {}
+  uint8_t delta() const { return delta_; }
+  // Adds delta (modulo 256) to the number of each frame that begins in these bytes.
+  void apply(char* bytes, size_t size);
+
+ private:
+  size_t left_ = 0;  // Payload bytes of the current frame still to come.
+  uint8_t delta_;
+};
+
+// The number that the answer to `framed`, one command of whole frames from number 0 on, begins with.
+uint8_t answer_sequence(std::string_view framed);
+
 // Reads cells of one message. After the first read beyond the end the reader is failed: ok() is false, every further
 // read gives 0 or "", and nothing is read out of bounds. Check ok() once, after the last read.
 //   Owns: nothing; views it returns live as long as the bytes it was given.

@@ -145,5 +145,35 @@ TEST(MessageReader, RefusesGapsInTheSequenceOfOneMessage) {
   EXPECT_EQ(refused.error().mysql_errno(), errnos::kPacketsOutOfOrder);
 }
 
+TEST(Sequences, AreMovedFrameByFrameInWhateverPieces) {
+  const auto framed = [](uint8_t first) {
+    std::string out;
+    PacketWriter writer(out, first);
+    writer.message("abc");
+    writer.message("");
+    writer.message(std::string(300, 'd'));
+    return out;
+  };
+  const std::string expected = framed(0);
+  for (size_t cut = 0; cut <= expected.size(); ++cut) {
+    std::string out = framed(254);
+    const bool in_header = (cut > 0 && cut < 4) || (cut > 7 && cut < 11) || (cut > 11 && cut < 15);
+    if (in_header) continue;
+    SequenceShift shift(2);
+    shift.apply(out.data(), cut);
+    shift.apply(out.data() + cut, out.size() - cut);
+    EXPECT_EQ(out, expected) << cut;
+  }
+}
+
+TEST(Sequences, OfAnAnswerCountTheFramesOfTheCommand) {
+  for (const auto& [size, expected] :
+       {std::pair<size_t, int>{1, 1}, {kMaxFramePayload - 1, 1}, {kMaxFramePayload, 2}, {2 * kMaxFramePayload, 3}}) {
+    std::string out;
+    PacketWriter(out).message(std::string(size, 'x'));
+    EXPECT_EQ(answer_sequence(out), expected) << size;
+  }
+}
+
 }  // namespace
 }  // namespace vitrail::mysql

@@ -256,6 +256,12 @@ void ServerHandshake::refuse(std::string& out, const ErrPacket& err) {
   send(out, payload);
 }
 
+void ServerHandshake::resume(AuthenticatedClient client, bool secure) {
+  client_ = std::move(client);
+  secure_ = secure;
+  step_ = Step::kFinished;
+}
+
 ServerHandshake::Next ServerHandshake::on_change_user(uint8_t sequence, std::string_view payload, std::string& out) {
   sequence_ = static_cast<uint8_t>(sequence + 1);
   used_password_ = false;

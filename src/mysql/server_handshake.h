@@ -63,6 +63,8 @@ class ServerHandshake {
   Next on_message(uint8_t sequence, std::string_view payload, std::string& out);
   void tls_started() { secure_ = true; }
 
+  // For a connection that another handshake accepted: as if this one had. `secure`: TLS is on.
+  void resume(AuthenticatedClient client, bool secure);
   // Begins COM_CHANGE_USER on a connection that was accepted. `payload` starts with the command byte.
   Next on_change_user(uint8_t sequence, std::string_view payload, std::string& out);
 

@@ -186,20 +186,33 @@ Result<StmtLongData> decode_stmt_long_data(std::string_view payload) {
   return data;
 }
 
-Status StatementMemory::add_long_data(const StmtLongData& data, size_t max_bytes) {
-  if (long_data.size() <= data.parameter) long_data.resize(size_t{data.parameter} + 1);
+Status StatementMemory::add_long_data(const StmtLongData& data, size_t parameters, Status room) {
+  if (long_data_error) return *long_data_error;
+  const auto refuse = [this](Error error) -> Status {
+    clear_long_data();
+    long_data_error = std::move(error);
+    return *long_data_error;
+  };
+  if (data.parameter >= parameters) {
+    return refuse(fail(Code::kInvalidArgument, "Incorrect arguments to mysqld_stmt_send_long_data")
+                      .with_mysql(errnos::kWrongArguments, "HY000"));
+  }
+  if (!room.ok()) {
+    return refuse(std::move(room).error().with_context(
+        fmt::format("parameter {} of the prepared statement, sent in pieces", data.parameter + 1)));
+  }
+  if (long_data.size() < parameters) long_data.resize(parameters);
   std::optional<std::string>& slot = long_data[data.parameter];
   if (!slot) slot.emplace();
-  if (data.data.size() > max_bytes || slot->size() > max_bytes - data.data.size()) {
-    return fail(
-               Code::kResourceExhausted,
-               fmt::format("Parameter of prepared statement which is set through mysql_send_long_data() is longer than "
-                           "'max_allowed_packet' bytes (parameter {})",
-                           data.parameter))
-        .with_mysql(errnos::kPacketTooLarge, "08S01");
-  }
   slot->append(data.data);
+  long_data_bytes += data.data.size();
   return {};
+}
+
+void StatementMemory::clear_long_data() {
+  long_data.clear();
+  long_data_bytes = 0;
+  long_data_error.reset();
 }
 
 Result<uint32_t> decode_statement_id(std::string_view payload) {
@@ -212,6 +225,7 @@ Result<uint32_t> decode_statement_id(std::string_view payload) {
 
 Result<StmtExecute> decode_stmt_execute(std::string_view payload, Capabilities capabilities, size_t parameters,
                                         StatementMemory& memory) {
+  if (memory.long_data_error) return *memory.long_data_error;
   ByteReader reader(payload);
   StmtExecute execute;
   if (reader.u8() != static_cast<uint8_t>(Command::kStmtExecute)) return malformed_command("COM_STMT_EXECUTE");

@@ -75,10 +75,16 @@ struct StatementMemory {
   std::vector<Type> types;                            // Of the last execute that sent types, attributes included.
   std::vector<std::optional<std::string>> long_data;  // By parameter; joined pieces of COM_STMT_SEND_LONG_DATA.
 
-  // Takes one piece. kResourceExhausted beyond `max_bytes` for one parameter; kInvalidArgument beyond kMaxParameters.
-  Status add_long_data(const StmtLongData& data, size_t max_bytes);
+  size_t long_data_bytes = 0;            // Of all parameters.
+  std::optional<Error> long_data_error;  // The command has no answer: the next execute gives it.
+
+  // Takes one piece for one of `parameters`; `room`: whether its bytes may be kept. After an error nothing is kept, and
+  // each execute fails with it until clear_long_data().
+  //   kInvalidArgument (errno 1210)  the statement has no such parameter.
+  //   The error of `room`.
+  Status add_long_data(const StmtLongData& data, size_t parameters, Status room);
   // COM_STMT_RESET, and after each execute.
-  void clear_long_data() { long_data.clear(); }
+  void clear_long_data();
 };
 
 // One bound parameter, not decoded.
@@ -102,6 +108,7 @@ struct StmtExecute {
 // result point to it): call clear_long_data() when the execute has been sent on.
 Result<StmtExecute> decode_stmt_execute(std::string_view payload, Capabilities capabilities, size_t parameters,
                                         StatementMemory& memory);
+//   The memory's long_data_error, when there is one.
 // Only the statement id, for finding the statement before the rest can be decoded.
 Result<uint32_t> decode_statement_id(std::string_view payload);
 // Always sends types, so that executes of several clients can share one backend statement; long data goes inline.

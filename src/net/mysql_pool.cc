@@ -24,12 +24,19 @@ class Counted {
 }  // namespace
 
 Task<Result<PooledConnection::Prepared*>> PooledConnection::prepare(const std::string& text, size_t max_prepared,
-                                                                    Wait wait) {
-  if (auto found = prepared.find(text); found != prepared.end()) {
-    prepared_order.splice(prepared_order.end(), prepared_order, found->second.order);
-    co_return &found->second;
-  }
+                                                                    Wait wait, Known known) {
   std::string payload;
+  if (auto found = prepared.find(text); found != prepared.end()) {
+    if (known == Known::kUse) {
+      prepared_order.splice(prepared_order.end(), prepared_order, found->second.order);
+      co_return &found->second;
+    }
+    mysql::encode_stmt_command(payload, Command::kStmtClose, found->second.ok.statement_id);
+    prepared_order.erase(found->second.order);
+    prepared.erase(found);
+    CO_RETURN_IF_ERROR(co_await client.send(payload, wait));
+    payload.clear();
+  }
   mysql::encode_stmt_prepare(payload, text);
   CO_RETURN_IF_ERROR(co_await client.send(payload, wait));
   auto answer = co_await client.receive(wait);

@@ -33,7 +33,10 @@ struct PooledConnection {
   bool on_loan = false;
 
   // The statement prepared from `text`, preparing it if need be. The pointer lives until the next prepare.
-  Task<Result<Prepared*>> prepare(const std::string& text, size_t max_prepared, Wait wait);
+  //   kAnew: in any case, for whoever wants to know what it would return now. A statement that was prepared earlier
+  //   runs rightly after a change of its tables, but its definitions are those of its day.
+  enum class Known : uint8_t { kUse, kAnew };
+  Task<Result<Prepared*>> prepare(const std::string& text, size_t max_prepared, Wait wait, Known known = Known::kUse);
 };
 
 class MysqlPool;

@@ -127,9 +127,10 @@ bool PacketStream::message_waiting() {
 
 namespace {
 
-// Passes the client's file to the backend: messages up to and with the empty one. Returns its sequence number.
-Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, PacketStream& backend, Wait wait,
-                                                        base::Duration progress) {
+// Passes the client's file to the backend: messages up to and with the empty one. Returns its sequence number at the
+// backend, which is `delta` below the client's.
+Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, PacketStream& backend, uint8_t delta,
+                                                        Wait wait, base::Duration progress) {
   std::string framed;
   for (;;) {
     wait.deadline = base::system_clock().now() + progress;
@@ -139,11 +140,11 @@ Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, Pa
       co_return std::unexpected(RelayFailure{std::move(error), false, false});
     }
     framed.clear();
-    mysql::PacketWriter writer(framed, (*message)->first_sequence);
+    mysql::PacketWriter writer(framed, static_cast<uint8_t>((*message)->first_sequence - delta));
     writer.message((*message)->payload);
     Status sent = co_await backend.write(framed, wait);
     if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), true, false});
-    if ((*message)->payload.empty()) co_return (*message)->last_sequence;
+    if ((*message)->payload.empty()) co_return static_cast<uint8_t>((*message)->last_sequence - delta);
   }
 }
 
@@ -156,6 +157,8 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
   using State = mysql::ResponseScanner::State;
   mysql::ResponseScanner scanner;
   scanner.start(kind, capabilities, options.first_sequence);
+  const uint8_t client_first = options.client_sequence == 0 ? options.first_sequence : options.client_sequence;
+  mysql::SequenceShift shift(static_cast<uint8_t>(client_first - options.first_sequence));
   backend.drop_message();
   bool untouched = true;
   for (;;) {
@@ -188,7 +191,21 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
     }
     if (state == State::kDone && untouched && scanner.failed_at_once()) {
       backend.consume(ready);
-      co_return RelayResult{scanner.summary(), scanner.error(), true};
+      co_return RelayResult{scanner.summary(), scanner.error(), true, client_first};
+    }
+    shift.apply(backend.buffered_data(), ready);
+    if (options.hold != nullptr && ready > 0) {
+      // From here on the response cannot begin again: for a failure it is as if the client had this.
+      untouched = false;
+      wait.deadline = base::system_clock().now() + options.progress;
+      if (options.hold->bytes.size() + ready <= options.hold->max && state != State::kInfile) {
+        options.hold->bytes += backend.buffered().substr(0, ready);
+        backend.consume(std::exchange(ready, 0));
+      } else {
+        const std::string held = std::move(std::exchange(options.hold, nullptr)->bytes);
+        Status sent = co_await client.write(held, wait);
+        if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), false, false});
+      }
     }
     if (ready > 0) {
       untouched = false;
@@ -197,9 +214,12 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
       if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), false, false});
       backend.consume(ready);
     }
-    if (state == State::kDone) co_return RelayResult{scanner.summary(), scanner.error(), false};
+    if (state == State::kDone) {
+      co_return RelayResult{scanner.summary(), scanner.error(), false,
+                            static_cast<uint8_t>(scanner.next_sequence() + shift.delta()), options.hold != nullptr};
+    }
     if (state == State::kInfile) {
-      auto last = co_await relay_infile(client, backend, wait, options.progress);
+      auto last = co_await relay_infile(client, backend, shift.delta(), wait, options.progress);
       if (!last.has_value()) co_return std::unexpected(std::move(last).error());
       scanner.infile_sent(*last);
     }

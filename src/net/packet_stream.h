@@ -81,6 +81,12 @@ class PacketStream {
   size_t largest_kept_;  // An empty buffer that is larger shrinks.
 };
 
+// A response that is kept instead of being passed on, as long as it is short.
+struct HeldResponse {
+  std::string bytes;  // As the client would have got them.
+  uint64_t max = 0;   // With more, what was held goes to the client, and the rest of the response behind it.
+};
+
 struct RelayOptions {
   // What is done to the status flags of every OK and EOF that passes: flags = (flags & ~clear) | set.
   uint16_t clear = 0;
@@ -88,6 +94,9 @@ struct RelayOptions {
   // The backend tells of session changes (CLIENT_SESSION_TRACK), and the client does not know of that.
   bool strip_session_track = false;
   uint8_t first_sequence = 1;  // Of the response: 1 after a command of one frame.
+  // Of the first frame to the client, whose command may have had more or fewer frames than ours; 0: as the response's.
+  uint8_t client_sequence = 0;
+  HeldResponse* hold = nullptr;  // Must outlive the call.
   // From the first byte of the response on each wait may take this long, whatever the deadline: who makes progress is
   // not cut off.
   base::Duration progress = std::chrono::seconds(60);
@@ -97,6 +106,8 @@ struct RelayResult {
   mysql::ResponseScanner::Summary summary;
   std::optional<mysql::ErrPacket> error;  // The ERR that ended the response.
   bool error_held = false;                // The ERR was the whole response, and was not passed on: the caller decides.
+  uint8_t next_sequence = 1;              // Of a message to the client behind the response.
+  bool held = false;                      // All of it is in RelayOptions::hold; the client has nothing.
 };
 
 // Which side of a relay failed. The other one is in the middle of a response: close it too, unless nothing was passed.

@@ -97,6 +97,13 @@ struct ShardedInsert {
   uint64_t values_needed() const;
 };
 
+// The name of a server's database, and the keyspace that clients know in its place.
+struct ShownName {
+  std::string database;
+  std::string keyspace;
+  bool empty() const { return database.empty(); }
+};
+
 struct Plan {
   enum class Kind : uint8_t {
     kRoute,   // `route`, `text`, `merge`
@@ -112,6 +119,7 @@ struct Plan {
   // executed as a prepared statement on the shards).
   std::optional<std::string> text;
   Merge merge;
+  ShownName names;  // Not empty: names of databases in the answer are translated (see plan/schema_names.h).
   std::optional<ShardedInsert> insert;
   // Where an unsharded INSERT uses a sequence, `insert` is used with a route of one shard.
 };

@@ -104,6 +104,7 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
   auto plan = std::make_shared<Plan>();
   plan->is_read = true;
   plan->route = any_shard(session_keyspace(context));
+  PlanContext of = context;  // The tables are those of the database that is named.
   if (!show.database.empty()) {
     // The keyspace's name is not the database's: the tablet's own database is meant.
     const std::string name(show.database.text);
@@ -116,13 +117,14 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
       return fail(Code::kNotFound, "VT05003: unknown database '" + name + "' in vschema").with_mysql(1049, "42000");
     }
     plan->route.keyspace = serving_keyspace(name, context);
+    of.keyspace = name;
     show.database = {};
     plan->text = sql::print(ast.statement());
   }
   if (!show.table.name.empty()) {
-    ASSIGN_OR_RETURN(const auto tables, route_tables(ast.statement(), context));
+    ASSIGN_OR_RETURN(const auto tables, route_tables(ast.statement(), of));
     if (!tables.keyspace.empty()) plan->route.keyspace = tables.keyspace;
-    if (tables.rewrite) plan->text = server_text(ast.statement(), tables, context, false);
+    if (tables.rewrite) plan->text = server_text(ast.statement(), tables, of, false);
   }
   if (plan->route.keyspace.empty() && show.show == sql::ShowKind::kTables) {
     return fail(Code::kFailedPrecondition,

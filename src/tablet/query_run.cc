@@ -89,11 +89,18 @@ net::Task<Status> QuerySession::send_request(Request& request, net::Wait wait) {
     CO_ASSIGN_OR_RETURN(const auto prepared,
                         co_await lease_->prepare(std::string(request.text), kMaxPreparedPerConnection, wait));
     request.execute->statement_id = prepared->ok.statement_id;
+    if (lease_->client.server().server_version.find("MariaDB") != std::string::npos) {
+      for (auto& parameter : request.execute->parameters) {
+        // Only MySQL's server takes this type; in either the value is a text.
+        if (parameter.type == mysql::FieldType::kJson) parameter.type = mysql::FieldType::kVarString;
+      }
+    }
     std::string payload;
     mysql::encode_stmt_execute(payload, *request.execute, 0);
     mysql::PacketWriter(encoded).message(payload);
     request.framed = encoded;
   }
+  request.answer_sequence = mysql::answer_sequence(request.framed);
   if (!request.prelude.empty()) {
     std::string framed;
     for (const auto& statement : request.prelude) {
@@ -145,7 +152,8 @@ net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::awai
                                                                                            net::Wait wait) {
   auto& server = lease_->client;
   net::RelayOptions options;
-  options.first_sequence = request.first_sequence;
+  options.first_sequence = request.answer_sequence;
+  options.client_sequence = request.first_sequence;
   options.strip_session_track = (client_.capabilities & mysql::kClientSessionTrack) == 0;
   if (left_ != Left::kNothing) options.set = mysql::kStatusSessionStateChanged;
   auto result = co_await net::relay_response(server.stream(), stream_, request.kind, server.capabilities(), options,

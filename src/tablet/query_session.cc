@@ -19,7 +19,6 @@ using mysql::Command;
 using namespace std::chrono_literals;
 
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
-constexpr size_t kMaxLongData = size_t{64} << 20;
 constexpr size_t kMaxPreparedPerConnection = 256;
 constexpr auto kEndMax = 10s;  // For the end of a transaction that was idle for too long.
 
@@ -273,7 +272,7 @@ void QuerySession::add_long_data(Prepared& statement, const mysql::StmtLongData&
         std::make_unique<base::MemoryBudget::Hold>(memory_, base::MemoryBudget::Kind::kLongData);
   }
   Status taken = statement.long_data_memory->add(data.data.size());
-  if (taken.ok()) taken = statement.memory.add_long_data(data, kMaxLongData);
+  if (taken.ok()) taken = statement.memory.add_long_data(data, statement.parameters, {});
   if (taken.ok()) return;
   statement.forget_long_data();
   statement.long_data_refused = std::move(taken).error();
@@ -428,7 +427,7 @@ net::Task<Status> QuerySession::on_prepare(std::string text) {
   if (Status connected = co_await need_connection(wait); !connected.ok()) {
     co_return co_await send_error(std::move(connected).error());
   }
-  auto prepared = co_await lease_->prepare(text, kMaxPreparedPerConnection, wait);
+  auto prepared = co_await lease_->prepare(text, kMaxPreparedPerConnection, wait, net::PooledConnection::Known::kAnew);
   std::string out;
   if (prepared.ok()) {
     mysql::PrepareOk ok = (*prepared)->ok;
@@ -436,7 +435,9 @@ net::Task<Status> QuerySession::on_prepare(std::string text) {
     std::string payload;
     mysql::encode_prepare_ok(payload, ok);
     mysql::PacketWriter(out, reply_sequence_).message(payload);
+    const size_t behind = out.size();
     out += (*prepared)->definitions;
+    mysql::SequenceShift(static_cast<uint8_t>(reply_sequence_ - 1)).apply(out.data() + behind, out.size() - behind);
     statements_[ok.statement_id] = Prepared{std::move(text), info, ok.parameters, {}, std::move(memory), nullptr, {}};
   }
   if (lease_ && lease_->client.broken()) {

@@ -120,6 +120,7 @@ class QuerySession {
     std::string_view framed;           // The command as it goes to the server; empty: `execute` is encoded to it.
     mysql::StmtExecute* execute = nullptr;
     mysql::ResponseKind kind = mysql::ResponseKind::kQuery;
+    uint8_t answer_sequence = 1;  // That the server's answer begins with.
     uint8_t first_sequence = 1;
   };
   // A failed statement: told to the client, and the session goes on; a failed session ends.

@@ -9,11 +9,17 @@ import struct
 
 from pymysql.protocol import FieldDescriptorPacket, OKPacketWrapper
 
-PREPARE, EXECUTE, SEND_LONG_DATA, CLOSE, RESET = 0x16, 0x17, 0x18, 0x19, 0x1A
+PREPARE, EXECUTE, SEND_LONG_DATA, CLOSE, RESET, FETCH = 0x16, 0x17, 0x18, 0x19, 0x1A, 0x1C
 TINY, SHORT, LONG, FLOAT, DOUBLE, NULL, TIMESTAMP, LONGLONG, INT24, DATE, TIME, DATETIME, YEAR = range(1, 14)
-VAR_STRING = 0xFD
+JSON, BLOB, VAR_STRING = 0xF5, 0xFC, 0xFD
+CURSOR_EXISTS, LAST_ROW_SENT = 0x40, 0x80
+LONG_DATA = object()  # A parameter that was sent with SEND_LONG_DATA.
 UNSIGNED = 0x20
 INTEGERS = {TINY: "b", SHORT: "h", YEAR: "h", LONG: "i", INT24: "i", LONGLONG: "q"}
+
+
+class Json(str):
+    """A parameter of type JSON."""
 
 
 def length_encoded(data):
@@ -33,6 +39,10 @@ def encode(value):
         return NULL, 0, b""
     if isinstance(value, int):
         return (LONGLONG, 0x80, struct.pack("<Q", value)) if value >= 1 << 63 else (LONGLONG, 0, struct.pack("<q", value))
+    if value is LONG_DATA:
+        return BLOB, 0, b""
+    if isinstance(value, Json):
+        return JSON, 0, length_encoded(value.encode())
     if isinstance(value, float):
         return DOUBLE, 0, struct.pack("<d", value)
     if isinstance(value, datetime.datetime):
@@ -82,9 +92,9 @@ class Statement:
                 assert connection._read_packet().is_eof_packet()
         self.columns = columns
 
-    def execute(self, *values):
+    def send(self, values, cursor):
         assert len(values) == self.parameters, (values, self.parameters)
-        body = struct.pack("<IBI", self.id, 0, 1)
+        body = struct.pack("<IBI", self.id, cursor, 1)
         if values:
             nulls = bytearray((len(values) + 7) // 8)
             types = data = b""
@@ -96,21 +106,54 @@ class Statement:
                 data += content
             body += bytes(nulls) + b"\x01" + types + data
         self.connection._execute_command(EXECUTE, body)
+
+    def execute(self, *values):
+        self.send(values, 0)
+        columns = self.read_columns()
+        return columns if isinstance(columns, tuple) else self.read_rows()[0]
+
+    def open_cursor(self, *values):
+        """(status flags, None) when there is a cursor now; else what execute() returns in the place of None."""
+        self.send(values, 1)
+        columns = self.read_columns()
+        if isinstance(columns, tuple):
+            return None, columns
+        if columns & CURSOR_EXISTS:
+            return columns, None
+        rows, flags = self.read_rows()
+        return flags, rows
+
+    def fetch(self, count):
+        """The next rows of the cursor, and the status flags behind them."""
+        self.connection._execute_command(FETCH, struct.pack("<II", self.id, count))
+        return self.read_rows()
+
+    def read_columns(self):
+        """The status flags behind the columns, or (affected rows, last insert id)."""
         packet = self.connection._read_packet()
         if packet.is_ok_packet():
             ok = OKPacketWrapper(packet)
             return ok.affected_rows, ok.insert_id
-        fields = [self.connection._read_packet(FieldDescriptorPacket) for _ in range(packet.read_length_encoded_integer())]
-        assert self.connection._read_packet().is_eof_packet()
+        self.fields = [self.connection._read_packet(FieldDescriptorPacket)
+                       for _ in range(packet.read_length_encoded_integer())]
+        return self.read_end(self.connection._read_packet())
+
+    @staticmethod
+    def read_end(packet):
+        assert packet.is_eof_packet()
+        packet.advance(3)
+        return packet.read_uint16()
+
+    def read_rows(self):
         rows = []
         while True:
             packet = self.connection._read_packet()
             if packet.is_eof_packet():
-                return rows
+                return rows, self.read_end(packet)
             packet.advance(1)
-            nulls = packet.read((len(fields) + 9) // 8)
+            nulls = packet.read((len(self.fields) + 9) // 8)
             rows.append(tuple(None if nulls[(i + 2) // 8] >> (i + 2) % 8 & 1 else read(packet, f.type_code, f.flags)
-                              for i, f in enumerate(fields)))
+                              for i, f in enumerate(self.fields)))
 
     def close(self):
         self.connection._execute_command(CLOSE, struct.pack("<I", self.id))

@@ -178,7 +178,7 @@ class DurabilityTest(ClusterTest):
         self.ctl("EmergencyReparentShard", "commerce/0")
         primary = self.cluster.primary("commerce", "0").uid
         self.assertIn(primary, (100, 102))
-        present = {row[0] for row in self.cluster.server_rows(self.tablet(primary), "select id from commerce.t")}
+        present = {row[0] for row in self.cluster.server_rows(self.tablet(primary), "select id from vt_commerce.t")}
         self.assertEqual(set(acknowledged) - present, set())
         self.write(primary, "insert into t values (8)")
         other = 202 - primary

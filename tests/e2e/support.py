@@ -62,6 +62,16 @@ def limit_time():
     signal.alarm(int(os.environ.get("VITRAIL_TEST_SECONDS", "600")))
 
 
+def sanitizer_findings(folder):
+    """Lines of the programs' logs in which a sanitizer tells what it found (./dev test --preset asan)."""
+    marks = ("ERROR: AddressSanitizer", "WARNING: ThreadSanitizer", ": runtime error: ")
+    out = []
+    for name in sorted(os.listdir(folder)) if os.path.isdir(folder) else []:
+        with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
+            out += [f"{name}: {line.strip()}" for line in file if any(mark in line for mark in marks)]
+    return out
+
+
 class ClusterTest(unittest.TestCase):
     """A test on one cluster for the whole class. Subclasses fill it in `prepare`."""
 
@@ -93,6 +103,7 @@ class ClusterTest(unittest.TestCase):
         signal.alarm(0)
         cluster = getattr(cls, "cluster", None)
         problems = cluster.down() if cluster is not None else []
+        problems += sanitizer_findings(os.path.join(cls.root, "logs"))
         if cls.failed or problems:
             print("\n".join(problems), file=sys.stderr)
             cls.print_logs()

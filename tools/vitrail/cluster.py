@@ -40,6 +40,11 @@ class Tablet:
     def name(self):
         return f"vttablet-{self.uid}"
 
+    @property
+    def database(self):
+        """The keyspace's database on the server: its default name."""
+        return f"vt_{self.keyspace}"
+
 
 class Cluster:
     """Starts, knows and stops the processes of one cluster.
@@ -144,7 +149,7 @@ class Cluster:
         self.addresses[tablet.name] = {"port": ports["port"], "grpc": ports["grpc"], "mysql": ports["data"]}
         self.start(tablet.name, [
             f"{BIN}/vttablet", *self.topo_flags(), "--tablet-path", tablet.alias, "--init-keyspace", tablet.keyspace,
-            "--init-shard", tablet.shard, "--init-tablet-type", tablet.kind, "--init-db-name-override", tablet.keyspace,
+            "--init-shard", tablet.shard, "--init-tablet-type", tablet.kind,
             "--tablet-hostname", "127.0.0.1", "--port", ports["port"], "--grpc-port", ports["grpc"],
             "--mysql-data-port", ports["data"], "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1",
             "--health-check-interval", "1s", *self.tablet_flags], lambda: http_json(ports["port"], "/debug/vars").get("TabletStateName"))
@@ -201,7 +206,10 @@ class Cluster:
                                **{"autocommit": True, "read_timeout": 60, "write_timeout": 60, **options})
 
     def server(self, tablet, database=None):
-        """A connection to the tablet's own mariadbd, past vttablet: for looking at what really is there."""
+        """A connection to the tablet's own mariadbd, past vttablet: for looking at what really is there. A keyspace's name
+        stands for its database."""
+        if database in {t.keyspace for t in self.tablets.values()}:
+            database = f"vt_{database}"
         return pymysql.connect(unix_socket=self.path(f"vt_{tablet.uid:010d}", "mysql.sock"), user="vt_dba",
                                database=database, autocommit=True)
 

@@ -1,0 +1,318 @@
+#include "plan/schema_names.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <array>
+
+#include "mysql/convert.h"
+#include "plan/routing.h"
+#include "sql/literal.h"
+#include "sql/printer.h"
+#include "sql/tables.h"
+#include "sql/walk.h"
+
+namespace vitrail::plan {
+namespace {
+
+std::string in_quotes(std::string_view text) {
+  std::string out;
+  mysql::append_sql_string(out, text);
+  return out;
+}
+
+// SCHEMATA, whose column is schema_name, is replaced as a whole.
+const sql::Column* schema_column(const sql::Expr* expr) {
+  const auto* column = sql::as<sql::Column>(expr);
+  if (column == nullptr || !is_schema_column(column->name.text)) return nullptr;
+  return lower(column->name.text) == "schema_name" ? nullptr : column;
+}
+
+bool is_database_function(const sql::Expr* expr) {
+  const auto* call = sql::as<sql::FunctionCall>(expr);
+  if (call == nullptr || !call->args.empty() || !call->schema.empty()) return false;
+  const std::string name = lower(call->name.text);
+  return name == "database" || name == "schema";
+}
+
+// A comparison for equality of such a column with a constant, either way round.
+struct Comparison {
+  const sql::Column* column = nullptr;
+  const sql::Expr* other = nullptr;
+};
+std::optional<Comparison> comparison(const sql::Expr& expr) {
+  const auto* binary = sql::as<sql::Binary>(&expr);
+  if (binary == nullptr || binary->op != sql::BinaryOp::kEqual || binary->quantifier != sql::Quantifier::kNone) {
+    return std::nullopt;
+  }
+  for (const auto& [column, other] : {std::pair{binary->left, binary->right}, {binary->right, binary->left}}) {
+    if (schema_column(column) == nullptr) continue;
+    const auto* literal = sql::as<sql::Literal>(other);
+    const bool text = literal != nullptr && literal->literal == sql::LiteralKind::kString;
+    if (text || is_database_function(other) || sql::as<sql::Parameter>(other) != nullptr) {
+      return Comparison{schema_column(column), other};
+    }
+  }
+  return std::nullopt;
+}
+
+// The keyspaces that the statement compares with.
+class Wanted : public sql::Walker {
+ public:
+  Wanted(const SchemaNames& names, std::span<const mysql::Value> values) : names_(names), values_(values) {}
+  std::string keyspace;  // The first that is not the session's.
+  bool own = false;
+
+  using sql::Walker::enter;
+  bool enter(const sql::Expr& expr) override {
+    if (const auto compared = comparison(expr)) see(*compared->other);
+    if (const auto* in = sql::as<sql::In>(&expr); in != nullptr && schema_column(in->left) != nullptr) {
+      for (const sql::Expr* value : in->values) see(*value);
+    }
+    return true;
+  }
+
+ private:
+  void see(const sql::Expr& expr) {
+    if (is_database_function(&expr)) {
+      own = true;
+      return;
+    }
+    std::string name;
+    if (const auto* literal = sql::as<sql::Literal>(&expr)) name = sql::string_value(*literal).value_or("");
+    if (const auto* parameter = sql::as<sql::Parameter>(&expr);
+        parameter != nullptr && parameter->index < values_.size()) {
+      name = values_[parameter->index].bytes;
+    }
+    if (name == names_.keyspace) own = true;
+    if (keyspace.empty() && name != names_.keyspace && !names_.database_of(name).empty()) keyspace = name;
+  }
+  const SchemaNames& names_;
+  std::span<const mysql::Value> values_;
+};
+
+class Stars : public sql::Walker {
+ public:
+  bool any = false;
+  using sql::Walker::enter;
+  bool enter(const sql::Query& query) override {
+    any = any || query.kind == sql::QueryKind::kTable;
+    if (const auto* select = sql::as<sql::Select>(&query)) {
+      for (const auto& item : select->items) any = any || sql::as<sql::Star>(item.expr) != nullptr;
+    }
+    return true;
+  }
+};
+
+bool names_schemata(const sql::TableSource& source) { return lower(source.name.name.text) == "schemata"; }
+
+// SCHEMATA in the standard's columns: each keyspace, described as the one at hand is, and information_schema.
+std::string schemata_text(const SchemaNames& names, std::string_view database) {
+  constexpr std::string_view kColumns =
+      "default_character_set_name as DEFAULT_CHARACTER_SET_NAME, default_collation_name as DEFAULT_COLLATION_NAME, "
+      "sql_path as SQL_PATH from information_schema.schemata s";
+  std::string list;
+  for (const auto& [keyspace, unused] : *names.databases) {
+    list += (list.empty() ? "select " : " union all select ") + in_quotes(keyspace) + (list.empty() ? " as name" : "");
+  }
+  std::string text = fmt::format(
+      "select catalog_name as CATALOG_NAME, schema_name as SCHEMA_NAME, {} where schema_name = 'information_schema'",
+      kColumns);
+  if (!list.empty()) {
+    text += fmt::format(
+        " union all select s.catalog_name, k.name, s.default_character_set_name, s.default_collation_name, s.sql_path "
+        "from "
+        "information_schema.schemata s join ({}) k where s.schema_name = {}",
+        list, in_quotes(database));
+  }
+  return text;
+}
+
+// Puts `replacement` in the place of each SCHEMATA.
+class SchemataReplacer {
+ public:
+  explicit SchemataReplacer(sql::Query* replacement) : replacement_(replacement) {}
+
+  void in(sql::Query* query) {
+    if (auto* select = sql::as<sql::Select>(query)) {
+      for (auto& ref : select->from) ref = replaced(ref);
+    }
+    if (auto* set = sql::as<sql::SetOperation>(query)) {
+      in(set->left);
+      in(set->right);
+    }
+    if (auto* inner = sql::as<sql::ParenthesizedQuery>(query)) in(inner->inner);
+  }
+
+ private:
+  sql::TableRef* replaced(sql::TableRef* ref) {
+    if (auto* join = sql::as<sql::Join>(ref)) {
+      join->left = replaced(join->left);
+      join->right = replaced(join->right);
+      return ref;
+    }
+    if (auto* list = sql::as<sql::TableList>(ref)) {
+      for (auto& item : list->items) item = replaced(item);
+      return ref;
+    }
+    if (auto* derived = sql::as<sql::DerivedTable>(ref)) {
+      in(derived->query);
+      return ref;
+    }
+    auto* source = sql::as<sql::TableSource>(ref);
+    if (source == nullptr || !names_schemata(*source)) return ref;
+    auto& derived = made_.emplace_back(std::make_unique<sql::DerivedTable>());
+    derived->kind = sql::DerivedTable::kKind;
+    derived->query = replacement_;
+    derived->alias = source->alias.empty() ? source->name.name : source->alias;
+    return derived.get();
+  }
+  sql::Query* replacement_;
+  std::vector<std::unique_ptr<sql::DerivedTable>> made_;
+};
+
+}  // namespace
+
+bool is_information_schema(std::string_view name) { return lower(name) == kInformationSchema; }
+
+bool is_schema_column(std::string_view name) {
+  static constexpr std::array<std::string_view, 12> kNames = {
+      "constraint_schema",        "event_object_schema", "event_schema",    "index_schema", "referenced_table_schema",
+      "routine_schema",           "schema_name",         "specific_schema", "table_schema", "trigger_schema",
+      "unique_constraint_schema", "udt_schema"};
+  return std::ranges::find(kNames, lower(name)) != kNames.end();
+}
+
+std::string SchemaNames::database_of(std::string_view of) const {
+  if (databases == nullptr) return "";
+  const auto found = databases->find(of);
+  return found == databases->end() ? "" : found->second;
+}
+
+std::optional<Plan> plan_information_schema(sql::Ast& ast, const SchemaNames& names,
+                                            std::span<const mysql::Value> values) {
+  auto* statement = sql::statement_as<sql::QueryStatement>(&ast.statement());
+  if (statement == nullptr) return std::nullopt;
+  const bool at_home = is_information_schema(names.keyspace);
+  const auto tables = sql::collect_tables(*statement);
+  const bool all = std::ranges::all_of(tables, [&](const sql::TableUse& use) {
+    return is_information_schema(use.qualifier) || (use.qualifier.empty() && at_home);
+  });
+  if (tables.empty() || !all) return std::nullopt;
+
+  Plan plan;
+  plan.is_read = true;
+  plan.route.kind = Route::Kind::kAnyShard;
+  Wanted wanted(names, values);
+  wanted.walk(ast.statement());
+  plan.route.keyspace = at_home ? "" : names.keyspace;
+  if (!wanted.keyspace.empty() && !wanted.own) plan.route.keyspace = wanted.keyspace;
+  if (plan.route.keyspace.empty() && names.databases != nullptr && !names.databases->empty()) {
+    plan.route.keyspace = names.databases->begin()->first;
+  }
+  const std::string& keyspace = plan.route.keyspace;
+  const std::string database = names.database_of(keyspace);
+  if (database.empty()) return std::nullopt;
+
+  Result<sql::Ast> schemata = sql::parse(schemata_text(names, database));
+  CHECK(schemata.ok());
+  SchemataReplacer replacer(sql::statement_as<sql::QueryStatement>(&schemata->statement())->query);
+  replacer.in(statement->query);
+  if (auto* select = sql::as<sql::Select>(statement->query)) {
+    for (auto& item : select->items) {
+      if (!item.alias.empty() || sql::as<sql::Star>(item.expr) != nullptr) continue;
+      const auto* column = sql::as<sql::Column>(item.expr);
+      if (column != nullptr && schema_column(column) == nullptr) continue;
+      item.alias.text = column != nullptr ? column->name.text : item.expr_span.of(ast.text());
+    }
+  }
+  sql::PrintOptions options;
+  options.table = [&](const sql::TableName& table, sql::TableRewrite& rewrite) {
+    if (at_home && table.qualifier.empty() && !table.name.empty()) rewrite.qualifier = kInformationSchema;
+  };
+  options.expr = [&](const sql::Expr& expr, std::string& out) {
+    if (const auto compared = comparison(expr)) {
+      if (const auto* literal = sql::as<sql::Literal>(compared->other)) {
+        // Servers look up one database faster than they compare the names of all.
+        const std::string name = sql::string_value(*literal).value_or("");
+        out += fmt::format("{} = {}", sql::print(*compared->column), in_quotes(name == keyspace ? database : name));
+        return true;
+      }
+      if (is_database_function(compared->other) && keyspace == names.keyspace) {
+        out += fmt::format("{} = {}", sql::print(*compared->column), in_quotes(database));
+        return true;
+      }
+    }
+    if (is_database_function(&expr) && at_home) {
+      out += in_quotes(kInformationSchema);
+      return true;
+    }
+    const auto* column = schema_column(&expr);
+    if (column == nullptr || database == keyspace) return false;
+    const std::string text = sql::print(*column);
+    out += fmt::format("if({} = {}, {}, {})", text, in_quotes(database), in_quotes(keyspace), text);
+    return true;
+  };
+  plan.text = sql::print(ast.statement(), options);
+  // A star's columns are not in the text.
+  Stars stars;
+  stars.walk(ast.statement());
+  if (stars.any && database != keyspace) plan.names = {database, keyspace};
+  return plan;
+}
+
+std::optional<Plan> plan_show_create_database(const sql::Show& show, const SchemaNames& names) {
+  if (show.show != sql::ShowKind::kCreateDatabase) return std::nullopt;
+  const std::string keyspace(show.table.name.text);
+  const std::string database = names.database_of(keyspace);
+  if (database.empty()) return std::nullopt;
+  Plan plan;
+  plan.is_read = true;
+  plan.route.kind = Route::Kind::kAnyShard;
+  plan.route.keyspace = keyspace;
+  plan.text = fmt::format("show {} {}", show.subject, sql::quote_identifier(database));
+  plan.names = {database, keyspace};
+  return plan;
+}
+
+void name_show(const sql::Show& show, const SchemaNames& names, Plan& plan) {
+  const std::string& keyspace = plan.route.keyspace;
+  const std::string database = names.database_of(keyspace);
+  if (database.empty() || database == keyspace) return;
+  plan.names = {database, keyspace};
+  if (show.where == nullptr) return;
+  sql::PrintOptions options;
+  options.expr = [&](const sql::Expr& expr, std::string& out) {
+    if (const auto* column = sql::as<sql::Column>(&expr); column != nullptr && column->table.empty()) {
+      if (lower(column->name.text) != lower("Tables_in_" + keyspace)) return false;
+      out += sql::quote_identifier("Tables_in_" + database);
+      return true;
+    }
+    const auto* binary = sql::as<sql::Binary>(&expr);
+    if (binary == nullptr || binary->op != sql::BinaryOp::kEqual) return false;
+    const auto* column = sql::as<sql::Column>(binary->left);
+    const auto* literal = sql::as<sql::Literal>(binary->right);
+    if (column == nullptr || literal == nullptr || lower(column->name.text) != "db") return false;
+    if (sql::string_value(*literal).value_or("") != keyspace) return false;
+    out += fmt::format("{} = {}", sql::print(*column), in_quotes(database));
+    return true;
+  };
+  plan.text = sql::print(show, options);
+}
+
+std::string with_keyspaces(std::string text, const std::map<std::string, std::string, std::less<>>& databases) {
+  for (const auto& [keyspace, database] : databases) {
+    if (database == keyspace || database.empty()) continue;
+    for (const char quote : {'\'', '`'}) {
+      // 'database.table', 'database', `database`.`table`
+      for (size_t at = text.find(quote + database); at != std::string::npos; at = text.find(quote + database, at + 1)) {
+        const size_t end = at + 1 + database.size();
+        if (end < text.size() && (text[end] == '.' || text[end] == quote))
+          text.replace(at + 1, database.size(), keyspace);
+      }
+    }
+  }
+  return text;
+}
+
+}  // namespace vitrail::plan

@@ -1,0 +1,108 @@
+#include "plan/schema_names.h"
+
+#include <gtest/gtest.h>
+
+namespace vitrail::plan {
+namespace {
+
+const std::map<std::string, std::string, std::less<>> kDatabases = {
+    {"book", "vt_book"}, {"shop", "vt_shop"}, {"same", "same"}};
+
+// "keyspace: text", and " *" behind it when the answer is translated too.
+std::string planned(std::string_view sql, std::string keyspace = "shop", std::vector<mysql::Value> values = {}) {
+  auto ast = sql::parse(sql);
+  EXPECT_TRUE(ast.ok()) << sql;
+  auto plan = plan_information_schema(*ast, {&kDatabases, std::move(keyspace)}, values);
+  if (!plan) return "not ours";
+  return plan->route.keyspace + ": " + *plan->text + (plan->names.empty() ? "" : " *");
+}
+
+TEST(SchemaNames, AreTheKeyspaces) {
+  const struct {
+    const char* sql;
+    const char* expected;
+  } kCases[] = {
+      {"select table_name from information_schema.tables where table_schema = 'shop'",
+       "shop: select table_name from information_schema.tables where (table_schema = 'vt_shop')"},
+      {"select table_name from information_schema.tables where database() = table_schema and table_name = 't'",
+       "shop: select table_name from information_schema.tables where (table_schema = 'vt_shop') and table_name = 't'"},
+      {"select table_name from information_schema.tables where table_schema = 'book'",
+       "book: select table_name from information_schema.tables where (table_schema = 'vt_book')"},
+      {"select table_name from information_schema.tables where table_schema = 'nowhere'",
+       "shop: select table_name from information_schema.tables where (table_schema = 'nowhere')"},
+      {"select TABLE_SCHEMA from information_schema.columns where table_schema like 'sh%'",
+       "shop: select (if(TABLE_SCHEMA = 'vt_shop', 'shop', TABLE_SCHEMA)) as TABLE_SCHEMA from "
+       "information_schema.columns where (if(table_schema = 'vt_shop', 'shop', table_schema)) like 'sh%'"},
+      {"select * from information_schema.tables t where t.table_schema in ('book', 'x')",
+       "book: select * from information_schema.tables as t where (if(t.table_schema = 'vt_book', 'book', "
+       "t.table_schema)) in ('book', 'x') *"},
+      {"select concat(table_schema, '.') from information_schema.tables",
+       "shop: select concat((if(table_schema = 'vt_shop', 'shop', table_schema)), '.') as `concat(table_schema, '.')` "
+       "from "
+       "information_schema.tables"},
+      {"select id from note", "not ours"},
+      {"select 1", "not ours"},
+      {"select 1 from information_schema.tables, note", "not ours"},
+  };
+  for (const auto& c : kCases) EXPECT_EQ(planned(c.sql), c.expected) << c.sql;
+}
+
+TEST(SchemaNames, OfParametersDecideWhereAStatementGoes) {
+  const char* sql = "select count(*) from information_schema.tables where table_schema = ?";
+  const std::string text =
+      "select count(*) as `count(*)` from information_schema.tables where (if(table_schema = 'vt_shop', 'shop', "
+      "table_schema)) = ?";
+  EXPECT_EQ(planned(sql), "shop: " + text);
+  EXPECT_EQ(planned(sql, "shop", {mysql::Value::of_text("shop")}), "shop: " + text);
+  EXPECT_TRUE(planned(sql, "shop", {mysql::Value::of_text("book")}).starts_with("book: "));
+}
+
+TEST(SchemaNames, AreLeftAloneWhereTheyAreTheSame) {
+  EXPECT_EQ(planned("select * from information_schema.tables where table_schema = database()", "same"),
+            "same: select * from information_schema.tables where (table_schema = 'same')");
+}
+
+TEST(SchemaNames, NeedNoQualifierAtHome) {
+  EXPECT_EQ(planned("select table_name from tables where table_schema = 'shop'", "information_schema"),
+            "shop: select table_name from information_schema.tables where (table_schema = 'vt_shop')");
+}
+
+TEST(SchemaNames, AllStandInSchemata) {
+  const std::string text = planned("select schema_name from information_schema.schemata where schema_name like 's%'");
+  for (const char* part : {"'book'", "'shop'", "'same'", "'information_schema'", ") as schemata where"}) {
+    EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+  }
+}
+
+std::string shown(std::string_view sql, std::string keyspace) {
+  auto ast = sql::parse(sql);
+  EXPECT_TRUE(ast.ok()) << sql;
+  const auto& show = *sql::statement_as<sql::Show>(&ast->statement());
+  const SchemaNames names{&kDatabases, keyspace};
+  if (auto plan = plan_show_create_database(show, names)) return plan->route.keyspace + ": " + *plan->text;
+  Plan plan;
+  plan.route.keyspace = std::move(keyspace);
+  name_show(show, names, plan);
+  return plan.text.value_or("as it is");
+}
+
+TEST(SchemaNames, StandInShow) {
+  EXPECT_EQ(shown("show tables", "shop"), "as it is");
+  EXPECT_EQ(shown("show tables where tables_in_shop = 'shop'", "shop"),
+            "show tables where `Tables_in_vt_shop` = 'shop'");
+  EXPECT_EQ(shown("show tables where tables_in_same = 'x'", "same"), "as it is");
+  EXPECT_EQ(shown("show create database if not exists book", "shop"),
+            "book: show create database if not exists `vt_book`");
+  EXPECT_EQ(shown("show create database information_schema", "shop"), "as it is");
+}
+
+TEST(SchemaNames, StandInErrors) {
+  EXPECT_EQ(with_keyspaces("Table 'vt_shop.t' doesn't exist", kDatabases), "Table 'shop.t' doesn't exist");
+  EXPECT_EQ(with_keyspaces("a foreign key constraint fails (`vt_shop`.`t`, 'vt_book')", kDatabases),
+            "a foreign key constraint fails (`shop`.`t`, 'book')");
+  EXPECT_EQ(with_keyspaces("Duplicate entry 'vt_shopping' for 'vt_shop2.t'", kDatabases),
+            "Duplicate entry 'vt_shopping' for 'vt_shop2.t'");
+}
+
+}  // namespace
+}  // namespace vitrail::plan
