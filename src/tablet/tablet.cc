@@ -99,7 +99,12 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("init_db_name_override", &tablet.db_name_override, "database on the server; empty: vt_<keyspace>");
   settings.add("init_timeout", &tablet.init_timeout, "how long to wait for the server and the topology at start");
   settings.add("health_check_interval", &tablet.health_check_interval, "time between two looks at the server");
-  settings.add("unhealthy_threshold", &tablet.degraded_threshold, "a replica that lags more does not serve");
+  settings.add("unhealthy_threshold", &tablet.unhealthy_threshold,
+               "a replica that lags more does not serve; the time for which its replication is stopped counts");
+  settings.add("degraded_threshold", &tablet.degraded_threshold,
+               "a replica that lags more is shown as unhappy on the status page");
+  settings.add("lock_tables_timeout", &tablet.lock_tables_timeout,
+               "how long tables stay locked for LockTables without an UnlockTables");
   settings.add("fence_grace_period", &tablet.fence_grace,
                "how long transactions in the way of a switch may take to end");
   settings.add("grpc_port", &options.grpc_port, "port of the gRPC services");
@@ -129,8 +134,6 @@ void declare(base::Settings& settings, Options& options) {
                "an open transaction that is idle for longer is rolled back");
   settings.add("queryserver_config_query_pool_timeout", &options.queries.pool_timeout, "longest wait for a connection");
 }
-
-constexpr int64_t kLagUnhappySeconds = 30;  // Shown as a warning on the status page.
 
 struct Tablet::Core {
   Core(Options options_in, uint16_t http_port, topo::Server& topology_in, base::Metrics& metrics_in)
@@ -296,10 +299,15 @@ std::string Tablet::status_details_json() const {
                            : "unhealthy",
       fmt::format("{}: {}{}{}", now.type, serving ? "Serving" : "Not Serving", now.reason.empty() ? "" : ", ",
                   now.reason));
-  add("Health", now.health_error.empty() ? "healthy" : "unhealthy", now.health_error.empty() ? "ok" : now.health_error);
+  add("Health",
+      now.trouble.empty() ? "healthy"
+      : serving           ? "unhappy"
+                          : "unhealthy",
+      now.trouble.empty() ? "ok" : now.trouble);
+  if (!now.running.empty()) add("Being Changed", "unhappy", now.running);
   if (now.type != "primary") {
-    add("Replication Lag", now.lag_seconds > kLagUnhappySeconds ? "unhappy" : "healthy",
-        fmt::format("{}s", now.lag_seconds));
+    const bool behind = std::chrono::seconds(now.lag_seconds) > core_->options.tablet.degraded_threshold;
+    add("Replication Lag", behind ? "unhappy" : "healthy", fmt::format("{}s", now.lag_seconds));
   }
   return json + "]\n";
 }
