@@ -13,6 +13,7 @@
 #include "movement/source_service.h"
 #include "rpc/query_pages.h"
 #include "rpc/server.h"
+#include "tablet/query_rpcs.h"
 #include "tablet/tablet_rpcs.h"
 #include "topo/srv_vschema.h"
 #include "topo/tablet.h"
@@ -150,6 +151,7 @@ struct Tablet::Core {
   std::unique_ptr<movement::SourceService> source;
   std::unique_ptr<movement::Engine> engine;
   std::unique_ptr<TabletManager> manager;
+  std::unique_ptr<QueryRpcs> statements;
   std::unique_ptr<rpc::Server> grpc;
   base::Metrics::Subscription streams;
   bool grpc_started = false;
@@ -248,6 +250,8 @@ net::Task<Status> Tablet::start() {
       });
   core.grpc = std::make_unique<rpc::Server>(std::move(server));
   register_tablet_handlers(*core.grpc, loop, *core.manager);
+  core.statements = std::make_unique<QueryRpcs>(*core.manager, *core.queries, options.queries.transaction_timeout);
+  core.statements->register_handlers(*core.grpc, loop);
   core.source->register_handlers(*core.grpc);
   core.engine->register_handlers(*core.grpc);
   CO_RETURN_IF_ERROR(core.grpc->start());
@@ -259,6 +263,7 @@ net::Task<Status> Tablet::start() {
 net::Task<void> Tablet::stop() {
   Core& core = *core_;
   if (core.grpc_started) co_await core.grpc->stop(1s);
+  if (core.statements != nullptr) core.statements->close();
   if (core.manager != nullptr) co_await core.manager->stop();
   if (core.engine != nullptr) co_await core.engine->close();
   if (core.source != nullptr) co_await core.source->stop();

@@ -197,9 +197,9 @@ class TabletManager {
   Desired desired_;
   Observed observed_;
   Role role_;
-  Decision decision_;  // Of desired, observed and role, when it was made last.
-  ServingState in_force_;   // As it was decided.
-  bool complete_ = false;   // And nothing else is under way any more.
+  Decision decision_;      // Of desired, observed and role, when it was made last.
+  ServingState in_force_;  // As it was decided.
+  bool complete_ = false;  // And nothing else is under way any more.
   bool streams_told_ = false;
   base::Counter& queries_counter_;
   struct {

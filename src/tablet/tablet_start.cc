@@ -15,6 +15,8 @@ using namespace std::chrono_literals;
 
 namespace {
 
+constexpr auto kStartLease = 5000ms;  // Who dies while it starts keeps its next process waiting for no longer.
+
 int64_t wall_ns() {
   return std::chrono::duration_cast<std::chrono::nanoseconds>(base::system_clock().wall_now().time_since_epoch())
       .count();
@@ -104,7 +106,7 @@ net::Task<Status> TabletManager::take_role(net::Wait wait) {
   // Who reparents the shard holds its lock. Without that lock, what is read now may be wrong a moment later.
   auto lock = co_await topo::ShardLock::acquire(topology_, settings_.keyspace, settings_.shard,
                                                 "tablet " + settings_.tablet_path + " becomes the primary again",
-                                                {.cancel = wait.cancel, .queue = false});
+                                                {.lease = kStartLease, .cancel = wait.cancel, .queue = false});
   if (!lock.ok()) {
     if (lock.error().code() != Code::kAlreadyExists) co_return std::move(lock).error();
     facts.shard_locked = true;
