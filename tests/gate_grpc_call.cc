@@ -1,12 +1,15 @@
-// Calls vtgateservice.Vitess for tests: gate_grpc_call HOST:PORT [USER PASSWORD]. Each line of the standard input is a
-// method and its request as JSON; the answer is a line of JSON for each message, then "." or "! CODE message".
+// Calls vtgateservice.Vitess for tests, and a tablet's services where a method says so ("queryservice.Query/Execute"):
+// gate_grpc_call HOST:PORT [USER PASSWORD]. Each line of the standard input is a method and its request as JSON; the
+// answer is a line of JSON for each message, then "." or "! CODE message".
 #include <google/protobuf/util/json_util.h>
 
 #include <iostream>
 #include <string>
 
 #include "net/loop.h"
+#include "query.pb.h"
 #include "rpc/typed.h"
+#include "tabletmanagerdata.pb.h"
 #include "vtgate.pb.h"
 
 namespace {
@@ -31,7 +34,9 @@ void print_end(const Status& status) {
   }
 }
 
-std::string path_of(const std::string& method) { return "/vtgateservice.Vitess/" + method; }
+std::string path_of(const std::string& method) {
+  return method.contains('/') ? "/" + method : "/vtgateservice.Vitess/" + method;
+}
 
 template <typename Request, typename Response>
 Status unary(net::Loop& loop, rpc::Channel& channel, const std::string& method, const std::string& json) {
@@ -65,7 +70,39 @@ Status streamed(net::Loop& loop, rpc::Channel& channel, const std::string& metho
   return net::block_on(loop, read_all(rpc::open_stream<Response>(channel, path_of(method), request)));
 }
 
+// The newest state of a stream that never ends.
+net::Task<Status> read_first(rpc::TypedStream<::query::StreamHealthResponse> stream) {
+  auto message = co_await stream.next(net::Wait::within(std::chrono::seconds(60)));
+  if (!message.ok()) co_return std::move(message).error();
+  if (message->has_value()) print(**message);
+  co_return Status{};
+}
+
+Status run_on_tablet(net::Loop& loop, rpc::Channel& channel, const std::string& path, const std::string& json) {
+  using namespace ::query;              // NOLINT(google-build-using-namespace)
+  using namespace ::tabletmanagerdata;  // NOLINT(google-build-using-namespace)
+  const std::string method = path.substr(path.find('/') + 1);
+  if (method == "Execute") return unary<ExecuteRequest, ExecuteResponse>(loop, channel, path, json);
+  if (method == "Begin") return unary<BeginRequest, BeginResponse>(loop, channel, path, json);
+  if (method == "Commit") return unary<CommitRequest, CommitResponse>(loop, channel, path, json);
+  if (method == "Rollback") return unary<RollbackRequest, RollbackResponse>(loop, channel, path, json);
+  if (method == "BeginExecute") return unary<BeginExecuteRequest, BeginExecuteResponse>(loop, channel, path, json);
+  if (method == "ReserveExecute")
+    return unary<ReserveExecuteRequest, ReserveExecuteResponse>(loop, channel, path, json);
+  if (method == "Release") return unary<ReleaseRequest, ReleaseResponse>(loop, channel, path, json);
+  if (method == "LockTables") return unary<LockTablesRequest, LockTablesResponse>(loop, channel, path, json);
+  if (method == "UnlockTables") return unary<UnlockTablesRequest, UnlockTablesResponse>(loop, channel, path, json);
+  if (method == "StreamExecute")
+    return streamed<StreamExecuteRequest, StreamExecuteResponse>(loop, channel, path, json);
+  if (method == "StreamHealth") {
+    return net::block_on(
+        loop, read_first(rpc::open_stream<StreamHealthResponse>(channel, path_of(path), StreamHealthRequest())));
+  }
+  return fail(Code::kInvalidArgument, "no such method: " + path);
+}
+
 Status run(net::Loop& loop, rpc::Channel& channel, const std::string& method, const std::string& json) {
+  if (method.contains('/')) return run_on_tablet(loop, channel, method, json);
   using namespace ::vtgate;  // NOLINT(google-build-using-namespace)
   if (method == "Execute") return unary<ExecuteRequest, ExecuteResponse>(loop, channel, method, json);
   if (method == "ExecuteBatch") return unary<ExecuteBatchRequest, ExecuteBatchResponse>(loop, channel, method, json);

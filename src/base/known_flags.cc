@@ -139,7 +139,6 @@ constexpr std::array kFlags = {
     KnownFlag{"unmanaged", false, kTablet, "false", "the tablet manages its server"},
     KnownFlag{"tablet_config", true, kTablet, "", "settings come from flags and --config-file"},
     KnownFlag{"init_tags", true, kTablet, "", "tablets start without tags"},
-    KnownFlag{"lock_tables_timeout", true, kTablet, kAny, "tables are never locked"},
     KnownFlag{"heartbeat_enable", false, kTablet, "false", "replication lag is measured without a heartbeat table"},
     KnownFlag{"heartbeat_interval", true, kTablet, kAny, "replication lag is measured without a heartbeat table"},
     KnownFlag{"enforce_strict_trans_tables", false, kTablet, kAny, "the server's own sql_mode decides"},

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "control/reparent.h"
 #include "mysql/gtid.h"
 #include "net/scope.h"
@@ -56,7 +57,7 @@ class EmergencyReparent {
   EmergencyReparent(TabletClient& tablets, EmergencyReparentOptions options)
       : tablets_(tablets), options_(std::move(options)) {}
 
-  net::Task<Result<EmergencyReparentResult>> run();
+  net::Task<Result<ReparentResult>> run();
 
  private:
   net::Wait wait() const { return net::Wait::within(options_.wait_replicas_timeout); }
@@ -68,10 +69,11 @@ class EmergencyReparent {
     return std::ranges::any_of(options_.ignore_replicas, [&](const auto& a) { return topo::same_alias(a, alias); });
   }
 
-  net::Task<Result<EmergencyReparentResult>> reparent(const topo::ShardLock& lock);
+  net::Task<Result<ReparentResult>> reparent(const topo::ShardLock& lock);
   net::Task<Status> read_shard();
   net::Task<void> demote_old_primary();
   net::Task<Result<size_t>> choose();
+  net::Task<Status> ask_sourceless(Member& member);
   net::Task<void> stop_member(Member& member);
   net::Task<Status> stop_all();
   Status check_acknowledged() const;
@@ -154,8 +156,28 @@ net::Task<void> EmergencyReparent::demote_old_primary() {
   co_await net::when_all(std::move(waits));
 }
 
+// A tablet that has never followed anybody has what its server has. It is kept read-only.
+net::Task<Status> EmergencyReparent::ask_sourceless(Member& member) {
+  CO_ASSIGN_OR_RETURN(const auto demoted, co_await call<tmd::DemotePrimaryResponse>(member.tablet, "DemotePrimary",
+                                                                                    tmd::DemotePrimaryRequest()));
+  member.position_text = demoted.primary_status().position();
+  CO_ASSIGN_OR_RETURN(member.position, Position::parse(member.position_text));
+  CO_ASSIGN_OR_RETURN(const auto full,
+                      co_await call<tmd::FullStatusResponse>(member.tablet, "FullStatus", tmd::FullStatusRequest()));
+  member.server_id = full.status().server_id();
+  member.ready = true;
+  co_return Status{};
+}
+
 // Stops the receiving thread, and waits until what has arrived is applied.
 net::Task<void> EmergencyReparent::stop_member(Member& member) {
+  const auto status = co_await call<tmd::ReplicationStatusResponse>(member.tablet, "ReplicationStatus",
+                                                                    tmd::ReplicationStatusRequest());
+  if (status.ok() && status->status().source_host().empty()) {
+    Status asked = co_await ask_sourceless(member);
+    if (!asked.ok()) member.problem = asked.error().message();
+    co_return;
+  }
   tmd::StopReplicationAndGetStatusRequest request;
   request.set_stop_replication_mode(::replicationdata::IOTHREADONLY);
   auto stopped = co_await call<tmd::StopReplicationAndGetStatusResponse>(member.tablet, "StopReplicationAndGetStatus",
@@ -335,10 +357,8 @@ net::Task<void> EmergencyReparent::give_up() {
   }
   // Also when its answer to the demotion did not come in time: it may have been demoted all the same.
   if (demotion_tried_) {
-    tmd::UndoDemotePrimaryRequest undo;
-    undo.set_semisync(policy_.acks_needed() > 0);
-    (void)co_await tablets_.call<tmd::UndoDemotePrimaryResponse>(*old_primary_, "UndoDemotePrimary", std::move(undo),
-                                                                 net::Wait::within(kDemotionTimeout));
+    Status undone = co_await undo_demotion(tablets_, policy_, *old_primary_, kDemotionTimeout);
+    if (!undone.ok()) log_warning("the old primary stays as it is: {}", undone.error().message());
   }
 }
 
@@ -366,7 +386,7 @@ net::Task<Result<size_t>> EmergencyReparent::choose() {
   co_return chosen;
 }
 
-net::Task<Result<EmergencyReparentResult>> EmergencyReparent::reparent(const topo::ShardLock& lock) {
+net::Task<Result<ReparentResult>> EmergencyReparent::reparent(const topo::ShardLock& lock) {
   CO_RETURN_IF_ERROR(co_await read_shard());
   auto chosen = co_await choose();
   if (chosen.ok()) {
@@ -394,10 +414,10 @@ net::Task<Result<EmergencyReparentResult>> EmergencyReparent::reparent(const top
   for (const auto& outcome : outcomes) {
     if (!outcome.ok()) events_.push_back("does not follow yet: " + outcome.error().message());
   }
-  co_return EmergencyReparentResult{candidate.tablet.alias(), events_};
+  co_return ReparentResult{candidate.tablet.alias(), events_};
 }
 
-net::Task<Result<EmergencyReparentResult>> EmergencyReparent::run() {
+net::Task<Result<ReparentResult>> EmergencyReparent::run() {
   CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(tablets_.topology(), options_.keyspace,
                                                                    options_.shard, "EmergencyReparentShard"));
   auto result = co_await reparent(lock);
@@ -408,8 +428,7 @@ net::Task<Result<EmergencyReparentResult>> EmergencyReparent::run() {
 
 }  // namespace
 
-net::Task<Result<EmergencyReparentResult>> emergency_reparent_shard(TabletClient& tablets,
-                                                                    EmergencyReparentOptions options) {
+net::Task<Result<ReparentResult>> emergency_reparent_shard(TabletClient& tablets, EmergencyReparentOptions options) {
   EmergencyReparent change(tablets, std::move(options));
   co_return co_await change.run();
 }

@@ -26,7 +26,7 @@ class PlannedReparent {
   PlannedReparent(TabletClient& tablets, PlannedReparentOptions options)
       : tablets_(tablets), options_(std::move(options)) {}
 
-  net::Task<Result<::topodata::TabletAlias>> run();
+  net::Task<Result<ReparentResult>> run();
 
  private:
   net::Wait wait() const { return net::Wait::within(options_.wait_replicas_timeout); }
@@ -36,6 +36,7 @@ class PlannedReparent {
   }
   net::Task<Result<::topodata::Tablet>> choose();
   net::Task<bool> lags_too_much(::topodata::Tablet tablet);
+  net::Task<Result<::topodata::TabletAlias>> reparent(const topo::ShardLock& lock);
   net::Task<Status> initialise(const topo::ShardLock& lock, ::topodata::Tablet candidate);
   net::Task<Status> graceful(const topo::ShardLock& lock, ::topodata::Tablet old_primary, ::topodata::Tablet candidate);
   net::Task<Status> check_candidate(const ::topodata::Tablet& candidate) {
@@ -54,6 +55,7 @@ class PlannedReparent {
   topo::ShardInfo shard_;
   topo::Durability policy_;
   std::vector<::topodata::Tablet> members_;
+  std::vector<std::string> events_;
 };
 
 net::Task<bool> PlannedReparent::lags_too_much(::topodata::Tablet tablet) {
@@ -79,6 +81,8 @@ net::Task<Result<::topodata::Tablet>> PlannedReparent::choose() {
     }
     if (options_.avoid_primary && topo::same_alias(tablet.alias(), *options_.avoid_primary)) continue;
     if (tablet.type() != ::topodata::REPLICA) continue;
+    // The shard's primary is recorded as a replica after an earlier run that demoted it and ended then.
+    if (topo::same_alias(tablet.alias(), shard_.record.primary_alias())) continue;
     if (!options_.allow_cross_cell && shard_.record.has_primary_alias() &&
         tablet.alias().cell() != shard_.record.primary_alias().cell()) {
       continue;
@@ -95,64 +99,67 @@ net::Task<Result<::topodata::Tablet>> PlannedReparent::choose() {
   co_return *chosen;
 }
 
-net::Task<Result<::topodata::TabletAlias>> PlannedReparent::run() {
-  topo::Server& topology = tablets_.topology();
-  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(topology, options_.keyspace, options_.shard,
-                                                                   "PlannedReparentShard"));
-  auto body = [](PlannedReparent& self, topo::Server& store,
-                 const topo::ShardLock& held) -> net::Task<Result<::topodata::TabletAlias>> {
-    CO_ASSIGN_OR_RETURN(self.shard_, co_await topo::get_shard(store, self.options_.keyspace, self.options_.shard));
-    topo::TabletQuery query;
-    query.keyspace = self.options_.keyspace;
-    query.shard = self.options_.shard;
-    CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(store, std::move(query)));
-    self.members_ = std::move(list.tablets);
-    CO_ASSIGN_OR_RETURN(self.policy_, co_await topo::get_durability(store, self.options_.keyspace));
-    const auto& record = self.shard_.record;
-    if (self.options_.expected_primary && !topo::same_alias(record.primary_alias(), *self.options_.expected_primary)) {
-      co_return fail(Code::kFailedPrecondition, "primary " + topo::alias_to_string(record.primary_alias()) +
-                                                    " is not equal to expected alias " +
-                                                    topo::alias_to_string(*self.options_.expected_primary));
-    }
-    if (!record.has_primary_alias()) {
-      CO_ASSIGN_OR_RETURN(auto candidate, co_await self.choose());
-      const auto alias = candidate.alias();
-      CO_RETURN_IF_ERROR(co_await self.initialise(held, std::move(candidate)));
-      co_return alias;
-    }
-    const bool stays =
-        self.options_.new_primary
-            ? topo::same_alias(record.primary_alias(), *self.options_.new_primary)
-            : self.options_.avoid_primary && !topo::same_alias(record.primary_alias(), *self.options_.avoid_primary);
-    const auto old_primary = std::find_if(
-        self.members_.begin(), self.members_.end(),
-        [&](const ::topodata::Tablet& tablet) { return topo::same_alias(tablet.alias(), record.primary_alias()); });
-    if (old_primary == self.members_.end()) {
-      co_return fail(Code::kFailedPrecondition,
-                     "the shard's primary " + topo::alias_to_string(record.primary_alias()) + " has no tablet record");
-    }
-    if (stays) {  // Nothing to move; what an earlier run left half done is finished.
-      ::topodata::Tablet primary = *old_primary;
-      CO_RETURN_IF_ERROR(co_await self.check_candidate(primary));
-      CO_ASSIGN_OR_RETURN(const auto promoted,
-                          co_await self.call<tmd::PromoteReplicaResponse>(
-                              primary, "PromoteReplica", self.with_policy<tmd::PromoteReplicaRequest>()));
-      CO_RETURN_IF_ERROR(co_await self.finish(held, primary, promoted.position()));
-      co_return primary.alias();
-    }
-    CO_ASSIGN_OR_RETURN(auto candidate, co_await self.choose());
-    const auto alias = candidate.alias();
-    CO_RETURN_IF_ERROR(co_await self.graceful(held, *old_primary, std::move(candidate)));
-    co_return alias;
-  };
-  auto result = co_await body(*this, topology, lock);
+net::Task<Result<ReparentResult>> PlannedReparent::run() {
+  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(tablets_.topology(), options_.keyspace,
+                                                                   options_.shard, "PlannedReparentShard"));
+  auto result = co_await reparent(lock);
   Status released = co_await lock.release();
-  if (result.ok() && !released.ok()) co_return std::move(released).error();
-  co_return result;
+  if (!result.ok()) co_return std::move(result).error();
+  if (!released.ok()) co_return std::move(released).error();
+  co_return ReparentResult{*result, std::move(events_)};
+}
+
+net::Task<Result<::topodata::TabletAlias>> PlannedReparent::reparent(const topo::ShardLock& lock) {
+  topo::Server& topology = tablets_.topology();
+  CO_ASSIGN_OR_RETURN(shard_, co_await topo::get_shard(topology, options_.keyspace, options_.shard));
+  topo::TabletQuery query;
+  query.keyspace = options_.keyspace;
+  query.shard = options_.shard;
+  CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(topology, std::move(query)));
+  members_ = std::move(list.tablets);
+  for (const auto& [cell, error] : list.failed) {
+    events_.push_back("cell " + cell + ", whose tablets are unknown: " + error.message());
+  }
+  CO_ASSIGN_OR_RETURN(policy_, co_await topo::get_durability(topology, options_.keyspace));
+  const auto& record = shard_.record;
+  if (options_.expected_primary && !topo::same_alias(record.primary_alias(), *options_.expected_primary)) {
+    co_return fail(Code::kFailedPrecondition, "primary " + topo::alias_to_string(record.primary_alias()) +
+                                                  " is not equal to expected alias " +
+                                                  topo::alias_to_string(*options_.expected_primary));
+  }
+  const bool stays = record.has_primary_alias() &&
+                     (options_.new_primary ? topo::same_alias(record.primary_alias(), *options_.new_primary)
+                                           : options_.avoid_primary &&
+                                                 !topo::same_alias(record.primary_alias(), *options_.avoid_primary));
+  const auto old_primary = std::ranges::find_if(
+      members_, [&](const auto& tablet) { return topo::same_alias(tablet.alias(), record.primary_alias()); });
+  if (record.has_primary_alias() && old_primary == members_.end()) {
+    co_return fail(Code::kFailedPrecondition,
+                   "the shard's primary " + topo::alias_to_string(record.primary_alias()) + " has no tablet record");
+  }
+  ::topodata::Tablet candidate;
+  if (stays) {
+    candidate = *old_primary;
+  } else {
+    CO_ASSIGN_OR_RETURN(candidate, co_await choose());
+  }
+  // Before anything is changed: who does not answer now would not follow the new primary.
+  CO_RETURN_IF_ERROR(co_await check_reachable(tablets_, members_, options_.wait_replicas_timeout));
+  CO_RETURN_IF_ERROR(co_await check_candidate(candidate));
+  if (!record.has_primary_alias()) {
+    CO_RETURN_IF_ERROR(co_await initialise(lock, candidate));
+  } else if (stays) {  // Nothing to move; what an earlier run left half done is finished.
+    CO_ASSIGN_OR_RETURN(const auto promoted,
+                        co_await call<tmd::PromoteReplicaResponse>(candidate, "PromoteReplica",
+                                                                   with_policy<tmd::PromoteReplicaRequest>()));
+    CO_RETURN_IF_ERROR(co_await finish(lock, candidate, promoted.position()));
+  } else {
+    CO_RETURN_IF_ERROR(co_await graceful(lock, *old_primary, candidate));
+  }
+  co_return candidate.alias();
 }
 
 net::Task<Status> PlannedReparent::initialise(const topo::ShardLock& lock, ::topodata::Tablet candidate) {
-  CO_RETURN_IF_ERROR(co_await check_candidate(candidate));
   CO_ASSIGN_OR_RETURN(const auto promoted, co_await call<tmd::InitPrimaryResponse>(
                                                candidate, "InitPrimary", with_policy<tmd::InitPrimaryRequest>()));
   co_return co_await finish(lock, std::move(candidate), promoted.position());
@@ -160,7 +167,6 @@ net::Task<Status> PlannedReparent::initialise(const topo::ShardLock& lock, ::top
 
 net::Task<Status> PlannedReparent::graceful(const topo::ShardLock& lock, ::topodata::Tablet old_primary,
                                             ::topodata::Tablet candidate) {
-  CO_RETURN_IF_ERROR(co_await check_candidate(candidate));
   // The candidate must be close before anybody stops writing.
   CO_ASSIGN_OR_RETURN(const auto before, co_await call<tmd::PrimaryPositionResponse>(old_primary, "PrimaryPosition",
                                                                                      tmd::PrimaryPositionRequest()));
@@ -172,10 +178,13 @@ net::Task<Status> PlannedReparent::graceful(const topo::ShardLock& lock, ::topod
   auto demoted = co_await call<tmd::DemotePrimaryResponse>(old_primary, "DemotePrimary", tmd::DemotePrimaryRequest());
   const auto undo = [&](Error error) {
     return [](PlannedReparent& self, ::topodata::Tablet primary, Error cause) -> net::Task<Status> {
-      auto undone = co_await self.call<tmd::UndoDemotePrimaryResponse>(
-          primary, "UndoDemotePrimary", self.with_policy<tmd::UndoDemotePrimaryRequest>());
-      if (!undone.ok())
-        cause = std::move(cause).with_context("undoing the demotion failed too: " + undone.error().message());
+      Status undone =
+          co_await undo_demotion(self.tablets_, self.policy_, std::move(primary), self.options_.wait_replicas_timeout);
+      if (!undone.ok()) {
+        cause = std::move(cause).with_context(
+            "undoing the demotion failed too, so that the shard takes no writes until the same command is run again (" +
+            undone.error().message() + ")");
+      }
       co_return std::move(cause);
     }(*this, old_primary, std::move(error));
   };
@@ -197,13 +206,14 @@ net::Task<Status> PlannedReparent::finish(const topo::ShardLock& lock, ::topodat
   CO_ASSIGN_OR_RETURN(const auto primary,
                       co_await announce_primary(tablets_, lock, std::move(candidate), std::move(position),
                                                 "PlannedReparentShard", options_.wait_replicas_timeout));
-  auto outcomes = co_await follow_primary(tablets_, policy_, primary, members_, options_.wait_replicas_timeout);
-  for (auto& outcome : outcomes) {
-    if (!outcome.ok()) {
-      co_return std::move(outcome).error().with_context(
-          "the new primary serves, but not every tablet follows it; run the same "
-          "command again");
+  const auto outcomes = co_await follow_primary(tablets_, policy_, primary, members_, options_.wait_replicas_timeout);
+  for (size_t i = 0; i < members_.size(); ++i) {
+    if (outcomes[i].ok()) continue;
+    if (topo::same_alias(members_[i].alias(), primary.tablet.alias())) {
+      co_return Error(outcomes[i].error()).with_context("the new primary was promoted; run the same command again");
     }
+    // It was reachable before. When it comes back it reads who the primary is.
+    events_.push_back("does not follow yet: " + outcomes[i].error().message());
   }
   co_return Status{};
 }
@@ -239,7 +249,49 @@ net::Task<void> ping_one(TabletClient& tablets, const ::topodata::Tablet& tablet
   if (pong.ok()) answering.push_back(&tablet);
 }
 
+net::Task<void> reach_one(TabletClient& client, const ::topodata::Tablet& tablet, base::Duration timeout, Status& out) {
+  const auto pong =
+      co_await client.call<tmd::PingResponse>(tablet, "Ping", tmd::PingRequest(), net::Wait::within(timeout));
+  if (!pong.ok()) out = Error(pong.error());
+}
+
 }  // namespace
+
+net::Task<Status> check_reachable(TabletClient& client, const std::vector<::topodata::Tablet>& tablets,
+                                  base::Duration timeout) {
+  std::vector<Status> outcomes(tablets.size());
+  std::vector<net::Task<void>> tasks;
+  for (size_t i = 0; i < tablets.size(); ++i) tasks.push_back(reach_one(client, tablets[i], timeout, outcomes[i]));
+  co_await net::when_all(std::move(tasks));
+  std::string silent, why;
+  for (size_t i = 0; i < tablets.size(); ++i) {
+    if (outcomes[i].ok()) continue;
+    silent += (silent.empty() ? "" : ", ") + topo::alias_to_string(tablets[i].alias());
+    why = outcomes[i].error().message();
+  }
+  if (silent.empty()) co_return Status{};
+  co_return fail(Code::kFailedPrecondition,
+                 fmt::format("nothing was changed, because {} cannot be reached: start it, or remove its record with "
+                             "DeleteTablets ({})",
+                             silent, why));
+}
+
+net::Task<Status> undo_demotion(TabletClient& client, topo::Durability policy, ::topodata::Tablet primary,
+                                base::Duration timeout) {
+  const base::TimePoint until = base::system_clock().now() + timeout;
+  for (;;) {
+    tmd::UndoDemotePrimaryRequest request;
+    request.set_semisync(policy.acks_needed() > 0);
+    auto undone = co_await client.call<tmd::UndoDemotePrimaryResponse>(
+        primary, "UndoDemotePrimary", std::move(request),
+        net::Wait::until(std::max(until, base::system_clock().now() + 1s)));
+    if (undone.ok()) co_return Status{};
+    const Code code = undone.error().code();
+    const bool absent = code == Code::kUnavailable || code == Code::kDeadlineExceeded;
+    if (!absent || base::system_clock().now() + 200ms >= until) co_return std::move(undone).error();
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms));
+  }
+}
 
 Status check_progress(topo::Durability policy, const ::topodata::Tablet& candidate,
                       const std::vector<const ::topodata::Tablet*>& answering) {
@@ -298,8 +350,7 @@ net::Task<std::vector<Status>> follow_primary(TabletClient& tablets, topo::Durab
   co_return outcomes;
 }
 
-net::Task<Result<::topodata::TabletAlias>> planned_reparent_shard(TabletClient& tablets,
-                                                                  PlannedReparentOptions options) {
+net::Task<Result<ReparentResult>> planned_reparent_shard(TabletClient& tablets, PlannedReparentOptions options) {
   PlannedReparent change(tablets, std::move(options));
   co_return co_await change.run();
 }

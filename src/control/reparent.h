@@ -21,12 +21,17 @@ struct PlannedReparentOptions {
   bool allow_cross_cell = false;   // Else a candidate that nobody named is of the old primary's cell.
 };
 
+struct ReparentResult {
+  ::topodata::TabletAlias primary;
+  std::vector<std::string> events;  // What happened and what did not, for people.
+};
+
 // PlannedReparentShard: elects the first primary of a shard, or moves the role to another tablet without losing
 // anything. Repeating it brings a half-done change to its end.
-//   Returns the primary's alias. kFailedPrecondition when the shard's state does not allow it; what went wrong on the
-//   way is undone (the old primary serves again).
-net::Task<Result<::topodata::TabletAlias>> planned_reparent_shard(TabletClient& tablets,
-                                                                  PlannedReparentOptions options);
+//   Every tablet of the shard must answer before anything is changed: kFailedPrecondition names those that do not, as
+//   it says when the shard's state does not allow the change. What went wrong on the way is undone (the old primary
+//   serves again). Once the new primary serves, a replica that does not follow it is an event and no error.
+net::Task<Result<ReparentResult>> planned_reparent_shard(TabletClient& tablets, PlannedReparentOptions options);
 
 struct EmergencyReparentOptions {
   std::string keyspace;
@@ -39,14 +44,9 @@ struct EmergencyReparentOptions {
   bool wait_for_all_tablets = false;  // Every tablet but the old primary must answer.
 };
 
-struct EmergencyReparentResult {
-  ::topodata::TabletAlias primary;
-  std::vector<std::string> events;  // What happened and what did not, for people.
-};
-
 // EmergencyReparentShard: the primary is dead. The replicas stop receiving, apply what they have received, and the one
 // that has most becomes the primary; or the one that was named, after it has got what it lacks from that one. A primary
-// that turns out to live is stopped first, and nothing of it is lost.
+// that turns out to live is stopped first, and nothing of it is lost. A shard that never had a primary gets one.
 //
 // Nothing that any tablet which answered has is lost. What only tablets have that did not answer is lost, as always
 // when replication is asynchronous. Where the durability policy makes commits wait for an acknowledgement, every write
@@ -55,8 +55,22 @@ struct EmergencyReparentResult {
 //   tablet that does not answer may have acknowledged what no other has (the operator says with ignore_replicas whose
 //   do not count); too few are left to acknowledge what the new primary writes. Until somebody is promoted replication
 //   is started again where it was stopped. Safe to repeat.
-net::Task<Result<EmergencyReparentResult>> emergency_reparent_shard(TabletClient& tablets,
-                                                                    EmergencyReparentOptions options);
+net::Task<Result<ReparentResult>> emergency_reparent_shard(TabletClient& tablets, EmergencyReparentOptions options);
+
+// InitShardPrimary: replication of the whole shard is set up anew, beginning with the elected tablet. Binary logs are
+// wiped, so nothing is wiped before all tablets answer, writes have stopped and the elected one has all that the
+// present primary has; until then what was done is undone. Safe to repeat.
+//   kFailedPrecondition: a tablet does not answer; the elected one is not the primary and `force` is not given; it does
+//   not catch up.
+net::Task<Result<ReparentResult>> init_shard_primary(TabletClient& tablets, const topo::ShardLock& lock,
+                                                     ::topodata::TabletAlias elect, bool force, base::Duration timeout);
+
+// All of `tablets` answer. kFailedPrecondition names those that do not.
+net::Task<Status> check_reachable(TabletClient& client, const std::vector<::topodata::Tablet>& tablets,
+                                  base::Duration timeout);
+// UndoDemotePrimary, again and again while the tablet cannot be reached (it may be restarting), for `timeout`.
+net::Task<Status> undo_demotion(TabletClient& client, topo::Durability policy, ::topodata::Tablet primary,
+                                base::Duration timeout);
 
 // Whether commits on `candidate` will find the acknowledgements that they wait for among the tablets that answer now.
 // kFailedPrecondition says whose are missing.

@@ -34,11 +34,12 @@ Answer<vd::PlannedReparentShardResponse> planned(TabletClient& client, vd::Plann
   if (request.has_wait_replicas_timeout()) options.wait_replicas_timeout = to_duration(request.wait_replicas_timeout());
   options.tolerable_lag = to_duration(request.tolerable_replication_lag());
   options.allow_cross_cell = request.allow_cross_cell_promotion();
-  CO_ASSIGN_OR_RETURN(const auto alias, co_await planned_reparent_shard(client, std::move(options)));
+  CO_ASSIGN_OR_RETURN(const auto done, co_await planned_reparent_shard(client, std::move(options)));
   vd::PlannedReparentShardResponse out;
   out.set_keyspace(request.keyspace());
   out.set_shard(request.shard());
-  *out.mutable_promoted_primary() = alias;
+  *out.mutable_promoted_primary() = done.primary;
+  for (const auto& text : done.events) add_event(client, out, ::logutil::WARNING, text);
   add_promotion(client, out);
   co_return out;
 }
@@ -149,60 +150,14 @@ Answer<vd::SetVtorcEmergencyReparentResponse> set_vtorc(TabletClient& client, co
   co_return vd::SetVtorcEmergencyReparentResponse();
 }
 
-net::Task<void> reset_one(TabletClient& client, ::topodata::Tablet tablet, net::Wait wait, Status& out) {
-  auto done = co_await client.call<tmd::ResetReplicationResponse>(std::move(tablet), "ResetReplication",
-                                                                  tmd::ResetReplicationRequest(), std::move(wait));
-  if (!done.ok()) out = std::move(done).error();
-}
-
-// Every server of the shard starts from nothing, the elected one first.
 Answer<vd::InitShardPrimaryResponse> init_primary(TabletClient& client, const topo::ShardLock& lock,
                                                   const vd::InitShardPrimaryRequest& request) {
-  topo::Server& topology = client.topology();
   const base::Duration timeout =
       request.has_wait_replicas_timeout() ? to_duration(request.wait_replicas_timeout()) : 30s;
-  CO_ASSIGN_OR_RETURN(const auto shard, co_await topo::get_shard(topology, lock.keyspace(), lock.shard()));
-  topo::TabletQuery query;
-  query.keyspace = lock.keyspace();
-  query.shard = shard.name;
-  CO_ASSIGN_OR_RETURN(const auto list, co_await topo::find_tablets(topology, std::move(query)));
-  const auto& elect = request.primary_elect_tablet_alias();
-  const auto found =
-      std::ranges::find_if(list.tablets, [&](const auto& t) { return topo::same_alias(t.alias(), elect); });
-  if (found == list.tablets.end()) {
-    co_return fail(Code::kFailedPrecondition, fmt::format("primary-elect tablet {} is not in the shard {}/{}",
-                                                          topo::alias_to_string(elect), lock.keyspace(), shard.name));
-  }
-  const ::topodata::Tablet candidate = *found;
-  CO_ASSIGN_OR_RETURN(const auto policy, co_await topo::get_durability(topology, lock.keyspace()));
-  CO_RETURN_IF_ERROR(co_await check_progress(client, policy, candidate, list.tablets, timeout));
-  if (!topo::same_alias(shard.record.primary_alias(), elect) && !request.force()) {
-    co_return fail(Code::kFailedPrecondition, fmt::format("primary-elect tablet {} is not the shard primary, use "
-                                                          "-force to proceed anyway",
-                                                          topo::alias_to_string(elect)));
-  }
-  std::vector<Status> outcomes(list.tablets.size());
-  std::vector<net::Task<void>> resets;
-  for (size_t i = 0; i < list.tablets.size(); ++i) {
-    resets.push_back(reset_one(client, list.tablets[i], net::Wait::within(timeout), outcomes[i]));
-  }
-  co_await net::when_all(std::move(resets));
-  for (auto& outcome : outcomes) {
-    if (!outcome.ok()) co_return std::move(outcome).error();
-  }
-  tmd::InitPrimaryRequest initialise;
-  initialise.set_semisync(policy.acks_needed() > 0);
-  auto initialised = co_await client.call<tmd::InitPrimaryResponse>(candidate, "InitPrimary", std::move(initialise),
-                                                                    net::Wait::within(timeout));
-  if (!initialised.ok()) co_return std::move(initialised).error();
-  CO_ASSIGN_OR_RETURN(const auto primary, co_await announce_primary(client, lock, candidate, initialised->position(),
-                                                                    "InitShardPrimary", timeout));
-  auto follows = co_await follow_primary(client, policy, primary, list.tablets, timeout);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await init_shard_primary(client, lock, request.primary_elect_tablet_alias(),
+                                                                   request.force(), timeout));
   vd::InitShardPrimaryResponse out;
-  for (auto& outcome : follows) {
-    if (!outcome.ok())
-      co_return std::move(outcome).error().with_context("the primary serves; a replica does not follow");
-  }
+  for (const auto& text : done.events) add_event(client, out, ::logutil::WARNING, text);
   co_return out;
 }
 

@@ -69,4 +69,18 @@ void add_cell(::query::Row& row, mysql::Cell cell) {
   return out;
 }
 
+void strip_fields(::query::QueryResult& result, ::query::ExecuteOptions::IncludedFields wanted) {
+  if (wanted == ::query::ExecuteOptions::ALL) return;
+  for (::query::Field& field : *result.mutable_fields()) {
+    ::query::Field kept;
+    kept.set_type(field.type());
+    if (wanted == ::query::ExecuteOptions::TYPE_AND_NAME) {
+      kept.set_name(field.name());
+      kept.set_charset(field.charset());
+      kept.set_flags(field.flags());
+    }
+    field = std::move(kept);
+  }
+}
+
 }  // namespace vitrail::exec

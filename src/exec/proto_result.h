@@ -12,5 +12,7 @@ void add_fields(::query::QueryResult& out, const std::vector<mysql::ColumnDef>& 
 // A cell of `row`, behind those it has.
 void add_cell(::query::Row& row, mysql::Cell cell);
 ::query::QueryResult to_proto(const net::QueryResult& result);
+// What the caller asked to know of the columns.
+void strip_fields(::query::QueryResult& result, ::query::ExecuteOptions::IncludedFields wanted);
 
 }  // namespace vitrail::exec

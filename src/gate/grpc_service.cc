@@ -31,32 +31,6 @@ bool plain_word(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](unsigned char c) { return std::isalnum(c) || c == '_'; });
 }
 
-Result<mysql::Value> value_of(::query::Type type, const std::string& bytes) {
-  using mysql::FieldType;
-  switch (type) {
-    case ::query::NULL_TYPE: return mysql::Value::null();
-    case ::query::FLOAT32:
-    case ::query::FLOAT64: return mysql::Value{FieldType::kDouble, false, false, bytes};
-    case ::query::DECIMAL: return mysql::Value{FieldType::kNewDecimal, false, false, bytes};
-    case ::query::TUPLE:
-    case ::query::EXPRESSION:
-    case ::query::HEXNUM:
-    case ::query::HEXVAL:
-      return fail(Code::kUnimplemented,
-                  "a bind variable of type " + ::query::Type_Name(type) + " is not supported: send its value");
-    default: break;
-  }
-  const auto has = [bits = static_cast<int>(type)](::query::Flag flag) { return (bits & flag) != 0; };
-  if (has(::query::ISINTEGRAL)) return mysql::Value{FieldType::kLongLong, has(::query::ISUNSIGNED), false, bytes};
-  return has(::query::ISBINARY) ? mysql::Value::of_binary(bytes) : mysql::Value::of_text(bytes);
-}
-
-Status append_literal(std::string& out, ::query::Type type, const std::string& bytes) {
-  ASSIGN_OR_RETURN(const mysql::Value value, value_of(type, bytes));
-  mysql::append_sql_literal(out, value);
-  return {};
-}
-
 ::vtrpc::RPCError to_rpc_error(const Error& error) {
   ::vtrpc::RPCError out;
   std::string text = error.message();
@@ -66,21 +40,6 @@ Status append_literal(std::string& out, ::query::Type type, const std::string& b
   out.set_message(std::move(text));
   out.set_code(static_cast<::vtrpc::Code>(error.code()));
   return out;
-}
-
-// What the caller asked to know of the columns.
-void strip(::query::QueryResult& result, const ::query::ExecuteOptions& options) {
-  if (options.included_fields() == ::query::ExecuteOptions::ALL) return;
-  for (::query::Field& field : *result.mutable_fields()) {
-    ::query::Field kept;
-    kept.set_type(field.type());
-    if (options.included_fields() == ::query::ExecuteOptions::TYPE_AND_NAME) {
-      kept.set_name(field.name());
-      kept.set_charset(field.charset());
-      kept.set_flags(field.flags());
-    }
-    field = std::move(kept);
-  }
 }
 
 // Wishes of a session that are not fulfilled are refused, not forgotten.
@@ -117,7 +76,7 @@ Result<std::string> settings_of(const ::vtgate::Session& wanted) {
   for (const auto& [name, variable] : wanted.user_defined_variables()) {
     if (!plain_word(name)) return fail(Code::kInvalidArgument, "user_defined_variables: '" + name + "' is no name");
     std::string item = "@" + name + " = ";
-    RETURN_IF_ERROR(append_literal(item, variable.type(), variable.value()));
+    RETURN_IF_ERROR(exec::append_literal(item, variable.type(), variable.value()));
     add(item);
   }
   return sql;
@@ -138,41 +97,6 @@ Result<std::string> settings_of(const ::vtgate::Session& wanted) {
 }
 
 }  // namespace
-
-Result<std::string> with_bind_variables(const std::string& sql,
-                                        const google::protobuf::Map<std::string, ::query::BindVariable>& variables) {
-  std::string out;
-  size_t done = 0;
-  sql::Lexer lexer(sql);
-  for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd && token.type != sql::TokenType::kError;
-       token = lexer.next()) {
-    const bool list = token.type == sql::TokenType::kBindList;
-    if (!list && token.type != sql::TokenType::kBindVariable) continue;
-    const std::string name(token.text(sql).substr(list ? 2 : 1));
-    const auto found = variables.find(name);
-    if (found == variables.end()) return fail(Code::kInvalidArgument, "missing bind var " + name);
-    const ::query::BindVariable& variable = found->second;
-    if (list != (variable.type() == ::query::TUPLE)) {
-      return fail(Code::kInvalidArgument,
-                  fmt::format("bind var {}: a list is written ::{}, a single value :{}", name, name, name));
-    }
-    out.append(sql, done, token.offset - done);
-    done = token.end();
-    if (!list) {
-      RETURN_IF_ERROR(append_literal(out, variable.type(), variable.value()));
-      continue;
-    }
-    if (variable.values().empty()) return fail(Code::kInvalidArgument, "bind var " + name + ": the list is empty");
-    out += '(';
-    for (int i = 0; i < variable.values_size(); ++i) {
-      if (i > 0) out += ", ";
-      RETURN_IF_ERROR(append_literal(out, variable.values(i).type(), variable.values(i).value()));
-    }
-    out += ')';
-  }
-  out.append(sql, done);
-  return out;
-}
 
 // A ClientSession of ours, and our end of its connection.
 struct GrpcService::Live {
@@ -370,7 +294,7 @@ net::Task<Result<::query::QueryResult>> GrpcService::Core::run(::vtgate::Session
   if (error) co_return std::move(*error);
   ::query::QueryResult out = exec::to_proto(*result);
   out.set_insert_id_changed(out.insert_id() != 0);
-  strip(out, session.options());
+  exec::strip_fields(out, session.options().included_fields());
   co_return out;
 }
 
@@ -420,7 +344,7 @@ net::Task<Status> GrpcService::Core::stream_execute(CallContext context, ::vtgat
     ::vtgate::StreamExecuteResponse piece;
     *piece.mutable_result() = exec::to_proto(*begun);
     piece.mutable_result()->set_insert_id_changed(begun->ok.last_insert_id != 0);
-    strip(*piece.mutable_result(), options);
+    exec::strip_fields(*piece.mutable_result(), options.included_fields());
     Status written = co_await to.write(piece);
     if (begun->columns.empty()) co_return written;
     size_t size = 0;

@@ -6,6 +6,7 @@
 #include <unordered_map>
 
 #include "base/clock.h"
+#include "exec/bind_variables.h"
 #include "gate/gate_loop.h"
 #include "query.pb.h"
 
@@ -15,10 +16,7 @@ class Server;
 
 namespace vitrail::gate {
 
-// `sql` with the values of its bind variables (":name", "::list") written into it as literals. kInvalidArgument: one is
-// missing, or is none that a literal can say.
-Result<std::string> with_bind_variables(const std::string& sql,
-                                        const google::protobuf::Map<std::string, ::query::BindVariable>& variables);
+using exec::with_bind_variables;
 
 // The gRPC service vtgateservice.Vitess (docs/users/grpc.md): Execute, ExecuteBatch, StreamExecute, Prepare,
 // CloseSession.

@@ -118,7 +118,7 @@ net::Task<void> ClientSession::reset_session() {
   single_shard_.reset();
   last_insert_id_ = found_rows_ = 0;
   row_count_ = 0;
-  warnings_ = 0;
+  clear_warnings();
   last_error_.reset();
 }
 

@@ -1,5 +1,6 @@
 #include "tablet/hook.h"
 
+#include <fmt/core.h>
 #include <unistd.h>
 
 #include <csignal>
@@ -70,7 +71,14 @@ net::Task<Result<::tabletmanagerdata::ExecuteHookResponse>> run_hook(::tabletman
       ::tabletmanagerdata::ExecuteHookResponse response;
       response.set_exit_status((*ended)->signal != 0 ? kHookNoExitStatus : (*ended)->code);
       response.set_stdout(out.text());
-      response.set_stderr(error.text());
+      // How it ended is told as text too, as Vitess does.
+      std::string told = error.text();
+      if ((*ended)->signal != 0) {
+        told += fmt::format("ERROR: signal: {}\n", (*ended)->signal);
+      } else if ((*ended)->code != 0) {
+        told += fmt::format("ERROR: exit status {}\n", (*ended)->code);
+      }
+      response.set_stderr(std::move(told));
       co_return response;
     }
     const bool late = base::system_clock().now() + 100ms >= wait.deadline;

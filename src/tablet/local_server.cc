@@ -190,6 +190,22 @@ net::Task<Status> LocalServer::follow(std::string host, uint16_t port, bool star
 
 net::Task<Status> LocalServer::promote(net::Wait wait) { co_return co_await run(flavor_->promote(), std::move(wait)); }
 
+net::Task<Status> LocalServer::reset_replication(net::Wait wait) {
+  const base::TimePoint until = std::min(wait.deadline, base::system_clock().now() + 5s);
+  for (;;) {
+    Status done = co_await run(flavor_->reset_all(), wait);
+    if (done.ok() || base::system_clock().now() + 100ms >= until) co_return done;
+    const auto readers =
+        co_await query("select id from information_schema.processlist where command like 'Binlog Dump%'", wait);
+    if (!readers.ok()) co_return done;
+    for (size_t i = 0; i < readers->rows.size(); ++i) {
+      log_warning("the binary logs are wiped: their reader {} is ended", readers->text(i, 0));
+      (void)co_await query(fmt::format("kill {}", readers->text(i, 0)), wait);  // It may have ended just now.
+    }
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(100ms, wait.cancel));
+  }
+}
+
 namespace {
 
 bool matches(const std::string& table, const std::vector<std::string>& patterns) {

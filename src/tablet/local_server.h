@@ -62,6 +62,8 @@ class LocalServer {
   // Points replication at another server and starts it (or leaves it stopped).
   net::Task<Status> follow(std::string host, uint16_t port, bool start, net::Wait wait);
   net::Task<Status> promote(net::Wait wait);
+  // Flavor::reset_all(). Who reads the binary logs meanwhile is cut off, for servers refuse to wipe logs in use.
+  net::Task<Status> reset_replication(net::Wait wait);
 
   // Tables (and views when asked) of `database`. `tables`: names or /regex/; empty: all.
   net::Task<Result<::tabletmanagerdata::SchemaDefinition>> schema(std::string database, std::vector<std::string> tables,

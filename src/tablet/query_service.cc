@@ -1,6 +1,8 @@
 #include "tablet/query_service.h"
 
 #include <fmt/core.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <atomic>
 
@@ -16,6 +18,16 @@
 namespace vitrail::tablet {
 
 using namespace std::chrono_literals;
+
+namespace {
+
+// Of connections within this process.
+constexpr auto kLocalCapabilities = mysql::kClientLongPassword | mysql::kClientLongFlag | mysql::kClientProtocol41 |
+                                    mysql::kClientTransactions | mysql::kClientSecureConnection |
+                                    mysql::kClientMultiResults | mysql::kClientPsMultiResults |
+                                    mysql::kClientPluginAuth | mysql::kClientDeprecateEof;
+
+}  // namespace
 
 struct QueryService::Core {
   Core(QueryServiceSettings settings_in, base::QueryLog& log, base::Metrics& metrics_in)
@@ -41,6 +53,8 @@ struct QueryService::Core {
   net::Task<void> accept_loop(net::Listener& from);
   net::Task<void> reload_acl();
   static net::Task<void> serve(Core& core, QueryLoop& home, int fd);
+  static net::Task<void> host(QueryLoop& home, int fd, mysql::AuthenticatedClient who, shard::Target target,
+                              uint32_t id);
 
   const QueryServiceSettings settings;
   net::ServerTls tls;
@@ -57,6 +71,7 @@ struct QueryService::Core {
   std::unique_ptr<net::MysqlPool> sequence_pool;
   std::unique_ptr<Sequences> sequences;
   std::atomic<uint32_t> next_id{1};
+  std::atomic<size_t> next_local{0};
   size_t next_loop = 0;  // On the first loop only.
   bool started = false;
 };
@@ -110,6 +125,43 @@ net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
 
 net::Task<void> QueryService::Core::reload_acl() {
   while ((co_await net::sleep_for(settings.table_acl.reload_interval, loops.front()->scope.token())).ok()) acl.reload();
+}
+
+net::Task<void> QueryService::Core::host(QueryLoop& home, int fd, mysql::AuthenticatedClient who, shard::Target target,
+                                         uint32_t id) {
+  auto socket = net::Socket::adopt(fd);
+  if (!socket.ok()) co_return;
+  QuerySession session(home, net::PacketStream(std::move(*socket), size_t{1} << 30), std::move(who), std::move(target),
+                       id);
+  co_await session.run();
+}
+
+Result<net::MysqlClient> QueryService::open(shard::Target target) {
+  Core& core = *core_;
+  if (!core.started) return fail(Code::kUnavailable, "the query service does not run");
+  int pair[2];
+  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, pair) != 0) {
+    return fail(Code::kResourceExhausted, "no descriptors are left for another session");
+  }
+  auto ours = net::Socket::adopt(pair[0]);
+  if (!ours.ok()) {
+    ::close(pair[1]);
+    return std::move(ours).error();
+  }
+  mysql::AuthenticatedClient who;
+  who.user = "grpc";
+  who.capabilities = kLocalCapabilities;
+  who.collation = 45;
+  QueryLoop& home = *core.loops[core.next_local.fetch_add(1) % core.loops.size()];
+  home.loop.post([&home, fd = pair[1], who = std::move(who), target = std::move(target),
+                  id = core.next_id.fetch_add(1)]() mutable {
+    if (home.scope.stopping()) {
+      ::close(fd);
+    } else {
+      home.scope.spawn(Core::host(home, fd, std::move(who), std::move(target), id));
+    }
+  });
+  return net::MysqlClient::over(net::PacketStream(std::move(*ours), size_t{1} << 30), kLocalCapabilities);
 }
 
 net::Task<Status> QueryService::start() {

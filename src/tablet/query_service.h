@@ -60,6 +60,10 @@ class QueryService {
   net::Task<Status> start();
   uint16_t port() const;
 
+  // A connection to a session of this service, without a login: for callers in this process. On any loop; the
+  // connection belongs to it. kUnavailable: the service does not run. kResourceExhausted: no descriptors are left.
+  Result<net::MysqlClient> open(shard::Target target);
+
   // Puts a new state in force on every loop. When this returns, nothing that the new state forbids is under way any
   // more, and nothing that was admitted before can still take effect: what the server had already begun was awaited for
   // at most `grace`, then ended there by KILL, and its end awaited. So a position read afterwards covers every write

@@ -100,7 +100,7 @@ void register_replication(Registrar& r) {
         full->set_semi_sync_blocked(semi_sync.waiting_sessions > 0);
         full->mutable_primary_status()->set_position(std::move(position));
         if (status.has_source()) *full->mutable_replication_status() = to_proto(status, prefix_of(manager));
-        full->set_tablet_type(manager.record().type());
+        full->set_tablet_type(manager.shown_type());
         co_return response;
       });
 }
@@ -182,7 +182,7 @@ void register_reparent(Registrar& r) {
       "ResetReplication",
       [](TabletManager& manager, CallContext context,
          tmd::ResetReplicationRequest) -> net::Task<Result<tmd::ResetReplicationResponse>> {
-        CO_RETURN_IF_ERROR(co_await manager.server().run(manager.server().flavor().reset_all(), bounded(context)));
+        CO_RETURN_IF_ERROR(co_await manager.server().reset_replication(bounded(context)));
         co_return tmd::ResetReplicationResponse();
       });
   r.unary<tmd::ResetReplicationParametersRequest, tmd::ResetReplicationParametersResponse>(

@@ -28,6 +28,15 @@ class Registrar {
   // `handler`: a captureless coroutine (TabletManager&, CallContext, Request) -> Task<Result<Response>>.
   template <typename Request, typename Response, typename Handler>
   void unary(std::string_view name, Handler handler) {
+    rpc::handle_unary<Request, Response>(
+        server_, std::string("/tabletmanagerservice.TabletManager/").append(name), loop_,
+        [manager = &manager_, handler](rpc::CallContext context, Request request) {
+          return started<Response>(*manager, handler, std::move(context), std::move(request));
+        });
+  }
+  // One that is answered also while the tablet starts.
+  template <typename Request, typename Response, typename Handler>
+  void unary_at_once(std::string_view name, Handler handler) {
     rpc::handle_unary<Request, Response>(server_, std::string("/tabletmanagerservice.TabletManager/").append(name),
                                          loop_,
                                          [manager = &manager_, handler](rpc::CallContext context, Request request) {
@@ -36,6 +45,13 @@ class Registrar {
   }
 
  private:
+  template <typename Response, typename Handler, typename Request>
+  static net::Task<Result<Response>> started(TabletManager& manager, Handler handler, rpc::CallContext context,
+                                             Request request) {
+    CO_RETURN_IF_ERROR(co_await manager.wait_started(bounded(context)));
+    co_return co_await handler(manager, std::move(context), std::move(request));
+  }
+
   rpc::Server& server_;
   net::Loop& loop_;
   TabletManager& manager_;

@@ -30,6 +30,8 @@ struct ServingState {
   std::vector<std::string> indirect;
   std::vector<std::string> indirect_writes;
 
+  bool operator==(const ServingState&) const = default;
+
   bool denies(std::string_view table) const { return contains(denied_tables, table); }
   // Whether reading (or changing) `table` touches a denied one.
   bool reaches(std::string_view table, bool write) const {

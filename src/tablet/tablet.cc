@@ -13,6 +13,7 @@
 #include "movement/source_service.h"
 #include "rpc/query_pages.h"
 #include "rpc/server.h"
+#include "tablet/query_rpcs.h"
 #include "tablet/tablet_rpcs.h"
 #include "topo/srv_vschema.h"
 #include "topo/tablet.h"
@@ -99,7 +100,12 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("init_db_name_override", &tablet.db_name_override, "database on the server; empty: vt_<keyspace>");
   settings.add("init_timeout", &tablet.init_timeout, "how long to wait for the server and the topology at start");
   settings.add("health_check_interval", &tablet.health_check_interval, "time between two looks at the server");
-  settings.add("unhealthy_threshold", &tablet.degraded_threshold, "a replica that lags more does not serve");
+  settings.add("unhealthy_threshold", &tablet.unhealthy_threshold,
+               "a replica that lags more does not serve; the time for which its replication is stopped counts");
+  settings.add("degraded_threshold", &tablet.degraded_threshold,
+               "a replica that lags more is shown as unhappy on the status page");
+  settings.add("lock_tables_timeout", &tablet.lock_tables_timeout,
+               "how long tables stay locked for LockTables without an UnlockTables");
   settings.add("fence_grace_period", &tablet.fence_grace,
                "how long transactions in the way of a switch may take to end");
   settings.add("grpc_port", &options.grpc_port, "port of the gRPC services");
@@ -156,8 +162,6 @@ void declare(base::Settings& settings, Options& options) {
                "connections to the server that were not used for longer are closed");
 }
 
-constexpr int64_t kLagUnhappySeconds = 30;  // Shown as a warning on the status page.
-
 struct Tablet::Core {
   Core(Options options_in, uint16_t http_port, topo::Server& topology_in, base::Metrics& metrics_in)
       : options(std::move(options_in)), topology(topology_in), metrics(metrics_in) {
@@ -173,6 +177,7 @@ struct Tablet::Core {
   std::unique_ptr<movement::SourceService> source;
   std::unique_ptr<movement::Engine> engine;
   std::unique_ptr<TabletManager> manager;
+  std::unique_ptr<QueryRpcs> statements;
   std::unique_ptr<rpc::Server> grpc;
   base::Metrics::Subscription streams;
   bool grpc_started = false;
@@ -272,6 +277,8 @@ net::Task<Status> Tablet::start() {
       });
   core.grpc = std::make_unique<rpc::Server>(std::move(server));
   register_tablet_handlers(*core.grpc, loop, *core.manager);
+  core.statements = std::make_unique<QueryRpcs>(*core.manager, *core.queries, options.queries.transaction_timeout);
+  core.statements->register_handlers(*core.grpc, loop);
   core.source->register_handlers(*core.grpc);
   core.engine->register_handlers(*core.grpc);
   CO_RETURN_IF_ERROR(core.grpc->start());
@@ -283,6 +290,7 @@ net::Task<Status> Tablet::start() {
 net::Task<void> Tablet::stop() {
   Core& core = *core_;
   if (core.grpc_started) co_await core.grpc->stop(1s);
+  if (core.statements != nullptr) core.statements->close();
   if (core.manager != nullptr) co_await core.manager->stop();
   if (core.engine != nullptr) co_await core.engine->close();
   if (core.source != nullptr) co_await core.source->stop();
@@ -323,10 +331,15 @@ std::string Tablet::status_details_json() const {
                            : "unhealthy",
       fmt::format("{}: {}{}{}", now.type, serving ? "Serving" : "Not Serving", now.reason.empty() ? "" : ", ",
                   now.reason));
-  add("Health", now.health_error.empty() ? "healthy" : "unhealthy", now.health_error.empty() ? "ok" : now.health_error);
+  add("Health",
+      now.trouble.empty() ? "healthy"
+      : serving           ? "unhappy"
+                          : "unhealthy",
+      now.trouble.empty() ? "ok" : now.trouble);
+  if (!now.running.empty()) add("Being Changed", "unhappy", now.running);
   if (now.type != "primary") {
-    add("Replication Lag", now.lag_seconds > kLagUnhappySeconds ? "unhappy" : "healthy",
-        fmt::format("{}s", now.lag_seconds));
+    const bool behind = std::chrono::seconds(now.lag_seconds) > core_->options.tablet.degraded_threshold;
+    add("Replication Lag", behind ? "unhappy" : "healthy", fmt::format("{}s", now.lag_seconds));
   }
   return json + "]\n";
 }

@@ -10,9 +10,12 @@
 #include "base/result.h"
 #include "net/scope.h"
 #include "net/sync.h"
+#include "tablet/action_queue.h"
 #include "tablet/health_streams.h"
 #include "tablet/local_server.h"
 #include "tablet/query_service.h"
+#include "tablet/table_lock.h"
+#include "tablet/tablet_state.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/server.h"
 #include "topodata.pb.h"
@@ -29,7 +32,9 @@ struct TabletSettings {
   base::Duration init_timeout = std::chrono::minutes(1);
   base::Duration health_check_interval = std::chrono::seconds(20);
   base::Duration fence_grace = std::chrono::milliseconds(1000);  // For transactions in the way of a switch.
-  base::Duration degraded_threshold = std::chrono::hours(2);     // A replica that lags more does not serve.
+  base::Duration degraded_threshold = std::chrono::seconds(30);  // A replica that lags more is shown as unhappy.
+  base::Duration unhealthy_threshold = std::chrono::hours(2);    // A replica that lags more does not serve.
+  base::Duration lock_tables_timeout = std::chrono::minutes(1);  // LockTables is taken back after it.
   net::MysqlAddress mysqld;                                      // Of the server.
   std::string dba_user = "vt_dba";
   std::string dba_password;
@@ -42,11 +47,13 @@ struct TabletSettings {
   uint16_t grpc_port = 0;
 };
 
-// What the tablet is: its record, its server's role, whether it serves; and the operations that change that.
+// What the tablet is: its record, its server's role, whether it serves; and the operations that change that. What to do
+// is decided in tablet_state.h; here it is looked and done.
 //
-//   Threads : the control loop on which start() ran. Changes are made one at a time.
-//   Restart : the Shard record decides: who is named there as the primary comes back as primary, everybody else as its
-//             replica.
+//   Threads : the control loop on which start() ran. Changes are made one at a time (action_queue.h).
+//   Restart : who is named as the primary in the shard's record comes back as primary, everybody else as its replica.
+//             But a tablet that was demoted stays read-only until it is promoted, the demotion is undone, or it is told
+//             whom to follow, whatever the shard's record says.
 class TabletManager {
  public:
   // Told when this tablet becomes or stops being a serving primary (starts and stops its streams).
@@ -63,7 +70,11 @@ class TabletManager {
 
   LocalServer& server() { return server_; }
   HealthStreams& health() { return health_; }
-  const ::topodata::Tablet& record() const { return record_; }
+  // Waits until start() has brought the tablet into its role: what is asked of it before would change what is just
+  // being decided. kUnavailable: it is still starting.
+  net::Task<Status> wait_started(net::Wait wait);
+  const ::topodata::Tablet& record() const { return desired_.record; }
+  ::topodata::TabletType shown_type() const { return decision_.type; }
   std::string database() const;
   const TabletSettings& settings() const { return settings_; }
   topo::Server& topology() { return topology_; }
@@ -72,10 +83,12 @@ class TabletManager {
   std::string type_name() const;
   // For the status page. Any thread.
   struct Summary {
-    std::string state;         // As state_name().
-    std::string reason;        // Why it does not serve.
-    std::string type;          // "primary" ...
-    std::string health_error;  // What is wrong with the server.
+    std::string state;    // As state_name().
+    std::string reason;   // Why it does not serve.
+    std::string type;     // "primary" ...
+    std::string role;     // As role_name().
+    std::string trouble;  // What is wrong with the server, also while it serves.
+    std::string running;  // The change of its state that is being made.
     int64_t lag_seconds = 0;
   };
   Summary summary() const;
@@ -92,9 +105,10 @@ class TabletManager {
   // Reparenting (replicationdata and tabletmanagerdata describe the steps).
   // `waits_for_acks`: commits here wait for a replica's acknowledgement, from before the first client's on.
   net::Task<Result<std::string>> promote(bool waits_for_acks, net::Wait wait);
-  // Returns when nothing is written any more. Commits that wait in vain for an acknowledgement are cut off; their
-  // clients do not learn whether they succeeded.
+  // Returns when nothing is written any more, and when that it was demoted is written down. Commits that wait in vain
+  // for an acknowledgement are cut off; their clients do not learn whether they succeeded. Returns the last position.
   net::Task<Result<std::string>> demote_primary(net::Wait wait);
+  //   kFailedPrecondition: it was not demoted, or the shard has another primary by now.
   net::Task<Status> undo_demote_primary(bool waits_for_acks, net::Wait wait);
   struct Source {
     ::topodata::TabletAlias parent;
@@ -112,35 +126,64 @@ class TabletManager {
   net::Task<Status> populate_reparent_journal(::tabletmanagerdata::PopulateReparentJournalRequest request,
                                               net::Wait wait);
 
+  // kFailedPrecondition: the tablet was demoted.
   net::Task<Status> set_writable(bool writable, net::Wait wait);
+  // No table can be written until unlock_tables(), or until lock_tables_timeout has passed.
+  net::Task<Status> lock_tables(net::Wait wait);
+  net::Task<Status> unlock_tables(net::Wait wait);
   QueryService& queries() { return queries_; }
   const LocalServer::Account& app_account() const { return settings_.app; }
   const LocalServer::Account& all_privileges_account() const { return settings_.all_privileges; }
 
  private:
+  // ---- The start (tablet_start.cc)
   net::Task<Status> register_tablet(net::Wait wait);
+  net::Task<Status> fill_record(net::Wait wait);
+  net::Task<Result<StartFacts>> read_start_facts(net::Wait wait);
+  // Decides while it holds the shard's lock, or knows that somebody else does, and becomes what was decided.
+  net::Task<Status> take_role(net::Wait wait);
+  net::Task<Status> enter_role(StartDecision decision, net::Wait wait);
+  net::Task<Status> follow_shard_primary(net::Wait wait);
+  net::Task<Status> make_serving_graph();
+
+  // ---- Steps. Their callers hold a turn.
+  net::Task<Status> stop_writes(net::Wait wait);
   net::Task<Status> become_primary(bool waits_for_acks, net::Wait wait);
   net::Task<Result<std::string>> make_primary(bool waits_for_acks, net::Wait wait);  // Returns where it begins.
+  net::Task<Status> demote(net::Wait wait);
+  net::Task<Status> note_demotion(net::Wait wait);
+  net::Task<Status> forget_demotion(net::Wait wait);
+  // A primary that becomes a replica without having been demoted before is demoted; then it is a replica of `type`.
+  net::Task<Status> become_replica(::topodata::TabletType type, net::Wait wait);
+  net::Task<Status> follow(const Source& source, net::Wait wait);
   net::Task<Status> create_sidecar(net::Wait wait);
   net::Task<Status> set_semi_sync(bool waits_for_acks, bool acknowledges, net::Wait wait);
   // From the keyspace's policy, for steps that no command of the control plane takes.
   net::Task<Result<bool>> policy_needs_acks();
   net::Task<Result<bool>> policy_acknowledges(const ::topodata::Tablet& primary);
-  net::Task<Status> check_primary(std::string& error, net::Wait wait);
-  // After a restart a server has forgotten that it acknowledges.
-  net::Task<Status> renew_acknowledging(bool receiving, net::Wait wait);
   net::Task<Status> write_type(::topodata::TabletType type, int64_t term_start_ns);
   // Names this tablet in the shard's record unless that knows of a later term: whoever promotes may leave it to the
   // tablet, as Vitess's vtctld does.
   net::Task<Status> claim_shard();
-  // Computes the serving state from the records and the server's health, and puts it in force.
-  net::Task<Status> apply_state(net::Wait wait);
+  net::Task<Status> read_records();
+  net::Task<Status> read_shard();
+  // Makes the decision of now hold: when it returns, what it forbids has ended. An error: something may still be under
+  // way (QueryService::apply), or it is not known what a denied table is reached by; the next health check tries again.
+  net::Task<Status> put_in_force(net::Wait wait);
+  net::Task<Status> perform(Action action, net::Wait wait);
+  // Repeats looking, deciding and acting until nothing is left to do.
+  net::Task<Status> converge(net::Wait wait);
+  net::Task<void> await_replication(base::Duration patience);
+
+  // ---- Without a turn
+  net::Task<void> observe(net::Wait wait);
+  Decision decide_now() const;
   net::Task<void> health_loop();
   // A primary that was replaced while it could not be reached learns it from the shard's record, and follows the new
   // one.
   net::Task<void> shard_loop();
-  net::Task<Status> yield_to_newer_primary();
   void publish_health();
+  double queries_per_second();
 
   const TabletSettings settings_;
   topo::Server& topology_;
@@ -149,25 +192,25 @@ class TabletManager {
   OnPrimary on_primary_;
   LocalServer server_;
   HealthStreams health_;
-  ::topodata::Tablet record_;
-  net::Mutex actions_;
   net::Scope scope_;
-  std::shared_ptr<const ServingState> state_;
-  bool demoting_ = false;        // Between DemotePrimary and what follows.
-  bool kept_read_only_ = false;  // By an operator's command, though this is the primary.
-  bool waits_for_acks_ = false;  // What set_semi_sync() put in force last.
-  bool acknowledges_ = false;
-  bool replication_ok_ = true;  // A replica's server follows its source closely enough.
-  int64_t lag_seconds_ = 0;
-  std::string health_error_;
-  bool primary_told_ = false;
-  mutable std::mutex shared_mutex_;  // Guards the copies for other threads.
+  ActionQueue actions_{scope_.token()};
+  net::Event started_;
+  TableLock table_lock_;
+  Desired desired_;
+  Observed observed_;
+  Role role_;
+  Decision decision_;      // Of desired, observed and role, when it was made last.
+  ServingState in_force_;  // As it was decided.
+  bool complete_ = false;  // And nothing else is under way any more.
+  bool streams_told_ = false;
+  base::Counter& queries_counter_;
+  struct {
+    base::TimePoint at;
+    uint64_t count = 0;
+  } queries_before_;
+  mutable std::mutex shared_mutex_;  // Guards the copy for other threads.
   Summary shared_;                   // `state` is empty until the tablet is registered.
   std::vector<base::Metrics::Subscription> subscriptions_;
 };
-
-// Nanoseconds since the epoch, from and to the record's time.
-int64_t to_nanoseconds(const ::vttime::Time& time);
-::vttime::Time from_nanoseconds(int64_t ns);
 
 }  // namespace vitrail::tablet

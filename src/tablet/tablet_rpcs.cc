@@ -11,7 +11,7 @@ namespace tmd = ::tabletmanagerdata;
 using rpc::CallContext;
 
 void register_basics(Registrar& r) {
-  r.unary<tmd::PingRequest, tmd::PingResponse>(
+  r.unary_at_once<tmd::PingRequest, tmd::PingResponse>(
       "Ping", [](TabletManager&, CallContext, tmd::PingRequest request) -> net::Task<Result<tmd::PingResponse>> {
         tmd::PingResponse response;
         response.set_payload(request.payload());
@@ -64,6 +64,20 @@ void register_basics(Registrar& r) {
          tmd::SetReadWriteRequest) -> net::Task<Result<tmd::SetReadWriteResponse>> {
         CO_RETURN_IF_ERROR(co_await manager.set_writable(true, bounded(context)));
         co_return tmd::SetReadWriteResponse();
+      });
+  r.unary<tmd::LockTablesRequest, tmd::LockTablesResponse>(
+      "LockTables",
+      [](TabletManager& manager, CallContext context,
+         tmd::LockTablesRequest) -> net::Task<Result<tmd::LockTablesResponse>> {
+        CO_RETURN_IF_ERROR(co_await manager.lock_tables(bounded(context)));
+        co_return tmd::LockTablesResponse();
+      });
+  r.unary<tmd::UnlockTablesRequest, tmd::UnlockTablesResponse>(
+      "UnlockTables",
+      [](TabletManager& manager, CallContext context,
+         tmd::UnlockTablesRequest) -> net::Task<Result<tmd::UnlockTablesResponse>> {
+        CO_RETURN_IF_ERROR(co_await manager.unlock_tables(bounded(context)));
+        co_return tmd::UnlockTablesResponse();
       });
   r.unary<tmd::ChangeTagsRequest, tmd::ChangeTagsResponse>(
       "ChangeTags",

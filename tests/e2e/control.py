@@ -133,7 +133,7 @@ class ControlTest(ClusterTest):
             file.write(HOOK)
         os.chmod(hook, os.stat(hook).st_mode | stat.S_IXUSR)
         answer = json.loads(self.ctl("ExecuteHook", "--env", "EXTRA=x", "zone1-100", "look.sh", "one", "two"))
-        self.assertEqual(answer["hook_result"], {"exit_status": "3", "stderr": "trouble\n",
+        self.assertEqual(answer["hook_result"], {"exit_status": "3", "stderr": "trouble\nERROR: exit status 3\n",
                                   "stdout": "tablet zone1-0000000100 extra x parameters one two\n"})
         self.assertEqual(json.loads(self.ctl("ExecuteHook", "zone1-100", "missing"))["hook_result"]["exit_status"], "-1")
 

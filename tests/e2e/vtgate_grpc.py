@@ -5,6 +5,7 @@ import json
 import os
 import subprocess
 
+import pymysql
 from support import BIN, ClusterTest, main
 
 from vitrail.processes import http_json
@@ -248,6 +249,94 @@ class GrpcTest(ClusterTest):
                                          "--grpc-port", cluster.ports.take(), "--grpc-bind-address", "0.0.0.0"])
         self.assertNotEqual(code, 0)
         self.assertIn("--grpc-allow-insecure", output)
+
+    # --- a tablet's own services ---
+    def on_tablet(self, uid=100):
+        caller = Caller(f"127.0.0.1:{self.cluster.addresses[f'vttablet-{uid}']['grpc']}")
+        self.addCleanup(caller.close)
+        target = {"keyspace": "ks", "shard": "-80", "tablet_type": "PRIMARY"}
+
+        def call(method, sql="", **request):
+            variables = {name: {"type": "VARCHAR", "value": text(value)} for name, value in
+                         request.pop("variables", {}).items()}
+            query = {"query": {"sql": sql, "bind_variables": variables}} if sql else {}
+            return caller.call("queryservice.Query/" + method, **{"target": target, **query, **request})
+        return call
+
+    def test_a_tablet_runs_statements(self):
+        call = self.on_tablet()
+        (answer,), error = call("Execute", "insert into t (id, v) values (1, :v), (2, null)", variables={"v": "it's"})
+        self.assertEqual((answer["result"]["rows_affected"], error), ("2", ""))
+        (answer,), error = call("Execute", "select id, v from t order by id")
+        self.assertEqual((rows_of(answer["result"]), error), ([("1", "it's"), ("2", None)], ""))
+        self.assertEqual([(f["name"], f["type"]) for f in answer["result"]["fields"]], [("id", "INT64"), ("v", "VARCHAR")])
+        pieces, error = call("StreamExecute", "select id from t order by id")
+        self.assertEqual(([row for piece in pieces for row in rows_of(piece.get("result", {}))], error), [("1",), ("2",)], "")
+
+    def test_a_tablet_refuses_as_its_data_port_does(self):
+        call = self.on_tablet()
+        for request, code, said in ((dict(sql="select 1", target={"keyspace": "ks", "shard": "-80", "tablet_type": "REPLICA"}),
+                                     "FAILED_PRECONDITION", "ks/-80@replica|primary"),
+                                    (dict(sql="select 1", target={}), "INVALID_ARGUMENT", "names no target"),
+                                    (dict(sql="select nonsense from t"), "", r"\(errno 1054\)"),
+                                    (dict(sql="select :x"), "INVALID_ARGUMENT", "missing bind var x"),
+                                    (dict(sql="select 1", options={"client_found_rows": True}), "UNIMPLEMENTED", "client_found_rows"),
+                                    (dict(sql="select 1", transaction_id=7), "ABORTED", "transaction 7: ended")):
+            with self.subTest(request=request):
+                messages, error = call("Execute", **request)
+                self.assertEqual(messages, [])
+                self.assertRegex(error, f"^{code}.*{said}")
+
+    def test_transactions_and_reserved_connections_of_a_tablet(self):
+        call = self.on_tablet()
+        (begun,), _ = call("Begin")
+        transaction = begun["transaction_id"]
+        self.assertEqual(begun["tablet_alias"], {"cell": "zone1", "uid": 100})
+        call("Execute", "insert into t (id) values (5)", transaction_id=transaction)
+        (outside,), _ = call("Execute", "select count(*) from t where id = 5")
+        (inside,), _ = call("Execute", "select count(*) from t where id = 5", transaction_id=transaction)
+        self.assertEqual((rows_of(outside["result"]), rows_of(inside["result"])), ([("0",)], [("1",)]))
+        self.assertEqual(call("Commit", transaction_id=transaction)[1], "")
+        self.assertRegex(call("Commit", transaction_id=transaction)[1], "^ABORTED")
+        (begun,), _ = call("BeginExecute", "delete from t where id = 5")
+        self.assertEqual(begun["result"]["rows_affected"], "1")
+        self.assertEqual(call("Rollback", transaction_id=begun["transaction_id"])[1], "")
+        (outside,), _ = call("Execute", "select count(*) from t where id = 5")
+        self.assertEqual(rows_of(outside["result"]), [("1",)])
+        (reserved,), _ = call("ReserveExecute", "select @@sql_mode", pre_queries=["set sql_mode = 'ANSI_QUOTES'"])
+        self.assertEqual(rows_of(reserved["result"]), [("ANSI_QUOTES",)])
+        (again,), _ = call("Execute", "select @@sql_mode", reserved_id=reserved["reserved_id"])
+        self.assertEqual(rows_of(again["result"]), [("ANSI_QUOTES",)])
+        self.assertEqual(call("Release", reserved_id=reserved["reserved_id"])[1], "")
+        self.assertRegex(call("Execute", "select 1", reserved_id=reserved["reserved_id"])[1], "^ABORTED")
+
+    def test_tables_are_locked_for_a_while(self):
+        caller = Caller(f"127.0.0.1:{self.cluster.addresses['vttablet-100']['grpc']}")
+        self.addCleanup(caller.close)
+
+        def lock(method):
+            return caller.call("tabletmanagerservice.TabletManager/" + method)[1]
+        tablet = self.cluster.tablets[100]
+        self.assertRegex(lock("UnlockTables"), "^FAILED_PRECONDITION the tables are not locked")
+        self.assertEqual(lock("LockTables"), "")
+        self.assertRegex(lock("LockTables"), "locked already")
+        with self.cluster.server(tablet, "ks") as connection, connection.cursor() as cursor:
+            cursor.execute("set session lock_wait_timeout = 1")
+            with self.assertRaises(pymysql.MySQLError):
+                cursor.execute("insert into t (id) values (99)")
+            self.assertEqual(lock("UnlockTables"), "")
+            cursor.execute("insert into t (id) values (99)")
+
+    def test_the_health_stream_tells_the_rate_of_queries(self):
+        call = self.on_tablet()
+
+        def counted():
+            for _ in range(20):
+                call("Execute", "select 1")
+            (health,), _ = call("StreamHealth")
+            self.assertEqual((health["target"]["tablet_type"], health["serving"]), ("PRIMARY", True))
+            self.assertGreater(health["realtime_stats"].get("qps", 0), 1)
+        self.eventually(counted)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,401 @@
+"""A planned reparent under load while processes die at each of its steps: nothing acknowledged is lost, and the shard takes
+writes again. Also what a reparent refuses, and how replicas serve whose replication stands still.
+
+A step is held by locks on the new primary: it has applied what there was before the demotion (table `gate` is locked: that
+is all it can apply), or not even that (table `t`).
+"""
+
+import json
+import os
+import threading
+import time
+
+import pymysql
+from support import ClusterTest, Failure, main, wait_until
+
+from vitrail.processes import http_json
+
+SCHEMA = """create table t(id bigint auto_increment primary key, v varchar(20));
+create table gate(id bigint auto_increment primary key);"""
+
+
+class Writers:
+    """Clients of vtgate that insert rows and remember which were acknowledged."""
+
+    def __init__(self, cluster, count=2):
+        self.cluster, self.acknowledged, self.stopping = cluster, set(), threading.Event()
+        self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(count)]
+
+    def run(self, number):
+        row, connection = (number + 1) * 10**9 + int(time.time()) % 10**6 * 1000, None
+        while not self.stopping.is_set():
+            row += 1
+            try:
+                connection = connection or self.cluster.connect("commerce")
+                with connection.cursor() as cursor:
+                    cursor.execute(f"insert into t values ({row}, 'w')")
+                self.acknowledged.add(row)
+            except pymysql.MySQLError:
+                connection = None
+            self.stopping.wait(.003)
+
+    def __enter__(self):
+        for thread in self.threads:
+            thread.start()
+        self.more()
+        return self
+
+    def more(self, rows=20, seconds=30):
+        want = len(self.acknowledged) + rows
+        wait_until(lambda: len(self.acknowledged) >= want, "writes to be acknowledged", seconds)
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        for thread in self.threads:
+            thread.join(70)
+
+
+class ReparentTest(ClusterTest):
+    """The tests build on each other: names give the order."""
+
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.start_vtctld()
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "commerce")
+        cluster.add_shard("commerce", "0", 100, ("replica", "replica", "rdonly"))
+        cluster.vtctldclient("ApplySchema", "--sql", SCHEMA, "commerce")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", '{"tables": {"t": {}, "gate": {}}}', "commerce")
+        cluster.start_vtgate()
+
+    # --- what there is ---
+    def tablet(self, uid):
+        return self.cluster.tablets[uid]
+
+    def value(self, uid, sql):
+        return str(self.cluster.server_rows(self.tablet(uid), sql)[0][0])
+
+    def role(self, uid):
+        try:
+            return self.cluster.vars(self.tablet(uid))["TabletRole"]
+        except OSError:
+            return "dead"
+
+    def primary(self):
+        return self.cluster.primary("commerce", "0").uid
+
+    def recorded_type(self, uid):
+        return self.ctl("GetTablets", "--tablet-alias", f"zone1-{uid}").split()[3]
+
+    def kill_tablet(self, uid):
+        self.cluster.processes[self.tablet(uid).name].kill(9)
+        self.cluster.processes[self.tablet(uid).name].wait_ended(10)
+
+    def restart_tablet(self, uid):
+        tablet = self.tablet(uid)
+        self.cluster.start(tablet.name, self.cluster.processes[tablet.name].argv,
+                           lambda: self.cluster.vars(tablet).get("TabletStateName"))
+
+    def restart_server(self, uid):
+        with open(self.cluster.path(f"vt_{uid:010d}", "mysql.pid"), encoding="utf-8") as file:
+            server = int(file.read())
+        with open(f"/proc/{server}/stat", encoding="utf-8") as file:
+            parent = int(file.read().rpartition(")")[2].split()[1])
+        with open(f"/proc/{parent}/cmdline", encoding="utf-8") as file:
+            if "safe" in file.read():
+                os.kill(parent, 9)
+        os.kill(server, 9)
+        wait_until(lambda: not os.path.exists(f"/proc/{server}"), "the server to be gone", 10)
+        self.cluster.mysqlctl(self.tablet(uid), "start")
+
+    def reparent(self, to, timeout="20s"):
+        """PlannedReparentShard in the background; result() is ("", output) or (error, "")."""
+        outcome = {}
+
+        def run():
+            try:
+                outcome["output"] = self.ctl("PlannedReparentShard", "--new-primary", f"zone1-{to}", "--wait-replicas-timeout",
+                                             timeout, "commerce/0")
+            except Failure as failure:
+                outcome["error"] = str(failure)
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+
+        def result():
+            thread.join(90)
+            self.assertFalse(thread.is_alive())
+            return outcome.get("error", ""), outcome.get("output", "")
+        return result
+
+    def hold(self, uid, *tables):
+        """Locks by which the server applies nothing that concerns these tables, until the connections are closed."""
+        connections = []
+        for table in tables:
+            connection = self.cluster.server(self.tablet(uid), "commerce")
+            connection.cursor().execute(f"lock tables {table} write")
+            connections.append(connection)
+        return connections
+
+    def held_reparent(self, old, new):
+        """A reparent that has demoted the old primary and waits for the new one. (result, what lets it go on)"""
+        before, behind = self.hold(new, "t", "gate")
+        result = self.reparent(new)
+        wait_until(lambda: int(self.value(new, "select count(*) from information_schema.processlist where info like "
+                                               "'%master_gtid_wait%' and id <> connection_id()")) > 0,
+                   "the reparent to wait for the new primary", 20)
+        with self.cluster.server(self.tablet(old), "commerce") as connection, connection.cursor() as cursor:
+            cursor.execute("insert into gate values (null)")
+        before.close()
+        wait_until(lambda: self.role(old) == "demoted" and self.value(old, "select @@global.read_only") == "1",
+                   "the demotion", 20)
+        return result, behind
+
+    def assert_nothing_lost(self, writers):
+        primary = self.primary()
+        present = {row[0] for row in self.cluster.server_rows(self.tablet(primary), "select id from t")}
+        self.assertEqual(len(writers.acknowledged - present), 0)
+
+    def assert_follows(self, uid, primary):
+        def holds():
+            try:
+                status = json.loads(self.ctl("GetFullStatus", f"zone1-{uid}"))
+            except Failure as failure:
+                self.fail(str(failure))
+            replication = status["replication_status"] or {}
+            self.assertEqual((replication.get("source_port"), replication.get("io_state"), replication.get("sql_state"),
+                              status["read_only"]), (self.tablet(primary).ports["mysqld"], 3, 3, True))
+        self.eventually(holds, 20)
+
+    def assert_shard(self, primary):
+        self.assertEqual(self.primary(), primary)
+        for uid in (100, 101, 102):
+            if uid != primary:
+                self.assert_follows(uid, primary)
+        wait_until(lambda: self.recorded_type(primary) == "primary", "the record of the primary", 10)
+        self.assertEqual(self.recorded_type(201 - primary), "replica")
+
+    # --- the old primary's tablet dies ---
+    def test_01_before_the_demotion(self):
+        with Writers(self.cluster) as writers:
+            held = self.hold(101, "t")
+            result = self.reparent(101, "5s")
+            wait_until(lambda: int(self.value(101, "select count(*) from information_schema.processlist where info like "
+                                                   "'%master_gtid_wait%' and id <> connection_id()")) > 0, "the wait", 20)
+            self.kill_tablet(100)
+            self.restart_tablet(100)
+            # Somebody holds the shard's lock: what the shard's record says may be over in a moment.
+            self.assertEqual((self.role(100), self.value(100, "select @@global.read_only")), ("waiting", "1"))
+            held[0].close()
+            error, _ = result()
+            wait_until(lambda: "primary" in (self.role(100), self.role(101)), "a primary", 20)
+            writers.more()
+        self.assert_nothing_lost(writers)
+        self.assert_shard(101 if not error else 100)
+        if error:
+            self.ctl("PlannedReparentShard", "--new-primary", "zone1-101", "commerce/0")
+        self.assert_shard(101)
+
+    def test_02_while_it_demotes(self):
+        """The demotion waits for a transaction; the tablet dies under it, and comes back demoted."""
+        with Writers(self.cluster) as writers:
+            transaction = self.cluster.connect("commerce")
+            transaction.cursor().execute("begin")
+            transaction.cursor().execute("insert into t values (1, 'open')")
+            result = self.reparent(100)
+            wait_until(lambda: self.recorded_type(101) == "replica", "the demotion to be written down", 20)
+            self.kill_tablet(101)
+            self.restart_tablet(101)
+            error, _ = result()
+            # It was demoted before it could answer; that was undone when it was there again.
+            if error:
+                self.assertNotIn("undoing the demotion failed", error)
+            wait_until(lambda: "primary" in (self.role(100), self.role(101)), "a primary", 20)
+            writers.more()
+        self.assert_nothing_lost(writers)
+        self.assert_shard(self.primary())
+        self.ctl("PlannedReparentShard", "--new-primary", "zone1-100", "commerce/0")
+        self.assert_shard(100)
+
+    def test_03_behind_the_demotion(self):
+        with Writers(self.cluster) as writers:
+            result, behind = self.held_reparent(100, 101)
+            self.kill_tablet(100)
+            self.restart_tablet(100)
+            self.assertEqual((self.role(100), self.value(100, "select @@global.read_only")), ("demoted", "1"))
+            state = self.cluster.vars(self.tablet(100))
+            self.assertEqual((state["TabletStateName"], state["TabletType"]), ("NOT_SERVING", "replica"))
+            # The shard's record still names it. It cannot be talked into writing.
+            self.assertEqual(self.primary(), 100)
+            self.assert_command_fails("was demoted and stays read-only", "SetWritable", "zone1-100", "true")
+            self.ctl("RefreshState", "zone1-100")
+            self.ctl("RunHealthCheck", "zone1-100")
+            self.assertEqual(self.value(100, "select @@global.read_only"), "1")
+            # What it wrote down is its own: no other server gets it, and it counts for no transaction.
+            self.assertEqual(self.value(102, "select count(*) from information_schema.tables where table_schema = '_vt' and "
+                                             "table_name = 'tablet_demotion'"), "0")
+            behind.close()
+            error, _ = result()
+            self.assertEqual(error, "")
+            writers.more()
+        self.assert_nothing_lost(writers)
+        self.assert_shard(101)
+
+    def test_04_and_is_dead_while_another_is_promoted(self):
+        with Writers(self.cluster) as writers:
+            result, behind = self.held_reparent(101, 100)
+            self.kill_tablet(101)
+            behind.close()
+            error, output = result()
+            self.assertEqual(error, "")
+            self.assertIn("does not follow yet: tablet zone1-0000000101", output)
+            writers.more()
+            self.restart_tablet(101)
+            self.assertEqual(self.role(101), "replica")
+        self.assert_nothing_lost(writers)
+        self.assert_shard(100)
+
+    def test_05_its_server_dies_and_comes_back_writable(self):
+        with Writers(self.cluster) as writers:
+            result, behind = self.held_reparent(100, 101)
+            self.restart_server(100)
+            with self.cluster.server(self.tablet(100)) as connection, connection.cursor() as cursor:
+                cursor.execute("set global read_only = 0")  # As one whose configuration file says so.
+            wait_until(lambda: self.value(100, "select @@global.read_only") == "1", "the server to be made read-only", 20)
+            self.assertEqual(self.role(100), "demoted")
+            behind.close()
+            error, _ = result()
+            self.assertEqual(error, "")
+            writers.more()
+        self.assert_nothing_lost(writers)
+        self.assert_shard(101)
+
+    def test_06_the_new_primary_dies_and_the_demotion_is_undone(self):
+        with Writers(self.cluster) as writers:
+            before, behind = self.hold(100, "t", "gate")
+            result = self.reparent(100, "4s")
+            wait_until(lambda: int(self.value(100, "select count(*) from information_schema.processlist where info like "
+                                                   "'%master_gtid_wait%' and id <> connection_id()")) > 0, "the wait", 20)
+            with self.cluster.server(self.tablet(101), "commerce") as connection, connection.cursor() as cursor:
+                cursor.execute("insert into gate values (null)")
+            before.close()
+            wait_until(lambda: self.role(101) == "demoted", "the demotion", 20)
+            self.kill_tablet(100)
+            error, _ = result()
+            self.assertNotEqual(error, "")
+            self.assertNotIn("undoing the demotion failed", error)
+            behind.close()
+            writers.more()
+            self.assertEqual((self.role(101), self.recorded_type(101)), ("primary", "primary"))
+            # Undone is undone: also for its next process.
+            self.kill_tablet(101)
+            self.restart_tablet(101)
+            writers.more()
+            self.assertEqual(self.role(101), "primary")
+            self.restart_tablet(100)
+        self.assert_nothing_lost(writers)
+        self.assert_shard(101)
+
+    def test_07_the_tool_dies_behind_the_demotion(self):
+        """Nobody undoes it. The tablet stays what it was told to be, over a restart; the command again mends it."""
+        with Writers(self.cluster) as writers:
+            result, behind = self.held_reparent(101, 100)
+            self.cluster.processes["vtctld"].kill(9)
+            result()
+            behind.close()
+            self.kill_tablet(101)
+            self.restart_tablet(101)
+            self.assertEqual((self.role(101), self.value(101, "select @@global.read_only")), ("demoted", "1"))
+            self.cluster.restart("vtctld")
+            self.ctl("PlannedReparentShard", "--new-primary", "zone1-100", "commerce/0")
+            writers.more()
+        self.assert_nothing_lost(writers)
+        self.assert_shard(100)
+
+    # --- refusals ---
+    def test_10_a_tablet_that_cannot_be_reached_is_noticed_before_anything_is_changed(self):
+        before = self.shard_record("commerce", "0")
+        self.kill_tablet(102)
+        self.assert_command_fails("nothing was changed, because zone1-0000000102 cannot be reached", "PlannedReparentShard",
+                                  "--new-primary", "zone1-101", "--wait-replicas-timeout", "3s", "commerce/0")
+        self.assert_command_fails("nothing was changed, because zone1-0000000102 cannot be reached", "InitShardPrimary",
+                                  "--force", "--wait-replicas-timeout", "3s", "commerce/0", "zone1-101")
+        self.assertEqual(self.shard_record("commerce", "0"), before)
+        self.assertEqual((self.role(100), self.value(100, "select @@global.read_only")), ("primary", "0"))
+        self.restart_tablet(102)
+        self.assert_shard(100)
+
+    # --- replicas that stand still ---
+    def health(self, uid):
+        """(state, lag in seconds, what is wrong) as the status page tells."""
+        port = self.tablet(uid).ports["port"]
+        details = {item["Key"]: item for item in http_json(port, "/debug/status_details")}
+        return (self.cluster.vars(self.tablet(uid))["TabletStateName"], int(details["Replication Lag"]["Value"].rstrip("s")),
+                details["Health"]["Value"])
+
+    def test_11_a_replica_whose_replication_stands_still_serves_until_it_is_too_old(self):
+        for stop in ("stop slave", "stop slave io_thread", "stop slave sql_thread"):
+            with self.subTest(stop=stop):
+                with self.cluster.server(self.tablet(102)) as connection, connection.cursor() as cursor:
+                    cursor.execute(stop)
+
+                    def stands():
+                        self.ctl("RunHealthCheck", "zone1-102")
+                        state, lag, trouble = self.health(102)
+                        self.assertEqual(state, "SERVING")
+                        self.assertGreaterEqual(lag, 2)
+                        self.assertRegex(trouble, "replication")
+                    self.eventually(stands, 20)
+                    cursor.execute("start slave")
+                self.eventually(lambda: self.assertEqual(self.health(102)[1:], (0, "ok")), 20)
+        # The same with a threshold that is soon reached.
+        tablet = self.tablet(102)
+        process = self.cluster.processes[tablet.name]
+        patient = process.argv
+        process.kill(15)
+        process.wait_ended(10)
+        self.cluster.start(tablet.name, [*patient, "--unhealthy-threshold", "3s"],
+                           lambda: self.cluster.vars(tablet).get("TabletStateName") == "SERVING")
+        self.ctl("StopReplication", "zone1-102")
+        self.eventually(lambda: self.assertEqual(self.health(102)[0], "NOT_SERVING"), 20)
+        self.assertRegex(self.health(102)[2], r"not serving: replication delay \d+ s, replication is stopped")
+        self.ctl("StartReplication", "zone1-102")
+        self.eventually(lambda: self.assertEqual(self.health(102), ("SERVING", 0, "ok")), 20)
+
+    # --- replication set up anew ---
+    def test_12_an_initialisation_of_a_live_shard_loses_nothing(self):
+        with Writers(self.cluster) as writers:
+            self.ctl("InitShardPrimary", "--force", "commerce/0", "zone1-101")
+            writers.more()
+        self.assert_nothing_lost(writers)
+        self.assert_shard(101)
+        # One that the elected tablet cannot follow is refused, and nothing is wiped.
+        held = self.hold(100, "t")
+        with Writers(self.cluster) as writers:
+            position = self.value(101, "select @@global.gtid_binlog_pos")
+            self.assert_command_fails("nothing was changed: the elected tablet does not have all", "InitShardPrimary",
+                                      "--force", "--wait-replicas-timeout", "3s", "commerce/0", "zone1-100")
+            held[0].close()
+            writers.more()
+            self.assertGreater(int(self.value(101, "select @@global.gtid_binlog_pos").split("-")[-1]),
+                               int(position.split("-")[-1]))
+        self.assert_nothing_lost(writers)
+        self.assert_shard(101)
+
+    def test_13_a_shard_that_never_had_a_primary(self):
+        cluster = self.cluster
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "fresh")
+        with self.assertRaises(Failure):  # add_shard() ends with a reparent; here nobody is elected.
+            cluster_ctl, cluster.vtctldclient = cluster.vtctldclient, lambda *args: (_ for _ in ()).throw(Failure(str(args)))
+            try:
+                cluster.add_shard("fresh", "0", 200, ("replica", "replica"))
+            finally:
+                cluster.vtctldclient = cluster_ctl
+        self.assertIn("is the primary", self.ctl("EmergencyReparentShard", "fresh/0"))
+        primary = cluster.primary("fresh", "0").uid
+        self.assertIn(primary, (200, 201))
+        self.assertEqual((self.value(primary, "select @@global.read_only"), self.role(401 - primary)), ("0", "replica"))
+        self.assert_follows(401 - primary, primary)
+
+
+if __name__ == "__main__":
+    main()
