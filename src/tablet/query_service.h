@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -34,6 +35,9 @@ struct QueryServiceSettings {
   base::Duration query_timeout = std::chrono::seconds(30);
   base::Duration transaction_timeout = std::chrono::seconds(30);  // An idle open transaction is rolled back after it.
   base::Duration pool_timeout = std::chrono::seconds(5);          // Wait for a connection.
+  uint64_t max_result_rows = 0;                                   // Of one response; more: error 10001. 0: any number.
+  std::function<void()> on_ddl;  // Called on any thread behind a DDL statement; may be empty.
+  bool terse_errors = false;     // Texts of the server's errors stay here.
 };
 
 // Serves statements on the tablet's MySQL data port (docs/formats/data_port.md): MySQL protocol, bound to a target

@@ -10,6 +10,7 @@
 #include "mysqld/rows.h"
 #include "mysqld/schema_sql.h"
 #include "tablet/indirect_tables.h"
+#include "tablet/restore.h"
 #include "topo/durability.h"
 #include "topo/keyspace.h"
 #include "topo/shard.h"
@@ -59,7 +60,17 @@ TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, Qu
       on_primary_(std::move(on_primary)),
       server_(settings_.mysqld, settings_.dba_user, settings_.dba_password),
       state_(std::make_shared<ServingState>()) {
-  subscriptions_.push_back(metrics.text_function("TabletStateName", [this] { return state_name(); }));
+  server_.set_sidecar(settings_.sidecar);
+  if (settings_.heartbeat) {
+    const auto alias = topo::parse_alias(settings_.tablet_path);
+    heartbeat_ =
+        std::make_unique<Heartbeat>(Heartbeat::Options{.mysqld = settings_.mysqld,
+                                                       .sidecar = settings_.sidecar,
+                                                       .keyspace_shard = settings_.keyspace + ":" + settings_.shard,
+                                                       .uid = alias.ok() ? alias->uid() : 0,
+                                                       .interval = settings_.heartbeat_interval},
+                                    metrics);
+  }
   subscriptions_.push_back(metrics.text_function("TabletType", [this] { return type_name(); }));
   subscriptions_.push_back(metrics.text_function("TabletKeyspace", [this] { return settings_.keyspace; }));
   subscriptions_.push_back(metrics.text_function("TabletShard", [this] { return settings_.shard; }));
@@ -100,9 +111,30 @@ net::Task<Status> TabletManager::start() {
     }
     CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms));
   }
+  CO_RETURN_IF_ERROR(co_await look_for_backup(wait));
   CO_RETURN_IF_ERROR(co_await register_tablet(wait));
+  if (heartbeat_ != nullptr) {
+    scope_.spawn(
+        heartbeat_->run([this] { return record_.type() == ::topodata::PRIMARY && !demoting_; }, scope_.token()));
+  }
   scope_.spawn(health_loop());
   scope_.spawn(shard_loop());
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::look_for_backup(net::Wait wait) {
+  if (!settings_.restore_from_backup) co_return Status{};
+  const std::string database =
+      settings_.db_name_override.empty() ? "vt_" + settings_.keyspace : settings_.db_name_override;
+  CO_ASSIGN_OR_RETURN(
+      const auto found,
+      co_await server_.query(
+          "select 1 from information_schema.schemata where schema_name = " + mysqld::quote_string(database), wait));
+  const std::string folder = fmt::format("{}/{}/{}", settings_.backup_root, settings_.keyspace, settings_.shard);
+  if (!settings_.backup_root.empty()) CO_RETURN_IF_ERROR(check_restore(folder, !found.rows.empty()));
+  log_info("--restore-from-backup: {}", !found.rows.empty()             ? "the server has data already"
+                                        : settings_.backup_root.empty() ? "no --file-backup-storage-root is given"
+                                                                        : "there is no backup in " + folder);
   co_return Status{};
 }
 
@@ -146,6 +178,9 @@ net::Task<Status> TabletManager::register_tablet(net::Wait wait) {
     if (!rebuilt.ok()) log_warning("serving graph of {}: {}", settings_.keyspace, rebuilt.error().message());
     (void)co_await lock->release();
   }
+  // And vtgates know the keyspace, also where nobody ever saves a vschema for it.
+  Status told = co_await topo::add_to_srv_vschema(topology_, record_.alias().cell(), settings_.keyspace);
+  if (!told.ok()) log_warning("vschema of cell {}: {}", record_.alias().cell(), told.error().message());
 
   if (is_primary) {
     CO_ASSIGN_OR_RETURN(const bool needs_acks, co_await policy_needs_acks());
@@ -168,11 +203,14 @@ net::Task<Status> TabletManager::register_tablet(net::Wait wait) {
 
 net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
   // Only what is missing: also a statement that finds its table made is replicated, and waits for acknowledgements.
-  CO_ASSIGN_OR_RETURN(const auto present,
-                      co_await server_.query("select schema_name from information_schema.schemata union all select "
-                                             "concat(table_schema, '.', table_name) from information_schema.tables "
-                                             "where table_schema = '_vt'",
-                                             wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto present,
+      co_await server_.query(
+          fmt::format("select if(schema_name = {0}, '_vt', schema_name) from information_schema.schemata "
+                      "union all select concat('_vt.', table_name) from information_schema.tables where "
+                      "table_schema = {0}",
+                      mysqld::quote_string(settings_.sidecar)),
+          wait));
   std::set<std::string, std::less<>> names;
   for (size_t i = 0; i < present.rows.size(); ++i) names.emplace(present.text(i, 0));
   std::vector<std::string> statements;
@@ -181,7 +219,8 @@ net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
     if (!names.contains(created_name(statement))) statements.push_back(statement);
   }
   Status made = co_await server_.run(std::move(statements), wait);
-  if (!made.ok()) co_return std::move(made).error().with_context("create the tablet's own tables in _vt");
+  if (!made.ok())
+    co_return std::move(made).error().with_context("create the tablet's own tables in " + settings_.sidecar);
   co_return Status{};
 }
 
@@ -392,6 +431,9 @@ net::Task<Status> TabletManager::run_health_check() {
       ok = false;
     } else {
       lag = status->lag_seconds.value_or(static_cast<uint32_t>(lag_seconds_ + 1));
+      if (heartbeat_ != nullptr && heartbeat_->lag()) {
+        lag = std::chrono::duration_cast<std::chrono::seconds>(*heartbeat_->lag()).count();
+      }
       ok = std::chrono::seconds(lag) <= settings_.degraded_threshold;
       if (!ok) error = fmt::format("not serving: replication delay {} s", lag);
       if (Status renewed = co_await renew_acknowledging(status->io_state != mysqld::ThreadState::kStopped, wait);
