@@ -265,7 +265,8 @@ class ClientSession {
   int64_t row_count_ = 0;
   uint16_t warnings_ = 0;  // Of the last statement.
   std::optional<Error> last_error_;
-  uint8_t sequence_ = 1;  // Of the answer's first frame.
+  std::optional<std::string> sharded_only_warning_;  // Of the last statement but SHOW.
+  uint8_t sequence_ = 1;                             // Of the answer's first frame.
   // Counts the statement that runs, once, before its answer is sent.
   void count_statement(size_t shards) {
     if (counters_ != nullptr && !std::exchange(counted_, true)) counters_->count(shards);

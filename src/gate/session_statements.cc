@@ -6,6 +6,7 @@
 #include <set>
 
 #include "gate/session.h"
+#include "gate/sharded_only.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "sql/literal.h"
@@ -166,7 +167,12 @@ net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast)
       result = table_of({"Tables"}, std::move(rows));
       break;
     }
-    case sql::ShowKind::kWarnings:
+    case sql::ShowKind::kWarnings: {
+      std::vector<std::vector<std::optional<std::string>>> rows;
+      if (sharded_only_warning_) rows.push_back({"Warning", std::to_string(kShardedOnlyCode), *sharded_only_warning_});
+      result = table_of({"Level", "Code", "Message"}, std::move(rows));
+      break;
+    }
     case sql::ShowKind::kErrors: result = table_of({"Level", "Code", "Message"}, {}); break;
     default: co_return std::nullopt;
   }
