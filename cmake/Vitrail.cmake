@@ -1,9 +1,14 @@
 # Helpers for the folders under src/. One folder is one library; its level decides what it may include.
 
 set(VITRAIL_WARNINGS -Wall -Wextra -Werror -Wno-missing-field-initializers -Wno-unused-parameter)
-# Where the shared corpora lie; the tests that read them say so and are left out where they are absent.
-get_filename_component(VITRAIL_SHARED_DEFAULT "${CMAKE_CURRENT_SOURCE_DIR}/../shared" ABSOLUTE)
-set(VITRAIL_SHARED_DIR "${VITRAIL_SHARED_DEFAULT}" CACHE PATH "folder with corpus/ and reference/")
+# Where the shared corpora lie; the tests that read them say so and are left out where they are absent. The environment
+# variable of the same name counts when a test runs, too (base/shared_for_test.h, tools/vitrail/shared.py).
+if(DEFINED ENV{VITRAIL_SHARED})
+  set(VITRAIL_SHARED_DEFAULT "$ENV{VITRAIL_SHARED}")
+else()
+  get_filename_component(VITRAIL_SHARED_DEFAULT "${CMAKE_CURRENT_SOURCE_DIR}/../shared" ABSOLUTE)
+endif()
+set(VITRAIL_SHARED "${VITRAIL_SHARED_DEFAULT}" CACHE PATH "folder with corpus/")
 
 # Tests are compiled for longer than they run.
 set(VITRAIL_TEST_OPTIONS ${VITRAIL_WARNINGS} -O0 -fPIC)  # PIC, as the precompiled header is.
@@ -47,7 +52,7 @@ function(vitrail_test name)
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests)
   target_compile_options(${name} PRIVATE ${VITRAIL_TEST_OPTIONS})
   target_precompile_headers(${name} REUSE_FROM vitrail_precompiled_tests)
-  target_compile_definitions(${name} PRIVATE VITRAIL_SHARED_DIR="${VITRAIL_SHARED_DIR}")
+  target_compile_definitions(${name} PRIVATE VITRAIL_SHARED_DIR="${VITRAIL_SHARED}")
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")

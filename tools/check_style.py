@@ -52,8 +52,25 @@ def check(path):
                    "every file that includes this header pays its compile time", "include it in the .cc file only")
 
 
+def check_requirements():
+    """Whoever cites a requirement cites one that docs/requirements.md has."""
+    with open("docs/requirements.md", encoding="utf-8") as file:
+        known = set(re.findall(r"\*\*(S\d-\d+)\*\*", file.read()))
+    files = subprocess.run(["git", "ls-files", "*.cc", "*.h", "*.py", "*.md"], capture_output=True, text=True, check=True)
+    for path in files.stdout.split():
+        if not os.path.exists(path):
+            continue
+        with open(path, encoding="utf-8") as file:
+            for number, text in enumerate(file, 1):
+                for cited in re.findall(r"\bS[0-4]-\d\d+\b", text):
+                    if cited not in known:
+                        report(path, number, f"{cited} is not in docs/requirements.md",
+                               "a reader cannot look it up", "cite a requirement that is there")
+
+
 def main():
     os.chdir(os.path.join(os.path.dirname(os.path.abspath(__file__)), ".."))
+    check_requirements()
     files = subprocess.run(["git", "ls-files", "src/**", "cmd/**"], capture_output=True, text=True, check=True).stdout.split()
     for path in files:
         if path.endswith((".h", ".cc")) and os.path.exists(path):

@@ -1,8 +1,9 @@
 #!/usr/bin/env python3
-"""`./dev cluster up|down|status`: a cluster for trying things out."""
+"""`./dev cluster up|down|status [FOLDER]`: a cluster for trying things out."""
 
 import argparse
 import os
+import shlex
 import shutil
 import sys
 
@@ -15,6 +16,11 @@ from vitrail.processes import Failure  # noqa: E402
 
 def default_root():
     return os.environ.get("VITRAIL_DATA", os.path.join(REPOSITORY, "vtdataroot"))
+
+
+def stop_line(root):
+    """The command that stops the cluster in this folder, from wherever it is given."""
+    return f"{shlex.quote(os.path.join(REPOSITORY, 'dev'))} cluster down {shlex.quote(os.path.abspath(root))}"
 
 
 def fresh_root(root):
@@ -44,14 +50,27 @@ def up(root):
     print(f"vtgate:  {cluster.mysql_command()}")
     print(f"vtctld:  http://127.0.0.1:{cluster.addresses['vtctld']['port']}/debug/status, "
           f"build/bin/vtctldclient --server 127.0.0.1:{cluster.addresses['vtctld']['grpc']} GetTablets")
-    print("stop it: ./dev cluster down")
+    print(f"stop it: {stop_line(root)}")
+
+
+def down(root, cluster):
+    """Stops the cluster, and says what that is."""
+    print(f"stopping the cluster in {root}:")
+    for name, state, pid, _ in cluster.status():
+        print(f"  {name:<16} pid {pid}" + ("" if state == "running" else " (had stopped)"))
+    for tablet in cluster.tablets.values():
+        print(f"  {'mariadbd-' + str(tablet.uid):<16} {tablet.keyspace}/{tablet.shard}, {tablet.alias}")
+    problems = cluster.down()
+    print("\n".join(problems) or "stopped; the data stays there")
+    return 1 if problems else 0
 
 
 def main():
     parser = argparse.ArgumentParser(prog="./dev cluster")
     parser.add_argument("action", choices=["up", "down", "status"])
-    action = parser.parse_args().action
-    root = default_root()
+    parser.add_argument("folder", nargs="?", help="of the cluster (default: VITRAIL_DATA, or vtdataroot in the repository)")
+    options = parser.parse_args()
+    action, root = options.action, os.path.abspath(options.folder or default_root())
     try:
         if action == "up":
             up(root)
@@ -61,9 +80,7 @@ def main():
             print(f"no cluster in {root}")
             return 0 if action == "down" else 1
         if action == "down":
-            problems = cluster.down()
-            print("\n".join(problems) or "stopped; the data stays in " + root)
-            return 1 if problems else 0
+            return down(root, cluster)
         for row in cluster.status():
             print("{:<16} {:<8} pid {:<8} {}".format(*row))
         return 0

@@ -10,7 +10,7 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from cluster import default_root, fresh_root  # noqa: E402
+from cluster import default_root, fresh_root, stop_line  # noqa: E402
 from vitrail.cluster import Cluster  # noqa: E402
 from vitrail.journey import Journey  # noqa: E402
 from vitrail.processes import Failure  # noqa: E402
@@ -67,7 +67,7 @@ The cluster is running. Try it:   {cluster.mysql_command()}
   vtgate   127.0.0.1:{cluster.addresses['vtgate']['mysql']} (MySQL), http://127.0.0.1:{cluster.addresses['vtgate']['port']}/debug/status
   vtctld   http://127.0.0.1:{cluster.addresses['vtctld']['port']}/debug/status
            build/bin/vtctldclient --server 127.0.0.1:{cluster.addresses['vtctld']['grpc']} GetTablets
-Stop it:  ./dev cluster down""")
+Stop it:  {stop_line(cluster.root)}""")
     if options.json:
         print(json.dumps(summary))
     return 0 if summary["ok"] else 1

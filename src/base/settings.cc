@@ -131,6 +131,11 @@ Setting& Setting::no_value() {
   return *this;
 }
 
+Setting& Setting::bare_number(std::chrono::nanoseconds unit) {
+  bare_unit_ = unit;
+  return *this;
+}
+
 Setting& Setting::check(std::function<Status(std::string_view value)> accept) {
   accept_ = std::move(accept);
   return *this;
@@ -302,6 +307,11 @@ Settings& Settings::pass_through() {
   return *this;
 }
 
+Settings& Settings::take_all() {
+  take_all_ = true;
+  return *this;
+}
+
 Settings& Settings::standalone() {
   standalone_ = true;
   return *this;
@@ -403,8 +413,40 @@ Status Settings::assign(Setting& setting, std::string_view value, bool replace) 
     }
     chosen = *match;
   }
+  if (setting.bare_unit_.count() != 0) {
+    if (const Result<double> number = parse_double(chosen); number.ok()) {
+      const double scaled = *number * static_cast<double>(setting.bare_unit_.count());
+      if (std::abs(scaled) >= static_cast<double>(std::numeric_limits<int64_t>::max())) {
+        return bad_value(value, "a duration");
+      }
+      chosen = format_duration(Duration(static_cast<int64_t>(scaled)));
+    }
+  }
   if (setting.accept_) RETURN_IF_ERROR(setting.accept_(chosen));
   return setting.set_(chosen, replace);
+}
+
+Status Settings::assign_from_file(Setting& setting, std::string_view value) {
+  if (!value.empty()) return assign(setting, value, true);
+  const auto& allowed = setting.allowed_;
+  std::string_view zero;
+  if (setting.type_ == "bool") {
+    zero = "false";
+  } else if (!allowed.empty() && std::ranges::find(allowed, "") == allowed.end()) {
+    zero = setting.default_;
+    if (setting.ignored_) return {};
+  } else if (setting.type_ == "int" || setting.type_ == "uint" || setting.type_ == "float") {
+    zero = "0";
+  } else if (setting.type_ == "duration") {
+    zero = "0s";
+  }
+  return assign(setting, zero, true);
+}
+
+void Settings::note_without_effect(const Setting& setting, std::string_view as_given) {
+  if (!setting.ignored_) return;
+  std::string text = fmt::format("{} is accepted, without effect: {}", as_given, setting.why_);
+  if (std::ranges::find(warnings_, text) == warnings_.end()) warnings_.push_back(std::move(text));
 }
 
 std::string Settings::full_name() const { return parent_ == nullptr ? name_ : parent_->full_name() + " " + name_; }
@@ -422,7 +464,7 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
   // that only a sub-command knows may stand before that sub-command's name, so values are looked at afterwards.
   for (size_t i = 0; i < args.size(); ++i) {
     const std::string_view word = args[i];
-    if (chosen_->pass_through_ && !positional_.empty()) flags_over = true;
+    if (chosen_->take_all_ || (chosen_->pass_through_ && !positional_.empty())) flags_over = true;
     const bool is_flag = !flags_over && word.size() > 1 && word[0] == '-' && !(word[1] >= '0' && word[1] <= '9');
     if (!is_flag) {
       Settings* command = flags_over || !positional_.empty() ? nullptr : chosen_->find_command(word);
@@ -492,6 +534,7 @@ Result<Settings::Outcome> Settings::parse(std::span<const std::string> args) {
     Status assigned = assign(*setting, use.has_value ? std::string_view(use.value) : "true", replace);
     if (!assigned.ok()) mistakes.push_back(fmt::format("--{}: {}", use.name, assigned.error().message()));
     setting->source_ = Setting::Source::kCommandLine;
+    note_without_effect(*setting, "--" + use.name);
   }
 
   if (config_ != nullptr) {
@@ -575,12 +618,13 @@ Status Settings::load_config(bool reload, std::vector<std::string>& changed) {
     }
     if (setting->source_ == Setting::Source::kCommandLine || (reload && !setting->live_)) continue;
     const std::string before = setting->get_();
-    Status assigned = assign(*setting, join(entry.values, ","), true);
+    Status assigned = assign_from_file(*setting, join(entry.values, ","));
     if (!assigned.ok()) {
       mistakes.push_back(fmt::format("config file {}: {}: {}", *path, entry.key, assigned.error().message()));
       continue;
     }
     setting->source_ = Setting::Source::kConfigFile;
+    if (!reload) note_without_effect(*setting, fmt::format("config file {}: {}", *path, entry.key));
     if (setting->get_() != before) changed.push_back(setting->name_);
   }
   // A key that is gone from the file has its default again.

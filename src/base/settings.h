@@ -32,6 +32,9 @@ namespace vitrail::base {
 // Sub-commands form a tree; a flag may stand before or after the name of the sub-command it belongs to.
 //
 //   Precedence : command line, then config file, then default.
+//   Empty      : in a config file, "key": "" is the type's zero: false, 0, 0s, "", no items; for a setting with a list
+//   of
+//                allowed values, its default. On the command line an empty value must be one that the type has.
 //   Threads    : declare and parse on one thread. Plain targets do not change afterwards. Targets that are atomics or
 //                LiveText are live: reload_config() changes them while other threads read.
 //   Lifetime   : targets outlive the Settings.
@@ -66,6 +69,8 @@ class Setting {
   Setting& live();
   Setting& no_value();                                                   // "--name" alone means "--name=true".
   Setting& check(std::function<Status(std::string_view value)> accept);  // Refuses values; runs before they are stored.
+  // For durations: a number without a unit counts these, as older releases had it: "--query-timeout 100" is 100 ms.
+  Setting& bare_number(std::chrono::nanoseconds unit);
 
   const std::string& name() const { return name_; }
   bool is_set() const { return source_.load() != Source::kDefault; }
@@ -88,6 +93,7 @@ class Setting {
   bool ignored_ = false;
   std::string why_;  // Of an accepted flag without effect: why that is right.
   bool takes_value_ = true;
+  std::chrono::nanoseconds bare_unit_{};  // 0: a number needs its unit.
   Json json_ = Json::kText;
   std::atomic<Source> source_ = Source::kDefault;
   std::function<Status(std::string_view value)> accept_;
@@ -129,6 +135,7 @@ class Settings {
 
   // A flag that is accepted and has no effect, because what it asks for holds anyway or does no harm: `why`. With
   // one_of() only the values for which that is true; others are refused with `why`. `takes_value` false: a bool form.
+  // Whoever gives it finds that in warnings().
   Setting& accept(std::string_view name, bool takes_value, std::string_view why);
   // Whether a setting of that name exists here or in a sub-command.
   bool knows(std::string_view name) const;
@@ -141,11 +148,14 @@ class Settings {
   // From the first argument on, every word is an argument, whatever it looks like: for commands that hand a command
   // line on. One "--" before the first argument is dropped.
   Settings& pass_through();
+  // The same from the command's own name on: flags too are arguments.
+  Settings& take_all();
   // The required settings of the parents need not be given.
   Settings& standalone();
   // Not in help and completion.
   Settings& hidden_command();
   bool has_commands() const { return !commands_.empty(); }
+  bool knows_command(std::string_view name) const { return find_command(name) != nullptr; }
 
   // Declares the command "completion", with a sub-command for each shell.
   void add_completion();
@@ -170,7 +180,8 @@ class Settings {
   // The config file in force, after parse(); "" for none.
   std::string config_file() const;
 
-  // Things worth telling at start: unknown keys of the config file, a config file that was not found.
+  // Things worth telling at start: unknown keys of the config file, a config file that was not found, flags without
+  // effect.
   const std::vector<std::string>& warnings() const { return warnings_; }
 
   // After parse(), on the root: names from the root's child to the chosen command; empty for none.
@@ -206,6 +217,8 @@ class Settings {
   std::string nearest_flag(std::string_view canonical) const;
   std::string nearest_command(std::string_view name) const;
   static Status assign(Setting& setting, std::string_view value, bool replace);
+  static Status assign_from_file(Setting& setting, std::string_view value);
+  void note_without_effect(const Setting& setting, std::string_view as_given);
   Status load_config(bool reload, std::vector<std::string>& changed);
   Result<std::string> config_path() const;
   std::string full_name() const;
@@ -217,6 +230,7 @@ class Settings {
   size_t positional_min_ = 0;
   size_t positional_max_ = 0;
   bool pass_through_ = false;
+  bool take_all_ = false;
   bool standalone_ = false;
   bool hidden_ = false;
   Settings* parent_ = nullptr;

@@ -100,14 +100,16 @@ std::string Settings::describe_json() const {
   std::string text = "[";
   const auto describe = [&](const Settings& scope) {
     for (const auto& setting : scope.settings_) {
+      std::string description = setting->ignored_ ? setting->why_ : setting->description_;
+      for (const std::string& alias : setting->aliases_) description += fmt::format(" (also --{})", alias);
       text += text.size() > 1 ? ",\n " : "\n ";
       text += fmt::format(
           "{{\"command\":{},\"name\":{},\"type\":{},\"default\":{},\"description\":{},\"required\":{},"
           "\"hidden\":{},\"live\":{},\"effect\":{},\"allowed\":[",
           json_string(scope.full_name()), json_string(setting->name_),
           json_string(setting->unit_.empty() ? setting->type_ : setting->unit_), json_string(setting->default_),
-          json_string(setting->ignored_ ? setting->why_ : setting->description_), setting->required_,
-          setting->hidden_ && !setting->ignored_, setting->live_, !setting->ignored_);
+          json_string(description), setting->required_, setting->hidden_ && !setting->ignored_, setting->live_,
+          !setting->ignored_);
       for (const std::string& allowed : setting->allowed_) {
         text += (&allowed == setting->allowed_.data() ? "" : ",") + json_string(allowed);
       }

@@ -255,6 +255,88 @@ TEST(Settings, ConfigFileIsReadBelowTheCommandLine) {
   EXPECT_NE(gate.settings.to_json().find(R"("transaction_mode":"SINGLE")"), std::string::npos);
 }
 
+// Empty values of config files are what other programs of this family take them for: the zero of their type.
+TEST(Settings, EmptyValuesOfTheConfigFileAreTheZeroOfTheirType) {
+  struct Values {
+    bool on = true;
+    int64_t number = 7;
+    uint16_t port = 9;
+    double ratio = 0.5;
+    Duration time = seconds(5);
+    std::string text = "x";
+    std::vector<std::string> list{"a"};
+    std::string mode = "MULTI";
+  };
+  const char* const texts[] = {
+      R"({"on": "", "number": "", "port": "", "ratio": "", "time": "", "text": "", "list": "", "mode": "", "old": ""})",
+      R"({"on": null, "number": null, "port": null, "ratio": null, "time": null, "text": null, "list": [], "mode": null,
+          "old": null})",
+      "on:\nnumber: ''\nport: \"\"\nratio: ~\ntime:\ntext:\nlist: []\nmode:\nold: ''\n"};
+  for (const char* text : texts) {
+    SCOPED_TRACE(text);
+    TemporaryFolder folder;
+    Values values;
+    Settings settings("vtgate", "");
+    settings.add("on", &values.on, "");
+    settings.add("number", &values.number, "");
+    settings.add("port", &values.port, "");
+    settings.add("ratio", &values.ratio, "");
+    settings.add("time", &values.time, "");
+    settings.add("text", &values.text, "");
+    settings.add("list", &values.list, "");
+    settings.add("mode", &values.mode, "").one_of({"SINGLE", "MULTI"});
+    settings.accept("old", false, "it is never so").one_of({"false"});
+    settings.add_config_file();
+    const auto outcome = settings.parse(Args{"--config-file", folder.file("c.conf", text)});
+    ASSERT_TRUE(outcome.ok()) << outcome.error().message();
+    EXPECT_FALSE(values.on);
+    EXPECT_EQ(values.number, 0);
+    EXPECT_EQ(values.port, 0);
+    EXPECT_EQ(values.ratio, 0);
+    EXPECT_EQ(values.time, Duration::zero());
+    EXPECT_EQ(values.text, "");
+    EXPECT_EQ(values.list, Args{});
+    EXPECT_EQ(values.mode, "MULTI");
+  }
+  // On the command line an empty value must be one that the type has.
+  for (const char* flag :
+       {"--ratio=", "--mysql_server_port=", "--buffer_window=", "--schema_change_signal=", "--transaction_mode="}) {
+    EXPECT_NE(Gate().mistakes({flag}), "") << flag;
+  }
+  EXPECT_EQ(Gate().mistakes({"--cell="}), "");
+}
+
+TEST(Settings, ABareNumberHasTheUnitThatOlderReleasesGaveIt) {
+  const struct {
+    const char* text;
+    Duration value;
+  } cases[] = {{"100", milliseconds(100)}, {"0", Duration::zero()},      {"1.5", std::chrono::microseconds(1500)},
+               {"30s", seconds(30)},       {"100ms", milliseconds(100)}, {"1h", seconds(3600)}};
+  for (const auto& c : cases) {
+    Settings settings("vtgate", "");
+    Duration timeout = seconds(9);
+    settings.add("query-timeout", &timeout, "").bare_number(milliseconds(1));
+    ASSERT_TRUE(settings.parse(Args{"--query-timeout", c.text}).ok()) << c.text;
+    EXPECT_EQ(timeout, c.value) << c.text;
+  }
+  for (const char* wrong : {"x", "1e300", "nan", "", "5 parsecs"}) {
+    Settings settings("vtgate", "");
+    Duration timeout{};
+    settings.add("query-timeout", &timeout, "").bare_number(milliseconds(1));
+    EXPECT_FALSE(settings.parse(Args{"--query-timeout", wrong}).ok()) << wrong;
+  }
+}
+
+TEST(Settings, FlagsWithoutEffectAreToldOnce) {
+  TemporaryFolder folder;
+  Gate gate;
+  ASSERT_EQ(gate.mistakes({"--v=2", "--v=3", "--config-file", folder.file("c.json", R"({"service_map": "x"})")}), "");
+  ASSERT_EQ(gate.settings.warnings().size(), 2u);
+  EXPECT_EQ(gate.settings.warnings()[0], "--v is accepted, without effect: verbosity only");
+  EXPECT_NE(gate.settings.warnings()[1].find("service_map is accepted, without effect: all are offered"),
+            std::string::npos);
+}
+
 TEST(Settings, ReloadChangesLiveSettingsOnly) {
   TemporaryFolder folder;
   const std::string path = folder.file("c.json", R"({"transaction_mode": "SINGLE", "cell": "one"})");
@@ -312,6 +394,36 @@ TEST(Settings, EveryProgramKnowsTheFlagsThatOthersOfItsKindHave) {
   declare_known_flags(other);
   EXPECT_TRUE(other.parse(Args{"--pprof-http", "--v=2"}).ok());
   EXPECT_FALSE(other.parse(Args{"--planner-version=gen4"}).ok());
+}
+
+// Names and values that test harnesses of this family start with; and values that ask for what is not there.
+TEST(Settings, KnownFlagsHaveTheNamesAndValuesOfTheirFamily) {
+  const struct {
+    const char* program;
+    const char* flag;
+    bool accepted;
+  } cases[] = {
+      {"vttablet", "--twopc_abandon_age=3600", true},
+      {"vttablet", "--queryserver-config-passthrough-dmls", true},
+      {"vttablet", "--queryserver-config-passthrough-dmls=false", false},
+      {"vttablet", "--queryserver-enable-online-ddl=false", true},
+      {"vttablet", "--queryserver_enable_online_ddl", false},
+      {"vttablet", "--heartbeat_on_demand_duration=5s", false},
+      {"vttablet", "--enable-tx-throttler", false},
+      {"vtgate", "--buffer-min-time-between-failovers=1m", true},
+      {"vtgate", "--legacy-replication-lag-algorithm=false", true},
+      {"vtgate", "--legacy_replication_lag_algorithm", false},
+      {"vtgate", "--enable-views", true},
+      {"vtgate", "--lock-heartbeat-time=5s", true},
+      {"vtgate", "--buffer-drain-concurrency=4", true},
+      {"vtctld", "-enable_realtime_stats", true},
+      {"mysqlctl", "--twopc_abandon_age=3600", false},
+  };
+  for (const auto& c : cases) {
+    Settings settings(c.program, "");
+    declare_known_flags(settings);
+    EXPECT_EQ(settings.parse(Args{c.flag}).ok(), c.accepted) << c.program << " " << c.flag;
+  }
 }
 
 TEST(Settings, DescribesEveryFlagAsJson) {

@@ -6,6 +6,7 @@
 #include "topo/srv_vschema.h"
 #include "topo/vschema.h"
 #include "vschema/alter.h"
+#include "vschema/proto_json.h"
 #include "vschema/routing_rules.h"
 #include "vschema/vschema.h"
 
@@ -41,6 +42,9 @@ Answer<vd::ApplyVSchemaResponse> wanted_vschema(topo::Server& topology, vd::Appl
   }
   if (request.strict() && out.unknown_vindex_params_size() > 0) {
     co_return fail(Code::kInvalidArgument, "the vschema has vindex parameters that their types do not know");
+  }
+  if (request.strict() && vschema::has_kept_fields(request.v_schema())) {
+    co_return fail(Code::kInvalidArgument, "the vschema has fields that are not known, and --strict was given");
   }
   co_return out;
 }

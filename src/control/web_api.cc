@@ -221,7 +221,7 @@ Result<std::string> WebApi::read(const rpc::HttpRequest& request, std::string_vi
       return record_json(found.tablet());
     }
     const std::string shard = query_value(request, "shard");
-    const size_t slash = shard.find('/');
+    const size_t slash = shard.find_first_of("/:");
     ASSIGN_OR_RETURN(const auto found,
                      tablets_of(shard.substr(0, slash), slash == std::string::npos ? "" : shard.substr(slash + 1),
                                 query_value(request, "cell")));

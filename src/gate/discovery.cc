@@ -1,11 +1,14 @@
 #include "gate/discovery.h"
 
 #include <algorithm>
+#include <optional>
 #include <set>
+#include <utility>
 
 #include "base/log.h"
 #include "query.pb.h"
 #include "rpc/typed.h"
+#include "topo/paths.h"
 #include "topo/tablet.h"
 #include "vschema/vschema.h"
 
@@ -27,6 +30,17 @@ std::string cache_file(const Discovery::Options& options) {
 
 }  // namespace
 
+namespace {
+
+// nullopt: the tablet has no data port.
+std::optional<Endpoint> endpoint_of(const std::string& alias, const Discovery::Health& health) {
+  const auto port = health.record->port_map().find(std::string(topo::kPortMysqlData));
+  if (port == health.record->port_map().end()) return std::nullopt;
+  return Endpoint{alias, {health.record->hostname(), static_cast<uint16_t>(port->second), ""}, health.term_start_ns};
+}
+
+}  // namespace
+
 Discovery::Discovery(topo::Server& topology, Options options, OnView on_view)
     : topology_(topology),
       options_(std::move(options)),
@@ -38,17 +52,22 @@ Discovery::Discovery(topo::Server& topology, Options options, OnView on_view)
         rpc::ChannelOptions channel = options_.tablets;
         channel.reconnect_max = 1s;
         return channel;
-      }()) {}
+      }()),
+      tracker_([this] { changed(); }) {}
 
 Discovery::~Discovery() = default;
 
-void Discovery::start() { watcher_.start(); }
+void Discovery::start() {
+  watcher_.start();
+  scope_.spawn(follow_cells_aliases());
+}
 
 net::Task<void> Discovery::stop() {
   co_await watcher_.stop();
   scope_.request_stop();
   for (auto& [alias, stream] : streams_) stream.cancel->cancel();
   co_await scope_.join();
+  co_await tracker_.stop();
   streams_.clear();
 }
 
@@ -89,6 +108,7 @@ net::Task<void> Discovery::follow(std::string alias, std::shared_ptr<const ::top
     }
     auto stream = rpc::open_stream<::query::StreamHealthResponse>(**channel, "/queryservice.Query/StreamHealth",
                                                                   ::query::StreamHealthRequest());
+    bool is_first = true;  // What changed before is not told.
     for (;;) {
       auto message = co_await stream.next(net::Wait::within(options_.healthcheck_timeout, cancel));
       if (cancel.cancelled()) co_return;
@@ -112,10 +132,46 @@ net::Task<void> Discovery::follow(std::string alias, std::shared_ptr<const ::top
       health.term_start_ns = response.primary_term_start_timestamp();
       health.replication_lag_seconds = response.realtime_stats().replication_lag_seconds();
       health.error = response.realtime_stats().health_error();
+      if (options_.track_schema && health.serving && health.target.tablet_type == "primary") {
+        if (auto endpoint = endpoint_of(alias, health)) {
+          const bool changed_tables = response.realtime_stats().table_schema_changed_size() > 0;
+          tracker_.primary_says(health.target, *endpoint, std::exchange(is_first, false) || changed_tables);
+        }
+      }
       changed();
     }
     if (!(co_await net::sleep_for(delay, cancel)).ok()) co_return;
     delay = std::min(delay * 2, options_.retry_delay_max);
+  }
+}
+
+net::Task<void> Discovery::follow_cells_aliases() {
+  const net::CancelToken cancel = scope_.token();
+  for (base::Duration pause = 100ms; !cancel.cancelled(); pause = std::min<base::Duration>(pause * 2, 10s)) {
+    auto watch = co_await topology_.global().watch_recursive(std::string(topo::kCellsAliasesDir),
+                                                             net::Wait::within(topo::kDefaultOperationWait, cancel));
+    for (bool whole = true; watch.ok(); whole = false) {
+      auto changes = co_await (*watch)->next({.cancel = cancel});
+      if (cancel.cancelled()) co_return;
+      if (!changes.ok()) break;
+      pause = 100ms;
+      if (whole) cells_aliases_.clear();
+      for (const topo::Change& change : *changes) {
+        ::topodata::CellsAlias record;
+        const bool there = change.record && record.ParseFromString(change.record->data);
+        if (there) {
+          cells_aliases_[change.path] = {record.cells().begin(), record.cells().end()};
+        } else {
+          cells_aliases_.erase(change.path);
+        }
+      }
+      peers_.clear();
+      for (const auto& [path, cells] : cells_aliases_) {
+        if (cells.contains(options_.cell)) peers_.insert(cells.begin(), cells.end());
+      }
+      changed();
+    }
+    if (!(co_await net::sleep_for(pause, cancel)).ok()) co_return;
   }
 }
 
@@ -149,41 +205,43 @@ void Discovery::publish() {
     fill_shards(*view);
   }
   // The vschema is compiled again only when something in it is another one.
-  if (view_ != nullptr && view_->topology->vschema == state_->vschema && view_->served_from == view->served_from) {
+  view->columns = tracker_.columns();
+  if (view_ != nullptr && view_->topology->vschema == state_->vschema && view_->served_from == view->served_from &&
+      view_->columns == view->columns) {
     view->vschema = view_->vschema;
     view->vschema_version = view_->vschema_version;
   } else {
     view->vschema_version = view_ == nullptr ? 1 : view_->vschema_version + 1;
     if (state_->vschema != nullptr) {
-      view->vschema = vschema::VSchema::build(*state_->vschema, view->vschema_version, view->served_from);
+      view->vschema =
+          vschema::VSchema::build(*state_->vschema, view->vschema_version, view->served_from, view->columns);
     }
   }
-  std::unordered_map<std::string, std::vector<int64_t>> lags;  // Of the endpoints of a target, in their order.
+  std::unordered_map<std::string, std::vector<Replica>> replicas;  // The endpoints of a target, in their order.
   for (const auto& [alias, health] : health_) {
     if (health.record == nullptr || !(health.serving || health.lost)) continue;
-    const auto port = health.record->port_map().find(std::string(topo::kPortMysqlData));
-    if (port == health.record->port_map().end()) continue;
+    auto found = endpoint_of(alias, health);
+    if (!found) continue;
+    Endpoint& endpoint = *found;
     if (health.lost) {
-      const net::MysqlAddress address{health.record->hostname(), static_cast<uint16_t>(port->second), "", nullptr};
-      view->lost[address.to_string()] = health.heard;
+      view->lost[endpoint.address.to_string()] = health.heard;
       continue;
     }
     view->databases.try_emplace(health.target.keyspace, topo::tablet_db_name(*health.record));
+    ++view->healthy[health.target.to_string()];
     auto& endpoints = view->endpoints[health.target.to_string()];
-    Endpoint endpoint{
-        alias, {health.record->hostname(), static_cast<uint16_t>(port->second), ""}, health.term_start_ns};
     if (health.target.tablet_type == "primary" && !endpoints.empty()) {
       if (endpoints.front().term_start_ns < endpoint.term_start_ns) endpoints.front() = std::move(endpoint);
     } else {
       endpoints.push_back(std::move(endpoint));
       if (health.target.tablet_type != "primary") {
-        lags[health.target.to_string()].push_back(health.replication_lag_seconds);
+        replicas[health.target.to_string()].push_back({health.record->alias().cell(), health.replication_lag_seconds});
       }
     }
   }
-  for (const auto& [target, seconds] : lags) {
+  for (const auto& [target, candidates] : replicas) {
     std::vector<Endpoint> used;
-    for (const size_t i : usable_replicas(seconds, *options_.lag))
+    for (const size_t i : choose_replicas(candidates, options_.cell, peers_, *options_.lag))
       used.push_back(std::move(view->endpoints[target][i]));
     if (used.empty()) {
       view->endpoints.erase(target);

@@ -3,10 +3,12 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
 #include "gate/lag_filter.h"
+#include "gate/schema_tracker.h"
 #include "gate/view.h"
 #include "net/scope.h"
 #include "rpc/client.h"
@@ -30,6 +32,7 @@ class Discovery {
     base::Duration retry_delay_max = std::chrono::seconds(2);
     std::shared_ptr<LagLimits> lag = std::make_shared<LagLimits>();  // Shared by all copies.
     rpc::ChannelOptions tablets;                                     // For the health streams.
+    bool track_schema = true;                                        // See SchemaTracker.
   };
   // What is known of one tablet.
   struct Health {
@@ -48,6 +51,8 @@ class Discovery {
   Discovery(topo::Server& topology, Options options, OnView on_view);
   ~Discovery();  // stop() must have returned.
 
+  // To the tablets' data ports; before start().
+  void set_data_tls(std::shared_ptr<const net::TlsContext> tls) { tracker_.set_tls(std::move(tls)); }
   void start();
   net::Task<void> stop();
 
@@ -66,6 +71,8 @@ class Discovery {
   };
   void on_topology(std::shared_ptr<const topo::ServingState> state);
   net::Task<void> follow(std::string alias, std::shared_ptr<const ::topodata::Tablet> record, net::CancelToken cancel);
+  // Keeps peers_, as long as it lives; an outage leaves them as they are.
+  net::Task<void> follow_cells_aliases();
   void changed();
   void publish();
 
@@ -74,9 +81,12 @@ class Discovery {
   OnView on_view_;
   topo::SrvWatcher watcher_;
   rpc::ChannelPool channels_;
+  SchemaTracker tracker_;
   net::Scope scope_;
   std::map<std::string, Stream> streams_;
   std::map<std::string, Health> health_;
+  std::map<std::string, std::set<std::string, std::less<>>> cells_aliases_;  // As the topology has them, by alias.
+  std::set<std::string, std::less<>> peers_;  // The cells that have an alias together with the own one.
   std::shared_ptr<const topo::ServingState> state_;
   std::shared_ptr<const View> view_;
   net::Signal view_made_;

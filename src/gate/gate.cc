@@ -80,11 +80,24 @@ void declare(base::Settings& settings, Options& options) {
       .live();
   settings.add("discovery_low_replication_lag", &options.discovery.lag->low,
                "a replica that lags no more is always used");
-  settings.add("discovery_high_replication_lag", &options.discovery.lag->high,
-               "a replica that lags more is never used");
-  settings.add("discovery_min_number_serving_vttablets", &options.discovery.lag->count_min,
-               "while fewer replicas of a shard lag little, the best of the others are used, too");
-  settings.add("query_timeout", &serving.query_timeout, "longest time for one statement; 0: none");
+  settings.add("discovery_high_replication_lag", &options.discovery.lag->high, "a replica that lags more is never used")
+      .alias("discovery_high_replication_lag_minimum_serving");
+  settings
+      .add("discovery_min_number_serving_vttablets", &options.discovery.lag->count_min,
+           "while fewer replicas of a shard lag little, the best of the others are used, too")
+      .alias("min_number_serving_vttablets");
+  settings
+      .add("query_timeout", &serving.query_timeout,
+           "longest time for one statement, as a duration or in milliseconds; 0: none")
+      .bare_number(1ms);
+  settings.add("mysql_server_query_timeout", &options.mysql_query_timeout,
+               "the same; the shorter one of the two holds");
+  settings.add(
+      "warn_sharded_only", &serving.warn_sharded_only,
+      "SHOW WARNINGS tells of statements that an unsharded keyspace took and a sharded one would refuse by their "
+      "kind (CALL, LOAD DATA, LOCK TABLES ...)");
+  settings.add("vtgate_config_terse_errors", &serving.terse_errors,
+               "errors of MySQL servers are told by their numbers, without texts, which may hold values of rows");
   settings.add("max_memory_rows", &serving.max_memory_rows, "rows a statement over several shards may hold here")
       .unit("rows");
   settings.add("mysql_server_max_connections", &serving.max_connections, "client connections");
@@ -106,6 +119,8 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("enable_buffer", &serving.enable_buffer, "hold statements while a shard is being switched");
   settings.add("buffer_window", &serving.buffer_window, "how long a statement may be held");
   settings.add("buffer_size", &serving.buffer_size, "statements held at the same time, per event loop");
+  settings.add("schema_change_signal", &options.discovery.track_schema,
+               "learn the columns of tables from the tablets, and follow their changes (/debug/vschema shows them)");
   settings.add("vschema_ddl_authorized_users", &serving.vschema_users,
                "users who may change vschemas with ALTER VSCHEMA; %: everybody");
   settings.add("log_queries_to_file", &serving.query_log,
@@ -136,7 +151,7 @@ Status check_reach(const Options& options) {
 
 struct Gate::Core {
   Core(Options options_in, topo::Server& topology_in, base::Metrics& registry_in)
-      : options(std::move(options_in)),
+      : options(with_limits(std::move(options_in))),
         topology(topology_in),
         registry(registry_in),
         statistics(registry),
@@ -153,6 +168,13 @@ struct Gate::Core {
                   [this](std::shared_ptr<const View> view) { hand_out(std::move(view)); }) {
     health_metric = registry.gauges_function("HealthcheckConnections", "healthy tablets by target",
                                              {"keyspace", "shard", "type"}, [this] { return health_samples(); });
+  }
+
+  static Options with_limits(Options options) {
+    base::Duration& limit = options.serving.query_timeout;
+    const base::Duration other = options.mysql_query_timeout;
+    if (other > base::Duration::zero() && (limit <= base::Duration::zero() || other < limit)) limit = other;
+    return options;
   }
 
   static Discovery::Options with_cell(const Options& options) {
@@ -189,10 +211,9 @@ struct Gate::Core {
     }
     std::vector<base::Metrics::Sample> samples;
     if (view == nullptr) return samples;
-    for (const auto& [text, endpoints] : view->endpoints) {
-      if (auto target = shard::Target::parse(text); target.ok() && !endpoints.empty()) {
-        samples.push_back(
-            {{target->keyspace, target->shard, target->tablet_type}, static_cast<int64_t>(endpoints.size())});
+    for (const auto& [text, count] : view->healthy) {
+      if (auto target = shard::Target::parse(text); target.ok()) {
+        samples.push_back({{target->keyspace, target->shard, target->tablet_type}, count});
       }
     }
     return samples;
@@ -457,6 +478,7 @@ net::Task<Status> Gate::start() {
   }
   core.tablets_tls = tablet_tls;
   core.started = true;
+  core.discovery.set_data_tls(tablet_tls);
   core.discovery.start();
   Status seen = co_await core.discovery.wait_first_view(net::Wait::within(core.options.initial_tablet_timeout));
   if (seen.ok()) {

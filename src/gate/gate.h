@@ -36,6 +36,7 @@ struct Options {
   uint16_t grpc_port = 0;  // 0: no gRPC service.
   rpc::ServerSecurity grpc_security;
   base::Duration grpc_session_timeout = std::chrono::minutes(5);
+  base::Duration mysql_query_timeout{};  // 0: as serving.query_timeout says.
 };
 
 // A plan that is kept, and how often it was used.

@@ -37,6 +37,8 @@ struct GateSettings {
   // Live; shared by all copies. Whether a transaction may span shards: transaction_mode SINGLE or MULTI.
   std::shared_ptr<std::atomic<bool>> single_shard = std::make_shared<std::atomic<bool>>(false);
   base::Duration query_timeout = std::chrono::seconds(0);  // 0: none but the tablets' own.
+  bool warn_sharded_only = false;
+  bool terse_errors = false;  // Texts of MySQL servers' errors stay here.
   size_t max_memory_rows = 300'000;
   size_t max_connections = 50'000;
   size_t connections_per_tablet = 200;            // And loop, over all forms of login.

@@ -8,6 +8,7 @@
 #include "gate/grpc_service.h"
 #include "gate/lag_filter.h"
 #include "gate/server_version.h"
+#include "gate/sharded_only.h"
 #include "gate/statistics.h"
 #include "gate/with_literals.h"
 #include "mysql/messages.h"
@@ -38,6 +39,41 @@ TEST(LagFilter, FollowsItsLimits) {
   EXPECT_EQ(usable_replicas({150, 160}, limits), Indexes{0});
   limits.count_min = 0;
   EXPECT_EQ(usable_replicas({150, 160}, limits), Indexes{});
+}
+
+TEST(ChooseReplicas, StaysInTheCellOrItsAliasAndPrefersTheCell) {
+  const LagLimits limits;  // 30 s, 2 h, 2
+  const std::set<std::string, std::less<>> alone;
+  const std::set<std::string, std::less<>> alias{"a", "b"};
+  const struct {
+    std::vector<Replica> replicas;
+    const std::set<std::string, std::less<>>& peers;
+    Indexes used;
+  } cases[] = {
+      {{{"b", 0}, {"c", 0}}, alone, {}},                 // Never another cell.
+      {{{"b", 0}, {"a", 5}, {"a", 0}}, alone, {1, 2}},   //
+      {{{"b", 0}, {"a", 5}, {"c", 0}}, alias, {1}},      // The own cell first ...
+      {{{"b", 0}, {"c", 0}, {"b", 3}}, alias, {0, 2}},   // ... then its alias.
+      {{{"a", 3 * 3600}, {"b", 1}}, alias, {1}},         // One that lags too much is not there.
+      {{{"a", 60}, {"b", 1}, {"b", 2}}, alias, {1, 2}},  // Enough good ones: the lagging one is not used,
+      {{{"a", 60}, {"b", 1}}, alias, {0}},               // too few: it is, and is the own cell's.
+      {{{"a", 60}, {"c", 1}, {"c", 2}}, alone, {0}},     // Other cells' do not count as good ones.
+      {{}, alias, {}},
+  };
+  for (const auto& c : cases) {
+    std::string shown;
+    for (const auto& replica : c.replicas) shown += replica.cell + ":" + std::to_string(replica.lag_seconds) + " ";
+    EXPECT_EQ(choose_replicas(c.replicas, "a", c.peers, limits), c.used) << shown;
+  }
+}
+
+TEST(ShardedOnly, WarnsOfStatementsThatNoShardedKeyspaceTakes) {
+  plan::Plan plan;
+  plan.route.kind = plan::Route::Kind::kAnyShard;
+  EXPECT_EQ(sharded_only_warning(sql::StatementKind::kCall, plan), "'CALL' not supported in sharded mode");
+  EXPECT_EQ(sharded_only_warning(sql::StatementKind::kSelect, plan), std::nullopt);
+  plan.route.kind = plan::Route::Kind::kAllShards;
+  EXPECT_EQ(sharded_only_warning(sql::StatementKind::kCall, plan), std::nullopt);
 }
 
 class BindVariables : public testing::Test {

@@ -23,4 +23,20 @@ std::vector<size_t> usable_replicas(const std::vector<int64_t>& lags_seconds, co
   return used;
 }
 
+std::vector<size_t> choose_replicas(const std::vector<Replica>& replicas, std::string_view own_cell,
+                                    const std::set<std::string, std::less<>>& peers, const LagLimits& limits) {
+  std::vector<size_t> near;
+  std::vector<int64_t> lags;
+  for (size_t i = 0; i < replicas.size(); ++i) {
+    if (replicas[i].cell != own_cell && !peers.contains(replicas[i].cell)) continue;
+    near.push_back(i);
+    lags.push_back(replicas[i].lag_seconds);
+  }
+  std::vector<size_t> used;
+  for (const size_t i : usable_replicas(lags, limits)) used.push_back(near[i]);
+  const auto is_own = [&](size_t i) { return replicas[i].cell == own_cell; };
+  if (std::ranges::any_of(used, is_own)) std::erase_if(used, [&](size_t i) { return !is_own(i); });
+  return used;
+}
+
 }  // namespace vitrail::gate

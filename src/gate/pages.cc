@@ -12,8 +12,9 @@ namespace {
 
 std::string vschema_json(const Gate& gate) {
   const auto view = gate.view();
-  if (view == nullptr || view->topology->vschema == nullptr) return "{}\n";
-  return vschema::to_json(*view->topology->vschema, {.unpopulated = false}) + "\n";
+  if (view == nullptr || view->topology->vschema == nullptr || view->columns == nullptr) return "{}\n";
+  const auto shown = vschema::with_tracked_columns(*view->topology->vschema, *view->columns);
+  return vschema::to_json(shown, {.unpopulated = false}) + "\n";
 }
 
 std::string srv_keyspaces_json(const Gate& gate) {
@@ -40,16 +41,27 @@ std::string targets_html(const Gate& gate) {
   return html + "</table>";
 }
 
+// "SELECT": the statement's first word.
+std::string query_type(std::string_view query) {
+  std::string out(query.substr(0, query.find_first_of(" \t\n(")));
+  for (char& c : out) c = c >= 'a' && c <= 'z' ? static_cast<char>(c - 'a' + 'A') : c;
+  return out;
+}
+
 std::string plans_json(const std::vector<PlanUse>& plans) {
-  std::string json = "[";
+  // By target and statement: what tools look for is within the values.
+  std::string json = "{";
   for (const PlanUse& use : plans) {
     json += json.size() > 1 ? ",\n" : "\n";
-    json += fmt::format(R"({{"Query":{},"Target":{},"Plan":{},"Keyspace":{},"Vindex":{},"Sent":{},"ExecCount":{}}})",
-                        base::json_string(use.query), base::json_string(use.target), base::json_string(use.plan),
-                        base::json_string(use.keyspace), base::json_string(use.vindex), base::json_string(use.sent),
-                        use.count);
+    json += fmt::format(
+        R"({}: {{"QueryType":{},"Original":{},"Target":{},"Instructions":{{"OperatorType":"Route","Variant":{},)"
+        R"("Keyspace":{{"Name":{}}},"Query":{},"Vindex":{}}},"ExecCount":{}}})",
+        base::json_string(use.target + ": " + use.query), base::json_string(query_type(use.query)),
+        base::json_string(use.query), base::json_string(use.target), base::json_string(use.plan),
+        base::json_string(use.keyspace), base::json_string(use.sent.empty() ? use.query : use.sent),
+        base::json_string(use.vindex), use.count);
   }
-  return json + "\n]\n";
+  return json + "\n}\n";
 }
 
 }  // namespace

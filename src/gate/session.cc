@@ -283,6 +283,7 @@ net::Task<Status> ClientSession::send(std::string framed) {
 }
 
 net::Task<Status> ClientSession::send_error(Error error) {
+  if (shared_.settings.terse_errors) error = mysql::without_values(std::move(error));
   shared_.metrics.errors.add();
   shared_.metrics.statistics.count_error(keyspace_, tablet_type_, error.code());
   row_count_ = -1;

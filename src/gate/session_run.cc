@@ -7,6 +7,7 @@
 #include "exec/merge.h"
 #include "gate/session.h"
 #include "gate/shown_names.h"
+#include "gate/sharded_only.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "plan/planner.h"
@@ -300,6 +301,11 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if ((*plan)->is_ddl && in_transaction_ && !temporary) {  // DDL commits, as everywhere.
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  if (shared_.settings.warn_sharded_only && statement.scan.kind != sql::StatementKind::kShow) {
+    if (auto text = sharded_only_warning(statement.scan.kind, **plan)) {
+      add_warning("Warning", kShardedOnlyCode, std::move(*text));
+    }
   }
   if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl) start_transaction();
   if ((*plan)->kind == plan::Plan::Kind::kInsert) co_return co_await run_insert(**plan, statement);

@@ -13,10 +13,7 @@
 #include "shard/key_range.h"
 #include "shard/target.h"
 #include "topo/srv_watcher.h"
-
-namespace vitrail::vschema {
-class VSchema;
-}
+#include "vschema/vschema.h"
 
 namespace vitrail::gate {
 
@@ -38,8 +35,9 @@ struct ActiveShard {
 // lock; the topology is never on the path of a query.
 struct View {
   uint64_t version = 0;
-  std::shared_ptr<const vschema::VSchema> vschema;  // Null before the first one arrived.
-  uint64_t vschema_version = 0;                     // Changes when `vschema` does: part of the plan cache's key.
+  std::shared_ptr<const vschema::VSchema> vschema;         // Null before the first one arrived.
+  std::shared_ptr<const vschema::TrackedColumns> columns;  // As `vschema` was made with.
+  uint64_t vschema_version = 0;                            // Changes when `vschema` does: part of the plan cache's key.
   // Keyspaces that this cell serves from others, as `vschema` has it: "customer@replica" -> "commerce".
   std::map<std::string, std::string, std::less<>> served_from;
   std::shared_ptr<const topo::ServingState> topology;
@@ -48,10 +46,13 @@ struct View {
   std::map<std::string, std::map<std::string, std::vector<ActiveShard>, std::less<>>, std::less<>> shards;
   // Keyspace -> its database on the servers, as healthy tablets have it.
   std::map<std::string, std::string, std::less<>> databases;
-  // By Target::to_string(). For a primary at most one.
-  std::unordered_map<std::string, std::vector<Endpoint>> endpoints;
   // Tablets that are silent, by the address of their data port, and when they were heard last.
   std::unordered_map<std::string, base::TimePoint> lost;
+  // The tablets that statements go to, by Target::to_string(). For a primary at most one, of any cell; of others those
+  // that choose_replicas() takes.
+  std::unordered_map<std::string, std::vector<Endpoint>> endpoints;
+  std::map<std::string, int64_t, std::less<>>
+      healthy;  // All that serve, of every watched cell, by Target::to_string().
 
   bool has_keyspace(std::string_view keyspace) const { return shards.contains(keyspace); }
   // Null when the keyspace does not serve that type.

@@ -172,8 +172,9 @@ net::Task<Result<std::unique_ptr<ServerSession>>> Engine::Core::connect(net::Wai
 }
 
 net::Task<Result<std::unique_ptr<ServerSession>>> Engine::Core::connect_dba(net::Wait wait) {
-  return ServerSession::open({context.options.mysqld, context.options.dba_user, context.options.dba_password},
-                             mysqld::ConnectionPurpose::kDba, std::move(wait));
+  return ServerSession::open(
+      {context.options.mysqld, context.options.dba_user, context.options.dba_password, context.options.sidecar},
+      mysqld::ConnectionPurpose::kDba, std::move(wait));
 }
 
 Stream* Engine::Core::find_stream(int32_t id) {

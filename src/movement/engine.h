@@ -60,6 +60,7 @@ struct EngineOptions {
   std::string keyspace;
   std::string shard;
   std::string db_name;                     // The keyspace's database on the server.
+  std::string sidecar = "_vt";             // The database of the tablet's own tables.
   net::MysqlAddress mysqld;                // The tablet's own server; a unix socket.
   std::string apply_user = "vt_filtered";  // Writes rows. Must not be able to write on a read-only server.
   std::string apply_password;

@@ -129,7 +129,8 @@ net::Task<Status> EventStream::prepare(std::shared_ptr<const mysql::TableMap> ma
   table.name = map->table;
   const RowQuery* query =
       map->schema == options_.db_name && !is_internal_table(map->table) ? filter_.find(map->table) : nullptr;
-  table.journal = map->schema == kSidecarDatabase && map->table == "resharding_journal";
+  table.journal = map->schema == (options_.login.sidecar.empty() ? kSidecarDatabase : options_.login.sidecar) &&
+                  map->table == "resharding_journal";
   table.wanted = query != nullptr || table.journal;
   if (!table.wanted) {
     tables_.emplace(map.get(), std::move(table));

@@ -1,5 +1,6 @@
 #include "movement/server_session.h"
 
+#include "movement/sidecar.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
 #include "mysql/statements.h"
@@ -26,29 +27,31 @@ net::Task<Result<std::unique_ptr<ServerSession>>> ServerSession::open(ServerLogi
   CO_ASSIGN_OR_RETURN(const mysqld::ServerVersion version,
                       mysqld::parse_server_version(client.server().server_version));
   CO_ASSIGN_OR_RETURN(std::unique_ptr<mysqld::Flavor> flavor, mysqld::Flavor::make(version));
-  std::unique_ptr<ServerSession> session(new ServerSession(std::move(client), std::move(flavor)));
+  std::unique_ptr<ServerSession> session(
+      new ServerSession(std::move(client), std::move(flavor), std::move(login.sidecar)));
   CO_RETURN_IF_ERROR(co_await session->run(session->flavor().connection_setup(purpose), wait));
   co_return std::move(session);
 }
 
 net::Task<Result<net::QueryResult>> ServerSession::query(std::string sql, net::Wait wait) {
-  return client_.query(std::move(sql), std::move(wait));
+  return client_.query(in_sidecar(std::move(sql), sidecar_), std::move(wait));
 }
 
 net::Task<Result<mysqld::Rows>> ServerSession::rows(std::string sql, net::Wait wait) {
-  CO_ASSIGN_OR_RETURN(const net::QueryResult result, co_await client_.query(std::move(sql), std::move(wait)));
+  CO_ASSIGN_OR_RETURN(const net::QueryResult result, co_await query(std::move(sql), std::move(wait)));
   co_return to_rows(result);
 }
 
 net::Task<Status> ServerSession::run(std::vector<std::string> statements, net::Wait wait) {
   for (std::string& statement : statements) {
-    auto result = co_await client_.query(std::move(statement), wait);
+    auto result = co_await query(std::move(statement), wait);
     if (!result.ok()) co_return std::move(result).error();
   }
   co_return Status{};
 }
 
 net::Task<Result<std::vector<mysql::OkPacket>>> ServerSession::script(std::string sql, net::Wait wait) {
+  sql = in_sidecar(std::move(sql), sidecar_);
   std::string payload;
   payload.reserve(sql.size() + 8);
   mysql::encode_query(payload, sql, {}, client_.capabilities());

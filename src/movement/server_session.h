@@ -15,10 +15,12 @@ struct ServerLogin {
   net::MysqlAddress address;
   std::string user;
   std::string password;
+  std::string sidecar = {};  // Name of the database of the tablet's own tables; empty: _vt.
 };
 
 // A connection to the tablet's own server with its flavor, set up for one purpose.
 //
+//   Sidecar : statements say _vt; the server gets the name that the login has for it.
 //   Owns    : the connection; closed on destruction.
 //   Threads : the loop on which open() ran. One command at a time.
 class ServerSession {
@@ -42,11 +44,12 @@ class ServerSession {
   net::Task<Result<std::vector<mysql::OkPacket>>> script(std::string sql, net::Wait wait);
 
  private:
-  ServerSession(net::MysqlClient client, std::unique_ptr<mysqld::Flavor> flavor)
-      : client_(std::move(client)), flavor_(std::move(flavor)) {}
+  ServerSession(net::MysqlClient client, std::unique_ptr<mysqld::Flavor> flavor, std::string sidecar)
+      : client_(std::move(client)), flavor_(std::move(flavor)), sidecar_(std::move(sidecar)) {}
 
   net::MysqlClient client_;
   std::unique_ptr<mysqld::Flavor> flavor_;
+  const std::string sidecar_;
 };
 
 mysqld::Rows to_rows(const net::QueryResult& result);

@@ -1,6 +1,12 @@
 #include "movement/sidecar.h"
 
+#include "sql/qualifier.h"
+
 namespace vitrail::movement {
+
+std::string in_sidecar(std::string sql, std::string_view name) {
+  return name.empty() || name == kSidecarDatabase ? sql : sql::rename_database(std::move(sql), kSidecarDatabase, name);
+}
 namespace {
 
 // Column names and meanings: vitess-interfaces, "Sidecar tables". Text that tools compare is binary or utf8mb4.

@@ -27,7 +27,7 @@ struct SourceService::Core {
     streams = &options.metrics->gauge("VStreamsActive", "VStream and VStreamRows calls under way");
   }
 
-  ServerLogin login() const { return {options.mysqld, options.user, options.password}; }
+  ServerLogin login() const { return {options.mysqld, options.user, options.password, options.sidecar}; }
   Status check_target(const ::query::Target& target) const {
     if (stopping) return fail(Code::kUnavailable, "the tablet is shutting down").with_retry(Retry::kOtherTarget);
     if (!target.keyspace().empty() && !options.keyspace.empty() && target.keyspace() != options.keyspace) {

@@ -25,8 +25,9 @@ struct SourceOptions {
   net::MysqlAddress mysqld;  // The tablet's own server; a unix socket.
   std::string user = "vt_filtered";
   std::string password;
-  std::string db_name;   // Only tables of this database are read.
-  std::string keyspace;  // The tablet's own: which vschema the filter "-80" means.
+  std::string sidecar = "_vt";  // The database of the tablet's own tables.
+  std::string db_name;          // Only tables of this database are read.
+  std::string keyspace;         // The tablet's own: which vschema the filter "-80" means.
   // Whether the tablet may serve this target now; the Error is the caller's answer. Empty: everything is served. Runs
   // on loop().
   std::function<Status(const ::query::Target&)> check_target;

@@ -26,7 +26,9 @@ struct StreamContext {
   base::Counter* commits = nullptr;
   base::Counter* errors = nullptr;
 
-  ServerLogin apply_login() const { return {options.mysqld, options.apply_user, options.apply_password}; }
+  ServerLogin apply_login() const {
+    return {options.mysqld, options.apply_user, options.apply_password, options.sidecar};
+  }
 };
 
 // One row of _vt.vreplication at work.

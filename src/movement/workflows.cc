@@ -350,7 +350,8 @@ net::Task<Result<::tabletmanagerdata::VReplicationExecResponse>> Engine::Core::v
   bool on_streams = false;
   for (const sql::TableUse& use : sql::collect_tables(ast.statement())) {
     if (use.access != sql::TableAccess::kWrite) continue;
-    if (!use.qualifier.empty() && !base::equals_ignoring_case(use.qualifier, kSidecarDatabase)) {
+    if (!use.qualifier.empty() && !base::equals_ignoring_case(use.qualifier, kSidecarDatabase) &&
+        use.qualifier != context.options.sidecar) {
       co_return fail(Code::kInvalidArgument, "only tables of _vt can be changed");
     }
     if (base::equals_ignoring_case(use.name, "vreplication")) on_streams = true;

@@ -256,6 +256,16 @@ ErrPacket to_err_packet(const Error& error) {
   return err;
 }
 
+Error without_values(Error error) {
+  const uint16_t number = error.mysql_errno();
+  const std::string& text = error.message();
+  const bool ours = text.size() > 8 && text.starts_with("VT") && text[7] == ':';
+  if (number == 0 || ours) return error;
+  Error out(error.code(), fmt::format("(errno {}) (sqlstate {}): the text is left out, for it may hold values", number,
+                                      error.sqlstate()));
+  return std::move(out).with_effect(error.effect()).with_retry(error.retry()).with_mysql(number, error.sqlstate());
+}
+
 Error from_err_packet(const ErrPacket& err) {
   const Known* const known = find_known(err.code);
   Code code = known != nullptr ? known->code : Code::kUnknown;

@@ -52,6 +52,7 @@ inline constexpr uint16_t kClientTlsError = 2026;
 inline constexpr uint16_t kClientMalformedPacket = 2027;
 inline constexpr uint16_t kClientAuthPluginError = 2059;
 inline constexpr uint16_t kClientAuthPluginErr = 2061;
+inline constexpr uint16_t kTooManyRows = 10001;  // Vitess's own, beyond the servers' numbers.
 }  // namespace errnos
 
 // The SQLSTATE of an error number; "HY000" for those without one of their own.
@@ -70,6 +71,10 @@ ErrPacket to_err_packet(const Error& error);
 //   retry()   kAfterTopologyRefresh and code kClusterEvent when the server turned out to be read-only (a demotion);
 //             kOtherTarget when it is full or shutting down.
 Error from_err_packet(const ErrPacket& err);
+
+// What may be told where texts may not go out, since a server's hold values of rows ("Duplicate entry 'x' ..."): its
+// numbers only. Errors without a number, and those that begin with one of the family's own ("VT12001: "), stay.
+Error without_values(Error error);
 
 // Finds the last "(errno N) (sqlstate S)" in a text.
 struct EmbeddedErrno {

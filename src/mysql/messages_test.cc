@@ -615,6 +615,13 @@ TEST(Errors, GetTheirNumbersInTheDocumentedOrder) {
             (ErrPacket{1049, "42000", "VT05003: unknown database 'x' in vschema"}));
   EXPECT_EQ(to_err_packet(fail(Code::kUnimplemented, "VT12001: unsupported: x")),
             (ErrPacket{1235, "42000", "VT12001: unsupported: x"}));
+  const Error duplicate =
+      without_values(from_err_packet({1062, "23000", "Duplicate entry 'secret' for key 'PRIMARY'"}));
+  EXPECT_EQ(to_err_packet(duplicate),
+            (ErrPacket{1062, "23000", "(errno 1062) (sqlstate 23000): the text is left out, for it may hold values"}));
+  EXPECT_EQ(without_values(fail(Code::kUnimplemented, "VT12001: unsupported: x").with_mysql(1235, "42000")).message(),
+            "VT12001: unsupported: x");
+  EXPECT_EQ(without_values(fail(Code::kUnavailable, "no tablet")).message(), "no tablet");
   EXPECT_EQ(to_err_packet(fail(Code::kDeadlineExceeded, "slow")), (ErrPacket{1317, "70100", "slow"}));
   EXPECT_EQ(to_err_packet(fail(Code::kResourceExhausted, "pool full")).code, 1203);
   EXPECT_EQ(to_err_packet(fail(Code::kPermissionDenied, "no")), (ErrPacket{1045, "28000", "no"}));

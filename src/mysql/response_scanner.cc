@@ -109,6 +109,11 @@ ResponseScanner::Outcome ResponseScanner::feed(std::string_view bytes) {
     if (length > 0 && left < kPacketHeaderSize + 1) break;
     const uint8_t first = length > 0 ? static_cast<uint8_t>(bytes[position + kPacketHeaderSize]) : 0;
     if (!must_be_whole(first, length)) {
+      if (step_ == Step::kRows && rows_max_ != 0 && summary_.rows >= rows_max_) {
+        Outcome stopped = outcome(position, status);
+        stopped.state = State::kRowsMax;
+        return stopped;
+      }
       decided_ = true;
       in_message_ = true;
       ++sequence_;
@@ -141,7 +146,8 @@ size_t ResponseScanner::hop_rows(std::string_view bytes, size_t position) {
   uint8_t sequence = sequence_;
   const size_t begin = position;
   uint64_t rows = 0;
-  while (size - position > kPacketHeaderSize) {
+  const uint64_t rows_max = rows_max_ == 0 ? UINT64_MAX : rows_max_ - std::min(rows_max_, summary_.rows);
+  while (size - position > kPacketHeaderSize && rows < rows_max) {
     const uint32_t word = load_header(data + position);
     const uint32_t length = word & 0xffffff;
     const auto first = static_cast<uint8_t>(data[position + kPacketHeaderSize]);

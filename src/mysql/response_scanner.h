@@ -52,6 +52,7 @@ class ResponseScanner {
   enum class State : uint8_t {
     kMore,       // Consumed all it can; the response goes on.
     kDone,       // The response ended with the last consumed byte.
+    kRowsMax,    // As many rows as set_rows_max() allows were consumed, and another one follows.
     kInfile,     // A LOCAL INFILE request ends with the last consumed byte. Relay the client's messages up to and with
                  // the empty one, call infile_sent(), and go on feeding.
     kMalformed,  // Not a response: close both connections. consumed counts the bytes before the offending message.
@@ -90,6 +91,10 @@ class ResponseScanner {
   void start(ResponseKind kind, Capabilities capabilities, uint8_t first_sequence = 1);
 
   Outcome feed(std::string_view bytes);
+
+  // Stops (State::kRowsMax) where a row begins that would be one too many, over all result sets of the response.
+  // Between start() and the first feed(), or later to go on; 0: no limit.
+  void set_rows_max(uint64_t rows) { rows_max_ = rows; }
 
   // After State::kInfile, when the client's last (empty) message had sequence number `last_sequence`.
   void infile_sent(uint8_t last_sequence);
@@ -146,6 +151,7 @@ class ResponseScanner {
   uint32_t defs_left_ = 0;   // Definitions of the current block.
   uint32_t defs_next_ = 0;   // kStmtPrepare: columns after the parameters.
   uint64_t total_ = 0;
+  uint64_t rows_max_ = 0;
   Summary summary_;
   std::optional<ErrPacket> error_;
 };

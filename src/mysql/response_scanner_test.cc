@@ -310,6 +310,48 @@ TEST_P(BothEofs, SimpleResponsesAreOneOkEofOrErr) {
   }
 }
 
+// The stop is where a row begins, wherever the bytes are cut, and the rest can still be read.
+TEST_P(BothEofs, StopsBeforeARowThatIsOneTooMany) {
+  Server server(GetParam());
+  server.columns(1);
+  size_t two_rows = 0;
+  for (int i = 0; i < 4; ++i) {
+    server.row({std::string_view("value")});
+    if (i == 1) two_rows = server.bytes().size();
+  }
+  server.end();
+  for (const size_t piece : {size_t{1}, size_t{3}, size_t{7}, server.bytes().size()}) {
+    for (const uint64_t most : {uint64_t{2}, uint64_t{4}, uint64_t{0}}) {
+      ResponseScanner scanner;
+      scanner.start(ResponseKind::kQuery, GetParam());
+      scanner.set_rows_max(most);
+      size_t begin = 0, read = 0;
+      auto state = ResponseScanner::State::kMore;
+      bool stopped = false;
+      while (state != ResponseScanner::State::kDone) {
+        const auto outcome = scanner.feed(std::string_view(server.bytes()).substr(begin, read - begin));
+        begin += outcome.consumed;
+        state = outcome.state;
+        if (state == ResponseScanner::State::kRowsMax) {
+          EXPECT_FALSE(std::exchange(stopped, true));
+          EXPECT_EQ(begin, two_rows);
+          EXPECT_EQ(scanner.summary().rows, 2u);
+          scanner.set_rows_max(0);
+          continue;
+        }
+        ASSERT_NE(state, ResponseScanner::State::kMalformed);
+        if (state == ResponseScanner::State::kMore && outcome.consumed == 0) {
+          ASSERT_LT(read, server.bytes().size());
+          read = std::min(server.bytes().size(), read + piece);
+        }
+      }
+      EXPECT_EQ(stopped, most == 2) << piece;
+      EXPECT_EQ(begin, server.bytes().size());
+      EXPECT_EQ(scanner.summary().rows, 4u);
+    }
+  }
+}
+
 TEST_P(BothEofs, LocalInfilePausesUntilTheFileIsSent) {
   Server server(GetParam());
   server.raw(std::string("\xfb") + "/a/file");

@@ -3,6 +3,10 @@
 #include <algorithm>
 #include <cstring>
 
+#include <fmt/core.h>
+
+#include "mysql/errors.h"
+
 namespace vitrail::net {
 namespace {
 
@@ -148,6 +152,41 @@ Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, Pa
   }
 }
 
+// The rest of a response that has more rows than it may: an error for the client, and nothing more of it. The backend
+// is read to the end, so that its connection, and what is open there, can go on.
+Task<std::expected<RelayResult, RelayFailure>> end_too_large(mysql::ResponseScanner& scanner, PacketStream& backend,
+                                                             PacketStream& client, const RelayOptions& options,
+                                                             Wait wait) {
+  using State = mysql::ResponseScanner::State;
+  const mysql::ErrPacket error{mysql::errnos::kTooManyRows, "HY000",
+                               fmt::format("Row count exceeded {}", options.rows_max)};
+  std::string payload;
+  std::string framed;
+  mysql::encode_err(payload, error, mysql::kClientProtocol41);
+  mysql::PacketWriter(framed, scanner.next_sequence()).message(payload);
+  wait.deadline = base::system_clock().now() + options.progress;
+  Status sent = co_await client.write(framed, wait);
+  if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), false, false});
+  scanner.set_rows_max(0);
+  for (;;) {
+    const auto outcome = scanner.feed(backend.buffered());
+    backend.consume(outcome.consumed);
+    if (outcome.state == State::kDone) co_return RelayResult{scanner.summary(), error, false};
+    if (outcome.state == State::kMore && outcome.consumed > 0) continue;
+    if (outcome.state != State::kMore) {
+      co_return std::unexpected(RelayFailure{
+          fail(Code::kInternal, "malformed response from " + backend.socket().peer()).with_effect(Effect::kUnknown),
+          true, false});
+    }
+    wait.deadline = base::system_clock().now() + options.progress;
+    auto more = co_await backend.fill(wait);
+    if (more.ok() && *more) continue;
+    Error lost = more.ok() ? fail(Code::kUnavailable, backend.socket().peer() + " closed the connection")
+                           : std::move(more).error();
+    co_return std::unexpected(RelayFailure{std::move(lost).with_effect(Effect::kUnknown), true, false});
+  }
+}
+
 }  // namespace
 
 Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& backend, PacketStream& client,
@@ -159,6 +198,7 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
   scanner.start(kind, capabilities, options.first_sequence);
   const uint8_t client_first = options.client_sequence == 0 ? options.first_sequence : options.client_sequence;
   mysql::SequenceShift shift(static_cast<uint8_t>(client_first - options.first_sequence));
+  scanner.set_rows_max(options.rows_max);
   backend.drop_message();
   bool untouched = true;
   for (;;) {
@@ -218,6 +258,7 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
       co_return RelayResult{scanner.summary(), scanner.error(), false,
                             static_cast<uint8_t>(scanner.next_sequence() + shift.delta()), options.hold != nullptr};
     }
+    if (state == State::kRowsMax) co_return co_await end_too_large(scanner, backend, client, options, wait);
     if (state == State::kInfile) {
       auto last = co_await relay_infile(client, backend, shift.delta(), wait, options.progress);
       if (!last.has_value()) co_return std::unexpected(std::move(last).error());

@@ -100,6 +100,7 @@ struct RelayOptions {
   // From the first byte of the response on each wait may take this long, whatever the deadline: who makes progress is
   // not cut off.
   base::Duration progress = std::chrono::seconds(60);
+  uint64_t rows_max = 0;  // A response with more rows ends with error 10001 for the client, and is read to its end.
 };
 
 struct RelayResult {

@@ -157,7 +157,9 @@ class InsertPlanner {
     if (insert_.has_columns) {
       for (const auto* column : insert_.columns) columns_.push_back(std::string(column->name.text));
     } else if (table_.column_list_authoritative) {
-      for (const auto& column : table_.columns) columns_.push_back(column.name());
+      for (const auto& column : table_.columns) {
+        if (!column.invisible()) columns_.push_back(column.name());
+      }
     } else {
       return fail(
           Code::kFailedPrecondition,

@@ -1,5 +1,9 @@
 #include "plan/planner.h"
 
+#include <fmt/core.h>
+
+#include <algorithm>
+
 #include "plan/expr_walk.h"
 #include "plan/insert.h"
 #include "plan/routing.h"
@@ -135,6 +139,34 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
   return plan;
 }
 
+bool assigns(sql::List<sql::Assignment> set, const std::vector<std::string>& columns) {
+  return std::any_of(set.begin(), set.end(), [&](const sql::Assignment& assignment) {
+    return std::any_of(columns.begin(), columns.end(),
+                       [&](const auto& column) { return lower(column) == lower(assignment.column->name.text); });
+  });
+}
+
+// Refuses changes of rows that a lookup vindex would have to learn of: nobody here tells it.
+Status check_lookups(const sql::Statement& statement, const StatementTables& tables) {
+  const auto* insert = statement_as<sql::Insert>(&statement);
+  const auto* update = statement_as<sql::Update>(&statement);
+  const auto* remove = statement_as<sql::Delete>(&statement);
+  if (insert == nullptr && update == nullptr && remove == nullptr) return {};
+  for (const auto& table : tables.tables) {
+    for (const auto& lookup : table->lookups) {
+      const bool concerned = insert != nullptr   ? table == tables.tables.front()
+                             : update != nullptr ? assigns(update->set, lookup.columns)
+                                                 : lookup.is_owned;
+      if (!concerned) continue;
+      return unsupported(
+          fmt::format("{} of table {}: its vindex {} is a lookup vindex (type {}), and these are not "
+                      "offered",
+                      sql::statement_kind_name(statement.kind), table->name, lookup.name, lookup.type));
+    }
+  }
+  return {};
+}
+
 }  // namespace
 
 Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
@@ -169,6 +201,7 @@ Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
     return plan;
   }
   ASSIGN_OR_RETURN(const auto tables, route_tables(statement, context));
+  RETURN_IF_ERROR(check_lookups(statement, tables));
   const auto* query = statement_as<sql::QueryStatement>(&statement);
   const bool is_read = (query != nullptr && !is_locking_read(query->query)) || statement.kind == kExplain;
   if (tables.keyspace.empty())

@@ -92,6 +92,15 @@ struct FreeAddresses {
   void operator()(addrinfo* list) const { ::freeaddrinfo(list); }
 };
 
+// "/debug//vars" is "/debug/vars", as on servers that clean paths.
+std::string without_repeated_slashes(std::string_view path) {
+  std::string out;
+  for (const char c : path) {
+    if (c != '/' || !out.ends_with('/')) out += c;
+  }
+  return out;
+}
+
 }  // namespace
 
 HttpResponse HttpResponse::error(const Error& error) {
@@ -183,7 +192,7 @@ class HttpServer::Impl {
     if (*state == nullptr) {  // The head has arrived; the body follows in further calls.
       auto* incoming = new Incoming;
       incoming->request.method = method;
-      incoming->request.path = url;
+      incoming->request.path = without_repeated_slashes(url);
       MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, collect, &incoming->request.query);
       MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, &incoming->request.headers);
       *state = incoming;

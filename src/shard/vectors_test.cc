@@ -7,6 +7,7 @@
 #include <nlohmann/json.hpp>
 
 #include "base/hex.h"
+#include "base/shared_for_test.h"
 #include "shard/key_range.h"
 #include "shard/shard_name.h"
 #include "shard/unicode_weights.h"
@@ -18,7 +19,7 @@ namespace {
 using nlohmann::json;
 
 json load_vectors(const std::string& file) {
-  std::ifstream in(std::string(VITRAIL_SHARED_DIR) + "/corpus/open/" + file);
+  std::ifstream in(base::shared_folder() / "corpus" / "open" / file);
   if (!in) return json();
   return json::parse(in).at("vectors");
 }

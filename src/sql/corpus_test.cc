@@ -12,6 +12,7 @@
 #include <string>
 #include <vector>
 
+#include "base/shared_for_test.h"
 #include "sql/fingerprint.h"
 #include "sql/parser.h"
 #include "sql/printer.h"
@@ -21,7 +22,7 @@
 namespace vitrail::sql {
 namespace {
 
-const std::filesystem::path kCorpus = std::filesystem::path(VITRAIL_SHARED_DIR) / "corpus" / "open";
+const std::filesystem::path kCorpus = base::shared_folder() / "corpus" / "open";
 
 void add_queries(const nlohmann::json& node, std::set<std::string>& out) {
   if (node.is_array()) {

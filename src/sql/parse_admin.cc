@@ -338,6 +338,15 @@ void Parser::show_tail(Show* show) {
   show->text = rest_as_text();
 }
 
+namespace {
+
+// @name, and not @'name', @"name", @`name` or @ alone.
+bool is_plain_variable(std::string_view text) {
+  return text.size() > 1 && text[1] != '\'' && text[1] != '"' && text[1] != '`';
+}
+
+}  // namespace
+
 Statement* Parser::use_statement() {
   Use* use = make_statement<Use>(StatementKind::kUse, here());
   expect(Keyword::kUse);
@@ -348,16 +357,22 @@ Statement* Parser::use_statement() {
     advance();
     return finish_statement(use);
   }
-  use->target = identifier();
+  // keyspace@replica, @replica, keyspace:-80, keyspace/80-@primary without quotes: one run of text without blanks. Of
+  // that the keyspace alone may be quoted.
+  const uint32_t start = here();
+  const bool type_only = at(TokenType::kUserVariable) && is_plain_variable(text_of(token()));
+  if (!type_only) use->target = identifier();
   if (at(TokenType::kEnd) || at(TokenType::kSemicolon)) return finish_statement(use);
-  // keyspace@replica, keyspace:-80, keyspace/80-@primary without quotes: one run of text without blanks.
-  const uint32_t start = use->target.span.offset;
+  const uint32_t rest = here();
   while (!at(TokenType::kEnd) && !at(TokenType::kSemicolon)) {
-    if (token().offset != prev_end_ || use->target.quoted) fail_syntax();
+    const bool quoted = at(TokenType::kQuotedIdentifier) || at(TokenType::kString) ||
+                        (at(TokenType::kUserVariable) && !is_plain_variable(text_of(token())));
+    if (quoted || (token().offset != prev_end_ && token().offset != start)) fail_syntax();
     advance();
   }
   if (!failed()) {
-    use->target.text = text_from(start);
+    use->target.text = use->target.quoted ? arena_->copy_text(std::string(use->target.text).append(text_from(rest)))
+                                          : text_from(start);
     use->target.span = span_from(start);
   }
   return finish_statement(use);

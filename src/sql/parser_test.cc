@@ -520,6 +520,15 @@ TEST(Statement, PrintsCanonically) {
   EXPECT_EQ(canonical("desc t"), "explain t");
   EXPECT_EQ(canonical("rollback work to savepoint a"), "rollback to a");
   EXPECT_EQ(canonical("use ks:-80@replica"), "use `ks:-80@replica`");
+  EXPECT_EQ(canonical("use @replica"), "use `@replica`");
+  EXPECT_EQ(canonical("use @replica ;"), "use `@replica`");
+  EXPECT_EQ(canonical("use ks@rdonly"), "use `ks@rdonly`");
+  EXPECT_EQ(canonical("use `my ks`@rdonly"), "use `my ks@rdonly`");
+  EXPECT_EQ(canonical("use ks/80-@primary"), "use `ks/80-@primary`");
+  for (const char* wrong : {"use ks @replica", "use @ replica", "use @", "use @'replica'", "use @`replica`", "use @a b",
+                            "use ks@", "use ks:-80 @replica", "use `ks`@`replica`"}) {
+    EXPECT_FALSE(parse(wrong).ok()) << wrong;
+  }
   EXPECT_EQ(canonical("analyze format=json select 1"), "analyze format = json select 1");
   EXPECT_EQ(canonical(" ; -- nothing"), "");
 }

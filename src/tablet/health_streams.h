@@ -1,7 +1,9 @@
 #pragma once
 
-#include <list>
+#include <deque>
 #include <string>
+#include <utility>
+#include <vector>
 
 #include "net/sync.h"
 #include "query.pb.h"
@@ -15,6 +17,9 @@ class HealthStreams {
  public:
   // What every listener gets next; also repeated every `interval` by serve().
   void publish(::query::StreamHealthResponse response);
+  // Tables that have changed: told to every listener that is there, once. Of very many at once some are left out, but
+  // never all.
+  void tell_tables(std::vector<std::string> tables);
   // One listener, until it goes away.
   net::Task<Status> serve(rpc::CallContext context, rpc::TypedWriter<::query::StreamHealthResponse> writer,
                           base::Duration interval);
@@ -24,6 +29,8 @@ class HealthStreams {
   ::query::StreamHealthResponse newest_;
   uint64_t version_ = 0;
   net::Signal changed_;
+  std::deque<std::pair<uint64_t, std::vector<std::string>>>
+      tables_;  // With the version that is the first to tell them.
 };
 
 }  // namespace vitrail::tablet

@@ -54,13 +54,13 @@ net::Task<Result<net::QueryResult>> LocalServer::query(std::string sql, net::Wai
     if (!used.ok()) co_return std::move(used).error();
     lease->settings = "use";  // Not as after the login: the next user gets it reset.
   }
-  co_return co_await lease->client.query(std::move(sql), wait, max_rows);
+  co_return co_await lease->client.query(translated(std::move(sql)), wait, max_rows);
 }
 
 net::Task<Status> LocalServer::run(std::vector<std::string> statements, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto lease, co_await pool_->acquire("", wait));
   for (auto& statement : statements) {
-    auto result = co_await lease->client.query(std::move(statement), wait);
+    auto result = co_await lease->client.query(translated(std::move(statement)), wait);
     if (!result.ok()) co_return std::move(result).error();
   }
   co_return Status{};
@@ -77,7 +77,7 @@ net::Task<Result<net::QueryResult>> LocalServer::query_as(Account account, std::
     auto used = co_await client.query("use " + mysqld::quote_identifier(database), wait);
     if (!used.ok()) co_return std::move(used).error();
   }
-  co_return co_await client.query(std::move(sql), wait, max_rows);
+  co_return co_await client.query(translated(std::move(sql)), wait, max_rows);
 }
 
 std::string LocalServer::flavor_prefix() const {

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "movement/sidecar.h"
 #include "mysqld/flavor.h"
 #include "net/mysql_pool.h"
 #include "tabletmanagerdata.pb.h"
@@ -19,6 +20,12 @@ class LocalServer {
  public:
   LocalServer(net::MysqlAddress address, std::string user, std::string password);
   ~LocalServer();
+
+  // Name of the database of the tablet's own tables; statements call it _vt. Before the first statement.
+  void set_sidecar(std::string name) { sidecar_ = std::move(name); }
+  const std::string& sidecar() const { return sidecar_; }
+  // The statement as the server knows it.
+  std::string translated(std::string sql) const { return movement::in_sidecar(std::move(sql), sidecar_); }
 
   // Logs in and learns the flavor. kUnavailable until the server answers.
   net::Task<Status> connect(net::Wait wait);
@@ -73,6 +80,7 @@ class LocalServer {
 
  private:
   const net::MysqlAddress address_;
+  std::string sidecar_ = movement::kSidecarDatabase;
   std::unique_ptr<net::MysqlPool> pool_;
   std::unique_ptr<mysqld::Flavor> flavor_;
 };

@@ -76,6 +76,7 @@ net::Task<Status> QuerySession::run_request(Request request) {
   if (result->summary.session_state_changed) left_ |= Left::kTold;
   left_ &= ~request.info->effects.ends;
   co_await keep_warnings(result->summary.warnings);
+  if (request.info->kind == sql::StatementKind::kDdl && shared_.settings.on_ddl) shared_.settings.on_ddl();
   statement_done();
   co_return Status{};
 }
@@ -154,6 +155,7 @@ net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::awai
   net::RelayOptions options;
   options.first_sequence = request.answer_sequence;
   options.client_sequence = request.first_sequence;
+  options.rows_max = shared_.settings.max_result_rows;
   options.strip_session_track = (client_.capabilities & mysql::kClientSessionTrack) == 0;
   if (left_ != Left::kNothing) options.set = mysql::kStatusSessionStateChanged;
   auto result = co_await net::relay_response(server.stream(), stream_, request.kind, server.capabilities(), options,
@@ -281,7 +283,9 @@ net::Task<Status> QuerySession::after_error(const Request& request, const net::R
   if (transaction_ended) lost_ = Lost::kNothing;
   std::string out;
   std::string payload;
-  mysql::encode_err(payload, err, client_.capabilities);
+  const bool terse = shared_.settings.terse_errors;
+  mysql::encode_err(payload, terse ? mysql::to_err_packet(mysql::without_values(mysql::from_err_packet(err))) : err,
+                    client_.capabilities);
   mysql::PacketWriter(out, request.first_sequence).message(payload);
   co_return co_await send(std::move(out));
 }

@@ -516,6 +516,7 @@ net::Task<Status> QuerySession::send_error(Error error) {
   std::string payload;
   // The server's own errors pass as they are; ours carry their code to vtgate.
   const bool servers = error.mysql_errno() != 0 && error.mysql_errno() < mysql::kTabletErrnoBase;
+  if (servers && shared_.settings.terse_errors) error = mysql::without_values(std::move(error));
   mysql::encode_err(payload, servers ? mysql::to_err_packet(error) : mysql::encode_tablet_error(error),
                     client_.capabilities);
   mysql::PacketWriter(out, reply_sequence_).message(payload);

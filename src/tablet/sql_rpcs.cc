@@ -1,8 +1,13 @@
 // TabletManager's methods on the schema, and those that run statements.
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <array>
+#include <optional>
+
 #include "exec/proto_result.h"
 #include "mysqld/rows.h"
+#include "sql/fingerprint.h"
 #include "sql/parser.h"
 #include "tablet/permissions.h"
 #include "tablet/rpc_registrar.h"
@@ -18,6 +23,7 @@ net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::strin
                                               bool disable_foreign_keys = false) {
   CO_ASSIGN_OR_RETURN(auto lease, co_await manager.server().connection(wait));
   std::vector<std::string> before;
+  if (database == movement::kSidecarDatabase) database = manager.server().sidecar();
   if (!database.empty()) before.push_back("use " + mysqld::quote_identifier(database));
   if (disable_binlogs) before.push_back("set sql_log_bin = 0");
   if (disable_foreign_keys) before.push_back("set foreign_key_checks = 0");
@@ -26,9 +32,30 @@ net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::strin
     if (!done.ok()) co_return std::move(done).error();
   }
   if (!before.empty()) lease->settings = "changed";  // Reset before its next use.
-  auto result = co_await lease->client.query(std::move(sql), wait, max_rows == 0 ? 10'000 : max_rows);
-  if (!result.ok()) co_return std::move(result).error();
-  co_return exec::to_proto(*result);
+  // Several statements run in turn on one connection; the first one's result is the answer, as Vitess gives it.
+  const auto spans = sql::split_statements(sql);
+  std::vector<std::string> texts;
+  if (spans.ok()) {
+    for (const auto& span : *spans) texts.emplace_back(span.of(sql));
+  }
+  if (texts.size() < 2) texts = {std::move(sql)};
+  for (std::string& text : texts) text = manager.server().translated(std::move(text));
+  std::optional<::query::QueryResult> first;
+  const bool changes_tables = std::ranges::any_of(texts, [](const std::string& text) {
+    std::array<sql::LiteralPosition, 1> literals;
+    return sql::fingerprint(text, literals).kind == sql::StatementKind::kDdl;
+  });
+  for (size_t i = 0; i < texts.size(); ++i) {
+    auto result = co_await lease->client.query(std::move(texts[i]), wait, max_rows == 0 ? 10'000 : max_rows);
+    if (!result.ok() && texts.size() == 1) co_return std::move(result).error();
+    if (!result.ok()) {
+      co_return std::move(result).error().with_context(
+          fmt::format("statement {} of {}, those before it were run", i + 1, texts.size()));
+    }
+    if (!first) first = exec::to_proto(*result);
+  }
+  if (changes_tables) manager.tables_may_have_changed();
+  co_return std::move(*first);
 }
 
 // A statement of another account, which may do less than we.
@@ -57,10 +84,11 @@ void register_rpcs(Registrar& r) {
       "ReloadSchema",
       [](TabletManager& manager, CallContext context,
          tmd::ReloadSchemaRequest request) -> net::Task<Result<tmd::ReloadSchemaResponse>> {
-        // Nothing of the schema is kept in memory; what the caller wants to be sure of is the position.
+        // What the caller wants to be sure of is the position; vtgates hear of what has changed.
         if (!request.wait_position().empty()) {
           CO_RETURN_IF_ERROR(co_await manager.server().wait_for_position(request.wait_position(), bounded(context)));
         }
+        manager.tables_may_have_changed();
         co_return tmd::ReloadSchemaResponse();
       });
   r.unary<tmd::ExecuteFetchAsDbaRequest, tmd::ExecuteFetchAsDbaResponse>(

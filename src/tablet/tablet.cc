@@ -14,7 +14,9 @@
 #include "rpc/query_pages.h"
 #include "rpc/server.h"
 #include "tablet/query_rpcs.h"
+#include "tablet/schema_watch.h"
 #include "tablet/tablet_rpcs.h"
+#include "topo/keyspace.h"
 #include "topo/srv_vschema.h"
 #include "topo/tablet.h"
 
@@ -144,10 +146,40 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("queryserver_config_acl_exempt_acl", &acl.exempt,
                "users and groups, with commas between them, whom the table ACL does not bind");
   settings.add("queryserver_config_pool_size", &options.queries.pool_size, "connections to the server");
-  settings.add("queryserver_config_query_timeout", &options.queries.query_timeout, "longest time for one statement");
-  settings.add("queryserver_config_transaction_timeout", &options.queries.transaction_timeout,
-               "an open transaction that is idle for longer is rolled back");
-  settings.add("queryserver_config_query_pool_timeout", &options.queries.pool_timeout, "longest wait for a connection");
+  settings.add("queryserver_config_schema_change_signal", &options.signal_schema,
+               "tell vtgates which tables have changed: at once behind a DDL statement that goes through this tablet");
+  settings
+      .add("queryserver_config_schema_reload_time", &options.schema_reload,
+           "how often to look for changes that came by other ways, as a duration or in seconds")
+      .bare_number(1s);
+  settings.add("watch_replication_stream", &options.watch_schema, "look for them at every health check");
+  settings.add(
+      "restore_from_backup", &tablet.restore_from_backup,
+      "refuse to start empty beside a backup of the shard (restoring it is not offered yet); nothing where the "
+      "server has data, or there is no backup");
+  settings.add("file_backup_storage_root", &tablet.backup_root, "folder of backups: <keyspace>/<shard>/<backup>");
+  settings.add("heartbeat_enable", &tablet.heartbeat,
+               "measure replication lag by the time that the primary writes into the sidecar's table heartbeat: on all "
+               "tablets of a shard, or on none");
+  settings.add("heartbeat_interval", &tablet.heartbeat_interval, "how often it is written and read");
+  settings
+      .add("queryserver_config_query_timeout", &options.queries.query_timeout,
+           "longest time for one statement, as a duration or in seconds")
+      .bare_number(1s);
+  settings
+      .add("queryserver_config_transaction_timeout", &options.queries.transaction_timeout,
+           "an open transaction that is idle for longer is rolled back; a duration or seconds")
+      .bare_number(1s);
+  settings
+      .add("queryserver_config_query_pool_timeout", &options.queries.pool_timeout,
+           "longest wait for a connection, as a duration or in seconds")
+      .bare_number(1s);
+  settings
+      .add("queryserver_config_max_result_size", &options.queries.max_result_rows,
+           "a result with more rows ends with error 10001; 0: none (results are streamed, whatever their size)")
+      .unit("rows");
+  settings.add("queryserver_config_terse_errors", &options.queries.terse_errors,
+               "errors of the MySQL server are told by their numbers, without texts, which may hold values of rows");
   settings
       .add("queryserver_memory_per_session", &options.queries.session_memory,
            "bytes of statements that may be held for one connection of the data port; 0: no limit")
@@ -166,6 +198,9 @@ struct Tablet::Core {
   Core(Options options_in, uint16_t http_port, topo::Server& topology_in, base::Metrics& metrics_in)
       : options(std::move(options_in)), topology(topology_in), metrics(metrics_in) {
     options.tablet.http_port = http_port;
+    // From the first page on: tools wait for it to be something.
+    state_metric =
+        metrics.text_function("TabletStateName", [this] { return ready ? manager->state_name() : std::string(); });
   }
 
   Options options;
@@ -179,10 +214,17 @@ struct Tablet::Core {
   std::unique_ptr<TabletManager> manager;
   std::unique_ptr<QueryRpcs> statements;
   std::unique_ptr<rpc::Server> grpc;
+  // Confined to the control loop; outlived by nobody who pokes it.
+  struct SchemaSignal {
+    std::unique_ptr<SchemaWatch> watch;
+  };
+  std::shared_ptr<SchemaSignal> schema = std::make_shared<SchemaSignal>();
+  net::Scope scope;
   base::Metrics::Subscription streams;
   bool grpc_started = false;
   bool queries_started = false;
   std::atomic<bool> ready = false;  // All parts are there: other threads may look at them.
+  base::Metrics::Subscription state_metric;
 };
 
 Tablet::Tablet(Options options, uint16_t http_port, topo::Server& topology, base::Metrics& metrics)
@@ -224,6 +266,18 @@ net::Task<Status> Tablet::start() {
   const std::string database =
       options.tablet.db_name_override.empty() ? "vt_" + options.tablet.keyspace : options.tablet.db_name_override;
   options.queries.database = database;
+  // Statements end on loops of their own.
+  options.queries.on_ddl = [&loop, schema = core.schema] {
+    loop.post([schema] {
+      if (schema->watch != nullptr) schema->watch->poke();
+    });
+  };
+  // As the keyspace says; the tablet makes the keyspace itself when there is none yet, with the usual name.
+  const auto keyspace = co_await topo::get_keyspace(core.topology, options.tablet.keyspace);
+  if (!keyspace.ok() && keyspace.error().code() != Code::kNotFound) co_return Error(keyspace.error());
+  if (keyspace.ok() && !keyspace->record.sidecar_db_name().empty()) {
+    options.tablet.sidecar = keyspace->record.sidecar_db_name();
+  }
   core.queries = std::make_unique<QueryService>(options.queries, core.query_log, core.metrics);
   CO_RETURN_IF_ERROR(co_await core.queries->start());
   core.queries_started = true;
@@ -231,6 +285,7 @@ net::Task<Status> Tablet::start() {
   movement::SourceOptions source;
   source.mysqld = options.tablet.mysqld;
   source.db_name = database;
+  source.sidecar = options.tablet.sidecar;
   source.keyspace = options.tablet.keyspace;
   source.load_vschema = [&topology = core.topology, cell = alias.cell()]() -> net::Task<Result<::vschema::SrvVSchema>> {
     return [](topo::Server& server, std::string name) -> net::Task<Result<::vschema::SrvVSchema>> {
@@ -248,6 +303,7 @@ net::Task<Status> Tablet::start() {
   engine.keyspace = options.tablet.keyspace;
   engine.shard = options.tablet.shard;
   engine.db_name = database;
+  engine.sidecar = options.tablet.sidecar;
   engine.mysqld = options.tablet.mysqld;
   engine.dba_user = options.tablet.dba_user;
   engine.dba_password = options.tablet.dba_password;
@@ -284,12 +340,25 @@ net::Task<Status> Tablet::start() {
   CO_RETURN_IF_ERROR(core.grpc->start());
   core.grpc_started = true;
   core.ready = true;
-  co_return co_await core.manager->start();
+  CO_RETURN_IF_ERROR(co_await core.manager->start());
+  if (options.signal_schema) {
+    core.schema->watch = std::make_unique<SchemaWatch>(
+        core.manager->server(), database,
+        options.watch_schema ? options.tablet.health_check_interval : options.schema_reload,
+        [&core](std::vector<std::string> tables) { core.manager->health().tell_tables(std::move(tables)); });
+    core.manager->set_on_ddl([&core] { core.schema->watch->poke(); });
+    core.scope.spawn(core.schema->watch->run(core.scope.token()));
+  }
+  co_return Status{};
 }
 
 net::Task<void> Tablet::stop() {
   Core& core = *core_;
   if (core.grpc_started) co_await core.grpc->stop(1s);
+  core.scope.request_stop();
+  co_await core.scope.join();
+  if (core.manager != nullptr) core.manager->set_on_ddl({});
+  core.schema->watch.reset();
   if (core.statements != nullptr) core.statements->close();
   if (core.manager != nullptr) co_await core.manager->stop();
   if (core.engine != nullptr) co_await core.engine->close();

@@ -11,6 +11,7 @@
 #include "mysqld/schema_sql.h"
 #include "tablet/app_account.h"
 #include "tablet/indirect_tables.h"
+#include "tablet/restore.h"
 #include "topo/durability.h"
 #include "topo/keyspace.h"
 #include "topo/shard.h"
@@ -38,6 +39,17 @@ TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, Qu
       server_(settings_.mysqld, settings_.dba_user, settings_.dba_password),
       table_lock_(server_),
       queries_counter_(metrics.counter("DataPortQueries", "statements sent on to the MySQL server")) {
+  server_.set_sidecar(settings_.sidecar);
+  if (settings_.heartbeat) {
+    const auto alias = topo::parse_alias(settings_.tablet_path);
+    heartbeat_ =
+        std::make_unique<Heartbeat>(Heartbeat::Options{.mysqld = settings_.mysqld,
+                                                       .sidecar = settings_.sidecar,
+                                                       .keyspace_shard = settings_.keyspace + ":" + settings_.shard,
+                                                       .uid = alias.ok() ? alias->uid() : 0,
+                                                       .interval = settings_.heartbeat_interval},
+                                    metrics);
+  }
   queries_before_.at = base::system_clock().now();
   subscriptions_.push_back(metrics.text_function("TabletStateName", [this] { return state_name(); }));
   subscriptions_.push_back(metrics.text_function("TabletType", [this] { return type_name(); }));
@@ -159,6 +171,10 @@ net::Task<void> TabletManager::observe(net::Wait wait) {
   next.error = looked.ok() ? "" : looked.error().message();
   next.now = base::system_clock().now();
   next.lag = observed_.lag;
+  if (looked.ok() && heartbeat_ != nullptr && heartbeat_->lag() && next.replication.lag_seconds) {
+    next.replication.lag_seconds =
+        static_cast<uint32_t>(std::chrono::duration_cast<std::chrono::seconds>(*heartbeat_->lag()).count());
+  }
   if (looked.ok()) next.lag.learn(next.replication, next.now);
   observed_ = std::move(next);
 }

@@ -12,6 +12,7 @@
 #include "net/sync.h"
 #include "tablet/action_queue.h"
 #include "tablet/health_streams.h"
+#include "tablet/heartbeat.h"
 #include "tablet/local_server.h"
 #include "tablet/query_service.h"
 #include "tablet/table_lock.h"
@@ -29,6 +30,11 @@ struct TabletSettings {
   std::string shard;
   std::string type = "replica";
   std::string db_name_override;
+  std::string sidecar = "_vt";  // The database of the tablet's own tables.
+  bool restore_from_backup = false;
+  std::string backup_root;  // Of the file storage.
+  bool heartbeat = false;   // See Heartbeat.
+  base::Duration heartbeat_interval = std::chrono::seconds(1);
   base::Duration init_timeout = std::chrono::minutes(1);
   base::Duration health_check_interval = std::chrono::seconds(20);
   base::Duration fence_grace = std::chrono::milliseconds(1000);  // For transactions in the way of a switch.
@@ -67,6 +73,12 @@ class TabletManager {
   // final.
   net::Task<Status> start();
   net::Task<void> stop();
+
+  // Called behind statements and commands that may have changed tables, on the manager's loop.
+  void set_on_ddl(std::function<void()> on_ddl) { on_ddl_ = std::move(on_ddl); }
+  void tables_may_have_changed() const {
+    if (on_ddl_) on_ddl_();
+  }
 
   LocalServer& server() { return server_; }
   HealthStreams& health() { return health_; }
@@ -136,6 +148,7 @@ class TabletManager {
   const LocalServer::Account& all_privileges_account() const { return settings_.all_privileges; }
 
  private:
+  net::Task<Status> look_for_backup(net::Wait wait);
   // ---- The start (tablet_start.cc)
   net::Task<Status> register_tablet(net::Wait wait);
   net::Task<Status> fill_record(net::Wait wait);
@@ -190,8 +203,10 @@ class TabletManager {
   QueryService& queries_;
   const std::vector<std::string> sidecar_schema_;
   OnPrimary on_primary_;
+  std::function<void()> on_ddl_;
   LocalServer server_;
   HealthStreams health_;
+  std::unique_ptr<Heartbeat> heartbeat_;  // Null without --heartbeat-enable.
   net::Scope scope_;
   ActionQueue actions_{scope_.token()};
   net::Event started_;

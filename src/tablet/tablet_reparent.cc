@@ -43,11 +43,14 @@ net::Task<Status> TabletManager::stop_writes(net::Wait wait) {
 
 net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
   // Only what is missing: also a statement that finds its table made is replicated, and waits for acknowledgements.
-  CO_ASSIGN_OR_RETURN(const auto present,
-                      co_await server_.query("select schema_name from information_schema.schemata union all select "
-                                             "concat(table_schema, '.', table_name) from information_schema.tables "
-                                             "where table_schema = '_vt'",
-                                             wait));
+  CO_ASSIGN_OR_RETURN(
+      const auto present,
+      co_await server_.query(
+          fmt::format("select if(schema_name = {0}, '_vt', schema_name) from information_schema.schemata "
+                      "union all select concat('_vt.', table_name) from information_schema.tables where "
+                      "table_schema = {0}",
+                      mysqld::quote_string(settings_.sidecar)),
+          wait));
   std::set<std::string, std::less<>> names;
   for (size_t i = 0; i < present.rows.size(); ++i) names.emplace(present.text(i, 0));
   std::vector<std::string> statements;
@@ -56,7 +59,7 @@ net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
     if (!names.contains(created_name(statement))) statements.push_back(statement);
   }
   Status made = co_await server_.run(std::move(statements), wait);
-  if (!made.ok()) co_return std::move(made).error().with_context("create the tablet's own tables in _vt");
+  if (!made.ok()) co_return std::move(made).error().with_context("create the tablet's own tables in " + settings_.sidecar);
   co_return Status{};
 }
 

@@ -3,10 +3,14 @@
 
 #include "base/log.h"
 #include "mysqld/rows.h"
+#include "mysqld/schema_sql.h"
+#include "tablet/app_account.h"
 #include "tablet/demotion_record.h"
+#include "tablet/restore.h"
 #include "tablet/tablet_manager.h"
 #include "topo/shard.h"
 #include "topo/srv_keyspace.h"
+#include "topo/srv_vschema.h"
 #include "topo/tablet.h"
 
 namespace vitrail::tablet {
@@ -41,7 +45,11 @@ net::Task<Status> TabletManager::start() {
     std::string name = settings_.db_name_override.empty() ? "vt_" + settings_.keyspace : settings_.db_name_override;
     co_await restrict_app_account(server_, settings_.app, std::move(name), settings_.app_files, wait);
   }
+  CO_RETURN_IF_ERROR(co_await look_for_backup(wait));
   CO_RETURN_IF_ERROR(co_await register_tablet(wait));
+  if (heartbeat_ != nullptr) {
+    scope_.spawn(heartbeat_->run([this] { return role_.kind == RoleKind::kPrimary; }, scope_.token()));
+  }
   started_.set();
   scope_.spawn(health_loop());
   scope_.spawn(shard_loop());
@@ -53,6 +61,22 @@ net::Task<Status> TabletManager::wait_started(net::Wait wait) {
   Status started = co_await started_.wait(std::move(wait));
   if (started.ok()) co_return Status{};
   co_return fail(Code::kUnavailable, "tablet " + settings_.tablet_path + " is still starting");
+}
+
+net::Task<Status> TabletManager::look_for_backup(net::Wait wait) {
+  if (!settings_.restore_from_backup) co_return Status{};
+  const std::string database =
+      settings_.db_name_override.empty() ? "vt_" + settings_.keyspace : settings_.db_name_override;
+  CO_ASSIGN_OR_RETURN(
+      const auto found,
+      co_await server_.query(
+          "select 1 from information_schema.schemata where schema_name = " + mysqld::quote_string(database), wait));
+  const std::string folder = fmt::format("{}/{}/{}", settings_.backup_root, settings_.keyspace, settings_.shard);
+  if (!settings_.backup_root.empty()) CO_RETURN_IF_ERROR(check_restore(folder, !found.rows.empty()));
+  log_info("--restore-from-backup: {}", !found.rows.empty()             ? "the server has data already"
+                                        : settings_.backup_root.empty() ? "no --file-backup-storage-root is given"
+                                                                        : "there is no backup in " + folder);
+  co_return Status{};
 }
 
 net::Task<Status> TabletManager::fill_record(net::Wait wait) {
@@ -190,6 +214,10 @@ net::Task<Status> TabletManager::register_tablet(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("the start", wait));
   CO_RETURN_IF_ERROR(co_await take_role(turn.wait()));
   CO_RETURN_IF_ERROR(co_await make_serving_graph());  // The cell's, from its first tablet on.
+  // And vtgates know the keyspace, also where nobody ever saves a vschema for it.
+  const std::string cell = desired_.record.alias().cell();
+  Status told = co_await topo::add_to_srv_vschema(topology_, cell, settings_.keyspace);
+  if (!told.ok()) log_warning("vschema of cell {}: {}", cell, told.error().message());
   CO_RETURN_IF_ERROR(co_await read_records());
   if (role_.kind == RoleKind::kReplica) {
     co_await await_replication(2s);

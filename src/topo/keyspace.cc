@@ -28,6 +28,23 @@ net::Task<Result<Versioned<::topodata::Keyspace>>> get_keyspace(Server& server, 
                                                                  keyspace_what(keyspace));
 }
 
+namespace {
+
+// What servers take as the name of a database and what is nobody else's.
+Status check_sidecar_name(const std::string& name) {
+  constexpr std::string_view kSystem[] = {"mysql", "sys", "information_schema", "performance_schema"};
+  const bool odd =
+      std::ranges::any_of(name, [](unsigned char c) { return c < 0x20 || c == '/' || c == '\\' || c == '.'; });
+  if (!odd && name.size() <= 64 && !name.ends_with(' ') && !name.starts_with("vt_") &&
+      std::ranges::find(kSystem, name) == std::end(kSystem)) {
+    return {};
+  }
+  return fail(Code::kInvalidArgument, "invalid sidecar database name \"" + name +
+                                          "\": give the name of a database that is for the tablets' own tables alone");
+}
+
+}  // namespace
+
 net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topodata::Keyspace record,
                                   bool with_vschema) {
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
@@ -41,6 +58,7 @@ net::Task<Status> create_keyspace(Server& server, std::string keyspace, ::topoda
                    "keyspace " + keyspace + ": a SNAPSHOT keyspace needs a base keyspace and a snapshot time");
   }
   if (record.sidecar_db_name().empty()) record.set_sidecar_db_name(std::string(kDefaultSidecarDb));
+  CO_RETURN_IF_ERROR(check_sidecar_name(record.sidecar_db_name()));
   if (record.durability_policy().empty()) record.set_durability_policy(std::string(kDefaultDurability));
   auto created = co_await server.global().create(keyspace_path(keyspace), internal::serialize_record(record));
   if (!created.ok()) co_return internal::tell(std::move(created).error(), keyspace_what(keyspace));

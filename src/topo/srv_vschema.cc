@@ -135,4 +135,11 @@ net::Task<Status> rebuild_srv_vschema(Server& server, std::vector<std::string> c
   co_return Status{};
 }
 
+net::Task<Status> add_to_srv_vschema(Server& server, std::string cell, std::string keyspace) {
+  const auto stored = co_await get_srv_vschema(server, cell);
+  if (!stored.ok() && stored.error().code() != Code::kNotFound) co_return Error(stored.error());
+  if (stored.ok() && stored->record.keyspaces().contains(keyspace)) co_return Status{};
+  co_return co_await rebuild_srv_vschema(server, {std::move(cell)});
+}
+
 }  // namespace vitrail::topo

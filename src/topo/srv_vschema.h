@@ -23,4 +23,7 @@ net::Task<Result<::vschema::SrvVSchema>> build_srv_vschema(Server& server);
 // state behind: each cell is written with the version that was read before the sources were.
 net::Task<Status> rebuild_srv_vschema(Server& server, std::vector<std::string> cells = {});
 
+// Rebuilds the cell's SrvVSchema when that is missing or does not have `keyspace`.
+net::Task<Status> add_to_srv_vschema(Server& server, std::string cell, std::string keyspace);
+
 }  // namespace vitrail::topo

@@ -88,7 +88,7 @@ TEST_F(AlterVschema, RefusesWhatIsWrong) {
       {"alter vschema drop vindex v", "vindex v does not exist in keyspace ks", Code::kNotFound},
       {"alter vschema on t add vindex h (id)", "vindex h already defined on table t", Code::kFailedPrecondition},
       {"alter vschema on u add vindex v (id)", "create it first, or say USING", Code::kNotFound},
-      {"alter vschema on u add vindex h (a, b)", "would not be valid", Code::kInvalidArgument},
+      {"alter vschema on u add vindex h (a, a)", "would not be valid", Code::kInvalidArgument},
       {"alter vschema on u drop vindex h", "vschema does not contain table u", Code::kNotFound},
       {"alter vschema on t drop vindex v", "vindex v not defined in table ks.t", Code::kNotFound},
       {"alter vschema on t add auto_increment id using s", "already contains auto inc id on table t",

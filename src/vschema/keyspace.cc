@@ -14,6 +14,22 @@ namespace {
 
 using TableRecord = ::vschema::Table;
 
+// Begins the problems of tables that are right, and use what this version has not.
+constexpr std::string_view kNotOffered = "VT12001: unsupported:";
+
+bool is_lookup_type(std::string_view type) {
+  constexpr std::string_view kTypes[] = {"lookup",
+                                         "lookup_unique",
+                                         "lookup_hash",
+                                         "lookup_hash_unique",
+                                         "lookup_unicodeloosemd5_hash",
+                                         "lookup_unicodeloosemd5_hash_unique",
+                                         "consistent_lookup",
+                                         "consistent_lookup_unique",
+                                         "lookup_cost"};  // Of planner tests only.
+  return std::ranges::find(kTypes, type) != std::end(kTypes);
+}
+
 shard::VindexParameters parameters_of(const ::vschema::Vindex& record) {
   return {record.params().begin(), record.params().end()};
 }
@@ -59,10 +75,6 @@ class TableReader {
     } else if (record_.type() == "reference") {
       table_->type = TableType::kReference;
       std::tie(table_->source_keyspace, table_->source_table) = split_name(record_.source());
-      if (!record_.source().empty() && table_->source_keyspace.empty()) {
-        return fmt::format("invalid source \"{}\" for reference table: {}; expected keyspace.table", record_.source(),
-                           name());
-      }
       return "";
     } else if (!record_.type().empty()) {
       return fmt::format("unknown type \"{}\" of table {}: expected sequence or reference", record_.type(), name());
@@ -111,11 +123,15 @@ class TableReader {
     if (record_.column_vindexes().empty()) return fmt::format("missing primary col vindex for table: {}", name());
     for (const ::vschema::ColumnVindex& use : record_.column_vindexes()) {
       if (std::string problem = read_column_vindex(use); !problem.empty()) return problem;
+      if (!table_->lookups.empty() && table_->column_vindexes.empty()) {
+        const LookupUse& primary = table_->lookups.front();
+        return fmt::format("{} vindex {} of type {} as the primary vindex of table {}: lookup vindexes are not offered",
+                           kNotOffered, primary.name, primary.type, name());
+      }
     }
     const ColumnVindex& primary = table_->column_vindexes.front();
     if (!primary.vindex->is_unique())
       return fmt::format("primary vindex {} is not Unique for table {}", primary.name, name());
-    if (primary.is_owned) return fmt::format("primary vindex {} cannot be owned for table {}", primary.name, name());
     return "";
   }
 
@@ -123,9 +139,11 @@ class TableReader {
     if (const auto wrong = keyspace_.vindex_problems.find(use.name()); wrong != keyspace_.vindex_problems.end()) {
       return fmt::format("table {} uses vindex {}: {}", name(), use.name(), wrong->second);
     }
+    const auto lookup = keyspace_.lookup_vindexes.find(use.name());
     const auto vindex = keyspace_.vindexes.find(use.name());
-    if (vindex == keyspace_.vindexes.end()) return fmt::format("vindex {} not found for table {}", use.name(), name());
-    ColumnVindex out{.name = use.name(), .vindex = vindex->second};
+    if (vindex == keyspace_.vindexes.end() && lookup == keyspace_.lookup_vindexes.end())
+      return fmt::format("vindex {} not found for table {}", use.name(), name());
+    ColumnVindex out{.name = use.name()};
     if (!use.column().empty() && use.columns_size() > 0) {
       return fmt::format("can't use column and columns at the same time in vindex ({}) and table ({})", use.name(),
                          name());
@@ -143,12 +161,19 @@ class TableReader {
       }
       if (!may_have_column(column)) return missing_column(column, "vindex " + use.name());
     }
+    const auto owner = owners_.find(use.name());
+    const bool is_owned = owner != owners_.end() && owner->second == name();
+    if (lookup != keyspace_.lookup_vindexes.end()) {
+      table_->lookups.push_back({use.name(), lookup->second, std::move(out.columns), is_owned});
+      return "";
+    }
+    out.vindex = vindex->second;
+    // A function of one value takes the first column; further ones would be for the table of a lookup.
+    if (out.vindex->max_columns() == 1) out.columns.resize(1);
     if (out.columns.size() != static_cast<size_t>(out.vindex->max_columns())) {
       return fmt::format("vindex {} of type {} takes {} columns, table {} gives {}", use.name(), out.vindex->type(),
                          out.vindex->max_columns(), name(), out.columns.size());
     }
-    const auto owner = owners_.find(use.name());
-    out.is_owned = owner != owners_.end() && owner->second == name();
     table_->column_vindexes.push_back(std::move(out));
     return "";
   }
@@ -180,13 +205,17 @@ Keyspace read_keyspace(std::string_view name, const ::vschema::Keyspace& record)
   out.foreign_key_mode = record.foreign_key_mode();
   std::map<std::string, std::string> owners;
   for (const auto& [vindex_name, vindex] : record.vindexes()) {
+    if (is_lookup_type(vindex.type())) {
+      out.lookup_vindexes.emplace(vindex_name, vindex.type());
+      if (!vindex.owner().empty()) owners.emplace(vindex_name, vindex.owner());
+      continue;
+    }
     auto made = shard::create_vindex(vindex.type(), vindex_name, parameters_of(vindex));
     if (made) {
       out.vindexes.emplace(vindex_name, std::move(*made));
     } else {
       out.vindex_problems.emplace(vindex_name, made.error().message());
     }
-    if (!vindex.owner().empty()) owners.emplace(vindex_name, vindex.owner());
   }
   for (const auto& [table_name, table] : record.tables()) {
     TableReader reader(out, owners, table_name, table);
@@ -202,7 +231,36 @@ std::vector<std::string> find_problems(std::string_view name, const ::vschema::K
   std::vector<std::string> out;
   for (const auto& [vindex, problem] : keyspace.vindex_problems)
     out.push_back(fmt::format("vindex {}: {}", vindex, problem));
-  for (const auto& [table, problem] : keyspace.table_problems) out.push_back(problem);
+  for (const auto& [table, problem] : keyspace.table_problems) {
+    if (!problem.starts_with(kNotOffered)) out.push_back(problem);
+  }
+  return out;
+}
+
+std::vector<std::string> find_warnings(std::string_view name, const ::vschema::Keyspace& record) {
+  const Keyspace keyspace = read_keyspace(name, record);
+  std::vector<std::string> out;
+  for (const auto& [table, problem] : keyspace.table_problems) {
+    if (problem.starts_with(kNotOffered)) {
+      out.push_back(fmt::format("{}; every statement on the table is refused", problem.substr(kNotOffered.size() + 1)));
+    }
+  }
+  for (const auto& [table_name, table] : keyspace.tables) {
+    for (const LookupUse& use : table->lookups) {
+      if (&use == table->lookups.data() && table->column_vindexes.empty()) continue;  // The primary: told above.
+      out.push_back(
+          fmt::format("vindex {} of type {} of table {}: lookup vindexes are not offered; INSERT, REPLACE{} "
+                      "and UPDATE of {} are refused",
+                      use.name, use.type, table_name, use.is_owned ? ", DELETE" : "", base::join(use.columns, ", ")));
+    }
+  }
+  for (const auto& [vindex, type] : keyspace.lookup_vindexes) {
+    const bool used = std::ranges::any_of(keyspace.tables, [&](const auto& item) {
+      return std::ranges::any_of(item.second->lookups, [&](const LookupUse& use) { return use.name == vindex; });
+    });
+    if (!used) out.push_back(fmt::format("vindex {} of type {}: lookup vindexes are not offered", vindex, type));
+  }
+  std::sort(out.begin(), out.end());
   return out;
 }
 

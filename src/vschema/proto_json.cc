@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 #include <google/protobuf/descriptor.h>
 #include <google/protobuf/message.h>
+#include <google/protobuf/unknown_field_set.h>
 #include <google/protobuf/util/json_util.h>
 #include <nlohmann/json.hpp>
 
@@ -21,12 +22,17 @@ using nlohmann::ordered_json;
 
 constexpr size_t kMaxText = size_t{16} << 20;
 
-// Removes from `value` the fields that `type` does not have, and lists them.
+// Whether a message keeps what its JSON text had and it does not have.
+bool keeps_unknown(const Descriptor& type) { return type.full_name() == "vschema.Keyspace"; }
+
+// Removes from `value` the fields that `type` does not have, and collects them.
 class UnknownFields {
  public:
   explicit UnknownFields(std::vector<std::string>& found) : found_(found) {}
+  const nlohmann::json& values() const { return values_; }
 
-  void strip_message(const Descriptor& type, nlohmann::json& value, const std::string& path) {
+  void strip_message(const Descriptor& type, nlohmann::json& value, const std::string& path,
+                     const nlohmann::json::json_pointer& pointer = nlohmann::json::json_pointer()) {
     if (!value.is_object()) return;  // The converter says what is wrong.
     for (auto it = value.begin(); it != value.end();) {
       const FieldDescriptor* field = type.FindFieldByName(it.key());
@@ -34,33 +40,38 @@ class UnknownFields {
       const std::string place = path.empty() ? it.key() : path + "." + it.key();
       if (field == nullptr) {
         found_.push_back(place);
+        values_[(pointer / it.key()).to_string()] = it.value();
         it = value.erase(it);
         continue;
       }
-      strip_field(*field, it.value(), place);
+      strip_field(*field, it.value(), place, pointer / it.key());
       ++it;
     }
   }
 
  private:
-  void strip_field(const FieldDescriptor& field, nlohmann::json& value, const std::string& path) {
+  void strip_field(const FieldDescriptor& field, nlohmann::json& value, const std::string& path,
+                   const nlohmann::json::json_pointer& pointer) {
     if (field.is_map()) {
       const FieldDescriptor& element = *field.message_type()->map_value();
       if (element.message_type() == nullptr || !value.is_object()) return;
-      for (auto& [key, item] : value.items()) strip_message(*element.message_type(), item, path + "." + key);
+      for (auto& [key, item] : value.items()) {
+        strip_message(*element.message_type(), item, path + "." + key, pointer / key);
+      }
     } else if (field.message_type() == nullptr) {
       return;
     } else if (field.is_repeated()) {
       if (!value.is_array()) return;
       for (size_t i = 0; i < value.size(); ++i) {
-        strip_message(*field.message_type(), value[i], fmt::format("{}[{}]", path, i));
+        strip_message(*field.message_type(), value[i], fmt::format("{}[{}]", path, i), pointer / i);
       }
     } else {
-      strip_message(*field.message_type(), value, path);
+      strip_message(*field.message_type(), value, path, pointer);
     }
   }
 
   std::vector<std::string>& found_;
+  nlohmann::json values_ = nlohmann::json::object();  // By place (RFC 6901).
 };
 
 Result<nlohmann::json> read_json(std::string_view text) {
@@ -157,6 +168,28 @@ ordered_json map_of(const Message& message, const FieldDescriptor* field, const 
 // Fields of the older generation that today's tools do not know: they are shown when they are set.
 bool is_older(const FieldDescriptor& field) { return field.name() == "served_froms" || field.name() == "served_from"; }
 
+// Puts what was kept of the text back into its places; what has lost its place since then stays out.
+void show_kept(const Message& message, ordered_json& out) {
+  const auto& fields = message.GetReflection()->GetUnknownFields(message);
+  for (int i = 0; i < fields.field_count(); ++i) {
+    const auto& field = fields.field(i);
+    using Unknown = google::protobuf::UnknownField;
+    if (field.number() != kKeptFieldNumber || field.type() != Unknown::TYPE_LENGTH_DELIMITED) continue;
+    const auto kept = ordered_json::parse(field.length_delimited(), nullptr, /*allow_exceptions=*/false);
+    if (!kept.is_object()) continue;  // Not written by us.
+    for (const auto& [place, value] : kept.items()) {
+      try {
+        const ordered_json::json_pointer pointer(place);
+        if (pointer.empty() || !out.contains(pointer.parent_pointer())) continue;
+        ordered_json& parent = out[pointer.parent_pointer()];
+        if (parent.is_object() && !parent.contains(pointer.back())) parent[pointer.back()] = value;
+      } catch (const nlohmann::json::exception&) {  // No place.
+        continue;
+      }
+    }
+  }
+}
+
 ordered_json json_of(const Message& message, const JsonStyle& style) {
   const Reflection& r = *message.GetReflection();
   const Descriptor& type = *message.GetDescriptor();
@@ -178,10 +211,19 @@ ordered_json json_of(const Message& message, const JsonStyle& style) {
       out[field->name()] = field->message_type() != nullptr ? ordered_json() : value_of(message, field, -1, style);
     }
   }
+  if (keeps_unknown(type)) show_kept(message, out);
   return out;
 }
 
 }  // namespace
+
+bool has_kept_fields(const Message& keyspace) {
+  const auto& fields = keyspace.GetReflection()->GetUnknownFields(keyspace);
+  for (int i = 0; i < fields.field_count(); ++i) {
+    if (fields.field(i).number() == kKeptFieldNumber) return true;
+  }
+  return false;
+}
 
 std::string escape_markup(std::string_view json) {
   std::string out;
@@ -203,7 +245,8 @@ Status parse_json(std::string_view text, Message& out, std::vector<std::string>*
   ASSIGN_OR_RETURN(nlohmann::json json, read_json(text));
   if (!json.is_object()) return fail(Code::kInvalidArgument, "malformed JSON: an object is expected");
   std::vector<std::string> unknown;
-  UnknownFields(unknown).strip_message(*out.GetDescriptor(), json, "");
+  UnknownFields stripped(unknown);
+  stripped.strip_message(*out.GetDescriptor(), json, "");
   if (!unknown.empty()) {
     if (unknown_fields == nullptr) {
       return fail(Code::kInvalidArgument, fmt::format("unknown field {}", unknown.front()));
@@ -216,6 +259,9 @@ Status parse_json(std::string_view text, Message& out, std::vector<std::string>*
     const auto message = status.message();
     return fail(Code::kInvalidArgument,
                 fmt::format("malformed JSON: {}", std::string_view(message.data(), message.size())));
+  }
+  if (!unknown.empty() && keeps_unknown(*out.GetDescriptor())) {
+    out.GetReflection()->MutableUnknownFields(&out)->AddLengthDelimited(kKeptFieldNumber, stripped.values().dump());
   }
   return {};
 }

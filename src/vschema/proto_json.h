@@ -14,11 +14,19 @@ class Message;
 // values by name, bytes in base64, map keys sorted.
 namespace vitrail::vschema {
 
+// How a keyspace's record keeps what its JSON text had and no message has: bytes in a field of this number, unknown to
+// everybody else, with a JSON object: place as RFC 6901 writes it ("/tables/t/column_vindexes/0/type") -> value.
+inline constexpr int kKeptFieldNumber = 30001;
+
 // Fills `out` from `text` (at most 16 MiB). Field names in snake_case or camelCase.
 //
-// Fields that the message does not have go to `unknown_fields` as "tables.customer.colum_vindexes" and are otherwise
-// ignored; without that list they are an error. kInvalidArgument says where the fault is; `out` is then unspecified.
+// Fields that the message does not have go to `unknown_fields` as "tables.customer.colum_vindexes"; without that list
+// they are an error. Those of a keyspace's vschema (when `out` is one) are kept in the record, and to_json() shows them
+// in their places; others are dropped. kInvalidArgument says where the fault is; `out` is then unspecified.
 Status parse_json(std::string_view text, google::protobuf::Message& out, std::vector<std::string>* unknown_fields);
+
+// Whether a keyspace's record has such fields with it.
+bool has_kept_fields(const google::protobuf::Message& keyspace);
 
 struct JsonStyle {
   bool unpopulated = true;  // Also fields that are not set: "", 0, false, [], {}, null for messages.

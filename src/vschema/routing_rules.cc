@@ -146,7 +146,6 @@ Status check_routing_rules(const RoutingRules& rules) {
     const size_t dot = from.find('.');
     if (from.empty() || dot == 0 || dot + 1 == from.size()) return refuse("a table name is needed");
     if (!seen.insert(rule.from_table()).second) return refuse("there is another one");
-    if (rule.to_tables_size() > 1) return refuse("more than one target");
     for (const std::string& to : rule.to_tables()) {
       const size_t point = to.find('.');
       if (point == std::string::npos || point == 0 || point + 1 == to.size() || to.find('@') != std::string::npos) {

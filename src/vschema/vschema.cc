@@ -13,10 +13,26 @@ using TablePtr = std::shared_ptr<const Table>;
 
 Error not_found(std::string_view table) { return fail(Code::kNotFound, fmt::format("table {} not found", table)); }
 
-TablePtr unlisted_table(const Keyspace& keyspace, std::string_view name) {
+const std::vector<::vschema::Column>* find_columns(const TrackedColumns& tracked, std::string_view keyspace,
+                                                   std::string_view table) {
+  const auto tables = tracked.find(keyspace);
+  if (tables == tracked.end()) return nullptr;
+  const auto found = tables->second->find(table);
+  return found == tables->second->end() ? nullptr : &found->second;
+}
+
+void set_columns(Table& table, const TrackedColumns& tracked) {
+  const auto* columns = find_columns(tracked, table.keyspace, table.name);
+  if (columns == nullptr || table.column_list_authoritative) return;
+  table.columns = *columns;
+  table.column_list_authoritative = true;
+}
+
+TablePtr unlisted_table(const Keyspace& keyspace, std::string_view name, const TrackedColumns& tracked) {
   auto table = std::make_shared<Table>();
   table->keyspace = keyspace.name;
   table->name = name;
+  set_columns(*table, tracked);
   return table;
 }
 
@@ -50,10 +66,11 @@ std::string_view tablet_type_word(TabletType type) {
 }
 
 std::shared_ptr<const VSchema> VSchema::build(const ::vschema::SrvVSchema& record, uint64_t version,
-                                              ServedFrom served_from) {
+                                              ServedFrom served_from, std::shared_ptr<const TrackedColumns> tracked) {
   std::shared_ptr<VSchema> out(new VSchema);
   out->version_ = version;
   out->served_from_ = std::move(served_from);
+  out->tracked_ = tracked != nullptr ? std::move(tracked) : std::make_shared<TrackedColumns>();
   for (const auto& [name, keyspace] : record.keyspaces()) out->keyspaces_.emplace(name, read_keyspace(name, keyspace));
   for (const auto& rule : record.keyspace_routing_rules().rules()) {
     out->keyspace_rules_.insert_or_assign(canonical_from(rule.from_keyspace()), rule.to_keyspace());
@@ -61,10 +78,33 @@ std::shared_ptr<const VSchema> VSchema::build(const ::vschema::SrvVSchema& recor
   for (const auto& rule : record.shard_routing_rules().rules()) {
     out->shard_rules_.insert_or_assign(fmt::format("{}/{}", rule.from_keyspace(), rule.shard()), rule.to_keyspace());
   }
+  out->add_tracked_columns();
   out->index_names();
   out->add_rules(record.routing_rules());
   out->resolve_sequences();
   return out;
+}
+
+void VSchema::add_tracked_columns() {
+  // Not shared with anybody yet: the snapshot is still being built.
+  for (auto& [name, keyspace] : keyspaces_) {
+    for (auto& [table_name, table] : keyspace.tables) set_columns(const_cast<Table&>(*table), *tracked_);
+  }
+}
+
+::vschema::SrvVSchema with_tracked_columns(::vschema::SrvVSchema record, const TrackedColumns& tracked) {
+  for (auto& [name, keyspace] : *record.mutable_keyspaces()) {
+    const auto tables = tracked.find(name);
+    if (tables == tracked.end()) continue;
+    for (const auto& [table_name, columns] : *tables->second) {
+      if (keyspace.sharded() && !keyspace.tables().contains(table_name)) continue;
+      ::vschema::Table& table = (*keyspace.mutable_tables())[table_name];
+      if (table.column_list_authoritative()) continue;
+      table.mutable_columns()->Assign(columns.begin(), columns.end());
+      table.set_column_list_authoritative(true);
+    }
+  }
+  return record;
 }
 
 void VSchema::index_names() {
@@ -79,7 +119,10 @@ void VSchema::index_names() {
     for (const TablePtr& table : tables) {
       const bool gives_way =
           table->type == TableType::kReference && std::any_of(tables.begin(), tables.end(), [&](const TablePtr& other) {
-            return other != table && other->keyspace == table->source_keyspace && other->name == table->source_table;
+            if (other == table || other->name != table->source_table) return false;
+            // A source without its keyspace: the table of that name that is no copy itself.
+            return table->source_keyspace.empty() ? other->type != TableType::kReference
+                                                  : other->keyspace == table->source_keyspace;
           });
       if (!gives_way) originals.push_back(table);
     }
@@ -161,7 +204,7 @@ Result<TablePtr> VSchema::find_in_keyspace(std::string_view keyspace_name, std::
   }
   if (const auto listed = keyspace->tables.find(table); listed != keyspace->tables.end()) return usable(listed->second);
   if (keyspace->sharded) return not_found(table);
-  return unlisted_table(*keyspace, table);
+  return unlisted_table(*keyspace, table, *tracked_);
 }
 
 Result<TablePtr> VSchema::find_anywhere(std::string_view table) const {

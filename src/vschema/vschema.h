@@ -25,6 +25,15 @@ struct ColumnVindex {
   bool is_owned = false;             // The table's changes maintain it (lookup vindexes).
 };
 
+// A vindex of a table that this version has not: a lookup vindex, whose table nobody here would maintain. Reads go by
+// the table's other vindexes; changes that would have to maintain or ask it are refused.
+struct LookupUse {
+  std::string name;
+  std::string type;
+  std::vector<std::string> columns;  // As written; compare without case.
+  bool is_owned = false;             // The table's changes maintain it.
+};
+
 struct AutoIncrement {
   std::string column;
   // Where values come from: select next :n values from `sequence_table`. Rules are already applied.
@@ -50,6 +59,7 @@ struct Table {
   bool listed = false;   // False: an unsharded keyspace's table that its vschema does not mention, assumed to exist.
   // The primary vindex first. Empty in unsharded keyspaces and for pinned, reference and sequence tables.
   std::vector<ColumnVindex> column_vindexes;
+  std::vector<LookupUse> lookups;
   std::optional<shard::KeyspaceId> pinned;  // All rows have this keyspace id.
   std::optional<AutoIncrement> auto_increment;
   std::vector<::vschema::Column> columns;
@@ -78,7 +88,13 @@ struct Keyspace {
   // the keyspace works.
   std::map<std::string, std::string, std::less<>> table_problems;
   std::map<std::string, std::string, std::less<>> vindex_problems;
+  std::map<std::string, std::string, std::less<>> lookup_vindexes;  // Name -> type; see LookupUse.
 };
+
+// The columns of the tables as the servers have them, in order: by keyspace, then table. They stand in where the
+// vschema has no authoritative list.
+using TrackedTables = std::map<std::string, std::vector<::vschema::Column>, std::less<>>;
+using TrackedColumns = std::map<std::string, std::shared_ptr<const TrackedTables>, std::less<>>;
 
 // Keyspaces that are served from another one, as they have it in one cell: "customer@replica" -> "commerce".
 using ServedFrom = std::map<std::string, std::string, std::less<>>;
@@ -95,9 +111,10 @@ using ServedFrom = std::map<std::string, std::string, std::less<>>;
 class VSchema {
  public:
   // `version`: chosen by the caller, growing; part of the key of cached plans.
-  // `served_from`: from the cell's SrvKeyspace records, see ServedFrom.
+  // `served_from`: from the cell's SrvKeyspace records, see ServedFrom. `tracked`: null for none.
   static std::shared_ptr<const VSchema> build(const ::vschema::SrvVSchema& record, uint64_t version,
-                                              ServedFrom served_from = {});
+                                              ServedFrom served_from = {},
+                                              std::shared_ptr<const TrackedColumns> tracked = nullptr);
 
   uint64_t version() const { return version_; }
 
@@ -150,6 +167,7 @@ class VSchema {
   };
 
   VSchema() = default;
+  void add_tracked_columns();
   void add_rules(const ::vschema::RoutingRules& rules);
   void index_names();
   void resolve_sequences();
@@ -166,8 +184,13 @@ class VSchema {
   NameMap<Rule> rules_;                                         // By from_table.
   NameMap<std::string> keyspace_rules_;
   ServedFrom served_from_;
-  NameMap<std::string> shard_rules_;  // By "keyspace/shard".
+  std::shared_ptr<const TrackedColumns> tracked_;  // Never null.
+  NameMap<std::string> shard_rules_;               // By "keyspace/shard".
 };
+
+// The record as the snapshot has it: with the tracked columns of tables without an authoritative list, and with the
+// tables of unsharded keyspaces that no vschema lists.
+::vschema::SrvVSchema with_tracked_columns(::vschema::SrvVSchema record, const TrackedColumns& tracked);
 
 // Reads one keyspace's vschema; what is wrong goes to the keyspace's problems. Sequences stay unresolved ("seq" or
 // "ks.seq" is split, no more). An unsharded keyspace's column vindexes and pins mean nothing and are not read.
@@ -177,6 +200,10 @@ Keyspace read_keyspace(std::string_view name, const ::vschema::Keyspace& record)
 // or with a non-unique primary vindex, with unknown vindexes, with columns missing or too many; bad types, pins,
 // sequences without a column. Empty: it may be saved. What refers to other keyspaces is checked by check_references().
 std::vector<std::string> find_problems(std::string_view name, const ::vschema::Keyspace& record);
+
+// What a keyspace's vschema asks for that is stored but not done: lookup vindexes, with the tables and statements that
+// are refused because of them. Sorted.
+std::vector<std::string> find_warnings(std::string_view name, const ::vschema::Keyspace& record);
 
 // The faults that `keyspace` has in the context of all others: sequences and sources that cannot be found. Saving a
 // vschema before the other keyspace's is legitimate, so these are warnings.

@@ -24,6 +24,17 @@ PROGRAMS = ("vtgate", "vttablet", "vtctld", "vtctldclient", "mysqlctl")
 SERVICES = "grpc-tabletmanager,grpc-throttler,grpc-queryservice,grpc-updatestream,grpc-vtctl,grpc-vtgateservice"
 SCHEMA = "create table t (id bigint primary key, v varchar(20))"
 VSCHEMA = json.dumps({"tables": {"t": {}}})
+# What single suites add to their tablets and vtgates.
+TABLET_EXTRAS = ["--restore_from_backup", "--queryserver-config-max-result-size", "1000", "--queryserver-config-terse-errors",
+                 "--twopc_abandon_age", "3600", "--queryserver-config-passthrough-dmls", "--watch_replication_stream",
+                 "--track_schema_versions=true", "--queryserver-enable-online-ddl=false", "--heartbeat_enable",
+                 "--heartbeat_interval", "200ms", "--queryserver-config-schema-change-signal=true",
+                 "--queryserver-config-transaction-timeout", "30", "--queryserver-config-query-timeout", "90"]
+GATE_EXTRAS = ["--enable-views", "--vtgate-config-terse-errors", "--lock_heartbeat_time", "5s", "--mysql_server_query_timeout",
+               "60s", "--warn_sharded_only=true", "--schema_change_signal", "--buffer-min-time-between-failovers", "1s",
+               "--legacy_replication_lag_algorithm=false", "--query-timeout", "20000"]
+SIDECAR = "__vt_e2e-test"
+CONNECTIONS = {"ks.0.primary": 1, "ks.0.replica": 1, "side.0.primary": 1, "alone.0.primary": 1}
 
 
 class HarnessCluster(Cluster):
@@ -94,14 +105,15 @@ class HarnessCluster(Cluster):
             "--enable_replication_reporter", "--backup_storage_implementation", "file",
             "--file-backup-storage-root", self.path("backups"),
             "--service_map", "grpc-queryservice,grpc-tabletmanager,grpc-updatestream,grpc-throttler",
-            "--db_charset", "utf8mb4", "--bind-address", "127.0.0.1", "--grpc_bind_address", "127.0.0.1"])],
+            "--db_charset", "utf8mb4", "--bind-address", "127.0.0.1", "--grpc_bind_address", "127.0.0.1", *TABLET_EXTRAS])],
                    lambda: http_json(ports["port"], "/debug/vars")["TabletStateName"] in ("SERVING", "NOT_SERVING"))
 
     def start_vtgate(self, *extra):
         port, grpc, mysql = self.ports.take(), self.ports.take(), self.ports.take()
         self.addresses["vtgate"] = {"port": port, "grpc": grpc, "mysql": mysql}
         self.config = self.path(f"vtgate-config-{port}.json")
-        self.write_config({"transaction_mode": "MULTI", "discovery_low_replication_lag": "30s"})
+        self.write_config({"transaction_mode": "MULTI", "discovery_low_replication_lag": "30s",
+                           "discovery_legacy_replication_lag_algorithm": ""})
         self.start("vtgate", [f"{BIN}/vtgate", *self.mixed([
             *self.topo(), "--config-file", self.config, "--log_queries_to_file", self.path("logs", "vtgate-queries"),
             "--port", port, "--grpc_port", grpc, "--mysql_server_port", mysql,
@@ -109,7 +121,7 @@ class HarnessCluster(Cluster):
             "--cells_to_watch", self.cell, "--tablet_types_to_wait", "PRIMARY", "--service_map", SERVICES,
             "--mysql_auth_server_impl", "none", "--bind-address", "127.0.0.1", "--grpc_bind_address", "127.0.0.1",
             "--log-format", "text", "--mysql_server_version", "8.4.3-vitess", "--planner-version", "gen4",
-            "--enable_system_settings"])],
+            "--enable_system_settings", *GATE_EXTRAS])],
                    lambda: http_get(port, "/debug/vars"))
 
     def write_config(self, values):
@@ -130,10 +142,12 @@ class HarnessTest(ClusterTest):
         assert [cluster.vars(t)["TabletType"] for t in tablets] == ["primary", "replica"]
         cluster.vtctldclient("ApplySchema", "--sql", SCHEMA, "--ddl-strategy", "direct -allow-zero-in-date", "ks")
         cluster.vtctldclient("ApplyVSchema", "--vschema", VSCHEMA, "ks")
+        cluster.vtctldclient("CreateKeyspace", "side", "--sidecar-db-name", SIDECAR)
+        cls.side, = cluster.add_shard("side", "0", 200, ("replica",))
+        cls.alone, = cluster.add_shard("alone", "0", 300, ("replica",))  # Nobody creates that keyspace, nor its vschema.
         cluster.start_vtgate()
         cls.tablets = tablets
-        wait_until(lambda: cls.gate("HealthcheckConnections") == {"ks.0.primary": 1, "ks.0.replica": 1},
-                   "vtgate to see both tablets")
+        wait_until(lambda: cls.gate("HealthcheckConnections") == CONNECTIONS, "vtgate to see all tablets")
 
     @classmethod
     def gate(cls, key):
@@ -161,9 +175,11 @@ class HarnessTest(ClusterTest):
                 self.assertIn(f"unknown flag: {flag.partition('=')[0]} (did you mean --{nearest}?)", output)
 
     def test_flags_that_ask_for_what_is_not_there_are_refused_by_name(self):
-        for program, flag, why in (("vttablet", "--restore_from_backup", "restoring is not offered yet"),
+        for program, flag, why in (("vttablet", "--restore_from_backup_ts=2026-01-01.000000", "restoring is not offered yet"),
                                    ("vttablet", "--db_charset=latin1", "utf8mb4"),
-                                   ("vtgate", "--schema_change_signal", "tables are not tracked"),
+                                   ("vttablet", "--queryserver_enable_online_ddl=true", "online DDL is not offered yet"),
+                                   ("vttablet", "--queryserver-config-passthrough-dmls=false", "go to the server as they are"),
+                                   ("vtgate", "--min_number_serving_vttablets=x", "invalid value"),
                                    ("vtgate", "--tracer=opentracing-jaeger", "traces are not recorded"),
                                    ("vtgate", "--transaction_mode=TWOPC", "SINGLE, MULTI"),
                                    ("vtctld", "--security-policy=deny-all", "no roles"),
@@ -184,6 +200,93 @@ class HarnessTest(ClusterTest):
             self.assertIn("missing.json", output)
         code, output = self.run_program([f"{BIN}/vtctld", "--config-file-not-found-handling", "other"])
         self.assertIn("expected one of error, exit, ignore, warn", output)
+
+    def test_a_backup_is_never_started_beside(self):
+        """--restore_from_backup does nothing where there is no backup; a new server beside one does not start."""
+        backup = self.cluster.path("backups", "side", "0", "2026-01-02.150405.zone1-0000000200")
+        os.makedirs(backup)
+        with open(os.path.join(backup, "MANIFEST"), "w", encoding="utf-8") as file:
+            file.write("{}")
+        socket = self.cluster.path(f"vt_{self.side.uid:010d}", "mysql.sock")
+        flags = ["--tablet-path", "zone1-250", "--init_shard", "0", "--init_tablet_type", "replica", "--restore_from_backup",
+                 "--file-backup-storage-root", self.cluster.path("backups"), "--db_socket", socket,
+                 "--init_db_name_override", "not_there", "--init_timeout", "10s", "--bind-address", "127.0.0.1"]
+        code, output = self.run_program([f"{BIN}/vttablet", *self.cluster.topo(), "--init_keyspace", "side", *flags])
+        self.assertNotEqual(code, 0)
+        self.assertIn(f"there is the backup {backup}, and restoring is not offered yet", output)
+
+    # --- what the extras do ---
+    def test_results_have_a_limit(self):
+        numbers = " union all select ".join(str(i) for i in range(40))
+        cross = "select a.n from (select 0 as n union all select {0}) as a, (select 0 as n union all select {0}) as b"
+        large = cross.format(numbers) + " limit {}"
+        self.assertEqual(len(self.rows(large.format(1000), "ks")), 1000)
+        for limit in (1001, 1600):
+            self.assert_sql_refused((10001,), "errno 10001|Row count exceeded 1000", large.format(limit), "ks")
+        with self.cluster.connect("ks") as connection, connection.cursor() as cursor:
+            cursor.execute("begin")
+            cursor.execute("insert into t(id, v) values (4711, 'kept')")
+            with self.assertRaises(pymysql.MySQLError):
+                cursor.execute(large.format(1600))
+            cursor.execute("select v from t where id = 4711")  # The transaction is open all the same.
+            self.assertEqual(cursor.fetchall(), (("kept",),))
+            cursor.execute("rollback")
+
+    def test_errors_tell_no_values(self):
+        self.rows("replace into t(id, v) values (77, 'x')", "ks")
+        with self.assertRaises(pymysql.MySQLError) as caught:
+            self.rows("insert into t(id, v) values (77, 'secret')", "ks")
+        self.assertEqual(caught.exception.args[0], 1062)
+        self.assertNotIn("77", caught.exception.args[1])
+
+    def test_heartbeats_are_written_and_read(self):
+        def grows(tablet, counter):
+            before = self.cluster.vars(tablet)[counter]
+            self.eventually(lambda: self.assertGreater(self.cluster.vars(tablet)[counter], before))
+        for tablet in self.tablets:
+            primary = self.cluster.vars(tablet)["TabletType"] == "primary"
+            grows(tablet, "HeartbeatWrites" if primary else "HeartbeatReads")
+        rows = self.cluster.server_rows(self.tablets[0], "select keyspaceShard, tabletUid in (100, 101) from heartbeat", "_vt")
+        self.assertEqual(rows, (("ks:0", 1) if isinstance(rows[0][0], str) else (b"ks:0", 1),))
+
+    def test_the_sidecar_has_the_name_that_the_keyspace_gives_it(self):
+        names = [row[0] for row in self.cluster.server_rows(self.side, "show databases", "mysql")]
+        self.assertIn(SIDECAR, names)
+        self.assertNotIn("_vt", names)
+        tables = [row[0] for row in self.cluster.server_rows(self.side, "show tables", SIDECAR)]
+        for table in ("vreplication", "copy_state", "vdiff", "resharding_journal", "reparent_journal", "heartbeat"):
+            self.assertIn(table, tables)
+        # Statements of operators call it _vt, as everywhere.
+        shown = self.ctl("ExecuteFetchAsDBA", "zone1-200", "select count(*) > 0 as journal from _vt.reparent_journal")
+        self.assertIn("| 1 ", shown)
+
+    def test_a_stream_works_in_a_sidecar_of_another_name(self):
+        self.ctl("ApplySchema", "--sql", "create table moved (id bigint primary key, v varchar(20))", "alone")
+        self.rows("insert into moved(id, v) values (1, '_vt.vreplication'), (2, 'b')", "alone")
+        move = ["MoveTables", "--workflow", "home", "--target-keyspace", "side"]
+        self.ctl(*move, "create", "--source-keyspace", "alone", "--tables", "moved")
+        self.eventually(lambda: self.assertIn("Status: Running", self.ctl(*move, "status")))
+        self.ctl("VDiff", "--workflow", "home", "--target-keyspace", "side", "create", "--wait")
+        self.ctl(*move, "switchtraffic")
+        self.assertEqual(self.rows("select * from moved order by id", "side"), [(1, "_vt.vreplication"), (2, "b")])
+        journal = self.cluster.server_rows(self.alone, "select count(*) from resharding_journal", "_vt")
+        self.assertEqual(journal, ((1,),))
+        self.ctl(*move, "complete")
+
+    def test_a_keyspace_needs_no_vschema(self):
+        self.assertIn(("alone",), self.rows("show databases"))
+        self.ctl("ApplySchema", "--sql", "create table plain (id int primary key)", "alone")
+        self.rows("insert into plain(id) values (1)", "alone")
+        self.assertEqual(self.rows("select * from plain", "alone"), [(1,)])
+
+    def test_use_takes_a_type_without_quotes(self):
+        with self.cluster.connect("ks") as connection, connection.cursor() as cursor:
+            for target in ("ks@replica", "@replica", "ks@rdonly"):
+                cursor.execute("use " + target)
+                with self.assertRaisesRegex(pymysql.MySQLError, "VT09002"):
+                    cursor.execute("replace into ks.t(id, v) values (5, 'x')")
+            cursor.execute("use ks:0")
+            cursor.execute("replace into t(id, v) values (5, 'x')")
 
     # --- vtgate ---
     def test_config_is_followed_live(self):
@@ -270,11 +373,49 @@ class HarnessTest(ClusterTest):
         self.assertIn(self.gate("BufferLastRequestsInFlightMax")["ks.0"], range(1, 5))
         self.assertGreaterEqual(self.gate("BufferRequestsBuffered")["ks.0"], 1)
         self.assertGreaterEqual(self.gate("BufferFailoverDurationSumMs")["ks.0"], 1)
-        self.assertEqual(self.gate("HealthcheckConnections"), {"ks.0.primary": 1, "ks.0.replica": 1})
+        self.assertEqual(self.gate("HealthcheckConnections"), CONNECTIONS)
 
     def test_vschema_page(self):
-        shown = http_json(self.port_of("vtgate"), "/debug/vschema")
+        shown = http_json(self.port_of("vtgate"), "//debug//vschema")
         self.assertIn("t", shown["keyspaces"]["ks"]["tables"])
+
+    def columns_of(self, keyspace, table):
+        tables = http_json(self.port_of("vtgate"), "/debug/vschema")["keyspaces"][keyspace].get("tables", {})
+        known = tables.get(table, {})
+        self.assertTrue(known.get("column_list_authoritative"), f"{keyspace}.{table}: {known}")
+        return [column["name"] for column in known["columns"]]
+
+    def test_columns_follow_the_tables(self):
+        def become(table, columns):
+            self.eventually(lambda: self.assertEqual(self.columns_of("alone", table), columns))
+        self.eventually(lambda: self.assertEqual(self.columns_of("ks", "t"), ["id", "v"]))
+        self.ctl("ApplySchema", "--sql", "create table followed (id int primary key, b int)", "alone")
+        become("followed", ["id", "b"])
+        self.rows("alter table followed add column a int after id", "alone")  # Through vtgate.
+        become("followed", ["id", "a", "b"])
+        self.cluster.server_rows(self.alone, "alter table followed drop column b", "vt_alone")  # Past everybody.
+        become("followed", ["id", "a"])
+        self.rows("drop table followed", "alone")
+        self.eventually(lambda: self.assertRaises(AssertionError, self.columns_of, "alone", "followed"))
+
+    def test_what_a_sharded_keyspace_would_refuse_is_told(self):
+        with self.cluster.connect("ks") as connection, connection.cursor() as cursor:
+            cursor.execute("check table t")
+            cursor.fetchall()
+            cursor.execute("show warnings")
+            level, code, text = cursor.fetchone()
+            self.assertEqual((level, int(code)), ("Warning", 1235))
+            self.assertRegex(text, "not supported in sharded mode")
+            cursor.execute("select 1")
+            cursor.execute("show warnings")
+            self.assertEqual(cursor.fetchall(), ())
+
+    def test_query_plans_page(self):
+        self.rows("select v from t where id = 99", "ks")
+        plans = http_json(self.port_of("vtgate"), "/debug/query_plans")
+        plan, = [p for p in plans.values() if p["Original"] == "select v from t where id = :vtg1"]
+        self.assertEqual((plan["QueryType"], plan["Instructions"]["Keyspace"]["Name"]), ("SELECT", "ks"))
+        self.assertGreaterEqual(plan["ExecCount"], 1)
 
     # --- vttablet ---
     def test_tablet_pages(self):
@@ -370,13 +511,13 @@ class HarnessTest(ClusterTest):
 
     def test_api_reads_the_topology(self):
         self.assertEqual(self.api("cells/"), ["zone1"])
-        self.assertEqual(self.api("keyspaces/"), ["ks"])
+        self.assertEqual(self.api("keyspaces/"), ["alone", "ks", "side"])
         self.assertEqual(self.api("keyspaces/ks")["durability_policy"], "none")
         self.assertEqual(self.api("shards/ks/"), ["0"])
         self.assertIn(self.api("shards/ks/0")["primary_alias"]["uid"], (100, 101))
         self.assertEqual({p["served_type"] for p in self.api("srv_keyspace/zone1/ks")["partitions"]},
                          {"PRIMARY", "REPLICA", "RDONLY"})
-        self.assertEqual(self.api("srv_keyspace/local/"), {"ks": self.api("srv_keyspace/zone1/ks")})
+        self.assertEqual(self.api("srv_keyspace/local/")["ks"], self.api("srv_keyspace/zone1/ks"))
         self.assertEqual(self.api("tablets/?shard=ks/0&cell=zone1"), [{"cell": "zone1", "uid": 100}, {"cell": "zone1", "uid": 101}])
         self.assertEqual(self.api("tablets/zone1-100")["port_map"]["vt"], self.tablets[0].ports["port"])
         self.assertEqual([t["alias"]["uid"] for t in self.api("keyspace/ks/tablets/0?cells=zone1")], [100, 101])
@@ -386,7 +527,7 @@ class HarnessTest(ClusterTest):
         self.assertIn("durability_policy", self.api("topodata/global/keyspaces/ks/Keyspace")["Text"])
         self.assertNotEqual(self.api("topodata/global/keyspaces/none/Keyspace")["Error"], "")
         self.assertEqual(self.api("topology_info/"),
-                         {"Keyspaces": ["ks"], "Cells": ["zone1"], "TabletTypes": ["primary", "replica"]})
+                         {"Keyspaces": ["alone", "ks", "side"], "Cells": ["zone1"], "TabletTypes": ["primary", "replica"]})
         self.assertTrue(self.api("features")["activeReparents"])
         for path, code in (("keyspaces/none", 404), ("tablets/nonsense", 400), ("nonsense/", 404)):
             with self.assertRaises(urllib.error.HTTPError) as caught:

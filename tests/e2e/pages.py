@@ -26,15 +26,16 @@ class PagesTest(ClusterTest):
 
     def test_plans_and_their_uses(self):
         def uses(query):
-            return sum(p["ExecCount"] for p in http_json(self.gate, "/debug/query_plans") if p["Query"] == query)
+            return sum(p["ExecCount"] for p in http_json(self.gate, "/debug/query_plans").values() if p["Original"] == query)
         text = "select id, v from t where id = :vtg1"
         before = uses(text)
         for i in range(7):  # Connections of both event loops.
             self.rows(f"select id, v from t where id = {i}", "ks")
         self.assertEqual(uses(text) - before, 7)
-        plan = next(p for p in http_json(self.gate, "/debug/query_plans") if p["Query"] == text)
-        self.assertEqual({k: plan[k] for k in ("Target", "Plan", "Keyspace", "Vindex", "Sent")},
-                         {"Target": "ks@primary", "Plan": "Passthrough", "Keyspace": "ks", "Vindex": "hash", "Sent": ""})
+        plan = next(p for p in http_json(self.gate, "/debug/query_plans").values() if p["Original"] == text)
+        self.assertEqual(plan["Target"], "ks@primary")
+        self.assertEqual(plan["Instructions"], {"OperatorType": "Route", "Variant": "Passthrough", "Keyspace": {"Name": "ks"},
+                                                "Query": text, "Vindex": "hash"})
         self.assertIn(f"<td>{text}</td><td>ks@primary</td><td>Passthrough</td>", http_get(self.gate, "/queryz"))
         self.assertIn(f"<td>{text}</td><td>t</td>", http_get(self.tablet.ports["port"], "/queryz"))
 

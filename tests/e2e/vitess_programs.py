@@ -40,8 +40,8 @@ def find_vitess():
         done = subprocess.run([program, "--version"], capture_output=True, text=True, timeout=30, check=False)
         if "Vitrail" not in done.stdout + done.stderr:
             return folder, ""
-    return None, ("no vtctldclient of Vitess in " + (named or "PATH and ~/go/bin") + "; CONTRIBUTING.md says how to build "
-                  "it; then set VITRAIL_VITESS_BIN to its folder")
+    return None, ("no vtctldclient of Vitess in " + (named or "PATH and ~/go/bin") + "; VITRAIL_VITESS_BIN "
+                  "names the folder with it")
 
 
 VITESS, WHY_NOT = find_vitess()

@@ -27,6 +27,7 @@ CommandSet::CommandSet(base::Settings& root) : root_(root) {
   add_schema_commands(*this);
   add_validate_commands(*this);
   add_workflow_commands(*this);
+  add_unbuilt_commands(*this);
 }
 
 base::Settings& CommandSet::add(base::Settings& parent, std::string_view name, std::string_view description,
@@ -53,7 +54,7 @@ net::Task<Result<std::string>> CommandSet::run(const ClientContext& context) {
 }
 
 Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_view text) {
-  const size_t slash = text.find('/');
+  const size_t slash = text.find_first_of("/:");
   if (slash == std::string_view::npos || slash == 0 || slash + 1 == text.size()) {
     return fail(Code::kInvalidArgument, "'" + std::string(text) + "' is not a shard: give keyspace/shard");
   }

@@ -82,8 +82,9 @@ void add_reparent_commands(CommandSet& set);
 void add_schema_commands(CommandSet& set);
 void add_validate_commands(CommandSet& set);
 void add_workflow_commands(CommandSet& set);
+void add_unbuilt_commands(CommandSet& set);  // Behind all others: only what they have not.
 
-// "ks/shard". kInvalidArgument says what was expected.
+// "ks/shard" or "ks:shard". kInvalidArgument says what was expected.
 Result<std::pair<std::string, std::string>> parse_keyspace_shard(std::string_view text);
 // "true", "false", "1", "0" and the like. kInvalidArgument names `what`.
 Result<bool> parse_bool(std::string_view what, std::string_view text);

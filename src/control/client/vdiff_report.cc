@@ -123,6 +123,15 @@ Result<std::string> vdiff_state(const ::vtctldata::VDiffShowResponse& response) 
   return state.empty() ? "unknown" : state;
 }
 
+Result<bool> vdiff_has_mismatch(const ::vtctldata::VDiffShowResponse& response) {
+  for (const auto& [shard, answer] : response.tablet_responses()) {
+    for (const auto& row : rows_of(answer.output())) {
+      if (get(row, "has_mismatch") == "1") return true;
+    }
+  }
+  return false;
+}
+
 namespace {
 
 // All comparisons, one line for each target shard: columns to the right, headings underlined.

@@ -10,6 +10,9 @@ namespace vitrail::control {
 // The state of a VDiff over all target shards: pending, started, completed, stopped, error, unknown.
 Result<std::string> vdiff_state(const ::vtctldata::VDiffShowResponse& response);
 
+// Whether rows differ on some shard.
+Result<bool> vdiff_has_mismatch(const ::vtctldata::VDiffShowResponse& response);
+
 struct VDiffFormat {
   bool all = false;  // A list of what there is, a line for each shard, in place of one result.
   bool json = false;

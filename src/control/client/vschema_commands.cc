@@ -2,6 +2,7 @@
 #include "base/text.h"
 #include "control/client/call.h"
 #include "vschema/proto_json.h"
+#include "vschema/vschema.h"
 
 namespace vitrail::control {
 namespace {
@@ -21,6 +22,7 @@ void add_vschemas(CommandSet& set) {
     std::string text, file, sql, sql_file;
     bool dry_run = false, skip_rebuild = false, strict = false;
     std::vector<std::string> cells;
+    std::vector<std::string> unknown;  // Of the text's fields.
   };
   auto f = std::make_shared<Flags>();
   auto& s = add_call<vd::ApplyVSchemaRequest, vd::ApplyVSchemaResponse>(
@@ -35,8 +37,13 @@ void add_vschemas(CommandSet& set) {
           q.set_sql(sql);
         } else {
           ASSIGN_OR_RETURN(const std::string text, text_or_file(f->text, f->file, "vschema"));
-          Status parsed = vschema::parse_json(text, *q.mutable_v_schema(), nullptr);
+          f->unknown.clear();
+          Status parsed = vschema::parse_json(text, *q.mutable_v_schema(), &f->unknown);
           if (!parsed.ok()) return std::move(parsed).error().with_context("--vschema");
+          if (f->strict && !f->unknown.empty()) {
+            return fail(Code::kInvalidArgument,
+                        "--vschema: unknown field(s), and --strict was given: " + base::join(f->unknown, ", "));
+          }
         }
         q.set_dry_run(f->dry_run);
         q.set_skip_rebuild(f->skip_rebuild);
@@ -44,9 +51,15 @@ void add_vschemas(CommandSet& set) {
         q.mutable_cells()->Add(f->cells.begin(), f->cells.end());
         return {};
       },
-      [](const ClientContext& c, const auto& done) -> Result<std::string> {
+      [f](const ClientContext& c, const auto& done) -> Result<std::string> {
         ASSIGN_OR_RETURN(const std::string json, c.json(done.v_schema()));
         std::string out = "New VSchema object:\n" + json;
+        for (const auto& field : f->unknown) {
+          out += "Warning: unknown field " + field + " is kept, and has no effect\n";
+        }
+        for (const auto& warning : vschema::find_warnings(c.arguments[0], done.v_schema())) {
+          out += "Warning: " + warning + "\n";
+        }
         for (const auto& [vindex, parameters] : done.unknown_vindex_params()) {
           for (const auto& name : parameters.params()) {
             out += "Unknown parameter in vindex " + vindex + ": " + name + "\n";
@@ -60,7 +73,7 @@ void add_vschemas(CommandSet& set) {
   s.add("sql-file", &f->sql_file, "a file with it");
   s.add("dry-run", &f->dry_run, "check only").alias("d");
   s.add("skip-rebuild", &f->skip_rebuild, "do not tell the cells");
-  s.add("strict", &f->strict, "unknown vindex parameters are errors");
+  s.add("strict", &f->strict, "unknown fields and vindex parameters are errors");
   s.add("cells", &f->cells, "tell only these cells");
   s.arguments("<keyspace>", 1, 1);
 }

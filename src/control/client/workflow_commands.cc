@@ -340,7 +340,15 @@ Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
                         co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(show_request)));
     CO_ASSIGN_OR_RETURN(const std::string state, vdiff_state(report));
     if (state == "completed" || state == "error" || state == "stopped") {
-      co_return format_vdiff(report, base.target_keyspace, base.workflow, {.json = base.format == "json"});
+      CO_ASSIGN_OR_RETURN(const std::string text,
+                          format_vdiff(report, base.target_keyspace, base.workflow, {.json = base.format == "json"}));
+      CO_ASSIGN_OR_RETURN(const bool mismatch, vdiff_has_mismatch(report));
+      if (state == "completed" && !mismatch) co_return text;
+      // The report all the same, and a failure for whoever looks at the exit code.
+      if (c.show) c.show(text);
+      co_return fail(Code::kFailedPrecondition,
+                     mismatch ? fmt::format("VDiff {}: the rows of both sides differ", done.uuid())
+                              : fmt::format("VDiff {} has not ended well: its state is {}", done.uuid(), state));
     }
     CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min<base::Duration>(flags.update_interval, 200ms)));
   }

@@ -111,6 +111,7 @@ const std::vector<Command>& commands() {
     add_workflow_commands(out);
     add_schema_commands(out);
     add_topology_commands(out);
+    add_unbuilt_commands(out);
     return out;
   }();
   return all;
@@ -152,6 +153,7 @@ Result<std::optional<Call>> read_call(const LegacyEnvironment& environment, cons
     for (const std::string_view alias : std::span(names).subspan(1)) setting.alias(alias);
   }
   settings.arguments(command.usage, 0, SIZE_MAX);
+  if (command.takes_all) settings.take_all();
   // The lone "--" that separates the command from its flags.
   std::span<const std::string> rest(words);
   if (!rest.empty() && rest[0] == "--") rest = rest.subspan(1);

@@ -59,6 +59,7 @@ struct Command {
   size_t arguments_max = 0;
   std::vector<Flag> flags;
   Body body;
+  bool takes_all = false;  // Whatever stands behind the name, flags too, is an argument.
 };
 
 inline constexpr size_t kMany = 1'000;
@@ -82,6 +83,7 @@ Result<std::optional<Call>> read_call(const LegacyEnvironment& environment, cons
                                       const std::vector<std::string>& words);
 
 void add_topology_commands(std::vector<Command>& out);
+void add_unbuilt_commands(std::vector<Command>& out);  // Behind all others: only what they have not.
 void add_keyspace_commands(std::vector<Command>& out);
 void add_tablet_commands(std::vector<Command>& out);
 void add_schema_commands(std::vector<Command>& out);

@@ -1,0 +1,41 @@
+// Commands of Vitess's client that this one has not: they say so, and what to use.
+#include "control/client/client.h"
+
+namespace vitrail::control {
+
+void add_unbuilt_commands(CommandSet& set) {
+  constexpr const char* kBackups = "backups are not offered yet";
+  constexpr const char* kThrottler = "there is no throttler yet";
+  constexpr std::pair<const char*, const char*> kCommands[] = {
+      {"Materialize", "MoveTables copies tables as they are"},
+      {"LookupVindex", "make the lookup's table, fill it, and name it with ApplyVSchema"},
+      {"Migrate", "no other cluster can be mounted; MoveTables moves tables within one"},
+      {"Mount", "a cluster knows no others"},
+      {"Backup", kBackups},
+      {"BackupShard", kBackups},
+      {"GetBackups", kBackups},
+      {"RemoveBackup", kBackups},
+      {"RestoreFromBackup", kBackups},
+      {"OnlineDDL", "ApplySchema changes tables directly"},
+      {"DistributedTransaction", "transactions over shards are not atomic, so that none is ever left in doubt"},
+      {"CheckThrottler", kThrottler},
+      {"GetThrottlerStatus", kThrottler},
+      {"UpdateThrottlerConfig", kThrottler},
+      {"ApplyMirrorRules", "traffic is not mirrored"},
+  };
+  for (const auto& [name, why] : kCommands) {
+    if (set.root().knows_command(name)) continue;
+    const std::string text = std::string(name) + " is not built yet: " + why;
+    set.add(set.root(), name, "not built yet",
+            [text](const ClientContext&) {
+              return [](std::string what) -> net::Task<Result<std::string>> {
+                co_return fail(Code::kUnimplemented, std::move(what));
+              }(text);
+            })
+        .arguments("", 0, SIZE_MAX)
+        .take_all()
+        .hidden_command();
+  }
+}
+
+}  // namespace vitrail::control

@@ -1,0 +1,61 @@
+#include "tablet/schema_watch.h"
+
+#include "base/log.h"
+#include "mysqld/schema_sql.h"
+
+namespace vitrail::tablet {
+
+using namespace std::chrono_literals;
+
+std::vector<std::string> changed_tables(const SchemaState& before, const SchemaState& after) {
+  std::vector<std::string> out;
+  auto old = before.begin();
+  auto now = after.begin();
+  while (old != before.end() || now != after.end()) {
+    if (now == after.end() || (old != before.end() && old->first < now->first)) {
+      out.push_back((old++)->first);
+    } else if (old == before.end() || now->first < old->first) {
+      out.push_back((now++)->first);
+    } else {
+      if (old->second != now->second) out.push_back(now->first);
+      ++old;
+      ++now;
+    }
+  }
+  return out;
+}
+
+SchemaWatch::SchemaWatch(LocalServer& server, std::string database, base::Duration interval, OnChange on_change)
+    : server_(server), database_(std::move(database)), interval_(interval), on_change_(std::move(on_change)) {}
+
+net::Task<Status> SchemaWatch::look(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(
+      const auto columns,
+      co_await server_.query("select table_name, column_name, column_type, coalesce(collation_name, ''), extra from "
+                             "information_schema.columns where table_schema = " +
+                                 mysqld::quote_string(database_) + " order by table_name, ordinal_position",
+                             wait, "", 10'000'000));
+  SchemaState next;
+  for (size_t row = 0; row < columns.rows.size(); ++row) {
+    std::string& text = next[std::string(columns.text(row, 0))];
+    for (size_t i = 1; i < 5; ++i) text.append(columns.text(row, i)) += '\0';
+  }
+  auto changed = known_ ? changed_tables(state_, next) : std::vector<std::string>();
+  known_ = true;
+  state_ = std::move(next);
+  if (!changed.empty()) on_change_(std::move(changed));
+  co_return Status{};
+}
+
+net::Task<void> SchemaWatch::run(net::CancelToken cancel) {
+  while (!cancel.cancelled()) {
+    poked_ = false;
+    const Status looked = co_await look(net::Wait::within(30s, cancel));
+    if (cancel.cancelled()) co_return;
+    if (!looked.ok()) log_warning("looking at the tables: {}", looked.error().message());
+    const net::Wait wait = net::Wait::within(looked.ok() ? interval_ : std::min<base::Duration>(interval_, 1s), cancel);
+    if (!poked_) (void)co_await woken_.wait(wait);
+  }
+}
+
+}  // namespace vitrail::tablet
