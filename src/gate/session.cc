@@ -380,7 +380,11 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
                                   std::string& defs) -> net::Task<Status> {
           std::string shape_text;
           CO_ASSIGN_OR_RETURN(const auto plan, self.plan_for(what));
-          if (plan->text) shape_text = *plan->text;
+          if (plan->shape) {
+            shape_text = *plan->shape;
+          } else if (plan->text) {
+            shape_text = *plan->text;
+          }
           auto targets =
               self.resolve(plan->kind == plan::Plan::Kind::kInsert
                                ? plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = plan->insert->keyspace}
