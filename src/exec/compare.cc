@@ -49,7 +49,8 @@ std::string_view without_blanks(std::string_view weight, std::string_view blank)
 
 }  // namespace
 
-KeyComparer::KeyComparer(const plan::Merge::Key& key, const std::vector<mysql::ColumnDef>& columns, size_t hidden)
+KeyComparer::KeyComparer(const plan::Merge::Key& key, const std::vector<mysql::ColumnDef>& columns, size_t hidden,
+                         bool for_extremes)
     : column_(columns[key.hidden ? hidden + key.column : key.column]),
       place_(key.hidden ? hidden + key.column : key.column) {
   if (key.weight) weight_ = hidden + *key.weight;
@@ -65,7 +66,7 @@ KeyComparer::KeyComparer(const plan::Merge::Key& key, const std::vector<mysql::C
   } else if (!mysql::is_string_type(column_.type)) {
     kind_ = Kind::kFixed;  // DATE, DATETIME, TIMESTAMP: of one width, most significant part first. Or always NULL.
   } else if ((column_.flags & (mysql::kFieldEnum | mysql::kFieldSet)) != 0) {
-    kind_ = Kind::kMember;
+    kind_ = for_extremes ? Kind::kText : Kind::kMember;
   } else if (column_.type == FieldType::kString && (column_.flags & mysql::kFieldUnsigned) != 0) {
     kind_ = Kind::kAddress;
   } else {

@@ -18,7 +18,10 @@ using Row = std::vector<std::optional<std::string>>;
 class KeyComparer {
  public:
   // `columns`: of the shards' rows; hidden ones begin at `hidden`. All must outlive the comparer.
-  KeyComparer(const plan::Merge::Key& key, const std::vector<mysql::ColumnDef>& columns, size_t hidden);
+  // `for_extremes`: for MIN and MAX, which take the members of an ENUM or SET as texts, while ORDER BY takes them as
+  // numbers.
+  KeyComparer(const plan::Merge::Key& key, const std::vector<mysql::ColumnDef>& columns, size_t hidden,
+              bool for_extremes = false);
 
   // -1, 0, 1 in ascending order, NULL first.
   //   kUnimplemented  names the column.

@@ -179,6 +179,14 @@ TEST_F(Merging, TakesTheLeastTextByItsWeight) {
   EXPECT_EQ(merged({{std::nullopt, std::nullopt, std::nullopt, std::nullopt}}, {{"A", "A", "A", " "}}), "A");
 }
 
+TEST_F(Merging, TakesTheLeastMemberOfAnEnumAsText) {
+  columns_ = {column(FieldType::kString, mysql::kFieldEnum), column(FieldType::kVarString),
+              column(FieldType::kVarString, 0, 0, 63), column(FieldType::kVarString, 0, 0, 63)};
+  merge_.aggregates = {{.column = 0, .function = AggregateFunction::kMin, .weight = 1}};
+  merge_.hidden_columns = 3;
+  EXPECT_EQ(merged({{"mid", "mid", "MID", " "}}, {{"alpha", "alpha", "ALPHA", " "}}), "alpha");
+}
+
 TEST_F(Merging, RefusesSumsThatDependOnTheirOrder) {
   columns_[1] = column(FieldType::kDouble, 0, 31);
   merge_.aggregates = {{.column = 0}, {.column = 1, .function = AggregateFunction::kSum}};

@@ -106,7 +106,7 @@ class Merger {
     }
     if (column.type == mysql::FieldType::kBit) return unsupported("MIN and MAX of BIT over several shards");
     if (into) {
-      const KeyComparer comparer({.column = item.column, .weight = item.weight}, columns_, hidden_);
+      const KeyComparer comparer({.column = item.column, .weight = item.weight}, columns_, hidden_, true);
       ASSIGN_OR_RETURN(const int order, comparer.compare(into_row, row));
       if (item.function == AggregateFunction::kMin ? order <= 0 : order >= 0) return {};
     }

@@ -133,6 +133,10 @@ class InsertPlanner {
         auto value = constant(values[key_places[k]], type, context_);
         if (!value)
           return unsupported("an expression as the value of the primary vindex column " + primary->columns[k]);
+        if (value->is_null() && (insert_.ignore || !context_.strict)) {
+          return unsupported("NULL as the value of the primary vindex column " + primary->columns[k] +
+                             ", which the server may change (INSERT IGNORE, or an sql_mode that is not strict)");
+        }
         if (value->is_null()) {
           return fail(Code::kInvalidArgument, "VT03027: Column '" + primary->columns[k] + "' cannot be null")
               .with_mysql(1048, "23000");

@@ -390,6 +390,9 @@ TEST(Planner, Inserts) {
        "VT12001: unsupported: a value of the primary vindex column id that is no whole number; write it as an integer"},
       {"insert into a(id) values (1 + 1)", "VT12001: unsupported: an expression as the value of the primary vindex column id"},
       {"insert into a(id) values (null)", "VT03027: Column 'id' cannot be null"},
+      {"insert ignore into a(id) values (null)",
+       "VT12001: unsupported: NULL as the value of the primary vindex column id, which the server may change (INSERT IGNORE, "
+       "or an sql_mode that is not strict)"},
       {"insert into a(v) values (1)",
        "VT09003: INSERT query does not have primary vindex column 'id' in the column list"},
       {"insert into x(name) values (x'80'), (_binary'a'), (5), ('M\xc3\xbcller')", "insert (\x80) (a) (5) (M\xc3\xbcller)"},
