@@ -61,6 +61,9 @@ def set_up(root, shared, bundle_path):
         applied = json.loads(cluster.cluster.vtctldclient("GetVSchema", keyspace["name"]))
         expected[keyspace["name"]] = list(applied.get("tables", {}))
     rules = bundle.get("routing_rules")
+    if isinstance(rules, str):
+        with open(os.path.join(folder, rules), encoding="utf-8") as file:
+            rules = json.load(file)
     if rules:
         cluster.cluster.vtctldclient("ApplyRoutingRules", "--rules", json.dumps(rules if "rules" in rules else {"rules": rules}))
     if "vtgate" not in cluster.cluster.addresses:

@@ -299,6 +299,8 @@ TEST(Planner, Orders) {
       {"select v + 1 as w from a order by -w", "VT12001: unsupported: an alias inside of an ORDER BY expression over several shards"},
       {"select * from a where id = 5 order by v limit 3", "value #0"},
       {"select id from a having id > 3", "all"},
+      {"select id from a where match(s) against ('x')", "all"},
+      {"select id from a order by match(s) against ('x')", "VT12001: unsupported: the relevance of MATCH over several shards"},
   });
 }
 

@@ -84,6 +84,7 @@ class SelectPlanner {
     const auto look_at = [&](const sql::Expr* expr) -> Status {
       const ExprTraits traits = traits_of(expr);
       if (traits.window) return unsupported("window functions over several shards");
+      if (traits.relevance) return unsupported("the relevance of MATCH over several shards");
       aggregates = aggregates || traits.aggregate;
       return {};
     };
