@@ -64,14 +64,27 @@ def set_up(root, shared, bundle_path):
     if isinstance(rules, str):
         with open(os.path.join(folder, rules), encoding="utf-8") as file:
             rules = json.load(file)
-    if rules:
-        cluster.cluster.vtctldclient("ApplyRoutingRules", "--rules", json.dumps(rules if "rules" in rules else {"rules": rules}))
+    rules = (rules or {}).get("rules", [])
+    cluster.cluster.vtctldclient("ApplyRoutingRules", "--rules", json.dumps({"rules": rules + home_rules(bundle, expected, rules)}))
     if "vtgate" not in cluster.cluster.addresses:
         cluster.cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
         cluster.save()
     cluster.wait_for_vtgate(expected)
     with open(os.path.join(root, "notes.txt"), "a", encoding="utf-8") as file:
         file.writelines(f"{bundle['name']}: {note}\n" for note in notes)
+
+
+def home_rules(bundle, tables, rules):
+    """Rules for names that the default keyspace does not have: the plain server has all tables in one database."""
+    home = bundle.get("default_keyspace") or bundle["keyspaces"][0]["name"]
+    known = {rule["from_table"] for rule in rules} | set(tables.get(home, []))
+    out = []
+    for keyspace, names in tables.items():
+        for name in names:
+            if name not in known and keyspace != home:
+                known.add(name)
+                out += [{"from_table": written, "to_tables": [f"{keyspace}.{name}"]} for written in (name, f"{home}.{name}")]
+    return out
 
 
 def copy_schemas(shared, target, shards):

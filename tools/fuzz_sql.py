@@ -78,20 +78,40 @@ class Column:
         return "null" if random_.random() < 0.15 else self.make(random_, None)
 
 
-class Table:
-    """A sharded table by its id, or a reference table."""
+KEY_TYPES = ["varchar(20)", "varchar(20) collate utf8mb4_bin", "varbinary(20)", "binary(6)", "char(20)"]
 
-    def __init__(self, random_, name, reference=False):
-        self.name, self.reference = name, reference
+
+class Key(Column):
+    """A text by which a table is sharded: found in any spelling that its collation takes for the same."""
+
+    def __init__(self, random_):
+        super().__init__("k", (random_.choice(KEY_TYPES) + " not null", "text", self.spelling))
+
+    @staticmethod
+    def spelling(random_, number):
+        number = number if number is not None else random_.randint(1, 40)
+        return quote(random_.choice(["k", "K", "k"]) + str(number) + random_.choice(["", "", " "]))
+
+
+class Table:
+    """A sharded table by its id or by a text, or a reference table."""
+
+    def __init__(self, random_, name, reference=False, by_text=False):
+        self.name, self.reference, self.by_text = name, reference, by_text
         self.columns = [Column(f"c{i}", random_.choice(TYPES)) for i in range(random_.randint(3, 6))]
+        if by_text:
+            self.columns.insert(0, Key(random_))
 
     def definition(self):
         columns = ", ".join(f"{c.name} {c.sql}" for c in self.columns)
-        return f"create table {self.name} (id bigint not null primary key, {columns}) character set utf8mb4 " \
-               "collate utf8mb4_general_ci"
+        return f"create table {self.name} (id bigint not null, {columns}, primary key ({'k' if self.by_text else 'id'})) " \
+               "character set utf8mb4 collate utf8mb4_general_ci"
 
     def insert(self, random_, ids):
-        rows = ", ".join(f"({i}, {', '.join(c.value(random_) for c in self.columns)})" for i in ids)
+        def values(number):
+            return ", ".join(c.make(random_, number) if c.name == "k" else c.value(random_) for c in self.columns)
+
+        rows = ", ".join(f"({i}, {values(i)})" for i in ids)
         return f"insert into {self.name} (id, {', '.join(c.name for c in self.columns)}) values {rows}"
 
 
@@ -214,7 +234,7 @@ class Statements:
     def change(self):
         r = self.random
         table = r.choice(self.sharded)
-        kind = r.randrange(4)
+        kind = r.randrange(3 if table.by_text else 4)
         column = r.choice(table.columns)
         if kind == 0:
             return f"update {table.name} set {column.name} = {column.value(r)}{self.where('', table)}"
@@ -311,6 +331,8 @@ class Fuzzer:
     def new_schema(self):
         r = self.random
         tables = [Table(r, name) for name in ("t1", "t2", "t3")[:r.randint(2, 3)]] + [Table(r, "ref", reference=True)]
+        if r.random() < 0.6:
+            tables.append(Table(r, "named", by_text=True))
         self.cluster.ensure("sh", SHARDS)
         definitions = [t.definition() for t in tables]
         with self.plain.connect() as connection, connection.cursor() as cursor:
@@ -326,6 +348,11 @@ class Fuzzer:
             entry = {"type": "reference"} if table.reference else {"column_vindexes": [{"column": "id", "name": "v"}]}
             if not table.reference and (vindexes["v"]["type"] == "xxhash" or r.random() < 0.3):
                 entry["columns"] = [{"name": "id", "type": "INT64"}]
+            if table.by_text:
+                vindexes["x"] = {"type": r.choice(["xxhash", "binary_md5", "unicode_loose_md5", "unicode_loose_xxhash"])}
+                entry = {"column_vindexes": [{"column": "k", "name": "x"}]}
+                if table.columns[0].sql.startswith("varbinary") and r.random() < 0.5:
+                    entry["columns"] = [{"name": "k", "type": "VARBINARY"}]
             vschema["tables"][table.name] = entry
         self.cluster.apply_vschema("sh", vschema)
         self.cluster.wait_for_vtgate({"sh": list(vschema["tables"])})
@@ -398,7 +425,7 @@ class Fuzzer:
             sql, parameters, how = statements.prepared()
             return self.compare(f"{sql} with {parameters}", self.server.run_prepared(sql, parameters, how),
                                 self.gate.run_prepared(sql, parameters, how))
-        sql, how = statements.query()
+        sql, how = statements.rows() if kind > 0.97 else statements.query()
         if kind > 0.97:
             sql = sql.replace("select ", "select sql_calc_found_rows ", 1)
         before = self.outcomes["same"]
