@@ -163,7 +163,7 @@ Result<std::string> KeyComparer::identity(const Row& row) const {
       if (!time) return refuse("comparing times");
       return std::to_string(*time);
     }
-    case Kind::kAddress:               // Always spelt in one way, as are members, which differ from each other.
+    case Kind::kAddress:  // Always spelt in one way, as are members, which differ from each other.
     case Kind::kMember: return *cell;
     case Kind::kText: break;
   }

@@ -46,7 +46,8 @@ TEST(KeyComparer, ComparesAsServersDo) {
   expect_order(column(FieldType::kYear), {{"0000"}, {"1999"}, {"2000"}});
   expect_order(column(FieldType::kTime),
                {{"-100:00:00"}, {"-01:00:00", "-01:00:00.000"}, {"00:00:00"}, {"10:00:00"}, {"100:00:00"}});
-  expect_order(column(FieldType::kDatetime), {{"0000-00-00 00:00:00"}, {"2020-01-01 00:00:00"}, {"2020-01-01 00:00:01"}});
+  expect_order(column(FieldType::kDatetime),
+               {{"0000-00-00 00:00:00"}, {"2020-01-01 00:00:00"}, {"2020-01-01 00:00:01"}});
   expect_order(column(FieldType::kBit), {{std::string("\0\5", 2)}, {std::string("\1\0", 2)}});
   expect_order(column(FieldType::kString, mysql::kFieldUnsigned), {{"1.2.3.4"}, {"1.2.3.10"}, {"10.0.0.1"}});
   expect_order(column(FieldType::kString, mysql::kFieldUnsigned), {{"::1"}, {"::ffff"}, {"2001:db8::"}});
@@ -160,7 +161,8 @@ TEST_F(Merging, OrdersAndCuts) {
 TEST_F(Merging, AddsUpGroups) {
   merge_.aggregates = {{.column = 0}, {.column = 1, .function = AggregateFunction::kSum}};
   merge_.group_by = {{.column = 0}};
-  EXPECT_EQ(merged({{"1", "0.5"}, {"2", std::nullopt}, {std::nullopt, "1"}}, {{"2", "3"}, {"01", "0.25"}, {std::nullopt, "1"}}),
+  EXPECT_EQ(merged({{"1", "0.5"}, {"2", std::nullopt}, {std::nullopt, "1"}},
+                   {{"2", "3"}, {"01", "0.25"}, {std::nullopt, "1"}}),
             "1,0.75 2,3 NULL,2");
   merge_.aggregates[1].function = AggregateFunction::kMax;
   EXPECT_EQ(merged({{"1", "9"}}, {{"1", "10"}}), "1,10");

@@ -40,8 +40,8 @@ using Pair = std::pair<size_t, size_t>;
 
 const sql::Binary* equality(const sql::Expr* expr) {
   const auto* binary = as<sql::Binary>(expr);
-  const bool equal = binary != nullptr && binary->op == sql::BinaryOp::kEqual &&
-                     binary->quantifier == sql::Quantifier::kNone;
+  const bool equal =
+      binary != nullptr && binary->op == sql::BinaryOp::kEqual && binary->quantifier == sql::Quantifier::kNone;
   return equal ? binary : nullptr;
 }
 
@@ -220,15 +220,15 @@ class FromReader {
       const TableBinding& other = out_.tables[i];
       const auto& others = *other.table->primary_vindex()->vindex;
       const bool same_function =
-          &vindex == &others || (vindex.type() == others.type() && (vindex.integer_function().function != nullptr ||
-                                                                    vindex.name() == others.name()));
+          &vindex == &others || (vindex.type() == others.type() &&
+                                 (vindex.integer_function().function != nullptr || vindex.name() == others.name()));
       if (!same_function) return unsupported("joins of tables with different primary vindexes");
       if (find(i) != find(sharded.front())) {
         return unsupported("joins of sharded tables that are not joined on their primary vindex columns");
       }
       if (other.key_type == KeyType::kUnknown || other.key_type != first.key_type) {
-        return unsupported("joins on primary vindex columns that may be equal and yet placed apart (" + other.table->name +
-                           "); give the columns' types in the vschema: integers, or VARBINARY");
+        return unsupported("joins on primary vindex columns that may be equal and yet placed apart (" +
+                           other.table->name + "); give the columns' types in the vschema: integers, or VARBINARY");
       }
     }
     return {};
@@ -239,7 +239,8 @@ class FromReader {
 };
 
 // A literal or parameter as a routing value.
-std::optional<ValueSource> value_source(const sql::Expr* expr, KeyType type, const PlanContext& context, bool& by_value) {
+std::optional<ValueSource> value_source(const sql::Expr* expr, KeyType type, const PlanContext& context,
+                                        bool& by_value) {
   bool negative = false;
   const sql::Expr* inner = expr;
   if (const auto* unary = as<sql::Unary>(expr); unary != nullptr && unary->op == sql::UnaryOp::kMinus) {
@@ -251,7 +252,8 @@ std::optional<ValueSource> value_source(const sql::Expr* expr, KeyType type, con
     source.kind = ValueSource::Kind::kParameter;
     source.index = parameter->index;
     if (!context.has_parameters) return source;
-    if (source.index < context.parameters.size() && compared_value(type, context.parameters[source.index])) return source;
+    if (source.index < context.parameters.size() && compared_value(type, context.parameters[source.index]))
+      return source;
     by_value = true;
     return std::nullopt;
   }
@@ -259,7 +261,8 @@ std::optional<ValueSource> value_source(const sql::Expr* expr, KeyType type, con
   if (literal == nullptr || type == KeyType::kUnknown || literal->literal == sql::LiteralKind::kNull) {
     return std::nullopt;
   }
-  const bool by_position = literal->index < context.literal_positions && literal->parts() == 1 && literal->charset.empty();
+  const bool by_position =
+      literal->index < context.literal_positions && literal->parts() == 1 && literal->charset.empty();
   const bool integer = literal->literal == sql::LiteralKind::kInteger;
   const bool bytes = literal->literal == sql::LiteralKind::kString || literal->literal == sql::LiteralKind::kHex;
   if (by_position && (type == KeyType::kInteger ? integer : bytes && !negative)) {

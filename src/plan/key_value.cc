@@ -138,7 +138,8 @@ std::optional<mysql::Value> literal_value(const sql::Literal& literal, bool nega
     case kFalse: return mysql::Value::of_int(0);
     case kInteger: return integer(negative, literal.text);
     case kDecimal:
-      return mysql::Value{mysql::FieldType::kNewDecimal, false, false, (negative ? "-" : "") + std::string(literal.text)};
+      return mysql::Value{mysql::FieldType::kNewDecimal, false, false,
+                          (negative ? "-" : "") + std::string(literal.text)};
     case kFloat:
       return mysql::Value{mysql::FieldType::kDouble, false, false, (negative ? "-" : "") + std::string(literal.text)};
     default: break;
@@ -228,15 +229,16 @@ std::optional<std::string> to_utf8(std::string_view text, std::string_view chars
   if (name == "utf8mb4" || name == "utf8" || name == "utf8mb3" || name == "binary") return std::string(text);
   const bool ascii = std::all_of(text.begin(), text.end(), [](char c) { return static_cast<unsigned char>(c) < 0x80; });
   // Character sets whose bytes below 0x80 are not all ASCII's.
-  static constexpr std::array<std::string_view, 7> kOthers = {"ucs2", "utf16", "utf16le", "utf32", "swe7", "sjis", "cp932"};
+  static constexpr std::array<std::string_view, 7> kOthers = {"ucs2", "utf16", "utf16le", "utf32",
+                                                              "swe7", "sjis",  "cp932"};
   if (std::find(kOthers.begin(), kOthers.end(), name) != kOthers.end()) return std::nullopt;
   if (ascii) return std::string(text);
   if (name != "latin1") return std::nullopt;
   // MySQL's latin1 is Windows-1252, whose five gaps are the control characters of ISO 8859-1.
-  static constexpr std::array<uint16_t, 32> k1252 = {
-      0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021, 0x2c6, 0x2030, 0x160,
-      0x2039, 0x152,  0x8d,   0x17d,  0x8f,   0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022,
-      0x2013, 0x2014, 0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0x9d,   0x17e,  0x178};
+  static constexpr std::array<uint16_t, 32> k1252 = {0x20ac, 0x81,   0x201a, 0x192,  0x201e, 0x2026, 0x2020, 0x2021,
+                                                     0x2c6,  0x2030, 0x160,  0x2039, 0x152,  0x8d,   0x17d,  0x8f,
+                                                     0x90,   0x2018, 0x2019, 0x201c, 0x201d, 0x2022, 0x2013, 0x2014,
+                                                     0x2dc,  0x2122, 0x161,  0x203a, 0x153,  0x9d,   0x17e,  0x178};
   std::string out;
   for (const char c : text) {
     const auto byte = static_cast<unsigned char>(c);

@@ -255,7 +255,8 @@ TEST(Planner, JoinsMeetOnOneShardOrAreRefused) {
       {"select * from a join r on a.v = r.code", "all"},
       {"select * from r join a on a.v = r.code where a.id = 3", "value #0"},
       {"select * from xi join xj on xi.id = xj.id", "all"},
-      {"select * from a join xi on a.id = xi.id", "VT12001: unsupported: joins of tables with different primary vindexes"},
+      {"select * from a join xi on a.id = xi.id",
+       "VT12001: unsupported: joins of tables with different primary vindexes"},
       {"select * from x join x y on x.name = y.name",
        "VT12001: unsupported: joins on primary vindex columns that may be equal and yet placed apart (x); give the "
        "columns' types in the vschema: integers, or VARBINARY"},
@@ -295,22 +296,26 @@ TEST(Planner, Orders) {
       {"select * from a order by id desc", "all order h0- once"},
       {"select * from a order by id limit 5", "all order h0 limit 5 once"},
       {"select id, v + 1 as v from a order by v, 1", "all order h0w h3 once"},
-      {"select *, v from a order by 2", "VT12001: unsupported: ORDER BY a constant, or a number behind *, over several shards"},
-      {"select v + 1 as w from a order by -w", "VT12001: unsupported: an alias inside of an ORDER BY expression over several shards"},
+      {"select *, v from a order by 2",
+       "VT12001: unsupported: ORDER BY a constant, or a number behind *, over several shards"},
+      {"select v + 1 as w from a order by -w",
+       "VT12001: unsupported: an alias inside of an ORDER BY expression over several shards"},
       {"select * from a where id = 5 order by v limit 3", "value #0"},
       {"select id from a having id > 3", "all"},
       {"select id from a where match(s) against ('x')", "all"},
-      {"select id from a order by match(s) against ('x')", "VT12001: unsupported: the relevance of MATCH over several shards"},
+      {"select id from a order by match(s) against ('x')",
+       "VT12001: unsupported: the relevance of MATCH over several shards"},
   });
 }
 
 TEST(Planner, LimitsDoNotOverflow) {
   PlanContext context;
-  check({{"select id from a order by id limit 5, 18446744073709551615",
-          "all order h0 limit 5,18446744073709551615 once: select id, id from a order by id limit 18446744073709551615"},
-         {"select id from a limit 2, 3", "all limit 2,3 once: select id from a limit 5"},
-         {"select v from a limit 3", "all limit 3 once: as written"}},
-        context, true);
+  check(
+      {{"select id from a order by id limit 5, 18446744073709551615",
+        "all order h0 limit 5,18446744073709551615 once: select id, id from a order by id limit 18446744073709551615"},
+       {"select id from a limit 2, 3", "all limit 2,3 once: select id from a limit 5"},
+       {"select v from a limit 3", "all limit 3 once: as written"}},
+      context, true);
   const std::vector<mysql::Value> texts = {mysql::Value::of_text("2")};
   context.parameters = texts;
   context.has_parameters = true;
@@ -345,7 +350,8 @@ TEST(Planner, Groups) {
       {"select concat(s, 'A'), count(*) from a group by concat(s, 'a')", kNeither},
       {"select count(*) + 1 from a", kNeither},
       {"select id from a order by count(*)", kNeither},
-      {"select distinct v from a group by v, s", "VT12001: unsupported: DISTINCT with GROUP BY or aggregates over several shards"},
+      {"select distinct v from a group by v, s",
+       "VT12001: unsupported: DISTINCT with GROUP BY or aggregates over several shards"},
       {"select count(distinct v) from a", "VT12001: unsupported: count(DISTINCT ...) over several shards"},
       {"select rand(), count(*) from a group by rand()",
        "VT12001: unsupported: GROUP BY a value that is never the same, over several shards"},
@@ -357,7 +363,8 @@ TEST(Planner, Groups) {
       {"select distinct v from a", "all distinct by h0w once"},
       {"select distinct v, s from a order by s desc limit 3", "all distinct by h0w h3w order h3w- limit 3 once"},
       {"select distinct * from a", "all distinct"},
-      {"select distinct v from a order by s", "VT12001: unsupported: DISTINCT with ORDER BY something else, over several shards"},
+      {"select distinct v from a order by s",
+       "VT12001: unsupported: DISTINCT with ORDER BY something else, over several shards"},
   });
 }
 
@@ -390,23 +397,28 @@ TEST(Planner, Inserts) {
        "VT12001: unsupported: a value of the primary vindex column id that is no whole number; write it as an integer"},
       {"insert into a(id) values (x'41')",
        "VT12001: unsupported: a value of the primary vindex column id that is no whole number; write it as an integer"},
-      {"insert into a(id) values (1 + 1)", "VT12001: unsupported: an expression as the value of the primary vindex column id"},
+      {"insert into a(id) values (1 + 1)",
+       "VT12001: unsupported: an expression as the value of the primary vindex column id"},
       {"insert into a(id) values (null)", "VT03027: Column 'id' cannot be null"},
       {"insert ignore into a(id) values (null)",
-       "VT12001: unsupported: NULL as the value of the primary vindex column id, which the server may change (INSERT IGNORE, "
+       "VT12001: unsupported: NULL as the value of the primary vindex column id, which the server may change (INSERT "
+       "IGNORE, "
        "or an sql_mode that is not strict)"},
       {"insert into a(v) values (1)",
        "VT09003: INSERT query does not have primary vindex column 'id' in the column list"},
-      {"insert into x(name) values (x'80'), (_binary'a'), (5), ('M\xc3\xbcller')", "insert (\x80) (a) (5) (M\xc3\xbcller)"},
+      {"insert into x(name) values (x'80'), (_binary'a'), (5), ('M\xc3\xbcller')",
+       "insert (\x80) (a) (5) (M\xc3\xbcller)"},
       {"insert into x(name) values (1.5)",
        "VT12001: unsupported: a value of the primary vindex column name that is neither an integer nor a text"},
       {"insert ignore into a(id) values (3000000000)",
-       "VT12001: unsupported: a value of the primary vindex column id that the server may change to fit (INSERT IGNORE, or "
+       "VT12001: unsupported: a value of the primary vindex column id that the server may change to fit (INSERT "
+       "IGNORE, or "
        "an sql_mode that is not strict); give the column's type in the vschema"},
       {"insert ignore into a(id) values (300)", "insert (300)"},
       {"insert ignore into xi(id) values (3000000000)", "insert (3000000000)"},
       {"insert into seq_a(v) values (1), (2)", "insert (sequence) (sequence)"},
-      {"insert into seq_a(id, v) values (0, 1), (null, 2), ('0', 3), (4, 4)", "insert (sequence) (sequence) (sequence) (4)"},
+      {"insert into seq_a(id, v) values (0, 1), (null, 2), ('0', 3), (4, 4)",
+       "insert (sequence) (sequence) (sequence) (4)"},
       {"insert into r(code) values (1)", "VT12001: unsupported: changing a reference table"},
       {"insert into a(id) select id from b", "VT12001: unsupported: INSERT ... SELECT into a sharded table"},
   });
@@ -447,7 +459,8 @@ TEST(Planner, WhatConcernsAServerNeedsTheOnlyOne) {
       {"explain select * from a",
        "VT12001: unsupported: EXPLAIN and ANALYZE of a statement for several shards; name one (USE `keyspace/shard`)"},
       {"do (select count(*) from a)", "VT12001: unsupported: DO on sharded tables"},
-      {"with q as (select 1 as n) select * from q, a", "VT12001: unsupported: UNION, WITH and the like over sharded tables"},
+      {"with q as (select 1 as n) select * from q, a",
+       "VT12001: unsupported: UNION, WITH and the like over sharded tables"},
       {"select 1 union select id from a", "VT12001: unsupported: UNION, WITH and the like over sharded tables"},
       {"select * from a where v in (select v from b)", "VT12001: unsupported: subqueries over sharded tables"},
       {"select * from a order by (select 1)", "VT12001: unsupported: subqueries beside sharded tables"},
@@ -461,7 +474,8 @@ TEST(Planner, DdlStaysInOneKeyspace) {
       {"drop table un.zz, sh.nosuch",
        "VT12001: unsupported: DDL on tables of several keyspaces (un, sh); write one for each"},
       {"drop table un.u, un.u2", "all ddl once"},
-      {"rename table un.u to sh.u", "VT12001: unsupported: DDL on tables of several keyspaces (un, sh); write one for each"},
+      {"rename table un.u to sh.u",
+       "VT12001: unsupported: DDL on tables of several keyspaces (un, sh); write one for each"},
       {"create table n as select * from a",
        "VT12001: unsupported: CREATE TABLE ... SELECT in a sharded keyspace: its rows would have no place"},
   });

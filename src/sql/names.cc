@@ -39,8 +39,9 @@ class Namer : public Walker {
     if (as<Star>(expr) != nullptr || as<Column>(expr) != nullptr) return;
     if (expr != item.expr && as<Literal>(expr) != nullptr) return;
     // A string's name is its value, which may not be an alias (it may end with a blank), and it is printed as it was.
-    if (const auto* literal = as<Literal>(item.expr); literal != nullptr && (literal->literal == LiteralKind::kString ||
-                                                                      literal->literal == LiteralKind::kNationalString)) {
+    if (const auto* literal = as<Literal>(item.expr);
+        literal != nullptr &&
+        (literal->literal == LiteralKind::kString || literal->literal == LiteralKind::kNationalString)) {
       return;
     }
     std::string_view name = cut(item.expr_span.of(text_));
