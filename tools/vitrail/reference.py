@@ -157,6 +157,10 @@ KNOWN_VINDEXES = {"hash", "xxhash", "binary", "binary_md5", "numeric", "numeric_
                   "unicode_loose_md5", "unicode_loose_xxhash", "region_experimental", "region_json", "multicol"}
 
 
+TABLE_FIELDS = {"type", "source", "pinned", "column_vindexes", "columnVindexes", "auto_increment", "autoIncrement", "columns",
+                "column_list_authoritative", "columnListAuthoritative"}
+
+
 def usable(vschema, dropped):
     """A vschema without what is not built: lookup vindexes and what needs them."""
     out = json.loads(json.dumps(vschema))
@@ -167,6 +171,9 @@ def usable(vschema, dropped):
     for vindex in out.get("vindexes", {}).values():
         vindex.pop("owner", None)
     for name, table in list(out.get("tables", {}).items()):
+        for field in set(table) - TABLE_FIELDS:
+            dropped.append(f"table {name}: {field}")
+            del table[field]
         key = "column_vindexes" if "column_vindexes" in table else "columnVindexes"
         uses = table.get(key, [])
         kept = [use for use in uses if use.get("name") not in unknown]
