@@ -214,11 +214,12 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
       if (route.only_shard && shards->size() > 1) {
         std::string names;
         for (const auto& shard : *shards) names += (names.empty() ? "" : " ") + shard.name;
-        return fail(Code::kFailedPrecondition,
-                    fmt::format("VT09022: Destination does not have exactly one shard: keyspace '{}' has the shards [{}] and "
-                                "this statement has no place among them; name one (USE `{}/{}`), or apply a sharded "
-                                "vschema",
-                                keyspace, names, keyspace, shards->front().name));
+        return fail(
+            Code::kFailedPrecondition,
+            fmt::format("VT09022: Destination does not have exactly one shard: keyspace '{}' has the shards [{}] and "
+                        "this statement has no place among them; name one (USE `{}/{}`), or apply a sharded "
+                        "vschema",
+                        keyspace, names, keyspace, shards->front().name));
       }
       choose(shards->front());
       break;
