@@ -56,6 +56,21 @@ std::optional<std::strong_ordering> compare_decimals(std::string_view left, std:
   return a->negative ? 0 <=> order : order;
 }
 
+std::optional<std::string> plain_decimal(std::string_view text) {
+  auto number = parse(text);
+  if (!number) return std::nullopt;
+  std::string& digits = number->digits;
+  while (number->scale > 0 && digits.back() == '0') {
+    digits.pop_back();
+    --number->scale;
+  }
+  const size_t whole = digits.size() - number->scale;
+  const size_t start = std::min(digits.find_first_not_of('0'), whole);
+  std::string out = start == whole ? "0" : digits.substr(start, whole - start);
+  if (number->scale > 0) out += "." + digits.substr(whole);
+  return number->negative && !is_zero(*number) ? "-" + out : out;
+}
+
 std::optional<std::string> add_decimals(std::string_view left, std::string_view right) {
   auto a = parse(left);
   auto b = parse(right);

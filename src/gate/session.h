@@ -172,10 +172,21 @@ class ClientSession {
   net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
-  net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id);
+  net::Task<Result<std::vector<net::QueryResult>>> ask_all(std::vector<ShardText> texts,
+                                                              base::MemoryBudget::Hold& memory);
+  net::Task<RunResult> run_with_questions(const plan::Plan& plan, const Statement& statement, ShardText what);
+  // `servers_insert_id`: the id that a server tells comes before the one that is given.
+  net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id, bool servers_insert_id = false);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
   Result<std::vector<shard::Target>> resolve(const plan::Route& route, const Statement& statement);
-  Result<mysql::Value> value_of(const plan::ValueSource& source, const Statement& statement) const;
+  Result<mysql::Value> value_of(const plan::ValueSource& source, plan::KeyType type, const Statement& statement) const;
+  Result<plan::PlanContext> plan_context(const View& view, const Statement& statement) const;
+  struct RefinedPlan {
+    std::shared_ptr<const plan::Plan> plan;
+    std::string text;
+  };
+  // See exec::refined_forms().
+  Result<RefinedPlan> plan_refined(const Statement& statement, std::map<uint32_t, plan::KeyForm> forms) const;
   net::Task<Result<int64_t>> next_values(std::string keyspace, std::string table, uint64_t count);
   RunResult refused(Error error) const;
   // Which shard held a statement back, by the error that says so; and what let it go on.

@@ -4,15 +4,19 @@
 
 #include <algorithm>
 
+#include "exec/compare.h"
 #include "exec/merge.h"
 #include "gate/session.h"
 #include "gate/shown_names.h"
 #include "gate/sharded_only.h"
+#include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "plan/key_value.h"
 #include "plan/planner.h"
 #include "plan/schema_names.h"
 #include "sql/literal.h"
+#include "sql/names.h"
 #include "sql/normalize.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
@@ -36,6 +40,11 @@ bool may_lock(std::string_view text) {
   constexpr std::string_view kLock = "lock";
   return std::search(text.begin(), text.end(), kLock.begin(), kLock.end(),
                      [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; }) != text.end();
+}
+
+std::string lower(std::string text) {
+  std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
+  return text;
 }
 
 shard::VindexValue vindex_value(const mysql::Value& value) {
@@ -78,24 +87,20 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     return plan;
   }
   if (keyable) {
-    if (const auto* known = shared_.find_plan(statement.scan.fingerprint, plan_context_)) {
+    const auto* known = shared_.find_plan(statement.scan.fingerprint, plan_context_);
+    if (known != nullptr && (!statement.binary() || plan::fits(known->plan->route, statement.parameters))) {
       counters_ = known->counters;
       return known->plan;
     }
     counters_ = shared_.find_counters(statement.scan.fingerprint, plan_context_);
   }
-  const auto& view = *shared_.view();
-  if (view.vschema == nullptr) {
-    return fail(Code::kUnavailable, "no vschema has been read from the topology yet")
-        .with_retry(Retry::kAfterTopologyRefresh);
+  std::optional<std::string> replaced;  // The values of an INSERT decide about the shards: they must be known now.
+  if (statement.scan.kind == sql::StatementKind::kInsert || statement.scan.kind == sql::StatementKind::kReplace) {
+    ASSIGN_OR_RETURN(replaced, with_session_values(statement.text));
   }
-  ASSIGN_OR_RETURN(auto ast, sql::parse(statement.text));
-  plan::PlanContext context;
-  context.vschema = view.vschema.get();
-  context.keyspace = home_keyspace();
-  context.tablet_type = tablet_type_;
-  context.parameters = statement.parameters;
-  context.has_parameters = statement.binary();
+  ASSIGN_OR_RETURN(auto ast, sql::parse(replaced ? std::string_view(*replaced) : statement.text));
+  const auto view = shared_.view();
+  ASSIGN_OR_RETURN(const plan::PlanContext context, plan_context(*view, statement));
   const sql::Effects effects = sql::effects_of(ast.statement());
   ASSIGN_OR_RETURN(auto plan, plan_with_names(ast, context));
   if (effects.runs_unseen_code || effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing ||
@@ -142,14 +147,44 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_with_names(sql::As
   return std::make_shared<const plan::Plan>(std::move(plan));
 }
 
-Result<mysql::Value> ClientSession::value_of(const plan::ValueSource& source, const Statement& statement) const {
+Result<plan::PlanContext> ClientSession::plan_context(const View& view, const Statement& statement) const {
+  if (view.vschema == nullptr) {
+    return fail(Code::kUnavailable, "no vschema has been read from the topology yet")
+        .with_retry(Retry::kAfterTopologyRefresh);
+  }
+  plan::PlanContext context;
+  context.vschema = view.vschema.get();
+  context.keyspace = home_keyspace();
+  context.tablet_type = tablet_type_;
+  context.parameters = statement.parameters;
+  context.has_parameters = statement.binary();
+  context.literal_positions = statement.literals.size();
+  if (const auto* collation = mysql::find_collation(form_.collation)) context.charset = collation->charset;
+  const auto& settings = settings_.values();
+  if (const auto charset = settings.find("character_set_client"); charset != settings.end()) {
+    context.charset = charset->second;
+    std::erase(context.charset, '\'');
+  }
+  if (const auto mode = settings.find("sql_mode"); mode != settings.end()) {
+    const std::string modes = lower(mode->second);
+    context.strict = modes.find("strict_") != std::string::npos || modes.find("traditional") != std::string::npos ||
+                     modes == "default";
+  }
+  return context;
+}
+
+Result<mysql::Value> ClientSession::value_of(const plan::ValueSource& source, plan::KeyType type,
+                                             const Statement& statement) const {
   switch (source.kind) {
     case plan::ValueSource::Kind::kConstant: return source.constant;
-    case plan::ValueSource::Kind::kParameter:
+    case plan::ValueSource::Kind::kParameter: {
       if (source.index >= statement.parameters.size()) {
         return fail(Code::kInternal, "VT13001: [BUG] a plan asks for a parameter that is not there");
       }
-      return statement.parameters[source.index];
+      auto value = plan::compared_value(type, statement.parameters[source.index]);
+      if (!value) return fail(Code::kInternal, "VT13001: [BUG] a plan does not fit its parameters");
+      return std::move(*value);
+    }
     case plan::ValueSource::Kind::kLiteral: break;
   }
   if (source.index >= statement.literals.size()) {
@@ -164,7 +199,8 @@ Result<mysql::Value> ClientSession::value_of(const plan::ValueSource& source, co
       value.bytes = source.negative ? "-" + text : text;
       return value;
     }
-    case sql::TokenType::kString: {
+    case sql::TokenType::kString:
+    case sql::TokenType::kHex: {
       std::string decoded;
       if (!sql::append_bytes(literal.type, text, false, decoded)) {
         return fail(Code::kInvalidArgument, "not a string literal: " + text);
@@ -220,6 +256,18 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   using Kind = plan::Route::Kind;
   switch (route.kind) {
     case Kind::kAnyShard:
+      if (route.only_shard && shards->size() > 1) {
+        std::string names;
+        for (const auto& shard : *shards) names += (names.empty() ? "" : " ") + shard.name;
+        return fail(
+            Code::kFailedPrecondition,
+            fmt::format("VT09022: Destination does not have exactly one shard: keyspace '{}' has the shards [{}] and "
+                        "this statement has no place among them; name one (USE `{}/{}`), or apply a sharded "
+                        "vschema",
+                        keyspace, names, keyspace, shards->front().name));
+      }
+      choose(any_shard());
+      break;
     case Kind::kNoShard: choose(any_shard()); break;
     case Kind::kAllShards:
       for (const auto& shard : *shards) choose(shard);
@@ -246,7 +294,7 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
       };
       std::vector<mysql::Value> values;
       for (const auto& source : route.values) {
-        ASSIGN_OR_RETURN(auto value, value_of(source, statement));
+        ASSIGN_OR_RETURN(auto value, value_of(source, route.key_type, statement));
         values.push_back(std::move(value));
       }
       std::vector<shard::VindexValue> mapped;
@@ -322,7 +370,8 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     if (!replaced.ok()) co_return RunResult::failed(std::move(replaced).error());
     if (replaced->has_value()) rewritten = std::move(**replaced);
   }
-  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty()) {
+  const bool questions = plan.asks_found_rows || plan.asks_insert_id;
+  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty() && !questions) {
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
   std::string text = !rewritten.empty() ? rewritten : plan.text ? *plan.text : std::string(statement.text);
@@ -330,14 +379,13 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     // Parameters become literals, so that every shard can be asked in text form.
     auto ast = sql::parse(text);
     if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+    sql::keep_column_names(*ast);
     sql::PrintOptions options;
-    options.expr = [&](const sql::Expr& expr, std::string& out) {
-      const auto* parameter = sql::as<sql::Parameter>(&expr);
-      if (parameter == nullptr || parameter->index >= statement.parameters.size()) return false;
-      mysql::append_sql_literal(out, statement.parameters[parameter->index]);
-      return true;
-    };
+    options.expr = plan::parameter_printer(ast->statement(), statement.parameters);
     text = sql::print(ast->statement(), options);
+  }
+  if (targets->size() == 1 && questions) {
+    co_return co_await run_with_questions(plan, statement, {std::move(targets->front()), std::move(text)});
   }
   std::vector<ShardText> texts;
   for (auto& target : *targets) texts.push_back({std::move(target), text});
@@ -353,9 +401,48 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   co_return co_await change(std::move(texts), 0);
 }
 
-net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
-                                           std::vector<ShardText> texts) {
-  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
+// A statement after which the session has to know what its connection knows: a transaction keeps the connection.
+net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, const Statement& statement,
+                                                       ShardText what) {
+  const bool own_transaction = !in_transaction_;
+  if (own_transaction) start_transaction();
+  const shard::Target target = what.target;
+  auto result = co_await ask(std::move(what));
+  std::optional<Result<net::QueryResult>> known;
+  if (result.ok()) known = co_await ask({target, "select found_rows(), last_insert_id()"});
+  const Error* error = !result.ok() ? &result.error() : !known->ok() ? &known->error() : nullptr;
+  if (error != nullptr) {
+    if (own_transaction) {
+      co_await rollback_all();
+    } else if (ends_transaction(*error)) {
+      co_return co_await fail_transaction(*error);
+    }
+    co_return refused(*error);
+  }
+  if (own_transaction) {
+    RunResult committed = co_await commit();
+    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  const auto number = [&](size_t column) -> uint64_t {
+    const auto value = shard::VindexValue::integer_text((*known)->text(0, column), true);
+    return value.ok() ? value->to_u64().value_or(0) : 0;
+  };
+  if (plan.asks_insert_id) last_insert_id_ = number(1);
+  Status sent;
+  if (result->columns.empty()) {
+    row_count_ = static_cast<int64_t>(result->ok.affected_rows);
+    sent = co_await send_ok({.affected_rows = result->ok.affected_rows, .info = result->ok.info});
+  } else {
+    found_rows_ = plan.asks_found_rows ? number(0) : result->rows.size();
+    row_count_ = -1;
+    sent = co_await send_result(*result);
+  }
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+// One text on several shards, all at once.
+net::Task<Result<std::vector<net::QueryResult>>> ClientSession::ask_all(std::vector<ShardText> texts,
+                                                                                base::MemoryBudget::Hold& memory) {
   std::vector<std::optional<Result<net::QueryResult>>> answers(texts.size());
   std::vector<net::Task<void>> tasks;
   auto one = [](ClientSession& self, ShardText what, base::MemoryBudget::Hold& held,
@@ -366,25 +453,65 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
   co_await net::when_all(std::move(tasks));
   std::vector<net::QueryResult> results;
   for (auto& answer : answers) {
-    if (!answer->ok()) {
-      Error error = std::move(*answer).error();
-      if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
-      co_return refused(std::move(error));
-    }
+    if (!answer->ok()) co_return std::move(*answer).error();
     results.push_back(std::move(**answer));
   }
-  auto merged = exec::merge_results(plan.merge, std::move(results), shared_.settings.max_memory_rows);
+  co_return results;
+}
+
+net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
+                                           std::vector<ShardText> texts) {
+  std::vector<shard::Target> targets;
+  for (const auto& what : texts) targets.push_back(what.target);
+  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
+  auto results = co_await ask_all(std::move(texts), memory);
+  const plan::Merge* merge = &plan.merge;
+  std::shared_ptr<const plan::Plan> refined;
+  std::map<uint32_t, plan::KeyForm> forms;
+  if (results.ok()) forms = exec::refined_forms(plan.merge, results->front().columns);
+  if (!forms.empty()) {
+    // Types that the plan did not know (ENUM, FLOAT): asked again, in the form in which they can be compared.
+    auto again = plan_refined(statement, std::move(forms));
+    if (!again.ok()) co_return RunResult::failed(std::move(again).error());
+    refined = std::move(again->plan);
+    merge = &refined->merge;
+    std::vector<ShardText> refined_texts;
+    for (auto& target : targets) refined_texts.push_back({std::move(target), again->text});
+    results = co_await ask_all(std::move(refined_texts), memory);
+  }
+  if (!results.ok()) {
+    Error error = std::move(results).error();
+    if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
+    co_return refused(std::move(error));
+  }
+  auto merged = exec::merge_results(*merge, std::move(*results), shared_.settings.max_memory_rows);
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
-  show_names(plan.names, shared_.view()->databases, *merged);
-  found_rows_ = merged->rows.size();
+  show_names(plan.names, shared_.view()->databases, merged->result);
+  found_rows_ = merged->found_rows;
   row_count_ = -1;
-  Status sent = co_await send_result(*merged);
+  Status sent = co_await send_result(merged->result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+Result<ClientSession::RefinedPlan> ClientSession::plan_refined(const Statement& statement,
+                                                               std::map<uint32_t, plan::KeyForm> forms) const {
+  ASSIGN_OR_RETURN(auto ast, sql::parse(statement.text));
+  const auto view = shared_.view();
+  ASSIGN_OR_RETURN(plan::PlanContext context, plan_context(*view, statement));
+  context.key_forms = std::move(forms);
+  RefinedPlan out;
+  ASSIGN_OR_RETURN(out.plan, plan::plan_statement(ast, context));
+  if (!out.plan->text) return fail(Code::kInternal, "VT13001: [BUG] a refined plan without a text of its own");
+  out.text = *out.plan->text;
+  ASSIGN_OR_RETURN(auto replaced, with_session_values(out.text));
+  if (replaced) out.text = std::move(*replaced);
+  return out;
 }
 
 // Changes on one or several shards. On several, and outside of a transaction, they are held together by one of their
 // own.
-net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id) {
+net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id,
+                                           bool servers_insert_id) {
   // Locked tables are safe from others, and a BEGIN would unlock them.
   const bool own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_;
   if (texts.size() > 1 && single_shard()) {
@@ -407,7 +534,9 @@ net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_
     }
     done.push_back(target);
     affected += result->ok.affected_rows;
-    if (last_insert_id == 0) last_insert_id = result->ok.last_insert_id;
+    if (last_insert_id == 0 || (servers_insert_id && result->ok.last_insert_id != 0)) {
+      last_insert_id = result->ok.last_insert_id;
+    }
   }
   if (error && own_transaction) {
     co_await rollback_all();
@@ -483,6 +612,7 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
     shard::Target target{insert.keyspace, "", tablet_type_};
     plan::Route route;
     route.keyspace = insert.keyspace;
+    route.only_shard = true;
     if (insert.vindex != nullptr) {
       route.kind = plan::Route::Kind::kByValues;
       route.vindex = insert.vindex;
@@ -515,7 +645,7 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
   }
   for (auto& what : texts) what.text += insert.suffix;
   count_statement(texts.size());
-  co_return co_await change(std::move(texts), first_generated);
+  co_return co_await change(std::move(texts), first_generated, insert.servers_insert_id);
 }
 
 }  // namespace vitrail::gate

@@ -9,6 +9,7 @@
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "sql/literal.h"
+#include "sql/names.h"
 #include "sql/printer.h"
 #include "topo/tablet.h"
 #include "vschema/vschema.h"
@@ -174,17 +175,9 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
                             : sql::print(ast->statement(), options);
   if (error) return std::move(*error);
   if (!replaced) return std::nullopt;
-  if (const auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement());
-      query != nullptr && !is_set_value) {
-    if (auto* select = sql::as<sql::Select>(query->query)) {
-      for (auto& item : select->items) {
-        if (item.alias.empty() && sql::as<sql::Star>(item.expr) == nullptr &&
-            sql::as<sql::Column>(item.expr) == nullptr) {
-          item.alias.text = item.expr->span.of(ast->text());
-        }
-      }
-      printed = sql::print(ast->statement(), options);
-    }
+  if (!is_set_value && ast->kind() == sql::StatementKind::kSelect) {
+    sql::keep_column_names(*ast);
+    printed = sql::print(ast->statement(), options);
   }
   return printed;
 }

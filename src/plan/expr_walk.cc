@@ -67,6 +67,7 @@ ExprTraits traits_of(const Expr* expr) {
       case ExprKind::kSubquery:
       case ExprKind::kExists: traits.subquery = true; break;
       case ExprKind::kIn: traits.subquery = traits.subquery || as<In>(&node)->query != nullptr; break;
+      case ExprKind::kMatch: traits.relevance = true; break;
       case ExprKind::kNextValue: traits.other = true; break;
       case ExprKind::kFunctionCall: {
         const auto* call = as<FunctionCall>(&node);

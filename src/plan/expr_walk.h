@@ -15,7 +15,8 @@ struct ExprTraits {
   bool aggregate = false;
   bool window = false;
   bool subquery = false;
-  bool other = false;  // A kind of node that this walk does not look into.
+  bool relevance = false;  // MATCH ... AGAINST, whose value depends on all rows of the table.
+  bool other = false;      // A kind of node that this walk does not look into.
 };
 ExprTraits traits_of(const sql::Expr* expr);
 

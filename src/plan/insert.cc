@@ -2,9 +2,9 @@
 
 #include <algorithm>
 
-#include "mysql/convert.h"
 #include "plan/expr_walk.h"
-#include "sql/literal.h"
+#include "plan/key_value.h"
+#include "plan/routing.h"
 #include "sql/printer.h"
 
 namespace vitrail::plan {
@@ -24,7 +24,7 @@ bool is_null_or_default(const sql::Expr* expr) {
 }
 
 // The value of a literal or parameter; nullopt for any other expression.
-std::optional<mysql::Value> constant(const sql::Expr* expr, const PlanContext& context) {
+std::optional<mysql::Value> constant(const sql::Expr* expr, KeyType type, const PlanContext& context) {
   bool negative = false;
   if (const auto* unary = as<sql::Unary>(expr); unary != nullptr && unary->op == sql::UnaryOp::kMinus) {
     negative = true;
@@ -36,17 +36,16 @@ std::optional<mysql::Value> constant(const sql::Expr* expr, const PlanContext& c
   }
   const auto* literal = as<sql::Literal>(expr);
   if (literal == nullptr) return std::nullopt;
-  if (literal->literal == sql::LiteralKind::kNull && !negative) return mysql::Value::null();
-  if (literal->literal == sql::LiteralKind::kInteger) {
-    mysql::Value value = mysql::Value::of_uint(0);
-    value.is_unsigned = !negative;
-    value.bytes = (negative ? "-" : "") + std::string(literal->text);
-    return value;
+  auto value = literal_value(*literal, negative);
+  // In a column of numbers 0x41 and b'1' are numbers everywhere; x'41' is one in MySQL, and a text in MariaDB.
+  const bool number = literal->literal == sql::LiteralKind::kBit ||
+                      (literal->literal == sql::LiteralKind::kHex && lower(literal->text).starts_with("0x"));
+  if (value && number && type == KeyType::kInteger) {
+    const auto as_number = shard::VindexValue::hex(value->bytes).to_u64();
+    if (!as_number) return std::nullopt;
+    return mysql::Value::of_uint(*as_number);
   }
-  if (literal->literal == sql::LiteralKind::kString && !negative) {
-    if (auto text = sql::string_value(*literal)) return mysql::Value::of_text(std::move(*text));
-  }
-  return std::nullopt;
+  return value;
 }
 
 class InsertPlanner {
@@ -59,7 +58,8 @@ class InsertPlanner {
       return unsupported("INSERT ... SELECT into a sharded table");
     if (!insert_.returning.empty()) return unsupported("INSERT ... RETURNING into a sharded table");
     if (!insert_.partitions.empty()) return unsupported("INSERT into partitions of a sharded table");
-    if (tables_.tables.size() > 1) return unsupported("subqueries in an INSERT into a sharded table");
+    if (tables_.tables.size() > 1 || tables_.system_schema)
+      return unsupported("subqueries in an INSERT into a sharded table");
     RETURN_IF_ERROR(read_rows());
     auto plan = std::make_shared<Plan>();
     plan->kind = Plan::Kind::kInsert;
@@ -129,14 +129,24 @@ class InsertPlanner {
           row.key_from_sequence = true;
           continue;
         }
-        auto value = constant(values[key_places[k]], context_);
+        const KeyType type = key_places.size() == 1 ? key_type(table_) : column_key_type(table_, primary->columns[k]);
+        auto value = constant(values[key_places[k]], type, context_);
         if (!value)
           return unsupported("an expression as the value of the primary vindex column " + primary->columns[k]);
+        if (value->is_null() && (insert_.ignore || !context_.strict)) {
+          return unsupported("NULL as the value of the primary vindex column " + primary->columns[k] +
+                             ", which the server may change (INSERT IGNORE, or an sql_mode that is not strict)");
+        }
         if (value->is_null()) {
           return fail(Code::kInvalidArgument, "VT03027: Column '" + primary->columns[k] + "' cannot be null")
               .with_mysql(1048, "23000");
         }
-        row.key.push_back(std::move(*value));
+        const Storing storing{.type = type,
+                              .column = column_type(primary->columns[k]),
+                              .charset = context_.charset,
+                              .strict = context_.strict && !insert_.ignore};
+        ASSIGN_OR_RETURN(auto stored, stored_value(storing, std::move(*value), primary->columns[k]));
+        row.key.push_back(std::move(stored));
       }
     }
     if (out.rows.empty()) return unsupported("an INSERT without rows into a sharded table");
@@ -179,19 +189,19 @@ class InsertPlanner {
   // NULL, DEFAULT and a parameter that is NULL ask for a generated value; so does 0, as in MySQL.
   bool wants_value(const sql::Expr* expr) const {
     if (is_null_or_default(expr)) return true;
-    const auto value = constant(expr, context_);
-    return value && (value->is_null() || (mysql::is_integer_type(value->type) && value->bytes == "0"));
+    const auto value = constant(expr, KeyType::kInteger, context_);
+    return value && (value->is_null() || (!value->is_binary && value->bytes == "0"));
   }
 
   std::string print(const sql::Expr* expr) const {
-    sql::PrintOptions options;
-    options.expr = [&](const sql::Expr& node, std::string& out) {
-      const auto* parameter = as<sql::Parameter>(&node);
-      if (parameter == nullptr || parameter->index >= context_.parameters.size()) return false;
-      mysql::append_sql_literal(out, context_.parameters[parameter->index]);
-      return true;
-    };
-    return sql::print(*expr, options);
+    return sql::print(*expr, server_options(insert_, tables_, context_, true));
+  }
+
+  ::query::Type column_type(const std::string& name) const {
+    for (const auto& column : table_.columns) {
+      if (lower(column.name()) == lower(name)) return column.type();
+    }
+    return ::query::NULL_TYPE;
   }
 
   Status check_update(const std::vector<std::string>& key_columns) const {
@@ -217,13 +227,26 @@ class InsertPlanner {
     }
     if (add_column) prefix += (first ? "" : ", ") + sql::quote_identifier_if_needed(table_.auto_increment->column);
     out.prefix = prefix + ") values ";
+    if (!insert_.row_alias.empty()) {
+      out.suffix = " as " + sql::quote_identifier_if_needed(insert_.row_alias.text);
+      for (size_t i = 0; i < insert_.row_alias_columns.size(); ++i) {
+        out.suffix += (i == 0 ? "(" : ", ") + sql::quote_identifier_if_needed(insert_.row_alias_columns[i].text);
+      }
+      if (!insert_.row_alias_columns.empty()) out.suffix += ")";
+    }
     if (insert_.on_duplicate.empty()) return;
-    out.suffix = " on duplicate key update ";
+    out.suffix += " on duplicate key update ";
     first = true;
     for (const auto& assignment : insert_.on_duplicate) {
       if (!first) out.suffix += ", ";
       first = false;
       out.suffix += sql::quote_identifier_if_needed(assignment.column->name.text) + " = " + print(assignment.value);
+      walk(assignment.value, [&](const sql::Expr& node) {
+        const auto* call = as<sql::FunctionCall>(&node);
+        out.servers_insert_id = out.servers_insert_id ||
+                                (call != nullptr && !call->args.empty() && lower(call->name.text) == "last_insert_id");
+        return true;
+      });
     }
   }
 

@@ -30,6 +30,13 @@ struct ValueSource {
   mysql::Value constant;
 };
 
+// What is known of the values of a vindex column: which values of a statement have exactly one place.
+enum class KeyType : uint8_t {
+  kUnknown,  // Rows that a comparison with one value matches may be placed by many values ("a" = "A", "1" = 1.0).
+  kInteger,
+  kBytes,  // VARBINARY: compared byte by byte.
+};
+
 // Which shards of a keyspace a text goes to.
 struct Route {
   enum class Kind : uint8_t {
@@ -43,37 +50,57 @@ struct Route {
   Kind kind = Kind::kAnyShard;
   std::string keyspace;
   std::shared_ptr<const shard::Vindex> vindex;
+  KeyType key_type = KeyType::kUnknown;
   std::vector<ValueSource> values;
+  // With kAnyShard: not any, but the only one. A keyspace with several has no place for what is sent there.
+  bool only_shard = false;
+  // The choice was made by looking at a value: it does not hold for the next statement of the same fingerprint.
+  bool by_value = false;
 };
 
 enum class AggregateFunction : uint8_t { kCount, kSum, kMin, kMax, kAny };
 
+// How the value of a key travels from the shards, beside its weight_string().
+enum class KeyForm : uint8_t {
+  kAsIs,
+  kNumber,  // ENUM and SET: as the number by which they are ordered.
+  kDouble,  // FLOAT, and what is printed with fewer digits than it has: as a DOUBLE.
+};
+
 // What happens to rows of several shards. Empty: they are concatenated as they come.
 struct Merge {
+  // Something by which rows are compared. Shards compare by types and collations that are not known here; therefore the
+  // shards' select list gets hidden columns at its end: a key's value, its weight_string(), and the weight of a blank
+  // in its collation ('' where blanks at the end count, NULL where weights cannot be compared so).
+  struct Key {
+    uint32_t column = 0;  // Of the shards' rows; when `hidden`, counted from the first hidden column.
+    bool hidden = false;
+    std::optional<uint32_t> weight;  // Hidden column; the weight of a blank follows it.
+    bool descending = false;
+    uint32_t ordinal = 0;  // For PlanContext::key_forms; meaningless unless `hidden`.
+  };
   struct Aggregate {
     uint32_t column = 0;  // Of the shards' rows. COUNT and SUM of the shards are summed; kAny keeps one (grouping
                           // columns and columns that depend on them).
     AggregateFunction function = AggregateFunction::kAny;
-  };
-  struct OrderKey {
-    uint32_t column = 0;
-    // The shards' select list got hidden columns at its end: the key's value and its weight_string(), by which values
-    // of text types are compared as bytes. Then `column` counts from the first hidden column, and the weight follows
-    // it.
-    bool hidden = false;
-    bool descending = false;
+    std::optional<uint32_t> weight;  // Of MIN and MAX, as Key::weight.
   };
   std::vector<Aggregate> aggregates;  // One per output column when not empty.
-  std::vector<OrderKey> group_by;     // Rows with equal values of these are one group.
-  std::vector<OrderKey> order_by;
+  std::vector<Key> group_by;          // Rows with equal values of these are one group.
+  std::vector<Key> order_by;
   bool distinct = false;
+  std::vector<Key> distinct_by;  // Empty: by all visible columns.
   std::optional<uint64_t> limit;
   uint64_t offset = 0;
-  uint32_t hidden_columns = 0;  // Of the shards' rows, at the end: cut before the client sees them.
+  uint32_t hidden_columns = 0;    // Of the shards' rows, at the end: cut before the client sees them.
+  bool count_found_rows = false;  // SQL_CALC_FOUND_ROWS: the shards' rows are all that there are without LIMIT.
+  // GROUP BY has a name that was taken for an alias. Where a column has it too, that is what servers group by, and they
+  // warn: then the answers are of no use.
+  bool warnings_refuse = false;
 
   bool empty() const {
     return aggregates.empty() && group_by.empty() && order_by.empty() && !distinct && !limit && offset == 0 &&
-           hidden_columns == 0;
+           hidden_columns == 0 && !count_found_rows;
   }
 };
 
@@ -94,6 +121,8 @@ struct ShardedInsert {
   // Where values come from: SELECT NEXT n VALUES FROM `sequence_table` in `sequence_keyspace`. Empty: none needed.
   std::string sequence_keyspace;
   std::string sequence_table;
+  // ON DUPLICATE KEY UPDATE x = LAST_INSERT_ID(x): where a server tells an id, it is the statement's.
+  bool servers_insert_id = false;
   uint64_t values_needed() const;
 };
 
@@ -118,6 +147,13 @@ struct Plan {
   // The text to send: nullopt means the client's own text, byte for byte (then it may be relayed, and, prepared, be
   // executed as a prepared statement on the shards).
   std::optional<std::string> text;
+  // The text by which a shard tells the shape of the answer at COM_STMT_PREPARE, where that is not `text` (which has
+  // hidden columns) or the client's own.
+  std::optional<std::string> shape;
+  // What the session knows of the statement's end is to be asked on the same connection: FOUND_ROWS() after
+  // SQL_CALC_FOUND_ROWS, LAST_INSERT_ID() after SELECT LAST_INSERT_ID(x).
+  bool asks_found_rows = false;
+  bool asks_insert_id = false;
   Merge merge;
   ShownName names;  // Not empty: names of databases in the answer are translated (see plan/schema_names.h).
   std::optional<ShardedInsert> insert;

@@ -5,10 +5,13 @@
 #include <algorithm>
 
 #include "plan/expr_walk.h"
+#include "plan/from.h"
 #include "plan/insert.h"
 #include "plan/routing.h"
 #include "plan/select.h"
+#include "sql/names.h"
 #include "sql/printer.h"
+#include "sql/walk.h"
 
 namespace vitrail::plan {
 
@@ -19,17 +22,44 @@ namespace {
 
 using PlanPtr = std::shared_ptr<const Plan>;
 
+// What a query asks of the session that only the connection knows on which it ran.
+class SessionQuestions : public sql::Walker {
+ public:
+  bool found_rows = false;
+  bool insert_id = false;
+
+ protected:
+  bool enter(const sql::Query& query) override {
+    const auto* select = as<sql::Select>(&query);
+    found_rows = found_rows || (select != nullptr && select->calc_found_rows);
+    return true;
+  }
+  bool enter(const sql::Expr& expr) override {
+    const auto* call = as<sql::FunctionCall>(&expr);
+    insert_id = insert_id || (call != nullptr && !call->args.empty() && lower(call->name.text) == "last_insert_id");
+    return true;
+  }
+};
+
 // The whole statement on one route, as it is or with names replaced.
-PlanPtr send(const sql::Ast& ast, const StatementTables& tables, const PlanContext& context, Route route, bool is_read,
+PlanPtr send(sql::Ast& ast, const StatementTables& tables, const PlanContext& context, Route route, bool is_read,
              bool is_ddl = false) {
   auto plan = std::make_shared<Plan>();
   plan->route = std::move(route);
   plan->is_read = is_read;
   plan->is_ddl = is_ddl;
+  using enum sql::StatementKind;
+  if (const auto kind = ast.kind(); kind == kSelect || kind == kDo) {
+    SessionQuestions questions;
+    questions.walk(ast.statement());
+    plan->asks_found_rows = questions.found_rows;
+    plan->asks_insert_id = questions.insert_id;
+  }
   if (tables.rewrite) {
+    sql::keep_column_names(ast);
     plan->text = server_text(ast.statement(), tables, context, true);
   } else {
-    plan->cacheable = true;
+    plan->cacheable = !plan->route.by_value;
   }
   return plan;
 }
@@ -38,6 +68,13 @@ Route any_shard(std::string keyspace) {
   Route route;
   route.kind = Route::Kind::kAnyShard;
   route.keyspace = std::move(keyspace);
+  return route;
+}
+
+// Of a keyspace that is not sharded, or for what concerns a server and not tables.
+Route only_shard(std::string keyspace) {
+  Route route = any_shard(std::move(keyspace));
+  route.only_shard = true;
   return route;
 }
 
@@ -53,9 +90,10 @@ bool is_locking_read(const sql::Query* query) { return !query->locks.empty() || 
 Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const sql::Expr* where,
                             sql::List<sql::Assignment> set, bool cut, bool returning, const StatementTables& tables,
                             const PlanContext& context) {
+  if (tables.system_schema) return unsupported("system tables beside sharded tables");
   ASSIGN_OR_RETURN(const FromClause clause, read_from(from, where, tables));
   if (traits_of(where).subquery) return unsupported("subqueries beside sharded tables");
-  ASSIGN_OR_RETURN(Route route, route_rows(clause, tables.keyspace));
+  ASSIGN_OR_RETURN(Route route, route_rows(clause, tables.keyspace, context));
   const bool one_shard = route.kind == Route::Kind::kByValues || route.kind == Route::Kind::kNoShard ||
                          route.kind == Route::Kind::kAnyShard;
   for (const auto& binding : clause.tables) {
@@ -77,8 +115,8 @@ Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const
   return send(ast, tables, context, std::move(route), false);
 }
 
-Result<PlanPtr> plan_sharded(sql::Ast& ast, const StatementTables& tables, const PlanContext& context) {
-  sql::Statement& statement = ast.statement();
+Result<PlanPtr> plan_query(sql::Ast& ast, sql::Statement& statement, const StatementTables& tables,
+                           const PlanContext& context) {
   if (auto* query = statement_as<sql::QueryStatement>(&statement))
     return plan_select(ast, query->query, tables, context);
   if (auto* update = statement_as<sql::Update>(&statement)) {
@@ -93,6 +131,31 @@ Result<PlanPtr> plan_sharded(sql::Ast& ast, const StatementTables& tables, const
                        !remove->returning.empty(), tables, context);
   }
   return unsupported(std::string(sql::statement_kind_name(statement.kind)) + " on sharded tables");
+}
+
+// EXPLAIN, DESCRIBE and ANALYZE: of a table on any shard, of a statement on the one shard where it would run.
+Result<PlanPtr> plan_explain(sql::Ast& ast, const sql::Explain& explain, const StatementTables& tables,
+                             const PlanContext& context) {
+  if (explain.kind == sql::StatementKind::kVexplain) return unsupported("VEXPLAIN");
+  if (explain.statement == nullptr) return send(ast, tables, context, any_shard(tables.keyspace), true);
+  // Planning changes the tree that it plans: that of a copy.
+  ASSIGN_OR_RETURN(sql::Ast copy, sql::parse(ast.text()));
+  auto* inner = statement_as<sql::Explain>(&copy.statement());
+  ASSIGN_OR_RETURN(const PlanPtr planned, plan_query(copy, *inner->statement, tables, context));
+  using Kind = Route::Kind;
+  const Kind kind = planned->route.kind;
+  if (planned->kind != Plan::Kind::kRoute ||
+      (kind != Kind::kByValues && kind != Kind::kNoShard && kind != Kind::kAnyShard)) {
+    return unsupported("EXPLAIN and ANALYZE of a statement for several shards; name one (USE `keyspace/shard`)");
+  }
+  return send(ast, tables, context, planned->route, !explain.analyze || planned->is_read);
+}
+
+Result<PlanPtr> plan_sharded(sql::Ast& ast, const StatementTables& tables, const PlanContext& context) {
+  if (const auto* explain = statement_as<sql::Explain>(&ast.statement())) {
+    return plan_explain(ast, *explain, tables, context);
+  }
+  return plan_query(ast, ast.statement(), tables, context);
 }
 
 std::string serving_keyspace(std::string_view keyspace, const PlanContext& context) {
@@ -167,45 +230,89 @@ Status check_lookups(const sql::Statement& statement, const StatementTables& tab
   return {};
 }
 
+// The keyspace of a table that DDL names; one that is about to be made need not be known.
+std::string ddl_keyspace(const sql::TableName& name, const PlanContext& context) {
+  const std::string written(name.qualifier.empty() ? std::string_view(context.keyspace) : name.qualifier.text);
+  const auto routed = context.vschema->find_table(written, name.name.text, type_of(context.tablet_type));
+  if (routed.ok()) return routed->table->keyspace;
+  if (name.qualifier.empty()) return session_keyspace(context);
+  return serving_keyspace(context.vschema->route_keyspace(written, type_of(context.tablet_type)), context);
+}
+
+Result<PlanPtr> plan_ddl(sql::Ast& ast, const sql::Ddl& ddl, const PlanContext& context) {
+  if (ddl.object == sql::DdlObject::kDatabase) return unsupported("CREATE, ALTER and DROP DATABASE; use vtctldclient");
+  std::string keyspace;
+  StatementTables tables;
+  const bool names_tables = ddl.object == sql::DdlObject::kTable || ddl.object == sql::DdlObject::kView ||
+                            ddl.object == sql::DdlObject::kIndex || ddl.object == sql::DdlObject::kSequence;
+  for (const auto& name : ddl.names) {
+    tables.rewrite = tables.rewrite || !name.name.qualifier.empty();
+    std::string home;
+    if (names_tables || name.role == sql::NameRole::kReferenced) {
+      home = ddl_keyspace(name.name, context);
+    } else if (!name.name.qualifier.empty()) {
+      home = serving_keyspace(name.name.qualifier.text, context);
+    } else {
+      continue;
+    }
+    if (!keyspace.empty() && home != keyspace) {
+      return unsupported("DDL on tables of several keyspaces (" + keyspace + ", " + home + "); write one for each");
+    }
+    keyspace = std::move(home);
+  }
+  if (keyspace.empty()) keyspace = session_keyspace(context);
+  if (auto routed = route_tables(ast.statement(), context); routed.ok() && !routed->keyspace.empty()) {
+    tables = std::move(*routed);
+    if (tables.keyspace != keyspace) {
+      return unsupported("DDL on tables of several keyspaces (" + keyspace + ", " + tables.keyspace + ")");
+    }
+  } else if (!routed.ok() && routed.error().code() == Code::kUnimplemented) {
+    return std::move(routed).error();
+  }
+  const auto* known = keyspace.empty() ? nullptr : context.vschema->find_keyspace(keyspace);
+  if (known == nullptr) {
+    return fail(Code::kFailedPrecondition,
+                "VT09005: no database selected: use keyspace<:shard><@type> or keyspace<[range]><@type> (<> are "
+                "optional)")
+        .with_mysql(1046, "3D000");
+  }
+  if (ddl.object == sql::DdlObject::kTable && ddl.query != nullptr && known->sharded) {
+    return unsupported("CREATE TABLE ... SELECT in a sharded keyspace: its rows would have no place");
+  }
+  return send(ast, tables, context, all_shards(keyspace), false, true);
+}
+
+// Whether a statement changes nothing: it may go to replicas then.
+bool reads_only(const sql::Statement& statement) {
+  if (const auto* query = statement_as<sql::QueryStatement>(&statement)) return !is_locking_read(query->query);
+  if (const auto* explain = statement_as<sql::Explain>(&statement)) {
+    return !explain->analyze || explain->statement == nullptr || reads_only(*explain->statement);
+  }
+  return statement.kind == sql::StatementKind::kDo;
+}
+
+// On the session's keyspace. Expressions have one value wherever they are computed; what else names no table concerns a
+// server: its procedures, its caches, its accounts. Of several servers none is the right one.
+Result<PlanPtr> plan_without_tables(sql::Ast& ast, const StatementTables& tables, bool is_read,
+                                    const PlanContext& context) {
+  using enum sql::StatementKind;
+  const auto kind = ast.kind();
+  const bool anywhere = kind == kSelect || kind == kDo || kind == kExplain;
+  const std::string keyspace = session_keyspace(context);
+  return send(ast, tables, context, anywhere ? any_shard(keyspace) : only_shard(keyspace), is_read);
+}
+
 }  // namespace
 
 Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
   sql::Statement& statement = ast.statement();
   using enum sql::StatementKind;
   if (auto* show = statement_as<sql::Show>(&statement)) return plan_show(ast, *show, context);
-  if (auto* ddl = statement_as<sql::Ddl>(&statement)) {
-    if (ddl->object == sql::DdlObject::kDatabase)
-      return unsupported("CREATE, ALTER and DROP DATABASE; use vtctldclient");
-    // A table that is about to be made need not be known: it belongs to the session's keyspace.
-    std::string keyspace = session_keyspace(context);
-    StatementTables tables;
-    for (const auto& name : ddl->names) {
-      if (!name.name.qualifier.empty()) {
-        keyspace = name.name.qualifier.text;
-        tables.rewrite = true;
-      }
-    }
-    if (auto routed = route_tables(statement, context); routed.ok() && !routed->keyspace.empty()) {
-      tables = std::move(*routed);
-      keyspace = tables.keyspace;
-    } else if (!routed.ok() && routed.error().code() == Code::kUnimplemented) {
-      return std::move(routed).error();
-    }
-    if (keyspace.empty() || context.vschema->find_keyspace(keyspace) == nullptr) {
-      return fail(Code::kFailedPrecondition,
-                  "VT09005: no database selected: use keyspace<:shard><@type> or keyspace<[range]><@type> (<> are "
-                  "optional)")
-          .with_mysql(1046, "3D000");
-    }
-    PlanPtr plan = send(ast, tables, context, all_shards(keyspace), false, true);
-    return plan;
-  }
+  if (auto* ddl = statement_as<sql::Ddl>(&statement)) return plan_ddl(ast, *ddl, context);
   ASSIGN_OR_RETURN(const auto tables, route_tables(statement, context));
   RETURN_IF_ERROR(check_lookups(statement, tables));
-  const auto* query = statement_as<sql::QueryStatement>(&statement);
-  const bool is_read = (query != nullptr && !is_locking_read(query->query)) || statement.kind == kExplain;
-  if (tables.keyspace.empty())
-    return send(ast, tables, context, any_shard(session_keyspace(context)), is_read || statement.kind == kDo);
+  const bool is_read = reads_only(statement);
+  if (tables.keyspace.empty()) return plan_without_tables(ast, tables, is_read, context);
 
   const auto* insert = statement_as<sql::Insert>(&statement);
   const bool generates =
@@ -220,17 +327,17 @@ Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
     if (tables.tables.front()->type == vschema::TableType::kReference) return unsupported("changing a reference table");
     return plan_insert(*insert, tables, context);
   }
-  if (!tables.sharded) return send(ast, tables, context, any_shard(tables.keyspace), is_read);
+  if (!tables.sharded) return send(ast, tables, context, only_shard(tables.keyspace), is_read);
   if (ast.parameter_count() > 0 && !context.has_parameters) {
     auto planned = plan_sharded(ast, tables, context);
     if (planned.ok()) return planned;
+    ASSIGN_OR_RETURN(const sql::Ast again, sql::parse(ast.text()));  // Planning may have changed the tree.
     auto plan = std::make_shared<Plan>();
     plan->route = all_shards(tables.keyspace);
     plan->is_read = is_read;
-    if (tables.rewrite) plan->text = server_text(statement, tables, context, false);
+    if (tables.rewrite) plan->text = server_text(again.statement(), tables, context, false);
     return plan;
   }
-  if (statement.kind == kExplain) return send(ast, tables, context, any_shard(tables.keyspace), true);
   return plan_sharded(ast, tables, context);
 }
 

@@ -1,5 +1,8 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <span>
 #include <string>
@@ -23,7 +26,16 @@ struct PlanContext {
   // fingerprint alone (COM_STMT_PREPARE, or a statement without parameters).
   std::span<const mysql::Value> parameters;
   bool has_parameters = false;  // `parameters` holds the values (perhaps none).
+  // How many of the statement's literals can be found again by their index; values of those behind become constants.
+  size_t literal_positions = SIZE_MAX;
+  std::string charset = "utf8mb4";  // Of the connection: that of the statement's strings.
+  bool strict = true;               // The session's sql_mode refuses values that do not fit; false: they are changed.
+  std::map<uint32_t, KeyForm> key_forms;  // See exec/merge.h: refined_forms().
 };
+
+// For sql::PrintOptions::expr: puts literals in the place of parameters. `parameters` must outlive it.
+std::function<bool(const sql::Expr&, std::string&)> parameter_printer(const sql::Statement& statement,
+                                                                      std::span<const mysql::Value> parameters);
 
 // Plans one statement that reads or changes tables: SELECT, INSERT, REPLACE, UPDATE, DELETE, DDL, SHOW on tables,
 // EXPLAIN, LOAD DATA, CALL, table administration. Session statements (SET, USE, BEGIN, ...) are the gate's own

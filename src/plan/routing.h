@@ -7,17 +7,12 @@
 #include "plan/plan.h"
 #include "plan/planner.h"
 #include "sql/ast.h"
+#include "sql/printer.h"
 #include "sql/statement.h"
 #include "vschema/vschema.h"
 
 // Inside of the planner: which tables a statement uses, and which shards can hold its rows.
 namespace vitrail::plan {
-
-struct TableBinding {
-  const sql::TableSource* source = nullptr;  // Null for the target of an INSERT.
-  std::string alias;                         // As columns name it, lower case.
-  std::shared_ptr<const vschema::Table> table;
-};
 
 struct StatementTables {
   std::string keyspace;  // Of all tables; empty: no tables.
@@ -36,20 +31,11 @@ Result<StatementTables> route_tables(const sql::Statement& statement, const Plan
 std::string server_text(const sql::Statement& statement, const StatementTables& tables, const PlanContext& context,
                         bool with_values);
 
-// The tables of a FROM clause that are named directly, with their joins' conditions; kUnimplemented for shapes that
-// cannot be split over shards.
-struct FromClause {
-  std::vector<TableBinding> tables;
-  std::vector<const sql::Expr*> filters;      // Conjuncts that every result row satisfies (WHERE, inner joins).
-  std::vector<const sql::Expr*> outer_joins;  // ON conjuncts of outer joins: they say only which rows meet.
-};
-Result<FromClause> read_from(sql::List<sql::TableRef*> from, const sql::Expr* where, const StatementTables& tables);
+sql::PrintOptions server_options(const sql::Statement& statement, const StatementTables& tables,
+                                 const PlanContext& context, bool with_values);
 
-// Where the rows of the FROM clause are. kUnimplemented when the tables' rows do not meet on one shard.
-Result<Route> route_rows(const FromClause& from, const std::string& keyspace);
-
-// A literal or parameter as a routing value, when it may be one for `vindex`.
-std::optional<ValueSource> value_source(const sql::Expr* expr, const shard::Vindex& vindex);
+// "qualifier.name", as in StatementTables::renames.
+std::string name_key(std::string_view qualifier, std::string_view name);
 
 Error unsupported(std::string what);
 std::string lower(std::string_view text);

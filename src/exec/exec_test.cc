@@ -1,0 +1,221 @@
+#include <gtest/gtest.h>
+
+#include "exec/compare.h"
+#include "exec/merge.h"
+#include "exec/number.h"
+
+namespace vitrail::exec {
+namespace {
+
+using mysql::FieldType;
+using plan::AggregateFunction;
+using plan::Merge;
+
+mysql::ColumnDef column(FieldType type, uint16_t flags = 0, uint8_t decimals = 0, uint16_t collation = 45) {
+  mysql::ColumnDef out;
+  out.name = "c";
+  out.type = type;
+  out.flags = flags;
+  out.decimals = decimals;
+  out.collation = collation;
+  return out;
+}
+
+// Values in ascending order of the server, equal ones as one list; compares each with each.
+void expect_order(const mysql::ColumnDef& of, const std::vector<std::vector<std::string>>& classes) {
+  const std::vector<mysql::ColumnDef> columns = {of};
+  const KeyComparer comparer({.column = 0}, columns, 1);
+  for (size_t i = 0; i < classes.size(); ++i) {
+    for (size_t j = 0; j < classes.size(); ++j) {
+      for (const auto& x : classes[i]) {
+        for (const auto& y : classes[j]) {
+          const auto order = comparer.compare({x}, {y});
+          ASSERT_TRUE(order.ok()) << x << " " << y;
+          EXPECT_EQ(*order, i < j ? -1 : i > j ? 1 : 0) << x << " " << y;
+          EXPECT_EQ(*comparer.identity({x}) == *comparer.identity({y}), i == j) << x << " " << y;
+        }
+      }
+    }
+  }
+}
+
+TEST(KeyComparer, ComparesAsServersDo) {
+  expect_order(column(FieldType::kLongLong), {{"-10"}, {"-9"}, {"0", "-0"}, {"9", "009"}, {"10"}});
+  expect_order(column(FieldType::kNewDecimal), {{"-1.5", "-1.50"}, {"0.00", "0", "-0.0"}, {"0.5"}, {"10.1", "10.10"}});
+  expect_order(column(FieldType::kDouble, 0, 31), {{"-1e30"}, {"-0", "0"}, {"1.5e-5", "0.000015"}, {"2e3", "2000"}});
+  expect_order(column(FieldType::kYear), {{"0000"}, {"1999"}, {"2000"}});
+  expect_order(column(FieldType::kTime),
+               {{"-100:00:00"}, {"-01:00:00", "-01:00:00.000"}, {"00:00:00"}, {"10:00:00"}, {"100:00:00"}});
+  expect_order(column(FieldType::kDatetime),
+               {{"0000-00-00 00:00:00"}, {"2020-01-01 00:00:00"}, {"2020-01-01 00:00:01"}});
+  expect_order(column(FieldType::kBit), {{std::string("\0\5", 2)}, {std::string("\1\0", 2)}});
+  expect_order(column(FieldType::kString, mysql::kFieldUnsigned), {{"1.2.3.4"}, {"1.2.3.10"}, {"10.0.0.1"}});
+  expect_order(column(FieldType::kString, mysql::kFieldUnsigned), {{"::1"}, {"::ffff"}, {"2001:db8::"}});
+  expect_order(column(FieldType::kVarString, 0, 0, 63), {{""}, {"a"}, {"a "}, {"b"}});
+}
+
+TEST(KeyComparer, NullIsFirstAndEqualToItself) {
+  const std::vector<mysql::ColumnDef> columns = {column(FieldType::kLong)};
+  const KeyComparer comparer({.column = 0}, columns, 1);
+  EXPECT_EQ(*comparer.compare({std::nullopt}, {"-5"}), -1);
+  EXPECT_EQ(*comparer.compare({"-5"}, {std::nullopt}), 1);
+  EXPECT_EQ(*comparer.compare({std::nullopt}, {std::nullopt}), 0);
+}
+
+TEST(KeyComparer, ComparesTextsByTheirWeights) {
+  const std::vector<mysql::ColumnDef> columns = {column(FieldType::kVarString), column(FieldType::kVarString),
+                                                 column(FieldType::kVarString, 0, 0, 63),
+                                                 column(FieldType::kVarString, 0, 0, 63)};
+  const KeyComparer comparer({.column = 0, .hidden = true, .weight = 1}, columns, 1);
+  const std::string blank("\0 ", 2);
+  const auto row = [&](const char* weight, const std::string& pad) {
+    std::string wide;
+    for (const char* c = weight; *c != '\0'; ++c) wide += std::string("\0", 1) + *c;
+    return Row{"", "text", wide, pad};
+  };
+  // A blank at the end counts for nothing, and less than any letter; more than a tabulator.
+  EXPECT_EQ(*comparer.compare(row("A", blank), row("A  ", blank)), 0);
+  EXPECT_EQ(*comparer.identity(row("A", blank)), *comparer.identity(row("A  ", blank)));
+  EXPECT_EQ(*comparer.compare(row("A", blank), row("A\t", blank)), 1);
+  EXPECT_EQ(*comparer.compare(row("A\t", blank), row("A", blank)), -1);
+  EXPECT_EQ(*comparer.compare(row("A", blank), row("AB", blank)), -1);
+  // Where it counts.
+  EXPECT_EQ(*comparer.compare(row("A", ""), row("A ", "")), -1);
+  EXPECT_NE(*comparer.identity(row("A", "")), *comparer.identity(row("A ", "")));
+  // Weights of several levels cannot be compared so.
+  Row none = row("A", blank);
+  none[3] = std::nullopt;
+  EXPECT_FALSE(comparer.compare(none, none).ok());
+  EXPECT_FALSE(comparer.identity(none).ok());
+}
+
+TEST(KeyComparer, RefusesWhatItCannotKnow) {
+  const auto refuses = [](const mysql::ColumnDef& of, const std::string& x, const std::string& y) {
+    const std::vector<mysql::ColumnDef> columns = {of};
+    return !KeyComparer({.column = 0}, columns, 1).compare({x}, {y}).ok();
+  };
+  EXPECT_TRUE(refuses(column(FieldType::kVarString), "a", "b"));
+  EXPECT_TRUE(refuses(column(FieldType::kString, mysql::kFieldEnum), "a", "b"));
+  EXPECT_TRUE(refuses(column(FieldType::kBit), "5", "10"));
+  const char* uuid = "8baabc25-ebcd-11f1-b4ff-02fc00000001";
+  EXPECT_TRUE(refuses(column(FieldType::kString, mysql::kFieldUnsigned), uuid, uuid));
+}
+
+TEST(RefinedForms, AskForWhatOrdersEnumsAndFloats) {
+  Merge merge;
+  merge.hidden_columns = 2;
+  merge.order_by = {{.column = 0, .hidden = true, .ordinal = 3}, {.column = 1, .hidden = true, .ordinal = 4}};
+  using Forms = std::map<uint32_t, plan::KeyForm>;
+  EXPECT_EQ(refined_forms(merge, {column(FieldType::kString, mysql::kFieldEnum), column(FieldType::kFloat, 0, 31)}),
+            (Forms{{3, plan::KeyForm::kNumber}, {4, plan::KeyForm::kDouble}}));
+  EXPECT_EQ(refined_forms(merge, {column(FieldType::kLong), column(FieldType::kDouble, 0, 31)}), Forms{});
+  EXPECT_EQ(refined_forms(merge, {column(FieldType::kDouble, 0, 2), column(FieldType::kString)}),
+            (Forms{{3, plan::KeyForm::kDouble}}));
+  merge.group_by = std::exchange(merge.order_by, {});  // Members of an ENUM are equal as texts.
+  EXPECT_EQ(refined_forms(merge, {column(FieldType::kString, mysql::kFieldEnum), column(FieldType::kLong)}), Forms{});
+}
+
+class Merging : public testing::Test {
+ protected:
+  Merging() { columns_ = {column(FieldType::kLong), column(FieldType::kNewDecimal)}; }
+  // Two shards' rows; the merged ones as text.
+  std::string merged(std::vector<Row> first, std::vector<Row> second, uint16_t warnings = 0) {
+    std::vector<net::QueryResult> results(2);
+    for (auto& result : results) result.columns = columns_;
+    results[0].rows = std::move(first);
+    results[1].rows = std::move(second);
+    results[1].ok.warnings = warnings;
+    auto out = merge_results(merge_, std::move(results), 100);
+    if (!out.ok()) return out.error().message();
+    found_rows_ = out->found_rows;
+    std::string text;
+    for (const auto& row : out->result.rows) {
+      text += text.empty() ? "" : " ";
+      for (size_t i = 0; i < row.size(); ++i) text += (i > 0 ? "," : "") + row[i].value_or("NULL");
+    }
+    return text;
+  }
+  std::vector<mysql::ColumnDef> columns_;
+  Merge merge_;
+  uint64_t found_rows_ = 0;
+};
+
+TEST_F(Merging, Concatenates) {
+  EXPECT_EQ(merged({{"1", "a"}}, {{"2", "b"}}), "1,a 2,b");
+  EXPECT_EQ(found_rows_, 2);
+}
+
+TEST_F(Merging, OrdersAndCuts) {
+  merge_.order_by = {{.column = 0, .descending = true}};
+  merge_.limit = 2;
+  merge_.offset = 1;
+  EXPECT_EQ(merged({{"3", "a"}, {"10", "b"}}, {{"4", "c"}, {std::nullopt, "d"}}), "4,c 3,a");
+  EXPECT_EQ(found_rows_, 2);
+  merge_.count_found_rows = true;
+  merged({{"3", "a"}, {"10", "b"}}, {{"4", "c"}, {std::nullopt, "d"}});
+  EXPECT_EQ(found_rows_, 4);
+  merge_.limit = UINT64_MAX;
+  EXPECT_EQ(merged({{"3", "a"}, {"10", "b"}}, {{"4", "c"}, {std::nullopt, "d"}}), "4,c 3,a NULL,d");
+}
+
+TEST_F(Merging, AddsUpGroups) {
+  merge_.aggregates = {{.column = 0}, {.column = 1, .function = AggregateFunction::kSum}};
+  merge_.group_by = {{.column = 0}};
+  EXPECT_EQ(merged({{"1", "0.5"}, {"2", std::nullopt}, {std::nullopt, "1"}},
+                   {{"2", "3"}, {"01", "0.25"}, {std::nullopt, "1"}}),
+            "1,0.75 2,3 NULL,2");
+  merge_.aggregates[1].function = AggregateFunction::kMax;
+  EXPECT_EQ(merged({{"1", "9"}}, {{"1", "10"}}), "1,10");
+  merge_.warnings_refuse = true;
+  EXPECT_EQ(merged({{"1", "9"}}, {{"1", "10"}}), "1,10");
+  EXPECT_EQ(merged({{"1", "9"}}, {{"1", "10"}}, 1),
+            "VT12001: unsupported: GROUP BY an alias that may be the name of a column too, over several shards");
+}
+
+TEST_F(Merging, TakesTheLeastTextByItsWeight) {
+  columns_ = {column(FieldType::kVarString), column(FieldType::kVarString), column(FieldType::kVarString, 0, 0, 63),
+              column(FieldType::kVarString, 0, 0, 63)};
+  merge_.aggregates = {{.column = 0, .function = AggregateFunction::kMin, .weight = 1}};
+  merge_.hidden_columns = 3;
+  EXPECT_EQ(merged({{"b", "b", "B", " "}}, {{"A", "A", "A", " "}}), "A");
+  EXPECT_EQ(merged({{std::nullopt, std::nullopt, std::nullopt, std::nullopt}}, {{"A", "A", "A", " "}}), "A");
+}
+
+TEST_F(Merging, TakesTheLeastMemberOfAnEnumAsText) {
+  columns_ = {column(FieldType::kString, mysql::kFieldEnum), column(FieldType::kVarString),
+              column(FieldType::kVarString, 0, 0, 63), column(FieldType::kVarString, 0, 0, 63)};
+  merge_.aggregates = {{.column = 0, .function = AggregateFunction::kMin, .weight = 1}};
+  merge_.hidden_columns = 3;
+  EXPECT_EQ(merged({{"mid", "mid", "MID", " "}}, {{"alpha", "alpha", "ALPHA", " "}}), "alpha");
+}
+
+TEST_F(Merging, RefusesSumsThatDependOnTheirOrder) {
+  columns_[1] = column(FieldType::kDouble, 0, 31);
+  merge_.aggregates = {{.column = 0}, {.column = 1, .function = AggregateFunction::kSum}};
+  EXPECT_EQ(merged({{"1", "0.1"}}, {{"1", "0.2"}}),
+            "VT12001: unsupported: sums of floating-point numbers over several shards");
+}
+
+TEST_F(Merging, RemovesDuplicates) {
+  merge_.distinct = true;
+  EXPECT_EQ(merged({{"1", "2.0"}, {"1", std::nullopt}}, {{"1", "2.00"}, {"1", std::nullopt}, {"2", "2"}}),
+            "1,2.0 1,NULL 2,2");
+}
+
+TEST_F(Merging, HoldsABoundedNumberOfRows) {
+  std::vector<Row> many(101, {"1", "2"});
+  EXPECT_EQ(merged(many, {}), "in-memory row count exceeded allowed limit of 100");
+}
+
+TEST(Numbers, HaveOnePlainText) {
+  EXPECT_EQ(plain_decimal("-000.500"), "-0.5");
+  EXPECT_EQ(plain_decimal("-0.0"), "0");
+  EXPECT_EQ(plain_decimal("12"), "12");
+  EXPECT_EQ(plain_decimal("0.05"), "0.05");
+  EXPECT_EQ(plain_decimal("1e3"), std::nullopt);
+  EXPECT_EQ(add_decimals("-0.5", "1.25"), "0.75");
+  EXPECT_EQ(add_decimals("9223372036854775807", "9223372036854775807"), "18446744073709551614");
+}
+
+}  // namespace
+}  // namespace vitrail::exec
