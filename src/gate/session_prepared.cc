@@ -88,7 +88,9 @@ net::Task<Status> ClientSession::describe_at_shard(const Statement& statement, m
     CO_ASSIGN_OR_RETURN(own, co_await lease_for(targets.front(), wait));
   }
   CO_ASSIGN_OR_RETURN(const auto known,
-                      co_await (*lease)->prepare(plan->text ? *plan->text : std::string(statement.text),
+                      co_await (*lease)->prepare(plan->shape  ? *plan->shape
+                                                 : plan->text ? *plan->text
+                                                              : std::string(statement.text),
                                                  kMaxPreparedPerConnection, wait, net::PooledConnection::Known::kAnew));
   ok = known->ok;
   definitions = known->definitions;

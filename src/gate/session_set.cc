@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "exec/compare.h"
 #include "exec/merge.h"
 #include "gate/session.h"
 #include "mysql/collations.h"
@@ -115,7 +116,12 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
     results.push_back(std::move(result));
   }
   if (results.size() == 1 && plan->merge.empty()) co_return std::move(results.front());
-  co_return exec::merge_results(plan->merge, std::move(results), shared_.settings.max_memory_rows);
+  if (!exec::refined_forms(plan->merge, results.front().columns).empty()) {
+    co_return unsupported("an order or groups by values of this type in a place for a value");
+  }
+  CO_ASSIGN_OR_RETURN(auto merged,
+                      exec::merge_results(plan->merge, std::move(results), shared_.settings.max_memory_rows));
+  co_return std::move(merged.result);
 }
 
 net::Task<Result<std::string>> ClientSession::set_value(const sql::Ast& ast, const sql::SetItem& item) {
