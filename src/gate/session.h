@@ -173,7 +173,7 @@ class ClientSession {
   net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
   net::Task<Result<std::vector<net::QueryResult>>> ask_all(std::vector<ShardText> texts,
-                                                              base::MemoryBudget::Hold& memory);
+                                                           base::MemoryBudget::Hold& memory);
   net::Task<RunResult> run_with_questions(const plan::Plan& plan, const Statement& statement, ShardText what);
   // `servers_insert_id`: the id that a server tells comes before the one that is given.
   net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id, bool servers_insert_id = false);

@@ -442,7 +442,7 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
 
 // One text on several shards, all at once.
 net::Task<Result<std::vector<net::QueryResult>>> ClientSession::ask_all(std::vector<ShardText> texts,
-                                                                                base::MemoryBudget::Hold& memory) {
+                                                                        base::MemoryBudget::Hold& memory) {
   std::vector<std::optional<Result<net::QueryResult>>> answers(texts.size());
   std::vector<net::Task<void>> tasks;
   auto one = [](ClientSession& self, ShardText what, base::MemoryBudget::Hold& held,

@@ -28,7 +28,7 @@ net::Task<Status> run_unlogged(LocalServer& server, std::vector<std::string> sta
   for (auto& statement : statements) all.push_back(std::move(statement));
   Status outcome;
   for (auto& statement : all) {
-    auto done = co_await lease->client.query(std::move(statement), wait);
+    auto done = co_await lease->client.query(server.translated(std::move(statement)), wait);
     if (!done.ok()) {
       outcome = std::move(done).error();
       break;

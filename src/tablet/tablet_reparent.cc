@@ -59,7 +59,8 @@ net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
     if (!names.contains(created_name(statement))) statements.push_back(statement);
   }
   Status made = co_await server_.run(std::move(statements), wait);
-  if (!made.ok()) co_return std::move(made).error().with_context("create the tablet's own tables in " + settings_.sidecar);
+  if (!made.ok())
+    co_return std::move(made).error().with_context("create the tablet's own tables in " + settings_.sidecar);
   co_return Status{};
 }
 
