@@ -51,7 +51,6 @@ TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, Qu
                                     metrics);
   }
   queries_before_.at = base::system_clock().now();
-  subscriptions_.push_back(metrics.text_function("TabletStateName", [this] { return state_name(); }));
   subscriptions_.push_back(metrics.text_function("TabletType", [this] { return type_name(); }));
   subscriptions_.push_back(metrics.text_function("TabletRole", [this] { return summary().role; }));
   subscriptions_.push_back(metrics.text_function("TabletKeyspace", [this] { return settings_.keyspace; }));
