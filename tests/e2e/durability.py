@@ -137,7 +137,7 @@ class DurabilityTest(ClusterTest):
         self.ctl("PlannedReparentShard", "--new-primary", "zone1-101", "commerce/0")
         self.assert_roles(101)
         for uid in (100, 101, 102):
-            self.eventually(lambda u=uid: self.assertEqual(self.value(u, "select count(*) from commerce.t where id in (6, 7)"),
+            self.eventually(lambda u=uid: self.assertEqual(self.value(u, "select count(*) from vt_commerce.t where id in (6, 7)"),
                                                            "2"))
 
     def test_7_an_emergency_asks_all_that_may_have_acknowledged(self):
