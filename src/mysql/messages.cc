@@ -39,7 +39,9 @@ Status read_session_changes(std::string_view bytes, std::vector<SessionChange>& 
       SessionChange change{static_cast<SessionChange::Kind>(kind), {}, {}};
       if (change.kind == SessionChange::Kind::kSystemVariable) change.name = data.lenenc_string();
       if (change.kind == SessionChange::Kind::kGtids) data.skip(1);
-      change.value = data.lenenc_string();
+      // MariaDB sends the flag of a changed state as it is, MySQL with a length of its own.
+      const bool bare = change.kind == SessionChange::Kind::kStateChanged && data.remaining() == 1;
+      change.value = bare ? data.rest() : data.lenenc_string();
       if (!data.ok()) return malformed("session state");
       changes.push_back(std::move(change));
     } while (kind == 0 && !data.at_end());

@@ -182,7 +182,7 @@ class JourneyTest(ClusterTest):
             cursor.execute("update customer set email = 'planted' where customer_id = 1")
             cursor.execute("delete from customer where customer_id = 2")
             cursor.execute("insert into customer(customer_id, email) values (-7, 'too many')")
-            with self.assertRaisesRegex(Failure, "found differences"):
+            with self.assertRaisesRegex(Failure, "the rows of both sides differ"):
                 self.journey.vdiff("customer", "commerce2customer")
             base = ("VDiff", "--workflow", "commerce2customer", "--target-keyspace", "customer")
             report = json.loads(self.ctl(*base, "show", "last", "--format", "json"))

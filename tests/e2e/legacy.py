@@ -255,6 +255,7 @@ class Legacy(ClusterTest):
         if "vtgate" not in self.cluster.addresses:
             self.internal("vtctldclient", "AddCellInfo", "--root", "/vitess/zone2", "--server-address",
                           self.cluster.path("topo", "topo.db"), "zone2")
+            self.internal("vtctldclient", "AddCellsAlias", "--cells", "zone1,zone2", "region")  # Reads may cross them.
             self.cluster.start_vtgate("--gateway-initial-tablet-timeout", "2s", "--buffer-window", "1s",
                                       "--vschema_ddl_authorized_users", "root,demo")
             port, mysql = self.cluster.ports.take(), self.cluster.ports.take()

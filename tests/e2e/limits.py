@@ -77,7 +77,7 @@ class LimitsTest(ClusterTest):
 
     def connect(self, database="sh", **options):
         connection = self.cluster.connect(database, **options)
-        self.addCleanup(connection.close)
+        self.addCleanup(lambda: connection.open and connection.close())
         return connection
 
     def execute(self, connection, sql):
@@ -170,7 +170,7 @@ class LimitsTest(ClusterTest):
                 for _ in range(2):
                     connection = pymysql.connect(host="127.0.0.1", port=tablet.ports["data"], user="vtgate", charset=charset,
                                                  database="sh/-80@primary", client_flag=flags, autocommit=True)
-                    self.addCleanup(connection.close)
+                    self.addCleanup(lambda: connection.open and connection.close())
                     self.execute(connection, "select 1")
                     held.append(connection)
         self.assertGreater(len(held), SERVER_CONNECTIONS)

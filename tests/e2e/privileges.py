@@ -100,7 +100,10 @@ class PrivilegesTest(ClusterTest):
         before = self.position()
         for sql in REFUSED:
             with self.subTest(sql):
-                self.assert_fails(sql, "")
+                if sql.startswith(("/*!80000", "/*M!110400")):
+                    self.execute(sql)  # A comment for such a server: vtgate answers it, and sends nothing.
+                else:
+                    self.assert_fails(sql, "")
         # By the tablet itself, whatever a vtgate lets through.
         direct = pymysql.connect(host="127.0.0.1", port=self.tablets[0].ports["data"], user="vtgate",
                                  database="shop/0@primary", autocommit=True)

