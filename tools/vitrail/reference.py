@@ -109,8 +109,9 @@ class ChangingCluster:
             self.layouts[keyspace] = shards
             self.save()
         for shard in shards:
-            self.run_on_server(keyspace, shard, [f"drop database if exists `{keyspace}`",
-                                                 f"create database `{keyspace}` character set utf8mb4"])
+            database = self.cluster.shard_tablets(keyspace, shard)[0].database
+            self.run_on_server(keyspace, shard, [f"drop database if exists `{database}`",
+                                                 f"create database `{database}` character set utf8mb4"])
 
     def remove(self, keyspace):
         for shard in self.layouts.pop(keyspace):
