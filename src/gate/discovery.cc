@@ -132,12 +132,8 @@ net::Task<void> Discovery::follow(std::string alias, std::shared_ptr<const ::top
       health.term_start_ns = response.primary_term_start_timestamp();
       health.replication_lag_seconds = response.realtime_stats().replication_lag_seconds();
       health.error = response.realtime_stats().health_error();
-      if (options_.track_schema && health.serving && health.target.tablet_type == "primary") {
-        if (auto endpoint = endpoint_of(alias, health)) {
-          const bool changed_tables = response.realtime_stats().table_schema_changed_size() > 0;
-          tracker_.primary_says(health.target, *endpoint, std::exchange(is_first, false) || changed_tables);
-        }
-      }
+      health.tables_changed |=
+          std::exchange(is_first, false) || response.realtime_stats().table_schema_changed_size() > 0;
       changed();
     }
     if (!(co_await net::sleep_for(delay, cancel)).ok()) co_return;
@@ -249,10 +245,25 @@ void Discovery::publish() {
       view->endpoints[target] = std::move(used);
     }
   }
+  if (options_.track_schema) follow_schemas(*view);
   view_ = std::move(view);
   on_view_(view_);
   view_made_.notify_all();
   publish_cost_ = base::system_clock().now() - start;
+}
+
+// Only of shards that serve: the primary of a shard that is still being filled is nobody's to ask.
+void Discovery::follow_schemas(const View& view) {
+  for (const auto& [keyspace, by_type] : view.shards) {
+    const auto* shards = view.find_shards(keyspace, "primary");
+    if (shards == nullptr) continue;
+    for (const ActiveShard& shard : *shards) {
+      const auto* primary = view.find_endpoints({keyspace, shard.name, "primary"});
+      if (primary == nullptr) continue;
+      bool& tables_changed = health_[primary->front().alias].tables_changed;
+      tracker_.primary_says({keyspace, shard.name, "primary"}, primary->front(), std::exchange(tables_changed, false));
+    }
+  }
 }
 
 net::Task<Status> Discovery::wait_first_view(net::Wait wait) {

@@ -42,8 +42,9 @@ class Discovery {
     int64_t term_start_ns = 0;
     int64_t replication_lag_seconds = 0;
     std::string error;
-    base::TimePoint heard;  // When its health stream said something last, or was tried first.
-    bool lost = false;      // The stream has failed since.
+    base::TimePoint heard;        // When its health stream said something last, or was tried first.
+    bool lost = false;            // The stream has failed since.
+    bool tables_changed = false;  // Since the schema tracker was told last.
   };
   using OnView = std::move_only_function<void(std::shared_ptr<const View>)>;
 
@@ -75,6 +76,7 @@ class Discovery {
   net::Task<void> follow_cells_aliases();
   void changed();
   void publish();
+  void follow_schemas(const View& view);
 
   topo::Server& topology_;
   const Options options_;

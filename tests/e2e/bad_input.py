@@ -133,14 +133,18 @@ class BadInputTest(ClusterTest):
     def test_malformed_packets(self):
         for payload, numbers in ((b"\x17\x01\x00", (1243, 1835)),               # COM_STMT_EXECUTE that is too short
                                  (b"\x17\xff\xff\xff\xff\x00\x01\x00\x00\x00", (1243,)),  # of a statement that is not there
-                                 (b"\xee whatever", (1047,)),                   # no such command
-                                 (b"\x11user", (1043, 1835))):                  # COM_CHANGE_USER that is cut off
+                                 (b"\xee whatever", (1047,))):                  # no such command
             with self.subTest(payload=payload):
                 connection = self.logged_in()
                 connection.sendall(struct.pack("<I", len(payload))[:3] + b"\x00" + payload)
                 self.assertIn(self.error_of(self.read_packet(connection)), numbers)
                 connection.sendall(b"\x01\x00\x00\x00\x0e")  # COM_PING: the session goes on.
                 self.assertEqual(self.read_packet(connection)[1][0], 0)
+        with self.subTest("a change of the user that is cut off"):  # As after a login that fails: no session is left.
+            connection = self.logged_in()
+            connection.sendall(b"\x05\x00\x00\x00\x11user")
+            self.assertEqual(self.error_of(self.read_packet(connection)), 1043)
+            self.assert_hung_up(connection)
         with self.subTest("a sequence number that does not fit"):
             connection = self.logged_in()
             connection.sendall(b"\x09\x00\x00\x05\x03select 1")

@@ -202,8 +202,8 @@ class Cluster:
     # --- connections ---
     def connect(self, database=None, **options):
         """A connection to vtgate."""
-        return pymysql.connect(host="127.0.0.1", port=self.addresses["vtgate"]["mysql"], user="demo", database=database,
-                               **{"autocommit": True, "read_timeout": 60, "write_timeout": 60, **options})
+        return pymysql.connect(host="127.0.0.1", port=self.addresses["vtgate"]["mysql"], database=database,
+                               **{"user": "demo", "autocommit": True, "read_timeout": 60, "write_timeout": 60, **options})
 
     def server(self, tablet, database=None):
         """A connection to the tablet's own mariadbd, past vttablet: for looking at what really is there. A keyspace's name
