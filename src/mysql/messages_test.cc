@@ -727,7 +727,12 @@ TEST(TabletErrors, AreNotTakenFromServers) {
 
 TEST(Ok, ReadsAChangedStateAsEitherFlavorSendsIt) {
   const std::string fixed("\x00\x00\x00\x02\x40\x00\x00\x00", 8);
-  for (const std::string& state : {std::string("\x03\x02\x01" "1", 4), std::string("\x04\x02\x02\x01" "1", 5)}) {
+  for (const std::string& state : {std::string("\x03\x02\x01"
+                                               "1",
+                                               4),
+                                   std::string("\x04\x02\x02\x01"
+                                               "1",
+                                               5)}) {
     const auto ok = decode_ok(fixed + state, kClientSessionTrack);
     ASSERT_TRUE(ok.ok()) << ok.error().message();
     ASSERT_EQ(ok->session_changes.size(), 1U);
