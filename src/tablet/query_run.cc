@@ -317,17 +317,20 @@ void QuerySession::note_use(const StatementInfo& info) {
   }
 }
 
+void QuerySession::drop_doomed() {
+  if (!doomed_) return;
+  lease_.discard();
+  doomed_ = false;
+  in_transaction_ = lost_ == Lost::kTransaction;
+  left_ = Left::kNothing;
+}
+
 // The end of a statement: what the server said of its state decides whether the connection stays with us.
 void QuerySession::statement_done() {
   const bool was_sent = sent_;
   active_ = sent_ = false;
   current_ = nullptr;
-  if (doomed_) {
-    lease_.discard();
-    doomed_ = false;
-    in_transaction_ = lost_ == Lost::kTransaction;
-    left_ = Left::kNothing;
-  }
+  drop_doomed();
   if (!in_transaction_ || lost_ != Lost::kNothing) {
     touched_.clear();
     touched_all_ = false;

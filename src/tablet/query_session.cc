@@ -103,7 +103,10 @@ net::Task<void> QuerySession::run() {
     if (!message->has_value() || (*message)->payload.empty()) break;
     if (static_cast<Command>((*message)->payload[0]) == Command::kQuit) break;
     reply_sequence_ = static_cast<uint8_t>((*message)->last_sequence + 1);
+    answering_ = true;
     Status outcome = co_await dispatch(**message);
+    answering_ = false;
+    drop_doomed();
     if (!outcome.ok()) break;
   }
   co_await await_kills();
@@ -135,8 +138,8 @@ net::Task<Status> QuerySession::end_by_force(net::Wait wait) {
   lost_ = left_ != sql::Left::kNothing ? Lost::kState : in_transaction_ ? Lost::kTransaction : Lost::kNothing;
   const uint32_t connection = lease_->client.server().connection_id;
   ServerKiller& killer = shared_.killer;
-  if (sent_) {
-    grandfathered_ = true;  // Until the statement has heard of it: see statement_done().
+  if (sent_ || answering_) {
+    grandfathered_ = sent_;  // Until the statement has heard of it: see statement_done().
     doomed_ = true;
     co_return co_await killer.end_connection(connection, std::move(wait));
   }

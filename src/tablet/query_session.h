@@ -162,6 +162,7 @@ class QuerySession {
   void lose_connection(bool was_in_transaction);
   void note_use(const StatementInfo& info);
   void statement_done();
+  void drop_doomed();
 
   QueryLoop& shared_;
   net::CancelSource gone_;  // The client has gone: what it asked for is not wanted any more.
@@ -179,6 +180,7 @@ class QuerySession {
   bool active_ = false;
   bool sent_ = false;
   bool grandfathered_ = false;
+  bool answering_ = false;    // A command is being answered: `lease_` may be in use.
   bool doomed_ = false;       // The connection to the server is being ended: it goes to nobody else.
   bool interrupted_ = false;  // KILL QUERY, or the statement's time was over.
   bool timed_out_ = false;
