@@ -63,7 +63,7 @@ def dump(cluster, source, plain, rows):
     sockets = [cluster.path(f"vt_{t.uid:010d}", "mysql.sock") for t in (source, plain)]
     started = time.monotonic()
     reader = subprocess.Popen(["mariadb-dump", "--no-defaults", "--user=vt_dba", f"--socket={sockets[0]}", "--single-transaction",
-                               "--quick", source.keyspace, "item"], stdout=subprocess.PIPE)
+                               "--quick", source.database, "item"], stdout=subprocess.PIPE)
     writer = subprocess.run(["mariadb", "--no-defaults", "--user=vt_dba", f"--socket={sockets[1]}", "dump"], stdin=reader.stdout,
                             check=False)
     reader.stdout.close()

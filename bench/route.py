@@ -28,13 +28,14 @@ def prepare(cluster, options):
     cluster.start_vtgate()
     with cluster.server(tablet) as connection, connection.cursor() as cursor:
         cursor.execute("create user bench@'127.0.0.1'")
-        cursor.execute("grant all on commerce.* to bench@'127.0.0.1'")
-    sysbench("oltp_read_write", "prepare", tablet.ports["mysqld"], "commerce", "bench", options.tables, options.rows, threads=2)
+        cursor.execute(f"grant all on {tablet.database}.* to bench@'127.0.0.1'")
+    sysbench("oltp_read_write", "prepare", tablet.ports["mysqld"], tablet.database, "bench", options.tables, options.rows, threads=2)
     chain = HaproxyChain(cluster, tablet.ports["mysqld"])
     server = {"mariadbd": cluster.server_pid(tablet)}
-    return {"direct": (tablet.ports["mysqld"], server),
-            "haproxy2": (chain.port, {**server, "haproxy_front": chain.processes[0].pid, "haproxy_back": chain.processes[1].pid}),
-            "vitrail": (cluster.addresses["vtgate"]["mysql"],
+    return {"direct": (tablet.ports["mysqld"], tablet.database, server),
+            "haproxy2": (chain.port, tablet.database,
+                         {**server, "haproxy_front": chain.processes[0].pid, "haproxy_back": chain.processes[1].pid}),
+            "vitrail": (cluster.addresses["vtgate"]["mysql"], "commerce",
                         {**server, "vtgate": cluster.processes["vtgate"].pid, "vttablet": cluster.processes[tablet.name].pid})}
 
 
@@ -46,10 +47,10 @@ def measure(paths, options):
             for turn in range(options.rounds):
                 # Another order each time, so that none always runs behind the same neighbour.
                 for path in PATHS[turn % 3:] + PATHS[:turn % 3]:
-                    port, pids = paths[path]
+                    port, database, pids = paths[path]
                     meter = CpuMeter(pids)
                     meter.start()
-                    run = sysbench(workload, "run", port, "commerce", "bench", options.tables, options.rows, threads,
+                    run = sysbench(workload, "run", port, database, "bench", options.tables, options.rows, threads,
                                    options.seconds)
                     run["cpu"] = {**meter.stop(), "sysbench": run["cpu_s"]}
                     runs[path].append(run)
