@@ -59,13 +59,13 @@ def prepare(cluster, rows):
 
 def dump(cluster, source, plain, rows):
     """Rows per second of mariadb-dump | mariadb."""
-    run_sql(cluster, plain, "drop database if exists dump", "create database dump")
+    run_sql(cluster, plain, f"drop database if exists {plain.database}", f"create database {plain.database}")
     sockets = [cluster.path(f"vt_{t.uid:010d}", "mysql.sock") for t in (source, plain)]
     started = time.monotonic()
     reader = subprocess.Popen(["mariadb-dump", "--no-defaults", "--user=vt_dba", f"--socket={sockets[0]}", "--single-transaction",
                                "--quick", source.database, "item"], stdout=subprocess.PIPE)
-    writer = subprocess.run(["mariadb", "--no-defaults", "--user=vt_dba", f"--socket={sockets[1]}", "dump"], stdin=reader.stdout,
-                            check=False)
+    writer = subprocess.run(["mariadb", "--no-defaults", "--user=vt_dba", f"--socket={sockets[1]}", plain.database],
+                            stdin=reader.stdout, check=False)
     reader.stdout.close()
     if reader.wait() != 0 or writer.returncode != 0:
         raise Failure("mariadb-dump | mariadb failed")
@@ -73,7 +73,7 @@ def dump(cluster, source, plain, rows):
     count = run_sql(cluster, plain, "select count(*) from item", database="dump")[0][0]
     if count != rows:
         raise Failure(f"the dump holds {count} rows instead of {rows}")
-    run_sql(cluster, plain, "drop database dump", "create database dump")
+    run_sql(cluster, plain, f"drop database {plain.database}", f"create database {plain.database}")
     note(f"mariadb-dump | mariadb: {rate:,.0f} rows/s")
     return rate
 
