@@ -180,6 +180,8 @@ class ClientSession {
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
   Result<std::vector<shard::Target>> resolve(const plan::Route& route, const Statement& statement);
   Result<mysql::Value> value_of(const plan::ValueSource& source, plan::KeyType type, const Statement& statement) const;
+  // The character set of the client's texts.
+  std::string client_charset() const;
   Result<plan::PlanContext> plan_context(const View& view, const Statement& statement) const;
   struct RefinedPlan {
     std::shared_ptr<const plan::Plan> plan;

@@ -147,6 +147,17 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_with_names(sql::As
   return std::make_shared<const plan::Plan>(std::move(plan));
 }
 
+std::string ClientSession::client_charset() const {
+  const auto& settings = settings_.values();
+  if (const auto set = settings.find("character_set_client"); set != settings.end()) {
+    std::string charset = lower(set->second);
+    std::erase_if(charset, [](char c) { return c == '\'' || c == '"'; });
+    return charset;  // `default` too, which is the server's.
+  }
+  const auto* collation = mysql::find_collation(form_.collation);
+  return std::string(collation == nullptr ? plan::PlanContext().charset : collation->charset);
+}
+
 Result<plan::PlanContext> ClientSession::plan_context(const View& view, const Statement& statement) const {
   if (view.vschema == nullptr) {
     return fail(Code::kUnavailable, "no vschema has been read from the topology yet")
@@ -159,12 +170,8 @@ Result<plan::PlanContext> ClientSession::plan_context(const View& view, const St
   context.parameters = statement.parameters;
   context.has_parameters = statement.binary();
   context.literal_positions = statement.literals.size();
-  if (const auto* collation = mysql::find_collation(form_.collation)) context.charset = collation->charset;
+  context.charset = client_charset();
   const auto& settings = settings_.values();
-  if (const auto charset = settings.find("character_set_client"); charset != settings.end()) {
-    context.charset = charset->second;
-    std::erase(context.charset, '\'');
-  }
   if (const auto mode = settings.find("sql_mode"); mode != settings.end()) {
     const std::string modes = lower(mode->second);
     context.strict = modes.find("strict_") != std::string::npos || modes.find("traditional") != std::string::npos ||

@@ -82,6 +82,21 @@ std::optional<int64_t> number_of(std::string_view literal) {
   return value;
 }
 
+// A value that came in the character set of results goes back in a text of the client's: both have to read it alike.
+Status check_same_text(const mysql::ColumnDef& column, std::string_view bytes, std::string_view client) {
+  if (column.collation == mysql::kBinaryCollation) return {};
+  const auto* collation = mysql::find_collation(column.collation);
+  const std::string_view charset = collation == nullptr ? std::string_view() : collation->charset;
+  const auto is_utf8 = [](std::string_view name) { return name.starts_with("utf8"); };
+  if (charset == client || (is_utf8(charset) && is_utf8(client))) return {};
+  const bool wide =
+      charset.empty() || charset.starts_with("utf16") || charset.starts_with("utf32") || charset == "ucs2";
+  const bool ascii = std::ranges::all_of(bytes, [](unsigned char c) { return c < 0x80; });
+  if (!wide && ascii) return {};
+  return unsupported(fmt::format("a text in {} as a value of a session in {}: convert it with CONVERT(... USING {})",
+                                 charset.empty() ? "an unknown character set" : charset, client, client));
+}
+
 }  // namespace
 
 // A SELECT of one value, run as if the client had sent it, but for its answer.
@@ -100,6 +115,7 @@ net::Task<Result<mysql::Value>> ClientSession::evaluate(std::string expression) 
     co_return fail(Code::kInvalidArgument, "Subquery returns more than 1 row").with_mysql(kOneRow, "21000");
   }
   if (result.rows.empty() || !result.rows[0][0]) co_return mysql::Value::null();
+  CO_RETURN_IF_ERROR(check_same_text(result.columns[0], *result.rows[0][0], client_charset()));
   co_return mysql::make_value(result.columns[0], mysql::Cell(*result.rows[0][0]));
 }
 
@@ -275,9 +291,6 @@ net::Task<Status> ClientSession::set_variable(std::string name, const sql::Ast& 
   }
   if (name == "character_set_client" || name == "character_set_connection" || name == "character_set_results") {
     const std::string charset = lower(unquoted(literal));
-    if (name == "character_set_results" && (charset.empty() || charset == "null")) {
-      co_return unsupported("results in the character sets of their columns (character_set_results = NULL)");
-    }
     if (name == "character_set_client" && !is_default(literal)) {
       CO_RETURN_IF_ERROR(mysql::check_client_charset(charset));
     }

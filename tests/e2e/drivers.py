@@ -45,9 +45,10 @@ class DriversTest(ClusterTest):
         print("left out, not installed:", ", ".join(sorted(set(CLIENTS) - set(present))) or "none", file=sys.stderr)
         self.assertIn("PyMySQL", present)
         with concurrent.futures.ThreadPoolExecutor(2) as pool:
-            answers = dict(zip(present, pool.map(lambda item: self.run_driver(*item), present.items())))
-        for name, found in answers.items():
+            runs = {name: pool.submit(self.run_driver, name, find) for name, find in present.items()}
+        for name, run in runs.items():
             with self.subTest(driver=name):
+                found = run.result()
                 wanted = {**EXPECTED, "version": self.version, **MORE.get(name, {})}
                 if "Connector/J" in name:
                     wanted |= {"sorted": True, "described": ["item"]}
@@ -76,6 +77,23 @@ class DriversTest(ClusterTest):
         self.assertEqual(self.rows("select table_name from tables where table_schema = 'shop'", "information_schema"), [("item",)])
         self.assertIn(("TABLES",), self.rows("show tables like 'TAB%'", "information_schema"))
         self.assertEqual(self.rows("select database()", "information_schema"), [("information_schema",)])
+
+    def test_results_in_the_character_sets_of_their_columns(self):
+        self.rows("create table western(t varchar(10) character set latin1)", "shop")
+        self.rows("insert into western values ('\u00e9')", "shop")
+        with self.cluster.connect("shop", use_unicode=False) as connection, connection.cursor() as cursor:
+            read = "select t, _utf8mb4'\u00e9' from western"
+            for value, text in (("null", b"\xe9"), ("utf8mb4", "\u00e9".encode()), ("null", b"\xe9")):
+                cursor.execute(f"set character_set_results = {value}")
+                cursor.execute(read)
+                self.assertEqual(cursor.fetchall(), ((text, "\u00e9".encode()),))
+            cursor.execute("set @a = concat(_utf8mb4'\u00e9', 'x'), @b = convert('y' using latin1)")
+            cursor.execute("select @a, @b")
+            self.assertEqual(cursor.fetchall(), (("\u00e9x".encode(), b"y"),))
+            self.assert_refused((1105, 1235), "CONVERT", lambda: cursor.execute("set @c = convert('\u00e9' using latin1)"))
+            cursor.execute("select @c")
+            self.assertEqual(cursor.fetchall(), ((None,),))
+            cursor.execute("drop table western")
 
     def columns(self, sql):
         with self.cluster.connect("shop") as connection, connection.cursor() as cursor:
