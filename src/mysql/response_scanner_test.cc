@@ -497,16 +497,13 @@ TEST(ResponseScanner, KnowsWhichCommandsAnswer) {
   EXPECT_EQ(response_kind(Command::kBinlogDump), std::nullopt);
 }
 
-// Not a benchmark, but a guard: hopping over a row costs nanoseconds. The bound is far above what any build needs (a
-// release build takes about 2 ns, one with sanitizers about 100).
-TEST(ResponseScanner, HopsOverRowsWithoutReadingThem) {
+TEST(ResponseScanner, HopsOverManyRowsInPieces) {
   Server server(kNewEof);
   server.columns(3);
   constexpr size_t kRows = 200'000;
   for (size_t i = 0; i < kRows; ++i)
     server.row({"12345", "some text of usual length, say sixty bytes or so ......", "7"});
   server.end();
-  const auto begin = std::chrono::steady_clock::now();
   ResponseScanner scanner;
   scanner.start(ResponseKind::kQuery, kNewEof);
   size_t position = 0;
@@ -517,12 +514,7 @@ TEST(ResponseScanner, HopsOverRowsWithoutReadingThem) {
     position += outcome.consumed;
     state = outcome.state;
   }
-  const auto spent = std::chrono::steady_clock::now() - begin;
-  const double nanoseconds = std::chrono::duration<double, std::nano>(spent).count() / static_cast<double>(kRows);
-  RecordProperty("nanoseconds_per_row", std::to_string(nanoseconds));
-  std::printf("%.2f ns per row\n", nanoseconds);
   EXPECT_EQ(scanner.summary().rows, kRows);
-  EXPECT_LT(nanoseconds, 2000);
 }
 
 }  // namespace
