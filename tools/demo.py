@@ -65,7 +65,7 @@ def main():
         print(f"""
 The cluster is running. Try it:   {cluster.mysql_command()}
   vtgate   127.0.0.1:{cluster.addresses['vtgate']['mysql']} (MySQL), http://127.0.0.1:{cluster.addresses['vtgate']['port']}/debug/status
-  vtctld   http://127.0.0.1:{cluster.addresses['vtctld']['port']}/debug/status
+  vtctld   http://127.0.0.1:{cluster.addresses['vtctld']['port']}/ (web pages)
            build/bin/vtctldclient --server 127.0.0.1:{cluster.addresses['vtctld']['grpc']} GetTablets
 Stop it:  {stop_line(cluster.root)}""")
     if options.json:

@@ -6,6 +6,7 @@
 #include "base/startup.h"
 #include "control/vtctld.h"
 #include "control/web_api.h"
+#include "control/web_site.h"
 #include "control/workflow/steps.h"
 #include "net/loop.h"
 #include "rpc/http.h"
@@ -21,8 +22,7 @@ int main(int argc, char** argv) {
   std::string crash_point;
   topo::declare(settings, topology_options);
   control::declare(settings, options);
-  settings.add("port", &http_options.port, "port of the debug pages");
-  settings.add("bind_address", &http_options.host, "address of the debug pages");
+  rpc::declare(settings, http_options);
   settings
       .add("test_crash_at_step", &crash_point,
            "for tests: the process kills itself when this step of a switch was noted")
@@ -47,9 +47,14 @@ int main(int argc, char** argv) {
   rpc::HttpServer http(http_options);
   control::Vtctld vtctld(options, **topology, metrics);
   control::WebApi api(vtctld, control.loop(),
-                      {.cell = options.cell, .http_host = http_options.host, .grpc_security = options.grpc_security});
-  api.register_pages(http);
-  Status started = net::block_on(control.loop(), vtctld.start());
+                      {.cell = options.cell,
+                       .http_host = http_options.host,
+                       .http_asks_certificates = !http_options.tls.ca_file.empty(),
+                       .grpc_security = options.grpc_security});
+  const control::WebSite site(control::built_web_files());
+  site.register_pages(http);
+  Status started = api.register_pages(http);
+  if (started.ok()) started = net::block_on(control.loop(), vtctld.start());
   if (started.ok()) started = http.start();
   int exit_code = 0;
   if (started.ok()) {
@@ -59,6 +64,7 @@ int main(int argc, char** argv) {
     exit_code = refuse(started.error());
   }
   http.stop();
+  net::block_on(control.loop(), api.stop());
   net::block_on(control.loop(), vtctld.stop());
   net::block_on(control.loop(), (*topology)->close());
   return exit_code;

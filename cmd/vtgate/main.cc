@@ -24,8 +24,7 @@ int main(int argc, char** argv) {
   rpc::TlsOptions tablet_tls;
   rpc::declare(settings, grpc_client, &options.grpc_security);
   rpc::declare_tls(settings, "tablet", tablet_tls);
-  settings.add("port", &http_options.port, "port of the debug pages");
-  settings.add("bind_address", &http_options.host, "address of the debug pages");
+  rpc::declare(settings, http_options);
   settings.add_config_file();
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;

@@ -18,8 +18,7 @@ int main(int argc, char** argv) {
   rpc::HttpOptions http_options;
   tablet::declare(settings, options);
   topo::declare(settings, topology_options);
-  settings.add("port", &http_options.port, "port of the debug pages");
-  settings.add("bind_address", &http_options.host, "address of the debug pages");
+  rpc::declare(settings, http_options);
   settings.add_config_file();
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;

@@ -14,4 +14,13 @@ net::Task<Result<::topodata::Tablet>> TabletClient::primary_of(std::string keysp
   co_return std::move(tablet.record);
 }
 
+net::Task<Result<::query::StreamHealthResponse>> TabletClient::health_of(::topodata::Tablet tablet, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto channel, channels_.get(topo::tablet_address(tablet, topo::kPortGrpc)));
+  auto stream = rpc::open_stream<::query::StreamHealthResponse>(*channel, "/queryservice.Query/StreamHealth",
+                                                                ::query::StreamHealthRequest(), wait.deadline);
+  CO_ASSIGN_OR_RETURN(auto first, co_await stream.next(wait));
+  if (!first) co_return fail(Code::kUnavailable, "the tablet ended its health stream");
+  co_return std::move(*first);
+}
+
 }  // namespace vitrail::control

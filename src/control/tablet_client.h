@@ -4,6 +4,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "query.pb.h"
 #include "rpc/client.h"
 #include "rpc/typed.h"
 #include "topo/server.h"
@@ -29,6 +30,9 @@ class TabletClient {
 
   // The Tablet record of a shard's primary. kFailedPrecondition when the shard has none.
   net::Task<Result<::topodata::Tablet>> primary_of(std::string keyspace, std::string shard);
+
+  // What the tablet says of its health just now: the first message of its health stream.
+  net::Task<Result<::query::StreamHealthResponse>> health_of(::topodata::Tablet tablet, net::Wait wait);
 
   topo::Server& topology() { return topology_; }
 

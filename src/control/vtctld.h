@@ -38,6 +38,7 @@ class Vtctld {
   net::Task<Status> start();
   // The methods of /vtctlservice.Vtctld, for callers in this process; after start().
   rpc::Server& methods() { return *grpc_; }
+  TabletClient& tablets() { return *tablets_; }  // After start().
   net::Task<void> stop();
   uint16_t grpc_port() const { return grpc_->port(); }  // After start().
 

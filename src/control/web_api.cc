@@ -5,7 +5,9 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 
+#include "base/settings.h"
 #include "base/text.h"
+#include "control/client/client.h"
 #include "topo/decode.h"
 #include "topo/tablet.h"
 #include "vtctldata.pb.h"
@@ -43,10 +45,16 @@ std::string take_segment(std::string_view& rest) {
   return segment;
 }
 
-// "localhost:15000" -> "localhost", "[::1]:15000" -> "::1".
-std::string_view host_name(std::string_view host) {
-  if (host.starts_with('[')) return host.substr(1, host.find(']') - 1);
-  return host.substr(0, host.find(':'));
+Result<std::vector<std::string>> parse_command(const std::string& body) {
+  const json arguments = json::parse(body, nullptr, /*allow_exceptions=*/false);
+  std::vector<std::string> out;
+  bool good = arguments.is_array() && !arguments.empty();
+  for (const json& argument : arguments.is_array() ? arguments : json::array()) {
+    good = good && argument.is_string();
+    if (good) out.push_back(argument.get<std::string>());
+  }
+  if (good) return out;
+  return fail(Code::kInvalidArgument, "send the command as a JSON array of strings: [\"GetTablet\", \"zone1-100\"]");
 }
 
 Error unknown_page(const rpc::HttpRequest& request) { return fail(Code::kNotFound, "no such page: " + request.path); }
@@ -64,50 +72,47 @@ Result<Response> WebApi::ask(std::string_view method, const Request& request) {
   return response;
 }
 
-void WebApi::register_pages(rpc::HttpServer& http) {
+Status WebApi::register_pages(rpc::HttpServer& http) {
+  rpc::ServerOptions as_grpc;
+  as_grpc.host = "127.0.0.1";  // Where gRPC listens is vtctld's business.
+  RETURN_IF_ERROR(rpc::secure(options_.grpc_security, as_grpc));
+  access_ = {.http_host = options_.http_host,
+             .asks_certificates = options_.http_asks_certificates,
+             .grpc = options_.grpc_security,
+             .authenticate = std::move(as_grpc.authenticate)};
   http.handle("/api/", [this](const rpc::HttpRequest& request) { return answer(request); });
+  return {};
+}
+
+net::Task<void> WebApi::stop() {
+  co_await feed_.stop();
+  co_await views_.stop();
 }
 
 rpc::HttpResponse WebApi::answer(const rpc::HttpRequest& request) {
   std::string_view rest = std::string_view(request.path).substr(std::string_view("/api/").size());
   const std::string collection = take_segment(rest);
-  const bool command = collection == "vtctl" || (collection == "schema" && rest.starts_with("apply"));
+  const bool command =
+      collection == "vtctl" || collection == "run" || (collection == "schema" && rest.starts_with("apply"));
   if (command) {
     if (request.method != "POST")
       return {.status = 405, .body = "send this with POST\n", .headers = {{"Allow", "POST"}}};
-    if (Status allowed = check_allowed(request); !allowed.ok()) return rpc::HttpResponse::error(allowed.error());
-    if (collection == "vtctl") return run_command(request);
+    if (Status allowed = access_.check(request); !allowed.ok()) {
+      auto refusal = rpc::HttpResponse::error(allowed.error());
+      if (refusal.status == 401) refusal.headers["WWW-Authenticate"] = "Basic realm=\"vtctld\", charset=\"UTF-8\"";
+      return refusal;
+    }
+    if (collection == "run") return run_command(request);
+    if (collection == "vtctl") return run_older_command(request);
     auto applied = apply_schema(request);
     return applied.ok() ? rpc::HttpResponse::json(std::move(*applied)) : rpc::HttpResponse::error(applied.error());
   }
   if (request.method != "GET" && request.method != "HEAD") {
     return {.status = 405, .body = "this can only be read\n", .headers = {{"Allow", "GET"}}};
   }
+  if (collection == "events" && rest.empty()) return feed_.open(base::split_list(query_value(request, "topics")));
   auto text = read(request, collection, rest);
   return text.ok() ? rpc::HttpResponse::json(std::move(*text)) : rpc::HttpResponse::error(text.error());
-}
-
-Status WebApi::check_allowed(const rpc::HttpRequest& request) const {
-  const rpc::ServerSecurity& grpc = options_.grpc_security;
-  if (!grpc.auth_mode.empty() || !grpc.tls.ca_file.empty()) {
-    return fail(Code::kPermissionDenied, "commands by HTTP are off, because gRPC asks who calls: use vtctldclient");
-  }
-  if (!rpc::is_loopback(options_.http_host) && !grpc.allow_insecure) {
-    return fail(
-        Code::kPermissionDenied,
-        "commands by HTTP are off, because other machines can reach this port: use vtctldclient, or give vtctld "
-        "--grpc-allow-insecure where the network keeps strangers out");
-  }
-  // Pages of browsers name their origin. It must be ours, and by a name of this machine where only this machine can
-  // reach us: a page may have been given a name of its own that leads here.
-  const auto origin = request.headers.find("origin");
-  if (origin == request.headers.end()) return {};
-  const auto host = request.headers.find("host");
-  const bool ours = host != request.headers.end() && origin->second.ends_with("://" + host->second);
-  if (!ours || (rpc::is_loopback(options_.http_host) && !rpc::is_loopback(host_name(host->second)))) {
-    return fail(Code::kPermissionDenied, "commands are not taken from the pages of another site");
-  }
-  return {};
 }
 
 Result<std::string> WebApi::read(const rpc::HttpRequest& request, std::string_view collection, std::string_view rest) {
@@ -255,6 +260,15 @@ Result<std::string> WebApi::read(const rpc::HttpRequest& request, std::string_vi
     types.erase(std::unique(types.begin(), types.end()), types.end());
     return dump({{"Keyspaces", keyspaces}, {"Cells", cells}, {"TabletTypes", types}});
   }
+  if (collection == "views" && !rest.empty()) return net::block_on(loop_, views_.make(std::string(rest)));
+  if (collection == "schema" && !rest.empty()) return read_schema(take_segment(rest));
+  if (collection == "access" && rest.empty()) {
+    const Status allowed = access_.check(request);
+    return dump({{"commands", allowed.ok()},
+                 {"grpc_port", vtctld_.grpc_port()},
+                 {"sign_in", !allowed.ok() && allowed.error().code() == Code::kUnauthenticated},
+                 {"why", allowed.ok() ? "" : allowed.error().message()}});
+  }
   if (collection == "features" && rest.empty()) {
     return dump({{"activeReparents", true},
                  {"showStatus", false},
@@ -266,16 +280,42 @@ Result<std::string> WebApi::read(const rpc::HttpRequest& request, std::string_vi
 }
 
 rpc::HttpResponse WebApi::run_command(const rpc::HttpRequest& request) {
-  const json arguments = json::parse(request.body, nullptr, /*allow_exceptions=*/false);
+  const auto arguments = parse_command(request.body);
+  if (!arguments.ok()) return rpc::HttpResponse::error(arguments.error());
+  base::Settings settings("vtctldclient", "commands for a Vitrail cluster");
+  CommandSet commands(settings);
+  bool compact = false;
+  settings.add("compact", &compact, "leave empty fields out of JSON");
+  json out = {{"Error", ""}, {"Output", ""}};
+  std::string output;
+  const auto parsed = settings.parse(*arguments);
+  if (!parsed.ok()) {
+    out["Error"] = parsed.error().to_string();
+  } else if (*parsed != base::Settings::Outcome::kRun) {
+    output = settings.help();
+  } else {
+    ClientContext context{.vtctld = vtctld_.methods().in_process(),
+                          .compact = compact,
+                          .arguments = settings.positional(),
+                          .read_file = [](const std::string& path) -> Result<std::string> {
+                            return fail(Code::kInvalidArgument,
+                                        "files are not read here: send what is in " + path + " itself");
+                          },
+                          .show = [&output](std::string_view text) { output += text; }};
+    auto done = net::block_on(loop_, commands.run(context));
+    if (done.ok()) output += *done;
+    if (!done.ok()) out["Error"] = done.error().to_string();
+  }
+  out["Output"] = output;
+  return rpc::HttpResponse::json(dump(out));
+}
+
+rpc::HttpResponse WebApi::run_older_command(const rpc::HttpRequest& request) {
+  const auto arguments = parse_command(request.body);
+  if (!arguments.ok()) return rpc::HttpResponse::error(arguments.error());
   vd::ExecuteVtctlCommandRequest wanted;
   wanted.set_action_timeout(std::chrono::nanoseconds(1h).count());
-  bool good = arguments.is_array() && !arguments.empty();
-  for (const json& argument : arguments.is_array() ? arguments : json::array()) {
-    good = good && argument.is_string();
-    if (good) wanted.add_args(argument.get<std::string>());
-  }
-  if (!good)
-    return {.status = 400, .body = "send the command as a JSON array of strings: [\"GetTablet\", \"zone1-100\"]\n"};
+  for (const std::string& argument : *arguments) wanted.add_args(argument);
   json out = {{"Error", ""}, {"Output", ""}};
   std::string output;
   const auto take = [&output](const std::string& bytes) {
@@ -291,6 +331,30 @@ rpc::HttpResponse WebApi::run_command(const rpc::HttpRequest& request) {
   out["Output"] = output;
   if (!done.ok()) out["Error"] = done.error().message();
   return rpc::HttpResponse::json(dump(out));
+}
+
+// The tables of each shard, as its primary has them.
+Result<std::string> WebApi::read_schema(const std::string& keyspace) {
+  vd::FindAllShardsInKeyspaceRequest all;
+  all.set_keyspace(keyspace);
+  ASSIGN_OR_RETURN(const auto shards, ask<vd::FindAllShardsInKeyspaceResponse>("FindAllShardsInKeyspace", all));
+  json out = json::object();
+  for (const auto& [name, shard] : shards.shards()) {
+    if (!shard.shard().has_primary_alias()) {
+      out[name] = {{"error", "the shard has no primary"}};
+      continue;
+    }
+    vd::GetSchemaRequest wanted;
+    *wanted.mutable_tablet_alias() = shard.shard().primary_alias();
+    wanted.set_include_views(true);
+    const auto found = ask<vd::GetSchemaResponse>("GetSchema", wanted);
+    if (!found.ok()) {
+      out[name] = {{"error", found.error().message()}};
+      continue;
+    }
+    ASSIGN_OR_RETURN(out[name], record_object(found->schema()));
+  }
+  return dump(out);
 }
 
 Result<std::string> WebApi::apply_schema(const rpc::HttpRequest& request) {

@@ -1,6 +1,7 @@
 #include "rpc/http.h"
 
 #include <fmt/core.h>
+#include <gnutls/gnutls.h>
 #include <microhttpd.h>
 #include <netdb.h>
 #include <netinet/in.h>
@@ -14,6 +15,7 @@
 #include <vector>
 
 #include "base/check.h"
+#include "base/file.h"
 #include "base/metrics.h"
 #include "base/settings.h"
 #include "base/text.h"
@@ -27,7 +29,24 @@ namespace {
 struct Incoming {
   HttpRequest request;
   bool too_long = false;
+  std::optional<HttpResponse> refusal;  // Whatever the request is.
 };
+
+// The certificates that the client sent, its own first, as PEM; "" for none.
+std::string certificates_of(MHD_Connection* connection) {
+  const MHD_ConnectionInfo* info = MHD_get_connection_info(connection, MHD_CONNECTION_INFO_GNUTLS_SESSION);
+  if (info == nullptr || info->tls_session == nullptr) return "";
+  unsigned count = 0;
+  const gnutls_datum_t* chain = gnutls_certificate_get_peers(static_cast<gnutls_session_t>(info->tls_session), &count);
+  std::string out;
+  for (unsigned i = 0; chain != nullptr && i < count; ++i) {
+    gnutls_datum_t pem{};
+    if (gnutls_pem_base64_encode2("CERTIFICATE", &chain[i], &pem) < 0) continue;
+    out.append(reinterpret_cast<const char*>(pem.data), pem.size);
+    gnutls_free(pem.data);
+  }
+  return out;
+}
 
 enum MHD_Result collect(void* out, enum MHD_ValueKind, const char* key, const char* value) {
   auto& map = *static_cast<std::map<std::string, std::string>*>(out);
@@ -144,6 +163,19 @@ std::string html_escape(std::string_view text) {
   return out;
 }
 
+void declare(base::Settings& settings, HttpOptions& options) {
+  settings.add("port", &options.port, "port of the pages for people and tools");
+  settings.add("bind_address", &options.host, "address of these pages");
+  settings.add("http_tls_cert", &options.tls.certificate_file,
+               "HTTP server: certificate (PEM); with it the port speaks TLS");
+  settings.add("http_tls_key", &options.tls.key_file, "HTTP server: key of --http_tls_cert");
+  settings.add("http_tls_ca", &options.tls.ca_file,
+               "HTTP server: authorities of client certificates (PEM); with it every client needs one");
+  settings.add("http_tls_crl", &options.tls.crl_file, "HTTP server: revoked client certificates (PEM)");
+  settings.add("http_tls_server_ca", &options.tls.chain_file,
+               "HTTP server: certificates to send behind --http_tls_cert (PEM)");
+}
+
 class HttpServer::Impl {
  public:
   explicit Impl(HttpOptions opts) : options(std::move(opts)), started(base::system_clock().now()) {}
@@ -195,6 +227,18 @@ class HttpServer::Impl {
       incoming->request.path = without_repeated_slashes(url);
       MHD_get_connection_values(connection, MHD_GET_ARGUMENT_KIND, collect, &incoming->request.query);
       MHD_get_connection_values(connection, MHD_HEADER_KIND, collect_header, &incoming->request.headers);
+      if (impl.clients != nullptr) {
+        const std::string certificates = certificates_of(connection);
+        Result<std::string> subject =
+            certificates.empty()
+                ? fail(Code::kUnauthenticated, "this server lets in only clients with a certificate, and none was sent")
+                : impl.clients->check(certificates);
+        if (subject.ok()) {
+          incoming->request.peer_subject = std::move(*subject);
+        } else {
+          incoming->refusal = HttpResponse{.status = 403, .body = subject.error().message() + "\n"};
+        }
+      }
       *state = incoming;
       return MHD_YES;
     }
@@ -210,7 +254,25 @@ class HttpServer::Impl {
                   {.status = 413, .body = fmt::format("request of more than {} bytes\n", impl.options.body_size_max)},
                   true, impl.stopping);
     }
+    if (incoming.refusal) return send(connection, *incoming.refusal, true, impl.stopping);
     return send(connection, impl.answer(incoming.request), false, impl.stopping);
+  }
+
+  Status load_tls() {
+    const net::TlsOptions& tls = options.tls;
+    if (tls.certificate_file.empty()) {
+      if (tls.key_file.empty() && tls.ca_file.empty() && tls.crl_file.empty() && tls.chain_file.empty()) return {};
+      return fail(Code::kInvalidArgument,
+                  "--http-tls-key, --http-tls-ca, --http-tls-crl and --http-tls-server-ca need --http-tls-cert");
+    }
+    if (!tls.crl_file.empty() && tls.ca_file.empty()) {
+      return fail(Code::kInvalidArgument, "--http-tls-crl needs --http-tls-ca");
+    }
+    ASSIGN_OR_RETURN(keys, net::load_key_pair(tls));
+    if (tls.ca_file.empty()) return {};
+    ASSIGN_OR_RETURN(trusted, base::read_file(tls.ca_file));
+    ASSIGN_OR_RETURN(clients, net::ClientCertificates::load(tls.ca_file, tls.crl_file));
+    return {};
   }
 
   static void on_end(void*, MHD_Connection*, void** state, enum MHD_RequestTerminationCode) {
@@ -222,6 +284,9 @@ class HttpServer::Impl {
   const base::TimePoint started;
   std::map<std::string, Handler> handlers;
   std::vector<std::pair<std::string, std::function<std::string()>>> status_parts;
+  net::KeyPair keys;                                 // With TLS.
+  std::string trusted;                               // Authorities that clients are told of.
+  std::unique_ptr<net::ClientCertificates> clients;  // Where every client needs a certificate.
   MHD_Daemon* daemon = nullptr;
   std::atomic<bool> stopping = false;
   uint16_t port = 0;
@@ -263,6 +328,7 @@ void HttpServer::add_status_part(std::string title, std::function<std::string()>
 Status HttpServer::start() {
   Impl& impl = *impl_;
   const HttpOptions& options = impl.options;
+  if (Status loaded = impl.load_tls(); !loaded.ok()) return std::move(loaded).error().with_context("TLS of HTTP");
   addrinfo hints{};
   hints.ai_socktype = SOCK_STREAM;
   hints.ai_family = options.host.empty() ? AF_INET : AF_UNSPEC;
@@ -280,10 +346,20 @@ Status HttpServer::start() {
   if (addresses->ai_family == AF_INET6) flags |= MHD_USE_IPv6;
   const auto idle_seconds =
       static_cast<unsigned>(std::chrono::duration_cast<std::chrono::seconds>(options.idle_max).count());
-  impl.daemon = MHD_start_daemon(flags, options.port, nullptr, nullptr, &Impl::on_request, &impl, MHD_OPTION_SOCK_ADDR,
-                                 addresses->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, &Impl::on_end, nullptr,
-                                 MHD_OPTION_CONNECTION_LIMIT, static_cast<unsigned>(options.connections_max),
-                                 MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_END);
+  std::vector<MHD_OptionItem> tls;
+  if (!impl.keys.chain.empty()) {
+    flags |= MHD_USE_TLS;
+    tls.push_back({MHD_OPTION_HTTPS_MEM_CERT, 0, impl.keys.chain.data()});
+    tls.push_back({MHD_OPTION_HTTPS_MEM_KEY, 0, impl.keys.key.data()});
+    tls.push_back({MHD_OPTION_HTTPS_PRIORITIES, 0, const_cast<char*>("NORMAL:-VERS-ALL:+VERS-TLS1.2:+VERS-TLS1.3")});
+    if (!impl.trusted.empty()) tls.push_back({MHD_OPTION_HTTPS_MEM_TRUST, 0, impl.trusted.data()});
+  }
+  tls.push_back({MHD_OPTION_END, 0, nullptr});
+  impl.daemon =
+      MHD_start_daemon(flags, options.port, nullptr, nullptr, &Impl::on_request, &impl, MHD_OPTION_SOCK_ADDR,
+                       addresses->ai_addr, MHD_OPTION_NOTIFY_COMPLETED, &Impl::on_end, nullptr,
+                       MHD_OPTION_CONNECTION_LIMIT, static_cast<unsigned>(options.connections_max),
+                       MHD_OPTION_CONNECTION_TIMEOUT, idle_seconds, MHD_OPTION_ARRAY, tls.data(), MHD_OPTION_END);
   if (impl.daemon == nullptr) {
     return fail(Code::kUnavailable, fmt::format("cannot listen for HTTP on {}:{}: {}", options.host, options.port,
                                                 internal::why_not_listening(options.host, options.port)));

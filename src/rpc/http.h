@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "net/certificates.h"
 
 namespace vitrail::base {
 class Metrics;
@@ -24,6 +25,7 @@ struct HttpRequest {
   std::map<std::string, std::string> query;    // Decoded; the last of repeated names; form fields are not included.
   std::map<std::string, std::string> headers;  // Lower-case names.
   std::string body;
+  std::string peer_subject;  // Of the client's certificate, where the server asks for one: "CN=operator,O=example".
 };
 
 struct HttpResponse {
@@ -55,10 +57,14 @@ struct HttpOptions {
   uint32_t connections_max = 128;      // More are closed at once.
   uint64_t body_size_max = 16u << 20;  // Bytes; longer: 413.
   base::Duration idle_max = std::chrono::seconds(60);
+  net::TlsOptions tls;                 // With a certificate the port speaks TLS; with ca_file every client needs one.
   base::Metrics* metrics = nullptr;    // For /debug/vars and /metrics.
   base::Settings* settings = nullptr;  // For /debug/config.
   std::function<Status()> health;      // For /healthz, /debug/health; unset: always well.
 };
+
+// Declares where a program serves its pages: --port, --bind-address, --http-tls-...
+void declare(base::Settings& settings, HttpOptions& options);
 
 // The HTTP server for operators and tools: debug pages, health checks, metrics, and what the roles add.
 //
@@ -83,7 +89,8 @@ class HttpServer {
   // A part of /debug/status: a heading and HTML, made anew for each visit.
   void add_status_part(std::string title, std::function<std::string()> html);
 
-  // kUnavailable when the port is taken, kInvalidArgument when the host is not an address of ours.
+  // kUnavailable when the port is taken, kInvalidArgument when the host is not an address of ours; kInvalidArgument or
+  // kNotFound for TLS files that do not fit.
   Status start();
   uint16_t port() const;
   // Closes the port and waits for running handlers. Idempotent; also done by the destructor.

@@ -6,6 +6,10 @@
 
 namespace vitrail::control {
 
+Result<std::string> ClientContext::file(const std::string& path) const {
+  return read_file ? read_file(path) : base::read_file(path);
+}
+
 Result<std::string> ClientContext::json(const google::protobuf::Message& message) const {
   return vschema::to_json(message, {.unpopulated = !compact, .indent = 2}) + "\n";
 }
@@ -107,12 +111,13 @@ std::string json_array(const std::vector<std::string>& parts) {
   return out;
 }
 
-Result<std::string> text_or_file(const std::string& text, const std::string& file, std::string_view flag) {
+Result<std::string> text_or_file(const ClientContext& context, const std::string& text, const std::string& file,
+                                 std::string_view flag) {
   if (!text.empty() && !file.empty()) {
     return fail(Code::kInvalidArgument,
                 "give either --" + std::string(flag) + " or --" + std::string(flag) + "-file, not both");
   }
-  if (!file.empty()) return base::read_file(file);
+  if (!file.empty()) return context.file(file);
   if (text.empty()) {
     return fail(Code::kInvalidArgument, "give --" + std::string(flag) + " or --" + std::string(flag) + "-file");
   }

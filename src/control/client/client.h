@@ -40,9 +40,12 @@ struct ClientContext {
     return rpc::call<Response>(vtctld, std::string("/vtctlservice.Vtctld/").append(method), request,
                                net::Wait::within(action_timeout));
   }
+  // Reads the files that flags name. The web API has none to read: they would be files of its own machine.
+  std::function<Result<std::string>(const std::string& path)> read_file;
   // Prints before the command's end: for output that a failure follows. Without it, nothing.
   std::function<void(std::string_view)> show;
 
+  Result<std::string> file(const std::string& path) const;
   // As Vitess prints it: two blanks, snake_case, every field unless --compact.
   Result<std::string> json(const google::protobuf::Message& message) const;
   // The form of messages inside of lists and maps: see vschema::JsonStyle::plain.
@@ -94,6 +97,7 @@ std::string json_object(const std::map<std::string, std::string>& parts);
 std::string json_array(const std::vector<std::string>& parts);
 ::vttime::Duration to_proto_duration(base::Duration duration);
 // --x-file or --x: the text of one of them.
-Result<std::string> text_or_file(const std::string& text, const std::string& file, std::string_view flag);
+Result<std::string> text_or_file(const ClientContext& context, const std::string& text, const std::string& file,
+                                 std::string_view flag);
 
 }  // namespace vitrail::control

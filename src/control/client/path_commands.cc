@@ -1,5 +1,4 @@
 // Commands on paths of the topology.
-#include "base/file.h"
 #include "control/client/call.h"
 #include "topo/server.h"
 
@@ -12,7 +11,7 @@ namespace vd = ::vtctldata;
 // itself.
 Output write_path(const ClientContext& context, std::string cell) {
   if (!context.topology) co_return fail(Code::kUnimplemented, "WriteTopologyPath needs the --topo settings");
-  CO_ASSIGN_OR_RETURN(std::string data, base::read_file(context.arguments[1]));
+  CO_ASSIGN_OR_RETURN(std::string data, context.file(context.arguments[1]));
   CO_ASSIGN_OR_RETURN(topo::Server * topology, co_await context.topology());
   std::shared_ptr<topo::Store> keep;
   topo::Store* store = &topology->global();

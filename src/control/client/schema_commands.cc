@@ -24,7 +24,7 @@ void add_apply(CommandSet& set) {
             for (const auto& text : flags.sql) q.add_sql(text);
           } else {
             CO_ASSIGN_OR_RETURN(*q.add_sql(),
-                                text_or_file(flags.sql.empty() ? "" : flags.sql.front(), flags.file, "sql"));
+                                text_or_file(x, flags.sql.empty() ? "" : flags.sql.front(), flags.file, "sql"));
           }
           q.set_ddl_strategy(flags.strategy);
           q.set_migration_context(flags.context);

@@ -33,10 +33,10 @@ void add_vschemas(CommandSet& set) {
           if (!f->text.empty() || !f->file.empty()) {
             return fail(Code::kInvalidArgument, "give either a vschema or --sql, not both");
           }
-          ASSIGN_OR_RETURN(const std::string sql, text_or_file(f->sql, f->sql_file, "sql"));
+          ASSIGN_OR_RETURN(const std::string sql, text_or_file(c, f->sql, f->sql_file, "sql"));
           q.set_sql(sql);
         } else {
-          ASSIGN_OR_RETURN(const std::string text, text_or_file(f->text, f->file, "vschema"));
+          ASSIGN_OR_RETURN(const std::string text, text_or_file(c, f->text, f->file, "vschema"));
           f->unknown.clear();
           Status parsed = vschema::parse_json(text, *q.mutable_v_schema(), &f->unknown);
           if (!parsed.ok()) return std::move(parsed).error().with_context("--vschema");
@@ -140,7 +140,7 @@ void add_apply(CommandSet& set, std::string name, std::string description, Rules
   auto f = std::make_shared<RuleFlags>();
   auto& s = set.add(set.root(), "Apply" + name, description, [f, name, rules_of](const ClientContext& c) {
     return [](const ClientContext& x, RuleFlags flags, std::string kind, Rules* (Request::*field)()) -> Output {
-      CO_ASSIGN_OR_RETURN(const std::string text, text_or_file(flags.text, flags.file, "rules"));
+      CO_ASSIGN_OR_RETURN(const std::string text, text_or_file(x, flags.text, flags.file, "rules"));
       Request q;
       Status parsed = vschema::parse_json(text, *(q.*field)(), nullptr);
       if (!parsed.ok()) co_return std::move(parsed).error().with_context("--rules");

@@ -1,0 +1,60 @@
+import type { Workflow, Workflows } from "../api";
+import { createMoveTables, createReshard } from "../commands";
+import { useLive } from "../live";
+import { href } from "../router";
+import { Badge, CommandButton, count, Loaded, Page, Paged, seconds } from "../ui";
+
+export function stateKind(state: string): "good" | "bad" | "warn" | "plain" {
+  if (state === "Error") return "bad";
+  if (state === "Running") return "good";
+  return state === "Stopped" || state === "Frozen" ? "warn" : "plain";
+}
+
+export function places(place: Workflow["source"]): string {
+  return (place.shards ?? []).map((shard) => `${place.keyspace ?? ""}/${shard}`).join(", ");
+}
+
+export function WorkflowList() {
+  const live = useLive<Workflows>("workflows");
+  return (
+    <Page
+      title="Workflows"
+      actions={
+        <>
+          <CommandButton command={createMoveTables} />
+          <CommandButton command={createReshard} />
+        </>
+      }
+    >
+      <Loaded live={live}>
+        {(data) => (
+          <>
+            {data.errors.map((error) => (
+              <p key={error.keyspace} class="error">
+                {error.keyspace}: {error.why}
+              </p>
+            ))}
+            {data.workflows.length === 0 && <p>No MoveTables or Reshard workflow.</p>}
+            <ul class="rows">
+              <Paged items={data.workflows} size={50} what="workflows">
+                {(workflow) => (
+                  <li key={`${workflow.keyspace}/${workflow.name}`}>
+                    <a href={href("workflow", workflow.keyspace, workflow.name)}>
+                      {workflow.keyspace}.{workflow.name}
+                    </a>
+                    <span>
+                      {workflow.type} <Badge kind={stateKind(workflow.state)}>{workflow.state}</Badge>
+                    </span>
+                    <span class="muted">
+                      {places(workflow.source)} to {places(workflow.target)}; {count(workflow.rows_copied, "row")} copied, lag {seconds(workflow.lag_s)}
+                    </span>
+                  </li>
+                )}
+              </Paged>
+            </ul>
+          </>
+        )}
+      </Loaded>
+    </Page>
+  );
+}
