@@ -67,7 +67,7 @@ def set_up(root, shared, bundle_path):
     rules = (rules or {}).get("rules", [])
     cluster.cluster.vtctldclient("ApplyRoutingRules", "--rules", json.dumps({"rules": rules + home_rules(bundle, expected, rules)}))
     if "vtgate" not in cluster.cluster.addresses:
-        cluster.cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
+        cluster.cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY", "--buffer-window", "1s")
         cluster.save()
     cluster.wait_for_vtgate(expected)
     with open(os.path.join(root, "notes.txt"), "a", encoding="utf-8") as file:
@@ -106,29 +106,38 @@ def copy_schemas(shared, target, shards):
 OUTCOMES = {"same": "same", "nondeterministic": "same", "differs": "differs", "refused": "refused", "subject-error": "error"}
 
 
+def follows_refusal(case):
+    """Whether a step of a scenario differs because a step before it was refused, and so its change is missing."""
+    return case["outcome"] == "differs" and bool(case.get("tainted"))
+
+
 def tally(report):
-    """The report's counts, by outcome and by file; steps of scenarios count as cases."""
+    """The report's counts, by outcome and by file; steps of scenarios count as cases. What follows from a refusal is refused."""
     counts = collections.Counter({"same": 0, "differs": 0, "refused": 0, "error": 0})
     files = {}
+    follow = collections.Counter(case["id"].split(":")[0].replace("/", "_", 1) + ".json" for case in report["cases"] if follows_refusal(case))
     for name, outcomes in sorted(report["summary"].items()):
         mine = collections.Counter()
         for outcome, number in outcomes.items():
             known = OUTCOMES.get(outcome.removeprefix("step:"))
             if known:
                 mine[known] += number
+        mine["differs"] -= follow[name]
+        mine["refused"] += follow[name]
         files[name] = dict(mine)
         counts.update(mine)
     return dict(counts), files
 
 
 def ways_of(cluster):
-    """How vtgate answered what it answered: by one shard alone, or by merging."""
+    """How vtgate answered what it answered: by one shard alone, by merging, or on one server."""
     from vitrail.processes import http_json
     variables = http_json(cluster.addresses["vtgate"]["port"], "/debug/vars")
     counted = collections.Counter({"relay": 0, "merge": 0, "finish": 0})
     for label, number in variables.get("QueryExecutions", {}).items():
         if label.startswith("SELECT."):
-            counted["relay" if ".Passthrough." in label else "merge"] += number
+            one_shard = ".Passthrough." in label or ".Local." in label
+            counted["relay" if one_shard else "finish" if ".Finish." in label else "merge"] += number
     return dict(counted)
 
 
@@ -151,7 +160,7 @@ def run(options, shared):
         copy_schemas(shared, os.path.join(root, "schema"), options.shards)
         # vtgate starts with the first bundle; its port must be known before.
         cluster.ensure("corpus", ["0"])
-        cluster.cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
+        cluster.cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY", "--buffer-window", "1s")
         cluster.save()
         setup = f"{sys.executable} {os.path.abspath(__file__)} --set-up {cluster.cluster.root} {{bundle}}"
         argv = [sys.executable, os.path.join(shared, "corpus", "diffcheck.py"), "--reference", f"127.0.0.1:{plain.port}",
@@ -169,6 +178,8 @@ def run(options, shared):
         counts, files = tally(report)
         print_table(counts, files)
         for case in report["cases"]:
+            if follows_refusal(case):
+                continue
             if case["outcome"] in ("differs", "subject-error") or options.refusals and case["outcome"] == "refused":
                 print(f"{case['outcome']}: {case['id']}: {case['query']}\n    {case.get('detail', '')}")
         result = {"counts": counts, "ways": ways_of(cluster.cluster), "files": files}

@@ -118,9 +118,10 @@ class Table:
 class Statements:
     """Random statements over some tables. Each is (text, how its rows are compared)."""
 
-    def __init__(self, random_, tables):
+    def __init__(self, random_, tables, elsewhere=()):
         self.random, self.tables = random_, tables
         self.sharded = [t for t in tables if not t.reference]
+        self.everywhere = [*tables, *elsewhere]  # Of all keyspaces.
 
     def key(self):
         r = self.random
@@ -228,7 +229,118 @@ class Statements:
         group = r.choice(ids)
         return f"select {group}, count(*), max({r.choice(ids)}) from {text_}{where} group by {group}", "exact"
 
+    def joined(self, tables):
+        """FROM of tables p, q, s by whatever columns, and the outer joins that go with it."""
+        r = self.random
+        text_ = f"{tables[0].name} p"
+        for i in range(1, len(tables)):
+            left, right = r.choice("pqs"[:i]), "pqs"[i]
+            columns = {"p": tables[0], "q": tables[min(1, len(tables) - 1)], "s": tables[-1]}
+            side = lambda a: f"{a}.{r.choice(['id', 'id', *[c.name for c in columns[a].columns]])}"
+            condition = f"{side(left)} {r.choice(['=', '=', '=', '<=>', '<'])} {side(right)}"
+            if r.random() < 0.4:
+                name = r.choice("pqs"[:i + 1])
+                condition += f" and {self.predicate(name + '.', columns[name])}"
+            kind = r.choice(["join", "left join", "right join"])
+            if i == 2 and r.random() < 0.4:
+                text_ = f"{tables[2].name} s {kind} ({text_}) on {condition}"
+            else:
+                text_ += f" {kind} {tables[i].name} {right} on {condition}"
+        where = ""
+        if r.random() < 0.6:
+            i = r.randrange(len(tables))
+            where = self.where("pqs"[i] + ".", tables[i])
+        return text_, where
+
+    def any_join(self):
+        tables = [self.random.choice(self.everywhere) for _ in range(self.random.choice([2, 2, 3]))]
+        text_, where = self.joined(tables)
+        items = [f"{'pqs'[i]}.{self.random.choice(['id', *[c.name for c in t.columns]])}" for i, t in enumerate(tables)]
+        ids = [f"{'pqs'[i]}.id" for i in range(len(tables))]
+        shape = self.random.randrange(3)
+        if shape == 0:
+            return f"select {', '.join(items)} from {text_}{where}", "exact"
+        if shape == 1:
+            return f"select {', '.join(ids + items)} from {text_}{where} order by {', '.join(ids)}{self.limit()}", "ordered"
+        return f"select {ids[-1]}, count(*), count(distinct {items[0]}) from {text_}{where} group by {ids[-1]} having count(*) > " \
+               f"{self.random.randint(0, 2)}", "exact"
+
+    def subquery(self):
+        r = self.random
+        outer, inner = r.choice(self.everywhere), r.choice(self.everywhere)
+        column, own = r.choice(outer.columns).name, r.choice(inner.columns)
+        link = r.choice([f"i.id = o.id + {r.randint(-2, 2)}", f"i.{own.name} = o.{column}", "i.id < o.id"])
+        and_ = self.where("i.", inner).replace(" where ", " and ")
+        condition = r.choice([
+            f"o.id {r.choice(['', 'not '])}in (select {r.choice(['id', 'id + 1'])} from {inner.name} i{self.where('i.', inner)})",
+            f"{r.choice(['', 'not '])}exists (select 1 from {inner.name} i where {link}{and_})",
+            f"o.id > (select avg(id) from {inner.name} i where {link}{and_})",
+            f"o.{column} = any (select {own.name} from {inner.name} i{self.where('i.', inner)})"])
+        scalar = f"(select {r.choice(['count(*)', 'max(id)', 'sum(id)', f'count(distinct i.{own.name})'])} from {inner.name} i where {link}{and_})"
+        items = r.choice(["o.id", f"o.id, o.{column}", f"o.id, {scalar} as n"])
+        own_where = self.where("o.", outer)
+        return f"select {items} from {outer.name} o{own_where}{' and ' if own_where else ' where '}{condition}", "exact"
+
+    def union(self):
+        r = self.random
+        parts = []
+        for _ in range(r.choice([2, 2, 3])):
+            table = r.choice(self.everywhere)
+            parts.append(f"select {r.choice(['id', 'id + 1', 'count(*)', 'count(distinct id)'])} as n from {table.name}{self.where('', table)}")
+        text_ = parts[0]
+        operator = r.choice(["union", "union all", "except", "intersect"])
+        for part in parts[1:]:
+            text_ += f" {operator} {part}"
+        return text_ + (f" order by n{self.limit()}" if operator != "union all" and r.random() < 0.5 else ""), "exact"
+
+    def derived(self):
+        r = self.random
+        inner, outer = r.choice(self.everywhere), r.choice(self.everywhere)
+        column = r.choice(inner.columns).name
+        grouped = f"select {column} as g, count(*) as n, max(id) as top from {inner.name}{self.where('', inner)} group by {column}"
+        where = self.where("o.", outer)
+        text_ = f"select o.id, d.n, d.top from {{}}d {r.choice(['join', 'left join', 'right join'])} {outer.name} o on d.top = o.id{where}"
+        if r.random() < 0.5:
+            return f"with d as ({grouped}) " + text_.format(""), "exact"
+        return text_.format(f"({grouped}) "), "exact"
+
+    def windows(self):
+        r = self.random
+        table = r.choice(self.everywhere)
+        by = r.choice(table.columns).name
+        functions = r.sample(["row_number()", "sum(id)", "count(*)", "lag(id, 2)", "first_value(id)"], 2)
+        items = ", ".join(f"{f} over ({r.choice(['', f'partition by {by} '])}order by id)" for f in functions)
+        rank = f", {r.choice(['rank', 'dense_rank'])}() over (order by {by})"
+        return f"select id, {items}{rank} from {table.name}{self.where('', table)}", "exact"
+
+    def aggregates(self):
+        r = self.random
+        table = r.choice(self.everywhere)
+        keys = r.sample([c.name for c in table.columns], r.randint(0, 2))
+        column = r.choice(table.columns).name
+        functions = [f"count(distinct {column})", "avg(id)", "sum(distinct id)", "count(*) + 1", "max(id) - min(id)", "bit_or(id)",
+                     "group_concat(id order by id desc)", f"count(distinct {column}, id)", "std(id)", f"sum({column} is null)"]
+        items = ", ".join([*keys, *r.sample(functions, r.randint(1, 3))])
+        group = f" group by {', '.join(keys)}" if keys else ""
+        group += r.choice(["", "", " with rollup"]) if keys else ""
+        having = f" having {r.choice(['count(*) > 1', 'avg(id) < 20', 'max(id) > 10'])}" if r.random() < 0.4 else ""
+        return f"select {items} from {table.name}{self.where('', table)}{group}{having}", "folded"
+
+    def recursive(self):
+        r = self.random
+        table = r.choice(self.everywhere)
+        where = self.where("t.", table)
+        return f"with recursive n as (select 1 as n union all select n + {r.randint(1, 3)} from n where n < 40) " \
+               f"select n, t.id, t.{r.choice(table.columns).name} from n {r.choice(['join', 'left join'])} {table.name} t on t.id = n{where}", "exact"
+
+    def finish(self):
+        """What no shard answers alone, and no merge of answers."""
+        return self.random.choice([self.any_join, self.any_join, self.subquery, self.subquery, self.union, self.derived, self.windows,
+                                   self.aggregates, self.aggregates, self.recursive])()
+
     def query(self):
+        if self.random.random() < 0.5:
+            return self.finish()
         return self.random.choice([self.rows, self.rows, self.groups, self.groups, self.distinct, self.join, self.join])()
 
     def change(self):
@@ -320,6 +432,7 @@ class Fuzzer:
         self.plain.start()
         self.cluster.start()
         self.cluster.ensure("sh", SHARDS)
+        self.cluster.ensure("un", ["0"])
         self.cluster.cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
 
     def stop(self, remove):
@@ -334,10 +447,19 @@ class Fuzzer:
         if r.random() < 0.6:
             tables.append(Table(r, "named", by_text=True))
         self.cluster.ensure("sh", SHARDS)
+        self.cluster.ensure("un", ["0"])
+        elsewhere = Table(r, "un.other")
         definitions = [t.definition() for t in tables]
         with self.plain.connect() as connection, connection.cursor() as cursor:
-            for statement in ("drop database if exists sh", "create database sh character set utf8mb4", "use sh", *definitions):
+            for keyspace in ("sh", "un"):
+                cursor.execute(f"drop database if exists {keyspace}")
+                cursor.execute(f"create database {keyspace} character set utf8mb4")
+            for statement in ("use sh", *definitions, elsewhere.definition()):
                 cursor.execute(statement)
+        errors = self.cluster.run_on_server("un", "0", [elsewhere.definition().replace("un.other", "other")], "un")
+        if errors:
+            raise Failure(errors[0])
+        self.cluster.apply_vschema("un", {"tables": {"other": {}}})
         for shard in SHARDS:
             errors = self.cluster.run_on_server("sh", shard, definitions, "sh")
             if errors:
@@ -355,8 +477,8 @@ class Fuzzer:
                     entry["columns"] = [{"name": "k", "type": "VARBINARY"}]
             vschema["tables"][table.name] = entry
         self.cluster.apply_vschema("sh", vschema)
-        self.cluster.wait_for_vtgate({"sh": list(vschema["tables"])})
-        self.history = [*definitions, f"vschema: {vschema}"]
+        self.cluster.wait_for_vtgate({"sh": list(vschema["tables"]), "un": ["other"]})
+        self.history = [*definitions, elsewhere.definition(), f"vschema: {vschema}"]
         self.gate = Side(self.cluster.cluster.connect("sh", charset="utf8mb4"))
         self.server = Side(self.plain.connect("sh"))
         for table in tables:
@@ -371,8 +493,12 @@ class Fuzzer:
                         raise Failure(errors[0])
             else:
                 self.require(self.gate.run(statement), statement)
+        statement = elsewhere.insert(r, r.sample(range(1, 41), 20))
+        self.history.append(statement)
+        for side in (self.server, self.gate):
+            self.require(side.run(statement), statement)
         self.tables = tables
-        return Statements(r, tables)
+        return Statements(r, tables, [elsewhere])
 
     @staticmethod
     def require(result, statement):

@@ -202,6 +202,7 @@ void Discovery::publish() {
   }
   // The vschema is compiled again only when something in it is another one.
   view->columns = tracker_.columns();
+  view->schema = tracker_.schema();
   if (view_ != nullptr && view_->topology->vschema == state_->vschema && view_->served_from == view->served_from &&
       view_->columns == view->columns) {
     view->vschema = view_->vschema;

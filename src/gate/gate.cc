@@ -100,6 +100,17 @@ void declare(base::Settings& settings, Options& options) {
                "errors of MySQL servers are told by their numbers, without texts, which may hold values of rows");
   settings.add("max_memory_rows", &serving.max_memory_rows, "rows a statement over several shards may hold here")
       .unit("rows");
+  settings.add(
+      "scratch_tablet_types", &serving.scratch.tablet_types,
+      "tablets in whose servers' temporary tables a statement over several shards may be finished, the best first");
+  settings
+      .add("scratch_max_rows", &serving.scratch.max_rows,
+           "rows that one statement may have copied to such a server, of all its tables together")
+      .unit("rows");
+  settings.add("scratch_max_bytes", &serving.scratch.max_bytes, "the same, in bytes").unit("bytes");
+  settings.add("scratch_timeout", &serving.scratch.timeout, "longest time for a statement on such a server");
+  settings.add("scratch_max_sessions", &serving.scratch.max_sessions,
+               "statements that may be finished so at the same time, per event loop");
   settings.add("mysql_server_max_connections", &serving.max_connections, "client connections");
   settings.add("connections_per_tablet", &serving.connections_per_tablet, "connections to one tablet, per event loop");
   settings

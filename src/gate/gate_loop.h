@@ -26,6 +26,15 @@
 
 namespace vitrail::gate {
 
+// Of statements that are finished in temporary tables of one server.
+struct ScratchLimits {
+  std::vector<std::string> tablet_types = {"rdonly", "replica", "primary"};  // Where, the best first.
+  size_t max_rows = 1'000'000;                                               // Of one statement's tables together.
+  uint64_t max_bytes = uint64_t{128} << 20;
+  base::Duration timeout = std::chrono::seconds(30);  // From when all rows are here.
+  size_t max_sessions = 50;                           // At the same time, per loop.
+};
+
 struct GateSettings {
   std::string host = "127.0.0.1";
   uint16_t mysql_port = 3306;
@@ -40,6 +49,7 @@ struct GateSettings {
   bool warn_sharded_only = false;
   bool terse_errors = false;  // Texts of MySQL servers' errors stay here.
   size_t max_memory_rows = 300'000;
+  ScratchLimits scratch;
   size_t max_connections = 50'000;
   size_t connections_per_tablet = 200;            // And loop, over all forms of login.
   uint64_t session_memory = uint64_t{256} << 20;  // Bytes held for one client, and for all.
@@ -87,7 +97,9 @@ class GateLoop {
   const std::shared_ptr<const View>& view() const { return view_; }
   void set_view(std::shared_ptr<const View> view);
   net::Signal view_changed;
-  size_t buffered = 0;  // Statements that wait now.
+  size_t buffered = 0;          // Statements that wait now.
+  size_t scratch_sessions = 0;  // That are in use now.
+  size_t scratch_turn = 0;      // Moves on with each one, so that shards take turns.
   base::QueryLog* query_log = nullptr;
   base::MemoryBudget* memory = nullptr;
   const mysql::ServerAuthSettings* login = nullptr;  // For COM_CHANGE_USER.

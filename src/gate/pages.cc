@@ -17,6 +17,29 @@ std::string vschema_json(const Gate& gate) {
   return vschema::to_json(shown, {.unpopulated = false}) + "\n";
 }
 
+// {"keyspace": {"table": {"column": "varchar(20) collate latin1_bin"}}}
+std::string schema_json(const Gate& gate) {
+  std::string json = "{";
+  const auto view = gate.view();
+  if (view == nullptr || view->schema == nullptr) return "{}\n";
+  for (const auto& [keyspace, tables] : *view->schema) {
+    json += fmt::format("{}\n{}: {{", json.size() > 1 ? "," : "", base::json_string(keyspace));
+    const char* between_tables = "";
+    for (const auto& [name, table] : *tables) {
+      json += fmt::format("{}\n  {}: {{", std::exchange(between_tables, ","), base::json_string(name));
+      const char* between = "";
+      for (const auto& column : table.columns) {
+        const std::string collation = column.collation.empty() ? "" : " collate " + column.collation;
+        json += fmt::format("{}{}: {}", std::exchange(between, ", "), base::json_string(column.name),
+                            base::json_string(column.type + collation));
+      }
+      json += "}";
+    }
+    json += "}";
+  }
+  return json + "\n}\n";
+}
+
 std::string srv_keyspaces_json(const Gate& gate) {
   std::string json = "{";
   if (const auto view = gate.view(); view != nullptr) {
@@ -70,6 +93,7 @@ void add_pages(rpc::HttpServer& http, Gate& gate) {
   using rpc::HttpRequest;
   using rpc::HttpResponse;
   http.handle("/debug/vschema", [&](const HttpRequest&) { return HttpResponse::json(vschema_json(gate)); });
+  http.handle("/debug/schema", [&](const HttpRequest&) { return HttpResponse::json(schema_json(gate)); });
   http.handle("/debug/srv_keyspace", [&](const HttpRequest&) { return HttpResponse::json(srv_keyspaces_json(gate)); });
   http.handle("/debug/gateway", [&](const HttpRequest&) { return HttpResponse::html(targets_html(gate)); });
   http.handle("/debug/query_plans", [&](const HttpRequest&) { return HttpResponse::json(plans_json(gate.plans())); });

@@ -9,6 +9,7 @@
 #include "gate/view.h"
 #include "net/scope.h"
 #include "net/tls.h"
+#include "schema/schema.h"
 #include "vschema/vschema.h"
 
 namespace vitrail::gate {
@@ -31,6 +32,8 @@ class SchemaTracker {
   void set_tls(std::shared_ptr<const net::TlsContext> tls) { tls_ = std::move(tls); }
   // Never null. Replaced as a whole by every change.
   const std::shared_ptr<const Columns>& columns() const { return columns_; }
+  // The same, as the servers describe them. Of the same moment.
+  const std::shared_ptr<const schema::Snapshot>& schema() const { return schema_; }
   net::Task<void> stop();
 
  private:
@@ -48,6 +51,7 @@ class SchemaTracker {
   std::shared_ptr<const net::TlsContext> tls_;
   std::map<std::string, Keyspace> keyspaces_;
   std::shared_ptr<const Columns> columns_ = std::make_shared<Columns>();
+  std::shared_ptr<const schema::Snapshot> schema_ = std::make_shared<schema::Snapshot>();
   net::Scope scope_;
 };
 

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gate/gate_loop.h"
+#include "gate/scratch.h"
 #include "gate/session_settings.h"
 #include "mysql/data_port.h"
 #include "mysql/server_handshake.h"
@@ -41,6 +42,9 @@ struct RunResult {
   static RunResult wait(Error error) { return {Verdict::kWait, std::move(error)}; }
   static RunResult hang_up(Error error) { return {Verdict::kHangUp, std::move(error)}; }
 };
+
+// Whether an error of one shard is the end of the transaction there.
+bool ends_transaction(const Error& error);
 
 // Literals recorded of a statement; statements with more are planned each time.
 inline constexpr size_t kRecordedLiterals = 64;
@@ -200,12 +204,41 @@ class ClientSession {
   Held held_by(const Error& error) const;
   BufferStop stop_reason(const Held& held) const;
 
+  // hint_settings.cc
+  net::Task<RunResult> run_with_hints(const Statement& statement,
+                                      std::vector<std::pair<std::string, std::string>> hints);
+
+  // vexplain.cc
+  net::Task<RunResult> vexplain(const Statement& statement);
+
+  // session_finish.cc: statements that one server finishes.
+  struct Scratch {
+    shard::Target target;
+    ScratchSession session;
+  };
+  net::Task<RunResult> run_finish(const plan::Plan& plan, const Statement& statement);
+  // Sets finished_rows_ (of FOUND_ROWS()), and last_insert_id_ where the statement asks for it.
+  net::Task<Result<net::QueryResult>> finish_result(const plan::Plan& plan, const Statement& statement,
+                                                    base::MemoryBudget::Hold& memory);
+  net::Task<Result<net::QueryResult>> finish_on(Scratch& scratch, const plan::Plan& plan,
+                                                const std::vector<std::vector<net::QueryResult>>& inputs,
+                                                std::string text, base::MemoryBudget::Hold& memory, net::Wait wait);
+  net::Task<Result<net::MysqlClient::Shape>> finish_shape(const plan::Plan& plan);
+  net::Task<Result<std::vector<std::vector<net::QueryResult>>>> read_inputs(const plan::Finish& finish,
+                                                                            const Statement& statement,
+                                                                            base::MemoryBudget::Hold& memory);
+  net::Task<Status> check_hidden(const plan::FinishInput& input, const shard::Target& target);
+  net::Task<Result<Scratch>> open_scratch(const plan::Finish& finish, net::Wait wait);
+  std::vector<shard::Target> scratch_targets(const plan::Finish& finish);
+  net::Wait finish_wait() const;
+
   // session_relay.cc: one shard's connection.
   net::Task<RunResult> relay(const plan::Plan& plan, const Statement& statement, shard::Target target);
   // Runs one text on one shard and reads the whole answer, on the connection that is held there if there is one. In a
-  // transaction the shard becomes part of it; `savepoint` is set before the statement then.
+  // transaction the shard becomes part of it; `savepoint` is set before the statement then. `max_rows`: 0 for
+  // GateSettings::max_memory_rows.
   net::Task<Result<net::QueryResult>> ask(ShardText what, std::string savepoint = "",
-                                          base::MemoryBudget::Hold* memory = nullptr);
+                                          base::MemoryBudget::Hold* memory = nullptr, size_t max_rows = 0);
   // Where the tablet asks for it, says who sends the statement.
   void add_caller(mysql::Capabilities capabilities, std::vector<mysql::QueryAttribute>& attributes) const;
   HeldConnection* find_held(const shard::Target& target);
@@ -299,7 +332,20 @@ class ClientSession {
     uint32_t tablet_session;
   };
   std::list<InFlight> in_flight_;
+  // Keeps an entry among them for as long as it lives.
+  class Running {
+   public:
+    Running(std::list<InFlight>& list, InFlight value) : list_(list), place_(list.insert(list.end(), value)) {}
+    ~Running() { list_.erase(place_); }
+    Running(const Running&) = delete;
+    Running& operator=(const Running&) = delete;
+
+   private:
+    std::list<InFlight>& list_;
+    std::list<InFlight>::iterator place_;
+  };
   bool killed_ = false;  // The statement that runs is to be ended.
+  bool hinted_ = false;  // Its hints are in force.
   net::PacketStream stream_;
   mysql::AuthenticatedClient client_;
   const uint32_t connection_id_;
@@ -335,6 +381,7 @@ class ClientSession {
   std::map<std::string, mysql::Value> user_variables_;
   uint64_t last_insert_id_ = 0;
   uint64_t found_rows_ = 0;
+  uint64_t finished_rows_ = 0;
   int64_t row_count_ = 0;
   uint16_t warnings_ = 0;  // Of the last statement; and the rows of SHOW WARNINGS: level, code, message.
   std::vector<std::array<std::string, 3>> warning_rows_;

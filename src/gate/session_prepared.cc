@@ -75,6 +75,13 @@ net::Task<Status> ClientSession::describe_at_shard(const Statement& statement, m
                                                    std::string& definitions) {
   // Any shard that the statement may go to knows the shape of its answer.
   CO_ASSIGN_OR_RETURN(const auto plan, plan_for(statement));
+  if (plan->kind == plan::Plan::Kind::kFinish) {
+    CO_ASSIGN_OR_RETURN(const auto shape, co_await finish_shape(*plan));
+    ok.columns = static_cast<uint16_t>(shape.columns.size());
+    ok.parameters = shape.parameters;
+    definitions = make_definitions(shape.parameters, shape.columns, client_.capabilities, status_flags());
+    co_return Status{};
+  }
   const plan::Route anywhere{
       .kind = plan::Route::Kind::kAllShards,
       .keyspace = plan->kind == plan::Plan::Kind::kInsert ? plan->insert->keyspace : plan->route.keyspace};

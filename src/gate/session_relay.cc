@@ -16,20 +16,6 @@ constexpr size_t kMaxPreparedPerConnection = 256;
 constexpr auto kInterruptMax = 5s;  // For a tablet to be told to end a statement.
 constexpr auto kAnswerMax = 30s;    // For the answer of a statement that is being ended.
 
-// Keeps an entry in the list of what runs for as long as it lives.
-template <typename List>
-class Entry {
- public:
-  Entry(List& list, typename List::value_type value) : list_(list), place_(list.insert(list.end(), value)) {}
-  ~Entry() { list_.erase(place_); }
-  Entry(const Entry&) = delete;
-  Entry& operator=(const Entry&) = delete;
-
- private:
-  List& list_;
-  typename List::iterator place_;
-};
-
 Error gate_timeout() {
   return fail(Code::kDeadlineExceeded, "the statement took longer than the query timeout and was ended");
 }
@@ -178,7 +164,7 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   std::string framed;
   framed.reserve(payload.size() + 8);
   mysql::PacketWriter(framed).message(payload);
-  const Entry running(in_flight_, InFlight{&lease.pool(), client.server().connection_id});
+  const Running running(in_flight_, {&lease.pool(), client.server().connection_id});
   Status sent = co_await client.stream().write(framed, wait);
   if (!sent.ok()) {
     co_return co_await relay_failed(target, held, {std::move(sent).error().with_effect(Effect::kUnknown), true, true},
@@ -300,7 +286,7 @@ net::Task<std::optional<uint16_t>> ClientSession::ping(net::MysqlClient& client)
 }
 
 net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::string savepoint,
-                                                       base::MemoryBudget::Hold* memory) {
+                                                       base::MemoryBudget::Hold* memory, size_t max_rows) {
   CO_RETURN_IF_ERROR(may_join(what.target));
   const net::Wait wait = query_wait();
   HeldConnection* held = find_held(what.target);
@@ -310,11 +296,12 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   }
   const bool begins = in_transaction_ && (held == nullptr || !held->in_transaction);
   net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
-  const Entry running(in_flight_, InFlight{&lease.pool(), lease->client.server().connection_id});
+  const Running running(in_flight_, {&lease.pool(), lease->client.server().connection_id});
   // When the time is over the connection is closed, and the tablet ends the statement in the server.
   auto attributes = attributes_for(held, savepoint);
   add_caller(lease->client.capabilities(), attributes);
-  auto result = co_await lease->client.query(std::move(what.text), wait, shared_.settings.max_memory_rows,
+  auto result = co_await lease->client.query(std::move(what.text), wait,
+                                             max_rows == 0 ? shared_.settings.max_memory_rows : max_rows,
                                              std::move(attributes), memory, held == nullptr && !begins);
   if (result.ok()) {
     if (result->ok.warnings > 0) co_await take_warnings(lease->client, result->ok.warnings);

@@ -6,6 +6,7 @@
 
 #include "exec/compare.h"
 #include "exec/merge.h"
+#include "gate/hint_settings.h"
 #include "gate/session.h"
 #include "gate/shown_names.h"
 #include "gate/sharded_only.h"
@@ -30,12 +31,6 @@ using namespace std::chrono_literals;
 
 constexpr size_t kQueryMax = 4096;  // Bytes; longer statements are not shown by their text.
 
-// Whether an error of one shard is the end of the transaction there.
-bool ends_transaction(const Error& error) {
-  return error.code() == Code::kAborted || error.effect() == Effect::kUnknown ||
-         error.reason() == Reason::kTransactionLost || error.mysql_errno() == mysql::errnos::kDeadlock;
-}
-
 bool may_lock(std::string_view text) {
   constexpr std::string_view kLock = "lock";
   return std::search(text.begin(), text.end(), kLock.begin(), kLock.end(),
@@ -57,6 +52,11 @@ shard::VindexValue vindex_value(const mysql::Value& value) {
 }
 
 }  // namespace
+
+bool ends_transaction(const Error& error) {
+  return error.code() == Code::kAborted || error.effect() == Effect::kUnknown ||
+         error.reason() == Reason::kTransactionLost || error.mysql_errno() == mysql::errnos::kDeadlock;
+}
 
 RunResult ClientSession::refused(Error error) const {
   // A shard that was named explicitly is not replaced by another one: its refusal is the answer.
@@ -129,7 +129,7 @@ std::string ClientSession::home_keyspace() const { return plan::is_information_s
 
 Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_with_names(sql::Ast& ast,
                                                                          const plan::PlanContext& context) const {
-  const plan::SchemaNames names{&shared_.view()->databases, keyspace_};
+  const plan::SchemaNames names{&shared_.view()->databases, context.schema, keyspace_};
   if (auto plan = plan::plan_information_schema(ast, names, context.parameters)) {
     return std::make_shared<const plan::Plan>(std::move(*plan));
   }
@@ -165,6 +165,7 @@ Result<plan::PlanContext> ClientSession::plan_context(const View& view, const St
   }
   plan::PlanContext context;
   context.vschema = view.vschema.get();
+  context.schema = view.schema.get();
   context.keyspace = home_keyspace();
   context.tablet_type = tablet_type_;
   context.parameters = statement.parameters;
@@ -335,12 +336,18 @@ net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::T
 
 net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (auto refused = co_await after_failed_transaction(statement)) co_return std::move(*refused);
+  if (statement.scan.has_hint && !hinted_) {
+    if (auto hints = set_var_hints(statement.text); !hints.empty()) {
+      co_return co_await run_with_hints(statement, std::move(hints));
+    }
+  }
   using enum sql::StatementKind;
   // SHOW WARNINGS and @@warning_count ask for those of the statement before.
   const bool may_ask =
       statement.scan.kind == kShow || (statement.scan.kind == kSelect && statement.scan.has_system_variable);
   if (!may_ask) clear_warnings();
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
+  if (statement.scan.kind == kVexplain) co_return co_await vexplain(statement);
   auto plan = plan_for(statement);
   if (!plan.ok()) {
     const bool early = plan.error().code() == Code::kUnavailable;
@@ -364,6 +371,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   }
   if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl) start_transaction();
   if ((*plan)->kind == plan::Plan::Kind::kInsert) co_return co_await run_insert(**plan, statement);
+  if ((*plan)->kind == plan::Plan::Kind::kFinish) co_return co_await run_finish(**plan, statement);
   co_return co_await run_route(**plan, statement);
 }
 

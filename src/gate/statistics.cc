@@ -33,6 +33,7 @@ constexpr size_t kShapesMax = 10'000;
 
 std::string_view plan_type_name(const plan::Plan& plan) {
   if (plan.is_ddl) return "DirectDDL";
+  if (plan.kind == plan::Plan::Kind::kFinish) return "Finish";
   if (plan.kind == plan::Plan::Kind::kInsert) {
     return plan.insert->vindex == nullptr || plan.insert->rows.size() == 1 ? "Passthrough" : "MultiShard";
   }
@@ -48,6 +49,9 @@ std::string_view plan_type_name(const plan::Plan& plan) {
 
 Statistics::Statistics(base::Metrics& metrics)
     : vschema_reloads(metrics.counters("VtgateVSchemaCounts", "changes of the vschema", {"changes"}).with({"Reload"})),
+      finished_rows(
+          metrics.counter("FinishedRows", "rows copied to servers that finish statements over several shards")),
+      finished_bytes(metrics.counter("FinishedBytes", "bytes of those rows")),
       primaries_promoted(
           metrics.counters("HealthcheckPrimaryPromoted", "primaries that followed another one", {"keyspace", "shard"})),
       executions_(metrics.counters("QueryExecutions", "statements, by kind, plan and tablet type",

@@ -57,6 +57,8 @@ class Statistics {
   void let_go(const std::string& keyspace, const std::string& shard, BufferStop why);
 
   base::Counter& vschema_reloads;
+  base::Counter& finished_rows;  // Copied to servers that finish statements.
+  base::Counter& finished_bytes;
   base::Family<base::Counter>& primaries_promoted;
 
  private:

@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "net/mysql_client.h"
+#include "schema/schema.h"
 #include "shard/key_range.h"
 #include "shard/target.h"
 #include "topo/srv_watcher.h"
@@ -37,6 +38,7 @@ struct View {
   uint64_t version = 0;
   std::shared_ptr<const vschema::VSchema> vschema;         // Null before the first one arrived.
   std::shared_ptr<const vschema::TrackedColumns> columns;  // As `vschema` was made with.
+  std::shared_ptr<const schema::Snapshot> schema;          // The tables as servers have them, as `columns`.
   uint64_t vschema_version = 0;                            // Changes when `vschema` does: part of the plan cache's key.
   // Keyspaces that this cell serves from others, as `vschema` has it: "customer@replica" -> "commerce".
   std::map<std::string, std::string, std::less<>> served_from;

@@ -21,6 +21,12 @@ inline constexpr std::string_view kOnceAttribute = "vitrail_once";
 // kBeginAttribute) only.
 inline constexpr std::string_view kSavepointAttribute = "vitrail_savepoint";
 
+// The statement belongs to a session in which vtgate finishes one of a client's: it makes temporary tables, fills them
+// with rows that the client was allowed to read, and reads them. The table ACL has nothing to say about these.
+inline constexpr std::string_view kScratchAttribute = "vitrail_scratch";
+// What the names of these tables begin with.
+inline constexpr std::string_view kScratchTables = "_vt_finish_";
+
 // A capability of the tablet's greeting, and of the vtgate that knows it: the tablet wants to know for whom a statement
 // runs. Its bit is CLIENT_REMEMBER_OPTIONS, which other clients keep to themselves.
 inline constexpr Capabilities kVitrailCallers = 1ull << 31;

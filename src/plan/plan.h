@@ -133,10 +133,13 @@ struct ShownName {
   bool empty() const { return database.empty(); }
 };
 
+struct Finish;
+
 struct Plan {
   enum class Kind : uint8_t {
     kRoute,   // `route`, `text`, `merge`
     kInsert,  // `insert`
+    kFinish,  // `finish`
   };
   Kind kind = Kind::kRoute;
   bool is_read = false;  // A SELECT (or SHOW ...) without FOR UPDATE: may go to replicas, changes nothing.
@@ -157,6 +160,7 @@ struct Plan {
   Merge merge;
   ShownName names;  // Not empty: names of databases in the answer are translated (see plan/schema_names.h).
   std::optional<ShardedInsert> insert;
+  std::shared_ptr<const Finish> finish;  // See plan/finish.h.
   // Where an unsharded INSERT uses a sequence, `insert` is used with a route of one shard.
 };
 

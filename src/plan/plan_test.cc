@@ -375,6 +375,21 @@ TEST(Planner, ColumnsKeepTheirNames) {
         {}, true);
 }
 
+TEST(Planner, VindexHintsAreForNoServer) {
+  PlanContext context;
+  context.vschema = &the_vschema();
+  context.keyspace = "sh";
+  for (const char* text :
+       {"select * from a use vindex (hash) where id = 1", "select * from a ignore vindex (x, y) where id = 1"}) {
+    auto ast = sql::parse(text);
+    ASSERT_TRUE(ast.ok());
+    const auto plan = plan_statement(*ast, context);
+    ASSERT_TRUE(plan.ok()) << plan.error().message();
+    EXPECT_EQ((*plan)->text, "select * from a where id = 1");
+    EXPECT_EQ((*plan)->route.kind, Route::Kind::kByValues);
+  }
+}
+
 TEST(Planner, SessionsAskTheirConnection) {
   check({
       {"select sql_calc_found_rows v from un.u limit 1", "only shard found_rows? once"},

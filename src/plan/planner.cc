@@ -5,8 +5,10 @@
 #include <algorithm>
 
 #include "plan/expr_walk.h"
+#include "plan/finish.h"
 #include "plan/from.h"
 #include "plan/insert.h"
+#include "plan/references.h"
 #include "plan/routing.h"
 #include "plan/select.h"
 #include "sql/names.h"
@@ -22,25 +24,6 @@ namespace {
 
 using PlanPtr = std::shared_ptr<const Plan>;
 
-// What a query asks of the session that only the connection knows on which it ran.
-class SessionQuestions : public sql::Walker {
- public:
-  bool found_rows = false;
-  bool insert_id = false;
-
- protected:
-  bool enter(const sql::Query& query) override {
-    const auto* select = as<sql::Select>(&query);
-    found_rows = found_rows || (select != nullptr && select->calc_found_rows);
-    return true;
-  }
-  bool enter(const sql::Expr& expr) override {
-    const auto* call = as<sql::FunctionCall>(&expr);
-    insert_id = insert_id || (call != nullptr && !call->args.empty() && lower(call->name.text) == "last_insert_id");
-    return true;
-  }
-};
-
 // The whole statement on one route, as it is or with names replaced.
 PlanPtr send(sql::Ast& ast, const StatementTables& tables, const PlanContext& context, Route route, bool is_read,
              bool is_ddl = false) {
@@ -49,12 +32,7 @@ PlanPtr send(sql::Ast& ast, const StatementTables& tables, const PlanContext& co
   plan->is_read = is_read;
   plan->is_ddl = is_ddl;
   using enum sql::StatementKind;
-  if (const auto kind = ast.kind(); kind == kSelect || kind == kDo) {
-    SessionQuestions questions;
-    questions.walk(ast.statement());
-    plan->asks_found_rows = questions.found_rows;
-    plan->asks_insert_id = questions.insert_id;
-  }
+  if (const auto kind = ast.kind(); kind == kSelect || kind == kDo) note_questions(ast.statement(), *plan);
   if (tables.rewrite) {
     sql::keep_column_names(ast);
     plan->text = server_text(ast.statement(), tables, context, true);
@@ -136,7 +114,6 @@ Result<PlanPtr> plan_query(sql::Ast& ast, sql::Statement& statement, const State
 // EXPLAIN, DESCRIBE and ANALYZE: of a table on any shard, of a statement on the one shard where it would run.
 Result<PlanPtr> plan_explain(sql::Ast& ast, const sql::Explain& explain, const StatementTables& tables,
                              const PlanContext& context) {
-  if (explain.kind == sql::StatementKind::kVexplain) return unsupported("VEXPLAIN");
   if (explain.statement == nullptr) return send(ast, tables, context, any_shard(tables.keyspace), true);
   // Planning changes the tree that it plans: that of a copy.
   ASSIGN_OR_RETURN(sql::Ast copy, sql::parse(ast.text()));
@@ -302,14 +279,14 @@ Result<PlanPtr> plan_without_tables(sql::Ast& ast, const StatementTables& tables
   return send(ast, tables, context, anywhere ? any_shard(keyspace) : only_shard(keyspace), is_read);
 }
 
-}  // namespace
-
-Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
+// By one shard alone, or by all of them and a merge of their answers.
+Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
   sql::Statement& statement = ast.statement();
   using enum sql::StatementKind;
   if (auto* show = statement_as<sql::Show>(&statement)) return plan_show(ast, *show, context);
   if (auto* ddl = statement_as<sql::Ddl>(&statement)) return plan_ddl(ast, *ddl, context);
-  ASSIGN_OR_RETURN(const auto tables, route_tables(statement, context));
+  ASSIGN_OR_RETURN(auto tables, route_tables(statement, context));
+  tables.rewrite = remove_vindex_hints(ast) || tables.rewrite;
   RETURN_IF_ERROR(check_lookups(statement, tables));
   const bool is_read = reads_only(statement);
   if (tables.keyspace.empty()) return plan_without_tables(ast, tables, is_read, context);
@@ -331,7 +308,8 @@ Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
   if (ast.parameter_count() > 0 && !context.has_parameters) {
     auto planned = plan_sharded(ast, tables, context);
     if (planned.ok()) return planned;
-    ASSIGN_OR_RETURN(const sql::Ast again, sql::parse(ast.text()));  // Planning may have changed the tree.
+    ASSIGN_OR_RETURN(sql::Ast again, sql::parse(ast.text()));  // Planning may have changed the tree.
+    (void)remove_vindex_hints(again);
     auto plan = std::make_shared<Plan>();
     plan->route = all_shards(tables.keyspace);
     plan->is_read = is_read;
@@ -339,6 +317,21 @@ Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
     return plan;
   }
   return plan_sharded(ast, tables, context);
+}
+
+// Whether a copy of the rows on one server may answer what is refused otherwise.
+bool may_finish(const sql::Ast& ast, const Error& refusal, const PlanContext& context) {
+  if (!context.may_finish || context.schema == nullptr || ast.kind() != sql::StatementKind::kSelect) return false;
+  return refusal.code() == Code::kUnimplemented;
+}
+
+}  // namespace
+
+Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
+  auto planned = plan_routed(ast, context);
+  if (planned.ok() || !may_finish(ast, planned.error(), context)) return planned;
+  ASSIGN_OR_RETURN(sql::Ast again, sql::parse(ast.text()));  // Planning may have changed the tree.
+  return plan_finish(again, context);
 }
 
 }  // namespace vitrail::plan

@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "mysql/types.h"
 #include "plan/plan.h"
+#include "schema/schema.h"
 #include "sql/parser.h"
 
 namespace vitrail::vschema {
@@ -20,8 +21,10 @@ namespace vitrail::plan {
 
 struct PlanContext {
   const vschema::VSchema* vschema = nullptr;
-  std::string keyspace;                 // The session's keyspace; empty: global routing.
-  std::string tablet_type = "primary";  // Of the session's target: routing rules differ by it.
+  const schema::Snapshot* schema = nullptr;  // Null: no tables' columns are known.
+  bool may_finish = true;                    // Plans of Plan::Kind::kFinish may be made.
+  std::string keyspace;                      // The session's keyspace; empty: global routing.
+  std::string tablet_type = "primary";       // Of the session's target: routing rules differ by it.
   // The parameters of a prepared statement that is about to run, in text form; empty when the plan is made for the
   // fingerprint alone (COM_STMT_PREPARE, or a statement without parameters).
   std::span<const mysql::Value> parameters;

@@ -29,15 +29,40 @@ std::string lower(std::string_view text) {
   return ::topodata::PRIMARY;
 }
 
-namespace {
-
 bool is_system_schema(std::string_view name) {
   static constexpr std::array<std::string_view, 4> kNames = {"information_schema", "mysql", "performance_schema",
                                                              "sys"};
   return std::find(kNames.begin(), kNames.end(), lower(name)) != kNames.end();
 }
 
+namespace {
+
+class SessionQuestions : public sql::Walker {
+ public:
+  bool found_rows = false;
+  bool insert_id = false;
+
+ protected:
+  bool enter(const sql::Query& query) override {
+    const auto* select = as<sql::Select>(&query);
+    found_rows = found_rows || (select != nullptr && select->calc_found_rows);
+    return true;
+  }
+  bool enter(const sql::Expr& expr) override {
+    const auto* call = as<sql::FunctionCall>(&expr);
+    insert_id = insert_id || (call != nullptr && !call->args.empty() && lower(call->name.text) == "last_insert_id");
+    return true;
+  }
+};
+
 }  // namespace
+
+void note_questions(const sql::Statement& statement, Plan& plan) {
+  SessionQuestions questions;
+  questions.walk(statement);
+  plan.asks_found_rows = questions.found_rows;
+  plan.asks_insert_id = questions.insert_id;
+}
 
 std::string name_key(std::string_view qualifier, std::string_view name) {
   return std::string(qualifier).append(".").append(name);

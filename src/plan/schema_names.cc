@@ -106,24 +106,35 @@ class Stars : public sql::Walker {
 
 bool names_schemata(const sql::TableSource& source) { return lower(source.name.name.text) == "schemata"; }
 
-// SCHEMATA in the standard's columns: each keyspace, described as the one at hand is, and information_schema.
+// Those of SCHEMATA behind its first two, CATALOG_NAME and SCHEMA_NAME: each server has more of its own.
+std::vector<std::string> schemata_columns(const SchemaNames& names) {
+  const auto* table =
+      names.schema == nullptr ? nullptr : schema::find_table(*names.schema, kInformationSchema, "SCHEMATA");
+  if (table == nullptr || table->columns.size() < 2) {
+    return {"DEFAULT_CHARACTER_SET_NAME", "DEFAULT_COLLATION_NAME", "SQL_PATH"};
+  }
+  std::vector<std::string> out;
+  for (size_t i = 2; i < table->columns.size(); ++i) out.push_back(table->columns[i].name);
+  return out;
+}
+
+// SCHEMATA with the servers' columns: each keyspace, described as the one at hand is, and information_schema.
 std::string schemata_text(const SchemaNames& names, std::string_view database) {
-  constexpr std::string_view kColumns =
-      "default_character_set_name as DEFAULT_CHARACTER_SET_NAME, default_collation_name as DEFAULT_COLLATION_NAME, "
-      "sql_path as SQL_PATH from information_schema.schemata s";
+  std::string columns;
+  for (const auto& name : schemata_columns(names)) columns += ", s." + name + " as " + name;
   std::string list;
   for (const auto& [keyspace, unused] : *names.databases) {
     list += (list.empty() ? "select " : " union all select ") + in_quotes(keyspace) + (list.empty() ? " as name" : "");
   }
   std::string text = fmt::format(
-      "select catalog_name as CATALOG_NAME, schema_name as SCHEMA_NAME, {} where schema_name = 'information_schema'",
-      kColumns);
+      "select s.CATALOG_NAME as CATALOG_NAME, s.SCHEMA_NAME as SCHEMA_NAME{} from information_schema.schemata s where "
+      "s.schema_name = 'information_schema'",
+      columns);
   if (!list.empty()) {
     text += fmt::format(
-        " union all select s.catalog_name, k.name, s.default_character_set_name, s.default_collation_name, s.sql_path "
-        "from "
-        "information_schema.schemata s join ({}) k where s.schema_name = {}",
-        list, in_quotes(database));
+        " union all select s.CATALOG_NAME, k.name{} from information_schema.schemata s join ({}) k where s.schema_name "
+        "= {}",
+        columns, list, in_quotes(database));
   }
   return text;
 }

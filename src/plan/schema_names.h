@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "plan/plan.h"
+#include "schema/schema.h"
 #include "sql/parser.h"
 
 // Clients see keyspaces where servers have databases, which are mostly called otherwise ("vt_commerce"). Statements
@@ -15,6 +16,7 @@ namespace vitrail::plan {
 struct SchemaNames {
   // Keyspace -> its database on the servers. Keyspaces whose database is not known may be missing.
   const std::map<std::string, std::string, std::less<>>* databases = nullptr;
+  const schema::Snapshot* schema = nullptr;  // Of it the tables of information_schema count.
   std::string keyspace;  // The session's; empty: none. Or "information_schema", which is nobody's keyspace.
 
   // "" when it is not known.

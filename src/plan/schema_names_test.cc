@@ -78,7 +78,7 @@ std::string shown(std::string_view sql, std::string keyspace) {
   auto ast = sql::parse(sql);
   EXPECT_TRUE(ast.ok()) << sql;
   const auto& show = *sql::statement_as<sql::Show>(&ast->statement());
-  const SchemaNames names{&kDatabases, keyspace};
+  const SchemaNames names{.databases = &kDatabases, .keyspace = keyspace};
   if (auto plan = plan_show_create_database(show, names)) return plan->route.keyspace + ": " + *plan->text;
   Plan plan;
   plan.route.keyspace = std::move(keyspace);

@@ -208,6 +208,9 @@ Status QuerySession::allow(const StatementInfo& info, std::span<const mysql::Que
   if (!shared_.acl->enabled()) return {};
   Caller caller{.user = client_.user, .groups = {}};
   for (const auto& attribute : attributes) {
+    const auto is_scratch = [](const AclNeeds::Table& table) { return table.name.starts_with(mysql::kScratchTables); };
+    const bool own = info.acl.opaque.empty() && std::ranges::all_of(info.acl.tables, is_scratch);
+    if (attribute.name == mysql::kScratchAttribute && own) return {};
     if (attribute.name == mysql::kUserAttribute) caller.user = attribute.value.bytes;
     if (attribute.name == mysql::kGroupsAttribute) caller.groups = base::split(attribute.value.bytes, ',');
   }

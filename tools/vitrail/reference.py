@@ -143,10 +143,37 @@ class ChangingCluster:
         """Until vtgate goes by these vschemas (keyspace -> names of tables)."""
         port = self.cluster.addresses["vtgate"]["port"]
 
+        def agrees(tables, known):
+            # vtgate shows an unsharded keyspace's tables whether or not the vschema lists them.
+            names = set(known.get("tables", {}))
+            return set(tables) == names if known.get("sharded") else set(tables) <= names
+
         def seen():
             known = http_json(port, "/debug/vschema").get("keyspaces", {})
-            return all(set(tables) == set(known.get(keyspace, {}).get("tables", {})) for keyspace, tables in expected.items())
+            return all(agrees(tables, known.get(keyspace, {})) for keyspace, tables in expected.items())
         wait_until(seen, "vtgate to know the vschemas", 30)
+
+        differences = []
+
+        def columns_seen():
+            known = http_json(port, "/debug/schema")
+            differences[:] = [(keyspace, table, types, known.get(keyspace, {}).get(table)) for keyspace in expected
+                              for table, types in self.columns(keyspace).items() if types != known.get(keyspace, {}).get(table)]
+            return not differences
+        try:
+            wait_until(columns_seen, "vtgate to know the columns", 30)
+        except Failure as failure:
+            raise Failure(f"{failure}: {differences[:3]}") from failure
+
+    def columns(self, keyspace):
+        """As a server of the keyspace has them: table -> column -> type."""
+        tablet = self.cluster.shard_tablets(keyspace, self.layouts[keyspace][0])[0]
+        rows = self.cluster.server_rows(tablet, "select table_name, column_name, column_type, collation_name from information_schema.columns "
+                                                f"where table_schema = '{tablet.database}' order by table_name, ordinal_position")
+        found = {}
+        for table, column, kind, collation in rows:
+            found.setdefault(table, {})[column] = kind + (f" collate {collation}" if collation else "")
+        return found
 
     def down(self, remove=True):
         problems = self.cluster.down()

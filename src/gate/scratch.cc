@@ -1,0 +1,155 @@
+#include "gate/scratch.h"
+
+#include <algorithm>
+
+#include "mysql/collations.h"
+#include "mysql/data_port.h"
+#include "mysql/errors.h"
+#include "mysql/messages.h"
+
+namespace vitrail::gate {
+namespace {
+
+constexpr size_t kMaxPreparedPerConnection = 64;
+constexpr size_t kValuesMax = 4000;            // Of one INSERT.
+constexpr size_t kRowsMax = 500;               // The same.
+constexpr size_t kBytesMax = size_t{1} << 20;  // The same; a single row may have more.
+
+// What a server tells of a column's place in its table, and not of its type.
+constexpr uint16_t kOriginFlags = mysql::kFieldPrimaryKey | mysql::kFieldUniqueKey | mysql::kFieldMultipleKey |
+                                  mysql::kFieldAutoIncrement | mysql::kFieldNoDefaultValue | mysql::kFieldOnUpdateNow |
+                                  schema::kPartOfKey;
+
+}  // namespace
+
+std::string_view scratch_load_settings() {
+  return "set @@session.character_set_client = utf8mb4, @@session.character_set_results = utf8mb4, "
+         "@@session.collation_connection = utf8mb4_general_ci, "
+         "@@session.sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO', @@session.time_zone = "
+         "'+00:00'";
+}
+
+std::string scratch_client_settings(uint8_t login_collation, std::string_view settings) {
+  const auto* collation = mysql::find_collation(login_collation);
+  const std::string charset(collation == nullptr ? "utf8mb4" : collation->charset);
+  const std::string name(collation == nullptr ? "utf8mb4_general_ci" : collation->name);
+  std::string out = "set @@session.character_set_client = " + charset +
+                    ", @@session.character_set_results = " + charset + ", @@session.collation_connection = " + name +
+                    ", @@session.sql_mode = default, @@session.time_zone = default";
+  constexpr std::string_view kSet = "set ";
+  if (settings.starts_with(kSet)) out.append(", ").append(settings.substr(kSet.size()));
+  return out;
+}
+
+mysql::Value scratch_value(schema::Form form, const std::optional<std::string>& cell) {
+  if (!cell) return mysql::Value::null();
+  switch (form) {
+    case schema::Form::kBytes:
+    case schema::Form::kCharacters: return mysql::Value::of_binary(*cell);
+    case schema::Form::kNumber: {
+      mysql::Value value = mysql::Value::of_uint(0);
+      value.bytes = *cell;
+      return value;
+    }
+    default: return mysql::Value::of_text(schema::stored_text(form, *cell));
+  }
+}
+
+void restore_columns(const plan::Finish& finish, std::vector<mysql::ColumnDef>& columns) {
+  for (auto& column : columns) {
+    const auto input = std::ranges::find(finish.inputs, column.org_table, &plan::FinishInput::scratch);
+    if (input == finish.inputs.end()) continue;
+    column.schema = input->keyspace;
+    column.org_table = input->table;
+    if (column.table == input->scratch) column.table = input->shown;  // TABLE t
+    const auto origin = std::ranges::find(input->columns, column.org_name, &schema::Column::name);
+    if (origin == input->columns.end()) continue;
+    column.flags = static_cast<uint16_t>((column.flags & ~kOriginFlags) | schema::origin_flags(*origin));
+  }
+}
+
+ScratchSession::ScratchSession(net::MysqlPool::Lease lease) : lease_(std::move(lease)) {
+  attributes_.push_back({std::string(mysql::kScratchAttribute), mysql::Value::of_text("1")});
+}
+
+ScratchSession::~ScratchSession() {
+  if (lease_) lease_.discard();
+}
+
+net::Task<Status> ScratchSession::create(const plan::FinishInput& input, net::Wait wait) {
+  auto created = co_await query(input.create, wait, 1);
+  if (!created.ok()) co_return std::move(created).error();
+  co_return Status{};
+}
+
+net::Task<Status> ScratchSession::load(const plan::FinishInput& input, const net::QueryResult& rows, net::Wait wait) {
+  const size_t width = std::max<size_t>(input.columns.size(), 1);
+  const size_t most = std::clamp<size_t>(kValuesMax / width, 1, kRowsMax);
+  std::vector<schema::Form> forms;
+  for (const auto& column : input.columns) forms.push_back(schema::form_of(column));
+  if (forms.empty()) forms.push_back(schema::Form::kText);
+  std::vector<mysql::Value> values;
+  size_t count = 0;
+  size_t bytes = 0;
+  for (const auto& row : rows.rows) {
+    if (row.size() != width)
+      co_return fail(Code::kInternal, "VT13001: [BUG] a row of another width than was asked for");
+    for (size_t i = 0; i < width; ++i) {
+      values.push_back(scratch_value(forms[i], row[i]));
+      bytes += values.back().bytes.size();
+    }
+    if (++count < most && bytes < kBytesMax) continue;
+    CO_RETURN_IF_ERROR(co_await insert(input, count, values, wait));
+    values.clear();
+    count = bytes = 0;
+  }
+  if (count > 0) CO_RETURN_IF_ERROR(co_await insert(input, count, values, wait));
+  co_return Status{};
+}
+
+net::Task<Status> ScratchSession::insert(const plan::FinishInput& input, size_t rows,
+                                         std::span<const mysql::Value> values, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto prepared,
+                      co_await lease_->prepare(plan::insert_text(input, rows), kMaxPreparedPerConnection, wait));
+  std::string payload;
+  mysql::encode_stmt_execute_values(payload, prepared->ok.statement_id, values, attributes_, client().capabilities());
+  CO_RETURN_IF_ERROR(co_await client().send(payload, wait));
+  CO_ASSIGN_OR_RETURN(const auto answer, co_await client().receive(wait));
+  if (!mysql::is_err(answer.payload)) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const auto err, mysql::decode_err(answer.payload));
+  if (auto tablets = mysql::decode_tablet_error(err)) co_return std::move(*tablets);
+  co_return mysql::from_err_packet(err);
+}
+
+net::Task<Status> ScratchSession::become(std::string settings, net::Wait wait) {
+  auto set = co_await query(std::move(settings), wait, 1);
+  if (!set.ok()) co_return std::move(set).error();
+  co_return Status{};
+}
+
+net::Task<Result<net::QueryResult>> ScratchSession::query(std::string text, net::Wait wait, size_t max_rows,
+                                                          base::MemoryBudget::Hold* memory) {
+  auto attributes = attributes_;
+  co_return co_await client().query(std::move(text), wait, max_rows, std::move(attributes), memory, memory != nullptr);
+}
+
+net::Task<Result<net::MysqlClient::Shape>> ScratchSession::describe(std::string text, net::Wait wait) {
+  co_return co_await client().describe(std::move(text), wait);
+}
+
+net::Task<void> ScratchSession::end(net::Wait wait) {
+  const char command = static_cast<char>(mysql::Command::kResetConnection);
+  if (!client().broken() && (co_await client().send({&command, 1}, wait)).ok()) {
+    auto answer = co_await client().receive(wait);
+    if (answer.ok() && !mysql::is_err(answer->payload)) {
+      lease_->settings.clear();
+      lease_->prepared.clear();
+      lease_->prepared_order.clear();
+      lease_.release();
+      co_return;
+    }
+  }
+  lease_.discard();
+}
+
+}  // namespace vitrail::gate

@@ -1,0 +1,54 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/memory_budget.h"
+#include "mysql/statements.h"
+#include "net/mysql_client.h"
+#include "net/mysql_pool.h"
+#include "plan/finish.h"
+
+namespace vitrail::gate {
+
+// The settings with which rows are stored exactly as they came; the connection's from its beginning.
+std::string_view scratch_load_settings();
+// What makes the connection's session equal to a client's: the character set of its login, the server's own modes and
+// time zone, then `settings`, the client's SET statement ("" for none).
+std::string scratch_client_settings(uint8_t login_collation, std::string_view settings);
+// A cell in its form, as the value of a parameter.
+mysql::Value scratch_value(schema::Form form, const std::optional<std::string>& cell);
+// Puts the tables of the query in the place of the temporary ones in what a result says of its columns.
+void restore_columns(const plan::Finish& finish, std::vector<mysql::ColumnDef>& columns);
+
+// A session on one tablet with temporary tables, for one statement: create() and load() all inputs, become() the
+// client's, query(), end(). Without end() the connection is closed, and the tablet ends what runs there.
+//   Threads: the loop of the lease.
+//   Errors : of the tablet or its server; after one of the connection, it is broken.
+class ScratchSession {
+ public:
+  explicit ScratchSession(net::MysqlPool::Lease lease);
+  ScratchSession(ScratchSession&&) noexcept = default;
+  ~ScratchSession();
+
+  net::Task<Status> create(const plan::FinishInput& input, net::Wait wait);
+  net::Task<Status> load(const plan::FinishInput& input, const net::QueryResult& rows, net::Wait wait);
+  net::Task<Status> become(std::string settings, net::Wait wait);
+  net::Task<Result<net::QueryResult>> query(std::string text, net::Wait wait, size_t max_rows,
+                                            base::MemoryBudget::Hold* memory = nullptr);
+  net::Task<Result<net::MysqlClient::Shape>> describe(std::string text, net::Wait wait);
+  // Drops everything, and gives the connection back.
+  net::Task<void> end(net::Wait wait);
+
+  net::MysqlClient& client() { return lease_->client; }
+  net::MysqlPool& pool() { return lease_.pool(); }
+
+ private:
+  net::Task<Status> insert(const plan::FinishInput& input, size_t rows, std::span<const mysql::Value> values,
+                           net::Wait wait);
+
+  net::MysqlPool::Lease lease_;
+  std::vector<mysql::QueryAttribute> attributes_;
+};
+
+}  // namespace vitrail::gate

@@ -1,0 +1,195 @@
+#include "plan/finish.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <map>
+
+#include "mysql/data_port.h"
+#include "plan/references.h"
+#include "plan/routing.h"
+#include "sql/names.h"
+#include "sql/printer.h"
+#include "vschema/vschema.h"
+
+namespace vitrail::plan {
+
+using sql::as;
+
+namespace {
+
+constexpr std::string_view kOnlyColumn = "_vt_row";
+constexpr size_t kMaxIndexes = 16;  // Of a temporary table.
+
+// Texts of the statement's pieces, for the tables' own servers.
+sql::PrintOptions piece_options(const sql::Statement& statement, const PlanContext& context) {
+  sql::PrintOptions options;
+  options.table = [](const sql::TableName& name, sql::TableRewrite& rewrite) {
+    if (name.name.empty()) rewrite.qualifier.clear();  // The schema of a column.
+  };
+  if (context.has_parameters) options.expr = parameter_printer(statement, context.parameters);
+  return options;
+}
+
+Status check_invisible(const TableReference& reference, const schema::Column& column) {
+  if (!column.invisible || !reference.all_columns) return {};
+  return unsupported("* beside the invisible column " + column.name +
+                     " in a statement that one shard cannot answer alone");
+}
+
+Result<std::vector<schema::Column>> needed_columns(const References& references, const TableReference& reference,
+                                                   const schema::Table& table) {
+  std::vector<schema::Column> out;
+  for (const auto& column : table.columns) {
+    const bool named = references.names.contains(lower(column.name)) ||
+                       references.qualified.contains({reference.alias, lower(column.name)});
+    if (column.invisible ? !named : !references.needs(reference, column.name)) continue;
+    RETURN_IF_ERROR(check_invisible(reference, column));
+    out.push_back(column);
+  }
+  return out;
+}
+
+std::string create_text(const References& references, const TableReference& reference, const FinishInput& input) {
+  std::string out = "create temporary table " + input.scratch + " (";
+  if (input.columns.empty()) return out + std::string(kOnlyColumn) + " tinyint not null)";
+  size_t indexes = 0;
+  std::string keys;
+  for (const auto& column : input.columns) {
+    const std::string name = sql::quote_identifier(column.name);
+    if (&column != &input.columns.front()) out += ", ";
+    out += name + " " + schema::definition(column);
+    if (!references.joins(reference, column.name) || !schema::indexable(column) || ++indexes > kMaxIndexes) continue;
+    keys += ", key (" + name + ")";
+  }
+  return out + keys + ")";
+}
+
+std::string input_text(const TableReference& reference, const FinishInput& input, const sql::PrintOptions& options) {
+  std::string out = "select ";
+  if (input.columns.empty()) out += "1";
+  for (const auto& column : input.columns) {
+    if (&column != &input.columns.front()) out += ", ";
+    out += schema::select_text(schema::form_of(column),
+                               sql::quote_identifier(reference.shown) + "." + sql::quote_identifier(column.name));
+  }
+  out += " from ";
+  out += reference.source == nullptr ? sql::print(*reference.name) + " as " + sql::quote_identifier(reference.shown)
+                                     : sql::print(*reference.source);
+  const char* word = " where ";
+  for (const sql::Expr* condition : reference.conditions) {
+    out += std::exchange(word, " and ") + ("(" + sql::print(*condition, options)) + ")";
+  }
+  return out;
+}
+
+Result<std::shared_ptr<const Plan>> plan_input(std::string text, const PlanContext& context) {
+  ASSIGN_OR_RETURN(auto ast, sql::parse(text));
+  PlanContext own = context;
+  own.parameters = {};
+  own.has_parameters = true;
+  own.literal_positions = 0;  // The statement's literals are not those of this text.
+  own.key_forms.clear();
+  own.may_finish = false;
+  ASSIGN_OR_RETURN(auto planned, plan_statement(ast, own));
+  if (!planned->merge.empty() || planned->kind != Plan::Kind::kRoute) {
+    return fail(Code::kInternal, "VT13001: [BUG] rows of one table need more than to be read: " + text);
+  }
+  Plan plan = *planned;
+  if (!plan.text) plan.text = std::move(text);
+  return std::make_shared<const Plan>(std::move(plan));
+}
+
+// The query as it is on the temporary tables.
+std::string finish_text(sql::Ast& ast, const References& references, const std::vector<FinishInput>& inputs,
+                        const PlanContext& context) {
+  std::map<uint32_t, std::string> scratch;  // By the place of the name.
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const TableReference& reference = references.tables[i];
+    scratch[reference.name->name.span.offset] = inputs[i].scratch;
+    if (reference.source == nullptr) continue;
+    reference.source->partitions = {};
+    reference.source->hints = {};
+  }
+  sql::keep_column_names(ast);
+  sql::PrintOptions options;
+  options.table = [&](const sql::TableName& name, sql::TableRewrite& rewrite) {
+    if (name.name.empty()) rewrite.qualifier.clear();
+    const auto found = name.name.empty() ? scratch.end() : scratch.find(name.name.span.offset);
+    if (found == scratch.end()) return;
+    rewrite.qualifier.clear();
+    rewrite.name = found->second;
+  };
+  if (context.has_parameters) options.expr = parameter_printer(ast.statement(), context.parameters);
+  return sql::print(ast.statement(), options);
+}
+
+}  // namespace
+
+std::string insert_text(const FinishInput& input, size_t rows) {
+  std::string row = "(?";
+  for (size_t i = 1; i < input.columns.size(); ++i) row += ",?";
+  row += ")";
+  std::string out = "insert into " + input.scratch + " values ";
+  for (size_t i = 0; i < rows; ++i) {
+    if (i > 0) out += ",";
+    out += row;
+  }
+  return out;
+}
+
+Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext& context) {
+  (void)remove_vindex_hints(ast);
+  ASSIGN_OR_RETURN(References references, find_references(ast.statement()));
+  std::vector<std::shared_ptr<const vschema::Table>> tables;
+  KnownColumns columns;
+  for (const auto& reference : references.tables) {
+    const std::string_view qualifier = reference.name->qualifier.text;
+    const std::string keyspace = qualifier.empty() ? context.keyspace : std::string(qualifier);
+    if (is_system_schema(keyspace)) return unsupported("system tables beside tables of several shards or keyspaces");
+    ASSIGN_OR_RETURN(auto routed,
+                     context.vschema->find_table(keyspace, reference.name->name.text, type_of(context.tablet_type)));
+    const auto* known = context.schema == nullptr
+                            ? nullptr
+                            : schema::find_table(*context.schema, routed.table->keyspace, routed.table->name);
+    if (known == nullptr) {
+      return unsupported(
+          fmt::format("a statement that one shard cannot answer alone, while the columns of {}.{} are "
+                      "not known (no primary tablet has told them, or --schema-change-signal is off)",
+                      routed.table->keyspace, routed.table->name));
+    }
+    tables.push_back(std::move(routed.table));
+    columns.push_back(known);
+  }
+  find_conditions(ast.statement(), columns, context.has_parameters, references);
+
+  for (const auto& reference : references.tables) {  // The tables on their servers may have other names.
+    if (reference.source != nullptr && reference.source->alias.empty()) {
+      reference.source->alias.text = ast.arena().copy_text(reference.shown);
+    }
+  }
+  auto finish = std::make_shared<Finish>();
+  const sql::PrintOptions options = piece_options(ast.statement(), context);
+  for (size_t i = 0; i < references.tables.size(); ++i) {
+    const TableReference& reference = references.tables[i];
+    FinishInput input{.keyspace = tables[i]->keyspace,
+                      .table = tables[i]->name,
+                      .shown = reference.shown,
+                      .scratch = fmt::format("{}{}", mysql::kScratchTables, i + 1)};
+    ASSIGN_OR_RETURN(input.columns, needed_columns(references, reference, *columns[i]));
+    input.create = create_text(references, reference, input);
+    ASSIGN_OR_RETURN(input.rows, plan_input(input_text(reference, input, options), context));
+    finish->inputs.push_back(std::move(input));
+  }
+  finish->text = finish_text(ast, references, finish->inputs, context);
+
+  auto plan = std::make_shared<Plan>();
+  plan->kind = Plan::Kind::kFinish;
+  plan->is_read = true;
+  if (!tables.empty()) plan->route.keyspace = tables.front()->keyspace;
+  note_questions(ast.statement(), *plan);
+  plan->finish = std::move(finish);
+  return plan;
+}
+
+}  // namespace vitrail::plan

@@ -1,0 +1,43 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "plan/plan.h"
+#include "plan/planner.h"
+#include "schema/schema.h"
+
+// The third way of a query that spans shards: the rows of each table that it names go into a temporary table of one
+// server, and the query, on these tables, runs there. So whatever it is, its meaning is the server's.
+namespace vitrail::plan {
+
+// A table in a place of the query.
+struct FinishInput {
+  std::string keyspace;
+  std::string table;    // In its keyspace.
+  std::string shown;    // As results name it: its alias.
+  std::string scratch;  // The temporary table.
+  std::string create;   // CREATE TEMPORARY TABLE
+  // Those that the query needs, in the order of the table. None: only how many rows there are counts, and the temporary
+  // table has one column of its own.
+  std::vector<schema::Column> columns;
+  std::shared_ptr<const Plan> rows;  // Where they come from, and the text that asks for them, in schema::Form each.
+};
+
+struct Finish {
+  std::vector<FinishInput> inputs;
+  std::string text;  // The query on the temporary tables.
+};
+
+// "insert into `scratch` values (?,?),(?,?)", for as many rows.
+std::string insert_text(const FinishInput& input, size_t rows);
+
+// Plans a SELECT (UNION, WITH, VALUES ...) this way. `ast` is changed. Parameters stay where they are when the context
+// has no values.
+//   kNotFound        a table that is not there.
+//   kUnimplemented   find_references() tells why; or the columns of a table are not known (yet).
+Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext& context);
+
+}  // namespace vitrail::plan

@@ -1,0 +1,156 @@
+// What goes to one server, and what runs there.
+#include "plan/finish.h"
+
+#include <gtest/gtest.h>
+
+#include "sql/parser.h"
+#include "vschema/proto_json.h"
+#include "vschema/vschema.h"
+
+namespace vitrail::plan {
+namespace {
+
+constexpr const char* kSharded = R"({"sharded":true,"vindexes":{"hash":{"type":"hash"}},"tables":{
+  "a":{"column_vindexes":[{"column":"id","name":"hash"}],"columns":[{"name":"id","type":"INT64"}]},
+  "b":{"column_vindexes":[{"column":"id","name":"hash"}],"columns":[{"name":"id","type":"INT64"}]},
+  "new":{"column_vindexes":[{"column":"id","name":"hash"}]},
+  "r":{"type":"reference"}}})";
+
+class FinishTest : public testing::Test {
+ protected:
+  FinishTest() {
+    ::vschema::SrvVSchema record;
+    for (const auto& [name, json] : {std::pair("sh", kSharded), std::pair("un", R"({"tables":{"u":{}}})")}) {
+      EXPECT_TRUE(vschema::parse_json(json, (*record.mutable_keyspaces())[name], nullptr).ok());
+    }
+    vschema_ = vschema::VSchema::build(record, 1);
+    const auto table = [](std::initializer_list<const char*> names) {
+      schema::Table out;
+      for (const char* name : names) {
+        out.columns.push_back({.name = name, .type = "bigint(20)", .data_type = "bigint", .nullable = false});
+      }
+      return out;
+    };
+    schema::Keyspace sharded = {{"a", table({"id", "x"})}, {"b", table({"id", "t"})}, {"r", table({"k"})}};
+    sharded["b"].columns[1] = {
+        .name = "t", .type = "varchar(9)", .data_type = "varchar", .charset = "latin1", .collation = "latin1_bin"};
+    schema_["sh"] = std::make_shared<const schema::Keyspace>(std::move(sharded));
+    schema_["un"] = std::make_shared<const schema::Keyspace>(schema::Keyspace{{"u", table({"id"})}});
+  }
+
+  Result<std::shared_ptr<const Plan>> plan(const char* text, std::vector<mysql::Value> parameters = {},
+                                           bool has_parameters = false) {
+    auto ast = sql::parse(text);
+    EXPECT_TRUE(ast.ok()) << text;
+    PlanContext context;
+    context.vschema = vschema_.get();
+    context.schema = &schema_;
+    context.keyspace = "sh";
+    context.parameters = parameters;
+    context.has_parameters = has_parameters;
+    return plan_statement(*ast, context);
+  }
+
+  // The texts of the inputs, each with where it goes, and of the rest.
+  std::string texts(const char* text, std::vector<mysql::Value> parameters = {}, bool has_parameters = false) {
+    const auto planned = plan(text, parameters, has_parameters);
+    if (!planned.ok()) return planned.error().message();
+    if ((*planned)->kind != Plan::Kind::kFinish) return "routed";
+    std::string out;
+    for (const auto& input : (*planned)->finish->inputs) {
+      const Route& route = input.rows->route;
+      out += input.keyspace + (route.kind == Route::Kind::kAllShards  ? " all"
+                               : route.kind == Route::Kind::kByValues ? " value"
+                               : route.kind == Route::Kind::kByList   ? " list"
+                                                                      : " one");
+      out += ": " + *input.rows->text + "\n";
+    }
+    return out + (*planned)->finish->text;
+  }
+
+  std::shared_ptr<const vschema::VSchema> vschema_;
+  schema::Snapshot schema_;
+};
+
+struct Case {
+  const char* text;
+  const char* texts;
+};
+
+TEST_F(FinishTest, EachTableGivesWhatIsNeededOfIt) {
+  const Case cases[] = {
+      {"select avg(x) from a where id > 3",
+       "sh all: select `a`.`id`, `a`.`x` from a as a where (id > 3)\n"
+       "select avg(x) as `avg(x)` from _vt_finish_1 as a where id > 3"},
+      {"select p.x, t from a p join b q on p.x = q.id where q.id = 7 and t = 'w'",
+       "sh all: select `p`.`x` from a as p\n"
+       "sh value: select `q`.`id`, cast(`q`.`t` as binary) from b as q where (q.id = 7) and (t = 'w')\n"
+       "select p.x, t from _vt_finish_1 as p join _vt_finish_2 as q on p.x = q.id where q.id = 7 and t = 'w'"},
+      {"select count(*), un.u.id from a, un.u group by u.id",
+       "sh all: select 1 from a as a\n"
+       "un one: select u.id from u as u\n"
+       "select count(*) as `count(*)`, u.id from _vt_finish_1 as a, _vt_finish_2 as u group by u.id"},
+      {"with t as (select x from a where id in (1, 2)) select * from t union select k from r",
+       "sh list: select `a`.`id`, `a`.`x` from a as a where (id in (1, 2))\n"
+       "sh one: select `r`.`k` from r as r\n"
+       "with t as (select x from _vt_finish_1 as a where id in (1, 2)) select * from t union select k from "
+       "_vt_finish_2 as r"},
+      {"select x from a force index (i) where id = 3 union select 1",
+       "sh value: select `a`.`id`, `a`.`x` from a as a force index (i) where (id = 3)\n"
+       "select x from _vt_finish_1 as a where id = 3 union select 1 as `1`"},
+  };
+  for (const auto& c : cases) EXPECT_EQ(texts(c.text), c.texts) << c.text;
+}
+
+TEST_F(FinishTest, WhatOneShardOrAMergeAnswersIsNotFinished) {
+  for (const char* text :
+       {"select x from a where id = 1", "select count(*) from a", "select * from a order by x limit 3", "select 1",
+        "select * from un.u u1, un.u u2", "select a.x from a join b on a.id = b.id"}) {
+    EXPECT_EQ(texts(text), "routed") << text;
+  }
+}
+
+TEST_F(FinishTest, ParametersAreValuesOrStayWhereTheyAre) {
+  EXPECT_EQ(
+      texts("select avg(x) from a where id > ? and x < ?", {mysql::Value::of_int(3), mysql::Value::of_int(9)}, true),
+      "sh all: select `a`.`id`, `a`.`x` from a as a where (id > 3) and (x < 9)\n"
+      "select avg(x) as `avg(x)` from _vt_finish_1 as a where id > 3 and x < 9");
+  EXPECT_EQ(texts("select a.x from a, un.u where a.x = ? limit ?"),
+            "sh all: select `a`.`x` from a as a\n"
+            "un one: select 1 as `1` from u as u\n"
+            "select a.x from _vt_finish_1 as a, _vt_finish_2 as u where a.x = ? limit ?");
+}
+
+TEST_F(FinishTest, TemporaryTablesAreOfTheSameTypesAndHaveIndexesToJoinBy) {
+  const auto planned = plan("select t from a, b where b.id = a.x");
+  ASSERT_TRUE(planned.ok());
+  ASSERT_EQ((*planned)->kind, Plan::Kind::kFinish);
+  const auto& inputs = (*planned)->finish->inputs;
+  EXPECT_EQ(inputs[0].create, "create temporary table _vt_finish_1 (`x` bigint(20) not null, key (`x`))");
+  EXPECT_EQ(
+      inputs[1].create,
+      "create temporary table _vt_finish_2 (`id` bigint(20) not null, `t` varchar(9) character set latin1 collate "
+      "latin1_bin null default null, key (`id`))");
+  EXPECT_EQ(insert_text(inputs[1], 2), "insert into _vt_finish_2 values (?,?),(?,?)");
+  const auto counted = plan("select count(*) from a, b where b.id < 3");
+  ASSERT_TRUE(counted.ok());
+  EXPECT_EQ((*counted)->finish->inputs[0].create, "create temporary table _vt_finish_1 (_vt_row tinyint not null)");
+  EXPECT_EQ(insert_text((*counted)->finish->inputs[0], 1), "insert into _vt_finish_1 values (?)");
+}
+
+TEST_F(FinishTest, IsRefusedWithTheReason) {
+  const Case cases[] = {
+      {"select avg(x) from a for update", "VT12001: unsupported: a locking read that one shard cannot answer alone"},
+      {"select avg(y) from new",
+       "VT12001: unsupported: a statement that one shard cannot answer alone, while the columns of sh.new are not "
+       "known "
+       "(no primary tablet has told them, or --schema-change-signal is off)"},
+      {"select avg(x) from a, information_schema.tables",
+       "VT12001: unsupported: system tables beside tables of several shards or keyspaces"},
+  };
+  for (const auto& c : cases) EXPECT_EQ(texts(c.text), c.texts) << c.text;
+  EXPECT_EQ(texts("select avg(x) from nowhere, a"), "table nowhere not found");
+}
+
+}  // namespace
+}  // namespace vitrail::plan

@@ -1,0 +1,374 @@
+#include "plan/references.h"
+
+#include <algorithm>
+
+#include "plan/from.h"
+#include "plan/routing.h"
+#include "sql/effects.h"
+#include "sql/tables.h"
+#include "sql/walk.h"
+
+namespace vitrail::plan {
+
+using sql::as;
+
+namespace {
+
+std::string alias_of(const sql::TableSource& source) {
+  return std::string(source.alias.empty() ? source.name.name.text : source.alias.text);
+}
+
+// What stands in a FROM clause, in its order.
+void add_items(sql::TableRef* ref, std::vector<sql::TableRef*>& out) {
+  if (const auto* join = as<sql::Join>(ref)) {
+    add_items(join->left, out);
+    add_items(join->right, out);
+  } else if (const auto* list = as<sql::TableList>(ref)) {
+    for (sql::TableRef* item : list->items) add_items(item, out);
+  } else {
+    out.push_back(ref);
+  }
+}
+
+std::vector<sql::TableRef*> items_of(const sql::Select& select) {
+  std::vector<sql::TableRef*> out;
+  for (sql::TableRef* ref : select.from) add_items(ref, out);
+  return out;
+}
+
+bool has_natural_join(const sql::TableRef* ref) {
+  if (const auto* list = as<sql::TableList>(ref)) return std::ranges::any_of(list->items, has_natural_join);
+  const auto* join = as<sql::Join>(ref);
+  if (join == nullptr) return false;
+  const bool natural = join->type == sql::JoinType::kNatural || join->type == sql::JoinType::kNaturalLeft ||
+                       join->type == sql::JoinType::kNaturalRight;
+  return natural || has_natural_join(join->left) || has_natural_join(join->right);
+}
+
+std::pair<std::string, std::string> key_of(const sql::Column& column) {
+  return {lower(column.table.text), lower(column.name.text)};
+}
+
+class Finder : public sql::Walker {
+ public:
+  Finder(const sql::Statement& statement, References& out) : out_(out) {
+    for (const auto& use : sql::collect_tables(statement)) places_.insert(use.name_span.offset);
+  }
+
+  std::optional<Error> refusal;
+  size_t places() const { return places_.size(); }
+
+ protected:
+  bool enter(const sql::Query& query) override {
+    if (!query.locks.empty()) refuse("a locking read that one shard cannot answer alone");
+    if (query.into != nullptr) refuse("SELECT ... INTO in this place");
+    if (const auto* table = as<sql::TableQuery>(&query)) {
+      if (is_table(table->name)) {
+        add({.name = &table->name, .shown = std::string(table->name.name.text), .all_columns = true});
+      }
+      return true;
+    }
+    if (const auto* select = as<sql::Select>(&query)) read(*select);
+    return true;
+  }
+
+  bool enter(const sql::TableRef& ref) override {
+    const auto* join = as<sql::Join>(&ref);
+    if (join == nullptr) return true;
+    for (const auto& column : join->columns) {
+      out_.names.insert(lower(column.text));
+      out_.joined.emplace("", lower(column.text));
+    }
+    return true;
+  }
+
+  bool enter(const sql::Expr& expr) override {
+    if (const auto* column = as<sql::Column>(&expr)) {
+      if (column->table.empty()) {
+        out_.names.insert(lower(column->name.text));
+      } else {
+        out_.qualified.insert(key_of(*column));
+      }
+    } else if (as<sql::Match>(&expr) != nullptr) {
+      refuse("MATCH ... AGAINST in a statement that one shard cannot answer alone");
+    } else if (as<sql::DefaultValue>(&expr) != nullptr) {
+      refuse("DEFAULT() in a statement that one shard cannot answer alone");
+    } else if (const auto* binary = as<sql::Binary>(&expr)) {
+      if (sql::is_comparison(binary->op)) compare(binary->left, binary->right);
+    } else if (const auto* in = as<sql::In>(&expr); in != nullptr && in->query != nullptr) {
+      const auto* select = as<sql::Select>(in->query);
+      if (select != nullptr && select->items.size() == 1) compare(in->left, select->items[0].expr);
+    }
+    return true;
+  }
+
+ private:
+  void refuse(const char* what) {
+    if (!refusal) refusal = unsupported(what);
+  }
+
+  bool is_table(const sql::TableName& name) const { return places_.contains(name.name.span.offset); }
+
+  void add(TableReference reference) {
+    if (reference.alias.empty()) reference.alias = lower(reference.shown);
+    out_.tables.push_back(std::move(reference));
+  }
+
+  void read(const sql::Select& select) {
+    bool all = std::ranges::any_of(select.from, has_natural_join);
+    std::set<std::string> starred;
+    for (const auto& item : select.items) {
+      const auto* star = as<sql::Star>(item.expr);
+      if (star == nullptr) continue;
+      all = all || star->table.empty();
+      starred.insert(lower(star->table.text));
+    }
+    std::set<std::string> aliases;
+    for (sql::TableRef* item : items_of(select)) {
+      auto* source = as<sql::TableSource>(item);
+      if (source == nullptr) continue;
+      TableReference reference{.name = &source->name, .source = source, .shown = alias_of(*source)};
+      reference.alias = lower(reference.shown);
+      if (!aliases.insert(reference.alias).second) {
+        refuse(
+            "tables of one name in different keyspaces, without aliases, in a statement that no shard can answer "
+            "alone");
+      }
+      if (!is_table(source->name)) continue;
+      if (!source->system_time.empty()) refuse("FOR SYSTEM_TIME in a statement that one shard cannot answer alone");
+      reference.all_columns = all || starred.contains(reference.alias);
+      add(std::move(reference));
+    }
+  }
+
+  void compare(const sql::Expr* left, const sql::Expr* right) {
+    const auto* a = as<sql::Column>(left);
+    const auto* b = as<sql::Column>(right);
+    if (a == nullptr || b == nullptr) return;
+    out_.joined.insert(key_of(*a));
+    out_.joined.insert(key_of(*b));
+  }
+
+  References& out_;
+  std::set<uint32_t> places_;  // Of names of tables in the text.
+};
+
+// Comparisons with values alone: they have no errors, no side effects and one answer wherever they are computed.
+bool is_plain(const sql::Expr* expr, bool parameters) {
+  const auto plain = [&](const sql::Expr* operand) { return is_plain(operand, parameters); };
+  const auto all_plain = [&](const auto& operands) { return std::ranges::all_of(operands, plain); };
+  if (as<sql::Literal>(expr) != nullptr || as<sql::Column>(expr) != nullptr) return true;
+  if (as<sql::Parameter>(expr) != nullptr) return parameters;
+  if (const auto* unary = as<sql::Unary>(expr)) {
+    const bool minus = unary->op == sql::UnaryOp::kMinus && as<sql::Literal>(unary->operand) != nullptr;
+    return (minus || unary->op == sql::UnaryOp::kNot) && plain(unary->operand);
+  }
+  if (const auto* binary = as<sql::Binary>(expr)) {
+    using enum sql::BinaryOp;
+    const bool comparison = binary->op == kEqual || binary->op == kNullSafeEqual || binary->op == kNotEqual ||
+                            binary->op == kLess || binary->op == kLessEqual || binary->op == kGreater ||
+                            binary->op == kGreaterEqual;
+    return comparison && binary->quantifier == sql::Quantifier::kNone && plain(binary->left) && plain(binary->right);
+  }
+  if (const auto* logical = as<sql::Logical>(expr)) return all_plain(logical->operands);
+  if (const auto* is = as<sql::Is>(expr)) return plain(is->operand);
+  if (const auto* like = as<sql::Like>(expr)) {
+    return like->escape == nullptr && plain(like->left) && plain(like->pattern);
+  }
+  if (const auto* between = as<sql::Between>(expr)) {
+    return plain(between->operand) && plain(between->low) && plain(between->high);
+  }
+  if (const auto* in = as<sql::In>(expr)) return in->query == nullptr && plain(in->left) && all_plain(in->values);
+  return false;
+}
+
+class ConditionFinder : public sql::Walker {
+ public:
+  ConditionFinder(const KnownColumns& columns, bool parameters, References& out)
+      : columns_(columns), parameters_(parameters), out_(out) {}
+
+ protected:
+  bool enter(const sql::Query& query) override {
+    const auto* select = as<sql::Select>(&query);
+    if (select == nullptr) return true;
+    const auto items = items_of(*select);
+    Sources reached;
+    for (sql::TableRef* ref : select->from) {
+      add_kept(ref, reached);
+      read_joins(ref, items);
+    }
+    take(select->where, reached, items);
+    return true;
+  }
+
+ private:
+  using Sources = std::vector<const sql::TableRef*>;
+
+  // Those whose rows each stand in every row that they help to make.
+  static void add_kept(const sql::TableRef* ref, Sources& out) {
+    using enum sql::JoinType;
+    if (const auto* join = as<sql::Join>(ref)) {
+      if (join->type != kRight && join->type != kNaturalRight) add_kept(join->left, out);
+      if (join->type != kLeft && join->type != kNaturalLeft) add_kept(join->right, out);
+    } else if (const auto* list = as<sql::TableList>(ref)) {
+      for (const sql::TableRef* item : list->items) add_kept(item, out);
+    } else {
+      out.push_back(ref);
+    }
+  }
+
+  void read_joins(const sql::TableRef* ref, const std::vector<sql::TableRef*>& items) {
+    if (const auto* list = as<sql::TableList>(ref)) {
+      for (const sql::TableRef* item : list->items) read_joins(item, items);
+      return;
+    }
+    const auto* join = as<sql::Join>(ref);
+    if (join == nullptr) return;
+    Sources reached;
+    // An outer join keeps its one side's rows whatever ON says; those of the other it only chooses from.
+    if (join->type != sql::JoinType::kLeft) add_kept(join->left, reached);
+    if (join->type != sql::JoinType::kRight) add_kept(join->right, reached);
+    take(join->on, reached, items);
+    read_joins(join->left, items);
+    read_joins(join->right, items);
+  }
+
+  void take(const sql::Expr* condition, const Sources& reached, const std::vector<sql::TableRef*>& items) {
+    std::vector<const sql::Expr*> conjuncts;
+    add_conjuncts(condition, conjuncts);
+    for (const sql::Expr* conjunct : conjuncts) {
+      if (!is_plain(conjunct, parameters_)) continue;
+      const auto owner = owner_of(*conjunct, items);
+      if (!owner || std::ranges::find(reached, out_.tables[*owner].source) == reached.end()) continue;
+      out_.tables[*owner].conditions.push_back(conjunct);
+    }
+  }
+
+  std::optional<size_t> index_of(const sql::TableRef* ref) const {
+    for (size_t i = 0; i < out_.tables.size(); ++i) {
+      if (out_.tables[i].source == ref) return i;
+    }
+    return std::nullopt;
+  }
+
+  // The table that all columns of an expression are from.
+  std::optional<size_t> owner_of(const sql::Expr& expr, const std::vector<sql::TableRef*>& items) const {
+    class Columns : public sql::Walker {
+     public:
+      std::vector<const sql::Column*> found;
+
+     protected:
+      bool enter(const sql::Expr& node) override {
+        if (const auto* column = as<sql::Column>(&node)) found.push_back(column);
+        return true;
+      }
+    };
+    Columns columns;
+    columns.walk(expr);
+    std::optional<size_t> owner;
+    for (const sql::Column* column : columns.found) {
+      const auto one = owner_of(*column, items);
+      if (!one || (owner && *owner != *one)) return std::nullopt;
+      owner = one;
+    }
+    return owner;
+  }
+
+  std::optional<size_t> owner_of(const sql::Column& column, const std::vector<sql::TableRef*>& items) const {
+    if (!column.schema.empty()) return std::nullopt;
+    const std::string qualifier = lower(column.table.text);
+    std::optional<size_t> owner;
+    for (const sql::TableRef* item : items) {
+      const auto* source = as<sql::TableSource>(item);
+      const auto index = source == nullptr ? std::nullopt : index_of(source);
+      if (!index) {  // A derived table or a common one: what columns it has is not known here.
+        if (qualifier.empty()) return std::nullopt;
+        continue;
+      }
+      if (!qualifier.empty() && out_.tables[*index].alias != qualifier) continue;
+      if (columns_[*index] == nullptr) return std::nullopt;
+      if (columns_[*index]->find(column.name.text) == nullptr) continue;
+      if (owner) return std::nullopt;
+      owner = index;
+    }
+    return owner;
+  }
+
+  const KnownColumns& columns_;
+  const bool parameters_;
+  References& out_;
+};
+
+}  // namespace
+
+bool References::needs(const TableReference& table, std::string_view column) const {
+  const std::string name = lower(column);
+  return table.all_columns || names.contains(name) || qualified.contains({table.alias, name});
+}
+
+bool References::joins(const TableReference& table, std::string_view column) const {
+  const std::string name = lower(column);
+  return joined.contains({"", name}) || joined.contains({table.alias, name});
+}
+
+Result<References> find_references(const sql::Statement& statement) {
+  References out;
+  Finder finder(statement, out);
+  finder.walk(statement);
+  if (finder.refusal) return std::move(*finder.refusal);
+  const sql::Effects effects = sql::effects_of(statement);
+  if (effects.runs_unseen_code || effects.uses_user_locks) {
+    return unsupported("stored functions and user locks in a statement that one shard cannot answer alone");
+  }
+  if (effects.leaves != sql::Left::kNothing) {
+    return unsupported("an assignment to a user variable inside of a statement that one shard cannot answer alone");
+  }
+  if (out.tables.size() != finder.places()) {
+    return unsupported("a table in this place of a statement that one shard cannot answer alone");
+  }
+  return out;
+}
+
+bool remove_vindex_hints(sql::Ast& ast) {
+  class Remover : public sql::Walker {
+   public:
+    explicit Remover(sql::Arena& arena) : arena_(arena) {}
+    bool removed = false;
+
+   protected:
+    bool enter(const sql::Query& query) override {
+      if (const auto* select = as<sql::Select>(&query)) remove(select->from);
+      return true;
+    }
+    bool enter(const sql::Statement& statement) override {
+      if (const auto* update = sql::statement_as<sql::Update>(&statement)) remove(update->tables);
+      if (const auto* gone = sql::statement_as<sql::Delete>(&statement)) remove(gone->from);
+      return true;
+    }
+
+   private:
+    void remove(sql::List<sql::TableRef*> refs) {
+      std::vector<sql::TableRef*> items;
+      for (sql::TableRef* ref : refs) add_items(ref, items);
+      for (sql::TableRef* item : items) {
+        auto* source = as<sql::TableSource>(item);
+        if (source == nullptr || std::ranges::none_of(source->hints, &sql::IndexHint::vindex)) continue;
+        std::vector<sql::IndexHint> kept;
+        std::ranges::copy_if(source->hints, std::back_inserter(kept), [](const auto& hint) { return !hint.vindex; });
+        source->hints = arena_.copy(std::span<const sql::IndexHint>(kept));
+        removed = true;
+      }
+    }
+    sql::Arena& arena_;
+  };
+  Remover remover(ast.arena());
+  remover.walk(ast.statement());
+  return remover.removed;
+}
+
+void find_conditions(const sql::Statement& statement, const KnownColumns& columns, bool parameters, References& out) {
+  ConditionFinder finder(columns, parameters, out);
+  finder.walk(statement);
+}
+
+}  // namespace vitrail::plan

@@ -1,0 +1,59 @@
+#pragma once
+
+#include <set>
+#include <string>
+#include <utility>
+#include <vector>
+
+#include "base/result.h"
+#include "schema/schema.h"
+#include "sql/ast.h"
+#include "sql/parser.h"
+#include "sql/statement.h"
+
+// Which tables a query uses, in which places, and what of each one: without knowing what its expressions mean.
+namespace vitrail::plan {
+
+// A place where a query names a table (and not a common table of its own).
+struct TableReference {
+  const sql::TableName* name = nullptr;
+  sql::TableSource* source = nullptr;  // In a FROM clause; null: TABLE t.
+  std::string alias;                   // As columns name it, lower case.
+  std::string shown;                   // The same as it is written.
+  bool all_columns = false;            // By *, TABLE, NATURAL JOIN.
+  // Conditions on this table alone without which none of its rows is of use here.
+  std::vector<const sql::Expr*> conditions;
+};
+
+struct References {
+  std::vector<TableReference> tables;  // In the order of the statement.
+  // Names of columns anywhere in the statement, lower case. Whose column a name is the server decides: a table's column
+  // is needed when its name stands anywhere without a qualifier, or with the table's.
+  std::set<std::string> names;
+  std::set<std::pair<std::string, std::string>> qualified;  // Qualifier and name.
+  // Columns that are compared with columns of other tables, as in `names` (with an empty qualifier) or `qualified`.
+  std::set<std::pair<std::string, std::string>> joined;
+
+  bool needs(const TableReference& table, std::string_view column) const;
+  bool joins(const TableReference& table, std::string_view column) const;
+};
+
+// Columns of the tables in References::tables, by their index; null where they are not known.
+using KnownColumns = std::vector<const schema::Table*>;
+
+//   kUnimplemented: a form whose tables cannot be replaced by copies of their rows (locking reads, MATCH, DEFAULT(c),
+//   sequences, FOR SYSTEM_TIME, stored functions), or tables that only their databases tell apart.
+Result<References> find_references(const sql::Statement& statement);
+
+// Fills TableReference::conditions: conjuncts of WHERE, and of ON, that compare columns of one table with literals
+// (and, with `parameters`, parameters), where
+//   - the table is not on the side of an outer join that may be missing in the rows that the condition is about, and
+//   - every name in them is the table's beyond doubt.
+// What they say holds in the statement all the same, so that leaving one out costs rows and never an answer.
+void find_conditions(const sql::Statement& statement, const KnownColumns& columns, bool parameters, References& out);
+
+// Takes USE VINDEX (...) and IGNORE VINDEX (...) out, which no server knows; the shards are found without this advice.
+// Whether there was any.
+bool remove_vindex_hints(sql::Ast& ast);
+
+}  // namespace vitrail::plan
