@@ -12,7 +12,7 @@ const std::map<std::string, std::string, std::less<>> kDatabases = {
 std::string planned(std::string_view sql, std::string keyspace = "shop", std::vector<mysql::Value> values = {}) {
   auto ast = sql::parse(sql);
   EXPECT_TRUE(ast.ok()) << sql;
-  auto plan = plan_information_schema(*ast, {&kDatabases, std::move(keyspace)}, values);
+  auto plan = plan_information_schema(*ast, {.databases = &kDatabases, .keyspace = std::move(keyspace)}, values);
   if (!plan) return "not ours";
   return plan->route.keyspace + ": " + *plan->text + (plan->names.empty() ? "" : " *");
 }

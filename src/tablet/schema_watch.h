@@ -22,10 +22,11 @@ using SchemaState = std::map<std::string, std::string, std::less<>>;
 std::vector<std::string> changed_tables(const SchemaState& before, const SchemaState& after);
 
 // Knows the tables of the keyspace's database, and tells which have changed: at once behind a statement that this
-// tablet ran (poke()), and every `interval` for what came by other ways.
+// tablet ran (poke()), within a second behind others that the server counts as changes of tables, and every `interval`
+// whatever happened.
 //
 //   Threads : the loop on which run() is awaited; poke() too.
-//   Cost    : a look reads information_schema.columns of the database.
+//   Cost    : a look reads information_schema.columns of the database; the server's counters are read each second.
 class SchemaWatch {
  public:
   using OnChange = std::function<void(std::vector<std::string> tables)>;
@@ -42,12 +43,15 @@ class SchemaWatch {
 
  private:
   net::Task<Status> look(net::Wait wait);
+  // Whether the server has run statements that change tables since it was asked last.
+  net::Task<bool> others_changed(net::CancelToken cancel);
 
   LocalServer& server_;
   const std::string database_;
   const base::Duration interval_;
   OnChange on_change_;
   SchemaState state_;
+  std::string ddl_counts_;
   bool known_ = false;
   bool poked_ = false;
   net::Signal woken_;

@@ -153,6 +153,9 @@ class ChangingCluster:
             return all(agrees(tables, known.get(keyspace, {})) for keyspace, tables in expected.items())
         wait_until(seen, "vtgate to know the vschemas", 30)
 
+        # The tables were made on the servers, past the tablets.
+        for keyspace in expected:
+            self.cluster.vtctldclient("ReloadSchemaKeyspace", keyspace)
         differences = []
 
         def columns_seen():
