@@ -106,7 +106,9 @@ net::Task<Status> SchemaTracker::load(const std::string& keyspace, const shard::
   settings.auth.database = target.to_string();
   CO_ASSIGN_OR_RETURN(auto client, co_await net::MysqlClient::connect(std::move(settings), wait));
   auto columns = co_await client.query(
-      "select table_name, column_name, data_type, column_type, coalesce(collation_name, ''), extra, is_nullable, "
+      "select table_name, column_name, data_type, column_type, coalesce(collation_name, ''), "
+      "concat(extra, if(coalesce(column_default, '') like 'current_timestamp%', ' default_generated', '')), "
+      "is_nullable, "
       "coalesce(character_set_name, ''), column_default is null from information_schema.columns "
       "where table_schema = database() order by table_name, ordinal_position",
       wait, kMostRows);

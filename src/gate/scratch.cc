@@ -18,7 +18,7 @@ constexpr size_t kBytesMax = size_t{1} << 20;  // The same; a single row may hav
 // What a server tells of a column's place in its table, and not of its type.
 constexpr uint16_t kOriginFlags = mysql::kFieldPrimaryKey | mysql::kFieldUniqueKey | mysql::kFieldMultipleKey |
                                   mysql::kFieldAutoIncrement | mysql::kFieldNoDefaultValue | mysql::kFieldOnUpdateNow |
-                                  schema::kPartOfKey;
+                                  mysql::kFieldTimestamp | schema::kPartOfKey;
 
 }  // namespace
 

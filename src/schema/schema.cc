@@ -134,6 +134,8 @@ uint16_t origin_flags(const Column& column) {
   uint16_t flags = column.key_flags;
   if (column.extra.contains("auto_increment")) flags |= mysql::kFieldAutoIncrement;
   if (column.extra.contains("on update")) flags |= mysql::kFieldOnUpdateNow;
+  const bool by_clock = column.extra.contains("default_generated") || column.extra.contains("on update");
+  if (column.data_type == "timestamp" && by_clock) flags |= mysql::kFieldTimestamp;
   if (!column.has_default) flags |= mysql::kFieldNoDefaultValue;
   return flags;
 }

@@ -96,6 +96,13 @@ TEST(Schema, FlagsOfKeysAreTheServers) {
   EXPECT_EQ(table.columns[3].key_flags, kPartOfKey);
   table.columns[0].extra = "auto_increment";
   EXPECT_EQ(origin_flags(table.columns[0]), kFieldPrimaryKey | kPartOfKey | kFieldAutoIncrement);
+  const uint16_t updated = kFieldOnUpdateNow;
+  Column by_clock = {.name = "t", .data_type = "timestamp", .extra = "default_generated"};
+  EXPECT_EQ(origin_flags(by_clock), kFieldTimestamp);
+  by_clock.extra = "on update current_timestamp()";
+  EXPECT_EQ(origin_flags(by_clock), kFieldTimestamp | updated);
+  by_clock.data_type = "datetime";
+  EXPECT_EQ(origin_flags(by_clock), updated);
   table.columns[3].has_default = false;
   EXPECT_EQ(origin_flags(table.columns[3]), kPartOfKey | kFieldNoDefaultValue);
 }
