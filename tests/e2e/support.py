@@ -18,6 +18,7 @@ sys.path.insert(0, os.path.join(REPOSITORY, "tools"))
 import pymysql  # noqa: E402
 
 from vitrail.cluster import BIN, Cluster  # noqa: E402
+from vitrail.kubernetes import Kubernetes  # noqa: E402
 from vitrail.processes import Failure, http_get, wait_until  # noqa: E402
 
 LOG_LINES = 12
@@ -44,9 +45,10 @@ def run_guard(root, pid):
     if watched is not None:
         import select
         select.select([watched], [], [])
-    cluster = Cluster.load(root)
-    if cluster is not None:
-        cluster.down()
+    for kind in (Cluster, Kubernetes):
+        cluster = kind.load(root)
+        if cluster is not None:
+            cluster.down()
 
 
 class Deadline(Exception):

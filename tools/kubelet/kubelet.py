@@ -1,0 +1,211 @@
+#!/usr/bin/env python3
+"""A kubelet for tests: runs the containers of pods as processes of this machine, from the programs of a folder instead of images.
+
+It is started as process 1 of a pid namespace (tools/vitrail/kubernetes.py does), so that everything ends with it. There is no scheduler: it takes every
+pod that has no node. What it leaves out: images, users (everything runs as whoever started it), limits, resource fields, envFrom, projected
+volumes, kubectl exec and port-forward; a pod that needs one of these says so in its status, where it can be known.
+"""
+
+import argparse
+import json
+import os
+import random
+import ssl
+import sys
+import threading
+import time
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+
+from api import Api, ApiError  # noqa: E402
+from containers import now  # noqa: E402
+from network import Network  # noqa: E402
+from pods import Pod  # noqa: E402
+
+
+class Node:
+    def __init__(self, options):
+        self.name, self.root, self.programs = options.node, os.path.abspath(options.root), os.path.abspath(options.bin)
+        with open(options.token_file, encoding="utf-8") as file:
+            self.api = Api("127.0.0.1", options.api_port, file.read().strip(), options.certificate)
+        self.options = options
+        self.pods, self.lock = {}, threading.Lock()
+        self.changed, self.stopping = threading.Event(), False
+        # Another cluster of this machine has, most probably, other addresses.
+        self.net, self.next = random.SystemRandom().randrange(16, 250), 256
+        hosts, resolver = os.path.join(self.root, "hosts"), os.path.join(self.root, "resolv.conf")
+        with open(resolver, "w", encoding="utf-8") as file:
+            file.write(f"nameserver 127.{self.net}.0.53\noptions timeout:1 attempts:1\n")
+        self.files = {"/etc/hosts": hosts, "/etc/resolv.conf": resolver}
+        self.network = Network(self, hosts)
+
+    def note(self, text):
+        print(f"{now()} {text}", flush=True)
+
+    def take_address(self):
+        with self.lock:
+            self.next += 1
+            if self.next % 256 in (0, 255):
+                self.next += 1 if self.next % 256 == 0 else 2
+            return f"127.{self.net}.{self.next // 256 % 256}.{self.next % 256}"
+
+    def all_pods(self):
+        with self.lock:
+            return list(self.pods.values())
+
+    def forget(self, pod):
+        with self.lock:
+            self.pods.pop(pod.uid, None)
+        self.changed.set()
+
+    def register(self):
+        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name, "labels": {"kubernetes.io/hostname": self.name}}}
+        try:
+            self.api.post("/api/v1/nodes", node)
+        except ApiError as error:
+            if error.status != 409:
+                raise
+        self.heartbeat()
+
+    def heartbeat(self):
+        """The node's lease and status: without them its pods would be taken away."""
+        capacity = {"cpu": "64", "memory": "256Gi", "pods": "500", "ephemeral-storage": "1Ti"}
+        kinds = (("Ready", "True"), ("MemoryPressure", "False"), ("DiskPressure", "False"), ("PIDPressure", "False"))
+        self.api.patch(f"/api/v1/nodes/{self.name}/status", {"status": {
+            "capacity": capacity, "allocatable": capacity, "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
+            "daemonEndpoints": {"kubeletEndpoint": {"Port": self.options.port}},
+            "conditions": [{"type": kind, "status": status, "lastHeartbeatTime": now(), "reason": "Test"} for kind, status in kinds]}})
+        stamp = now().replace("Z", ".000000Z")
+        path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": self.name},
+                 "spec": {"holderIdentity": self.name, "leaseDurationSeconds": 40, "renewTime": stamp}}
+        try:
+            self.api.patch(f"{path}/{self.name}", {"spec": {"renewTime": stamp}})
+        except ApiError:
+            self.api.post(path, lease)
+
+    def keep_alive(self):
+        while not self.stopping:
+            try:
+                self.heartbeat()
+            except (OSError, ApiError) as error:
+                self.note(f"heartbeat: {error}")
+            time.sleep(8)
+
+    def on_pod(self, item):
+        meta = item["metadata"]
+        pod = self.pods.get(meta["uid"])
+        if pod is not None:
+            pod.item = item
+            return
+        if item.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+            return
+        if not item["spec"].get("nodeName"):
+            self.bind(item)
+            return
+        if item["spec"]["nodeName"] == self.name:
+            pod = Pod(self, item)
+            with self.lock:
+                self.pods[pod.uid] = pod
+            pod.thread.start()
+
+    def bind(self, item):
+        if item["metadata"].get("deletionTimestamp"):
+            return
+        if self.api.get(f"/api/v1/nodes/{self.name}")["spec"].get("unschedulable"):
+            threading.Timer(1, self.try_again, [item]).start()
+            return
+        meta = item["metadata"]
+        try:
+            self.api.post(f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/binding",
+                          {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]},
+                           "target": {"apiVersion": "v1", "kind": "Node", "name": self.name}})
+        except ApiError as error:
+            if error.status not in (404, 409):
+                raise
+
+    def try_again(self, item):
+        meta = item["metadata"]
+        try:
+            self.on_pod(self.api.get(f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}"))
+        except ApiError as error:
+            if error.status != 404:
+                self.note(f"{meta['name']}: {error}")
+
+    def on_pod_gone(self, item, kept):
+        gone = [item["metadata"]["uid"]] if item is not None else [p.uid for p in self.all_pods() if p.uid not in kept]
+        for uid in gone:
+            pod = self.pods.get(uid)
+            if pod is not None:
+                pod.gone = True
+                self.forget(pod)
+
+    def update_network(self):
+        while not self.stopping:
+            self.changed.wait(1)
+            self.changed.clear()
+            try:
+                self.network.update()
+            except Exception as error:  # pylint: disable=broad-except
+                self.note(f"network: {error!r}")
+
+    def serve_logs(self):
+        """What `kubectl logs` asks: /containerLogs/<namespace>/<pod>/<container>?tailLines=N."""
+        node = self
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self):
+                path, _, query = self.path.partition("?")
+                parts = path.strip("/").split("/")
+                pod = next((p for p in node.all_pods() if len(parts) == 4 and (p.namespace, p.name) == (parts[1], parts[2])), None)
+                container = pod and next((c for c in [*pod.inits, *pod.containers] if c.name == parts[3]), None)
+                if parts[0] != "containerLogs" or container is None or not os.path.exists(container.log_path()):
+                    self.send_error(404)
+                    return
+                with open(container.log_path(), "rb") as file:
+                    lines = file.readlines()
+                wanted = dict(part.split("=", 1) for part in query.split("&") if "=" in part).get("tailLines")
+                body = b"".join(lines if wanted is None else lines[max(len(lines) - int(wanted), 0):])
+                self.send_response(200)
+                self.send_header("Content-Type", "text/plain")
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *_):
+                pass
+
+        server = ThreadingHTTPServer(("127.0.0.1", self.options.port), Handler)
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        tls.load_cert_chain(self.options.certificate, self.options.key)
+        server.socket = tls.wrap_socket(server.socket, server_side=True)
+        server.serve_forever()
+
+    def run(self):
+        self.register()
+        stopped = lambda: self.stopping  # noqa: E731
+        loops = [(self.network.serve_dns, (f"127.{self.net}.0.53",)), (self.keep_alive, ()), (self.update_network, ()), (self.serve_logs, ()),
+                 (self.api.watch, ("/api/v1/services", self.network.set_service, self.network.drop_service, stopped))]
+        for target, arguments in loops:
+            threading.Thread(target=target, args=arguments, daemon=True).start()
+        self.note(f"node {self.name} is ready")
+        self.api.watch("/api/v1/pods", self.on_pod, self.on_pod_gone, stopped)
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--node", default="node1")
+    parser.add_argument("--root", required=True, help="folder for pods, volumes and logs")
+    parser.add_argument("--bin", required=True, help="folder of the programs that images would have")
+    parser.add_argument("--api-port", type=int, required=True)
+    parser.add_argument("--token-file", required=True)
+    parser.add_argument("--certificate", required=True, help="of the API server; also shown for kubectl logs")
+    parser.add_argument("--key", required=True)
+    parser.add_argument("--port", type=int, required=True, help="for kubectl logs")
+    options = parser.parse_args()
+    print(json.dumps({"node": options.node, "root": options.root}), flush=True)
+    Node(options).run()
+
+
+main()
