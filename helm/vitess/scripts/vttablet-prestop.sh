@@ -2,9 +2,25 @@
 . /vt/scripts/common.sh
 . /vt/scripts/tablet.sh
 
-primary=$(primary_of "$SHARD") || primary=unknown
-if [ "$primary" = "$ALIAS" ]; then
-  timeout 60 vtctldclient --server "$VTCTLD" PlannedReparentShard --avoid-primary "$ALIAS" --wait-replicas-timeout 20s "$SHARD" ||
-    say "no other tablet became the primary of $SHARD"
-fi
+# done_here: is there nothing to hand over, or nobody to hand it to?
+done_here() {
+  [[ $1 == *'"is_primary_serving": true'* ]] || return 0
+  [ "$(primary_of "$SHARD")" = "$ALIAS" ] || return 0
+  local others
+  others=$(ctl GetTablets --keyspace "${SHARD%/*}" --shard "${SHARD#*/}" | awk -v own="$ALIAS" '$1 != own && $4 == "replica"') || return 1
+  [ -z "$others" ]
+}
+
+# Others may be on their way back at this moment, so it is tried again. Without a vtctld the cluster is being taken down.
+deadline=$((SECONDS + 90)) blind=0
+while ((SECONDS < deadline)); do
+  if ! record=$(ctl --compact GetShard "$SHARD"); then
+    ((++blind < 5)) || break
+  elif done_here "$record" ||
+    timeout 40 vtctldclient --server "$VTCTLD" PlannedReparentShard --avoid-primary "$ALIAS" --wait-replicas-timeout 20s "$SHARD"; then
+    exit 0
+  fi
+  sleep 2
+done
+say "no other tablet became the primary of $SHARD"
 exit 0
