@@ -12,9 +12,10 @@ import subprocess
 import sys
 import time
 
-from vitrail.cluster import BIN, REPOSITORY
 from vitrail.processes import Failure, Ports, Process, wait_until
 
+REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+BIN = os.environ.get("VITRAIL_BIN", os.path.join(REPOSITORY, "build", "bin"))
 HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
 VERSION = "1.36.3"  # Of Kubernetes, in tools/kubernetes/go.mod.
 GO_WANTED = (1, 26)
@@ -204,7 +205,7 @@ class Kubernetes:
 
     # --- commands ---
     def environment(self):
-        return {**helm_environment(self.root), "KUBECONFIG": self.path("kubeconfig"), "PATH": f"{cache()}:{os.environ['PATH']}"}
+        return {**helm_environment(self.root), "KUBECONFIG": self.path("kubeconfig"), "ETCDCTL_API": "3", "PATH": f"{cache()}:{os.environ['PATH']}"}
 
     def run(self, argv, check=True, timeout=300, **options):
         done = subprocess.run([str(a) for a in argv], env=self.environment(), capture_output=True, text=True, timeout=timeout, check=False,

@@ -1,31 +1,34 @@
-# One member of an etcd: of a new one, of one that has grown, or in the place of a member whose data is gone.
+# One member of an etcd: of a new one, of one that is growing, or in the place of a member whose data is gone.
 . /vt/scripts/common.sh
-index=${POD_NAME##*-}
 own=http://$POD_NAME.$ETCD_CLUSTER:2380
 data=/vt/etcd/data
 state=new
-cluster=
-for ((i = 0; i < ETCD_MEMBERS; i++)); do cluster+=${cluster:+,}$ETCD_CLUSTER-$i=http://$ETCD_CLUSTER-$i.$ETCD_CLUSTER:2380; done
-others() { timeout 10 etcdctl --endpoints "http://$ETCD_CLUSTER-client:2379" "$@"; }
 
-if [ ! -d $data/member ] && members=$(others member list 2>/dev/null); then
-  # Lines: id, status, name, peers, clients, learner. A member that was never here has no name yet.
-  mine=$(grep -F "$own," <<<"$members" || true)
-  if [ -z "$mine" ]; then
-    others member add "$POD_NAME" --peer-urls "$own"
-    state=existing
-  elif [ -n "$(cut -d, -f3 <<<"$mine" | tr -d ' ')" ]; then
+# The others, through those of them that are ready.
+others() { timeout 10 etcdctl --endpoints "http://$ETCD_CLUSTER-client:2379" "$@" 2>&1; }
+# Lines "<id>, <status>, <name>, <peer address>, ...": the name is empty as long as a member has not started.
+members() { others member list | grep '^[0-9a-f]*, '; }
+mine() { members | grep -F ", $own,"; }
+# etcd takes one new member at a time, and refuses the next until that has started.
+join() { mine || others member add "$POD_NAME" --peer-urls "$own"; }
+
+if [ -d $data/member ]; then
+  cluster=$POD_NAME=$own  # Not heeded: the data tells.
+elif now=$(members); then
+  state=existing
+  if [ -n "$(mine | cut -d, -f3 | tr -d ' ')" ]; then
     say "the data of $POD_NAME is gone: it joins anew"
-    others member remove "${mine%%,*}"
-    others member add "$POD_NAME" --peer-urls "$own"
-    state=existing
+    others member remove "$(mine | cut -d, -f1)"
   fi
-  if [ $state = existing ]; then
-    cluster=$(others member list | awk -F', ' -v own="$own" -v name="$POD_NAME" \
-      '{printf "%s%s=%s", NR > 1 ? "," : "", $4 == own ? name : $3, $4}')
-  fi
+  wait_for "etcd to take a new member" join
+  cluster=$(members | sed -E 's/^[^,]*, [^,]*, [^,]*, (https?:\/\/([^.,]*)[^,]*),.*/\2=\1/' | paste -sd,)
+else
+  cluster=
+  for ((i = 0; i < $(cat /vt/cluster/members); i++)); do
+    cluster+=${cluster:+,}$ETCD_CLUSTER-$i=http://$ETCD_CLUSTER-$i.$ETCD_CLUSTER:2380
+  done
 fi
-say "member $index of $ETCD_CLUSTER ($state): $cluster"
+say "$POD_NAME starts ($state): $cluster"
 listen=$BIND_ADDRESS
 [[ $listen == *:* ]] && listen="[$listen]"
 exec etcd --name "$POD_NAME" --data-dir $data --listen-client-urls "http://$listen:2379" --listen-peer-urls "http://$listen:2380" \

@@ -1,0 +1,369 @@
+"""The walkthrough on Kubernetes (document 003), from `helm install` to `helm delete`, against a real API server and the kubelet of tools/kubelet.
+
+A client writes all along. Left out where the programs of Kubernetes are not built (`./dev kubernetes build`) or namespaces are not allowed.
+"""
+
+import json
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+
+import pymysql
+from support import REPOSITORY, ClusterTest, main
+
+from vitrail.cluster import BIN
+from vitrail.kubernetes import CHART, COMMANDS, Kubernetes, Missing, go, namespaces, tool
+from vitrail.processes import http_get
+
+EXAMPLES = os.path.join(REPOSITORY, "examples", "helm")
+STEPS = sorted(f for f in os.listdir(EXAMPLES) if re.match(r"\d{3}_.*\.yaml$", f))
+# Pods of one machine cannot all listen on one address.
+SET = ("--set", "config.bindAddress=$(POD_IP)")
+
+# What the document prints; the spaces at the ends of lines are not there.
+COMMERCE = """Using commerce/0
+Customer
++-------------+--------------------+
+| customer_id | email              |
++-------------+--------------------+
+|           1 | alice@domain.com   |
+|           2 | bob@domain.com     |
+|           3 | charlie@domain.com |
+|           4 | dan@domain.com     |
+|           5 | eve@domain.com     |
++-------------+--------------------+
+Product
++----------+-------------+-------+
+| sku      | description | price |
++----------+-------------+-------+
+| SKU-1001 | Monitor     |   100 |
+| SKU-1002 | Keyboard    |    30 |
++----------+-------------+-------+
+COrder
++----------+-------------+----------+-------+
+| order_id | customer_id | sku      | price |
++----------+-------------+----------+-------+
+|        1 |           1 | SKU-1001 |   100 |
+|        2 |           2 | SKU-1002 |    30 |
+|        3 |           3 | SKU-1002 |    30 |
+|        4 |           4 | SKU-1002 |    30 |
+|        5 |           5 | SKU-1002 |    30 |
++----------+-------------+----------+-------+
+"""
+CUSTOMER0 = re.sub(r"Product\n.*?(?=COrder)", "", COMMERCE, flags=re.DOTALL).replace("commerce/0", "customer/0")
+
+
+def without(text, number):
+    return "".join(line for line in text.splitlines(True) if not re.search(rf"\| +{number} \| .*(domain|SKU)", line))
+
+
+LOW = without(CUSTOMER0, 4).replace("customer/0", "customer/-80")
+HIGH = """Using customer/80-
+Customer
++-------------+----------------+
+| customer_id | email          |
++-------------+----------------+
+|           4 | dan@domain.com |
++-------------+----------------+
+COrder
++----------+-------------+----------+-------+
+| order_id | customer_id | sku      | price |
++----------+-------------+----------+-------+
+|        4 |           4 | SKU-1002 |    30 |
++----------+-------------+----------+-------+
+"""
+TABLES = """+--------------------+
+| Tables_in_commerce |
++--------------------+
+| corder             |
+| customer           |
+| product            |
++--------------------+
+"""
+
+
+class Client:
+    """Inserts customers one after the other, with ids that nobody else uses, and remembers what was acknowledged."""
+
+    def __init__(self, port):
+        self.port, self.next = port, 1_000_000
+        self.acknowledged, self.errors = [], []
+        self.go_on, self.idle, self.ended = threading.Event(), threading.Event(), False
+        self.thread = threading.Thread(target=self.run, daemon=True)
+        self.thread.start()
+
+    def run(self):
+        connection = None
+        while not self.ended:
+            if not self.go_on.wait(0.1):
+                self.idle.set()
+                continue
+            self.idle.clear()
+            try:
+                if connection is None:
+                    connection = pymysql.connect(host="127.0.0.1", port=self.port, user="shop", database="customer", autocommit=True,
+                                                 read_timeout=60)
+                self.next += 1
+                with connection.cursor() as cursor:
+                    cursor.execute(f"insert into customer(customer_id, email) values ({self.next}, 'w{self.next}')")
+                self.acknowledged.append(self.next)
+            except pymysql.MySQLError as error:
+                self.errors.append(str(error))
+                connection = None
+            time.sleep(0.01)  # The pace of a client, not a wait.
+
+    def pause(self):
+        self.go_on.clear()
+        self.idle.wait(70)
+
+
+class Walkthrough(ClusterTest):
+    cluster_class = Kubernetes
+
+    @classmethod
+    def prepare(cls):
+        cls.cluster.up()
+
+    # --- the cluster as its user sees it ---
+    def shell(self, line):
+        """Standard output of a command in examples/helm."""
+        done = subprocess.run(["bash", "-c", line], cwd=EXAMPLES, env=self.cluster.environment(), capture_output=True, text=True, timeout=120,
+                              check=False)
+        return done.stdout, done.stderr, done.returncode
+
+    def mysql(self, file):
+        return self.shell(f"./kmysql.sh --user=demo --table < ../common/{file}")
+
+    def port(self, service, name):
+        ports = self.cluster.get("service", service)["spec"]["ports"]
+        return next(p["nodePort"] for p in ports if p["name"] == name)
+
+    def jobs(self):
+        return {j["metadata"]["name"]: j.get("status", {}).get("succeeded", 0) for j in self.cluster.get("jobs")["items"]}
+
+    def pods(self):
+        """READY as kubectl prints it, by name; finished pods are left out, as they were by the kubectl of the document."""
+        out = {}
+        for pod in self.cluster.get("pods")["items"]:
+            if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
+                continue
+            ready = [c["ready"] for c in pod.get("status", {}).get("containerStatuses", [])]
+            out[pod["metadata"]["name"]] = f"{sum(ready)}/{len(pod['spec']['containers'])}"
+        return out
+
+    def settle(self, wanted_jobs=()):
+        """Waits until every job that is there has succeeded and every pod is ready."""
+        def settled():
+            jobs, pods = self.jobs(), self.pods()
+            full = all(len(set(p.split("/"))) == 1 for p in pods.values())
+            going = [p for p in self.cluster.get("pods")["items"] if p["metadata"].get("deletionTimestamp")]
+            return full and not going and set(wanted_jobs) <= set(jobs) and all(n == 1 for n in jobs.values())
+        self.cluster.wait(settled, f"jobs {', '.join(wanted_jobs)} and all pods", 150)
+
+    def upgrade(self, step, jobs=(), extra=()):
+        file = next(s for s in STEPS if s.startswith(step))
+        self.cluster.helm("upgrade", "shop", CHART, "--values", os.path.join(EXAMPLES, file), *SET, *extra)
+        self.settle(jobs)
+
+    def ctl(self, *args):
+        address = next(p["status"]["podIP"] for p in self.cluster.get("pods", "--selector", "component=vtctld")["items"])
+        return self.cluster.run([f"{BIN}/vtctldclient", "--server", f"{address}:15999", *args]).stdout
+
+    def check_client(self):
+        """No error, and every acknowledged row is there, once; then these rows are taken away, for the tables of the document."""
+        client = type(self).client
+        client.pause()
+        self.assertEqual(client.errors, [])
+        with pymysql.connect(host="127.0.0.1", port=client.port, user="shop", database="customer", autocommit=True) as connection, \
+                connection.cursor() as cursor:
+            cursor.execute("select customer_id from customer where customer_id >= 1000000 order by customer_id limit 100000")
+            self.assertEqual([row[0] for row in cursor.fetchall()], client.acknowledged)
+            for identity in client.acknowledged:
+                cursor.execute(f"delete from customer where customer_id = {identity}")
+        self.assertGreater(len(client.acknowledged), 0)
+        client.acknowledged.clear()
+
+    # --- the document ---
+    def test_01_the_api_server_accepts_every_object(self):
+        self.cluster.kubectl("create", "namespace", "strict")
+        self.cluster.kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
+        files = [os.path.join(EXAMPLES, step) for step in STEPS] + [os.path.join(REPOSITORY, "tests", "helm", "everything.yaml")]
+        for file in files:
+            manifests = self.cluster.helm("template", "shop", CHART, "--values", file, "--kube-version", "1.36.0").stdout
+            done = self.cluster.kubectl("apply", "--dry-run=server", "--namespace", "strict", "--filename", "-", input=manifests)
+            self.assertEqual(done.stderr, "", file)  # A warning, too, is a defect: of a pod that is not "restricted", say.
+            self.assertGreater(done.stdout.count("created (server dry run)"), 20)
+
+    def test_02_the_initial_cluster(self):
+        self.cluster.helm("install", "shop", CHART, "--values", os.path.join(EXAMPLES, STEPS[0]), *SET)
+        wanted = {"commerce-apply-schema-initial", "commerce-apply-vschema-initial", "zone1-commerce-0-init-shard-master"}
+        self.settle(wanted)
+        self.assertEqual(self.jobs(), dict.fromkeys(wanted, 1))
+        pods = {re.sub(r"-[a-z0-9]{8,10}-[a-z0-9]{5}$", "", name): ready for name, ready in self.pods().items()}
+        self.assertEqual(pods, {"etcd-global-0": "1/1", "etcd-zone1-0": "1/1", "vtctld": "1/1", "vtgate-zone1": "1/1",
+                                "zone1-commerce-0-rdonly-0": "6/6", "zone1-commerce-0-replica-0": "6/6", "zone1-commerce-0-replica-1": "6/6"})
+        tablets = [line.split()[:5] for line in self.ctl("GetTablets").splitlines()]
+        self.assertEqual(sorted(t[3] for t in tablets), ["primary", "rdonly", "replica"])
+        self.assertIn(["zone1-1564760600", "commerce", "0", "primary", "zone1-commerce-0-replica-0.vttablet:15002"], tablets)
+        self.assertEqual(self.shell("./kmysql.sh --user=demo --table --execute 'show tables'")[0], TABLES)
+        self.assertEqual(self.mysql("insert_commerce_data.sql"), ("", "", 0))
+        self.assertEqual(self.mysql("select_commerce_data.sql"), (COMMERCE, "", 0))
+        told = set()
+        for component, port in (("vtgate", 15001), ("vttablet", 15002), ("vtctld", 15000)):
+            address = self.cluster.get("pods", "--selector", f"component={component}")["items"][0]["status"]["podIP"]
+            with urllib.request.urlopen(f"http://{address}:{port}/metrics", timeout=10) as answer:
+                told |= set(re.findall(r"^# TYPE (\S+)", answer.read().decode(), re.MULTILINE))
+        with open(os.path.join(REPOSITORY, "tests", "helm", "metrics.txt"), encoding="utf-8") as file:
+            self.assertEqual(set(file.read().split()) - told, set())  # What the dashboard and the alert rules may use.
+        address = self.shell("./kvtctld.sh")[0].strip()
+        self.assertRegex(http_get(int(re.search(r":(\d+)/$", address).group(1)), "/debug/status"), "vtctld")
+
+    def test_03_the_same_step_again_changes_nothing(self):
+        def objects():
+            kinds = "deployments,statefulsets,jobs,services,configmaps"
+            return {f"{o['kind']} {o['metadata']['name']}": (o["metadata"]["uid"], o["metadata"].get("generation"))
+                    for o in self.cluster.get(kinds)["items"]}
+        before, pods = objects(), self.pods()
+        self.upgrade("101")
+        self.assertEqual(objects(), before)
+        self.assertEqual(self.pods(), pods)
+
+    def test_04_the_vertical_split(self):
+        self.upgrade("201", ["vtctlclient-create-customer-ks"])
+        # In the keyspace customer: while both VSchemas list the table (202), its name alone is ambiguous.
+        type(self).client = Client(self.port("vtgate-zone1", "mysql"))
+        self.client.go_on.set()
+        self.upgrade("202", ["commerce-apply-vschema-vsplit", "customer-apply-vschema-vsplit", "customer-copy-schema-0",
+                             "zone1-customer-0-init-shard-master"])
+        self.assertEqual(sum(ready == "6/6" for ready in self.pods().values()), 6)
+        self.upgrade("203", ["shell-vertical-split"])
+        self.check_client()
+        self.assertEqual(self.mysql("select_customer0_data.sql"), (CUSTOMER0, "", 0))
+        self.client.go_on.set()
+        self.upgrade("204", ["vtctlclient-msf1", "vtctlclient-msf2"])
+        self.upgrade("205", ["vtctlclient-msf3"])
+        self.check_client()
+        out, error, code = self.mysql("select_commerce_data.sql")
+        self.assertEqual((out, code), ("Using commerce/0\nCustomer\n", 1))
+        self.assertRegex(error, r"ERROR 1105 \(HY000\) at line 4: .*disallowed due to rule: enforce (blacklisted|denied) tables")
+        self.assertEqual(self.mysql("select_customer0_data.sql"), (CUSTOMER0, "", 0))
+        self.client.go_on.set()
+        self.upgrade("206", ["commerce-apply-schema-postsplit", "vtctlclient-vclean1", "vtctlclient-vclean2", "vtctlclient-vclean3"])
+
+    def test_05_the_horizontal_split(self):
+        self.upgrade("301", ["commerce-apply-schema-seq", "commerce-apply-vschema-seq", "customer-apply-schema-sharded",
+                             "customer-apply-vschema-sharded"])
+        self.upgrade("302", ["customer-copy-schema-80-x", "customer-copy-schema-x-80", "zone1-customer-80-x-init-shard-master",
+                             "zone1-customer-x-80-init-shard-master"])
+        self.assertEqual(sum(ready == "6/6" for ready in self.pods().values()), 12)
+        self.assertEqual(self.mysql("select_customer-80_data.sql"), ("Using customer/-80\nCustomer\nCOrder\n", "", 0))
+        self.assertEqual(self.mysql("select_customer80-_data.sql"), ("Using customer/80-\nCustomer\nCOrder\n", "", 0))
+        self.upgrade("303", ["shell-horizontal-split"])
+        self.upgrade("304", ["vtctlclient-mst1", "vtctlclient-mst2"])
+        self.upgrade("305", ["vtctlclient-mst3"])
+        self.check_client()
+        self.assertEqual(self.mysql("select_customer-80_data.sql"), (LOW, "", 0))
+        self.assertEqual(self.mysql("select_customer80-_data.sql"), (HIGH, "", 0))
+        self.client.go_on.set()
+        self.upgrade("306")
+        self.assertEqual(sum(ready == "6/6" for ready in self.pods().values()), 9)
+        self.assertIn('"name": "0"', self.ctl("FindAllShardsInKeyspace", "customer"))
+        self.upgrade("307", ["vtctlclient-delete-shard0"])
+        self.assertNotIn('"name": "0"', self.ctl("FindAllShardsInKeyspace", "customer"))
+        self.upgrade("308")
+        self.assertNotIn("vtctlclient-delete-shard0", self.jobs())
+        self.check_client()
+
+    # --- beyond the document ---
+    def test_06_a_pod_with_a_primary_that_is_taken_away_hands_its_role_over_first(self):
+        def primary():
+            shard = json.loads(self.ctl("GetShard", "customer/-80"))
+            return shard["shard"]["primary_alias"]["uid"]
+        before = primary()
+        self.client.go_on.set()
+        pod = f"zone1-customer-x-80-replica-{before % 100}"
+        identity = self.cluster.get("pod", pod)["metadata"]["uid"]
+        self.cluster.kubectl("delete", "pod", pod)
+        self.cluster.wait(lambda: self.cluster.get("pod", pod)["metadata"]["uid"] != identity, f"{pod} to be made anew")
+        self.settle()
+        self.assertNotEqual(primary(), before)
+        self.check_client()
+        log = self.cluster.kubectl("logs", pod, "--container", "mysql").stdout
+        self.assertIn("started the server", log)  # On the data that was there.
+
+    def test_07_statements_are_served_while_etcd_and_vtctld_are_away(self):
+        self.client.go_on.set()
+        before = {p["metadata"]["uid"] for p in self.cluster.get("pods", "--selector", "component in (etcd, vtctld)")["items"]}
+        self.assertEqual(len(before), 3)
+        self.cluster.kubectl("delete", "pods", "--selector", "component in (etcd, vtctld)")
+        self.settle()
+        self.assertEqual(before & {p["metadata"]["uid"] for p in self.cluster.get("pods")["items"]}, set())
+        self.check_client()
+
+    def test_08_a_command_that_fails_is_seen_and_another_text_is_no_silent_success(self):
+        wrong = ("--set", "vtctlclient.backoffLimit=0,jobs[0].name=wrong,jobs[0].kind=vtctlclient", "--set", "jobs[0].command=NoSuchCommand")
+        step = os.path.join(EXAMPLES, STEPS[-1])
+        self.cluster.helm("upgrade", "shop", CHART, "--values", step, *SET, *wrong)
+
+        def failed():
+            status = self.cluster.get("job", "vtctlclient-wrong").get("status", {})
+            return any(c["type"] == "Failed" and c["status"] == "True" for c in status.get("conditions", []))
+        self.cluster.wait(failed, "the job to fail")
+        self.assertIn("NoSuchCommand", self.cluster.kubectl("logs", "job/vtctlclient-wrong").stdout)
+        right = (*wrong[:-1], "jobs[0].command=help")
+        refused = self.cluster.helm("upgrade", "shop", CHART, "--values", step, *SET, *right, check=False)
+        self.assertIn("job vtctlclient-wrong has run with another text", refused.stderr)
+        self.cluster.kubectl("delete", "job", "vtctlclient-wrong")
+        self.upgrade("308", ["vtctlclient-wrong"], right)
+        self.upgrade("308")
+
+    def test_09_another_image_and_a_password(self):
+        """Tablets restart one by one while the client writes; jobs that have run keep their templates; then vtgate asks for a password."""
+        jobs = {j["metadata"]["name"]: j["metadata"]["uid"] for j in self.cluster.get("jobs")["items"]}
+        self.client.go_on.set()
+        # And the etcd grows, by members that join one after the other.
+        images = ("--set", "vttablet.vitessTag=next,vtctlclient.vitessTag=next,topology.globalCell.etcd.replicas=3")
+        self.upgrade("308", extra=images)
+        self.cluster.kubectl("rollout", "status", "statefulset/zone1-customer-80-x-replica", "--timeout=120s")
+        self.settle()
+        images_now = {p["spec"]["containers"][1]["image"] for p in self.cluster.get("pods", "--selector", "component=vttablet")["items"]}
+        self.assertEqual(images_now, {"vitrail/vttablet:next"})
+        etcd = self.cluster.get("pod", "etcd-global-0")["status"]["podIP"]
+        members = self.cluster.run(["etcdctl", "--endpoints", f"http://{etcd}:2379", "member", "list"]).stdout
+        self.assertEqual(members.count(", started, "), 3, members)
+        self.assertEqual({j["metadata"]["name"]: j["metadata"]["uid"] for j in self.cluster.get("jobs")["items"]}, jobs)
+        self.check_client()
+        secret = "pa\"ss\\w'ord"
+        self.cluster.kubectl("create", "secret", "generic", "shop-mysql", f"--from-literal=password={secret}")
+        self.upgrade("308", extra=(*images, "--set", "topology.cells[0].name=zone1,topology.cells[0].mysqlProtocol.authType=secret,"
+                                   "topology.cells[0].mysqlProtocol.username=shop,topology.cells[0].mysqlProtocol.passwordSecret=shop-mysql,"
+                                   "topology.cells[0].etcd.replicas=1"))
+        port = self.port("vtgate-zone1", "mysql")
+        with self.assertRaisesRegex(pymysql.MySQLError, "1045"):
+            pymysql.connect(host="127.0.0.1", port=port, user="shop", password="wrong")
+        pymysql.connect(host="127.0.0.1", port=port, user="shop", password=secret).close()
+
+    def test_10_the_end(self):
+        self.client.ended = True
+        self.cluster.helm("delete", "shop")
+        self.cluster.wait(lambda: not self.cluster.get("pods")["items"], "all pods to go")
+        claims = [c["metadata"]["name"] for c in self.cluster.get("persistentvolumeclaims")["items"]]
+        self.assertEqual(sum(name.startswith("vtdataroot-zone1-") for name in claims), 12)
+        left = self.cluster.get("deployments,statefulsets,jobs,configmaps,services,serviceaccounts")["items"]
+        self.assertEqual([o["metadata"]["name"] for o in left if o["metadata"].get("labels", {}).get("app") == "vitess"], [])
+
+
+if __name__ == "__main__":
+    try:
+        go()
+        namespaces()
+        for name in ("helm", *COMMANDS):
+            tool(name)
+    except Missing as missing:
+        print(f"left out: this needs {missing}")
+        sys.exit(77)
+    main()
