@@ -340,6 +340,9 @@ Result<std::shared_ptr<Channel>> Channel::create(std::string address, ChannelOpt
   arguments.SetInt(GRPC_ARG_INITIAL_RECONNECT_BACKOFF_MS, 100);
   arguments.SetInt(GRPC_ARG_MIN_RECONNECT_BACKOFF_MS, 1'000);  // Also the time one attempt to connect may take.
   arguments.SetInt(GRPC_ARG_MAX_RECONNECT_BACKOFF_MS, std::max(100, milliseconds(options.reconnect_max)));
+  // A server that was started anew elsewhere, under its old name, is found there after a second, not after the
+  // library's thirty: statements are held for it, but not that long.
+  arguments.SetInt(GRPC_ARG_DNS_MIN_TIME_BETWEEN_RESOLUTIONS_MS, 1'000);
   arguments.SetInt(GRPC_ARG_MAX_METADATA_SIZE, internal::kMetadataBytesMax);
   // A fixed window: what a slow reader can make us hold is known.
   arguments.SetInt(GRPC_ARG_HTTP2_BDP_PROBE, 0);

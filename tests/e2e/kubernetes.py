@@ -192,8 +192,9 @@ class Walkthrough(ClusterTest):
         self.cluster.kubectl("create", "namespace", "strict")
         self.cluster.kubectl("label", "namespace", "strict", "pod-security.kubernetes.io/enforce=restricted", "pod-security.kubernetes.io/warn=restricted")
         files = [os.path.join(EXAMPLES, step) for step in STEPS] + [os.path.join(REPOSITORY, "tests", "helm", "everything.yaml")]
-        for file in files:
-            manifests = self.cluster.helm("template", "shop", CHART, "--values", file, "--kube-version", "1.36.0").stdout
+        tls = ("--values", os.path.join(EXAMPLES, "tls.yaml"))
+        for file, more in [(f, ()) for f in files] + [(files[-1], tls)]:
+            manifests = self.cluster.helm("template", "shop", CHART, "--values", file, *more, "--kube-version", "1.36.0").stdout
             done = self.cluster.kubectl("apply", "--dry-run=server", "--namespace", "strict", "--filename", "-", input=manifests)
             self.assertEqual(done.stderr, "", file)  # A warning, too, is a defect: of a pod that is not "restricted", say.
             self.assertGreater(done.stdout.count("created (server dry run)"), 20)

@@ -34,12 +34,12 @@ def used(words):
     return {re.match(r"--([a-z0-9_-]+)", word).group(1).replace("-", "_") for word in words if word.startswith("--")}
 
 
-def rendered(values):
+def rendered(values, *more):
     try:
         tool("helm")
     except Missing as missing:
         raise unittest.SkipTest(f"this needs {missing}") from None
-    code, text = render(values)
+    code, text = render(values, *(flag for file in more for flag in ("--values", file)))
     if code != 0:
         raise AssertionError(text)
     return text
@@ -48,7 +48,8 @@ def rendered(values):
 class Flags(unittest.TestCase):
     def test_of_the_chart(self):
         seen = set()
-        for item in yaml.safe_load_all(rendered(os.path.join(HERE, "everything.yaml"))):
+        values = (os.path.join(HERE, "everything.yaml"), os.path.join(REPOSITORY, "examples", "helm", "tls.yaml"))
+        for item in yaml.safe_load_all(rendered(*values)):
             pod = ((item or {}).get("spec") or {}).get("template", {}).get("spec", {})
             for container in pod.get("containers", []):
                 program = {"mysql": "mysqlctl", "job": "vtctldclient"}.get(container["name"], container["name"])

@@ -242,20 +242,25 @@ class Check:
     def good(self):
         return self.state == "good"
 
+    def heed(self, fine):
+        """One result. The state changes after so many of a kind in a row; a probe has failed when it fails from the beginning, too."""
+        if fine:
+            self.failures, self.successes = 0, self.successes + 1
+            if self.successes >= self.spec.get("successThreshold", 1):
+                self.state = "good"
+        else:
+            self.failures, self.successes = self.failures + 1, 0
+            if self.failures >= self.spec.get("failureThreshold", 3):
+                self.state = "failed"
+
     def step(self):
+        """Starts the probe when it is due, and heeds its result. The state: good, failed, or None as long as nothing is known."""
         if self.pending is not None and self.pending.done():
-            fine = self.pending.exception() is None and self.pending.result()
+            self.heed(self.pending.exception() is None and self.pending.result())
             self.pending = None
-            self.next = time.monotonic() + min(self.spec.get("periodSeconds", 10), 10)
-            if fine:
-                self.failures, self.successes = 0, self.successes + 1
-                if self.successes >= self.spec.get("successThreshold", 1):
-                    self.state = "good"
-            else:
-                self.failures, self.successes = self.failures + 1, 0
-                if self.failures >= self.spec.get("failureThreshold", 3):
-                    self.state = "failed"
-                self.next = time.monotonic() + (1 if self.state is None else min(self.spec.get("periodSeconds", 10), 10))
+            # Faster than asked for until something is known: nobody likes to wait for tests.
+            period = self.spec.get("periodSeconds", 10)
+            self.next = time.monotonic() + (min(period, 1) if self.state is None else period)
         if self.pending is None and time.monotonic() >= self.next:
             self.pending = probes.submit(self.ask)
         return self.state

@@ -18,8 +18,8 @@ wait_for() {
   done
 }
 
-# A command of vtctld. FLAGS: further flags, as an array of the script that sources this.
-ctl() { vtctldclient --server "$VTCTLD" "${FLAGS[@]}" "$@"; }
+# A command of vtctld. FLAGS: further flags, as an array of the script that sources this. PATIENCE: seconds after which it is given up.
+ctl() { timeout "${PATIENCE:-0}" vtctldclient --server "$VTCTLD" "${FLAGS[@]}" "$@"; }
 FLAGS=()
 
 # uid_of CELL POD: 24 bits of a hash of the pod's group, and its number in it: the same whenever the pod is made anew.
@@ -40,7 +40,7 @@ primary_of() {
   printf '%s-%010d\n' "${BASH_REMATCH[1]}" "${BASH_REMATCH[2]}"
 }
 
-# serves KEYSPACE/SHARD: there is a primary, and it answers.
+# has_primary KEYSPACE/SHARD: there is a primary, and it answers.
 has_primary() {
   local primary
   primary=$(primary_of "$1") || { echo "$primary"; return 1; }

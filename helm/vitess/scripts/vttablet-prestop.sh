@@ -2,6 +2,9 @@
 . /vt/scripts/common.sh
 . /vt/scripts/tablet.sh
 
+[ -z "${CLIENT_FLAGS:-}" ] || mapfile -t FLAGS <<<"$CLIENT_FLAGS"  # Of vtctlclient.extraFlags: TLS, say.
+move_away() { PATIENCE=40 ctl PlannedReparentShard --avoid-primary "$ALIAS" --wait-replicas-timeout 20s "$SHARD"; }
+
 # done_here: is there nothing to hand over, or nobody to hand it to?
 done_here() {
   [[ $1 == *'"is_primary_serving": true'* ]] || return 0
@@ -16,8 +19,7 @@ deadline=$((SECONDS + 90)) blind=0
 while ((SECONDS < deadline)); do
   if ! record=$(ctl --compact GetShard "$SHARD"); then
     ((++blind < 5)) || break
-  elif done_here "$record" ||
-    timeout 40 vtctldclient --server "$VTCTLD" PlannedReparentShard --avoid-primary "$ALIAS" --wait-replicas-timeout 20s "$SHARD"; then
+  elif done_here "$record" || move_away; then
     exit 0
   fi
   sleep 2
