@@ -5,6 +5,7 @@ The golden files are of the first step and of all objects at once; of the other 
 `tests/helm/render.py --accept` writes them anew: review the difference.
 """
 
+import concurrent.futures
 import copy
 import difflib
 import json
@@ -200,37 +201,42 @@ class Keys(unittest.TestCase):
             return [(old or 6) + 1]
         return [f"new{old or ''}"] if isinstance(old, str) or old is None else []
 
-    def test_each_key_has_an_effect(self):
-        paths = list(self.leaves(self.schema))
-        self.assertGreater(len(paths), 150)
-        silent, wrong, rendered = [], [], {}
-        for path, node in paths:
+    def cases(self):
+        """(key, other value, values, values with it) for every key and every value to try."""
+        for path, node in self.leaves(self.schema):
             dotted = ".".join(str(p) for p in path)
             values = copy.deepcopy(self.base)
             context = next((c for k, c in CONTEXT.items() if dotted == k or dotted.endswith("." + k) or f".{k}." in f".{dotted}."), None)
             if context:
                 merge(values, copy.deepcopy(context))
-            key = json.dumps(context)
-            if key not in rendered:
-                code, text = render_values(values)
-                self.assertEqual(code, 0, text)
-                rendered[key] = text
-            place = values
+            changed = copy.deepcopy(values)
+            place = changed
             for step in path[:-1]:
                 if isinstance(place, dict) and place.get(step) is None:
                     place[step] = {}
                 place = place[step]
-            effects = []
             for new in self.others(path, node, place.get(path[-1])):
                 place[path[-1]] = new
-                code, text = render_values(values)
-                effects.append(code != 0 or text != rendered[key])
-                if code != 0 and dotted not in REFUSED:
-                    wrong.append(f"{dotted} = {new!r}: {text}")
-            if effects and not any(effects):
-                silent.append(dotted)
+                yield dotted, new, values, copy.deepcopy(changed)
+
+    def test_each_key_has_an_effect(self):
+        cases = list(self.cases())
+        self.assertGreater(len({dotted for dotted, *_ in cases}), 150)
+        before = {}
+        for _, _, values, _ in cases:
+            key = json.dumps(values)
+            if key not in before:
+                code, before[key] = render_values(values)
+                self.assertEqual(code, 0, before[key])
+        with concurrent.futures.ThreadPoolExecutor(os.cpu_count()) as pool:
+            outcomes = list(pool.map(lambda case: render_values(case[3]), cases))
+        effects, wrong = {}, []
+        for (dotted, new, values, _), (code, text) in zip(cases, outcomes):
+            effects[dotted] = effects.get(dotted, False) or code != 0 or text != before[json.dumps(values)]
+            if code != 0 and dotted not in REFUSED:
+                wrong.append(f"{dotted} = {new!r}: {text}")
         self.assertEqual("\n".join(wrong), "")
-        self.assertEqual(silent, [])
+        self.assertEqual([dotted for dotted, any_effect in effects.items() if not any_effect], [])
 
     def test_values_yaml_tells_every_key(self):
         """What the schema allows at the top stands in values.yaml, as a value or in a comment."""
