@@ -139,14 +139,19 @@ std::string schemata_text(const SchemaNames& names, std::string_view database) {
   return text;
 }
 
-// Puts `replacement` in the place of each SCHEMATA.
+// Puts `replacement` in the place of each SCHEMATA, for as long as it lives: then the statement is again what it was.
 class SchemataReplacer {
  public:
   explicit SchemataReplacer(sql::Query* replacement) : replacement_(replacement) {}
+  ~SchemataReplacer() {
+    for (const auto& [place, source] : replaced_) *place = source;
+  }
+  SchemataReplacer(const SchemataReplacer&) = delete;
+  SchemataReplacer& operator=(const SchemataReplacer&) = delete;
 
   void in(sql::Query* query) {
     if (auto* select = sql::as<sql::Select>(query)) {
-      for (auto& ref : select->from) ref = replaced(ref);
+      for (auto& ref : select->from) replace(ref);
     }
     if (auto* set = sql::as<sql::SetOperation>(query)) {
       in(set->left);
@@ -156,30 +161,32 @@ class SchemataReplacer {
   }
 
  private:
-  sql::TableRef* replaced(sql::TableRef* ref) {
+  void replace(sql::TableRef*& ref) {
     if (auto* join = sql::as<sql::Join>(ref)) {
-      join->left = replaced(join->left);
-      join->right = replaced(join->right);
-      return ref;
+      replace(join->left);
+      replace(join->right);
+      return;
     }
     if (auto* list = sql::as<sql::TableList>(ref)) {
-      for (auto& item : list->items) item = replaced(item);
-      return ref;
+      for (auto& item : list->items) replace(item);
+      return;
     }
     if (auto* derived = sql::as<sql::DerivedTable>(ref)) {
       in(derived->query);
-      return ref;
+      return;
     }
     auto* source = sql::as<sql::TableSource>(ref);
-    if (source == nullptr || !names_schemata(*source)) return ref;
+    if (source == nullptr || !names_schemata(*source)) return;
     auto& derived = made_.emplace_back(std::make_unique<sql::DerivedTable>());
     derived->kind = sql::DerivedTable::kKind;
     derived->query = replacement_;
     derived->alias = source->alias.empty() ? source->name.name : source->alias;
-    return derived.get();
+    replaced_.emplace_back(&ref, ref);
+    ref = derived.get();
   }
   sql::Query* replacement_;
   std::vector<std::unique_ptr<sql::DerivedTable>> made_;
+  std::vector<std::pair<sql::TableRef**, sql::TableRef*>> replaced_;
 };
 
 }  // namespace

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "sql/tables.h"
+
 namespace vitrail::plan {
 namespace {
 
@@ -71,6 +73,17 @@ TEST(SchemaNames, AllStandInSchemata) {
   const std::string text = planned("select schema_name from information_schema.schemata where schema_name like 's%'");
   for (const char* part : {"'book'", "'shop'", "'same'", "'information_schema'", ") as schemata where"}) {
     EXPECT_NE(text.find(part), std::string::npos) << part << " in " << text;
+  }
+}
+
+TEST(SchemaNames, LeaveTheStatementWithItsTables) {
+  for (const char* sql : {"select * from information_schema.schemata",
+                          "select 1 from (select 1 from information_schema.schemata as a) as d join "
+                          "information_schema.schemata as b union select 1 from information_schema.schemata"}) {
+    auto ast = sql::parse(sql);
+    ASSERT_TRUE(ast.ok());
+    ASSERT_TRUE(plan_information_schema(*ast, {.databases = &kDatabases, .keyspace = "shop"}, {}));
+    for (const auto& use : sql::collect_tables(ast->statement())) EXPECT_EQ(use.name, "schemata");
   }
 }
 

@@ -23,6 +23,7 @@ class ProtocolTest(ClusterTest):
     @classmethod
     def prepare(cls):
         cluster = cls.cluster
+        cluster.tablet_flags = ["--queryserver-config-transaction-timeout", "300s"]  # 16 MiB take a sanitizer long.
         cluster.start_vtctld()
         for keyspace, shards in (("plain", ["0"]), ("split", ["-80", "80-"])):
             cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", keyspace)
