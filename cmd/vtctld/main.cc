@@ -7,7 +7,7 @@
 #include "control/vtctld.h"
 #include "control/web_api.h"
 #include "control/web_site.h"
-#include "control/workflow/steps.h"
+#include "control/workflow/engine/runner.h"
 #include "net/loop.h"
 #include "rpc/http.h"
 #include "topo/flags.h"
@@ -25,12 +25,12 @@ int main(int argc, char** argv) {
   rpc::declare(settings, http_options);
   settings
       .add("test_crash_at_step", &crash_point,
-           "for tests: the process kills itself when this step of a switch was noted")
+           "for tests: the process kills itself when this step of an operation was noted")
       .hidden();
   settings.add_config_file();
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
-  control::StepRecord::set_crash_point(crash_point);
+  control::engine::set_crash_point(crash_point);
 
   base::Metrics metrics("vtctld");
   base::block_termination_signals();

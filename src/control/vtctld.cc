@@ -4,7 +4,7 @@
 #include "base/settings.h"
 #include "control/legacy/legacy.h"
 #include "control/registrar.h"
-#include "control/workflow/switch.h"
+#include "control/workflow/records.h"
 
 namespace vitrail::control {
 
@@ -53,12 +53,14 @@ net::Task<Status> Vtctld::start() {
   register_legacy_method(*grpc_, *net::Loop::current(), *tablets_);
   CO_RETURN_IF_ERROR(grpc_->start());
   started_ = true;
-  auto recover = [](Vtctld& self) -> net::Task<void> {
-    if (Status recovered = co_await recover_switches(*self.tablets_); !recovered.ok()) {
-      log_warning("looking for interrupted switches: {}", recovered.error().message());
+  repairer_ = std::make_unique<engine::Repairer>(topology_, operation_factory(*tablets_), engine::this_process());
+  scope_.spawn(repairer_->run(scope_.token()));
+  auto adopt = [](Vtctld& self) -> net::Task<void> {
+    if (Status adopted = co_await adopt_old_switches(*self.tablets_); !adopted.ok()) {
+      log_warning("looking for switches that an older version left unfinished: {}", adopted.error().message());
     }
   };
-  scope_.spawn(recover(*this));
+  scope_.spawn(adopt(*this));
   co_return Status{};
 }
 

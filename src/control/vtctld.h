@@ -6,6 +6,7 @@
 #include "base/metrics.h"
 #include "base/result.h"
 #include "control/tablet_client.h"
+#include "control/workflow/engine/repairer.h"
 #include "net/loop.h"
 #include "net/scope.h"
 #include "rpc/security.h"
@@ -33,7 +34,7 @@ class Vtctld {
   Vtctld(VtctldOptions options, topo::Server& topology, base::Metrics& metrics);
   ~Vtctld();  // stop() must have returned when start() did.
 
-  // Listens, and brings interrupted traffic switches to their end in the background. kInvalidArgument,
+  // Listens, and brings what others left unfinished to its end in the background, as long as it runs. kInvalidArgument,
   // kFailedPrecondition: see rpc::secure().
   net::Task<Status> start();
   // The methods of /vtctlservice.Vtctld, for callers in this process; after start().
@@ -48,6 +49,7 @@ class Vtctld {
   base::Metrics& metrics_;
   net::Scope scope_;
   std::unique_ptr<TabletClient> tablets_;  // With grpc_, since start().
+  std::unique_ptr<engine::Repairer> repairer_;
   std::unique_ptr<rpc::Server> grpc_;
   bool started_ = false;
 };

@@ -6,8 +6,10 @@
 
 #include "base/random.h"
 #include "control/registrar.h"
+#include "control/workflow/cancel.h"
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
+#include "control/workflow/records.h"
 #include "control/workflow/switch.h"
 #include "topo/srv_vschema.h"
 #include "vtctldata.pb.h"
@@ -27,7 +29,12 @@ base::Duration to_duration(const ::vttime::Duration& duration) {
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
 }
 
-// "keyspace.table" copy progress and streams, by target shard.
+Status refuse_unbuilt(bool given, std::string_view option) {
+  if (!given) return {};
+  return fail(Code::kUnimplemented, fmt::format("{} is not built: leave it out", option));
+}
+
+// Streams by target shard, and where the routing leads.
 Answer<vd::WorkflowStatusResponse> workflow_status(TabletClient& tablets, vd::WorkflowStatusRequest request) {
   CO_ASSIGN_OR_RETURN(const auto model,
                       co_await read_workflow(tablets, request.keyspace(), request.workflow(), usual()));
@@ -136,14 +143,24 @@ Answer<vd::GetWorkflowsResponse> get_workflows(TabletClient& tablets, vd::GetWor
       out.add_workflows()->set_name(name);
       continue;
     }
+    const int before = out.workflows_size();
     Status added = co_await add_workflow(tablets, request.keyspace(), name, out);
-    if (!added.ok() && added.error().code() != Code::kNotFound) co_return std::move(added).error();
+    if (added.ok() || added.error().code() == Code::kNotFound) continue;
+    if (!request.workflow().empty()) co_return std::move(added).error();
+    // One whose tablet does not answer hides no other.
+    while (out.workflows_size() > before) out.mutable_workflows()->RemoveLast();
+    out.add_workflows()->set_name(name);
   }
   co_return out;
 }
 
 Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::WorkflowUpdateRequest request) {
   tmd::UpdateVReplicationWorkflowRequest change = request.tablet_request();
+  // What is under way on it, or was left open, comes to its end first. Other kinds of workflows have no record.
+  auto found = co_await find_workflow(tablets, request.keyspace(), change.workflow());
+  if (!found.ok() && found.error().code() != Code::kNotFound && found.error().code() != Code::kFailedPrecondition) {
+    co_return std::move(found).error();
+  }
   CO_ASSIGN_OR_RETURN(const auto model,
                       co_await read_workflow(tablets, request.keyspace(), change.workflow(), usual()));
   if (model.is_frozen()) co_return fail(Code::kFailedPrecondition, "workflow is frozen");
@@ -188,6 +205,8 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
         "--initialize-target-sequences is not built yet: set next_id of the sequence tables above the largest id "
         "by hand, then switch without it");
   }
+  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
+  options.force = request.force();
   options.enable_reverse_replication = request.enable_reverse_replication();
   options.dry_run = request.dry_run();
   const bool dry_run = options.dry_run;
@@ -201,6 +220,56 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
   out.set_start_state(done.start_state);
   out.set_current_state(done.current_state);
   for (auto& line : done.dry_run) out.add_dry_run_results(std::move(line));
+  co_return out;
+}
+
+Answer<vd::MoveTablesCompleteResponse> workflow_complete(TabletClient& tablets, vd::MoveTablesCompleteRequest request) {
+  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
+  CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
+  co_return co_await complete_workflow(tablets, std::move(request));
+}
+
+Answer<vd::WorkflowDeleteResponse> workflow_delete(TabletClient& tablets, vd::WorkflowDeleteRequest request) {
+  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
+  CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
+  co_return co_await cancel_workflow(tablets, std::move(request));
+}
+
+// Where record and routing differ; empty: they agree, or cannot be compared now.
+net::Task<std::string> find_difference(TabletClient& tablets, const engine::Record& record) {
+  const auto state = co_await read_traffic_state(tablets, model_of(record));
+  if (!state.ok() || state->writes_switched == record.writes_switched()) co_return "";
+  co_return fmt::format("recorded is that writes are {}, but the routing says: {}",
+                        record.writes_switched() ? "switched" : "not switched", state->to_string());
+}
+
+Answer<::workflowdata::WorkflowRepairResponse> workflow_repair(TabletClient& tablets,
+                                                               ::workflowdata::WorkflowRepairRequest request) {
+  ::workflowdata::WorkflowRepairResponse out;
+  CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(tablets.topology()));
+  for (const auto& one : records) {
+    const auto& record = one.record;
+    const bool forward = record.target_keyspace() == request.keyspace() &&
+                         (request.workflow().empty() || record.workflow() == request.workflow());
+    const bool reverse = record.source_keyspace() == request.keyspace() &&
+                         reverse_workflow_name(record.workflow()) == request.workflow();
+    if (!forward && !reverse) continue;
+    if (!record.has_open()) {
+      const std::string difference = co_await find_difference(tablets, record);
+      if (!difference.empty()) out.add_lines(fmt::format("{}: {}", engine::name_of(record), difference));
+      continue;
+    }
+    const std::string what = fmt::format("{}: {}", engine::name_of(record), engine::describe_open(record));
+    if (request.dry_run()) {
+      out.add_lines(what);
+      continue;
+    }
+    Status settled =
+        co_await engine::settle(tablets.topology(), record.target_keyspace(), record.workflow(),
+                                operation_factory(tablets), engine::this_process(), net::Wait::within(30s));
+    out.add_lines(settled.ok() ? what + "; it is at its end now"
+                               : what + "; it cannot be brought to its end now: " + settled.error().message());
+  }
   co_return out;
 }
 
@@ -294,8 +363,10 @@ void register_workflow_methods(Registrar& r) {
   r.unary<vd::WorkflowUpdateRequest, vd::WorkflowUpdateResponse>("WorkflowUpdate", workflow_update);
   r.unary<vd::WorkflowSwitchTrafficRequest, vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic",
                                                                                workflow_switch);
-  r.unary<vd::MoveTablesCompleteRequest, vd::MoveTablesCompleteResponse>("MoveTablesComplete", complete_workflow);
-  r.unary<vd::WorkflowDeleteRequest, vd::WorkflowDeleteResponse>("WorkflowDelete", cancel_workflow);
+  r.unary<vd::MoveTablesCompleteRequest, vd::MoveTablesCompleteResponse>("MoveTablesComplete", workflow_complete);
+  r.unary<vd::WorkflowDeleteRequest, vd::WorkflowDeleteResponse>("WorkflowDelete", workflow_delete);
+  r.unary<::workflowdata::WorkflowRepairRequest, ::workflowdata::WorkflowRepairResponse>("WorkflowRepair",
+                                                                                         workflow_repair);
   r.unary<vd::VDiffCreateRequest, vd::VDiffCreateResponse>("VDiffCreate", vdiff_create);
   r.unary<vd::VDiffShowRequest, vd::VDiffShowResponse>("VDiffShow", vdiff_show);
   r.unary<vd::VDiffStopRequest, vd::VDiffStopResponse>(

@@ -3,6 +3,7 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -11,6 +12,7 @@
 #include "movement/vdiff.h"
 #include "net/scope.h"
 #include "net/sync.h"
+#include "workflowdata.pb.h"
 
 namespace vitrail::movement {
 
@@ -67,6 +69,8 @@ struct Engine::Core {
                                                               net::Wait wait);
 
   // Stops the streams of these ids, runs `change` and starts what then should run. The caller holds admin.
+  // Refuses a command of an owner that somebody else has taken its workflow from. Under the admin lock.
+  net::Task<Status> check_fence(ServerSession& session, std::optional<::workflowdata::Fence> fence, net::Wait wait);
   net::Task<Result<net::QueryResult>> change_streams(ServerSession& session, std::vector<int32_t> ids,
                                                      std::string change, net::Wait wait);
   net::Task<Result<std::vector<int32_t>>> find_ids(ServerSession& session, std::string where, net::Wait wait);

@@ -76,6 +76,14 @@ constexpr const char* kStatements[] = {
   UNIQUE KEY vrepl_id (vrepl_id, table_name)
 ) ENGINE = InnoDB)",
 
+    // The latest epoch of each workflow's record that a command to this tablet had: older ones are refused.
+    R"(CREATE TABLE IF NOT EXISTS _vt.workflow_epoch (
+  workflow_id VARBINARY(64) NOT NULL,
+  epoch BIGINT NOT NULL,
+  time_updated BIGINT NOT NULL,
+  PRIMARY KEY (workflow_id)
+) ENGINE = InnoDB)",
+
     // val: text form of binlogdata.Journal.
     R"(CREATE TABLE IF NOT EXISTS _vt.resharding_journal (
   id BIGINT NOT NULL,

@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "movement/row_stream.h"
 #include "mysqld/rows.h"
+#include "sql/parser.h"
 
 namespace vitrail::movement {
 namespace {
@@ -16,6 +17,10 @@ constexpr auto kConnectTimeout = std::chrono::seconds(10);
 constexpr int kLockAttempts = 10;
 constexpr size_t kGroupEventsMax = 20'000;
 constexpr int kTerminalAttempts = 3;
+constexpr auto kProbeInterval = std::chrono::seconds(1);
+constexpr auto kProbeTimeout = std::chrono::seconds(2);
+constexpr int kProbesMax = 3;                             // Bad answers in a row until another source is taken.
+constexpr auto kSourceLagMax = std::chrono::seconds(30);  // Of a replica behind its primary.
 
 // Failures that trying again will hardly mend, once they have come back without any progress in between.
 bool is_hopeless(const Error& error) {
@@ -30,6 +35,15 @@ bool is_hopeless(const Error& error) {
 }
 
 std::string shortened(std::string_view text) { return std::string(text.substr(0, kMessageMax)); }
+
+// The table of a TRUNCATE.
+std::optional<std::string> truncated_table(std::string_view statement) {
+  const auto ast = sql::parse(statement);
+  if (!ast.ok()) return std::nullopt;
+  const auto* ddl = sql::statement_as<sql::Ddl>(&ast->statement());
+  if (ddl == nullptr || ddl->action != sql::DdlAction::kTruncate || ddl->names.empty()) return std::nullopt;
+  return std::string(ddl->names[0].name.name.text);
+}
 
 // Neither a deadline of a test's clock nor a cancellation may cut a write in two: writes have a bound of their own.
 net::Wait write_wait() { return net::Wait::within(std::chrono::minutes(5)); }
@@ -50,7 +64,8 @@ struct Stream::Session {
   bool in_transaction = false;  // Of the source.
   std::string next_gtid;        // Of the GTID event that came last.
   base::TimePoint saved_at;
-  bool idle = false;  // The source has told that there is nothing more.
+  bool idle = false;                   // The source has told that there is nothing more.
+  std::optional<Error> source_failed;  // Why another source is to be taken.
 };
 
 Stream::Stream(const StreamContext& context, int32_t id) : context_(context), id_(id) { record_.id = id; }
@@ -159,6 +174,7 @@ net::Task<Status> Stream::run_session() {
     }
     self.position_ = {};
     self.position_text_ = self.record_.pos;
+    self.transaction_timestamp_ = self.record_.transaction_timestamp;
     if (!self.record_.pos.empty()) {
       CO_ASSIGN_OR_RETURN(self.position_, mysql::Position::parse(self.record_.pos));
     }
@@ -172,6 +188,7 @@ net::Task<Status> Stream::run_session() {
     session.applier->set_careful(self.careful_);
     CO_ASSIGN_OR_RETURN(session.copy_states, co_await load_copy_state(*session.server, self.id_, wait));
     CO_RETURN_IF_ERROR(co_await self.connect_source(session));
+    session.scope.spawn(self.watch_source(session));
     if (session.copy_states.empty() && self.record_.pos.empty()) CO_RETURN_IF_ERROR(co_await self.begin_copy(session));
     if (!self.record_.message.empty()) {
       auto cleared = co_await session.server->query(
@@ -222,11 +239,46 @@ net::Task<Status> Stream::connect_source(Session& session) {
     co_return fail(Code::kUnavailable, fmt::format("no tablet of {}/{} can be a source", record_.source.keyspace(),
                                                    record_.source.shard()));
   }
-  endpoint_ = (*found)[candidate_ % found->size()];
+  candidates_ = found->size();
   rpc::ChannelOptions options = context_.options.channel;
   options.message_size_max = std::max<uint64_t>(options.message_size_max, 64u << 20);
-  CO_ASSIGN_OR_RETURN(channel_, rpc::Channel::create(endpoint_.address, options));
+  // The first one that has what its primary has; when none does, the one whose turn it is.
+  for (size_t i = 0; i <= candidates_; ++i) {
+    endpoint_ = (*found)[(candidate_ + i) % candidates_];
+    CO_ASSIGN_OR_RETURN(channel_, rpc::Channel::create(endpoint_.address, options));
+    const SourceHealth health =
+        co_await probe_source(channel_, endpoint_.type, net::Wait::within(kProbeTimeout, cancel_));
+    if (i < candidates_ && (!health.replicating || health.lag > kSourceLagMax)) continue;
+    source_fresh_at_ = {};
+    note_source(health);
+    break;
+  }
   co_return Status{};
+}
+
+void Stream::note_source(const SourceHealth& health) {
+  if (health.replicating) source_fresh_at_ = context_.options.clock->now() - health.lag;
+}
+
+net::Task<void> Stream::watch_source(Session& session) {
+  if (endpoint_.type == ::topodata::PRIMARY) co_return;
+  int bad = 0;
+  while (!session.scope.stopping()) {
+    (void)co_await net::sleep_for(kProbeInterval, session.scope.token());
+    if (session.scope.stopping()) co_return;
+    const SourceHealth health =
+        co_await probe_source(channel_, endpoint_.type, net::Wait::within(kProbeTimeout, session.scope.token()));
+    note_source(health);
+    bad = health.replicating && health.lag <= kSourceLagMax ? 0 : bad + 1;
+    if (bad < kProbesMax || candidates_ < 2) continue;
+    session.source_failed =
+        fail(Code::kUnavailable,
+             fmt::format("the source tablet {}-{} {}: another one is looked for", endpoint_.alias.cell(),
+                         endpoint_.alias.uid(),
+                         health.replicating ? "lags far behind its primary" : "has stopped replicating"));
+    wake_.notify_all();
+    co_return;
+  }
 }
 
 void Stream::start_events(Session& session) {
@@ -250,6 +302,11 @@ Status Stream::set_position(std::string position) {
 }
 
 net::Task<Status> Stream::commit(Session& session, std::string more, std::vector<std::string> extra) {
+  // The moment as of which the target has all that the source had: what lag is counted from.
+  if (fresh_at_ != base::TimePoint()) {
+    const auto behind = std::chrono::ceil<std::chrono::seconds>(lag());
+    more += fmt::format(", time_heartbeat = {}", unix_now() - behind.count());
+  }
   CO_RETURN_IF_ERROR(
       co_await session.applier->commit(position_text_, transaction_timestamp_, std::move(more), std::move(extra)));
   session.saved_at = context_.options.clock->now();
@@ -263,7 +320,30 @@ net::Task<Status> Stream::commit(Session& session, std::string more, std::vector
   co_return Status{};
 }
 
+// A TRUNCATE removes rows without row events: whatever is done with schema changes, the copy loses its rows too.
+net::Task<Status> Stream::handle_truncate(Session& session, std::string table, std::string statement) {
+  if (!carries(table) || !session.tables.contains(table)) co_return Status{};
+  CO_ASSIGN_OR_RETURN(
+      const auto others,
+      co_await session.server->query(
+          fmt::format("SELECT COUNT(*) FROM _vt.vreplication WHERE workflow = {} AND db_name = {} AND id <> "
+                      "{}",
+                      sql_text(record_.workflow), sql_text(record_.db_name), id_),
+          write_wait()));
+  if (others.text(0, 0) != "0") {
+    co_return co_await finish(
+        session, ::binlogdata::Stopped,
+        fmt::format("Stopped at DDL {}: which rows of the copy came from this source is not known", statement));
+  }
+  co_return co_await commit(
+      session, {},
+      {fmt::format("DELETE FROM {}.{}", mysqld::quote_identifier(record_.db_name), mysqld::quote_identifier(table))});
+}
+
 net::Task<Status> Stream::handle_ddl(Session& session, std::string statement) {
+  if (auto table = truncated_table(statement)) {
+    co_return co_await handle_truncate(session, std::move(*table), std::move(statement));
+  }
   const auto action = record_.source.on_ddl();
   if (action == ::binlogdata::IGNORE) co_return Status{};
   if (action == ::binlogdata::STOP) {
@@ -324,7 +404,8 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
         moved = true;
         break;
       case ::binlogdata::HEARTBEAT:
-        if (session.events.empty()) fresh_at_ = context_.options.clock->now();
+        if (!session.events.empty()) break;
+        fresh_at_ = endpoint_.type == ::topodata::PRIMARY ? context_.options.clock->now() : source_fresh_at_;
         break;
       case ::binlogdata::ROLLBACK:
         co_return fail(Code::kUnimplemented, "the source rolled back a transaction after it was sent");
@@ -352,16 +433,18 @@ net::Wait Stream::idle_wait(const Session& session) const {
 }
 
 net::Task<Status> Stream::step(Session& session, const mysql::Position* stop) {
+  if (session.source_failed && !session.in_transaction) co_return *session.source_failed;
   if (!session.events.empty()) co_return co_await apply_group(session, stop);
   co_return co_await rest(session);
 }
 
 net::Task<Status> Stream::rest(Session& session) {
+  if (session.source_failed) co_return *session.source_failed;
   if (session.events.error()) co_return *session.events.error();
   const bool unsaved = record_.pos != position_text_;
   const bool due = context_.options.clock->now() >= session.saved_at + context_.options.heartbeat_interval;
   if ((unsaved && waiters_ > 0) || (due && !position_text_.empty() && session.events_started)) {
-    co_return co_await commit(session, fmt::format(", time_heartbeat = {}", unix_now()));
+    co_return co_await commit(session);
   }
   const net::Wait wait = idle_wait(session);
   Status woken = co_await wake_.wait(due ? net::Wait::within(context_.options.heartbeat_interval, cancel_) : wait);

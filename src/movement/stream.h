@@ -11,6 +11,7 @@
 #include "movement/engine.h"
 #include "movement/filter.h"
 #include "movement/inbox.h"
+#include "movement/source_probe.h"
 #include "movement/stream_record.h"
 #include "mysql/gtid.h"
 #include "net/scope.h"
@@ -112,6 +113,9 @@ class Stream {
   net::Task<Status> run_session();
   net::Task<Status> take_lock(Session& session);
   net::Task<Status> connect_source(Session& session);
+  // Notices a replica that is not what its primary is any more, and leaves it when there is another source.
+  net::Task<void> watch_source(Session& session);
+  void note_source(const SourceHealth& health);
   void start_events(Session& session);
   net::Task<Status> begin_copy(Session& session);
   net::Task<Status> copy(Session& session);
@@ -128,6 +132,7 @@ class Stream {
   net::Task<Status> rest(Session& session);
   net::Task<Result<Advance>> advance_to(Session& session, mysql::Position stop);
   net::Task<Status> commit(Session& session, std::string more = {}, std::vector<std::string> extra = {});
+  net::Task<Status> handle_truncate(Session& session, std::string table, std::string statement);
   net::Task<Status> handle_ddl(Session& session, std::string statement);
   Status set_position(std::string position);
   net::Task<Status> finish(Session& session, ::binlogdata::VReplicationWorkflowState state, std::string message);
@@ -144,9 +149,10 @@ class Stream {
   mysql::Position saved_position_;  // Committed.
   int64_t transaction_timestamp_ = 0;
   base::TimePoint fresh_at_;  // When position_ was known to be the source's latest, or its last transaction's time.
-  net::Signal changed_;       // Positions, holds, the end.
-  net::Signal wake_;          // For the session: something arrived or is wanted.
-  int waiters_ = 0;           // Positions are saved at once while somebody waits for one.
+  base::TimePoint source_fresh_at_;  // When the source was known to have all that its primary has.
+  net::Signal changed_;              // Positions, holds, the end.
+  net::Signal wake_;                 // For the session: something arrived or is wanted.
+  int waiters_ = 0;                  // Positions are saved at once while somebody waits for one.
   Hold* hold_ = nullptr;
   uint64_t holds_ = 0;
   bool following_ = false;
@@ -154,7 +160,8 @@ class Stream {
   bool careful_ = false;
   uint64_t progress_ = 0;  // Grows with each step forward.
   base::LogLimit log_limit_{std::chrono::seconds(10)};
-  size_t candidate_ = 0;  // Which source tablet to try.
+  size_t candidate_ = 0;   // Which source tablet to try.
+  size_t candidates_ = 0;  // How many there were.
   std::shared_ptr<rpc::Channel> channel_;
   SourceEndpoint endpoint_;
 };

@@ -476,6 +476,7 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
   };
   std::unordered_map<std::string, Row> by_key;
   std::vector<mysql::Cell> cells;
+  std::vector<mysql::Cell> first;
   std::vector<mysql::Cell> other(table->field_count());
   std::string key;
   for (const SourceRows& source : sources) {
@@ -484,8 +485,16 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
         CO_RETURN_IF_ERROR(read_row(row, table->field_count(), cells));
         CO_RETURN_IF_ERROR(table->key_of(cells, key));
         ++report.processed;
-        if (!by_key.try_emplace(key, Row{&row}).second) {
-          ++report.extra_source;  // Two sources have it: one of the two cannot be on the target.
+        const auto [known, added] = by_key.try_emplace(key, Row{&row});
+        if (!added) {
+          // Two sources have it. A reference table is the same on all of them, and one of its rows on the target is all
+          // of them; of rows that differ one cannot be there.
+          CO_RETURN_IF_ERROR(read_row(*known->second.row, table->field_count(), first));
+          if (std::ranges::equal(first, cells)) {
+            --report.processed;
+            continue;
+          }
+          ++report.extra_source;
           if (report.source_samples.size() < settings.samples_max)
             report.source_samples.push_back(sample(*table, cells, settings));
         }

@@ -6,6 +6,8 @@
 #include "movement/engine_core.h"
 #include "movement/sidecar.h"
 #include "movement/table_schema.h"
+#include "mysqld/rows.h"
+#include "topo/workflow_fence.h"
 #include "sql/parser.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
@@ -58,6 +60,8 @@ void fill_workflow(const StreamRecord& record, ::tabletmanagerdata::ReadVReplica
   out.set_options(record.options);
 }
 
+constexpr int64_t kEpochsKeptSeconds = 30 * 86'400;
+
 std::string id_list(const std::vector<int32_t>& ids) {
   std::string list;
   for (const int32_t id : ids) list += fmt::format("{}{}", list.empty() ? "" : ",", id);
@@ -65,6 +69,33 @@ std::string id_list(const std::vector<int32_t>& ids) {
 }
 
 }  // namespace
+
+net::Task<Status> Engine::Core::check_fence(ServerSession& session, std::optional<::workflowdata::Fence> fence,
+                                            net::Wait wait) {
+  if (!fence) co_return Status{};
+  const std::string id = sql_text(fence->workflow_id());
+  CO_ASSIGN_OR_RETURN(
+      const auto known,
+      co_await session.query(fmt::format("SELECT epoch FROM _vt.workflow_epoch WHERE workflow_id = {}", id), wait));
+  const int64_t latest = known.rows.empty() ? -1 : mysqld::to_int(known.text(0, 0)).value_or(-1);
+  if (latest == fence->epoch()) co_return Status{};
+  if (latest > fence->epoch()) {
+    co_return fail(
+        Code::kFailedPrecondition,
+        fmt::format("locks were lost: this command is of epoch {} of its workflow, and one of epoch {} was here "
+                    "before",
+                    fence->epoch(), latest));
+  }
+  // Noted before the command is carried out: what comes later from an owner before is refused.
+  std::vector<std::string> statements = {
+      fmt::format("REPLACE INTO _vt.workflow_epoch (workflow_id, epoch, time_updated) VALUES ({}, {}, {})", id,
+                  fence->epoch(), unix_now())};
+  if (latest < 0) {
+    statements.push_back(
+        fmt::format("DELETE FROM _vt.workflow_epoch WHERE time_updated < {}", unix_now() - kEpochsKeptSeconds));
+  }
+  co_return co_await session.run(std::move(statements), wait);
+}
 
 net::Task<Result<net::QueryResult>> Engine::Core::change_streams(ServerSession& session, std::vector<int32_t> ids,
                                                                  std::string change, net::Wait wait) {
@@ -102,6 +133,7 @@ net::Task<Result<::tabletmanagerdata::CreateVReplicationWorkflowResponse>> Engin
   CO_ASSIGN_OR_RETURN(const auto guard, co_await admin.lock(wait));
   CO_RETURN_IF_ERROR(check_open());
   CO_ASSIGN_OR_RETURN(const auto session, co_await connect(wait));
+  CO_RETURN_IF_ERROR(co_await check_fence(*session, topo::find_fence(request), wait));
   CO_ASSIGN_OR_RETURN(const auto existing, co_await find_ids(*session, in_workflow(request.workflow()), wait));
   if (!existing.empty()) {
     co_return fail(Code::kAlreadyExists, fmt::format("workflow {} already exists on {}/{}", request.workflow(),
@@ -203,6 +235,7 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>> Engin
   CO_ASSIGN_OR_RETURN(const auto guard, co_await admin.lock(wait));
   CO_RETURN_IF_ERROR(check_open());
   CO_ASSIGN_OR_RETURN(const auto session, co_await connect(wait));
+  CO_RETURN_IF_ERROR(co_await check_fence(*session, topo::find_fence(request), wait));
   CO_ASSIGN_OR_RETURN(const auto records, co_await load_streams(*session, in_workflow(request.workflow()), wait));
   ::tabletmanagerdata::UpdateVReplicationWorkflowResponse response;
   if (records.empty()) co_return response;
@@ -305,6 +338,7 @@ net::Task<Result<::tabletmanagerdata::DeleteVReplicationWorkflowResponse>> Engin
   CO_ASSIGN_OR_RETURN(const auto guard, co_await admin.lock(wait));
   CO_RETURN_IF_ERROR(check_open());
   CO_ASSIGN_OR_RETURN(const auto session, co_await connect(wait));
+  CO_RETURN_IF_ERROR(co_await check_fence(*session, topo::find_fence(request), wait));
   CO_ASSIGN_OR_RETURN(const auto ids, co_await find_ids(*session, in_workflow(request.workflow()), wait));
   ::tabletmanagerdata::DeleteVReplicationWorkflowResponse response;
   response.mutable_result();
@@ -362,6 +396,7 @@ net::Task<Result<::tabletmanagerdata::VReplicationExecResponse>> Engine::Core::v
   // The administrator's account could write on a read-only server, and so part it from its primary.
   CO_ASSIGN_OR_RETURN(const auto read_only, co_await session->query("SELECT @@global.read_only", wait));
   if (read_only.text(0, 0) == "1") co_return fail(Code::kFailedPrecondition, "the server is read-only");
+  CO_RETURN_IF_ERROR(co_await check_fence(*session, topo::find_fence(request), wait));
   std::vector<int32_t> ids;
   if (on_streams) {
     const sql::Expr* where = nullptr;

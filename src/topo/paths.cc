@@ -35,6 +35,9 @@ std::string shard_routing_rules_path() { return std::string(kShardRoutingRulesFi
 std::string keyspace_routing_rules_path() { return join({kRoutingRulesDir, "keyspace", kKeyspaceRoutingRulesFile}); }
 std::string mirror_rules_path() { return std::string(kMirrorRulesFile); }
 std::string metadata_path(std::string_view key) { return join({kMetadataDir, key}); }
+std::string movement_record_path(std::string_view keyspace, std::string_view workflow) {
+  return join({kMovementDir, keyspace, workflow, "Record"});
+}
 std::string workflow_path(std::string_view uuid) { return join({kWorkflowsDir, uuid, "Workflow"}); }
 std::string tablet_path(std::string_view alias) { return join({kTabletsDir, alias, kTabletFile}); }
 std::string shard_replication_path(std::string_view keyspace, std::string_view shard) {

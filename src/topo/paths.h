@@ -32,6 +32,7 @@ inline constexpr std::string_view kNamedLocksDir = "internal/named_locks";
 inline constexpr std::string_view kElectionsDir = "elections";
 inline constexpr std::string_view kMetadataDir = "metadata";
 inline constexpr std::string_view kWorkflowsDir = "workflows";
+inline constexpr std::string_view kMovementDir = "movement";  // Vitrail's own.
 inline constexpr std::string_view kExternalClustersDir = "ExternalClusters/vitess";
 
 std::string cell_info_path(std::string_view cell);
@@ -48,6 +49,7 @@ std::string keyspace_routing_rules_path();
 std::string mirror_rules_path();
 std::string metadata_path(std::string_view key);
 std::string workflow_path(std::string_view uuid);
+std::string movement_record_path(std::string_view keyspace, std::string_view workflow);
 
 // Cell root.
 inline constexpr std::string_view kTabletsDir = "tablets";

@@ -38,7 +38,8 @@ net::Task<Result<Versioned<Message>>> read_record(Store& store, std::string path
 // none. `store` must outlive the call.
 template <typename Message>
 net::Task<Result<Versioned<Message>>> update_record(Store& store, std::string path, What what, UpdateFn<Message> fn,
-                                                    std::optional<Fence> fence, bool create_missing) {
+                                                    std::optional<Fence> fence, bool create_missing,
+                                                    WriteGuard guard = {}) {
   for (int attempt = 0; attempt < kMaxUpdateAttempts; ++attempt) {
     auto read = co_await read_record<Message>(store, path, what);
     const bool missing = !read.ok() && read.error().code() == Code::kNotFound && create_missing;
@@ -46,7 +47,10 @@ net::Task<Result<Versioned<Message>>> update_record(Store& store, std::string pa
     Versioned<Message> current;
     if (!missing) current = std::move(*read);
     CO_ASSIGN_OR_RETURN(const bool changed, fn(current.record));
-    if (!changed) co_return current;
+    // Under a guard also what is right already is written: a writer before, paused between its guard and its write,
+    // must find another version.
+    if (!changed && (!guard || missing)) co_return current;
+    if (guard) CO_RETURN_IF_ERROR(co_await guard());
     std::string data = serialize_record(current.record);
     WriteOptions options{.fence = fence};
     auto written = missing ? co_await store.create(path, std::move(data), std::move(options))

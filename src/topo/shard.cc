@@ -140,12 +140,13 @@ net::Task<Status> delete_shard_record(Server& server, const KeyspaceLock& lock, 
 }
 
 net::Task<Result<ShardInfo>> update_shard_fields(Server& server, std::string keyspace, std::string shard,
-                                                 UpdateFn<::topodata::Shard> fn, std::optional<Fence> fence) {
+                                                 UpdateFn<::topodata::Shard> fn, std::optional<Fence> fence,
+                                                 WriteGuard guard) {
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
   CO_ASSIGN_OR_RETURN(const shard::ShardName name, shard::ShardName::parse(shard));
   auto updated = co_await internal::update_record<::topodata::Shard>(server.global(), shard_path(keyspace, name.str()),
                                                                      shard_what(keyspace, name.str()), std::move(fn),
-                                                                     std::move(fence), false);
+                                                                     std::move(fence), false, std::move(guard));
   if (!updated.ok()) co_return std::move(updated).error();
   co_return ShardInfo{std::move(keyspace), name.str(), std::move(updated->record), updated->version};
 }

@@ -48,7 +48,8 @@ net::Task<Status> delete_shard_record(Server& server, const KeyspaceLock& lock, 
 
 // Reads, lets `fn` change, writes; again on a conflict. `fence`: a lock that must be held for the write to count.
 net::Task<Result<ShardInfo>> update_shard_fields(Server& server, std::string keyspace, std::string shard,
-                                                 UpdateFn<::topodata::Shard> fn, std::optional<Fence> fence = {});
+                                                 UpdateFn<::topodata::Shard> fn, std::optional<Fence> fence = {},
+                                                 WriteGuard guard = {});
 
 // The entry of a tablet type, or null.
 const ::topodata::Shard::TabletControl* find_tablet_control(const ::topodata::Shard& shard,

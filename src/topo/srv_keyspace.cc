@@ -67,6 +67,18 @@ net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& se
   co_return std::move(updated->record);
 }
 
+net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& server, std::string keyspace,
+                                                                      std::string cell,
+                                                                      UpdateFn<::topodata::SrvKeyspace> fn,
+                                                                      WriteGuard guard) {
+  CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
+  CO_ASSIGN_OR_RETURN(const auto store, co_await server.store_for_cell(cell));
+  auto updated = co_await internal::update_record<::topodata::SrvKeyspace>(
+      *store, srv_keyspace_path(keyspace), what(cell, keyspace), std::move(fn), {}, false, std::move(guard));
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return std::move(updated->record);
+}
+
 net::Task<Status> delete_srv_keyspace(Server& server, const KeyspaceLock& lock, std::string cell) {
   CO_ASSIGN_OR_RETURN(const auto store, co_await server.store_for_cell(cell));
   CO_RETURN_IF_ERROR(co_await lock.check_held());

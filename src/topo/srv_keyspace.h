@@ -25,6 +25,11 @@ net::Task<Status> put_srv_keyspace(Server& server, const KeyspaceLock& lock, std
 net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& server, const KeyspaceLock& lock,
                                                                       std::string cell,
                                                                       UpdateFn<::topodata::SrvKeyspace> fn);
+// The same without a lock: `guard` is asked before each write.
+net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& server, std::string keyspace,
+                                                                      std::string cell,
+                                                                      UpdateFn<::topodata::SrvKeyspace> fn,
+                                                                      WriteGuard guard);
 // kNotFound when there is none.
 net::Task<Status> delete_srv_keyspace(Server& server, const KeyspaceLock& lock, std::string cell);
 

@@ -35,11 +35,13 @@ net::Task<Status> write_rules(Store& store, std::string path, std::string what, 
 }
 
 template <typename Rules>
-net::Task<Result<Rules>> update_rules(Store& store, std::string path, std::string what, UpdateFn<Rules> fn) {
+net::Task<Result<Rules>> update_rules(Store& store, std::string path, std::string what, UpdateFn<Rules> fn,
+                                      WriteGuard guard = {}) {
   for (int attempt = 0; attempt < kMaxUpdateAttempts; ++attempt) {
     CO_ASSIGN_OR_RETURN(RulesRecord<Rules> current, co_await read_rules<Rules>(store, path, what));
     CO_ASSIGN_OR_RETURN(const bool changed, fn(current.rules));
-    if (!changed) co_return std::move(current.rules);
+    if (!changed && (!guard || !current.version)) co_return std::move(current.rules);
+    if (guard) CO_RETURN_IF_ERROR(co_await guard());
     Status written = co_await write_rules<Rules>(store, path, what, current.rules, current.version, false);
     if (written.ok()) co_return std::move(current.rules);
     const Code code = written.error().code();
@@ -75,11 +77,12 @@ net::Task<Status> save_vschema(Server& server, std::string keyspace, ::vschema::
 }
 
 net::Task<Result<::vschema::Keyspace>> update_vschema_fields(Server& server, std::string keyspace,
-                                                             UpdateFn<::vschema::Keyspace> fn) {
+                                                             UpdateFn<::vschema::Keyspace> fn, WriteGuard guard) {
   CO_ASSIGN_OR_RETURN(const auto exists, co_await get_keyspace(server, keyspace));
   (void)exists;
   auto updated = co_await internal::update_record<::vschema::Keyspace>(server.global(), keyspace_vschema_path(keyspace),
-                                                                       vschema_what(keyspace), std::move(fn), {}, true);
+                                                                       vschema_what(keyspace), std::move(fn), {}, true,
+                                                                       std::move(guard));
   if (!updated.ok()) co_return std::move(updated).error();
   co_return std::move(updated->record);
 }
@@ -97,8 +100,9 @@ net::Task<Result<RulesRecord<::vschema::RoutingRules>>> get_routing_rules(Server
 net::Task<Status> save_routing_rules(Server& server, ::vschema::RoutingRules rules) {
   return write_rules(server.global(), routing_rules_path(), kRules, std::move(rules), std::nullopt, true);
 }
-net::Task<Result<::vschema::RoutingRules>> update_routing_rules(Server& server, UpdateFn<::vschema::RoutingRules> fn) {
-  return update_rules(server.global(), routing_rules_path(), kRules, std::move(fn));
+net::Task<Result<::vschema::RoutingRules>> update_routing_rules(Server& server, UpdateFn<::vschema::RoutingRules> fn,
+                                                                WriteGuard guard) {
+  return update_rules(server.global(), routing_rules_path(), kRules, std::move(fn), std::move(guard));
 }
 
 net::Task<Result<RulesRecord<::vschema::ShardRoutingRules>>> get_shard_routing_rules(Server& server) {

@@ -17,7 +17,7 @@ net::Task<Status> save_vschema(Server& server, std::string keyspace, ::vschema::
                                std::optional<Version> expected = {});
 // Reads (an empty one when missing), lets `fn` change, writes; again on a conflict.
 net::Task<Result<::vschema::Keyspace>> update_vschema_fields(Server& server, std::string keyspace,
-                                                             UpdateFn<::vschema::Keyspace> fn);
+                                                             UpdateFn<::vschema::Keyspace> fn, WriteGuard guard = {});
 // A missing record is no error.
 net::Task<Status> delete_vschema(Server& server, std::string keyspace);
 
@@ -30,7 +30,8 @@ struct RulesRecord {
 net::Task<Result<RulesRecord<::vschema::RoutingRules>>> get_routing_rules(Server& server);
 net::Task<Status> save_routing_rules(Server& server, ::vschema::RoutingRules rules);
 // Reads, lets `fn` change, saves; again on a conflict, so that two writers lose nothing of each other.
-net::Task<Result<::vschema::RoutingRules>> update_routing_rules(Server& server, UpdateFn<::vschema::RoutingRules> fn);
+net::Task<Result<::vschema::RoutingRules>> update_routing_rules(Server& server, UpdateFn<::vschema::RoutingRules> fn,
+                                                                WriteGuard guard = {});
 
 net::Task<Result<RulesRecord<::vschema::ShardRoutingRules>>> get_shard_routing_rules(Server& server);
 net::Task<Status> save_shard_routing_rules(Server& server, ::vschema::ShardRoutingRules rules);

@@ -7,6 +7,7 @@
 #include "net/loop.h"
 #include "topo/tablet.h"
 #include "vtctldata.pb.h"
+#include "workflowdata.pb.h"
 
 namespace vitrail::control {
 namespace {
@@ -51,7 +52,20 @@ Status add_types(Request& request, const std::vector<std::string>& names) {
   return {};
 }
 
-std::string status_text(const Base& base, const vd::WorkflowStatusResponse& status) {
+// "key=value" each.
+Status add_config(vd::WorkflowOptions& options, const std::vector<std::string>& pairs) {
+  for (const auto& pair : pairs) {
+    const size_t equals = pair.find('=');
+    if (equals == std::string::npos || equals == 0) {
+      return fail(Code::kInvalidArgument, "--config-overrides takes key=value, not " + pair);
+    }
+    (*options.mutable_config())[pair.substr(0, equals)] = pair.substr(equals + 1);
+  }
+  return {};
+}
+
+std::string status_text(const Base& base, const vd::WorkflowStatusResponse& status,
+                        const std::vector<std::string>& open) {
   std::string out = fmt::format("The following vreplication streams exist for workflow {}.{}:\n\n",
                                 base.target_keyspace, base.workflow);
   for (const auto& [shard, streams] : status.shard_streams()) {
@@ -60,12 +74,14 @@ std::string status_text(const Base& base, const vd::WorkflowStatusResponse& stat
                          stream.tablet().cell(), stream.tablet().uid(), stream.status(), stream.info());
     }
   }
+  for (const auto& line : open) out += "\nOpen: " + line + "\n";
   return out + "\nTraffic State: " + status.traffic_state() + "\n";
 }
 
-Result<std::string> print_status(const ClientContext& c, const Base& base, const vd::WorkflowStatusResponse& status) {
+Result<std::string> print_status(const ClientContext& c, const Base& base, const vd::WorkflowStatusResponse& status,
+                                 const std::vector<std::string>& open = {}) {
   if (base.format == "json") return c.json(status);
-  return status_text(base, status);
+  return status_text(base, status, open);
 }
 
 Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) {
@@ -86,6 +102,8 @@ Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) 
   q.set_auto_start(flags.auto_start);
   q.set_no_routing_rules(flags.no_rules);
   q.set_atomic_copy(flags.atomic);
+  q.set_source_time_zone(flags.source_time_zone);
+  CO_RETURN_IF_ERROR(add_config(*q.mutable_workflow_options(), flags.config));
   CO_ASSIGN_OR_RETURN(const auto status, co_await c.call<vd::WorkflowStatusResponse>("MoveTablesCreate", std::move(q)));
   co_return print_status(c, base, status);
 }
@@ -104,6 +122,7 @@ Output create_reshard(const ClientContext& c, Base base, CreateFlags flags) {
   q.set_stop_after_copy(flags.stop_after_copy);
   q.set_defer_secondary_keys(flags.defer_keys);
   q.set_auto_start(flags.auto_start);
+  CO_RETURN_IF_ERROR(add_config(*q.mutable_workflow_options(), flags.config));
   CO_ASSIGN_OR_RETURN(const auto status, co_await c.call<vd::WorkflowStatusResponse>("ReshardCreate", std::move(q)));
   co_return print_status(c, base, status);
 }
@@ -120,6 +139,8 @@ Output switch_traffic(const ClientContext& c, Base base, SwitchFlags flags, bool
   q.set_direction(reverse ? 1 : 0);
   q.set_dry_run(flags.dry_run);
   q.set_initialize_target_sequences(flags.sequences);
+  q.set_force(flags.force);
+  for (const auto& shard : flags.shards) q.add_shards(shard);
   CO_ASSIGN_OR_RETURN(const auto done,
                       co_await c.call<vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic", std::move(q)));
   if (base.format == "json") co_return c.json(done);
@@ -140,6 +161,8 @@ Output complete(const ClientContext& c, Base base, CompleteFlags flags) {
   q.set_keep_routing_rules(flags.keep_rules);
   q.set_rename_tables(flags.rename);
   q.set_dry_run(flags.dry_run);
+  q.set_ignore_source_keyspace(flags.ignore_source);
+  for (const auto& shard : flags.shards) q.add_shards(shard);
   CO_ASSIGN_OR_RETURN(const auto done,
                       co_await c.call<vd::MoveTablesCompleteResponse>("MoveTablesComplete", std::move(q)));
   if (base.format == "json") co_return c.json(done);
@@ -166,7 +189,15 @@ Output status(const ClientContext& c, Base base) {
   q.set_keyspace(base.target_keyspace);
   q.set_workflow(base.workflow);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowStatusResponse>("WorkflowStatus", std::move(q)));
-  co_return print_status(c, base, done);
+  // What is under way or was left open; older servers cannot tell.
+  ::workflowdata::WorkflowRepairRequest look;
+  look.set_keyspace(base.target_keyspace);
+  look.set_workflow(base.workflow);
+  look.set_dry_run(true);
+  auto open = co_await c.call<::workflowdata::WorkflowRepairResponse>("WorkflowRepair", std::move(look));
+  std::vector<std::string> lines;
+  if (open.ok()) lines.assign(open->lines().begin(), open->lines().end());
+  co_return print_status(c, base, done, lines);
 }
 
 Output show(const ClientContext& c, Base base, bool include_logs, bool active_only = false) {
@@ -190,6 +221,18 @@ Output list(const ClientContext& c, Base base) {
   co_return out + (out.size() > 1 ? "\n]\n" : "]\n");
 }
 
+Output repair(const ClientContext& c, Base base, std::string workflow, bool dry_run) {
+  ::workflowdata::WorkflowRepairRequest q;
+  q.set_keyspace(base.target_keyspace);
+  q.set_workflow(workflow);
+  q.set_dry_run(dry_run);
+  CO_ASSIGN_OR_RETURN(const auto done,
+                      co_await c.call<::workflowdata::WorkflowRepairResponse>("WorkflowRepair", std::move(q)));
+  std::string out;
+  for (const auto& line : done.lines()) out += line + "\n";
+  co_return out.empty() ? "Nothing is open\n" : out;
+}
+
 Output update_state(const ClientContext& c, Base base, ::binlogdata::VReplicationWorkflowState state) {
   vd::WorkflowUpdateRequest q;
   q.set_keyspace(base.target_keyspace);
@@ -210,7 +253,7 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("defer-secondary-keys", &f.defer_keys, "build secondary keys after the copy");
   s.add("auto-start", &f.auto_start, "start at once");
   s.add("stop-after-copy", &f.stop_after_copy, "stop when the copy is done");
-  s.add("config-overrides", &f.config, "accepted");
+  s.add("config-overrides", &f.config, "not built, refused");
   s.add("source-shards", &f.source_shards, "shards to read from");
   if (reshard) {
     s.add("target-shards", &f.target_shards, "shards to fill");
@@ -218,12 +261,12 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
     return;
   }
   s.add("source-keyspace", &f.source_keyspace, "keyspace to take tables from").required();
-  s.add("source-time-zone", &f.source_time_zone, "accepted");
+  s.add("source-time-zone", &f.source_time_zone, "not built, refused");
   s.add("tables", &f.tables, "tables to move");
   s.add("all-tables", &f.all_tables, "move every table");
   s.add("exclude-tables", &f.exclude, "but not these");
   s.add("no-routing-rules", &f.no_rules, "do not make routing rules");
-  s.add("atomic-copy", &f.atomic, "accepted");
+  s.add("atomic-copy", &f.atomic, "not built, refused");
 }
 
 void declare_switch(base::Settings& s, SwitchFlags& f) {
@@ -233,8 +276,8 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
   s.add("max-replication-lag-allowed", &f.max_lag, "refuse when streams lag more");
   s.add("enable-reverse-replication", &f.reverse_replication, "replicate back, so that traffic can be reversed");
   s.add("dry-run", &f.dry_run, "only say what would be done");
-  s.add("force", &f.force, "accepted");
-  s.add("shards", &f.shards, "accepted");
+  s.add("force", &f.force, "also when tablets of both sides do not answer: those go on serving what they should not");
+  s.add("shards", &f.shards, "not built, refused: all shards are switched at once");
   s.add("initialize-target-sequences", &f.sequences,
         "not built yet, refused: set next_id of the sequence tables above the largest id by hand");
 }
@@ -271,13 +314,13 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
   done.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
   done.add("rename-tables", &finish->rename, "rename the source's tables instead of dropping them");
   done.add("dry-run", &finish->dry_run, "only say what would be done");
-  done.add("ignore-source-keyspace", &finish->ignore_source, "accepted");
-  done.add("shards", &finish->shards, "accepted");
+  done.add("ignore-source-keyspace", &finish->ignore_source, "not built, refused");
+  done.add("shards", &finish->shards, "not built, refused: all shards are completed at once");
   auto& stop = set.add(parent, "cancel", "gives the workflow up",
                        [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, false); }, {"Cancel"});
   stop.add("keep-data", &finish->keep_data, "keep the copies");
   stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-  stop.add("delete-batch-size", &finish->batch, "accepted");
+  stop.add("delete-batch-size", &finish->batch, "of no meaning: tables are dropped as a whole");
   auto logs = std::make_shared<bool>(true);
   auto& shown = set.add(parent, "show", "prints everything about the workflow",
                         [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"});
@@ -398,7 +441,14 @@ void add_workflow_commands(CommandSet& set) {
               [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, true); }, {"Delete"}));
   remove.add("keep-data", &finish->keep_data, "keep the copies");
   remove.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-  remove.add("delete-batch-size", &finish->batch, "accepted");
+  remove.add("delete-batch-size", &finish->batch, "of no meaning: tables are dropped as a whole");
+  auto dry_run = std::make_shared<bool>(false);
+  auto wanted = std::make_shared<std::string>();
+  auto& mend = set.add(workflow, "repair", "brings to an end what an interrupted command left open",
+                       [base, wanted, dry_run](const ClientContext& c) { return repair(c, *base, *wanted, *dry_run); },
+                       {"Repair"});
+  mend.add("workflow", wanted.get(), "name of the workflow; empty: all of the keyspace").alias("w");
+  mend.add("dry-run", dry_run.get(), "only say what is open, since when and why");
 
   auto keyspace = std::make_shared<Base>();
   auto every = std::make_shared<std::pair<bool, bool>>(false, true);

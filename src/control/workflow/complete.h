@@ -1,17 +1,48 @@
 #pragma once
 
-#include "control/workflow/model.h"
+#include "control/workflow/engine/runner.h"
+#include "control/workflow/sides.h"
+#include "vschema/routing_rules.h"
 #include "vtctldata.pb.h"
 
 namespace vitrail::control {
 
-// Complete, for MoveTables and Reshard: all traffic must be switched. Drops (or renames, or keeps) the source's tables
-// or deletes its shards, and removes streams, denied tables and rules. Safe to repeat when it was interrupted.
+// Drops what the source has, and all that belongs to the workflow. That it will finish is recorded before anything is
+// dropped: from its first step on it can only be finished.
+class CompleteOperation final : public engine::Operation {
+ public:
+  // Both must outlive it.
+  CompleteOperation(TabletClient& tablets, engine::Tenure& tenure, Side source, Side target);
+
+  std::vector<engine::Step> steps() override;
+  bool close(engine::Record& record, bool undone) override;
+
+ private:
+  const engine::Record& record() const { return tenure_.record(); }
+  topo::Server& topology() { return tablets_.topology(); }
+  vschema::TableMove move() const { return {record().source_keyspace(), record().target_keyspace(), tables_}; }
+  bool flag(const char* name) const;
+
+  net::Task<Status> delete_reverse_streams();
+  net::Task<Status> drop_source_tables();
+  net::Task<Status> remove_from_source_vschema();
+  net::Task<Status> remove_routing_rules();
+  net::Task<Status> allow_source_tables();
+  net::Task<Status> delete_source_shards();
+  net::Task<Status> clear_controls();
+  net::Task<Status> delete_forward_streams();
+
+  TabletClient& tablets_;
+  engine::Tenure& tenure_;
+  const Side source_;
+  const Side target_;
+  const std::vector<std::string> tables_;
+  const bool is_reshard_;
+};
+
+// Complete, for MoveTables and Reshard.
+//   kFailedPrecondition "cannot complete workflow because you have not yet switched all read and write traffic".
 net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request);
-
-// Cancel: only while writes are not switched. Removes streams, rules and (unless kept) the copies on the target.
-net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletClient& tablets,
-                                                                       ::vtctldata::WorkflowDeleteRequest request);
 
 }  // namespace vitrail::control

@@ -5,12 +5,15 @@
 #include <algorithm>
 #include <set>
 
-#include "control/workflow/switch.h"
-#include "mysqld/rows.h"
+#include "base/log.h"
+#include "base/random.h"
+#include "control/workflow/conflicts.h"
+#include "control/workflow/records.h"
+#include "control/workflow/source_checks.h"
+#include "control/workflow/write_switch.h"
 #include "shard/key_range.h"
 #include "topo/keyspace.h"
-#include "topo/locks.h"
-#include "topo/srv_vschema.h"
+#include "topo/paths.h"
 #include "topo/vschema.h"
 
 namespace vitrail::control {
@@ -31,115 +34,150 @@ net::Task<Result<tmd::SchemaDefinition>> read_schema(TabletClient& tablets, ::to
   co_return std::move(*response.mutable_schema_definition());
 }
 
-net::Task<Result<::query::QueryResult>> execute(TabletClient& tablets, ::topodata::Tablet tablet, std::string sql,
-                                                bool in_database = true) {
-  tmd::ExecuteFetchAsDbaRequest request;
-  request.set_query(std::move(sql));
-  if (in_database) request.set_db_name(topo::tablet_db_name(tablet));
-  request.set_max_rows(1'000);
-  CO_ASSIGN_OR_RETURN(auto response, co_await tablets.call<tmd::ExecuteFetchAsDbaResponse>(
-                                         std::move(tablet), "ExecuteFetchAsDba", std::move(request), usual()));
-  co_return std::move(*response.mutable_result());
-}
-
-// Creates the tables that are missing on a target. Tables that are there must be empty.
-net::Task<Status> deploy_schema(TabletClient& tablets, ::topodata::Tablet target, const tmd::SchemaDefinition& source) {
-  std::vector<std::string> names;
-  for (const auto& table : source.table_definitions()) names.push_back(table.name());
-  CO_ASSIGN_OR_RETURN(const auto present, co_await read_schema(tablets, target, names, {}));
-  std::set<std::string> there;
-  for (const auto& table : present.table_definitions()) there.insert(table.name());
-  for (const auto& table : source.table_definitions()) {
-    if (table.type() == "VIEW") continue;
-    if (!there.contains(table.name())) {
-      auto created = co_await execute(tablets, target, table.schema());
-      if (!created.ok()) co_return std::move(created).error().with_context("create table " + table.name());
-      continue;
-    }
-    CO_ASSIGN_OR_RETURN(
-        const auto rows,
-        co_await execute(tablets, target, "select 1 from " + mysqld::quote_identifier(table.name()) + " limit 1"));
-    if (rows.rows_size() > 0) {
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("target keyspace/tables already have data: table {} on {} is not empty", table.name(),
-                                 topo::alias_to_string(target.alias())));
-    }
+template <typename Request>
+StreamSettings settings_of(const Request& request) {
+  StreamSettings settings;
+  settings.cells = {request.cells().begin(), request.cells().end()};
+  for (const auto type : request.tablet_types()) {
+    settings.tablet_types.push_back(static_cast<::topodata::TabletType>(type));
   }
-  co_return Status{};
+  settings.preference = request.tablet_selection_preference();
+  settings.on_ddl = request.on_ddl();
+  settings.stop_after_copy = request.stop_after_copy();
+  settings.defer_secondary_keys = request.defer_secondary_keys();
+  return settings;
 }
 
-struct StreamSettings {
-  std::string workflow;
-  ::binlogdata::VReplicationWorkflowType type = ::binlogdata::MoveTables;
-  std::vector<std::string> cells;
-  std::vector<::topodata::TabletType> tablet_types;
-  tmd::TabletSelectionPreference preference = tmd::INORDER;
-  std::string on_ddl;
-  bool stop_after_copy = false;
-  bool defer_secondary_keys = false;
+// Options that today's clients can send and that would have no effect.
+Status refuse_unbuilt(const ::vtctldata::WorkflowOptions& options) {
+  const auto refuse = [](std::string_view name) {
+    return fail(Code::kUnimplemented, fmt::format("{} is not built: leave it out", name));
+  };
+  if (!options.tenant_id().empty()) return refuse("--tenant-id");
+  if (options.shards_size() > 0) return refuse("--shards");
+  if (!options.config().empty()) return refuse("--config-overrides");
+  if (!options.global_keyspace().empty()) return refuse("--global-keyspace");
+  if (options.lookup_vindexes_size() > 0) return refuse("lookup_vindexes");
+  return {};
+}
+
+Status check_name(const std::string& workflow) {
+  if (workflow.empty()) return fail(Code::kInvalidArgument, "a workflow needs a name: --workflow");
+  RETURN_IF_ERROR(topo::validate_name("workflow name", workflow));
+  if (!is_reverse_name(workflow)) return {};
+  return fail(Code::kInvalidArgument,
+              fmt::format("workflow name {}: names that end in _reverse are those of reverse workflows", workflow));
+}
+
+// Under the keyspaces' locks: checks for conflicts, makes the record and carries the creation out.
+class Creation {
+ public:
+  Creation(TabletClient& tablets, engine::Record record, CreatePlan plan)
+      : tablets_(tablets), record_(std::move(record)), plan_(std::move(plan)) {}
+
+  // Streams of older versions get records first, so that all that is in the way is known.
+  net::Task<Status> check() {
+    const std::string source = record_.source_keyspace();
+    const std::string target = record_.target_keyspace();
+    CO_RETURN_IF_ERROR(co_await adopt_workflows(tablets_, source));
+    if (source != target) CO_RETURN_IF_ERROR(co_await adopt_workflows(tablets_, target));
+    CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(tablets_.topology()));
+    co_return check_conflicts(record_, records);
+  }
+
+  net::Task<Status> run() {
+    topo::Server& topology = tablets_.topology();
+    record_.set_id(base::system_random().uuid());
+    record_.set_created_ms(engine::to_ms(topology.clock().wall_now()));
+    for (auto& [name, value] : plan_.settings.to_options()) (*record_.mutable_options())[name] = value;
+    auto open = engine::make_operation("create", {{"routing_rules", plan_.routing_rules ? "true" : "false"},
+                                                  {"auto_start", plan_.auto_start ? "true" : "false"}});
+    open.set_started_ms(record_.created_ms());
+    *record_.mutable_open() = std::move(open);
+    CO_ASSIGN_OR_RETURN(auto target,
+                        co_await load_side(tablets_, record_.target_keyspace(),
+                                           {record_.target_shards().begin(), record_.target_shards().end()}));
+    CO_RETURN_IF_ERROR(check_primaries(target));
+    auto tenure = co_await engine::Tenure::create(topology, record_, engine::this_process());
+    if (!tenure.ok() && tenure.error().code() == Code::kAlreadyExists) {
+      co_return fail(Code::kFailedPrecondition,
+                     fmt::format("some streams already exist in the target shards: workflow {}.{}",
+                                 record_.target_keyspace(), record_.workflow()));
+    }
+    if (!tenure.ok()) co_return std::move(tenure).error();
+    CreateOperation operation(tablets_, **tenure, std::move(plan_), std::move(target));
+    co_return co_await engine::carry_out(**tenure, operation);
+  }
+
+ private:
+  TabletClient& tablets_;
+  engine::Record record_;
+  CreatePlan plan_;
 };
 
-::binlogdata::OnDDLAction on_ddl_action(const std::string& text) {
-  ::binlogdata::OnDDLAction action = ::binlogdata::IGNORE;
-  if (!text.empty()) (void)::binlogdata::OnDDLAction_Parse(text, &action);
-  return action;
+// Before anything else is asked: what is in the way, is named. It counts again under the locks.
+net::Task<Status> check_free(TabletClient& tablets, const engine::Record& record) {
+  CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(tablets.topology()));
+  co_return check_conflicts(record, records);
 }
 
-net::Task<Status> create_streams(TabletClient& tablets, ::topodata::Tablet target, const StreamSettings& settings,
-                                 std::vector<::binlogdata::BinlogSource> sources) {
-  tmd::CreateVReplicationWorkflowRequest request;
-  request.set_workflow(settings.workflow);
-  request.set_workflow_type(settings.type);
-  for (const auto& cell : settings.cells) request.add_cells(cell);
-  for (const auto type : settings.tablet_types) request.add_tablet_types(type);
-  if (settings.tablet_types.empty()) {
-    request.add_tablet_types(::topodata::REPLICA);
-    request.add_tablet_types(::topodata::PRIMARY);
-  }
-  request.set_tablet_selection_preference(settings.preference);
-  request.set_auto_start(false);
-  request.set_stop_after_copy(settings.stop_after_copy);
-  request.set_defer_secondary_keys(settings.defer_secondary_keys);
-  for (auto& source : sources) {
-    source.set_on_ddl(on_ddl_action(settings.on_ddl));
-    source.set_stop_after_copy(settings.stop_after_copy);
-    *request.add_binlog_source() = std::move(source);
-  }
-  auto created = co_await tablets.call<tmd::CreateVReplicationWorkflowResponse>(
-      std::move(target), "CreateVReplicationWorkflow", std::move(request), usual());
-  if (!created.ok()) co_return std::move(created).error();
-  co_return Status{};
+net::Task<Status> create(TabletClient& tablets, engine::Record record, CreatePlan plan, std::string action) {
+  CO_ASSIGN_OR_RETURN(auto locks, co_await KeyspaceLocks::acquire(tablets.topology(), record.source_keyspace(),
+                                                                  record.target_keyspace(), std::move(action)));
+  Creation creation(tablets, std::move(record), std::move(plan));
+  Status done = co_await creation.check();
+  if (done.ok()) done = co_await creation.run();
+  (void)co_await locks.release();
+  co_return done;
 }
 
-net::Task<Status> start_streams(TabletClient& tablets, std::vector<::topodata::Tablet> targets, std::string workflow) {
-  for (auto& target : targets) {
-    tmd::UpdateVReplicationWorkflowRequest request;
-    request.set_workflow(workflow);
-    request.set_state(::binlogdata::Running);
-    auto started = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(
-        std::move(target), "UpdateVReplicationWorkflow", std::move(request), usual());
-    if (!started.ok()) co_return std::move(started).error();
+struct MovedTables {
+  tmd::SchemaDefinition schema;
+  std::vector<std::string> names;  // Sorted.
+};
+
+net::Task<Result<MovedTables>> choose_tables(TabletClient& tablets, const ::vtctldata::MoveTablesCreateRequest& request,
+                                             ::topodata::Tablet source) {
+  std::vector<std::string> wanted(request.include_tables().begin(), request.include_tables().end());
+  if (wanted.empty() && !request.all_tables()) {
+    co_return fail(Code::kInvalidArgument, "no tables to move: give --tables or --all-tables");
   }
-  co_return Status{};
+  MovedTables out;
+  CO_ASSIGN_OR_RETURN(
+      out.schema,
+      co_await read_schema(tablets, std::move(source), request.all_tables() ? std::vector<std::string>() : wanted,
+                           {request.exclude_tables().begin(), request.exclude_tables().end()}));
+  for (const auto& table : out.schema.table_definitions()) out.names.push_back(table.name());
+  std::sort(out.names.begin(), out.names.end());
+  if (out.names.empty()) co_return fail(Code::kInvalidArgument, "no tables to move");
+  for (const auto& table : wanted) {
+    if (table.front() != '/' && !std::binary_search(out.names.begin(), out.names.end(), table)) {
+      co_return fail(Code::kInvalidArgument,
+                     fmt::format("table(s) not found in source keyspace {}: {}", request.source_keyspace(), table));
+    }
+  }
+  co_return std::move(out);
 }
 
-net::Task<void> delete_streams(TabletClient& tablets, std::vector<::topodata::Tablet> targets, std::string workflow) {
-  for (auto& target : targets) {
-    tmd::DeleteVReplicationWorkflowRequest request;
-    request.set_workflow(workflow);
-    (void)co_await tablets.call<tmd::DeleteVReplicationWorkflowResponse>(
-        std::move(target), "DeleteVReplicationWorkflow", std::move(request), usual());
+// The serving shards of the source. A part of them cannot be moved: routing rules lead whole tables.
+net::Task<Result<std::vector<std::string>>> choose_source_shards(topo::Server& topology,
+                                                                 const ::vtctldata::MoveTablesCreateRequest& request) {
+  CO_ASSIGN_OR_RETURN(const auto serving, co_await topo::find_serving_shards(topology, request.source_keyspace()));
+  std::vector<std::string> names;
+  for (const auto& info : serving) names.push_back(info.name);
+  if (request.source_shards_size() == 0) co_return names;
+  const std::set<std::string> wanted(request.source_shards().begin(), request.source_shards().end());
+  for (const auto& name : wanted) {
+    if (std::find(names.begin(), names.end(), name) == names.end()) {
+      co_return fail(Code::kInvalidArgument, fmt::format("source shard {} is not in serving state", name));
+    }
   }
-}
-
-net::Task<Status> refuse_existing(TabletClient& tablets, const std::string& keyspace, const std::string& workflow) {
-  auto existing = co_await read_workflow(tablets, keyspace, workflow, usual());
-  if (existing.ok()) {
-    co_return fail(Code::kFailedPrecondition,
-                   fmt::format("some streams already exist in the target shards: workflow {}.{}", keyspace, workflow));
+  if (wanted.size() != names.size()) {
+    co_return fail(Code::kUnimplemented,
+                   "--source-shards must name all serving shards of the source keyspace: to move the tables of a part "
+                   "of them is not built, readers would see a part of the rows");
   }
-  if (existing.error().code() != Code::kNotFound) co_return std::move(existing).error();
-  co_return Status{};
+  co_return names;
 }
 
 }  // namespace
@@ -148,209 +186,149 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   topo::Server& topology = tablets.topology();
   const std::string& source = request.source_keyspace();
   const std::string& target = request.target_keyspace();
-  if (request.workflow().empty()) co_return fail(Code::kInvalidArgument, "a workflow needs a name: --workflow");
+  CO_RETURN_IF_ERROR(check_name(request.workflow()));
   if (source == target) {
     co_return fail(Code::kInvalidArgument, "source and target keyspace must be different for MoveTables workflows");
+  }
+  CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
+  if (request.atomic_copy()) co_return fail(Code::kUnimplemented, "--atomic-copy is not built: leave it out");
+  if (!request.source_time_zone().empty()) {
+    co_return fail(Code::kUnimplemented, "--source-time-zone is not built: leave it out");
+  }
+  if (!request.external_cluster_name().empty()) {
+    co_return fail(Code::kUnimplemented, "tables of other clusters (Migrate) are not built");
   }
   for (const auto* keyspace : {&source, &target}) {
     auto exists = co_await topo::get_keyspace(topology, *keyspace);
     if (!exists.ok()) co_return std::move(exists).error();
   }
-  CO_RETURN_IF_ERROR(co_await refuse_existing(tablets, target, request.workflow()));
-  CO_ASSIGN_OR_RETURN(auto source_shards, co_await topo::find_serving_shards(topology, source));
-  if (request.source_shards_size() > 0) {
-    std::erase_if(source_shards, [&](const topo::ShardInfo& info) {
-      return std::find(request.source_shards().begin(), request.source_shards().end(), info.name) ==
-             request.source_shards().end();
-    });
-    if (source_shards.empty()) co_return fail(Code::kInvalidArgument, "none of the source shards is in serving state");
-  }
+  CO_ASSIGN_OR_RETURN(const auto source_shards, co_await choose_source_shards(topology, request));
   CO_ASSIGN_OR_RETURN(const auto target_shards, co_await topo::find_serving_shards(topology, target));
+  CO_ASSIGN_OR_RETURN(const auto source_side, co_await load_side(tablets, source, source_shards));
+  CO_RETURN_IF_ERROR(check_primaries(source_side));
+  CO_ASSIGN_OR_RETURN(auto moved, co_await choose_tables(tablets, request, *source_side.places.front().primary));
 
-  // Which tables, and their definitions.
-  CO_ASSIGN_OR_RETURN(const auto source_primary, co_await tablets.primary_of(source, source_shards.front().name));
-  std::vector<std::string> wanted(request.include_tables().begin(), request.include_tables().end());
-  if (wanted.empty() && !request.all_tables())
-    co_return fail(Code::kInvalidArgument, "no tables to move: give --tables or --all-tables");
-  CO_ASSIGN_OR_RETURN(
-      const auto schema,
-      co_await read_schema(tablets, source_primary, request.all_tables() ? std::vector<std::string>() : wanted,
-                           {request.exclude_tables().begin(), request.exclude_tables().end()}));
-  std::vector<std::string> tables;
-  for (const auto& table : schema.table_definitions()) tables.push_back(table.name());
-  std::sort(tables.begin(), tables.end());
-  if (tables.empty()) co_return fail(Code::kInvalidArgument, "no tables to move");
-  for (const auto& table : wanted) {
-    if (table.front() != '/' && !std::binary_search(tables.begin(), tables.end(), table)) {
-      co_return fail(Code::kInvalidArgument,
-                     fmt::format("table(s) not found in source keyspace {}: {}", source, table));
-    }
-  }
+  engine::Record record;
+  record.set_kind("MoveTables");
+  record.set_workflow(request.workflow());
+  record.set_source_keyspace(source);
+  record.set_target_keyspace(target);
+  for (const auto& name : source_shards) record.add_source_shards(name);
+  for (const auto& info : target_shards) record.add_target_shards(info.name);
+  for (const auto& name : moved.names) record.add_tables(name);
+  CO_RETURN_IF_ERROR(co_await check_free(tablets, record));
+
   auto vschema = co_await topo::get_vschema(topology, target);
-  ::vschema::Keyspace target_vschema;
-  if (vschema.ok()) target_vschema = std::move(vschema->record);
-
+  if (!vschema.ok() && vschema.error().code() != Code::kNotFound) co_return std::move(vschema).error();
+  const ::vschema::Keyspace target_vschema = vschema.ok() ? vschema->record : ::vschema::Keyspace();
+  CreatePlan plan;
+  plan.settings = settings_of(request);
+  plan.unsharded_target = !target_vschema.sharded();
+  plan.routing_rules = !request.no_routing_rules();
+  plan.auto_start = request.auto_start();
+  plan.tables = {moved.schema.table_definitions().begin(), moved.schema.table_definitions().end()};
   // The filters, before anything changes: a missing vindex is found here.
-  struct Target {
-    ::topodata::Tablet primary;
-    std::vector<::binlogdata::BinlogSource> sources;
-  };
-  std::vector<Target> targets;
   for (const auto& info : target_shards) {
-    Target& entry = targets.emplace_back();
-    CO_ASSIGN_OR_RETURN(entry.primary, co_await tablets.primary_of(target, info.name));
     CO_ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(info.name));
     for (const auto& from : source_shards) {
       ::binlogdata::BinlogSource bls;
       bls.set_keyspace(source);
-      bls.set_shard(from.name);
-      for (const auto& table : tables) {
+      bls.set_shard(from);
+      for (const auto& table : moved.names) {
         auto* rule = bls.mutable_filter()->add_rules();
         rule->set_match(table);
         CO_ASSIGN_OR_RETURN(const auto filter, table_filter(target_vschema, target, table, name));
         rule->set_filter(filter);
       }
-      entry.sources.push_back(std::move(bls));
+      plan.sources[info.name].push_back(std::move(bls));
     }
   }
-  for (const auto& entry : targets) CO_RETURN_IF_ERROR(co_await deploy_schema(tablets, entry.primary, schema));
-
-  StreamSettings settings;
-  settings.workflow = request.workflow();
-  settings.cells = {request.cells().begin(), request.cells().end()};
-  for (const auto type : request.tablet_types())
-    settings.tablet_types.push_back(static_cast<::topodata::TabletType>(type));
-  settings.preference = request.tablet_selection_preference();
-  settings.on_ddl = request.on_ddl();
-  settings.stop_after_copy = request.stop_after_copy();
-  std::vector<::topodata::Tablet> primaries;
-  for (const auto& entry : targets) primaries.push_back(entry.primary);
-
-  auto body = [](TabletClient& client, const ::vtctldata::MoveTablesCreateRequest& what, std::vector<Target>& where,
-                 const StreamSettings& streams, const std::vector<std::string>& names,
-                 ::vschema::Keyspace& target_schema) -> net::Task<Status> {
-    topo::Server& store = client.topology();
-    for (auto& entry : where)
-      CO_RETURN_IF_ERROR(co_await create_streams(client, entry.primary, streams, std::move(entry.sources)));
-    CO_ASSIGN_OR_RETURN(auto name_lock, co_await topo::NamedLock::acquire_workflow(
-                                            store, what.target_keyspace(), what.workflow(), "MoveTables create"));
-    CO_ASSIGN_OR_RETURN(auto lock,
-                        co_await topo::KeyspaceLock::acquire(store, what.target_keyspace(), "MoveTables create"));
-    if (!target_schema.sharded()) {
-      auto updated = co_await topo::update_vschema_fields(store, what.target_keyspace(),
-                                                          [&](::vschema::Keyspace& record) -> Result<bool> {
-                                                            bool changed = false;
-                                                            for (const auto& table : names) {
-                                                              if (record.tables().contains(table)) continue;
-                                                              (*record.mutable_tables())[table] = {};
-                                                              changed = true;
-                                                            }
-                                                            return changed;
-                                                          });
-      if (!updated.ok()) co_return std::move(updated).error();
-    }
-    if (!what.no_routing_rules()) {
-      // Nobody writes to the copies: first the rules that lead everybody to the source, then the denial on the target.
-      const vschema::TableMove move{what.source_keyspace(), what.target_keyspace(), names};
-      auto rules = co_await topo::update_routing_rules(store, [&](::vschema::RoutingRules& record) -> Result<bool> {
-        vschema::add_move_rules(record, move);
-        return true;
-      });
-      if (!rules.ok()) co_return std::move(rules).error();
-      CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(store));
-      for (const auto& entry : where) {
-        auto denied = co_await topo::update_denied_tables(store, lock, entry.primary.shard(),
-                                                          topo::DeniedTablesUpdate{.tables = names});
-        if (!denied.ok()) co_return std::move(denied).error();
-        auto refreshed = co_await client.call<tmd::RefreshStateResponse>(entry.primary, "RefreshState",
-                                                                         tmd::RefreshStateRequest(), usual());
-        if (!refreshed.ok()) co_return std::move(refreshed).error();
-      }
-    } else {
-      CO_RETURN_IF_ERROR(co_await topo::rebuild_srv_vschema(store));
-    }
-    (void)co_await lock.release();
-    (void)co_await name_lock.release();
-    co_return Status{};
-  };
-  Status made = co_await body(tablets, request, targets, settings, tables, target_vschema);
-  if (!made.ok()) {
-    co_await delete_streams(tablets, primaries, request.workflow());
-    co_return made;
-  }
-  if (request.auto_start()) CO_RETURN_IF_ERROR(co_await start_streams(tablets, primaries, request.workflow()));
-  co_return Status{};
+  std::vector<std::string> target_names(record.target_shards().begin(), record.target_shards().end());
+  CO_ASSIGN_OR_RETURN(const auto target_side, co_await load_side(tablets, target, std::move(target_names)));
+  CO_RETURN_IF_ERROR(check_primaries(target_side));
+  CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, plan.tables, false));
+  CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, plan.tables, target_vschema));
+  co_return co_await create(tablets, std::move(record), std::move(plan), "MoveTables create");
 }
+
+namespace {
+
+struct Shards {
+  std::vector<std::string> names;
+  std::vector<shard::KeyRange> ranges;
+};
+
+net::Task<Result<Shards>> read_shards(topo::Server& topology, std::string keyspace, std::vector<std::string> names,
+                                      bool serving) {
+  Shards out;
+  for (const auto& name : names) {
+    CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(topology, keyspace, name));
+    if (info.record.is_primary_serving() != serving) {
+      co_return fail(Code::kFailedPrecondition, serving ? fmt::format("source shard {} is not in serving state", name)
+                                                        : fmt::format("target shard {} is in serving state", name));
+    }
+    out.names.push_back(name);
+    out.ranges.push_back(topo::covered_range(info.record));
+  }
+  co_return std::move(out);
+}
+
+}  // namespace
 
 net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCreateRequest request) {
   topo::Server& topology = tablets.topology();
   const std::string& keyspace = request.keyspace();
-  if (request.workflow().empty()) co_return fail(Code::kInvalidArgument, "a workflow needs a name: --workflow");
+  CO_RETURN_IF_ERROR(check_name(request.workflow()));
   if (request.source_shards().empty() || request.target_shards().empty()) {
     co_return fail(Code::kInvalidArgument, "Reshard needs --source-shards and --target-shards");
   }
-  CO_RETURN_IF_ERROR(co_await refuse_existing(tablets, keyspace, request.workflow()));
+  CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
   CO_ASSIGN_OR_RETURN(const auto vschema, co_await topo::get_vschema(topology, keyspace));
   if (!vschema.record.sharded()) {
     co_return fail(Code::kFailedPrecondition,
                    fmt::format("keyspace {} is not sharded: apply a sharded vschema first", keyspace));
   }
-  std::vector<shard::KeyRange> source_ranges;
-  std::vector<shard::KeyRange> target_ranges;
-  std::vector<WorkflowShard> sources;
-  std::vector<WorkflowShard> targets;
-  for (const auto& name : request.source_shards()) {
-    CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(topology, keyspace, name));
-    if (!info.record.is_primary_serving())
-      co_return fail(Code::kFailedPrecondition, fmt::format("source shard {} is not in serving state", name));
-    source_ranges.push_back(topo::covered_range(info.record));
-    CO_ASSIGN_OR_RETURN(auto primary, co_await tablets.primary_of(keyspace, name));
-    sources.push_back({std::move(info), std::move(primary)});
-  }
-  for (const auto& name : request.target_shards()) {
-    CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(topology, keyspace, name));
-    if (info.record.is_primary_serving())
-      co_return fail(Code::kFailedPrecondition, fmt::format("target shard {} is in serving state", name));
-    target_ranges.push_back(topo::covered_range(info.record));
-    CO_ASSIGN_OR_RETURN(auto primary, co_await tablets.primary_of(keyspace, name));
-    targets.push_back({std::move(info), std::move(primary)});
-  }
-  CO_RETURN_IF_ERROR(shard::check_same_cover(source_ranges, target_ranges));
-  if (!request.skip_schema_copy()) {
-    CO_ASSIGN_OR_RETURN(const auto schema, co_await read_schema(tablets, sources.front().primary, {}, {}));
-    for (const auto& target : targets) CO_RETURN_IF_ERROR(co_await deploy_schema(tablets, target.primary, schema));
-  }
-  StreamSettings settings;
-  settings.workflow = request.workflow();
-  settings.type = ::binlogdata::Reshard;
-  settings.cells = {request.cells().begin(), request.cells().end()};
-  for (const auto type : request.tablet_types())
-    settings.tablet_types.push_back(static_cast<::topodata::TabletType>(type));
-  settings.preference = request.tablet_selection_preference();
-  settings.on_ddl = request.on_ddl();
-  settings.stop_after_copy = request.stop_after_copy();
-  std::vector<::topodata::Tablet> primaries;
-  for (const auto& target : targets) primaries.push_back(target.primary);
-  for (size_t i = 0; i < targets.size(); ++i) {
-    std::vector<::binlogdata::BinlogSource> streams;
-    for (size_t j = 0; j < sources.size(); ++j) {
-      if (!source_ranges[j].intersects(target_ranges[i])) continue;
+  CO_ASSIGN_OR_RETURN(
+      const auto sources,
+      co_await read_shards(topology, keyspace, {request.source_shards().begin(), request.source_shards().end()}, true));
+  CO_ASSIGN_OR_RETURN(const auto targets,
+                      co_await read_shards(topology, keyspace,
+                                           {request.target_shards().begin(), request.target_shards().end()}, false));
+  CO_RETURN_IF_ERROR(shard::check_same_cover(sources.ranges, targets.ranges));
+  CO_ASSIGN_OR_RETURN(const auto source_side, co_await load_side(tablets, keyspace, sources.names));
+  CO_ASSIGN_OR_RETURN(const auto target_side, co_await load_side(tablets, keyspace, targets.names));
+  CO_RETURN_IF_ERROR(check_primaries(source_side));
+  CO_RETURN_IF_ERROR(check_primaries(target_side));
+  CO_ASSIGN_OR_RETURN(const auto schema, co_await read_schema(tablets, *source_side.places.front().primary, {}, {}));
+
+  engine::Record record;
+  record.set_kind("Reshard");
+  record.set_workflow(request.workflow());
+  record.set_source_keyspace(keyspace);
+  record.set_target_keyspace(keyspace);
+  for (const auto& name : sources.names) record.add_source_shards(name);
+  for (const auto& name : targets.names) record.add_target_shards(name);
+  CO_RETURN_IF_ERROR(co_await check_free(tablets, record));
+  CreatePlan plan;
+  plan.settings = settings_of(request);
+  plan.auto_start = request.auto_start();
+  const std::vector<tmd::TableDefinition> tables(schema.table_definitions().begin(), schema.table_definitions().end());
+  if (!request.skip_schema_copy()) plan.tables = tables;
+  for (size_t i = 0; i < targets.names.size(); ++i) {
+    for (size_t j = 0; j < sources.names.size(); ++j) {
+      if (!sources.ranges[j].intersects(targets.ranges[i])) continue;
       ::binlogdata::BinlogSource bls;
       bls.set_keyspace(keyspace);
-      bls.set_shard(sources[j].info.name);
+      bls.set_shard(sources.names[j]);
       auto* rule = bls.mutable_filter()->add_rules();
       rule->set_match("/.*");
-      rule->set_filter(targets[i].info.name);
-      streams.push_back(std::move(bls));
-    }
-    Status created = co_await create_streams(tablets, targets[i].primary, settings, std::move(streams));
-    if (!created.ok()) {
-      co_await delete_streams(tablets, primaries, request.workflow());
-      co_return created;
+      rule->set_filter(targets.names[i]);
+      plan.sources[targets.names[i]].push_back(std::move(bls));
     }
   }
-  if (request.auto_start()) CO_RETURN_IF_ERROR(co_await start_streams(tablets, primaries, request.workflow()));
-  co_return Status{};
+  CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, tables, true));
+  CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, tables, {}));
+  co_return co_await create(tablets, std::move(record), std::move(plan), "Reshard create");
 }
 
 }  // namespace vitrail::control

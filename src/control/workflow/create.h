@@ -1,16 +1,66 @@
 #pragma once
 
-#include "control/workflow/model.h"
+#include <map>
+#include <string>
+#include <vector>
+
+#include "control/workflow/engine/runner.h"
+#include "control/workflow/sides.h"
+#include "control/workflow/stream_settings.h"
+#include "vschema/routing_rules.h"
 #include "vtctldata.pb.h"
 
 namespace vitrail::control {
 
-// MoveTables create (vitess-interfaces 6.4): schema on the targets, streams, routing rules, start.
-//   kInvalidArgument, kFailedPrecondition with Vitess's words ("no tables to move", "source and target keyspace must be
-//   different for MoveTables workflows", "some streams already exist ..."): nothing was changed, or it was undone.
-net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTablesCreateRequest request);
+// What a new workflow is made of. Empty for a process that only takes it back.
+struct CreatePlan {
+  StreamSettings settings;
+  std::vector<::tabletmanagerdata::TableDefinition> tables;  // To be made on each target; empty: they are there.
+  std::map<std::string, std::vector<::binlogdata::BinlogSource>> sources;  // By target shard: one for each stream.
+  bool unsharded_target = false;
+  bool routing_rules = false;
+  bool auto_start = true;
+};
 
-// Reshard create: the same within one keyspace, by key range.
+// The first operation of a workflow. When it does not come to its end nothing of it is left, and no record.
+class CreateOperation final : public engine::Operation {
+ public:
+  // Both must outlive it.
+  CreateOperation(TabletClient& tablets, engine::Tenure& tenure, CreatePlan plan, Side target);
+
+  std::vector<engine::Step> steps() override;
+  bool close(engine::Record& record, bool undone) override;
+
+ private:
+  const engine::Record& record() const { return tenure_.record(); }
+  topo::Server& topology() { return tablets_.topology(); }
+  vschema::TableMove move() const { return {record().source_keyspace(), record().target_keyspace(), tables_}; }
+  net::Task<Status> note(const char* step, std::string name, std::string value);
+  std::vector<std::string> noted(const char* step, const std::string& name) const;
+
+  net::Task<Status> deploy_schema();
+  net::Task<Status> deploy_schema_on(Place place);
+  net::Task<Status> drop_created_tables();
+  net::Task<Status> drop_created_tables_on(Place place);
+  net::Task<Status> create_streams();
+  net::Task<Status> create_streams_on(Place place);
+  net::Task<Status> delete_created_streams();
+  net::Task<Status> add_to_vschema();
+  net::Task<Status> remove_added_from_vschema();
+  net::Task<Status> add_routing_rules();
+  net::Task<Status> remove_routing_rules();
+  net::Task<Status> deny_target_tables(bool deny);
+  net::Task<Status> start_streams();
+
+  TabletClient& tablets_;
+  engine::Tenure& tenure_;
+  const CreatePlan plan_;
+  const Side target_;
+  const std::vector<std::string> tables_;
+};
+
+// Both check everything that can be checked before anything changes; a refusal leaves nothing behind.
+net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTablesCreateRequest request);
 net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCreateRequest request);
 
 }  // namespace vitrail::control

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "control/workflow/engine/record.h"
 #include "topo/cells.h"
 #include "topo/keyspace.h"
 #include "topo/srv_keyspace.h"
@@ -30,7 +31,8 @@ std::string reverse_workflow_name(std::string_view name) {
 }
 
 std::string WorkflowModel::reverse_name() const { return reverse_workflow_name(name); }
-bool WorkflowModel::is_reverse() const { return name.ends_with(kReverseSuffix); }
+bool is_reverse_name(std::string_view name) { return name.ends_with(kReverseSuffix); }
+bool WorkflowModel::is_reverse() const { return is_reverse_name(name); }
 
 bool WorkflowModel::is_frozen() const {
   for (const auto& [shard, target] : targets) {
@@ -69,16 +71,37 @@ std::string stream_state_name(::binlogdata::VReplicationWorkflowState state) {
   return ::binlogdata::VReplicationWorkflowState_Name(state);
 }
 
+namespace {
+
+// The shards that have the streams, as its record says; empty: there is no record.
+net::Task<Result<std::set<std::string>>> recorded_shards(topo::Server& topology, std::string keyspace,
+                                                         std::string workflow) {
+  std::set<std::string> shards;
+  auto own = co_await engine::load_record(topology, keyspace, workflow);
+  if (own.ok()) shards.insert(own->record.target_shards().begin(), own->record.target_shards().end());
+  if (own.ok() || own.error().code() != Code::kNotFound) co_return shards;
+  if (!is_reverse_name(workflow)) co_return shards;
+  CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(topology));
+  for (const auto& one : records) {
+    if (one.record.source_keyspace() != keyspace || reverse_workflow_name(one.record.workflow()) != workflow) continue;
+    shards.insert(one.record.source_shards().begin(), one.record.source_shards().end());
+  }
+  co_return shards;
+}
+
+}  // namespace
+
 net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::string keyspace, std::string workflow,
                                                net::Wait wait) {
   WorkflowModel model;
   model.name = workflow;
   model.target_keyspace = keyspace;
   CO_ASSIGN_OR_RETURN(const auto shards, co_await topo::find_all_shards(tablets.topology(), keyspace));
+  CO_ASSIGN_OR_RETURN(const auto only, co_await recorded_shards(tablets.topology(), keyspace, workflow));
   std::set<std::string> source_shards;
   std::set<std::string> tables;
   for (const auto& [name, info] : shards) {
-    if (!info.record.has_primary_alias()) continue;
+    if (!info.record.has_primary_alias() || (!only.empty() && !only.contains(name))) continue;
     CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(tablets.topology(), info.record.primary_alias()));
     tmd::ReadVReplicationWorkflowRequest request;
     request.set_workflow(workflow);
@@ -103,9 +126,12 @@ net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::strin
   }
   model.tables.assign(tables.begin(), tables.end());
   for (const auto& name : source_shards) {
-    CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(tablets.topology(), model.source_keyspace, name));
+    auto info = co_await topo::get_shard(tablets.topology(), model.source_keyspace, name);
+    // A workflow that is being completed deletes them.
+    if (!info.ok() && info.error().code() == Code::kNotFound) continue;
+    if (!info.ok()) co_return std::move(info).error();
     CO_ASSIGN_OR_RETURN(auto primary, co_await tablets.primary_of(model.source_keyspace, name));
-    model.sources.emplace(name, WorkflowShard{std::move(info), std::move(primary)});
+    model.sources.emplace(name, WorkflowShard{std::move(*info), std::move(primary)});
   }
   co_return model;
 }
@@ -123,8 +149,10 @@ net::Task<Result<vschema::TrafficState>> read_traffic_state(TabletClient& tablet
     for (const auto& [cell, record] : records) views.emplace(cell, &record);
     bool serving = false;
     for (const auto& [name, source] : model.sources) {
-      CO_ASSIGN_OR_RETURN(const auto now, co_await topo::get_shard(topology, model.source_keyspace, name));
-      serving = serving || now.record.is_primary_serving();
+      auto now = co_await topo::get_shard(topology, model.source_keyspace, name);
+      if (!now.ok() && now.error().code() == Code::kNotFound) continue;
+      if (!now.ok()) co_return std::move(now).error();
+      serving = serving || now->record.is_primary_serving();
     }
     co_return vschema::reshard_state(model.source_names(), model.target_names(), views, serving);
   }
@@ -144,9 +172,9 @@ int64_t transaction_lag_seconds(const WorkflowModel& model, base::WallTime now) 
   int64_t worst = 0;
   for (const auto& [shard, target] : model.targets) {
     for (const auto& stream : target.workflow.streams()) {
-      // Behind by the age of the last applied transaction, unless a heartbeat since then says that nothing came after
-      // it.
-      const int64_t updated = std::max(stream.time_updated().seconds(), stream.time_heartbeat().seconds());
+      // A heartbeat says that nothing came behind the last transaction; that the row was written lately says nothing:
+      // a stream that catches up writes it all the time.
+      const int64_t updated = std::max(stream.transaction_timestamp().seconds(), stream.time_heartbeat().seconds());
       worst = std::max(worst, updated == 0 ? int64_t{1} << 31 : std::max<int64_t>(seconds - updated, 0));
     }
   }

@@ -13,8 +13,8 @@
 #include "vschema/routing_rules.h"
 #include "vschema/traffic_state.h"
 
-// A MoveTables or Reshard workflow as it is now, read from the tablets and the topology; nothing of it is stored
-// anywhere else.
+// A MoveTables or Reshard workflow as it is observed now, on the tablets and in the topology. What it is to be says its
+// record (engine/record.h).
 namespace vitrail::control {
 
 struct WorkflowShard {
@@ -50,7 +50,9 @@ struct WorkflowModel {
 std::string rfc822(base::WallTime time);
 
 std::string reverse_workflow_name(std::string_view name);
+bool is_reverse_name(std::string_view name);
 
+// Asks the primaries of the shards that its record names; without a record those of all shards of the keyspace.
 // kNotFound "the w workflow does not exist in the k keyspace".
 net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::string keyspace, std::string workflow,
                                                net::Wait wait);
@@ -61,7 +63,8 @@ net::Task<Result<vschema::TrafficState>> read_traffic_state(TabletClient& tablet
 // "Copying", "Running" ... as stored and shown.
 std::string stream_state_name(::binlogdata::VReplicationWorkflowState state);
 
-// Seconds behind the source's last transaction, of the slowest stream; large when a stream has not begun.
+// Seconds since the moment as of which the target has all that the source's primary had, of the slowest stream; large
+// when a stream has not begun.
 int64_t transaction_lag_seconds(const WorkflowModel& model, base::WallTime now);
 
 }  // namespace vitrail::control

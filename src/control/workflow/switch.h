@@ -1,11 +1,9 @@
 #pragma once
 
-#include <memory>
 #include <string>
 #include <vector>
 
 #include "control/workflow/model.h"
-#include "control/workflow/steps.h"
 
 namespace vitrail::control {
 
@@ -19,6 +17,7 @@ struct SwitchOptions {
   base::Duration max_lag = std::chrono::seconds(30);
   bool enable_reverse_replication = true;
   bool dry_run = false;
+  bool force = false;  // Also when tablets of both sides cannot be told.
 };
 
 struct SwitchOutcome {
@@ -27,20 +26,13 @@ struct SwitchOutcome {
   std::vector<std::string> dry_run;
 };
 
-// SwitchTraffic and ReverseTraffic, for MoveTables and Reshard (S1-29 .. S1-80).
+// SwitchTraffic and ReverseTraffic, for MoveTables and Reshard (S1-29 .. S1-80). A reverse workflow's name means its
+// workflow the other way round.
 //   Refusals: kFailedPrecondition "cannot switch traffic for workflow W at this time: ...": nothing has changed.
 net::Task<Result<SwitchOutcome>> switch_traffic(TabletClient& tablets, SwitchOptions options);
 
-// Finishes or undoes the switches that a vtctld had under way when it died. Called when a vtctld starts; waits for the
-// locks of whoever is at it now.
-net::Task<Status> recover_switches(TabletClient& tablets);
-
-// Workflow names of one keyspace, sorted, reverse ones included.
+// Workflow names of one keyspace, sorted, reverse ones included. Shards whose primary does not answer are left out when
+// another one of the keyspace does.
 net::Task<Result<std::vector<std::string>>> list_workflows(TabletClient& tablets, std::string keyspace, net::Wait wait);
-
-// The filter by which a shard of `keyspace` gets its part of a table: "select * from t", with in_keyrange() when the
-// keyspace is sharded. kFailedPrecondition when the table has no primary vindex there.
-Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace,
-                                 const std::string& table, const shard::ShardName& shard);
 
 }  // namespace vitrail::control

@@ -1,0 +1,187 @@
+#include "control/workflow/cancel.h"
+
+#include <fmt/core.h>
+
+#include "control/workflow/cleanup.h"
+#include "control/workflow/records.h"
+#include "control/workflow/write_switch.h"
+#include "topo/cells.h"
+#include "topo/srv_keyspace.h"
+#include "topo/srv_vschema.h"
+#include "topo/vschema.h"
+#include "vschema/srv_keyspace.h"
+
+namespace vitrail::control {
+
+CancelOperation::CancelOperation(TabletClient& tablets, engine::Tenure& tenure, Side source, Side target)
+    : tablets_(tablets),
+      tenure_(tenure),
+      source_(std::move(source)),
+      target_(std::move(target)),
+      tables_(tenure.record().tables().begin(), tenure.record().tables().end()),
+      is_reshard_(tenure.record().kind() == "Reshard") {}
+
+bool CancelOperation::flag(const char* name) const {
+  const auto found = tenure_.open().settings().find(name);
+  return found != tenure_.open().settings().end() && found->second == "true";
+}
+
+std::vector<engine::Step> CancelOperation::steps() {
+  std::vector<engine::Step> steps;
+  auto add = [&steps](const char* id, std::function<net::Task<Status>()> apply) {
+    steps.push_back({.id = id, .apply = std::move(apply), .undo = {}});
+  };
+  add("restore_reads", [this] { return restore_reads(); });
+  steps.back().point_of_no_return = true;
+  add("stop_streams", [this] { return stop_streams(); });
+  if (!flag("keep_data")) {
+    add("drop_target_tables", [this] { return drop_target_tables(); });
+    if (!is_reshard_ && !flag("keep_routing_rules")) {
+      add("remove_from_target_vschema", [this] { return remove_from_target_vschema(); });
+    }
+  }
+  // Behind the vschema: a name that two keyspaces have, and no rule, is ambiguous to clients.
+  if (!is_reshard_ && !flag("keep_routing_rules")) {
+    add("remove_routing_rules", [this] { return remove_routing_rules(); });
+  }
+  if (!is_reshard_) add("allow_target_tables", [this] { return allow_target_tables(); });
+  add("delete_streams", [this] { return delete_all_streams(); });
+  return steps;
+}
+
+bool CancelOperation::close(engine::Record&, bool) { return true; }
+
+net::Task<Status> CancelOperation::restore_reshard_reads() {
+  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology()));
+  bool moved = false;
+  for (const auto& cell : cells) {
+    auto updated = co_await topo::update_srv_keyspace_fields(
+        topology(), record().target_keyspace(), cell,
+        [&](::topodata::SrvKeyspace& srv) -> Result<bool> {
+          const std::string before = srv.SerializeAsString();
+          for (const auto type : {::topodata::REPLICA, ::topodata::RDONLY}) {
+            RETURN_IF_ERROR(vschema::reverse_reads(srv, type, source_.names(), target_.names()));
+          }
+          moved = moved || srv.SerializeAsString() != before;
+          return true;
+        },
+        tenure_.guard());
+    if (!updated.ok() && updated.error().code() != Code::kNotFound) co_return std::move(updated).error();
+  }
+  if (!moved) co_return Status{};
+  co_return co_await refresh_everything(tablets_, source_, target_, cleanup_wait());
+}
+
+net::Task<Status> CancelOperation::restore_reads() {
+  if (is_reshard_) co_return co_await restore_reshard_reads();
+  auto updated = co_await topo::update_routing_rules(
+      topology(),
+      [&](::vschema::RoutingRules& rules) -> Result<bool> {
+        const ::topodata::TabletType types[] = {::topodata::REPLICA, ::topodata::RDONLY};
+        // Without rules there is nothing to lead back, and none are made.
+        if (vschema::find_rule(rules, tables_.empty() ? "" : tables_.front()) == nullptr) return false;
+        vschema::reverse_reads(rules, move(), types);
+        return true;
+      },
+      tenure_.guard());
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
+net::Task<Status> CancelOperation::remove_routing_rules() {
+  CO_RETURN_IF_ERROR(co_await remove_move_rules(
+      topology(), tenure_.guard(), move(), {record().displaced_rules().begin(), record().displaced_rules().end()}));
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
+net::Task<Status> CancelOperation::stop_streams() {
+  return set_streams(tablets_, tenure_.fence(), target_.primaries(), record().workflow(), ::binlogdata::Stopped, "",
+                     cleanup_wait());
+}
+
+net::Task<Status> CancelOperation::drop_tables_on(::topodata::Tablet tablet) {
+  std::vector<std::string> tables = tables_;
+  if (is_reshard_) {
+    CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(tablets_, tablet));
+    for (const auto& [name, is_view] : present) tables.push_back(name);
+  }
+  co_return co_await drop_tables(tablets_, tenure_.guard(), std::move(tablet), std::move(tables), false);
+}
+
+net::Task<Status> CancelOperation::drop_target_tables() {
+  CO_RETURN_IF_ERROR(check_primaries(target_));
+  co_return co_await for_all<::topodata::Tablet>(
+      target_.primaries(), [this](::topodata::Tablet tablet) { return drop_tables_on(std::move(tablet)); });
+}
+
+net::Task<Status> CancelOperation::remove_from_target_vschema() {
+  CO_RETURN_IF_ERROR(co_await remove_from_vschema(topology(), tenure_.guard(), record().target_keyspace(), tables_));
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
+net::Task<Status> CancelOperation::allow_target_tables() {
+  co_return co_await allow_all_tables(tablets_, tenure_.guard(), target_, tables_);
+}
+
+net::Task<Status> CancelOperation::delete_all_streams() {
+  CO_RETURN_IF_ERROR(
+      co_await delete_streams(tablets_, tenure_.fence(), target_.primaries(), record().workflow(), cleanup_wait()));
+  // Of a switch that was taken back.
+  co_return co_await delete_streams(tablets_, tenure_.fence(), source_.primaries(),
+                                    reverse_workflow_name(record().workflow()), cleanup_wait());
+}
+
+namespace {
+
+net::Task<Status> check_not_switched(TabletClient& tablets, const FoundWorkflow& found, const std::string& keyspace,
+                                     const std::string& workflow) {
+  const engine::Record& record = found.record();
+  const std::string refused = "cannot delete workflow because you have already switched write traffic";
+  if (found.by_reverse_name) {
+    if (record.writes_switched()) {
+      co_return fail(Code::kFailedPrecondition,
+                     fmt::format("{}.{} is the reverse workflow of {}, whose writes are switched: without it no way "
+                                 "would lead back; complete or reverse that one",
+                                 keyspace, workflow, engine::name_of(record)));
+    }
+    co_return fail(Code::kFailedPrecondition, fmt::format("{}.{} is the reverse workflow of {}: cancel that one",
+                                                          keyspace, workflow, engine::name_of(record)));
+  }
+  if (record.writes_switched()) co_return fail(Code::kFailedPrecondition, refused);
+  CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets, model_of(record)));
+  if (!state.writes_switched) co_return Status{};
+  co_return fail(Code::kFailedPrecondition,
+                 refused + ": the routing leads to its target, although no switch of it is recorded");
+}
+
+}  // namespace
+
+net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletClient& tablets,
+                                                                       ::vtctldata::WorkflowDeleteRequest request) {
+  CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.keyspace(), request.workflow()));
+  const engine::Record& record = found.record();
+  CO_RETURN_IF_ERROR(co_await check_not_switched(tablets, found, request.keyspace(), request.workflow()));
+  CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
+                                                      {record.source_shards().begin(), record.source_shards().end()}));
+  CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
+                                                      {record.target_shards().begin(), record.target_shards().end()}));
+  const auto primaries = target.primaries();
+  auto word = [](bool value) { return std::string(value ? "true" : "false"); };
+  CO_ASSIGN_OR_RETURN(auto tenure,
+                      co_await begin_operation(tablets, found.stored, "cancel",
+                                               {{"keep_data", word(request.keep_data())},
+                                                {"keep_routing_rules", word(request.keep_routing_rules())}}));
+  CancelOperation operation(tablets, *tenure, std::move(source), std::move(target));
+  CO_RETURN_IF_ERROR(co_await engine::carry_out(*tenure, operation));
+  ::vtctldata::WorkflowDeleteResponse response;
+  response.set_summary(
+      fmt::format("Successfully cancelled the {} workflow in the {} keyspace", request.workflow(), request.keyspace()));
+  for (const auto& primary : primaries) {
+    auto* detail = response.add_details();
+    *detail->mutable_tablet() = primary.alias();
+    detail->set_deleted(true);
+  }
+  co_return response;
+}
+
+}  // namespace vitrail::control

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "control/workflow/sides.h"
+#include "topo/record.h"
+#include "vschema/routing_rules.h"
+
+// What Complete and Cancel take away. All of it may be done again.
+namespace vitrail::control {
+
+inline net::Wait cleanup_wait() { return net::Wait::within(std::chrono::seconds(120)); }
+
+// `rename`: to "_<table>_old" instead; a table that is not there any more was renamed before.
+net::Task<Status> drop_tables(TabletClient& tablets, topo::WriteGuard guard, ::topodata::Tablet tablet,
+                              std::vector<std::string> tables, bool rename);
+// No denied tables on the shards, and their primaries know it.
+net::Task<Status> allow_all_tables(TabletClient& tablets, topo::WriteGuard guard, Side side,
+                                   std::vector<std::string> tables);
+net::Task<Status> remove_from_vschema(topo::Server& topology, topo::WriteGuard guard, std::string keyspace,
+                                      std::vector<std::string> tables);
+// The rules of a move; `displaced` come in their place.
+net::Task<Status> remove_move_rules(topo::Server& topology, topo::WriteGuard guard, vschema::TableMove move,
+                                    std::vector<::vschema::RoutingRule> displaced);
+// Tables and views of the tablet's database: name and whether it is a view.
+net::Task<Result<std::vector<std::pair<std::string, bool>>>> list_tables(TabletClient& tablets,
+                                                                         ::topodata::Tablet tablet);
+
+}  // namespace vitrail::control

@@ -1,0 +1,106 @@
+#include "control/workflow/conflicts.h"
+
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+#include "control/workflow/model.h"
+#include "shard/shard_name.h"
+
+namespace vitrail::control {
+namespace {
+
+using engine::Record;
+
+bool is_reshard(const Record& record) { return record.kind() == "Reshard"; }
+
+std::set<std::string> keyspaces(const Record& record) { return {record.source_keyspace(), record.target_keyspace()}; }
+
+template <typename T>
+const T* find_common(const std::set<T>& a, const std::set<T>& b) {
+  for (const auto& one : a) {
+    if (b.contains(one)) return &one;
+  }
+  return nullptr;
+}
+
+// Where streams of which name lie: the workflow's own and those of its reverse workflow.
+std::set<std::string> stream_names(const Record& record) {
+  return {record.target_keyspace() + "." + record.workflow(),
+          record.source_keyspace() + "." + reverse_workflow_name(record.workflow())};
+}
+
+const std::string* find_common_table(const Record& a, const Record& b) {
+  for (const auto& table : a.tables()) {
+    if (std::ranges::find(b.tables(), table) != b.tables().end()) return &table;
+  }
+  return nullptr;
+}
+
+std::vector<std::string> shards(const Record& record) {
+  std::vector<std::string> out(record.source_shards().begin(), record.source_shards().end());
+  out.insert(out.end(), record.target_shards().begin(), record.target_shards().end());
+  return out;
+}
+
+const std::string* find_common_range(const std::vector<std::string>& a, const std::vector<std::string>& b) {
+  for (const auto& one : a) {
+    const auto name = shard::ShardName::parse(one);
+    for (const auto& two : b) {
+      const auto other = shard::ShardName::parse(two);
+      if (!name.ok() || !other.ok()) {
+        if (one == two) return &one;
+      } else if (name->covered_range().intersects(other->covered_range())) {
+        return &one;
+      }
+    }
+  }
+  return nullptr;
+}
+
+Status check_pair(const Record& wanted, const Record& other) {
+  const auto refuse = [&](const std::string& why) {
+    return fail(Code::kFailedPrecondition, fmt::format("{}: complete or cancel {} first", why, engine::name_of(other)));
+  };
+  if (wanted.target_keyspace() == other.target_keyspace() && wanted.workflow() == other.workflow()) {
+    return refuse(fmt::format("some streams already exist in the target shards: workflow {}.{}",
+                              other.target_keyspace(), other.workflow()));
+  }
+  const auto own_names = stream_names(wanted);
+  const auto other_names = stream_names(other);
+  if (const auto* name = find_common(own_names, other_names)) {
+    return refuse(fmt::format("workflow {} exists already, it is (or will be) the reverse of another one", *name));
+  }
+  const auto own_keyspaces = keyspaces(wanted);
+  const auto other_keyspaces = keyspaces(other);
+  const auto* keyspace = find_common(own_keyspaces, other_keyspaces);
+  if (keyspace == nullptr) return {};
+  if (is_reshard(wanted) != is_reshard(other)) {
+    return refuse(fmt::format(
+        "the shards of keyspace {} cannot be split or merged while tables are moved from or to it", *keyspace));
+  }
+  if (is_reshard(wanted)) {
+    const auto own = shards(wanted);
+    if (const auto* shard = find_common_range(own, shards(other))) {
+      return refuse(fmt::format("shard {}/{} overlaps shards of another Reshard", *keyspace, *shard));
+    }
+    return {};
+  }
+  if (const auto* table = find_common_table(wanted, other)) {
+    return refuse(fmt::format("table {} of keyspace {} is being moved already", *table, *keyspace));
+  }
+  return {};
+}
+
+}  // namespace
+
+Status check_conflicts(const Record& wanted, std::span<const engine::StoredRecord> others) {
+  for (const auto& other : others) {
+    if (other.record.id() == wanted.id()) continue;
+    RETURN_IF_ERROR(check_pair(wanted, other.record));
+  }
+  return {};
+}
+
+}  // namespace vitrail::control

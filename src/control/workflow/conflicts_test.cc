@@ -1,0 +1,86 @@
+#include "control/workflow/conflicts.h"
+
+#include <gtest/gtest.h>
+
+namespace vitrail::control {
+namespace {
+
+using engine::Record;
+
+Record move(const std::string& name, const std::string& source, const std::string& target,
+            std::vector<std::string> tables) {
+  Record record;
+  record.set_id(name + source + target);
+  record.set_workflow(name);
+  record.set_kind("MoveTables");
+  record.set_source_keyspace(source);
+  record.set_target_keyspace(target);
+  record.add_source_shards("0");
+  record.add_target_shards("0");
+  for (auto& table : tables) record.add_tables(std::move(table));
+  return record;
+}
+
+Record reshard(const std::string& name, const std::string& keyspace, std::vector<std::string> from,
+               std::vector<std::string> to) {
+  Record record = move(name, keyspace, keyspace, {});
+  record.set_kind("Reshard");
+  record.clear_source_shards();
+  record.clear_target_shards();
+  for (auto& shard : from) record.add_source_shards(std::move(shard));
+  for (auto& shard : to) record.add_target_shards(std::move(shard));
+  return record;
+}
+
+struct Case {
+  const char* what;
+  Record wanted;
+  Record other;
+  const char* refused;  // Part of the message; empty: no conflict.
+};
+
+TEST(Conflicts, AreRefusedByName) {
+  const Case cases[] = {
+      {"the same name", move("w", "a", "b", {"t"}), move("w", "c", "b", {"u"}), "some streams already exist"},
+      {"one reverse workflow for two", move("mv", "a", "b", {"t"}), move("mv", "a", "c", {"u"}), "a.mv_reverse"},
+      {"the name of a reverse workflow", move("w_reverse", "x", "a", {"t"}), move("w", "a", "b", {"u"}), "a.w_reverse"},
+      {"the same table to another place", move("q", "a", "c", {"s", "t"}), move("w", "a", "b", {"t"}), "table t"},
+      {"the same table on from its target", move("q", "b", "c", {"t"}), move("w", "a", "b", {"t"}), "table t"},
+      {"the same table to the same place", move("q", "c", "b", {"t"}), move("w", "a", "b", {"t"}), "table t"},
+      {"a table of the same name elsewhere", move("q", "c", "d", {"t"}), move("w", "a", "b", {"t"}), ""},
+      {"other tables", move("q", "a", "b", {"s"}), move("w", "a", "b", {"t"}), ""},
+      {"Reshard under MoveTables into it", reshard("r", "b", {"0"}, {"-80", "80-"}), move("w", "a", "b", {"t"}),
+       "keyspace b"},
+      {"Reshard under MoveTables out of it", reshard("r", "a", {"0"}, {"-80", "80-"}), move("w", "a", "b", {"t"}),
+       "keyspace a"},
+      {"MoveTables over Reshard", move("w", "a", "b", {"t"}), reshard("r", "a", {"0"}, {"-80", "80-"}), "keyspace a"},
+      {"Reshard elsewhere", reshard("r", "c", {"0"}, {"-80", "80-"}), move("w", "a", "b", {"t"}), ""},
+      {"the same shards", reshard("r", "a", {"-80"}, {"-40", "40-80"}), reshard("s", "a", {"-80"}, {"-20", "20-80"}),
+       "shard a/-80"},
+      {"overlapping shards", reshard("r", "a", {"-40", "40-80"}, {"-80"}), reshard("s", "a", {"0"}, {"-80", "80-"}),
+       "overlaps"},
+      {"other shards", reshard("r", "a", {"-80"}, {"-40", "40-80"}), reshard("s", "a", {"80-"}, {"80-c0", "c0-"}), ""},
+  };
+  for (const auto& one : cases) {
+    const engine::StoredRecord others[] = {{one.other, {}}};
+    const Status outcome = check_conflicts(one.wanted, others);
+    if (*one.refused == '\0') {
+      EXPECT_TRUE(outcome.ok()) << one.what << ": " << outcome.error().message();
+      continue;
+    }
+    ASSERT_FALSE(outcome.ok()) << one.what;
+    EXPECT_EQ(outcome.error().code(), Code::kFailedPrecondition) << one.what;
+    EXPECT_NE(outcome.error().message().find(one.refused), std::string::npos)
+        << one.what << ": " << outcome.error().message();
+    EXPECT_NE(outcome.error().message().find(engine::name_of(one.other)), std::string::npos) << one.what;
+  }
+}
+
+TEST(Conflicts, AWorkflowIsNoneWithItself) {
+  const Record record = move("w", "a", "b", {"t"});
+  const engine::StoredRecord others[] = {{record, {}}};
+  EXPECT_TRUE(check_conflicts(record, others).ok());
+}
+
+}  // namespace
+}  // namespace vitrail::control

@@ -1,0 +1,239 @@
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "base/text.h"
+#include "control/workflow/cleanup.h"
+#include "control/workflow/create.h"
+#include "mysqld/rows.h"
+#include "topo/workflow_fence.h"
+#include "topo/srv_vschema.h"
+#include "topo/vschema.h"
+
+namespace vitrail::control {
+
+namespace tmd = ::tabletmanagerdata;
+
+CreateOperation::CreateOperation(TabletClient& tablets, engine::Tenure& tenure, CreatePlan plan, Side target)
+    : tablets_(tablets),
+      tenure_(tenure),
+      plan_(std::move(plan)),
+      target_(std::move(target)),
+      tables_(tenure.record().tables().begin(), tenure.record().tables().end()) {}
+
+// Which steps there are decides the record, not the plan: another process takes back what is noted there.
+std::vector<engine::Step> CreateOperation::steps() {
+  std::vector<engine::Step> steps;
+  auto add = [&steps](const char* id, std::function<net::Task<Status>()> apply,
+                      std::function<net::Task<Status>()> undo = {}) {
+    steps.push_back({.id = id, .apply = std::move(apply), .undo = std::move(undo)});
+  };
+  const auto wants = [this](const char* name) {
+    const auto found = tenure_.open().settings().find(name);
+    return found != tenure_.open().settings().end() && found->second == "true";
+  };
+  add("deploy_schema", [this] { return deploy_schema(); }, [this] { return drop_created_tables(); });
+  add("create_streams", [this] { return create_streams(); }, [this] { return delete_created_streams(); });
+  if (wants("routing_rules")) {
+    // Nobody writes to the copies: first the rules that lead everybody to the source, then the denial on the target.
+    add("routing_rules", [this] { return add_routing_rules(); }, [this] { return remove_routing_rules(); });
+    add(
+        "deny_target_tables", [this] { return deny_target_tables(true); },
+        [this] { return deny_target_tables(false); });
+  }
+  // Behind the rules: a name that two keyspaces have, and no rule, is ambiguous to clients.
+  if (record().kind() == "MoveTables") {
+    add("update_vschema", [this] { return add_to_vschema(); }, [this] { return remove_added_from_vschema(); });
+  }
+  if (wants("auto_start")) add("start_streams", [this] { return start_streams(); });
+  return steps;
+}
+
+bool CreateOperation::close(engine::Record&, bool undone) { return undone; }
+
+net::Task<Status> CreateOperation::note(const char* step, std::string name, std::string value) {
+  co_return co_await tenure_.change([&](engine::Record& record) {
+    for (auto& one : *record.mutable_open()->mutable_steps()) {
+      if (one.name() == step) (*one.mutable_notes())[name] = value;
+    }
+  });
+}
+
+// A noted list; names are separated by a byte that no identifier has.
+std::vector<std::string> CreateOperation::noted(const char* step, const std::string& name) const {
+  std::vector<std::string> out;
+  const auto* text = engine::find_note(record(), step, name);
+  if (text == nullptr) return out;
+  for (size_t begin = 0; begin < text->size();) {
+    const size_t end = std::min(text->find('\n', begin), text->size());
+    out.push_back(text->substr(begin, end - begin));
+    begin = end + 1;
+  }
+  return out;
+}
+
+// --- tables ---------------------------------------------------------------------------------------------------------
+
+net::Task<Status> CreateOperation::deploy_schema_on(Place place) {
+  CO_ASSIGN_OR_RETURN(const auto list, co_await list_tables(tablets_, *place.primary));
+  const std::map<std::string, bool> present(list.begin(), list.end());
+  std::vector<const tmd::TableDefinition*> missing;
+  std::string names;
+  for (const auto& table : plan_.tables) {
+    if (table.type() == "VIEW" || present.contains(table.name())) continue;
+    missing.push_back(&table);
+    names += table.name() + "\n";
+  }
+  // Noted before they are made: what was there before must survive when this is undone.
+  CO_RETURN_IF_ERROR(co_await note("deploy_schema", "created " + place.shard, names));
+  // A table that refers to another one can be made only behind that: as often as it takes.
+  while (!missing.empty()) {
+    std::vector<const tmd::TableDefinition*> failed;
+    std::optional<Error> error;
+    for (const auto* table : missing) {
+      tmd::ExecuteFetchAsDbaRequest request;
+      request.set_db_name(topo::tablet_db_name(*place.primary));
+      request.set_query(table->schema());
+      auto created = co_await tablets_.call<tmd::ExecuteFetchAsDbaResponse>(*place.primary, "ExecuteFetchAsDba",
+                                                                            std::move(request), cleanup_wait());
+      if (created.ok()) continue;
+      failed.push_back(table);
+      error = std::move(created).error().with_context("create table " + table->name());
+    }
+    if (failed.size() == missing.size()) co_return std::move(*error);
+    missing = std::move(failed);
+  }
+  co_return Status{};
+}
+
+net::Task<Status> CreateOperation::deploy_schema() {
+  co_return co_await for_all<Place>(target_.places, [this](Place place) { return deploy_schema_on(std::move(place)); });
+}
+
+net::Task<Status> CreateOperation::drop_created_tables_on(Place place) {
+  auto names = noted("deploy_schema", "created " + place.shard);
+  if (names.empty() || !place.primary) co_return Status{};
+  co_return co_await drop_tables(tablets_, tenure_.guard(), *place.primary, std::move(names), false);
+}
+
+net::Task<Status> CreateOperation::drop_created_tables() {
+  co_return co_await for_all<Place>(target_.places,
+                                    [this](Place place) { return drop_created_tables_on(std::move(place)); });
+}
+
+// --- streams --------------------------------------------------------------------------------------------------------
+
+net::Task<Status> CreateOperation::create_streams_on(Place place) {
+  const auto found = plan_.sources.find(place.shard);
+  if (found == plan_.sources.end()) co_return Status{};
+  tmd::CreateVReplicationWorkflowRequest request;
+  request.set_workflow(record().workflow());
+  request.set_workflow_type(record().kind() == "Reshard" ? ::binlogdata::Reshard : ::binlogdata::MoveTables);
+  request.set_auto_start(false);
+  plan_.settings.apply_to(request);
+  for (auto source : found->second) {
+    source.set_on_ddl(plan_.settings.on_ddl_action());
+    source.set_stop_after_copy(plan_.settings.stop_after_copy);
+    *request.add_binlog_source() = std::move(source);
+  }
+  CO_RETURN_IF_ERROR(co_await note("create_streams", "created " + place.shard, "true"));
+  topo::set_fence(request, tenure_.fence());
+  auto created = co_await tablets_.call<tmd::CreateVReplicationWorkflowResponse>(
+      *place.primary, "CreateVReplicationWorkflow", std::move(request), cleanup_wait());
+  if (!created.ok()) co_return std::move(created).error();
+  co_return Status{};
+}
+
+net::Task<Status> CreateOperation::create_streams() {
+  co_return co_await for_all<Place>(target_.places,
+                                    [this](Place place) { return create_streams_on(std::move(place)); });
+}
+
+net::Task<Status> CreateOperation::delete_created_streams() {
+  std::vector<::topodata::Tablet> where;
+  for (const auto& place : target_.places) {
+    if (noted("create_streams", "created " + place.shard).empty() || !place.primary) continue;
+    where.push_back(*place.primary);
+  }
+  co_return co_await delete_streams(tablets_, tenure_.fence(), std::move(where), record().workflow(), cleanup_wait());
+}
+
+net::Task<Status> CreateOperation::start_streams() {
+  return set_streams(tablets_, tenure_.fence(), target_.primaries(), record().workflow(), ::binlogdata::Running, "",
+                     cleanup_wait());
+}
+
+// --- vschema and rules ----------------------------------------------------------------------------------------------
+
+net::Task<Status> CreateOperation::add_to_vschema() {
+  if (plan_.unsharded_target) {
+    auto stored = co_await topo::get_vschema(topology(), record().target_keyspace());
+    if (!stored.ok() && stored.error().code() != Code::kNotFound) co_return std::move(stored).error();
+    std::string names;
+    for (const auto& table : tables_) {
+      if (!stored.ok() || !stored->record.tables().contains(table)) names += table + "\n";
+    }
+    CO_RETURN_IF_ERROR(co_await note("update_vschema", "added", names));
+    auto updated = co_await topo::update_vschema_fields(
+        topology(), record().target_keyspace(),
+        [&](::vschema::Keyspace& vschema) -> Result<bool> {
+          bool changed = false;
+          for (const auto& table : tables_) {
+            if (vschema.tables().contains(table)) continue;
+            (*vschema.mutable_tables())[table] = {};
+            changed = true;
+          }
+          return changed;
+        },
+        tenure_.guard());
+    if (!updated.ok()) co_return std::move(updated).error();
+  }
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
+net::Task<Status> CreateOperation::remove_added_from_vschema() {
+  auto added = noted("update_vschema", "added");
+  if (added.empty()) co_return Status{};
+  CO_RETURN_IF_ERROR(
+      co_await remove_from_vschema(topology(), tenure_.guard(), record().target_keyspace(), std::move(added)));
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
+net::Task<Status> CreateOperation::add_routing_rules() {
+  // Rules of others for the same names come back when the workflow is cancelled.
+  CO_ASSIGN_OR_RETURN(const auto present, co_await topo::get_routing_rules(topology()));
+  ::vschema::RoutingRules without = present.rules;
+  vschema::delete_move_rules(without, move());
+  std::vector<::vschema::RoutingRule> displaced;
+  for (const auto& rule : present.rules.rules()) {
+    if (vschema::find_rule(without, rule.from_table()) == nullptr) displaced.push_back(rule);
+  }
+  CO_RETURN_IF_ERROR(co_await tenure_.change([&](engine::Record& record) {
+    if (record.displaced_rules_size() > 0) return;  // Known since an earlier attempt.
+    for (const auto& rule : displaced) *record.add_displaced_rules() = rule;
+  }));
+  auto updated = co_await topo::update_routing_rules(
+      topology(),
+      [&](::vschema::RoutingRules& rules) -> Result<bool> {
+        vschema::add_move_rules(rules, move());
+        return true;
+      },
+      tenure_.guard());
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
+net::Task<Status> CreateOperation::remove_routing_rules() {
+  CO_RETURN_IF_ERROR(co_await remove_move_rules(
+      topology(), tenure_.guard(), move(), {record().displaced_rules().begin(), record().displaced_rules().end()}));
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
+net::Task<Status> CreateOperation::deny_target_tables(bool deny) {
+  CO_RETURN_IF_ERROR(co_await for_all<Place>(target_.places, [this, deny](Place place) {
+    return deny_tables(tablets_, tenure_.guard(), target_.keyspace, place.shard, tables_, deny);
+  }));
+  co_return co_await refresh_all(tablets_, target_.primaries(), cleanup_wait());
+}
+
+}  // namespace vitrail::control

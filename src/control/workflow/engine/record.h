@@ -1,0 +1,40 @@
+#pragma once
+
+#include <string>
+#include <vector>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "net/task.h"
+#include "topo/server.h"
+#include "workflowdata.pb.h"
+
+// The durable records of workflows: movement/<target keyspace>/<workflow>/Record of the global topology.
+namespace vitrail::control::engine {
+
+using Record = ::workflowdata::Record;
+
+struct StoredRecord {
+  Record record;
+  topo::Version version;
+};
+
+// Milliseconds since the epoch.
+int64_t to_ms(base::WallTime time);
+
+// kNotFound: no record. kDataLoss: not readable.
+net::Task<Result<StoredRecord>> load_record(topo::Server& topology, std::string keyspace, std::string workflow);
+// All of them, by path. What cannot be read is left out.
+net::Task<Result<std::vector<StoredRecord>>> list_records(topo::Server& topology);
+// kAlreadyExists: there is a workflow of that name.
+net::Task<Result<StoredRecord>> create_record(topo::Server& topology, Record record);
+
+// "MoveTables customer.commerce2customer".
+std::string name_of(const Record& record);
+// What is open on it, since when, by whom and why, for people; empty: nothing is.
+std::string describe_open(const Record& record);
+
+std::string serialize(const Record& record);
+Result<Record> parse_record(const std::string& data);
+
+}  // namespace vitrail::control::engine

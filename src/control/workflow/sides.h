@@ -1,0 +1,90 @@
+#pragma once
+
+#include <functional>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "control/tablet_client.h"
+#include "net/scope.h"
+#include "net/sync.h"
+#include "shard/shard_name.h"
+#include "tabletmanagerdata.pb.h"
+#include "topo/shard.h"
+#include "workflowdata.pb.h"
+
+// The shards on one side of a workflow as the topology knows them now, and calls to their primaries.
+namespace vitrail::control {
+
+struct Place {
+  std::string shard;
+  ::topodata::Shard record;
+  std::optional<::topodata::Tablet> primary;
+};
+
+struct Side {
+  std::string keyspace;
+  std::vector<Place> places;  // Shards that exist.
+
+  std::vector<shard::ShardName> names() const;
+  std::vector<::topodata::Tablet> primaries() const;
+};
+
+// Shards without a record are left out: a workflow that is being completed deletes them.
+net::Task<Result<Side>> load_side(TabletClient& tablets, std::string keyspace, std::vector<std::string> shards);
+// kFailedPrecondition names the shard that has none.
+Status check_primaries(const Side& side);
+
+// How many calls run at the same time, whatever the number of shards.
+inline constexpr size_t kFanOut = 64;
+
+// Runs `one` for every item, at most kFanOut at a time, and returns the first error when all have ended.
+template <typename Item>
+net::Task<Status> for_all(std::vector<Item> items, std::function<net::Task<Status>(Item)> one) {
+  std::vector<Status> outcomes(items.size());
+  net::Semaphore turns(kFanOut);
+  std::vector<net::Task<void>> tasks;
+  auto run = [](net::Semaphore& semaphore, const std::function<net::Task<Status>(Item)>& work, Item item,
+                Status& out) -> net::Task<void> {
+    (void)co_await semaphore.acquire({});
+    out = co_await work(std::move(item));
+    semaphore.release();
+  };
+  for (size_t i = 0; i < items.size(); ++i) tasks.push_back(run(turns, one, std::move(items[i]), outcomes[i]));
+  co_await net::when_all(std::move(tasks));
+  for (auto& outcome : outcomes) {
+    if (!outcome.ok()) co_return std::move(outcome);
+  }
+  co_return Status{};
+}
+
+// A call to each of the tablets.
+template <typename Response, typename Request>
+net::Task<Status> call_all(TabletClient& tablets, std::vector<::topodata::Tablet> where, std::string method,
+                           Request request, net::Wait wait) {
+  auto one = [&](::topodata::Tablet tablet) {
+    return [](TabletClient& client, ::topodata::Tablet target, std::string name, Request what,
+              net::Wait until) -> net::Task<Status> {
+      auto done = co_await client.call<Response>(std::move(target), name, std::move(what), std::move(until));
+      if (!done.ok()) co_return std::move(done).error();
+      co_return Status{};
+    }(tablets, std::move(tablet), method, request, wait);
+  };
+  co_return co_await for_all<::topodata::Tablet>(std::move(where), one);
+}
+
+// They read the topology again, and have ended what it does not allow any more when this returns.
+net::Task<Status> refresh_all(TabletClient& tablets, std::vector<::topodata::Tablet> where, net::Wait wait);
+net::Task<Status> set_streams(TabletClient& tablets, ::workflowdata::Fence fence, std::vector<::topodata::Tablet> where,
+                              std::string workflow, ::binlogdata::VReplicationWorkflowState state, std::string message,
+                              net::Wait wait);
+// No streams are no error.
+net::Task<Status> delete_streams(TabletClient& tablets, ::workflowdata::Fence fence,
+                                 std::vector<::topodata::Tablet> where, std::string workflow, net::Wait wait);
+net::Task<Result<::tabletmanagerdata::ReadVReplicationWorkflowResponse>> read_streams(TabletClient& tablets,
+                                                                                      ::topodata::Tablet where,
+                                                                                      std::string workflow,
+                                                                                      net::Wait wait);
+
+}  // namespace vitrail::control

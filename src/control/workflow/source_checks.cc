@@ -1,0 +1,143 @@
+#include "control/workflow/source_checks.h"
+
+#include <fmt/core.h>
+
+#include <set>
+
+#include "control/workflow/cleanup.h"
+#include "mysql/convert.h"
+#include "mysqld/rows.h"
+
+namespace vitrail::control {
+namespace {
+
+namespace tmd = ::tabletmanagerdata;
+
+// The first column of each row.
+net::Task<Result<std::vector<std::string>>> select(TabletClient& tablets, ::topodata::Tablet tablet, std::string sql) {
+  tmd::ExecuteFetchAsDbaRequest request;
+  request.set_db_name(topo::tablet_db_name(tablet));
+  request.set_query(std::move(sql));
+  request.set_max_rows(10'000);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await tablets.call<tmd::ExecuteFetchAsDbaResponse>(
+                                           std::move(tablet), "ExecuteFetchAsDba", std::move(request), cleanup_wait()));
+  std::vector<std::string> out;
+  for (const auto& row : done.result().rows()) {
+    const int64_t size = row.lengths_size() > 0 ? row.lengths(0) : -1;
+    out.push_back(size < 0 ? "" : row.values().substr(0, static_cast<size_t>(size)));
+  }
+  co_return out;
+}
+
+std::string in_list(const std::vector<tmd::TableDefinition>& tables) {
+  std::string list;
+  for (const auto& table : tables) {
+    if (!list.empty()) list += ", ";
+    mysql::append_sql_string(list, table.name());
+  }
+  return list;
+}
+
+net::Task<Status> check_keys(TabletClient& tablets, ::topodata::Tablet source,
+                             const std::vector<tmd::TableDefinition>& tables) {
+  std::vector<std::string> without;
+  for (const auto& table : tables) {
+    if (table.type() != "VIEW" && table.primary_key_columns_size() == 0) without.push_back(table.name());
+  }
+  if (without.empty()) co_return Status{};
+  CO_ASSIGN_OR_RETURN(
+      const auto keyed,
+      co_await select(tablets, source,
+                      "select distinct table_name from (select table_name, index_name from "
+                      "information_schema.statistics where table_schema = database() and non_unique = 0 "
+                      "group by table_name, index_name having sum(nullable = 'YES') = 0 and "
+                      "sum(sub_part is not null) = 0) as usable"));
+  const std::set<std::string> usable(keyed.begin(), keyed.end());
+  for (const auto& name : without) {
+    if (usable.contains(name)) continue;
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("table {} has neither a primary key nor a unique key of columns that are NOT NULL: its "
+                               "rows cannot be told apart",
+                               name));
+  }
+  co_return Status{};
+}
+
+// The server changes the children of a cascade without a word in its binlog.
+net::Task<Status> check_foreign_keys(TabletClient& tablets, ::topodata::Tablet source,
+                                     const std::vector<tmd::TableDefinition>& tables) {
+  CO_ASSIGN_OR_RETURN(
+      const auto found,
+      co_await select(tablets, source,
+                      fmt::format("select concat(table_name, '.', constraint_name) from "
+                                  "information_schema.referential_constraints where constraint_schema = database() and "
+                                  "table_name in ({}) and (delete_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT') or "
+                                  "update_rule in ('CASCADE', 'SET NULL', 'SET DEFAULT')) order by 1 limit 1",
+                                  in_list(tables))));
+  if (found.empty()) co_return Status{};
+  co_return fail(Code::kFailedPrecondition,
+                 fmt::format("foreign key {} changes rows of its table by itself (ON DELETE or ON UPDATE), which the "
+                             "server does not write to its binlog: the copy would differ; change it to RESTRICT first",
+                             found.front()));
+}
+
+net::Task<Status> check_routing_columns(TabletClient& tablets, ::topodata::Tablet source,
+                                        const std::vector<tmd::TableDefinition>& tables,
+                                        const ::vschema::Keyspace& vschema) {
+  if (!vschema.sharded()) co_return Status{};
+  for (const auto& table : tables) {
+    const auto found = vschema.tables().find(table.name());
+    if (found == vschema.tables().end() || found->second.column_vindexes().empty()) continue;
+    const auto& vindex = found->second.column_vindexes(0);
+    std::vector<std::string> columns(vindex.columns().begin(), vindex.columns().end());
+    if (!vindex.column().empty()) columns = {vindex.column()};
+    for (const auto& column : columns) {
+      CO_ASSIGN_OR_RETURN(const auto rows, co_await select(tablets, source,
+                                                           fmt::format("select 1 from {} where {} is null limit 1",
+                                                                       mysqld::quote_identifier(table.name()),
+                                                                       mysqld::quote_identifier(column))));
+      if (rows.empty()) continue;
+      co_return fail(
+          Code::kFailedPrecondition,
+          fmt::format("table {} has rows with NULL in column {}, which decides their shard: give them a value "
+                      "and make the column NOT NULL",
+                      table.name(), column));
+    }
+  }
+  co_return Status{};
+}
+
+}  // namespace
+
+net::Task<Status> check_tables_empty(TabletClient& tablets, Side targets, std::vector<tmd::TableDefinition> tables,
+                                     bool nothing_else) {
+  std::set<std::string> wanted;
+  for (const auto& table : tables) wanted.insert(table.name());
+  for (const auto& place : targets.places) {
+    CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(tablets, *place.primary));
+    for (const auto& [name, is_view] : present) {
+      if (is_view || (!nothing_else && !wanted.contains(name))) continue;
+      CO_ASSIGN_OR_RETURN(
+          const auto rows,
+          co_await select(tablets, *place.primary, "select 1 from " + mysqld::quote_identifier(name) + " limit 1"));
+      if (rows.empty()) continue;
+      co_return fail(Code::kFailedPrecondition,
+                     fmt::format("target keyspace/tables already have data: table {} on {} is not empty", name,
+                                 topo::alias_to_string(place.primary->alias())));
+    }
+  }
+  co_return Status{};
+}
+
+net::Task<Status> check_source_tables(TabletClient& tablets, Side sources, std::vector<tmd::TableDefinition> tables,
+                                      ::vschema::Keyspace vschema) {
+  if (tables.empty() || sources.places.empty()) co_return Status{};
+  CO_RETURN_IF_ERROR(co_await check_keys(tablets, *sources.places.front().primary, tables));
+  CO_RETURN_IF_ERROR(co_await check_foreign_keys(tablets, *sources.places.front().primary, tables));
+  for (const auto& place : sources.places) {
+    CO_RETURN_IF_ERROR(co_await check_routing_columns(tablets, *place.primary, tables, vschema));
+  }
+  co_return Status{};
+}
+
+}  // namespace vitrail::control

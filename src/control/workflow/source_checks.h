@@ -1,0 +1,24 @@
+#pragma once
+
+#include <vector>
+
+#include "control/workflow/sides.h"
+#include "vschema.pb.h"
+
+// What is looked at before a workflow is created, so that it is refused by name instead of standing still later.
+namespace vitrail::control {
+
+// The tables are missing on the targets, or empty there. `nothing_else`: other tables of the targets must be empty too,
+// since rows of theirs would be taken for rows of the copy.
+//   kFailedPrecondition "target keyspace/tables already have data: ...".
+net::Task<Status> check_tables_empty(TabletClient& tablets, Side targets,
+                                     std::vector<::tabletmanagerdata::TableDefinition> tables, bool nothing_else);
+
+// Each table has a key that names its rows; no foreign key changes rows behind the binlog's back; and no row has NULL
+// in the column that decides its shard in the target (`vschema`; unsharded: nothing decides).
+//   kFailedPrecondition names table and column.
+net::Task<Status> check_source_tables(TabletClient& tablets, Side sources,
+                                      std::vector<::tabletmanagerdata::TableDefinition> tables,
+                                      ::vschema::Keyspace vschema);
+
+}  // namespace vitrail::control

@@ -1,0 +1,85 @@
+#include "control/workflow/stream_settings.h"
+
+#include "base/text.h"
+#include "topo/shard.h"
+
+namespace vitrail::control {
+
+std::map<std::string, std::string> StreamSettings::to_options() const {
+  std::vector<std::string> types;
+  for (const auto type : tablet_types) types.push_back(::topodata::TabletType_Name(type));
+  return {{"cells", base::join(cells, ",")},
+          {"tablet_types", base::join(types, ",")},
+          {"in_order", preference == ::tabletmanagerdata::ANY ? "false" : "true"},
+          {"on_ddl", on_ddl},
+          {"stop_after_copy", stop_after_copy ? "true" : "false"},
+          {"defer_secondary_keys", defer_secondary_keys ? "true" : "false"}};
+}
+
+StreamSettings StreamSettings::from_options(const google::protobuf::Map<std::string, std::string>& options) {
+  auto text = [&](const char* name) {
+    const auto found = options.find(name);
+    return found == options.end() ? std::string() : found->second;
+  };
+  StreamSettings settings;
+  for (const auto& cell : base::split_list(text("cells"))) settings.cells.emplace_back(cell);
+  for (const auto& word : base::split_list(text("tablet_types"))) {
+    ::topodata::TabletType type = ::topodata::UNKNOWN;
+    if (::topodata::TabletType_Parse(std::string(word), &type)) settings.tablet_types.push_back(type);
+  }
+  if (text("in_order") == "false") settings.preference = ::tabletmanagerdata::ANY;
+  settings.on_ddl = text("on_ddl");
+  settings.stop_after_copy = text("stop_after_copy") == "true";
+  settings.defer_secondary_keys = text("defer_secondary_keys") == "true";
+  return settings;
+}
+
+StreamSettings StreamSettings::from_streams(const ::tabletmanagerdata::ReadVReplicationWorkflowResponse& streams) {
+  StreamSettings settings;
+  for (const auto& cell : base::split_list(streams.cells())) settings.cells.emplace_back(cell);
+  for (const auto type : streams.tablet_types()) {
+    settings.tablet_types.push_back(static_cast<::topodata::TabletType>(type));
+  }
+  settings.preference = streams.tablet_selection_preference();
+  settings.defer_secondary_keys = streams.defer_secondary_keys();
+  if (streams.streams_size() > 0) {
+    settings.on_ddl = ::binlogdata::OnDDLAction_Name(streams.streams(0).bls().on_ddl());
+    settings.stop_after_copy = streams.streams(0).bls().stop_after_copy();
+  }
+  return settings;
+}
+
+::binlogdata::OnDDLAction StreamSettings::on_ddl_action() const {
+  ::binlogdata::OnDDLAction action = ::binlogdata::IGNORE;
+  if (!on_ddl.empty()) (void)::binlogdata::OnDDLAction_Parse(on_ddl, &action);
+  return action;
+}
+
+void StreamSettings::apply_to(::tabletmanagerdata::CreateVReplicationWorkflowRequest& request) const {
+  for (const auto& cell : cells) request.add_cells(cell);
+  for (const auto type : tablet_types) request.add_tablet_types(type);
+  if (tablet_types.empty()) {
+    request.add_tablet_types(::topodata::REPLICA);
+    request.add_tablet_types(::topodata::PRIMARY);
+  }
+  request.set_tablet_selection_preference(preference);
+  request.set_stop_after_copy(stop_after_copy);
+  request.set_defer_secondary_keys(defer_secondary_keys);
+}
+
+net::Task<Status> deny_tables(TabletClient& tablets, topo::WriteGuard guard, std::string keyspace, std::string shard,
+                              std::vector<std::string> tables, bool deny) {
+  if (tables.empty()) co_return Status{};
+  const topo::DeniedTablesUpdate update{.remove = !deny, .tables = std::move(tables)};
+  auto updated = co_await topo::update_shard_fields(
+      tablets.topology(), std::move(keyspace), std::move(shard),
+      [update](::topodata::Shard& record) -> Result<bool> {
+        RETURN_IF_ERROR(topo::apply_denied_tables(record, update));
+        return true;
+      },
+      {}, std::move(guard));
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return Status{};
+}
+
+}  // namespace vitrail::control

@@ -1,0 +1,354 @@
+"""Workflows that are interrupted, taken back, in each other's way: what is left behind, and what is refused."""
+
+import json
+import signal
+import threading
+import time
+
+import pymysql
+from support import ClusterTest, Failure, main, wait_until
+
+from vitrail.cluster import BIN, Cluster
+from vitrail.processes import http_get
+
+HASHED = {"column_vindexes": [{"column": "id", "name": "hash"}]}
+VTCTLD_DIES_WITHIN = 10
+FENCE_LIFTED_WITHIN = 6  # 5 s and what this test needs to see it.
+
+
+class Small(Cluster):
+    """One tablet a shard."""
+
+    def add_shard(self, keyspace, shard, first_uid, kinds=("replica",), note=lambda text: None):
+        return super().add_shard(keyspace, shard, first_uid, kinds, note)
+
+
+class MovementTest(ClusterTest):
+    cluster_class = Small
+
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.start_vtctld()
+        for keyspace, uid in (("commerce", 100), ("customer", 200), ("other", 210)):
+            cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", keyspace)
+            cluster.add_shard(keyspace, "0", uid)
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "sharded")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(
+            {"sharded": True, "vindexes": {"hash": {"type": "hash"}}, "tables": {"t": HASHED, "nulls": HASHED}}), "sharded")
+        cluster.add_shard("sharded", "0", 300)
+        cluster.vtctldclient("ApplySchema", "--sql", "create table t(id bigint primary key, v int)", "sharded")
+        cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
+
+    # --- helpers ---
+    def second_vtctld(self):
+        """Another vtctld, which lives on when the first one dies."""
+        cluster = self.cluster
+        if "vtctld2" in cluster.processes:
+            return
+        port, grpc = cluster.ports.take(0), cluster.ports.take(0)
+        cluster.addresses["vtctld2"] = {"port": port, "grpc": grpc}
+        cluster.start("vtctld2", [f"{BIN}/vtctld", *cluster.topo_flags(), "--cell", cluster.cell, "--port", port,
+                                  "--grpc-port", grpc, "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1"],
+                      lambda: http_get(port, "/debug/vars"))
+
+    def via_second(self, *args):
+        return self.run_program([f"{BIN}/vtctldclient", "--server",
+                                 f"127.0.0.1:{self.cluster.addresses['vtctld2']['grpc']}", *args])
+
+    def on_server(self, uid, sql, database=None):
+        tablet = self.cluster.tablets[uid]
+        with self.cluster.server(tablet, database or tablet.keyspace) as connection, connection.cursor() as cursor:
+            cursor.execute(sql)
+            return [tuple(v.decode() if isinstance(v, bytes) else v for v in row) for row in cursor.fetchall()]
+
+    def make_table(self, name, rows=20, columns="id bigint primary key, v int"):
+        self.on_server(100, f"create table `{name}`({columns})")
+        if rows:
+            self.on_server(100, f"insert into `{name}`(id, v) select seq, seq from seq_1_to_{rows}")
+        vschema = json.loads(self.ctl("GetVSchema", "commerce"))
+        vschema.setdefault("tables", {})[name] = {}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "commerce")
+        self.eventually(lambda: self.rows(f"select count(*) from `{name}`", "commerce"))
+
+    def move(self, workflow, target, action, *flags):
+        return self.ctl("MoveTables", "--workflow", workflow, "--target-keyspace", target, action, *flags)
+
+    def refused(self, pattern, workflow, target, action, *flags):
+        self.assert_command_fails(pattern, "MoveTables", "--workflow", workflow, "--target-keyspace", target, action, *flags)
+
+    def create(self, workflow, target, table, *flags):
+        self.move(workflow, target, "create", "--source-keyspace", "commerce", "--tables", table, *flags)
+        self.wait_running(workflow, *{"customer": (200,), "other": (210,), "sharded": (300,)}[target])
+
+    def streams(self, uid, workflow):
+        return self.on_server(uid, f"select state, message from vreplication where workflow = '{workflow}'", "_vt")
+
+    def wait_running(self, workflow, *uids):
+        for uid in uids:
+            wait_until(lambda: [s[0] for s in self.streams(uid, workflow)] not in ([], ["Init"], ["Copying"]) and
+                       {s[0] for s in self.streams(uid, workflow)} == {"Running"}, f"{workflow} to run on {uid}", 60)
+
+    def records(self):
+        return {f"{keyspace}.{name}" for keyspace in self.children("/global/movement")
+                for name in self.children(f"/global/movement/{keyspace}")}
+
+    def open_operations(self, keyspace):
+        out = self.ctl("Workflow", "--keyspace", keyspace, "repair", "--dry-run")
+        return "" if "Nothing is open" in out else out
+
+    def tables(self, uid):
+        return {row[0] for row in self.on_server(uid, "show tables")}
+
+    def crash_at(self, step, *command):
+        """A vtctld that dies when it has noted the step; the flag is gone with it."""
+        process = self.restart_vtctld("--test-crash-at-step", step)
+        with self.assertRaises(Failure):
+            self.ctl(*command)
+        self.assertTrue(process.wait_ended(VTCTLD_DIES_WITHIN), f"vtctld did not die at {step}")
+        self.assertEqual(process.child.returncode, -signal.SIGKILL, process.log_tail())
+
+    def vtctld_again(self):
+        self.cluster.start("vtctld", self.cluster.vtctld_argv,
+                           lambda: http_get(self.cluster.addresses["vtctld"]["port"], "/debug/vars"))
+
+    def write(self, table, value, database):
+        """Seconds until one new row was acknowledged."""
+        started = time.monotonic()
+        while True:
+            try:
+                self.rows(f"insert into `{table}`(id, v) values ({value}, 0)", database)
+                return time.monotonic() - started
+            except pymysql.MySQLError:
+                self.assertLess(time.monotonic() - started, 60)
+
+    # --- a switch that is interrupted ---
+    def test_a_fence_is_lifted_without_a_restart(self):
+        self.make_table("fenced")
+        self.second_vtctld()
+        self.create("fenced", "customer", "fenced")
+        self.crash_at("catch_up", "MoveTables", "--workflow", "fenced", "--target-keyspace", "customer", "switchtraffic")
+        self.assertLess(self.write("fenced", 1000, "commerce"), FENCE_LIFTED_WITHIN)
+        # The streams run again, the traffic is where it was, and the command works.
+        self.vtctld_again()
+        self.wait_running("fenced", 200)
+        self.assertEqual(self.streams(100, "fenced_reverse"), [])
+        self.move("fenced", "customer", "switchtraffic")
+        self.write("fenced", 1001, "customer")
+        self.assertEqual(self.on_server(200, "select count(*) from fenced where id in (1000, 1001)"), [(2,)])
+        self.move("fenced", "customer", "complete")
+
+    def test_a_fence_is_lifted_although_the_target_is_dead(self):
+        self.make_table("deadtarget")
+        self.second_vtctld()
+        self.create("deadtarget", "customer", "deadtarget")
+        self.crash_at("position_reverse_streams", "MoveTables", "--workflow", "deadtarget", "--target-keyspace", "customer",
+                      "switchtraffic")
+        target = self.cluster.processes["vttablet-200"]
+        target.kill(signal.SIGKILL)
+        target.wait_ended(10)
+        self.assertLess(self.write("deadtarget", 1000, "commerce"), FENCE_LIFTED_WITHIN)
+        code, shown = self.via_second("Workflow", "--keyspace", "customer", "repair", "--dry-run")
+        self.assertEqual(code, 0, shown)
+        self.assertRegex(shown, "MoveTables customer.deadtarget: switch is being undone since .*")
+        self.cluster.restart("vttablet-200")
+        self.vtctld_again()
+        wait_until(lambda: self.open_operations("customer") == "", "the rest to be undone", 60)
+        self.wait_running("deadtarget", 200)
+        self.move("deadtarget", "customer", "cancel")
+
+    def test_a_vtctld_that_was_paused_does_no_harm(self):
+        self.make_table("paused")
+        self.second_vtctld()
+        self.create("paused", "customer", "paused")
+        # The target cannot apply: the switch waits for it behind its fence.
+        lock = self.cluster.server(self.cluster.tablets[200], "customer")
+        lock.cursor().execute("lock tables paused write")
+        self.rows("insert into paused(id, v) values (900, 0)", "commerce")
+        answer = {}
+
+        def switch():
+            try:
+                answer["out"] = self.move("paused", "customer", "switchtraffic", "--timeout", "60s")
+            except Failure as failure:
+                answer["error"] = str(failure)
+        command = threading.Thread(target=switch)
+        command.start()
+        wait_until(lambda: 'denylisted_tables:"paused"' in self.shard_record("commerce", "0"), "the fence", 20)
+        vtctld = self.cluster.processes["vtctld"]
+        vtctld.kill(signal.SIGSTOP)
+        try:
+            lock.cursor().execute("unlock tables")
+            lock.close()
+            self.assertLess(self.write("paused", 1000, "commerce"), FENCE_LIFTED_WITHIN)
+            self.wait_running("paused", 200)
+        finally:
+            vtctld.kill(signal.SIGCONT)
+        command.join(90)
+        self.assertIn("locks were lost", answer.get("error", str(answer)))
+        for value in range(1001, 1021):
+            self.write("paused", value, "commerce")
+        self.assertNotIn("denylisted", self.shard_record("commerce", "0"))
+        self.assertEqual(self.on_server(100, "select count(*) from paused where id >= 900"), [(22,)])
+        self.wait_running("paused", 200)
+        self.move("paused", "customer", "switchtraffic")
+        self.assertEqual(self.rows("select count(*) from paused where id >= 900", "customer"), [(22,)])
+        self.move("paused", "customer", "complete")
+
+    # --- complete and cancel ---
+    def test_an_interrupted_complete_can_only_be_finished(self):
+        self.make_table("completed")
+        self.create("completed", "customer", "completed")
+        self.move("completed", "customer", "switchtraffic")
+        self.crash_at("allow_source_tables", "MoveTables", "--workflow", "completed", "--target-keyspace", "customer",
+                      "complete")
+        self.vtctld_again()
+        self.refused("the completed workflow does not exist in the customer keyspace", "completed", "customer", "cancel")
+        self.assertEqual(self.rows("select count(*) from completed", "customer"), [(20,)])
+        self.assertNotIn("completed", self.tables(100))
+        self.assertNotIn("denylisted", self.shard_record("commerce", "0"))
+        self.assertNotIn("completed", str(self.routing_rules()))
+        self.assertNotIn("customer.completed", self.records())
+
+    def test_no_command_on_the_reverse_workflow_removes_a_copy(self):
+        self.make_table("kept")
+        self.create("kept", "customer", "kept")
+        self.move("kept", "customer", "switchtraffic")
+        self.refused("reverse workflow of MoveTables customer.kept", "kept_reverse", "commerce", "cancel")
+        self.refused("reverse workflow of MoveTables customer.kept", "kept_reverse", "commerce", "complete")
+        self.refused("already switched write traffic", "kept", "customer", "cancel")
+        self.assertIn("kept", self.tables(100))
+        self.assertIn("kept", self.tables(200))
+        # Renamed is renamed, also when it is done again.
+        self.on_server(100, "rename table kept to _kept_old")
+        self.move("kept", "customer", "complete", "--rename-tables")
+        self.assertIn("_kept_old", self.tables(100))
+        self.assertEqual(self.rows("select count(*) from kept", "customer"), [(20,)])
+
+    def test_a_reverse_keeps_the_workflow_and_what_it_was_created_with(self):
+        self.make_table("returned")
+        self.create("returned", "customer", "returned", "--on-ddl", "STOP", "--tablet-types", "primary")
+        settings = "select tablet_types, source from vreplication where workflow = 'returned'"
+        before = self.on_server(200, settings, "_vt")
+        self.move("returned", "customer", "switchtraffic")
+        # A reverse that cannot catch up is undone: nothing of the workflow is lost.
+        lock = self.cluster.server(self.cluster.tablets[100], "commerce")
+        lock.cursor().execute("lock tables returned write")
+        self.rows("insert into returned(id, v) values (1000, 0)", "customer")
+        self.refused("failed to sync up replication", "returned", "customer", "reversetraffic", "--timeout", "2s")
+        lock.cursor().execute("unlock tables")
+        lock.close()
+        self.write("returned", 1001, "customer")
+        self.assertEqual(self.streams(200, "returned"), [("Stopped", "FROZEN")])
+        self.wait_running("returned_reverse", 100)
+        self.move("returned", "customer", "reversetraffic")
+        self.wait_running("returned", 200)
+        self.assertEqual(self.on_server(200, settings, "_vt"), before)
+        self.write("returned", 1002, "commerce")
+        wait_until(lambda: self.on_server(200, "select count(*) from returned") == [(23,)], "the row to come over", 20)
+        self.move("returned", "customer", "cancel")
+        self.assertEqual(self.streams(100, "returned_reverse") + self.streams(200, "returned"), [])
+        self.assertEqual(self.rows("select count(*) from returned", "commerce"), [(23,)])
+
+    # --- create ---
+    def test_a_refused_or_interrupted_create_leaves_nothing(self):
+        self.make_table("keyless", 0, "id bigint, v int")
+        self.make_table("cascades", 0)
+        self.on_server(100, "create table child(id bigint primary key, v int, p bigint, "
+                            "foreign key (p) references cascades(id) on delete cascade)")
+        self.make_table("half")
+        before, tables = self.everything_recorded(), self.tables(200)
+        self.refused("neither a primary key nor a unique key", "x1", "customer", "create", "--source-keyspace", "commerce",
+                     "--tables", "keyless")
+        self.refused("foreign key child", "x1", "customer", "create", "--source-keyspace", "commerce", "--tables",
+                     "cascades,child")
+        self.refused("names that end in _reverse", "x_reverse", "customer", "create", "--source-keyspace", "commerce",
+                     "--tables", "half")
+        for flag in ("--atomic-copy", "--source-time-zone=UTC", "--config-overrides=a=b", "--source-shards=-80"):
+            self.refused("is not", "x1", "customer", "create", "--source-keyspace", "commerce", "--tables", "half", flag)
+        self.assertEqual(self.everything_recorded(), before)
+        self.assertEqual(self.tables(200), tables)
+        for step in ("create_streams", "deny_target_tables"):
+            self.crash_at(step, "MoveTables", "--workflow", "half", "--target-keyspace", "customer", "create",
+                          "--source-keyspace", "commerce", "--tables", "half")
+            self.vtctld_again()
+            wait_until(lambda: "customer.half" not in self.records(), f"the create that died at {step} to be undone", 30)
+            self.assertEqual(self.everything_recorded(), before)
+            self.assertEqual(self.tables(200), tables)
+            self.assertEqual(self.streams(200, "half"), [])
+
+    def test_a_null_in_the_routing_column_is_named(self):
+        self.make_table("nulls", 0, "id bigint, v int, k int primary key")
+        self.on_server(100, "insert into nulls values (null, 1, 1)")
+        self.refused("table nulls has rows with NULL in column id", "n", "sharded", "create", "--source-keyspace", "commerce",
+                     "--tables", "nulls")
+        self.assertNotIn("nulls", self.tables(300))
+
+    def test_names_that_need_quotes(self):
+        for name in ("order", "my-table"):
+            self.make_table(name)
+        self.create("quoted", "customer", "order,my-table")
+        self.move("quoted", "customer", "switchtraffic")
+        self.assertEqual(self.rows("select count(*) from `order`", "customer"), [(20,)])
+        self.move("quoted", "customer", "reversetraffic")
+        self.move("quoted", "customer", "cancel")
+        self.assertEqual(self.tables(200) & {"order", "my-table"}, set())
+
+    # --- in each other's way ---
+    def test_conflicts_are_refused_by_name(self):
+        for name in ("first", "second"):
+            self.make_table(name)
+        self.create("mv", "customer", "first")
+        before = self.everything_recorded()
+        self.refused("customer.mv", "mv", "other", "create", "--source-keyspace", "commerce", "--tables", "second")
+        self.refused("table first .*customer.mv", "another", "other", "create", "--source-keyspace", "commerce", "--tables",
+                     "first,second")
+        self.refused("some streams already exist", "mv", "customer", "create", "--source-keyspace", "commerce", "--tables",
+                     "second")
+        self.assertEqual(self.everything_recorded(), before)
+        self.move("mv", "customer", "cancel")
+
+    def test_rules_of_others_come_back(self):
+        self.make_table("ruled")
+        rules = [{"from_table": "ruled", "to_tables": ["commerce.ruled"]},
+                 {"from_table": "commerce.zzz", "to_tables": ["commerce.ruled"]}]
+        self.ctl("ApplyRoutingRules", "--rules", json.dumps({"rules": rules}))
+        before = self.routing_rules()
+        self.create("ruled", "customer", "ruled")
+        self.assertNotEqual(self.routing_rules(), before)
+        self.move("ruled", "customer", "cancel")
+        self.assertEqual(self.routing_rules(), before)
+        self.ctl("ApplyRoutingRules", "--rules", json.dumps({"rules": []}))
+
+    # --- Reshard ---
+    def reshard(self, action, *flags):
+        return self.ctl("Reshard", "--workflow", "rs", "--target-keyspace", "sharded", action, *flags)
+
+    def test_reshard_is_cancelled_with_its_reads_and_completed_by_whoever_lives(self):
+        for uid, shard in ((310, "-80"), (320, "80-")):
+            self.cluster.add_shard("sharded", shard, uid)
+        self.on_server(300, "insert into t select seq, seq from seq_1_to_20")
+        before = self.srv_keyspace("sharded")
+        self.reshard("create", "--source-shards", "0", "--target-shards=-80,80-")
+        self.wait_running("rs", 310, 320)
+        self.make_table("into", 0)
+        self.refused("keyspace sharded cannot be split .* Reshard sharded.rs", "into", "sharded", "create",
+                     "--source-keyspace", "commerce", "--tables", "into")
+        self.reshard("switchtraffic", "--tablet-types", "replica,rdonly")
+        self.assertNotEqual(self.srv_keyspace("sharded"), before)
+        self.reshard("cancel")
+        self.assertEqual(self.srv_keyspace("sharded"), before)
+        self.reshard("create", "--source-shards", "0", "--target-shards=-80,80-")
+        self.wait_running("rs", 310, 320)
+        self.reshard("switchtraffic")
+        self.crash_at("clear_controls", "Reshard", "--workflow", "rs", "--target-keyspace", "sharded", "complete")
+        self.vtctld_again()
+        wait_until(lambda: "sharded.rs" not in self.records(), "Complete to be finished", 30)
+        self.assertEqual(self.children("/global/keyspaces/sharded/shards"), ["-80", "80-"])
+        self.assertNotIn("shard_tablet_controls", self.srv_keyspace("sharded"))
+        self.assertEqual(self.rows("select count(*) from t", "sharded"), [(20,)])
+        self.assertEqual(self.streams(310, "rs"), [])
+
+
+if __name__ == "__main__":
+    main()
