@@ -1,3 +1,4 @@
+#include <csignal>
 #include <cstdio>
 
 #include "base/log.h"
@@ -20,6 +21,7 @@ int main(int argc, char** argv) {
   topo::ServerOptions topology_options;
   rpc::HttpOptions http_options;
   std::string crash_point;
+  std::string stop_point;
   topo::declare(settings, topology_options);
   control::declare(settings, options);
   rpc::declare(settings, http_options);
@@ -27,10 +29,15 @@ int main(int argc, char** argv) {
       .add("test_crash_at_step", &crash_point,
            "for tests: the process kills itself when this step of an operation was noted")
       .hidden();
+  settings
+      .add("test_stop_at_step", &stop_point,
+           "for tests: the process stops itself (SIGSTOP) when this step of an operation was noted for the first time")
+      .hidden();
   settings.add_config_file();
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
-  control::engine::set_crash_point(crash_point);
+  control::engine::set_test_point(crash_point.empty() ? stop_point : crash_point,
+                                  crash_point.empty() ? SIGSTOP : SIGKILL);
 
   base::Metrics metrics("vtctld");
   base::block_termination_signals();

@@ -53,7 +53,8 @@ net::Task<Status> Vtctld::start() {
   register_legacy_method(*grpc_, *net::Loop::current(), *tablets_);
   CO_RETURN_IF_ERROR(grpc_->start());
   started_ = true;
-  repairer_ = std::make_unique<engine::Repairer>(topology_, operation_factory(*tablets_), engine::this_process());
+  repairer_ =
+      std::make_unique<engine::Repairer>(topology_, operation_factory(*tablets_), engine::this_process(), &metrics_);
   scope_.spawn(repairer_->run(scope_.token()));
   auto adopt = [](Vtctld& self) -> net::Task<void> {
     if (Status adopted = co_await adopt_old_switches(*self.tablets_); !adopted.ok()) {

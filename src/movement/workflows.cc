@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "movement/engine_core.h"
+#include "movement/epochs.h"
 #include "movement/sidecar.h"
 #include "movement/table_schema.h"
 #include "mysqld/rows.h"
@@ -60,8 +61,6 @@ void fill_workflow(const StreamRecord& record, ::tabletmanagerdata::ReadVReplica
   out.set_options(record.options);
 }
 
-constexpr int64_t kEpochsKeptSeconds = 30 * 86'400;
-
 std::string id_list(const std::vector<int32_t>& ids) {
   std::string list;
   for (const int32_t id : ids) list += fmt::format("{}{}", list.empty() ? "" : ",", id);
@@ -73,28 +72,12 @@ std::string id_list(const std::vector<int32_t>& ids) {
 net::Task<Status> Engine::Core::check_fence(ServerSession& session, std::optional<::workflowdata::Fence> fence,
                                             net::Wait wait) {
   if (!fence) co_return Status{};
-  const std::string id = sql_text(fence->workflow_id());
-  CO_ASSIGN_OR_RETURN(
-      const auto known,
-      co_await session.query(fmt::format("SELECT epoch FROM _vt.workflow_epoch WHERE workflow_id = {}", id), wait));
-  const int64_t latest = known.rows.empty() ? -1 : mysqld::to_int(known.text(0, 0)).value_or(-1);
-  if (latest == fence->epoch()) co_return Status{};
-  if (latest > fence->epoch()) {
-    co_return fail(
-        Code::kFailedPrecondition,
-        fmt::format("locks were lost: this command is of epoch {} of its workflow, and one of epoch {} was here "
-                    "before",
-                    fence->epoch(), latest));
-  }
+  CO_ASSIGN_OR_RETURN(const auto known, co_await session.query(select_epoch(*fence), wait));
+  const std::optional<int64_t> latest =
+      known.rows.empty() ? std::optional<int64_t>() : mysqld::to_int(known.text(0, 0)).value_or(-1);
+  CO_RETURN_IF_ERROR(check_epoch(*fence, latest));
   // Noted before the command is carried out: what comes later from an owner before is refused.
-  std::vector<std::string> statements = {
-      fmt::format("REPLACE INTO _vt.workflow_epoch (workflow_id, epoch, time_updated) VALUES ({}, {}, {})", id,
-                  fence->epoch(), unix_now())};
-  if (latest < 0) {
-    statements.push_back(
-        fmt::format("DELETE FROM _vt.workflow_epoch WHERE time_updated < {}", unix_now() - kEpochsKeptSeconds));
-  }
-  co_return co_await session.run(std::move(statements), wait);
+  co_return co_await session.run(note_epoch(*fence, latest, unix_now()), wait);
 }
 
 net::Task<Result<net::QueryResult>> Engine::Core::change_streams(ServerSession& session, std::vector<int32_t> ids,

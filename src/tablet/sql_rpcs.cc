@@ -3,14 +3,17 @@
 
 #include <algorithm>
 #include <array>
+#include <ctime>
 #include <optional>
 
 #include "exec/proto_result.h"
+#include "movement/epochs.h"
 #include "mysqld/rows.h"
 #include "sql/fingerprint.h"
 #include "sql/parser.h"
 #include "tablet/permissions.h"
 #include "tablet/rpc_registrar.h"
+#include "topo/workflow_fence.h"
 
 namespace vitrail::tablet {
 namespace {
@@ -18,10 +21,44 @@ namespace {
 namespace tmd = ::tabletmanagerdata;
 using rpc::CallContext;
 
+using WorkflowFence = std::optional<::workflowdata::Fence>;
+
+struct CloseAfter {
+  net::MysqlPool::Lease& lease;
+  const bool wanted;
+  ~CloseAfter() {
+    if (wanted) lease.discard();
+  }
+};
+
+// A statement of a workflow's operation: refused when the operation has another owner by now, and one at a time, so
+// that whoever takes it back comes behind it. The lock ends with the connection.
+net::Task<Status> enter_epoch(LocalServer& server, net::MysqlPool::Lease& lease, const ::workflowdata::Fence& fence,
+                              net::Wait wait) {
+  auto locked = co_await lease->client.query(
+      fmt::format("SELECT GET_LOCK({}, 60)", mysqld::quote_string(movement::epoch_lock_name(fence))), wait);
+  if (!locked.ok()) co_return std::move(locked).error();
+  if (locked->text(0, 0) != "1") {
+    co_return fail(Code::kUnavailable, "another statement of the same workflow is under way on this tablet");
+  }
+  auto known = co_await lease->client.query(server.translated(movement::select_epoch(fence)), wait);
+  if (!known.ok()) co_return std::move(known).error();
+  std::optional<int64_t> latest;
+  if (!known->rows.empty()) latest = mysqld::to_int(known->text(0, 0)).value_or(-1);
+  CO_RETURN_IF_ERROR(movement::check_epoch(fence, latest));
+  for (auto& text : movement::note_epoch(fence, latest, std::time(nullptr))) {
+    auto noted = co_await lease->client.query(server.translated(std::move(text)), wait);
+    if (!noted.ok()) co_return std::move(noted).error();
+  }
+  co_return Status{};
+}
+
 net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::string sql, std::string database,
                                               uint64_t max_rows, bool disable_binlogs, net::Wait wait,
-                                              bool disable_foreign_keys = false) {
+                                              bool disable_foreign_keys = false, WorkflowFence fence = {}) {
   CO_ASSIGN_OR_RETURN(auto lease, co_await manager.server().connection(wait));
+  const CloseAfter close{lease, fence.has_value()};
+  if (fence) CO_RETURN_IF_ERROR(co_await enter_epoch(manager.server(), lease, *fence, wait));
   std::vector<std::string> before;
   if (database == movement::kSidecarDatabase) database = manager.server().sidecar();
   if (!database.empty()) before.push_back("use " + mysqld::quote_identifier(database));
@@ -95,9 +132,10 @@ void register_rpcs(Registrar& r) {
       "ExecuteFetchAsDba",
       [](TabletManager& manager, CallContext context,
          tmd::ExecuteFetchAsDbaRequest request) -> net::Task<Result<tmd::ExecuteFetchAsDbaResponse>> {
-        CO_ASSIGN_OR_RETURN(auto result, co_await fetch(manager, request.query(), request.db_name(), request.max_rows(),
-                                                        request.disable_binlogs(), bounded(context),
-                                                        request.disable_foreign_key_checks()));
+        CO_ASSIGN_OR_RETURN(
+            auto result,
+            co_await fetch(manager, request.query(), request.db_name(), request.max_rows(), request.disable_binlogs(),
+                           bounded(context), request.disable_foreign_key_checks(), topo::find_fence(request)));
         tmd::ExecuteFetchAsDbaResponse response;
         *response.mutable_result() = std::move(result);
         co_return response;

@@ -35,7 +35,7 @@ class MovementTest(ClusterTest):
             cluster.add_shard(keyspace, "0", uid)
         cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "sharded")
         cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(
-            {"sharded": True, "vindexes": {"hash": {"type": "hash"}}, "tables": {"t": HASHED, "nulls": HASHED}}), "sharded")
+            {"sharded": True, "vindexes": {"hash": {"type": "hash"}}, "tables": {"t": HASHED, "nulls": HASHED, "into": HASHED}}), "sharded")
         cluster.add_shard("sharded", "0", 300)
         cluster.vtctldclient("ApplySchema", "--sql", "create table t(id bigint primary key, v int)", "sharded")
         cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
@@ -195,6 +195,33 @@ class MovementTest(ClusterTest):
         self.assertEqual(self.rows("select count(*) from paused where id >= 900", "customer"), [(22,)])
         self.move("paused", "customer", "complete")
 
+    def test_a_switch_behind_its_point_of_no_return_is_finished_by_another(self):
+        self.make_table("handed")
+        self.make_table("later")
+        self.second_vtctld()
+        self.create("handed", "customer", "handed")
+        self.crash_at("allow_target_writes", "MoveTables", "--workflow", "handed", "--target-keyspace", "customer",
+                      "switchtraffic")
+        self.assertLess(self.write("handed", 1000, "commerce"), FENCE_LIFTED_WITHIN)
+        code, out = self.via_second("MoveTables", "--workflow", "handed", "--target-keyspace", "customer", "cancel")
+        self.assertNotEqual(code, 0)
+        self.assertIn("already switched write traffic", out)
+        self.assertEqual(self.on_server(200, "select count(*) from handed"), [(21,)])
+        self.vtctld_again()
+        self.move("handed", "customer", "complete")
+        # A new workflow of the name has nothing to do with it.
+        self.create("handed", "customer", "later")
+        self.assertIn("Writes Not Switched", self.move("handed", "customer", "status"))
+        self.move("handed", "customer", "cancel")
+
+    def test_a_truncate_of_the_source_is_one_of_the_copy(self):
+        self.make_table("emptied")
+        self.create("emptied", "customer", "emptied")
+        self.on_server(100, "truncate emptied")
+        self.on_server(100, "insert into emptied(id, v) values (5, 5)")
+        wait_until(lambda: self.on_server(200, "select id from emptied") == [(5,)], "the copy to be emptied", 20)
+        self.move("emptied", "customer", "cancel")
+
     # --- complete and cancel ---
     def test_an_interrupted_complete_can_only_be_finished(self):
         self.make_table("completed")
@@ -328,10 +355,18 @@ class MovementTest(ClusterTest):
         for uid, shard in ((310, "-80"), (320, "80-")):
             self.cluster.add_shard("sharded", shard, uid)
         self.on_server(300, "insert into t select seq, seq from seq_1_to_20")
+        # Tables are moved into the keyspace: its shards cannot be split meanwhile.
+        self.make_table("into")
+        self.create("into", "sharded", "into")
+        self.assert_command_fails("cannot be split or merged .* MoveTables sharded.into", "Reshard", "--workflow", "rs",
+                                  "--target-keyspace", "sharded", "create", "--source-shards", "0", "--target-shards=-80,80-")
+        self.move("into", "sharded", "cancel")
+        vschema = json.loads(self.ctl("GetVSchema", "sharded"))
+        vschema["tables"].update({"into": HASHED, "rf": {"type": "reference"}})
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "sharded")
         before = self.srv_keyspace("sharded")
         self.reshard("create", "--source-shards", "0", "--target-shards=-80,80-")
         self.wait_running("rs", 310, 320)
-        self.make_table("into", 0)
         self.refused("keyspace sharded cannot be split .* Reshard sharded.rs", "into", "sharded", "create",
                      "--source-keyspace", "commerce", "--tables", "into")
         self.reshard("switchtraffic", "--tablet-types", "replica,rdonly")
@@ -348,6 +383,16 @@ class MovementTest(ClusterTest):
         self.assertNotIn("shard_tablet_controls", self.srv_keyspace("sharded"))
         self.assertEqual(self.rows("select count(*) from t", "sharded"), [(20,)])
         self.assertEqual(self.streams(310, "rs"), [])
+        # Merged again, with a table that is the same on both.
+        for uid in (310, 320):
+            self.on_server(uid, "create table rf(id bigint primary key, v int)")
+            self.on_server(uid, "insert into rf values (1, 1), (2, 2)")
+        self.cluster.add_shard("sharded", "-", 330)
+        self.reshard("create", "--source-shards=-80,80-", "--target-shards=-")
+        self.wait_running("rs", 330)
+        self.ctl("VDiff", "--workflow", "rs", "--target-keyspace", "sharded", "create", "--wait", "--wait-update-interval", "1s")
+        self.assertEqual(self.on_server(330, "select count(*) from rf"), [(2,)])
+        self.reshard("cancel")
 
 
 if __name__ == "__main__":

@@ -105,7 +105,7 @@ net::Task<Status> CancelOperation::drop_tables_on(::topodata::Tablet tablet) {
     CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(tablets_, tablet));
     for (const auto& [name, is_view] : present) tables.push_back(name);
   }
-  co_return co_await drop_tables(tablets_, tenure_.guard(), std::move(tablet), std::move(tables), false);
+  co_return co_await drop_tables(tablets_, tenure_.fence(), std::move(tablet), std::move(tables), false);
 }
 
 net::Task<Status> CancelOperation::drop_target_tables() {

@@ -7,16 +7,19 @@
 #include "mysqld/rows.h"
 #include "topo/srv_keyspace.h"
 #include "topo/vschema.h"
+#include "topo/workflow_fence.h"
 
 namespace vitrail::control {
 namespace {
 
 namespace tmd = ::tabletmanagerdata;
 
-net::Task<Status> execute(TabletClient& tablets, ::topodata::Tablet tablet, std::string sql) {
+net::Task<Status> execute(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,
+                          std::string sql) {
   tmd::ExecuteFetchAsDbaRequest request;
   request.set_db_name(topo::tablet_db_name(tablet));
   request.set_query(std::move(sql));
+  topo::set_fence(request, fence);
   auto done = co_await tablets.call<tmd::ExecuteFetchAsDbaResponse>(std::move(tablet), "ExecuteFetchAsDba",
                                                                     std::move(request), cleanup_wait());
   if (!done.ok()) co_return std::move(done).error();
@@ -39,7 +42,7 @@ net::Task<Result<std::vector<std::pair<std::string, bool>>>> list_tables(TabletC
   co_return out;
 }
 
-net::Task<Status> drop_tables(TabletClient& tablets, topo::WriteGuard guard, ::topodata::Tablet tablet,
+net::Task<Status> drop_tables(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,
                               std::vector<std::string> tables, bool rename) {
   CO_ASSIGN_OR_RETURN(const auto list, co_await list_tables(tablets, tablet));
   const std::map<std::string, bool> present(list.begin(), list.end());
@@ -48,20 +51,19 @@ net::Task<Status> drop_tables(TabletClient& tablets, topo::WriteGuard guard, ::t
   for (const auto& table : tables) {
     const auto found = present.find(table);
     if (found == present.end()) continue;
-    CO_RETURN_IF_ERROR(co_await guard());
     const std::string name = mysqld::quote_identifier(table);
     if (rename) {
       const std::string old_name = "_" + table.substr(0, 59) + "_old";
       CO_RETURN_IF_ERROR(co_await execute(
-          tablets, tablet, fmt::format("rename table {} to {}", name, mysqld::quote_identifier(old_name))));
+          tablets, fence, tablet, fmt::format("rename table {} to {}", name, mysqld::quote_identifier(old_name))));
     } else if (found->second) {
-      CO_RETURN_IF_ERROR(co_await execute(tablets, tablet, "drop view if exists " + name));
+      CO_RETURN_IF_ERROR(co_await execute(tablets, fence, tablet, "drop view if exists " + name));
     } else {
       dropped += (dropped.empty() ? "" : ", ") + name;
     }
   }
   if (dropped.empty()) co_return Status{};
-  co_return co_await execute(tablets, tablet, "drop table if exists " + dropped);
+  co_return co_await execute(tablets, fence, tablet, "drop table if exists " + dropped);
 }
 
 net::Task<Status> allow_all_tables(TabletClient& tablets, topo::WriteGuard guard, Side side,

@@ -13,7 +13,8 @@ namespace vitrail::control {
 inline net::Wait cleanup_wait() { return net::Wait::within(std::chrono::seconds(120)); }
 
 // `rename`: to "_<table>_old" instead; a table that is not there any more was renamed before.
-net::Task<Status> drop_tables(TabletClient& tablets, topo::WriteGuard guard, ::topodata::Tablet tablet,
+// `fence`: the tablet refuses an owner before.
+net::Task<Status> drop_tables(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,
                               std::vector<std::string> tables, bool rename);
 // No denied tables on the shards, and their primaries know it.
 net::Task<Status> allow_all_tables(TabletClient& tablets, topo::WriteGuard guard, Side side,

@@ -61,7 +61,7 @@ net::Task<Status> CompleteOperation::drop_source_tables() {
   const bool rename = flag("rename_tables");
   CO_RETURN_IF_ERROR(check_primaries(source_));
   co_return co_await for_all<::topodata::Tablet>(source_.primaries(), [this, rename](::topodata::Tablet tablet) {
-    return drop_tables(tablets_, tenure_.guard(), std::move(tablet), tables_, rename);
+    return drop_tables(tablets_, tenure_.fence(), std::move(tablet), tables_, rename);
   });
 }
 

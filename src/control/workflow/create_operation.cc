@@ -94,6 +94,7 @@ net::Task<Status> CreateOperation::deploy_schema_on(Place place) {
       tmd::ExecuteFetchAsDbaRequest request;
       request.set_db_name(topo::tablet_db_name(*place.primary));
       request.set_query(table->schema());
+      topo::set_fence(request, tenure_.fence());
       auto created = co_await tablets_.call<tmd::ExecuteFetchAsDbaResponse>(*place.primary, "ExecuteFetchAsDba",
                                                                             std::move(request), cleanup_wait());
       if (created.ok()) continue;
@@ -113,7 +114,7 @@ net::Task<Status> CreateOperation::deploy_schema() {
 net::Task<Status> CreateOperation::drop_created_tables_on(Place place) {
   auto names = noted("deploy_schema", "created " + place.shard);
   if (names.empty() || !place.primary) co_return Status{};
-  co_return co_await drop_tables(tablets_, tenure_.guard(), *place.primary, std::move(names), false);
+  co_return co_await drop_tables(tablets_, tenure_.fence(), *place.primary, std::move(names), false);
 }
 
 net::Task<Status> CreateOperation::drop_created_tables() {

@@ -17,6 +17,7 @@ namespace tmd = ::tabletmanagerdata;
 using namespace std::chrono_literals;
 
 constexpr auto kLagReports = 3s;
+constexpr auto kLagReadMax = 30s;
 
 std::string table_list(const std::vector<std::string>& tables) {
   std::string out = "[";
@@ -88,10 +89,11 @@ net::Task<Status> check_can_switch(TabletClient& tablets, WorkflowModel& model, 
   }
   const int64_t allowed = std::chrono::duration_cast<std::chrono::seconds>(options.max_lag).count();
   // A stream that has just started has not said yet how far it is: that comes once a second.
-  const net::Wait reports = net::Wait::within(kLagReports);
-  while (lag_of(tablets, model) > allowed && base::system_clock().now() < reports.deadline) {
+  const auto reported = base::system_clock().now() + kLagReports;
+  while (lag_of(tablets, model) > allowed && base::system_clock().now() < reported) {
     (void)co_await net::sleep_for(200ms);
-    CO_ASSIGN_OR_RETURN(model, co_await read_workflow(tablets, model.target_keyspace, model.name, reports));
+    CO_ASSIGN_OR_RETURN(
+        model, co_await read_workflow(tablets, model.target_keyspace, model.name, net::Wait::within(kLagReadMax)));
   }
   if (const int64_t lag = lag_of(tablets, model); lag > allowed) {
     co_return refusal(model.name, fmt::format("replication lag {}s is higher than allowed lag {}s", lag, allowed));

@@ -84,8 +84,34 @@ net::Task<Status> settle(topo::Server& topology, std::string keyspace, std::stri
   }
 }
 
-Repairer::Repairer(topo::Server& topology, OperationFactory factory, Owner owner)
-    : topology_(topology), factory_(std::move(factory)), owner_(std::move(owner)) {}
+Repairer::Repairer(topo::Server& topology, OperationFactory factory, Owner owner, base::Metrics* metrics)
+    : topology_(topology), factory_(std::move(factory)), owner_(std::move(owner)) {
+  if (metrics == nullptr) return;
+  ages_ = &metrics->gauges("WorkflowOperationSeconds", "seconds since the operation that is open on a workflow began",
+                           {"workflow", "operation", "state"});
+  ended_ = &metrics->counter("WorkflowOperationsRepaired",
+                             "operations of silent or dead owners that were brought to their end here");
+}
+
+void Repairer::report() {
+  if (ages_ == nullptr) return;
+  std::set<std::vector<std::string>> now;
+  const int64_t now_ms = to_ms(topology_.clock().wall_now());
+  for (const auto& [path, track] : tracks_) {
+    const Record& record = track.stored.record;
+    const auto& open = record.open();
+    const std::vector<std::string> labels = {record.target_keyspace() + "." + record.workflow(), open.kind(),
+                                             open.owner().empty() ? "waiting"
+                                             : open.undoing()     ? "undoing"
+                                                                  : "under way"};
+    ages_->with(labels).set((now_ms - open.started_ms()) / 1000);
+    now.insert(labels);
+  }
+  for (const auto& labels : reported_) {
+    if (!now.contains(labels)) ages_->remove(labels);
+  }
+  reported_ = std::move(now);
+}
 
 net::Task<void> Repairer::run(net::CancelToken cancel) {
   base::LogLimit limit(10s);
@@ -119,6 +145,7 @@ net::Task<Status> Repairer::watch(net::CancelToken cancel) {
     }
     ticked = now;
     start_due(scope);
+    report();
   }
   co_await scope.join();
   co_return outcome;
@@ -152,7 +179,8 @@ void Repairer::start_due(net::Scope& scope) {
 }
 
 net::Task<void> Repairer::repair(std::string path, StoredRecord stored) {
-  (void)co_await continue_operation(topology_, std::move(stored), factory_, owner_);
+  const Status done = co_await continue_operation(topology_, std::move(stored), factory_, owner_);
+  if (done.ok() && ended_ != nullptr) ended_->add();
   const auto found = tracks_.find(path);
   if (found == tracks_.end()) co_return;
   found->second.running = false;

@@ -3,7 +3,9 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/metrics.h"
 #include "control/workflow/engine/runner.h"
@@ -34,7 +36,8 @@ net::Task<Status> settle(topo::Server& topology, std::string keyspace, std::stri
 //   Threads: one loop.
 class Repairer {
  public:
-  Repairer(topo::Server& topology, OperationFactory factory, Owner owner);
+  // `metrics`, which may be null, says what is open, on which workflow and since when.
+  Repairer(topo::Server& topology, OperationFactory factory, Owner owner, base::Metrics* metrics = nullptr);
   // Until `cancel`.
   net::Task<void> run(net::CancelToken cancel);
 
@@ -48,11 +51,15 @@ class Repairer {
   void take(const topo::Change& change);
   void start_due(net::Scope& scope);
   net::Task<void> repair(std::string path, StoredRecord stored);
+  void report();
 
   topo::Server& topology_;
   const OperationFactory factory_;
   const Owner owner_;
   std::map<std::string, Track> tracks_;  // Records with an open operation, by path.
+  base::Family<base::Gauge>* ages_ = nullptr;
+  base::Counter* ended_ = nullptr;
+  std::set<std::vector<std::string>> reported_;
 };
 
 // How long to wait before the next attempt.

@@ -12,7 +12,14 @@ namespace {
 
 constexpr int kHistoryMax = 20;
 
-std::string crash_point;
+struct TestPoint {
+  std::string step;
+  int signal = 0;
+};
+TestPoint& test_point() {
+  static TestPoint point;
+  return point;
+}
 
 ::workflowdata::OperationStep* find_step(Record& record, const std::string& id) {
   for (auto& step : *record.mutable_open()->mutable_steps()) {
@@ -88,7 +95,10 @@ class Run {
       note.set_started_ms(now);
       note.set_who(who);
     });
-    if (outcome.ok() && crash_point == step.id) std::raise(SIGKILL);
+    if (outcome.ok() && test_point().step == step.id) {
+      test_point().step.clear();
+      std::raise(test_point().signal);
+    }
     if (outcome.ok()) outcome = co_await step.apply();
     if (outcome.ok()) {
       tenure_.note([&](Record& record) {
@@ -189,7 +199,7 @@ class Run {
 
 }  // namespace
 
-void set_crash_point(std::string step) { crash_point = std::move(step); }
+void set_test_point(std::string step, int signal) { test_point() = {std::move(step), signal}; }
 
 net::Task<Status> carry_out(Tenure& tenure, Operation& operation, bool taken_over) {
   Run run(tenure, operation);

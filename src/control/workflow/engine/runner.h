@@ -29,8 +29,9 @@ class Operation {
   virtual bool close(Record& record, bool undone) = 0;
 };
 
-// For tests: the process ends as by SIGKILL when a step of this name was noted as started, before it is applied.
-void set_crash_point(std::string step);
+// For tests: the process sends itself this signal when a step of this name was noted as started for the first time,
+// before it is applied. SIGKILL: it dies there. SIGSTOP: whoever tests does what he wants, then lets it go on.
+void set_test_point(std::string step, int signal);
 
 // Carries the operation out until it is closed, or as far as it can be now, and gives the tenure back (end()).
 // `taken_over`: from an owner that was not heard of any more. Then what is not behind its point of no return is undone.
