@@ -35,6 +35,11 @@ Status Sequences::allowed(const std::string& table) const {
         .with_reason(Reason::kNotServing)
         .with_retry(Retry::kAfterTopologyRefresh);
   }
+  if (state_->target.tablet_type != "primary") {  // Another has become it while this waited.
+    return fail(Code::kClusterEvent, fmt::format("wrong tablet type: primary, want: {}", state_->target.tablet_type))
+        .with_reason(Reason::kWrongTabletType)
+        .with_retry(Retry::kOtherTarget);
+  }
   if (!state_->no_writes.empty()) {
     return fail(Code::kClusterEvent, "operation not allowed: " + state_->no_writes)
         .with_reason(Reason::kDraining)
