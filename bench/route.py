@@ -14,13 +14,14 @@ import sys
 
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools"))
 
+from vitrail.counting import CountedCluster, SYSCALLS  # noqa: E402
 from vitrail.benchmark import CpuMeter, HaproxyChain, bench_cluster, note, percentile, sysbench, table  # noqa: E402
 
 WORKLOADS = ("oltp_point_select", "oltp_read_write")
 PATHS = ("direct", "haproxy2", "vitrail")
 
 
-def prepare(cluster, options):
+def prepare(cluster, options, chained=True):
     cluster.start_vtctld()
     cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "commerce")
     tablet = cluster.add_shard("commerce", "0", 100)[0]
@@ -30,6 +31,8 @@ def prepare(cluster, options):
         cursor.execute("create user bench@'127.0.0.1'")
         cursor.execute(f"grant all on {tablet.database}.* to bench@'127.0.0.1'")
     sysbench("oltp_read_write", "prepare", tablet.ports["mysqld"], tablet.database, "bench", options.tables, options.rows, threads=2)
+    if not chained:
+        return None
     chain = HaproxyChain(cluster, tablet.ports["mysqld"])
     server = {"mariadbd": cluster.server_pid(tablet)}
     return {"direct": (tablet.ports["mysqld"], tablet.database, server),
@@ -67,6 +70,37 @@ def measure(paths, options):
     return results
 
 
+# What is counted: (name, sysbench's script, its mode of prepared statements).
+COUNTED = (("point select, prepared", "oltp_point_select", "auto"), ("point select, text", "oltp_point_select", "disable"),
+           ("read_write, prepared", "oltp_read_write", "auto"))
+
+
+def count(options):
+    """Instructions, allocations and system calls of each program per query, one client."""
+    results = []
+    with bench_cluster(CountedCluster, pool="256M") as cluster:
+        prepare(cluster, options, chained=False)
+        port = cluster.addresses["vtgate"]["mysql"]
+        for name, workload, mode in COUNTED:
+            def run(events):
+                return sysbench(workload, "run", port, "commerce", "bench", options.tables, options.rows, 1, 0,  # noqa: B023
+                                [f"--events={events}"], mode)["queries"]  # noqa: B023
+            events = 2000 if workload == "oltp_point_select" else 100
+            queries = run(events)  # Once for the pools and caches, and for the number of queries.
+            for program, each in cluster.count(lambda n=events: run(n), queries).items():
+                results.append({"workload": name, "program": program, **each})
+    return results
+
+
+def print_count(options):
+    results = count(options)
+    columns = ("instructions", "allocations", "allocated_bytes", "syscalls", *SYSCALLS)
+    print(table(["workload", "program", *columns], [[r["workload"], r["program"], *(r[c] for c in columns)] for r in results]))
+    if options.json:
+        print(json.dumps({"count": results}))
+    return 0
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev bench route", description="What the way through vtgate and vttablet costs.")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
@@ -77,12 +111,17 @@ def main():
     parser.add_argument("--tables", type=int, default=4, help="sysbench tables (4)")
     parser.add_argument("--rows", type=int, help="rows of each table (100000; 10000 with --quick)")
     parser.add_argument("--quick", action="store_true", help="a look in a minute, not a measurement")
+    parser.add_argument("--count", action="store_true",
+                        help="instructions, allocations and system calls per query instead of their speed")
     options = parser.parse_args()
     options.seconds = options.seconds or (2 if options.quick else 10)
     options.rounds = options.rounds or (1 if options.quick else 3)
     options.rows = options.rows or (10_000 if options.quick else 100_000)
     options.threads = [int(n) for n in options.threads.split(",")]
     options.workloads = options.workloads.split(",")
+    if options.count:
+        options.rows = min(options.rows, 10_000)
+        return print_count(options)
     with bench_cluster(pool="1G") as cluster:
         results = measure(prepare(cluster, options), options)
     by_key = {(r["workload"], r["threads"], r["path"]): r["qps"] for r in results}

@@ -54,11 +54,11 @@ class BenchCluster(Cluster):
 
 
 @contextlib.contextmanager
-def bench_cluster(**options):
+def bench_cluster(kind=BenchCluster, **options):
     """A cluster in a temporary folder, stopped and removed at the end. The folder is kept after a failure."""
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     root = tempfile.mkdtemp(prefix="vitrail-bench-")
-    cluster = BenchCluster(root, **options)
+    cluster = kind(root, **options)
     try:
         yield cluster
     except BaseException:
@@ -128,11 +128,11 @@ backend out
         self.port = target
 
 
-def sysbench(workload, command, port, database, user, tables, rows, threads=1, seconds=0, extra=()):
+def sysbench(workload, command, port, database, user, tables, rows, threads=1, seconds=0, extra=(), ps_mode="auto"):
     """Runs sysbench. For "run": {"queries", "events", "seconds", "qps", "p50_ms", "p99_ms", "errors", "cpu_s"}."""
     argv = ["sysbench", workload, "--mysql-host=127.0.0.1", f"--mysql-port={port}", f"--mysql-user={user}",
             f"--mysql-db={database}", f"--tables={tables}", f"--table-size={rows}", f"--threads={threads}",
-            "--db-ps-mode=auto", *extra]
+            f"--db-ps-mode={ps_mode}", *extra]
     if command == "run":
         argv += [f"--time={seconds}", "--histogram=on", "--percentile=99", "--mysql-ignore-errors=1213,1020,1205"]
     before = resource.getrusage(resource.RUSAGE_CHILDREN)
