@@ -238,6 +238,7 @@ struct Gate::Core {
   net::Task<void> follow_server_version();
   net::Task<void> accept_loop(net::Listener& from);
   net::Task<void> serve(GateLoop& home, int fd);
+  net::Task<std::unique_ptr<ClientSession>> log_in(GateLoop& home, int fd);
   net::Task<void> housekeeping(GateLoop& loop);
   Status start_grpc();
 
@@ -378,8 +379,15 @@ net::Task<void> Gate::Core::accept_loop(net::Listener& from) {
 }
 
 net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
+  // What the login needs is gone before the session, which may live for long.
+  const std::unique_ptr<ClientSession> session = co_await log_in(home, fd);
+  if (session != nullptr) co_await session->run();
+}
+
+// Null: the client was refused, or left.
+net::Task<std::unique_ptr<ClientSession>> Gate::Core::log_in(GateLoop& home, int fd) {
   auto socket = net::Socket::adopt(fd);
-  if (!socket.ok()) co_return;
+  if (!socket.ok()) co_return nullptr;
   const net::Wait wait = net::Wait::within(10s, home.scope.token());
   const uint32_t id = next_id.fetch_add(1);
   mysql::ServerAuthSettings greeting = login;
@@ -387,31 +395,31 @@ net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
   auto accepted =
       co_await net::accept_login(std::move(*socket), greeting, tls.context(), id, options.serving.max_message, wait);
   if (!accepted.ok()) {
-    if (accepted.error().mysql_errno() != mysql::errnos::kClientTlsError) co_return;
+    if (accepted.error().mysql_errno() != mysql::errnos::kClientTlsError) co_return nullptr;
     tls_failures.add();
     static base::LogLimit limit(1s);
     if (limit.allow()) log_warning("{} ({} similar before)", accepted.error().message(), limit.suppressed());
-    co_return;
+    co_return nullptr;
   }
   if (static_cast<size_t>(metrics.connections.value()) >= options.serving.max_connections) {
     co_await accepted->refuse({mysql::errnos::kConCount, "08004", "Too many connections"}, wait);
-    co_return;
+    co_return nullptr;
   }
   if (const auto* collation = mysql::find_collation(accepted->client().collation)) {
     if (Status usable = mysql::check_client_charset(collation->charset); !usable.ok()) {
       co_await accepted->refuse(mysql::to_err_packet(usable.error()), wait);
-      co_return;
+      co_return nullptr;
     }
   }
-  ClientSession session(home, std::move(accepted->stream()), accepted->client(), id);
+  auto session = std::make_unique<ClientSession>(home, std::move(accepted->stream()), accepted->client(), id);
   if (!accepted->client().database.empty()) {
-    if (Status target = session.set_target(accepted->client().database); !target.ok()) {
-      co_await session.refuse_login(*accepted, mysql::to_err_packet(target.error()));
-      co_return;
+    if (Status target = session->set_target(accepted->client().database); !target.ok()) {
+      co_await session->refuse_login(*accepted, mysql::to_err_packet(target.error()));
+      co_return nullptr;
     }
   }
-  co_await session.accept_login(*accepted);
-  co_await session.run();
+  co_await session->accept_login(*accepted);
+  co_return session;
 }
 
 net::Task<void> Gate::Core::housekeeping(GateLoop& loop) {

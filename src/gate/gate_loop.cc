@@ -25,6 +25,7 @@ net::MysqlClientSettings tablet_login(const Endpoint& endpoint, const shard::Tar
 
 void GateLoop::set_view(std::shared_ptr<const View> view) {
   view_ = std::move(view);
+  ++pools_epoch_;
   if (view_->vschema_version != plans_version_) {
     plans_.clear();
     counters_.clear();
@@ -49,9 +50,7 @@ Result<Endpoint> GateLoop::choose(const shard::Target& target) {
   return (*found)[random_state_ % found->size()];
 }
 
-net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpoint, const shard::Target& target,
-                                                           LoginForm form, std::string session_settings,
-                                                           net::Wait wait) {
+net::MysqlPool& GateLoop::pool_for(const Endpoint& endpoint, const shard::Target& target, LoginForm form) {
   auto& pool = pools_[PoolKey{endpoint.address.to_string(), target.to_string(), form}];
   if (pool == nullptr) {
     net::MysqlClientSettings client = tablet_login(endpoint, target, tablet_tls);
@@ -70,14 +69,24 @@ net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpo
     options.name = "connections to " + endpoint.alias + " for " + target.to_string();
     pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
   }
-  co_return co_await pool->acquire(std::move(session_settings), std::move(wait));
+  return *pool;
 }
 
-const GateLoop::KnownPlan* GateLoop::find_plan(const sql::Fingerprint& fingerprint, const std::string& context) {
-  const auto found = plans_.find(PlanKey{fingerprint, context});
-  if (found == plans_.end()) return nullptr;
-  ++found->second.count;
-  return &found->second;
+net::Task<Result<net::MysqlPool::Lease>> GateLoop::connect(const Endpoint& endpoint, const shard::Target& target,
+                                                           LoginForm form, std::string session_settings,
+                                                           net::Wait wait) {
+  co_return co_await pool_for(endpoint, target, form).acquire(std::move(session_settings), std::move(wait));
+}
+
+GateLoop::KnownPlan* GateLoop::look_up_plan(const sql::Fingerprint& fingerprint, std::string_view context) {
+  const auto found = plans_.find(PlanKeyView{fingerprint, context});
+  return found == plans_.end() ? nullptr : &found->second;
+}
+
+const GateLoop::KnownPlan* GateLoop::find_plan(const sql::Fingerprint& fingerprint, std::string_view context) {
+  KnownPlan* const known = look_up_plan(fingerprint, context);
+  if (known != nullptr) ++known->count;
+  return known;
 }
 
 const PlanCounters* GateLoop::find_counters(const sql::Fingerprint& fingerprint, const std::string& context) const {
@@ -146,6 +155,7 @@ void GateLoop::trim() {
   for (auto it = pools_.begin(); it != pools_.end();) {
     if (!known.contains(it->first.address) && !it->second->in_use()) {
       it = pools_.erase(it);
+      ++pools_epoch_;
     } else {
       it->second->trim();
       ++it;
@@ -155,6 +165,7 @@ void GateLoop::trim() {
 }
 
 void GateLoop::close() {
+  ++pools_epoch_;
   for (auto& [key, pool] : pools_) pool->close();
   pools_.clear();
 }

@@ -115,6 +115,9 @@ class GateLoop {
   };
   net::Task<Result<net::MysqlPool::Lease>> connect(const Endpoint& endpoint, const shard::Target& target,
                                                    LoginForm form, std::string settings, net::Wait wait);
+  // The pool that connect() takes from. Lives as long as pools_epoch() does not change.
+  net::MysqlPool& pool_for(const Endpoint& endpoint, const shard::Target& target, LoginForm form);
+  uint64_t pools_epoch() const { return pools_epoch_; }
   // Of several healthy tablets one at random; kUnavailable (Retry::kAfterTopologyRefresh) when there is none.
   Result<Endpoint> choose(const shard::Target& target);
 
@@ -131,7 +134,9 @@ class GateLoop {
     uint64_t count = 0;  // Statements that used it.
   };
   // Counts a use.
-  const KnownPlan* find_plan(const sql::Fingerprint& fingerprint, const std::string& context);
+  const KnownPlan* find_plan(const sql::Fingerprint& fingerprint, std::string_view context);
+  // Does not count it.
+  KnownPlan* look_up_plan(const sql::Fingerprint& fingerprint, std::string_view context);
   void remember_plan(const sql::Fingerprint& fingerprint, const std::string& context, KnownPlan plan);
   // Calls `visit` with each known plan and its context.
   template <typename Visit>
@@ -156,9 +161,22 @@ class GateLoop {
   void close();
 
  private:
+  struct PlanKeyView {
+    const sql::Fingerprint& fingerprint;
+    std::string_view context;
+  };
   struct PlanKeyHash {
-    size_t operator()(const PlanKey& key) const {
-      return static_cast<size_t>(key.fingerprint.low) ^ std::hash<std::string>()(key.context);
+    using is_transparent = void;
+    template <typename Key>
+    size_t operator()(const Key& key) const {
+      return static_cast<size_t>(key.fingerprint.low) ^ std::hash<std::string_view>()(key.context);
+    }
+  };
+  struct PlanKeyEqual {
+    using is_transparent = void;
+    template <typename A, typename B>
+    bool operator()(const A& a, const B& b) const {
+      return a.fingerprint == b.fingerprint && a.context == b.context;
     }
   };
   struct PoolKey {
@@ -169,8 +187,9 @@ class GateLoop {
   };
   std::shared_ptr<const View> view_;
   uint64_t plans_version_ = 0;
-  std::unordered_map<PlanKey, KnownPlan, PlanKeyHash> plans_;
-  std::unordered_map<PlanKey, const PlanCounters*, PlanKeyHash> counters_;
+  std::unordered_map<PlanKey, KnownPlan, PlanKeyHash, PlanKeyEqual> plans_;
+  std::unordered_map<PlanKey, const PlanCounters*, PlanKeyHash, PlanKeyEqual> counters_;
+  uint64_t pools_epoch_ = 1;  // Changes with the view, and when a pool goes.
   std::map<PoolKey, std::unique_ptr<net::MysqlPool>> pools_;
   std::map<std::string, std::shared_ptr<net::PoolGroup>> groups_;  // By address: one limit for a tablet.
   uint64_t random_state_ = base::system_random().next_u64() | 1;

@@ -30,6 +30,7 @@ ClientSession::ClientSession(GateLoop& shared, net::PacketStream stream, mysql::
       client_(std::move(client)),
       connection_id_(connection_id),
       memory_(*shared.memory) {
+  client_.attributes = {};  // Nobody asks for them, and there are many clients.
   form_.capabilities = client_.capabilities & (mysql::kClientDeprecateEof | mysql::kClientFoundRows |
                                                mysql::kClientIgnoreSpace | mysql::kClientLocalFiles);
   form_.collation = static_cast<uint8_t>(client_.collation);
@@ -158,17 +159,20 @@ net::Task<void> ClientSession::run() {
   stream_.socket().close();
 }
 
-net::Task<RunResult> ClientSession::run_text(std::string_view text) {
-  shared_.metrics.queries.add();
-  std::array<sql::LiteralPosition, kRecordedLiterals> storage;
-  Statement statement;
+void ClientSession::scan_text(std::string_view text, std::vector<sql::LiteralPosition>& literals,
+                              Statement& statement) {
+  std::array<sql::LiteralPosition, kRecordedLiterals>
+      storage;  // Too much for a coroutine's frame, and for an idle one.
   statement.text = text;
   statement.scan = sql::fingerprint(text, storage);
-  statement.literals = statement.scan.literals;
-  const bool logged = shared_.query_log->wanted();
-  const auto started = logged ? base::system_clock().now() : base::TimePoint();
+  literals.assign(statement.scan.literals.begin(), statement.scan.literals.end());
+  statement.scan.literals = statement.literals = literals;
+}
+
+net::Task<RunResult> ClientSession::run_logged(const Statement& statement) {
+  const auto started = base::system_clock().now();
   RunResult result = co_await run_statement(statement);
-  if (logged) log_statement(statement, started, result);
+  log_statement(statement, started, result);
   co_return result;
 }
 
@@ -207,7 +211,7 @@ BufferStop ClientSession::stop_reason(const Held& held) const {
 }
 
 net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
-  const auto deadline = base::system_clock().now() + shared_.settings.buffer_window;
+  std::optional<base::TimePoint> deadline;  // From when it was held back first.
   counters_ = nullptr;
   counted_ = false;
   bool counted = false;
@@ -219,7 +223,8 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   for (;;) {
     const auto before = shared_.view()->version;
     if (held_answer_ != nullptr) held_answer_->bytes.clear();
-    RunResult result = co_await run_once(statement);
+    std::optional<FastRoute> fast = fast_route(statement);
+    RunResult result = co_await (fast ? relay(*fast->plan, statement, std::move(fast->target)) : run_once(statement));
     if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer) {
       if (counted) let_go(stop_reason(held));
       co_return result;
@@ -237,18 +242,19 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
       shared_.metrics.statistics.hold(held.keyspace, held.shard);
     }
     const auto now = base::system_clock().now();
+    if (!deadline) deadline = now + shared_.settings.buffer_window;
     if (killed_ || gone_.cancelled()) {
       let_go(BufferStop::kTooLong);
       co_return RunResult::failed(fail(Code::kCanceled, "Query execution was interrupted")
                                       .with_mysql(mysql::errnos::kQueryInterrupted, "70100"));
     }
-    if (now >= deadline || shared_.scope.stopping()) {
+    if (now >= *deadline || shared_.scope.stopping()) {
       let_go(shared_.scope.stopping() ? BufferStop::kShutdown : BufferStop::kTooLong);
       shared_.metrics.buffer_timeouts.add();
       co_return RunResult::failed(std::move(*result.error));
     }
     if (shared_.view()->version == before) {
-      const net::Wait wait = net::Wait::until(std::min<base::TimePoint>(deadline, now + 50ms), interrupt_->token());
+      const net::Wait wait = net::Wait::until(std::min<base::TimePoint>(*deadline, now + 50ms), interrupt_->token());
       (void)co_await shared_.view_changed.wait(wait);
     }
   }

@@ -62,6 +62,8 @@ struct Statement {
 
 // An error with the shard where it was met, for users and as a value.
 Error met_at(const shard::Target& target, Error error);
+// As a vindex takes it; a text is a view into `value`.
+shard::VindexValue vindex_value(const mysql::Value& value);
 
 // One client connection of the gate: its protocol, its session state, its transaction.
 //   Threads: the loop it was accepted on.
@@ -111,6 +113,8 @@ class ClientSession {
     size_t cursor_at = 0;                                // What comes before has been fetched.
     uint64_t long_data_counted = 0, cursor_counted = 0;  // What memory_ knows of.
     mysql::StatementMemory memory;
+    sql::FingerprintResult scan;  // Of the text, when it runs as it is; its literals:
+    std::vector<sql::LiteralPosition> literals;
   };
   // A connection to a shard that belongs to this session for longer than a statement: a transaction is open there, or
   // the server holds other state of it (the tablet tells, see tablet/query_session.h).
@@ -129,9 +133,13 @@ class ClientSession {
   net::Task<Status> dispatch(const mysql::MessageReader::Message& message);
   // One statement or several, from text_.
   net::Task<Status> on_query();
+  net::Task<Status> run_each(std::string_view text);
+  static net::Task<Status> done() { co_return Status{}; }
   net::Task<Status> on_change_user(std::string payload, uint8_t sequence);
   net::Task<Status> on_field_list(std::string payload);
   net::Task<Status> on_set_option(std::string_view payload);
+  net::Task<Status> on_reset_connection();
+  net::Task<Status> on_process_kill(std::string_view payload);
   std::string statistics() const;
   // Everything of a server's session but its database, its user and its character set.
   net::Task<void> reset_session();
@@ -154,7 +162,9 @@ class ClientSession {
   static Error unknown_statement(uint32_t id, std::string_view command);
 
   // session.cc: answers.
-  net::Task<RunResult> run_text(std::string_view text);
+  // Reads `text`, which must outlive the statement as `literals` must.
+  static void scan_text(std::string_view text, std::vector<sql::LiteralPosition>& literals, Statement& statement);
+  net::Task<RunResult> run_logged(const Statement& statement);
   net::Task<Status> finish(RunResult result);
   void log_statement(const Statement& statement, base::TimePoint started, const RunResult& result) const;
   // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
@@ -166,6 +176,17 @@ class ClientSession {
   net::Task<Status> send_result(const net::QueryResult& result);
   uint16_t status_flags() const;
   net::Wait query_wait() const;
+
+  // session_fast.cc: what most statements are, one shard's, with a plan that is known. nullopt: not that.
+  struct FastRoute {
+    std::shared_ptr<const plan::Plan> plan;
+    shard::Target target;
+  };
+  std::optional<FastRoute> fast_route(const Statement& statement);
+  const ActiveShard* only_shard(const plan::Route& route, const std::string& keyspace, const Statement& statement);
+  // Where connections to the target come from, if there is but one place.
+  net::MysqlPool* known_pool(const shard::Target& target);
+  bool may_have_session_values(const sql::FingerprintResult& scan) const;
 
   // session_run.cc: plans.
   net::Task<RunResult> run_once(const Statement& statement);
@@ -328,21 +349,30 @@ class ClientSession {
   std::unique_ptr<net::CancelSource> interrupt_;  // KILL QUERY of a statement that waits in the gate.
   // Where statements of this session run now.
   struct InFlight {
-    net::MysqlPool* pool;
-    uint32_t tablet_session;
+    net::MysqlPool* pool = nullptr;
+    uint32_t tablet_session = 0;
+    InFlight* before = nullptr;
+    InFlight* behind = nullptr;
   };
-  std::list<InFlight> in_flight_;
+  InFlight* in_flight_ = nullptr;  // The newest one.
   // Keeps an entry among them for as long as it lives.
   class Running {
    public:
-    Running(std::list<InFlight>& list, InFlight value) : list_(list), place_(list.insert(list.end(), value)) {}
-    ~Running() { list_.erase(place_); }
+    Running(InFlight*& newest, InFlight entry) : newest_(newest), entry_(entry) {
+      entry_.before = newest;
+      if (newest != nullptr) newest->behind = &entry_;
+      newest = &entry_;
+    }
+    ~Running() {
+      (entry_.behind != nullptr ? entry_.behind->before : newest_) = entry_.before;
+      if (entry_.before != nullptr) entry_.before->behind = entry_.behind;
+    }
     Running(const Running&) = delete;
     Running& operator=(const Running&) = delete;
 
    private:
-    std::list<InFlight>& list_;
-    std::list<InFlight>::iterator place_;
+    InFlight*& newest_;
+    InFlight entry_;
   };
   bool killed_ = false;  // The statement that runs is to be ended.
   bool hinted_ = false;  // Its hints are in force.
@@ -387,7 +417,19 @@ class ClientSession {
   std::vector<std::array<std::string, 3>> warning_rows_;
   std::optional<Error> last_error_;
 
+  // The pool that was used last, good while all of these are as they were.
+  struct KnownPool {
+    uint64_t epoch = 0;
+    GateLoop::LoginForm form;
+    shard::Target target;
+    net::MysqlPool* pool = nullptr;
+  };
+  KnownPool known_pool_;
+
   // The command that runs.
+  std::vector<sql::LiteralPosition> literals_;  // Of text_.
+  mysql::StmtExecute execute_;
+  std::vector<mysql::Value> parameters_;  // Room for those of an execute.
   std::string text_;            // Of COM_QUERY. Our own: the client's buffer is read again while a file is loaded.
   uint8_t sequence_ = 1;        // Of the next frame that goes to the client.
   bool binary_answer_ = false;  // COM_STMT_EXECUTE: rows go in binary form.

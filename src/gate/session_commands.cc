@@ -23,6 +23,7 @@ Error unknown_command(std::string_view name) {
 
 }  // namespace
 
+// No coroutine: what it gives is the command's own.
 net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& message) {
   const std::string_view payload = message.payload;
   const auto command = static_cast<Command>(payload[0]);
@@ -30,58 +31,71 @@ net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& m
   switch (command) {
     case Command::kQuery: {
       auto query = mysql::decode_query(payload, client_.capabilities);
-      if (!query.ok()) co_return co_await send_error(std::move(query).error());
+      if (!query.ok()) return send_error(std::move(query).error());
       text_ = query->text;
-      co_return co_await on_query();
+      return on_query();
     }
-    case Command::kStmtExecute: co_return co_await on_execute(message);
-    case Command::kStmtPrepare: co_return co_await on_prepare(std::string(payload.substr(1)));
+    case Command::kStmtExecute: return on_execute(message);
+    case Command::kStmtPrepare: return on_prepare(std::string(payload.substr(1)));
     case Command::kStmtClose:
       if (auto id = mysql::decode_statement_id(payload); id.ok()) forget(*id);
-      co_return Status{};
+      return done();
     case Command::kStmtReset: {
       auto id = mysql::decode_statement_id(payload);
       const auto found = id.ok() ? statements_.find(*id) : statements_.end();
-      if (found == statements_.end()) co_return co_await send_error(unknown_statement(id.ok() ? *id : 0, "RESET"));
+      if (found == statements_.end()) return send_error(unknown_statement(id.ok() ? *id : 0, "RESET"));
       found->second.memory.clear_long_data();
       std::string().swap(found->second.cursor);
       recount(found->second);
-      co_return co_await send_ok({});
+      return send_ok({});
     }
-    case Command::kStmtFetch: co_return co_await on_fetch(payload);
-    case Command::kStmtSendLongData: add_long_data(payload); co_return Status{};
-    case Command::kPing: co_return co_await send_ok({});
+    case Command::kStmtFetch: return on_fetch(payload);
+    case Command::kStmtSendLongData: add_long_data(payload); return done();
+    case Command::kPing: return send_ok({});
     case Command::kInitDb: {
-      if (Status set = set_target(payload.substr(1)); !set.ok()) co_return co_await send_error(std::move(set).error());
-      co_return co_await send_ok({});
+      if (Status set = set_target(payload.substr(1)); !set.ok()) return send_error(std::move(set).error());
+      return send_ok({});
     }
-    case Command::kResetConnection: co_await reset_session(); co_return co_await send_ok({});
-    case Command::kChangeUser: co_return co_await on_change_user(std::string(payload), message.last_sequence);
-    case Command::kSetOption: co_return co_await on_set_option(payload);
+    case Command::kResetConnection: return on_reset_connection();
+    case Command::kChangeUser: return on_change_user(std::string(payload), message.last_sequence);
+    case Command::kSetOption: return on_set_option(payload);
     case Command::kStatistics: {
       std::string out;
       mysql::PacketWriter(out, sequence_).message(statistics());
-      co_return co_await send(std::move(out));
+      return send(std::move(out));
     }
-    case Command::kFieldList: co_return co_await on_field_list(std::string(payload));
-    case Command::kProcessInfo: text_ = "show processlist"; co_return co_await on_query();
-    case Command::kProcessKill: {
-      mysql::ByteReader reader(payload.substr(1));
-      const uint32_t id = reader.u32();
-      if (!reader.ok()) co_return co_await send_error(unknown_command("COM_PROCESS_KILL without a number"));
-      RunResult killed = co_await kill_session(id, false);
-      if (killed.verdict == RunResult::Verdict::kAnswered) co_return co_await send_ok({});
-      co_return co_await finish(std::move(killed));
-    }
-    default: co_return co_await send_error(unknown_command(mysql::command_name(command)));
+    case Command::kFieldList: return on_field_list(std::string(payload));
+    case Command::kProcessInfo: text_ = "show processlist"; return on_query();
+    case Command::kProcessKill: return on_process_kill(payload);
+    default: return send_error(unknown_command(mysql::command_name(command)));
   }
 }
 
+net::Task<Status> ClientSession::on_reset_connection() {
+  co_await reset_session();
+  co_return co_await send_ok({});
+}
+
+net::Task<Status> ClientSession::on_process_kill(std::string_view payload) {
+  mysql::ByteReader reader(payload.substr(1));
+  const uint32_t id = reader.u32();
+  if (!reader.ok()) co_return co_await send_error(unknown_command("COM_PROCESS_KILL without a number"));
+  RunResult killed = co_await kill_session(id, false);
+  if (killed.verdict == RunResult::Verdict::kAnswered) co_return co_await send_ok({});
+  co_return co_await finish(std::move(killed));
+}
+
 net::Task<Status> ClientSession::on_query() {
-  const std::string_view text = text_;
-  std::array<sql::LiteralPosition, kRecordedLiterals> storage;
-  const auto scan = sql::fingerprint(text, storage);
-  if (!scan.has_more || scan.malformed) co_return co_await finish(co_await run_text(text));
+  Statement statement;
+  scan_text(text_, literals_, statement);
+  if (statement.scan.has_more && !statement.scan.malformed) co_return co_await run_each(text_);
+  shared_.metrics.queries.add();
+  RunResult result = co_await (shared_.query_log->wanted() ? run_logged(statement) : run_statement(statement));
+  if (result.verdict == RunResult::Verdict::kAnswered) co_return Status{};
+  co_return co_await finish(std::move(result));
+}
+
+net::Task<Status> ClientSession::run_each(std::string_view text) {
   const auto spans = sql::split_statements(text);
   if (!spans.ok()) co_return co_await send_error(spans.error());
   if (spans->size() > 1 && !multi_statements_) {
@@ -93,7 +107,10 @@ net::Task<Status> ClientSession::on_query() {
   // One after the other, as a server does: an error ends them all.
   for (size_t i = 0; i < spans->size(); ++i) {
     more_results_ = i + 1 < spans->size();
-    RunResult result = co_await run_text((*spans)[i].of(text));
+    Statement statement;
+    scan_text((*spans)[i].of(text), literals_, statement);
+    shared_.metrics.queries.add();
+    RunResult result = co_await (shared_.query_log->wanted() ? run_logged(statement) : run_statement(statement));
     const bool failed = result.verdict != RunResult::Verdict::kAnswered || result.told_error || state_lost_;
     if (failed) more_results_ = false;
     CO_RETURN_IF_ERROR(co_await finish(std::move(result)));

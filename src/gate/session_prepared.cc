@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxPreparedPerConnection = 256;
+constexpr size_t kKeptParameters = 64;              // Room that a session keeps for the next execute.
 constexpr uint64_t kMaxCursor = uint64_t{1} << 30;  // Rows kept for one cursor, whatever the limit of memory is.
 
 // Statements that the gate runs itself. They know no parameters: these are written into the text.
@@ -197,6 +198,9 @@ net::Task<Status> ClientSession::send_prepared(mysql::PrepareOk ok, std::string 
   prepared.text = std::move(text);
   prepared.parameters = ok.parameters;
   prepared.with_literals = with_literals && ok.parameters > 0;
+  Statement scanned;
+  scan_text(prepared.text, prepared.literals, scanned);
+  prepared.scan = scanned.scan;
   std::string out;
   mysql::PacketWriter writer(out, sequence_);
   mysql::encode_prepare_ok(writer.begin(), ok);
@@ -247,44 +251,46 @@ net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message&
   const auto found = statements_.find(*id);
   if (found == statements_.end()) co_return co_await send_error(unknown_statement(*id, "EXECUTE"));
   Prepared& prepared = found->second;
-  auto execute =
-      mysql::decode_stmt_execute(message.payload, client_.capabilities, prepared.parameters, prepared.memory);
-  if (!execute.ok()) co_return co_await send_error(std::move(execute).error());
+  Status decoded = mysql::decode_stmt_execute_into(execute_, message.payload, client_.capabilities, prepared.parameters,
+                                                   prepared.memory);
+  if (!decoded.ok()) co_return co_await send_error(std::move(decoded).error());
   // Cursors are ours: a server's would tie its connection to this session for as long as the client likes.
-  const bool wants_cursor = std::exchange(execute->cursor_flags, 0) != 0;
+  const bool wants_cursor = std::exchange(execute_.cursor_flags, 0) != 0;
   std::string().swap(prepared.cursor);
   recount(prepared);
   shared_.metrics.queries.add();
-  std::vector<mysql::Value> values;
-  for (const auto& parameter : execute->parameters) {
+  Statement statement;
+  statement.execute = &execute_;
+  statement.parameters = std::move(parameters_);
+  statement.parameters.clear();
+  for (const auto& parameter : execute_.parameters) {
     auto value = mysql::parameter_value(parameter);
     if (!value.ok()) co_return co_await send_error(std::move(value).error());
-    values.push_back(std::move(*value));
+    statement.parameters.push_back(std::move(*value));
   }
   std::string text;
+  std::vector<sql::LiteralPosition> literals;
   if (prepared.with_literals) {
-    text = with_literals(prepared.text, values);
-    values.clear();
-    execute->parameters.clear();
+    text = with_literals(prepared.text, statement.parameters);
+    statement.parameters.clear();
+    execute_.parameters.clear();
+    scan_text(text, literals, statement);
+  } else {
+    statement.text = prepared.text;
+    statement.scan = prepared.scan;
+    statement.literals = prepared.literals;
   }
-  std::array<sql::LiteralPosition, kRecordedLiterals> storage;
-  Statement statement;
-  statement.text = prepared.with_literals ? std::string_view(text) : prepared.text;
-  statement.scan = sql::fingerprint(statement.text, storage);
-  statement.literals = statement.scan.literals;
-  statement.execute = &*execute;
-  statement.parameters = std::move(values);
-  const bool logged = shared_.query_log->wanted();
-  const auto started = logged ? base::system_clock().now() : base::TimePoint();
   net::HeldResponse held{.max = std::min(shared_.settings.session_memory - 1, kMaxCursor)};
   if (wants_cursor) held_answer_ = &held;
-  RunResult result = co_await run_statement(statement);
+  RunResult result = co_await (shared_.query_log->wanted() ? run_logged(statement) : run_statement(statement));
   const bool all_held =
       std::exchange(held_answer_, nullptr) != nullptr && result.verdict == RunResult::Verdict::kAnswered;
-  if (logged) log_statement(statement, started, result);
+  if (statement.parameters.capacity() <= kKeptParameters) parameters_ = std::move(statement.parameters);
+  if (execute_.parameters.capacity() > kKeptParameters) execute_ = {};
   prepared.memory.clear_long_data();
   recount(prepared);
   if (all_held) co_return co_await open_cursor(prepared, std::move(held.bytes));
+  if (result.verdict == RunResult::Verdict::kAnswered) co_return Status{};
   co_return co_await finish(std::move(result));
 }
 

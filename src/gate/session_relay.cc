@@ -105,13 +105,14 @@ net::Task<void> ClientSession::interrupt_on_tablet(GateLoop& shared, net::MysqlP
 
 net::Task<void> ClientSession::kill_query() {
   killed_ = true;
-  if (in_flight_.empty()) {
+  if (in_flight_ == nullptr) {
     interrupt_->cancel();
     co_return;
   }
   // The session may end while the tablets are told.
   GateLoop& shared = shared_;
-  const std::vector<InFlight> running(in_flight_.begin(), in_flight_.end());
+  std::vector<InFlight> running;
+  for (const InFlight* one = in_flight_; one != nullptr; one = one->before) running.push_back(*one);
   for (const InFlight& one : running) co_await interrupt_on_tablet(shared, *one.pool, one.tablet_session);
 }
 
@@ -122,9 +123,12 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   HeldConnection* held = find_held(target);
   net::MysqlPool::Lease own;
   if (held == nullptr) {
-    auto lease = co_await lease_for(target, wait);
-    if (!lease.ok()) co_return refused(std::move(lease).error());
-    own = std::move(*lease);
+    if (net::MysqlPool* pool = known_pool(target)) own = pool->try_acquire(settings_text_);
+    if (!own) {
+      auto lease = co_await lease_for(target, wait);
+      if (!lease.ok()) co_return refused(std::move(lease).error());
+      own = std::move(*lease);
+    }
   }
   const bool begins = in_transaction_ && (held == nullptr || !held->in_transaction);
   net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
@@ -141,31 +145,32 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   auto attributes = attributes_for(held, "");
   add_caller(client.capabilities(), attributes);
 
-  std::string payload;
+  net::SpareText framed;
+  mysql::PacketWriter writer(*framed);
   auto kind = mysql::ResponseKind::kQuery;
   if (statement.binary()) {
     kind = mysql::ResponseKind::kStmtExecute;
-    auto prepared = co_await lease->prepare(std::string(text), kMaxPreparedPerConnection, wait);
-    if (!prepared.ok()) {
-      if (client.broken() && held != nullptr) {
-        const bool in_transaction = held->in_transaction;
-        lose(held);
-        if (in_transaction) co_return co_await fail_transaction(met_at(target, std::move(prepared).error()));
+    auto* prepared = lease->find_prepared(text);
+    if (prepared == nullptr) {
+      auto made = co_await lease->prepare(std::string(text), kMaxPreparedPerConnection, wait);
+      if (!made.ok()) {
+        if (client.broken() && held != nullptr) {
+          const bool in_transaction = held->in_transaction;
+          lose(held);
+          if (in_transaction) co_return co_await fail_transaction(met_at(target, std::move(made).error()));
+        }
+        co_return refused(met_at(target, std::move(made).error()));
       }
-      co_return refused(met_at(target, std::move(prepared).error()));
+      prepared = *made;
     }
-    mysql::StmtExecute execute = *statement.execute;
-    execute.statement_id = (*prepared)->ok.statement_id;
-    execute.attributes = std::move(attributes);
-    mysql::encode_stmt_execute(payload, execute, client.capabilities());
+    mysql::encode_stmt_execute(writer.begin(), *statement.execute, prepared->ok.statement_id, attributes,
+                               client.capabilities());
   } else {
-    mysql::encode_query(payload, text, attributes, client.capabilities());
+    mysql::encode_query(writer.begin(), text, attributes, client.capabilities());
   }
-  std::string framed;
-  framed.reserve(payload.size() + 8);
-  mysql::PacketWriter(framed).message(payload);
+  writer.end();
   const Running running(in_flight_, {&lease.pool(), client.server().connection_id});
-  Status sent = co_await client.stream().write(framed, wait);
+  Status sent = co_await client.stream().write(*framed, wait);
   if (!sent.ok()) {
     co_return co_await relay_failed(target, held, {std::move(sent).error().with_effect(Effect::kUnknown), true, true},
                                     in_transaction_);
@@ -174,7 +179,7 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   net::RelayOptions options;
   options.clear = mysql::kStatusAutocommit | mysql::kStatusSessionStateChanged;
   options.set = status_flags() & (mysql::kStatusAutocommit | mysql::kStatusMoreResultsExist);
-  options.first_sequence = mysql::answer_sequence(framed);
+  options.first_sequence = mysql::answer_sequence(*framed);
   options.client_sequence = sequence_;
   options.hold = held_answer_;
   auto result = co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), options, wait);
@@ -292,7 +297,10 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   HeldConnection* held = find_held(what.target);
   net::MysqlPool::Lease own;
   if (held == nullptr) {
-    CO_ASSIGN_OR_RETURN(own, co_await lease_for(what.target, wait));
+    if (net::MysqlPool* pool = known_pool(what.target)) own = pool->try_acquire(settings_text_);
+    if (!own) {
+      CO_ASSIGN_OR_RETURN(own, co_await lease_for(what.target, wait));
+    }
   }
   const bool begins = in_transaction_ && (held == nullptr || !held->in_transaction);
   net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;

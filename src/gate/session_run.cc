@@ -42,6 +42,8 @@ std::string lower(std::string text) {
   return text;
 }
 
+}  // namespace
+
 shard::VindexValue vindex_value(const mysql::Value& value) {
   if (value.is_null()) return shard::VindexValue::null();
   if (mysql::is_integer_type(value.type)) {
@@ -50,8 +52,6 @@ shard::VindexValue vindex_value(const mysql::Value& value) {
   }
   return shard::VindexValue::bytes(value.bytes);
 }
-
-}  // namespace
 
 bool ends_transaction(const Error& error) {
   return error.code() == Code::kAborted || error.effect() == Effect::kUnknown ||
@@ -380,7 +380,7 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   if (!targets.ok()) co_return refused(std::move(targets).error());
   count_statement(targets->size());
   std::string rewritten;
-  if (statement.scan.kind != sql::StatementKind::kDdl) {
+  if (statement.scan.kind != sql::StatementKind::kDdl && (plan.text || may_have_session_values(statement.scan))) {
     auto replaced = with_session_values(plan.text ? std::string_view(*plan.text) : statement.text);
     if (!replaced.ok()) co_return RunResult::failed(std::move(replaced).error());
     if (replaced->has_value()) rewritten = std::move(**replaced);

@@ -424,6 +424,14 @@ TEST_P(Executes, RoundTripEveryKindOfValue) {
   std::string again;
   encode_stmt_execute(again, *execute, GetParam());
   EXPECT_EQ(again, out);
+  // So it does with another id and without attributes, and into an execute that has held another one.
+  StmtExecute used = *execute;
+  ASSERT_TRUE(decode_stmt_execute_into(used, again, GetParam(), values.size(), memory).ok());
+  std::string other;
+  encode_stmt_execute(other, used, 6, {}, GetParam());
+  std::string expected;
+  encode_stmt_execute_values(expected, 6, values, {}, GetParam());
+  EXPECT_EQ(other, expected);
 }
 
 TEST_P(Executes, RefuseEveryTruncation) {

@@ -225,9 +225,17 @@ Result<uint32_t> decode_statement_id(std::string_view payload) {
 
 Result<StmtExecute> decode_stmt_execute(std::string_view payload, Capabilities capabilities, size_t parameters,
                                         StatementMemory& memory) {
+  StmtExecute execute;
+  RETURN_IF_ERROR(decode_stmt_execute_into(execute, payload, capabilities, parameters, memory));
+  return execute;
+}
+
+Status decode_stmt_execute_into(StmtExecute& execute, std::string_view payload, Capabilities capabilities,
+                                size_t parameters, StatementMemory& memory) {
+  execute.parameters.clear();
+  execute.attributes.clear();
   if (memory.long_data_error) return *memory.long_data_error;
   ByteReader reader(payload);
-  StmtExecute execute;
   if (reader.u8() != static_cast<uint8_t>(Command::kStmtExecute)) return malformed_command("COM_STMT_EXECUTE");
   execute.statement_id = reader.u32();
   const uint8_t flags = reader.u8();
@@ -241,20 +249,25 @@ Result<StmtExecute> decode_stmt_execute(std::string_view payload, Capabilities c
     if (!reader.ok() || sent > kMaxParameters || sent < parameters) return malformed_command("parameter count");
     count = static_cast<size_t>(sent);
   }
-  if (count == 0) return execute;
+  if (count == 0) return {};
 
   const std::string_view bitmap = reader.bytes((count + 7) / 8);
   const uint8_t new_types = reader.u8();
   if (!reader.ok()) return malformed_command("COM_STMT_EXECUTE");
   if (new_types != 0) {
-    std::vector<StatementMemory::Type> types;
-    for (size_t i = 0; i < count && reader.ok(); ++i) {
-      const uint16_t type = reader.u16();
-      const std::string_view name = with_names ? reader.lenenc_string() : std::string_view();
-      types.push_back({static_cast<FieldType>(type & 0xff), (type & kUnsignedTypeFlag) != 0, std::string(name)});
+    ByteReader ahead = reader;  // Types that end too early change nothing.
+    for (size_t i = 0; i < count && ahead.ok(); ++i) {
+      ahead.skip(2);
+      if (with_names) ahead.lenenc_string();
     }
-    if (!reader.ok()) return malformed_command("parameter types");
-    memory.types = std::move(types);
+    if (!ahead.ok()) return malformed_command("parameter types");
+    memory.types.resize(count);
+    for (StatementMemory::Type& type : memory.types) {
+      const uint16_t code = reader.u16();
+      type.type = static_cast<FieldType>(code & 0xff);
+      type.is_unsigned = (code & kUnsignedTypeFlag) != 0;
+      type.name = with_names ? reader.lenenc_string() : std::string_view();
+    }
   } else if (memory.types.size() != count) {
     return malformed_command("parameter types were never sent");
   }
@@ -280,15 +293,20 @@ Result<StmtExecute> decode_stmt_execute(std::string_view payload, Capabilities c
     }
   }
   if (!reader.at_end()) return malformed_command("bytes behind the parameters");
-  return execute;
+  return {};
 }
 
 void encode_stmt_execute(std::string& out, const StmtExecute& execute, Capabilities capabilities) {
+  encode_stmt_execute(out, execute, execute.statement_id, execute.attributes, capabilities);
+}
+
+void encode_stmt_execute(std::string& out, const StmtExecute& execute, uint32_t statement_id,
+                         std::span<const QueryAttribute> attributes, Capabilities capabilities) {
   const bool with_names = (capabilities & kClientQueryAttributes) != 0;
   const size_t parameters = execute.parameters.size();
-  const size_t count = parameters + (with_names ? execute.attributes.size() : 0);
+  const size_t count = parameters + (with_names ? attributes.size() : 0);
   append_u8(out, static_cast<uint8_t>(Command::kStmtExecute));
-  append_u32(out, execute.statement_id);
+  append_u32(out, statement_id);
   append_u8(out, static_cast<uint8_t>(execute.cursor_flags | (with_names ? kParameterCountAvailable : 0)));
   append_u32(out, execute.iterations);
   if (with_names) append_lenenc_int(out, count);
@@ -306,7 +324,7 @@ void encode_stmt_execute(std::string& out, const StmtExecute& execute, Capabilit
     if (with_names) append_lenenc_string(out, {});
   }
   for (size_t i = parameters; i < count; ++i) {
-    const QueryAttribute& attribute = execute.attributes[i - parameters];
+    const QueryAttribute& attribute = attributes[i - parameters];
     if (attribute.value.is_null()) set_bit(out, bitmap, i);
     const WireType type = wire_type(attribute.value);
     append_type(out, type.type, type.is_unsigned);
@@ -318,7 +336,7 @@ void encode_stmt_execute(std::string& out, const StmtExecute& execute, Capabilit
     out.append(parameter.raw);
   }
   for (size_t i = parameters; i < count; ++i) {
-    const Value& value = execute.attributes[i - parameters].value;
+    const Value& value = attributes[i - parameters].value;
     if (!value.is_null()) append_value(out, value, wire_type(value));
   }
 }

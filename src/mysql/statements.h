@@ -106,13 +106,19 @@ struct StmtExecute {
 
 // `parameters`: placeholders of the statement. Updates memory.types; does not clear the long data (the views in the
 // result point to it): call clear_long_data() when the execute has been sent on.
+//   The memory's long_data_error, when there is one.
 Result<StmtExecute> decode_stmt_execute(std::string_view payload, Capabilities capabilities, size_t parameters,
                                         StatementMemory& memory);
-//   The memory's long_data_error, when there is one.
+// The same into `out`, whose room is used again.
+Status decode_stmt_execute_into(StmtExecute& out, std::string_view payload, Capabilities capabilities,
+                                size_t parameters, StatementMemory& memory);
 // Only the statement id, for finding the statement before the rest can be decoded.
 Result<uint32_t> decode_statement_id(std::string_view payload);
 // Always sends types, so that executes of several clients can share one backend statement; long data goes inline.
 void encode_stmt_execute(std::string& out, const StmtExecute& execute, Capabilities capabilities);
+// The same for another statement id and with other attributes than `execute` has.
+void encode_stmt_execute(std::string& out, const StmtExecute& execute, uint32_t statement_id,
+                         std::span<const QueryAttribute> attributes, Capabilities capabilities);
 // The parameter's value in text form.
 Result<Value> parameter_value(const Parameter& parameter);
 // Encodes an execute from owned values.

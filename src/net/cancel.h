@@ -85,6 +85,8 @@ class CancelSource {
 struct Wait {
   base::TimePoint deadline = base::TimePoint::max();
   CancelToken cancel = {};
+  // Not 0: instead of the deadline, how long each single wait may take from its beginning.
+  base::Duration each = base::Duration::zero();
 
   static Wait until(base::TimePoint deadline, CancelToken cancel = {}) { return {deadline, std::move(cancel)}; }
   // From now on the real clock.

@@ -17,6 +17,8 @@ namespace {
 
 thread_local Loop* current_loop = nullptr;
 
+constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;  // Of every descriptor, all the time.
+
 // The helper threads behind offload(): started on demand, never more than kMaxBlockingThreads.
 class BlockingPool {
  public:
@@ -76,10 +78,8 @@ bool Waiter::arm(Loop& loop, std::coroutine_handle<> handle, const Wait& wait) {
     }
     state->add(*this);
   }
-  if (wait.deadline != base::TimePoint::max()) {
-    deadline_ = wait.deadline;
-    loop.add_timer(*this);
-  }
+  deadline_ = wait.each > base::Duration::zero() ? base::system_clock().now() + wait.each : wait.deadline;
+  if (deadline_ != base::TimePoint::max()) loop.add_timer(*this);
   return true;
 }
 
@@ -167,12 +167,25 @@ void Loop::wake() {
 
 Status Loop::watch(internal::IoState& io) {
   epoll_event event{};
-  event.events = EPOLLIN | EPOLLOUT | EPOLLRDHUP | EPOLLET;
+  event.events = kEvents;
   event.data.ptr = &io;
   if (epoll_ctl(epoll_, EPOLL_CTL_ADD, io.fd, &event) != 0) {
     return fail(Code::kUnavailable, std::string("cannot watch a descriptor: ") + std::strerror(errno));
   }
   return {};
+}
+
+void Loop::set_events(internal::IoState& io, bool writable) {
+  epoll_event event{};
+  event.events = writable ? kEvents | EPOLLOUT : kEvents;
+  event.data.ptr = &io;
+  io.tells_writable = writable;
+  CHECK(epoll_ctl(epoll_, EPOLL_CTL_MOD, io.fd, &event) == 0);
+}
+
+void Loop::watch_writable(internal::IoState& io) {
+  // What has become possible since the write failed is told at once.
+  if (!io.tells_writable) set_events(io, true);
 }
 
 void Loop::unwatch(internal::IoState& io) {
@@ -187,8 +200,9 @@ void Loop::run() {
   std::array<epoll_event, 128> events;
   while (!stopped_) {
     run_ready();
-    run_timers();
-    const int count = epoll_wait(epoll_, events.data(), events.size(), timeout_ms());
+    const auto now = timers_.empty() ? base::TimePoint() : base::system_clock().now();
+    run_timers(now);
+    const int count = epoll_wait(epoll_, events.data(), events.size(), timeout_ms(now));
     CHECK(count >= 0 || errno == EINTR);
     // First note everything, then resume: a coroutine that runs now may close a descriptor of a later event.
     bool posted = false;
@@ -208,8 +222,11 @@ void Loop::run() {
         if (io->reader != nullptr && io->reader->perform()) std::exchange(io->reader, nullptr)->complete();
       }
       if (flags & (EPOLLOUT | EPOLLHUP | EPOLLERR)) {
-        io->writable = true;
-        if (io->writer != nullptr && io->writer->perform()) std::exchange(io->writer, nullptr)->complete();
+        if (io->writer != nullptr) {
+          if (io->writer->perform()) std::exchange(io->writer, nullptr)->complete();
+        } else if (io->tells_writable) {
+          set_events(*io, false);  // Nobody has waited since: the stall is over.
+        }
       }
     }
     if (posted) run_posted();
@@ -237,18 +254,16 @@ void Loop::run_posted() {
   for (auto& item : work) item();
 }
 
-void Loop::run_timers() {
-  if (timers_.empty()) return;
-  const auto now = base::system_clock().now();
+void Loop::run_timers(base::TimePoint now) {
   while (!timers_.empty() && timers_.front()->deadline_ <= now) {
     timers_.front()->finish(internal::Waiter::Outcome::kTimedOut);
   }
 }
 
-int Loop::timeout_ms() const {
+int Loop::timeout_ms(base::TimePoint now) const {
   if (!ready_.empty()) return 0;
   if (timers_.empty()) return -1;
-  const auto left = timers_.front()->deadline_ - base::system_clock().now();
+  const auto left = timers_.front()->deadline_ - now;
   if (left.count() <= 0) return 0;
   const auto ms = std::chrono::ceil<std::chrono::milliseconds>(left).count();
   return static_cast<int>(std::min<int64_t>(ms, 1'000'000));

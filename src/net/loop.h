@@ -60,9 +60,9 @@ struct IoState {
     virtual bool perform() = 0;
   };
   int fd = -1;
-  bool readable = false;  // A read may succeed: set by an event, cleared by whoever drains the descriptor.
-  bool writable = true;
-  bool hung_up = false;  // The peer closed its side, or an error is pending: reads return at once from now on.
+  bool readable = false;        // A read may succeed: set by an event, cleared by whoever drains the descriptor.
+  bool tells_writable = false;  // Events are asked for when it can be written to again: see Loop::watch_writable.
+  bool hung_up = false;         // The peer closed its side, or an error is pending: reads return at once from now on.
   Operation* reader = nullptr;
   Operation* writer = nullptr;
   CancelSource* on_hang_up = nullptr;  // Cancelled when hung_up becomes true. See Socket::cancel_when_gone.
@@ -121,6 +121,9 @@ class Loop {
   // For sockets and other descriptors of net/.
   Status watch(internal::IoState& io);
   void unwatch(internal::IoState& io);
+  // A write did not fit, and io.writer waits: it is tried again when there is room. Not asked for in general: a stream
+  // has nearly always room, and a unix socket would tell so each time that its peer has read.
+  void watch_writable(internal::IoState& io);
 
  private:
   friend class internal::Waiter;
@@ -130,8 +133,9 @@ class Loop {
   void sift_down(size_t index);
   void run_ready();
   void run_posted();
-  void run_timers();
-  int timeout_ms() const;
+  void run_timers(base::TimePoint now);
+  void set_events(internal::IoState& io, bool writable);
+  int timeout_ms(base::TimePoint now) const;
   void wake();
 
   int epoll_ = -1;

@@ -105,7 +105,8 @@ class MysqlClient {
   bool broken() const { return broken_ || !stream_.socket().open(); }
   void set_broken() { broken_ = true; }
   // Whether a pooled connection is still good: nothing arrived unasked, and the server has not hung up.
-  bool idle_ok() { return !broken() && !stream_.socket().has_input(); }
+  // `ask`: see Socket::has_input.
+  bool idle_ok(bool ask = true) { return !broken() && !stream_.socket().has_input(ask); }
 
  private:
   MysqlClient(PacketStream stream, mysql::HandshakeV10 server, mysql::Capabilities capabilities);

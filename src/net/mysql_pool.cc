@@ -10,6 +10,8 @@ using mysql::Command;
 
 namespace {
 
+constexpr auto kRest = std::chrono::seconds(1);
+
 // Counts while it lives.
 class Counted {
  public:
@@ -22,6 +24,13 @@ class Counted {
 };
 
 }  // namespace
+
+PooledConnection::Prepared* PooledConnection::find_prepared(std::string_view text) {
+  const auto found = prepared.find(text);
+  if (found == prepared.end()) return nullptr;
+  prepared_order.splice(prepared_order.end(), prepared_order, found->second.order);
+  return &found->second;
+}
 
 Task<Result<PooledConnection::Prepared*>> PooledConnection::prepare(const std::string& text, size_t max_prepared,
                                                                     Wait wait, Known known) {
@@ -154,18 +163,39 @@ void MysqlPool::abort_loans() {
 }
 
 // The newest idle one with these settings; else, where there is no room for another, the newest of all.
-std::unique_ptr<PooledConnection> MysqlPool::take_idle(std::string_view settings) {
+// `any`: else none.
+std::unique_ptr<PooledConnection> MysqlPool::take_idle(std::string_view settings, bool any) {
   std::unique_ptr<PooledConnection> found;
   for (size_t i = idle_.size(); i-- > 0 && found == nullptr;) {
     if (idle_[i]->settings != settings) continue;
     found = std::move(idle_[i]);
     idle_.erase(idle_.begin() + static_cast<ptrdiff_t>(i));
   }
-  if (found == nullptr && !idle_.empty() && group_->used_ >= group_->options_.max_connections) {
+  if (found == nullptr && any && !idle_.empty() && group_->used_ >= group_->options_.max_connections) {
     found = std::move(idle_.back());
     idle_.pop_back();
   }
   return found;
+}
+
+// Not closed by the server meanwhile. The loop knows of that since it looked at the descriptors last, in this turn; who
+// has rested is asked about all the same, for a system call.
+bool MysqlPool::still_good(PooledConnection& connection) {
+  return connection.client.idle_ok(base::system_clock().now() - connection.used > kRest);
+}
+
+MysqlPool::Lease MysqlPool::try_acquire(std::string_view settings) {
+  while (!closed_) {
+    auto found = take_idle(settings, false);
+    if (found == nullptr) break;
+    if (still_good(*found)) {
+      group_->begin_use();
+      return lend(std::move(found));
+    }
+    lose_track(*found);
+    forget();
+  }
+  return {};
 }
 
 Task<Status> MysqlPool::wait_for_room(const Wait& wait) {
@@ -193,8 +223,8 @@ Task<Result<MysqlPool::Lease>> MysqlPool::acquire(std::string settings, Wait wai
   }
   for (;;) {
     if (closed_) co_return fail(Code::kUnavailable, options_.name + ": the pool is closed");
-    if (auto found = take_idle(settings); found != nullptr) {
-      if (!found->client.idle_ok()) {  // Closed by the server meanwhile.
+    if (auto found = take_idle(settings, true); found != nullptr) {
+      if (!still_good(*found)) {
         lose_track(*found);
         forget();
         continue;

@@ -26,7 +26,11 @@ struct PooledConnection {
     std::string definitions;  // Raw messages (framed) behind the answer: parameters and columns.
     std::list<std::string>::iterator order;
   };
-  std::unordered_map<std::string, Prepared> prepared;
+  struct TextHash {
+    using is_transparent = void;
+    size_t operator()(std::string_view text) const { return std::hash<std::string_view>()(text); }
+  };
+  std::unordered_map<std::string, Prepared, TextHash, std::equal_to<>> prepared;
   std::list<std::string> prepared_order;
 
   size_t place = 0;  // The pool's: where it is in the list of all.
@@ -36,6 +40,8 @@ struct PooledConnection {
   //   kAnew: in any case, for whoever wants to know what it would return now. A statement that was prepared earlier
   //   runs rightly after a change of its tables, but its definitions are those of its day.
   enum class Known : uint8_t { kUse, kAnew };
+  // The same for one that is there already; else null.
+  Prepared* find_prepared(std::string_view text);
   Task<Result<Prepared*>> prepare(const std::string& text, size_t max_prepared, Wait wait, Known known = Known::kUse);
 };
 
@@ -125,6 +131,8 @@ class MysqlPool {
   MysqlPool(MysqlClientSettings settings, Options options);
   ~MysqlPool();
 
+  // The same without a wait: an idle one whose settings are these; else an empty lease.
+  Lease try_acquire(std::string_view settings);
   // A connection whose session is fresh but for `settings`.
   //   Errors of the login, of the SET statement (the server's own), or kResourceExhausted.
   Task<Result<Lease>> acquire(std::string settings, Wait wait);
@@ -143,7 +151,8 @@ class MysqlPool {
  private:
   friend class PoolGroup;
   Task<Status> wait_for_room(const Wait& wait);
-  std::unique_ptr<PooledConnection> take_idle(std::string_view settings);
+  std::unique_ptr<PooledConnection> take_idle(std::string_view settings, bool any);
+  bool still_good(PooledConnection& connection);
   void drop_idle(size_t index);
   void keep_track(PooledConnection& connection);
   void lose_track(PooledConnection& connection);

@@ -204,6 +204,29 @@ TEST_F(PoolTest, AbortEndsWhatIsOnLoan) {
   });
 }
 
+TEST_F(PoolTest, LendsAtOnceOnlyWhatFits) {
+  with_server([](OkServer& server) -> Task<void> {
+    MysqlPool pool(settings(server), {});
+    EXPECT_FALSE(pool.try_acquire(""));
+    {
+      auto lease = co_await pool.acquire("set a = 1", soon());
+      EXPECT_TRUE(lease.ok());
+      EXPECT_FALSE(pool.try_acquire("set a = 1"));  // On loan.
+    }
+    EXPECT_FALSE(pool.try_acquire(""));
+    {
+      MysqlPool::Lease lease = pool.try_acquire("set a = 1");
+      EXPECT_TRUE(lease);
+      EXPECT_EQ(pool.idle(), 0u);
+      EXPECT_TRUE((co_await lease->client.ping(soon())).ok());
+      lease->client.stream().socket().abort();
+    }
+    EXPECT_FALSE(pool.try_acquire("set a = 1"));  // Broken ones are not lent.
+    pool.close();
+    EXPECT_FALSE(pool.try_acquire("set a = 1"));
+  });
+}
+
 TEST_F(PoolTest, TrimsWhatWasIdleForLong) {
   with_server([](OkServer& server) -> Task<void> {
     MysqlPool pool(settings(server), {.idle_timeout = 30ms});

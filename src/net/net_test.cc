@@ -5,7 +5,9 @@
 #include <atomic>
 #include <numeric>
 
+#include "net/block_pool.h"
 #include "net/loop.h"
+#include "net/packet_stream.h"
 #include "net/scope.h"
 #include "net/socket.h"
 #include "net/sync.h"
@@ -223,6 +225,159 @@ TEST_F(NetTest, ShortReadFollowedByHangUpIsSeen) {
     co_return sizes;
   };
   EXPECT_EQ(run(body()), (std::vector<size_t>{3, 0}));
+}
+
+// A pair of connected sockets of the loop that runs.
+std::pair<Socket, Socket> socket_pair() {
+  int ends[2];
+  CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+  auto a = Socket::adopt(ends[0]);
+  auto b = Socket::adopt(ends[1]);
+  CHECK(a.ok() && b.ok());
+  return {std::move(*a), std::move(*b)};
+}
+
+TEST_F(NetTest, WritesThatDoNotFitGoOnWhenThereIsRoomAgainAndAgain) {
+  auto body = []() -> Task<size_t> {
+    auto [writer, reader] = socket_pair();
+    auto write = [](Socket& socket) -> Task<void> {
+      const std::string much(size_t{4} << 20, 'x');
+      for (int i = 0; i < 3; ++i) {
+        EXPECT_TRUE((co_await socket.write_all(much, soon())).ok());
+        EXPECT_TRUE((co_await socket.write_all("y", soon())).ok());
+      }
+    };
+    Scope scope;
+    scope.spawn(write(writer));
+    size_t total = 0;
+    std::vector<char> buffer(size_t{64} << 10);
+    while (total < 3 * ((size_t{4} << 20) + 1)) {
+      auto got = co_await reader.read_some(buffer, soon());
+      if (!got.ok() || *got == 0) break;
+      total += *got;
+      co_await Loop::current()->yield();
+    }
+    co_await scope.join();
+    co_return total;
+  };
+  EXPECT_EQ(run(body()), 3 * ((size_t{4} << 20) + 1));
+}
+
+TEST_F(NetTest, InputIsKnownFromTheLoopOrByAsking) {
+  auto body = []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    (void)co_await sleep_for(1ms);  // What registering tells is behind us.
+    EXPECT_FALSE(b.has_input(false));
+    EXPECT_FALSE(b.has_input(true));
+    EXPECT_TRUE((co_await a.write_all("x", soon())).ok());
+    EXPECT_FALSE(b.has_input(false));  // The loop has not looked since.
+    EXPECT_TRUE(b.has_input(true));
+    (void)co_await sleep_for(1ms);
+    EXPECT_TRUE(b.has_input(false));
+    // A read that fills its buffer cannot know that nothing is left: then the kernel is asked.
+    char byte;
+    EXPECT_EQ((co_await b.read_some({&byte, 1}, soon())).value(), 1u);
+    EXPECT_FALSE(b.has_input(false));
+    a.close();
+    (void)co_await sleep_for(1ms);
+    EXPECT_TRUE(b.has_input(false));
+  };
+  run(body());
+}
+
+TEST_F(NetTest, EachWaitMayTakeItsOwnTime) {
+  auto body = []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    const Wait wait{.deadline = base::system_clock().now(), .each = 50ms};  // The deadline does not count.
+    char byte;
+    auto write_later = [](Socket& socket) -> Task<void> {
+      for (int i = 0; i < 3; ++i) {
+        (void)co_await sleep_for(10ms);
+        (void)co_await socket.write_all("x", soon());
+      }
+    };
+    Scope scope;
+    scope.spawn(write_later(a));
+    for (int i = 0; i < 3; ++i) EXPECT_TRUE((co_await b.read_some({&byte, 1}, wait)).ok());
+    auto late = co_await b.read_some({&byte, 1}, wait);
+    EXPECT_FALSE(late.ok());
+    if (!late.ok()) EXPECT_EQ(late.error().code(), Code::kDeadlineExceeded);
+    co_await scope.join();
+  };
+  run(body());
+}
+
+TEST_F(NetTest, MessagesOfAnySizeArriveWhole) {
+  auto body = []() -> Task<void> {
+    auto [a, b] = socket_pair();
+    PacketStream stream(std::move(b));
+    const std::vector<size_t> sizes = {1, 4091, 4092, 4093, 10, 131'072, 300'000, 5, 4092, 4092};
+    auto write = [](Socket& socket, const std::vector<size_t>& all) -> Task<void> {
+      std::string framed;
+      for (const size_t size : all) {
+        mysql::PacketWriter writer(framed);
+        writer.message(std::string(size, static_cast<char>('a' + size % 26)));
+      }
+      EXPECT_TRUE((co_await socket.write_all(framed, soon())).ok());
+    };
+    Scope scope;
+    scope.spawn(write(a, sizes));
+    for (const size_t size : sizes) {
+      auto message = co_await stream.read_message(soon());
+      EXPECT_TRUE(message.ok() && message->has_value());
+      if (!message.ok() || !message->has_value()) break;
+      EXPECT_EQ((*message)->payload, std::string(size, static_cast<char>('a' + size % 26)));
+    }
+    co_await scope.join();
+    a.close();
+    auto end = co_await stream.read_message(soon());
+    EXPECT_TRUE(end.ok() && !end->has_value());
+  };
+  run(body());
+}
+
+TEST(BlockPool, GivesBlocksAgainBySize) {
+  std::vector<void*> blocks;
+  for (const size_t size : {1u, 64u, 65u, 1000u, 4096u, 4097u, 100'000u}) {
+    void* const first = BlockPool::take(size);
+    std::memset(first, 1, size);
+    BlockPool::give(first, size);
+    void* const second = BlockPool::take(size);
+    std::memset(second, 2, size);
+    blocks.push_back(second);
+    BlockPool::give(second, size);
+  }
+  // Taken on one thread, given back on another, which ends.
+  void* const here = BlockPool::take(100);
+  std::thread([here] {
+    BlockPool::give(BlockPool::take(100), 100);
+    BlockPool::give(here, 100);
+  }).join();
+}
+
+TEST(BlockPool, KeepsNoMoreThanItsBound) {
+  std::vector<void*> blocks;
+  for (size_t i = 0; i < 3 * BlockPool::kKeptBytes / BlockPool::kLargest; ++i) {
+    blocks.push_back(BlockPool::take(BlockPool::kLargest));
+  }
+  std::sort(blocks.begin(), blocks.end());
+  EXPECT_EQ(std::unique(blocks.begin(), blocks.end()), blocks.end());
+  for (void* const block : blocks) BlockPool::give(block, BlockPool::kLargest);
+}
+
+TEST(SpareText, IsEmptyAndHasRoom) {
+  const char* room = nullptr;
+  {
+    SpareText text;
+    text->append(1000, 'x');
+    room = text->data();
+  }
+  SpareText text;
+  EXPECT_TRUE(text->empty());
+  EXPECT_GE(text->capacity(), 1000u);
+  EXPECT_EQ(text->data(), room);
+  SpareText other;
+  EXPECT_NE(other->data(), room);
 }
 
 TEST_F(NetTest, ReadTimesOutAndTheSocketStaysUsable) {

@@ -10,7 +10,7 @@
 namespace vitrail::net {
 namespace {
 
-constexpr size_t kRestingBuffer = size_t{4} << 10;
+constexpr size_t kFirstBuffer = BlockPool::kLargest;
 constexpr size_t kLargestKeptOfClient = size_t{16} << 10;  // There are many of them, and most of them rest.
 constexpr size_t kLargestKeptBuffer = size_t{256} << 10;
 // A relay step: what is read before it is passed on.
@@ -31,8 +31,9 @@ void PacketStream::consume(size_t size) {
   begin_ += size;
   if (begin_ != end_) return;
   begin_ = end_ = 0;
-  if (buffer_.size() <= largest_kept_) return;
-  std::vector<char>(kRestingBuffer).swap(buffer_);
+  // What rests holds nothing; what carries much keeps its room.
+  if (buffer_.size() > kFirstBuffer && buffer_.size() <= largest_kept_) return;
+  buffer_ = Buffer();
   if (counted_ > 0) memory_->give(base::MemoryBudget::Kind::kStatements, std::exchange(counted_, 0));
 }
 
@@ -45,7 +46,7 @@ void PacketStream::replace(size_t offset, size_t size, std::string_view bytes) {
 }
 
 Status PacketStream::make_room() {
-  if (buffer_.empty()) buffer_.resize(kRestingBuffer);
+  if (buffer_.size() == 0) buffer_ = Buffer(kFirstBuffer);
   if (end_ < buffer_.size()) return {};
   if (begin_ > 0) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);
@@ -59,16 +60,24 @@ Status PacketStream::make_room() {
     RETURN_IF_ERROR(memory_->take(base::MemoryBudget::Kind::kStatements, wanted - counted_));
     counted_ = wanted;
   }
-  buffer_.resize(wanted);
+  Buffer larger(wanted);
+  std::memcpy(larger.data(), buffer_.data() + begin_, end_ - begin_);
+  end_ -= std::exchange(begin_, 0);
+  buffer_ = std::move(larger);
   return {};
 }
 
-Task<Result<bool>> PacketStream::fill(const Wait& wait) {
-  CO_RETURN_IF_ERROR(make_room());
-  auto got = co_await socket_.read_some({buffer_.data() + end_, buffer_.size() - end_}, wait);
-  if (!got.ok()) co_return std::move(got).error();
-  end_ += *got;
-  co_return *got > 0;
+std::span<char> PacketStream::Fill::room() {
+  (void)stream_.make_room();  // The first buffer takes nothing of a budget.
+  return free_room();
+}
+
+Result<bool> PacketStream::Fill::await_resume() {
+  if (!room_.ok()) return std::move(room_).error();
+  auto got = read_.await_resume();
+  if (!got.ok()) return std::move(got).error();
+  stream_.end_ += *got;
+  return *got > 0;
 }
 
 Task<Result<std::optional<mysql::MessageReader::Message>>> PacketStream::read_message(Wait wait) {
@@ -137,7 +146,7 @@ Task<std::expected<uint8_t, RelayFailure>> relay_infile(PacketStream& client, Pa
                                                         Wait wait, base::Duration progress) {
   std::string framed;
   for (;;) {
-    wait.deadline = base::system_clock().now() + progress;
+    wait.each = progress;
     auto message = co_await client.read_message(wait);
     if (!message.ok() || !message->has_value()) {
       Error error = message.ok() ? fail(Code::kUnavailable, "the client left while it sent a file") : message.error();
@@ -164,7 +173,7 @@ Task<std::expected<RelayResult, RelayFailure>> end_too_large(mysql::ResponseScan
   std::string framed;
   mysql::encode_err(payload, error, mysql::kClientProtocol41);
   mysql::PacketWriter(framed, scanner.next_sequence()).message(payload);
-  wait.deadline = base::system_clock().now() + options.progress;
+  wait.each = options.progress;
   Status sent = co_await client.write(framed, wait);
   if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), false, false});
   scanner.set_rows_max(0);
@@ -178,7 +187,6 @@ Task<std::expected<RelayResult, RelayFailure>> end_too_large(mysql::ResponseScan
           fail(Code::kInternal, "malformed response from " + backend.socket().peer()).with_effect(Effect::kUnknown),
           true, false});
     }
-    wait.deadline = base::system_clock().now() + options.progress;
     auto more = co_await backend.fill(wait);
     if (more.ok() && *more) continue;
     Error lost = more.ok() ? fail(Code::kUnavailable, backend.socket().peer() + " closed the connection")
@@ -201,6 +209,10 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
   scanner.set_rows_max(options.rows_max);
   backend.drop_message();
   bool untouched = true;
+  const auto begun = [&] {
+    untouched = false;
+    wait.each = options.progress;
+  };
   for (;;) {
     // Everything in the buffer that belongs to the response goes out in one write.
     size_t ready = 0;
@@ -236,8 +248,7 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
     shift.apply(backend.buffered_data(), ready);
     if (options.hold != nullptr && ready > 0) {
       // From here on the response cannot begin again: for a failure it is as if the client had this.
-      untouched = false;
-      wait.deadline = base::system_clock().now() + options.progress;
+      begun();
       if (options.hold->bytes.size() + ready <= options.hold->max && state != State::kInfile) {
         options.hold->bytes += backend.buffered().substr(0, ready);
         backend.consume(std::exchange(ready, 0));
@@ -248,8 +259,7 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
       }
     }
     if (ready > 0) {
-      untouched = false;
-      wait.deadline = base::system_clock().now() + options.progress;
+      begun();
       Status sent = co_await client.write(backend.buffered().substr(0, ready), wait);
       if (!sent.ok()) co_return std::unexpected(RelayFailure{std::move(sent).error(), false, false});
       backend.consume(ready);
@@ -264,7 +274,6 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
       if (!last.has_value()) co_return std::unexpected(std::move(last).error());
       scanner.infile_sent(*last);
     }
-    if (!untouched) wait.deadline = base::system_clock().now() + options.progress;
     auto more = co_await backend.fill(wait);
     if (!more.ok()) {
       co_return std::unexpected(RelayFailure{std::move(more).error().with_effect(Effect::kUnknown), true, untouched});

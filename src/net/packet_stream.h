@@ -4,20 +4,21 @@
 #include <optional>
 #include <string>
 #include <string_view>
-#include <vector>
+#include <utility>
 
 #include "base/memory_budget.h"
 #include "base/result.h"
 #include "mysql/packet.h"
 #include "mysql/response_scanner.h"
+#include "net/block_pool.h"
 #include "net/socket.h"
 
 namespace vitrail::net {
 
 // A socket that carries MySQL messages: a receive buffer in front of it, read message by message or as raw bytes.
 //
-//   Owns   : the socket and the buffer (4 KiB at rest; grows to what one message or one relay step needs, and shrinks
-//            again when it is empty).
+//   Owns   : the socket and the buffer: none while nothing has arrived, then 4 KiB of the thread's BlockPool; grows to
+//            what one message or one relay step needs.
 //   Threads: the socket's loop.
 //   Errors : kUnavailable when the peer is gone in the middle of a message; malformed framing as MessageReader says.
 class PacketStream {
@@ -25,6 +26,7 @@ class PacketStream {
   explicit PacketStream(Socket socket, size_t max_message = size_t{1} << 30);
   PacketStream(PacketStream&&) noexcept = default;
   PacketStream& operator=(PacketStream&&) noexcept = default;
+  class Fill;
 
   Socket& socket() { return socket_; }
   const Socket& socket() const { return socket_; }
@@ -62,17 +64,41 @@ class PacketStream {
   // Puts `bytes`, which must not be longer, in the place of `size` buffered bytes.
   void replace(size_t offset, size_t size, std::string_view bytes);
   // Waits for more bytes behind the buffered ones; false at the end of the stream.
-  Task<Result<bool>> fill(const Wait& wait);
+  // `wait` must outlive the await.
+  Fill fill(const Wait& wait);
 
   // Framed bytes, as PacketWriter makes them. `bytes` must stay valid until the end.
   Socket::WriteOperation write(std::string_view bytes, const Wait& wait) { return socket_.write_all(bytes, wait); }
 
  private:
+  // Bytes that are not set to anything first, of a BlockPool.
+  class Buffer {
+   public:
+    Buffer() = default;
+    explicit Buffer(size_t size) : data_(static_cast<char*>(BlockPool::take(size))), size_(size) {}
+    Buffer(Buffer&& other) noexcept
+        : data_(std::exchange(other.data_, nullptr)), size_(std::exchange(other.size_, 0)) {}
+    Buffer& operator=(Buffer&& other) noexcept {
+      std::swap(data_, other.data_);
+      std::swap(size_, other.size_);
+      return *this;
+    }
+    ~Buffer() {
+      if (data_ != nullptr) BlockPool::give(data_, size_);
+    }
+    char* data() const { return data_; }
+    size_t size() const { return size_; }
+
+   private:
+    char* data_ = nullptr;
+    size_t size_ = 0;
+  };
+
   Status make_room();
 
   Socket socket_;
   mysql::MessageReader reader_;
-  std::vector<char> buffer_;
+  Buffer buffer_;
   size_t begin_ = 0;
   size_t end_ = 0;
   size_t taken_ = 0;  // Bytes of the message last returned, dropped by the next call.
@@ -80,6 +106,27 @@ class PacketStream {
   size_t counted_ = 0;   // Bytes of the buffer that `memory_` knows of.
   size_t largest_kept_;  // An empty buffer that is larger shrinks.
 };
+
+// See PacketStream::fill.
+class PacketStream::Fill final : private Socket::ReadRoom {
+ public:
+  Fill(PacketStream& stream, const Wait& wait)
+      : stream_(stream),
+        room_(stream.buffer_.size() == 0 ? Status{} : stream.make_room()),
+        read_(stream.socket_, free_room(), stream.buffer_.size() == 0 ? this : nullptr, wait) {}
+  bool await_ready() { return !room_.ok() || read_.await_ready(); }
+  bool await_suspend(std::coroutine_handle<> handle) { return read_.await_suspend(handle); }
+  Result<bool> await_resume();
+
+ private:
+  std::span<char> free_room() { return {stream_.buffer_.data() + stream_.end_, stream_.buffer_.size() - stream_.end_}; }
+  std::span<char> room() override;
+  PacketStream& stream_;
+  Status room_;
+  Socket::ReadOperation read_;
+};
+
+inline PacketStream::Fill PacketStream::fill(const Wait& wait) { return {*this, wait}; }
 
 // A response that is kept instead of being passed on, as long as it is short.
 struct HeldResponse {

@@ -99,6 +99,7 @@ class ConnectOperation final : public internal::IoState::Operation {
   bool await_ready() { return false; }
   bool await_suspend(std::coroutine_handle<> handle) {
     io_.writer = this;
+    Loop::current()->watch_writable(io_);
     return arm(*Loop::current(), handle, wait_);
   }
   void await_resume() {}
@@ -288,7 +289,7 @@ Task<Status> Socket::start_tls(std::shared_ptr<const TlsContext> context, std::s
 void Socket::abort() {
   if (io_ == nullptr) return;
   ::shutdown(io_->fd, SHUT_RDWR);
-  io_->readable = io_->writable = io_->hung_up = true;
+  io_->readable = io_->hung_up = true;
   if (io_->reader != nullptr && io_->reader->perform()) std::exchange(io_->reader, nullptr)->complete();
   if (io_->writer != nullptr && io_->writer->perform()) std::exchange(io_->writer, nullptr)->complete();
 }
@@ -299,17 +300,20 @@ void Socket::cancel_when_gone(CancelSource* source) {
   if (source != nullptr && io_->hung_up) source->cancel();
 }
 
-bool Socket::has_input() {
-  if (io_ == nullptr || (tls_ != nullptr && tls_->has_input())) return true;
-  if (!io_->readable && !io_->hung_up) {
-    char byte;
-    const ssize_t got = recv(io_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
-    return got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK);
-  }
-  return true;
+bool Socket::has_input(bool ask) {
+  if (io_ == nullptr || io_->hung_up || (tls_ != nullptr && tls_->has_input())) return true;
+  if (!io_->readable && !ask) return false;
+  char byte;
+  const ssize_t got = recv(io_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  if (got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return true;
+  io_->readable = false;
+  return false;
 }
 
-Socket::ReadOperation Socket::read_some(std::span<char> buffer, const Wait& wait) { return {*this, buffer, wait}; }
+Socket::ReadOperation Socket::read_some(std::span<char> buffer, const Wait& wait) {
+  return {*this, buffer, nullptr, wait};
+}
+Socket::ReadOperation Socket::read_some(ReadRoom& room, const Wait& wait) { return {*this, {}, &room, wait}; }
 Socket::WriteOperation Socket::write_all(std::string_view data, const Wait& wait) { return {*this, data, wait}; }
 
 bool Socket::ReadOperation::await_ready() {
@@ -328,6 +332,7 @@ bool Socket::ReadOperation::await_suspend(std::coroutine_handle<> handle) {
 }
 
 bool Socket::ReadOperation::perform() {
+  if (room_ != nullptr) buffer_ = std::exchange(room_, nullptr)->room();
   if (socket_.tls_ != nullptr) [[unlikely]]
     return perform_tls();
   internal::IoState& io = *socket_.io_;
@@ -380,6 +385,7 @@ bool Socket::WriteOperation::await_ready() {
 bool Socket::WriteOperation::await_suspend(std::coroutine_handle<> handle) {
   CHECK(socket_.io_->writer == nullptr);
   socket_.io_->writer = this;
+  socket_.loop_->watch_writable(*socket_.io_);
   return arm(*socket_.loop_, handle, wait_);
 }
 

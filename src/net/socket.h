@@ -53,13 +53,17 @@ class Socket {
   // none).
   void cancel_when_gone(CancelSource* source);
   // True when bytes or the end of the stream can be read without waiting (used to drop stale pooled connections).
-  bool has_input();
+  // `ask`: asks the kernel, which knows more than the loop has been told of; a system call.
+  bool has_input(bool ask = true);
 
   class ReadOperation;
   class WriteOperation;
 
   // Reads at least one byte into `buffer`; 0 at the end of the stream. `wait` must outlive the await.
   ReadOperation read_some(std::span<char> buffer, const Wait& wait);
+  // The same, into what `room` gives when there is something to read: who waits needs no buffer.
+  class ReadRoom;
+  ReadOperation read_some(ReadRoom& room, const Wait& wait);
   // Writes all of `data`, which must stay valid.
   WriteOperation write_all(std::string_view data, const Wait& wait);
 
@@ -71,10 +75,18 @@ class Socket {
   bool unix_ = false;
 };
 
+class Socket::ReadRoom {
+ public:
+  virtual std::span<char> room() = 0;
+
+ protected:
+  ~ReadRoom() = default;
+};
+
 class Socket::ReadOperation final : public internal::IoState::Operation {
  public:
-  ReadOperation(Socket& socket, std::span<char> buffer, const Wait& wait)
-      : socket_(socket), buffer_(buffer), wait_(wait) {}
+  ReadOperation(Socket& socket, std::span<char> buffer, ReadRoom* room, const Wait& wait)
+      : socket_(socket), buffer_(buffer), room_(room), wait_(wait) {}
   bool await_ready();
   bool await_suspend(std::coroutine_handle<> handle);
   Result<size_t> await_resume();
@@ -85,6 +97,7 @@ class Socket::ReadOperation final : public internal::IoState::Operation {
   void abandon() override;
   Socket& socket_;
   std::span<char> buffer_;
+  ReadRoom* room_;  // Where `buffer_` is to come from; null: it is there.
   const Wait& wait_;
   ssize_t result_ = 0;
   int errno_ = 0;

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "base/check.h"
+#include "net/block_pool.h"
 
 namespace vitrail::net {
 
@@ -15,6 +16,10 @@ namespace internal {
 
 struct PromiseBase {
   std::coroutine_handle<> continuation = std::noop_coroutine();
+
+  // Frames come and go with every query.
+  static void* operator new(size_t size) { return BlockPool::take(size); }
+  static void operator delete(void* frame, size_t size) noexcept { BlockPool::give(frame, size); }
 
   struct FinalAwaiter {
     bool await_ready() noexcept { return false; }

@@ -101,6 +101,20 @@ bool may_be_alias(const Token& previous, std::string_view text) {
   }
 }
 
+bool is_session_function(std::string_view word) {
+  std::string_view name;
+  switch (word.size()) {
+    case 8: name = "database"; break;
+    case 9: name = "row_count"; break;
+    case 10: name = "found_rows"; break;
+    case 13: name = "connection_id"; break;
+    case 14: name = "last_insert_id"; break;
+    default: return false;
+  }
+  return std::equal(word.begin(), word.end(), name.begin(),
+                    [](char a, char b) { return (a >= 'A' && a <= 'Z' ? a - 'A' + 'a' : a) == b; });
+}
+
 // Finds the statement kind while the tokens pass by.
 class KindFinder {
  public:
@@ -233,6 +247,8 @@ FingerprintResult fingerprint(std::string_view text, std::span<LiteralPosition> 
       case TokenType::kBindVariable:
       case TokenType::kBindList: result.has_bind_variable = true; break;
       case TokenType::kWord:
+        result.has_session_function = result.has_session_function || is_session_function(token.text(text));
+        break;
       case TokenType::kQuotedIdentifier:
       case TokenType::kIntroducer: break;
       case TokenType::kAtAt: result.has_system_variable = true; [[fallthrough]];

@@ -44,6 +44,9 @@ struct FingerprintResult {
   bool has_user_variable = false;
   bool has_system_variable = false;
   bool has_bind_variable = false;  // :name or ::list
+  // A word that is the name of a function of the session: last_insert_id, found_rows, row_count, connection_id,
+  // database; in whatever place.
+  bool has_session_function = false;
 
   // Literals that fit the caller's storage.
   std::span<const LiteralPosition> literals;

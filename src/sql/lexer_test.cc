@@ -257,6 +257,17 @@ TEST_F(FingerprintTest, KeepsTheNamesOfResultColumnsApart) {
   EXPECT_EQ(of("select _utf8 'b'"), of("select _utf8 'd'"));
 }
 
+TEST_F(FingerprintTest, SeesFunctionsOfTheSession) {
+  for (const char* text : {"select last_insert_id()", "select FOUND_ROWS()", "insert into t values (Row_Count())",
+                           "select a from t where d = database()", "select connection_id ()"}) {
+    EXPECT_TRUE(read(text).has_session_function) << text;
+  }
+  for (const char* text : {"select `database` from t", "select 'database()'", "select database1 from t", "select 1",
+                           "select last_insert_idx()", "select /* found_rows() */ 1"}) {
+    EXPECT_FALSE(read(text).has_session_function) << text;
+  }
+}
+
 TEST_F(FingerprintTest, RecordsLiteralsInOrder) {
   const std::string_view text = "insert into t values (1, -2.5, 'x', 0xFF, 1e3, b'1')";
   const FingerprintResult result = read(text);

@@ -40,7 +40,6 @@ Error timeout_error(bool ended) {
 }  // namespace
 
 net::Task<Status> QuerySession::run_logged(Request request) {
-  if (!shared_.query_log->wanted()) co_return co_await run_request(std::move(request));
   const std::string text(request.text);  // The view may not live until the end: LOAD DATA LOCAL reads from the client.
   const auto started = base::system_clock().now();
   Status outcome = co_await run_request(std::move(request));
@@ -60,115 +59,140 @@ net::Task<Status> QuerySession::run_request(Request request) {
   shared_.metrics.queries.add();
   const bool was_in_transaction = in_transaction_;
   const Left left_before = left_;
-  if (Status sent = co_await send_request(request, wait); !sent.ok()) {
+  net::SpareText bytes;
+  Status sent;
+  if (!ready_to_send(request)) sent = co_await prepare_to_send(request, wait);
+  if (sent.ok()) sent = begin_sending(request, *bytes);
+  if (sent.ok()) {
+    sent = co_await lease_->client.stream().write(request.framed, wait);
+    if (!sent.ok()) sent = std::move(sent).error().with_effect(Effect::kUnknown);
+  }
+  if (sent.ok() && !request.prelude.empty()) sent = co_await read_prelude(request, wait);
+  if (!sent.ok()) {
     const bool reached = sent_;
     if (reached || (lease_ && lease_->client.broken())) lose_connection(was_in_transaction || in_transaction_);
     if (reached) shared_.metrics.errors.add();
     statement_done();
     co_return co_await send_error(std::move(sent).error());
   }
-  auto result = co_await await_response(request, wait);
+  const net::RelayOptions options = relay_options(request);
+  auto result = co_await net::relay_response(lease_->client.stream(), stream_, request.kind,
+                                             lease_->client.capabilities(), options, wait);
+  const bool too_late = !result.has_value() && result.error().backend && result.error().client_untouched && !doomed_ &&
+                        result.error().error.code() == Code::kDeadlineExceeded;
+  if (too_late) result = co_await end_and_await(request);
   if (!result.has_value()) co_return co_await after_failure(std::move(result).error(), was_in_transaction);
-  co_await await_kills();
+  if (kills_ > 0 || interrupted_) co_await await_kills();
   if (result->error) co_return co_await after_error(request, *result, was_in_transaction, left_before);
   in_transaction_ = (result->summary.status_flags & mysql::kStatusInTransaction) != 0;
   if (!in_transaction_ && lost_ == Lost::kTransaction) lost_ = Lost::kNothing;  // It had ended before it was ended.
   if (result->summary.session_state_changed) left_ |= Left::kTold;
   left_ &= ~request.info->effects.ends;
-  co_await keep_warnings(result->summary.warnings);
+  warnings_.reset();
+  if (result->summary.warnings > 0) co_await keep_warnings(result->summary.warnings);
   if (request.info->kind == sql::StatementKind::kDdl && shared_.settings.on_ddl) shared_.settings.on_ddl();
   statement_done();
   co_return Status{};
 }
 
-// The connection, the prepared statement, and the bytes. Whether anything may have reached the server: sent_.
-net::Task<Status> QuerySession::send_request(Request& request, net::Wait wait) {
+// Takes what a statement needs from what is there. False: that is to be waited for, by prepare_to_send().
+bool QuerySession::ready_to_send(Request& request) {
+  if (!lease_) lease_ = shared_.pool_for(shape_, static_cast<uint8_t>(client_.collation)).try_acquire(settings_);
+  if (lease_ && request.execute != nullptr) request.prepared = lease_->find_prepared(request.text);
+  return lease_ && (request.execute == nullptr || request.prepared != nullptr);
+}
+
+// The connection and the prepared statement. Whoever had to wait for them is admitted anew behind the last wait.
+net::Task<Status> QuerySession::prepare_to_send(Request& request, net::Wait wait) {
   const auto admitted_in = shared_.state;
   CO_RETURN_IF_ERROR(co_await need_connection(wait));
-  std::string encoded;
   if (request.execute != nullptr) {
-    CO_ASSIGN_OR_RETURN(const auto prepared,
+    CO_ASSIGN_OR_RETURN(request.prepared,
                         co_await lease_->prepare(std::string(request.text), kMaxPreparedPerConnection, wait));
-    request.execute->statement_id = prepared->ok.statement_id;
-    if (lease_->client.server().server_version.find("MariaDB") != std::string::npos) {
-      for (auto& parameter : request.execute->parameters) {
-        // Only MySQL's server takes this type; in either the value is a text.
-        if (parameter.type == mysql::FieldType::kJson) parameter.type = mysql::FieldType::kVarString;
-      }
-    }
-    std::string payload;
-    mysql::encode_stmt_execute(payload, *request.execute, 0);
-    mysql::PacketWriter(encoded).message(payload);
-    request.framed = encoded;
   }
-  request.answer_sequence = mysql::answer_sequence(request.framed);
-  if (!request.prelude.empty()) {
-    std::string framed;
-    for (const auto& statement : request.prelude) {
-      std::string payload;
-      mysql::encode_query(payload, statement, {}, 0);
-      mysql::PacketWriter(framed).message(payload);
-    }
-    framed += request.framed;
-    encoded = std::move(framed);
-    request.framed = encoded;
-  }
-  // From here to the first byte there is no wait: what a fence did in between is known, and what comes behind it finds
-  // this statement sent.
-  if (interrupted_) {
-    co_return fail(Code::kCanceled, "Query execution was interrupted")
-        .with_mysql(mysql::errnos::kQueryInterrupted, "70100");
-  }
-  if (gone_.cancelled()) co_return fail(Code::kCanceled, "the client has gone");
   if (admitted_in != shared_.state || lost_ != Lost::kNothing) {
     CO_RETURN_IF_ERROR(admit(*request.info, request.text));
   }
+  co_return Status{};
+}
+
+// From admission to the first byte there is no wait, and none is in here: what a fence did before is known, and what
+// comes behind it finds this statement sent. Whether anything may have reached the server: sent_.
+Status QuerySession::begin_sending(Request& request, std::string& bytes) {
+  if (interrupted_) {
+    return fail(Code::kCanceled, "Query execution was interrupted")
+        .with_mysql(mysql::errnos::kQueryInterrupted, "70100");
+  }
+  if (gone_.cancelled()) return fail(Code::kCanceled, "the client has gone");
+  for (const auto& statement : request.prelude) {
+    mysql::PacketWriter writer(bytes);
+    mysql::encode_query(writer.begin(), statement, {}, 0);
+    writer.end();
+  }
+  const size_t begin = bytes.size();
+  if (request.framed.empty()) {
+    mysql::PacketWriter writer(bytes);
+    if (request.execute != nullptr) {
+      if (lease_->client.server().server_version.find("MariaDB") != std::string::npos) {
+        for (auto& parameter : request.execute->parameters) {
+          // Only MySQL's server takes this type; in either the value is a text.
+          if (parameter.type == mysql::FieldType::kJson) parameter.type = mysql::FieldType::kVarString;
+        }
+      }
+      mysql::encode_stmt_execute(writer.begin(), *request.execute, request.prepared->ok.statement_id, {}, 0);
+    } else {
+      mysql::encode_query(writer.begin(), request.text, {}, 0);
+    }
+    writer.end();
+  } else if (begin > 0) {
+    bytes += request.framed;
+  }
+  request.answer_sequence =
+      mysql::answer_sequence(bytes.empty() ? request.framed : std::string_view(bytes).substr(begin));
+  if (!bytes.empty()) request.framed = bytes;
   sent_ = true;
   doomed_ =
       request.once;  // Servers keep SET TRANSACTION for longer than one statement when that fails, or reads no table.
   left_ |= request.info->effects.leaves;
   if (request.info->effects.ends != Left::kNothing) left_ &= ~request.info->effects.ends;
   note_use(*request.info);
+  return {};
+}
+
+net::Task<Status> QuerySession::read_prelude(const Request& request, net::Wait wait) {
   auto& server = lease_->client;
-  Status written = co_await server.stream().write(request.framed, wait);
-  if (!written.ok()) co_return std::move(written).error().with_effect(Effect::kUnknown);
-  for (size_t i = 0; i < request.prelude.size(); ++i) {
+  for (const auto& statement : request.prelude) {
     auto begun =
         co_await net::discard_response(server.stream(), mysql::ResponseKind::kQuery, server.capabilities(), wait);
     // Without its transaction the statement must not stand: the connection goes, and with it what it may have done is
     // not ours to know.
     if (!begun.ok()) co_return std::move(begun).error().with_effect(Effect::kUnknown);
     if (begun->error) {
-      co_return fail(Code::kUnavailable, request.prelude[i] + " failed: " + begun->error->message)
-          .with_effect(Effect::kUnknown);
+      co_return fail(Code::kUnavailable, statement + " failed: " + begun->error->message).with_effect(Effect::kUnknown);
     }
   }
   if (request.begins) in_transaction_ = true;
   co_return Status{};
 }
 
-// Waits for the answer and passes it on. At the deadline the statement is ended in the server, and its answer to that
-// awaited.
-net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::await_response(const Request& request,
-                                                                                           net::Wait wait) {
-  auto& server = lease_->client;
+net::RelayOptions QuerySession::relay_options(const Request& request) const {
   net::RelayOptions options;
   options.first_sequence = request.answer_sequence;
   options.client_sequence = request.first_sequence;
   options.rows_max = shared_.settings.max_result_rows;
   options.strip_session_track = (client_.capabilities & mysql::kClientSessionTrack) == 0;
   if (left_ != Left::kNothing) options.set = mysql::kStatusSessionStateChanged;
-  auto result = co_await net::relay_response(server.stream(), stream_, request.kind, server.capabilities(), options,
-                                             std::move(wait));
-  if (result.has_value() || !result.error().backend || !result.error().client_untouched || doomed_ ||
-      result.error().error.code() != Code::kDeadlineExceeded) {
-    co_return result;
-  }
+  return options;
+}
+
+// At the deadline the statement is ended in the server, and its answer to that awaited and passed on.
+net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::end_and_await(const Request& request) {
   timed_out_ = true;
   shared_.metrics.killed_statements.add();
   co_await interrupt();
-  co_return co_await net::relay_response(server.stream(), stream_, request.kind, server.capabilities(), options,
-                                         net::Wait::within(kInterruptMax, gone_.token()));
+  auto& server = lease_->client;
+  co_return co_await net::relay_response(server.stream(), stream_, request.kind, server.capabilities(),
+                                         relay_options(request), net::Wait::within(kInterruptMax, gone_.token()));
 }
 
 net::Task<void> QuerySession::interrupt() {

@@ -20,7 +20,8 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxPreparedPerConnection = 256;
-constexpr auto kEndMax = 10s;  // For the end of a transaction that was idle for too long.
+constexpr size_t kKeptParameters = 64;  // Room that a session keeps for the next execute.
+constexpr auto kEndMax = 10s;           // For the end of a transaction that was idle for too long.
 
 // Capabilities of the login that must hold on the connection to mysqld too.
 constexpr mysql::Capabilities kCarried = mysql::kResponseShapeCapabilities | mysql::kClientFoundRows |
@@ -226,40 +227,41 @@ net::Task<Status> QuerySession::need_connection(net::Wait wait) {
   co_return Status{};
 }
 
+// No coroutine: what it gives is the command's own.
 net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& message) {
   const auto command = static_cast<Command>(message.payload[0]);
   switch (command) {
-    case Command::kQuery: co_return co_await on_query(message);
-    case Command::kStmtExecute: co_return co_await on_execute(message);
-    case Command::kStmtPrepare: co_return co_await on_prepare(std::string(message.payload.substr(1)));
-    case Command::kPing: co_return co_await send_ok();
-    case Command::kResetConnection: co_return co_await on_reset();
+    case Command::kQuery: return on_query(message);
+    case Command::kStmtExecute: return on_execute(message);
+    case Command::kStmtPrepare: return on_prepare(std::string(message.payload.substr(1)));
+    case Command::kPing: return send_ok();
+    case Command::kResetConnection: return on_reset();
     case Command::kInitDb: {
       auto target = shard::Target::parse(message.payload.substr(1));
-      if (!target.ok()) co_return co_await send_error(std::move(target).error());
+      if (!target.ok()) return send_error(std::move(target).error());
       if (keeps_connection()) {
-        co_return co_await send_error(
+        return send_error(
             fail(Code::kFailedPrecondition, "a transaction is open, or the session holds state in the server"));
       }
       target_ = std::move(*target);
-      co_return co_await send_ok();
+      return send_ok();
     }
     case Command::kStmtClose: {
       if (auto id = mysql::decode_statement_id(message.payload); id.ok()) statements_.erase(*id);
-      co_return Status{};
+      return done();
     }
     case Command::kStmtReset: {
       auto id = mysql::decode_statement_id(message.payload);
       if (id.ok() && statements_.contains(*id)) statements_[*id].forget_long_data();
-      co_return co_await send_ok();
+      return send_ok();
     }
     case Command::kStmtSendLongData: {
       auto data = mysql::decode_stmt_long_data(message.payload);
       if (data.ok() && statements_.contains(data->statement_id)) add_long_data(statements_[data->statement_id], *data);
-      co_return Status{};
+      return done();
     }
     default:
-      co_return co_await send_error(
+      return send_error(
           fail(Code::kUnimplemented, fmt::format("{} is not served on the data port", mysql::command_name(command)))
               .with_mysql(mysql::errnos::kUnknownCommand, "08S01"));
   }
@@ -321,15 +323,10 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
   if (warnings_ && info.shows_warnings) co_return co_await send_warnings();
   if (info.next_value) co_return co_await on_next_value(std::string(request.text), request.info);
   // One frame without attributes can go on as it came.
-  std::string reframed;
-  request.framed = stream_.buffered().substr(0, message.consumed);
-  if ((client_.capabilities & mysql::kClientQueryAttributes) || message.payload.size() >= mysql::kMaxFramePayload) {
-    std::string payload;
-    mysql::encode_query(payload, request.text, {}, 0);
-    mysql::PacketWriter(reframed).message(payload);
-    request.framed = reframed;
+  if ((client_.capabilities & mysql::kClientQueryAttributes) == 0 && message.payload.size() < mysql::kMaxFramePayload) {
+    request.framed = stream_.buffered().substr(0, message.consumed);
   }
-  co_return co_await run_logged(std::move(request));
+  co_return co_await (shared_.query_log->wanted() ? run_logged(std::move(request)) : run_request(std::move(request)));
 }
 
 net::Task<Status> QuerySession::send_warnings() {
@@ -481,25 +478,26 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
     statement.forget_long_data();
     co_return co_await send_error(std::move(admitted).error());
   }
-  auto execute =
-      mysql::decode_stmt_execute(message.payload, client_.capabilities, statement.parameters, statement.memory);
-  if (!execute.ok()) co_return co_await send_error(std::move(execute).error());
-  if (Status allowed = allow(*request.info, execute->attributes); !allowed.ok()) {
+  if (execute_.parameters.capacity() > kKeptParameters) execute_ = {};
+  Status decoded = mysql::decode_stmt_execute_into(execute_, message.payload, client_.capabilities,
+                                                   statement.parameters, statement.memory);
+  if (!decoded.ok()) co_return co_await send_error(std::move(decoded).error());
+  if (Status allowed = allow(*request.info, execute_.attributes); !allowed.ok()) {
     shared_.metrics.refused.add();
     statement.forget_long_data();
     co_return co_await send_error(std::move(allowed).error());
   }
   // A cursor would tie the connection to this session until it is closed; rows are sent at once instead, as MySQL does
   // for statements that cannot have one.
-  execute->cursor_flags = 0;
-  auto prelude = prelude_of(execute->attributes, in_transaction_);
+  execute_.cursor_flags = 0;
+  auto prelude = prelude_of(execute_.attributes, in_transaction_);
   if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
   request.prelude = std::move(prelude->statements);
   request.begins = prelude->begins;
   request.once = prelude->once;
-  execute->attributes.clear();
-  request.execute = &*execute;
-  Status outcome = co_await run_logged(std::move(request));
+  request.execute = &execute_;
+  Status outcome =
+      co_await (shared_.query_log->wanted() ? run_logged(std::move(request)) : run_request(std::move(request)));
   if (const auto still = statements_.find(*id); still != statements_.end()) still->second.forget_long_data();
   co_return outcome;
 }

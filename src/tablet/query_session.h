@@ -117,8 +117,9 @@ class QuerySession {
     std::vector<std::string> prelude;  // Statements to run before it, in the same write.
     bool begins = false;               // One of them opens a transaction.
     bool once = false;                 // One of them is about this statement alone.
-    std::string_view framed;           // The command as it goes to the server; empty: `execute` is encoded to it.
+    std::string_view framed;           // The command as it goes to the server; empty: it is still to be encoded.
     mysql::StmtExecute* execute = nullptr;
+    const net::PooledConnection::Prepared* prepared = nullptr;  // Of `execute`, on the connection that is held.
     mysql::ResponseKind kind = mysql::ResponseKind::kQuery;
     uint8_t answer_sequence = 1;  // That the server's answer begins with.
     uint8_t first_sequence = 1;
@@ -128,6 +129,7 @@ class QuerySession {
 
   // query_session.cc: commands.
   net::Task<Outcome> dispatch(const mysql::MessageReader::Message& message);
+  static net::Task<Outcome> done() { co_return Status{}; }
   net::Task<Outcome> on_query(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_set(std::string text);
   net::Task<Outcome> on_next_value(std::string text, std::shared_ptr<const StatementInfo> info);
@@ -150,8 +152,12 @@ class QuerySession {
   // query_run.cc: a statement in the server.
   net::Task<Outcome> run_logged(Request request);
   net::Task<Outcome> run_request(Request request);
-  net::Task<Status> send_request(Request& request, net::Wait wait);
-  net::Task<std::expected<net::RelayResult, net::RelayFailure>> await_response(const Request& request, net::Wait wait);
+  bool ready_to_send(Request& request);
+  net::Task<Status> prepare_to_send(Request& request, net::Wait wait);
+  Status begin_sending(Request& request, std::string& bytes);
+  net::Task<Status> read_prelude(const Request& request, net::Wait wait);
+  net::RelayOptions relay_options(const Request& request) const;
+  net::Task<std::expected<net::RelayResult, net::RelayFailure>> end_and_await(const Request& request);
   net::Task<Outcome> after_failure(net::RelayFailure failure, bool was_in_transaction);
   net::Task<Outcome> after_error(const Request& request, const net::RelayResult& result, bool was_in_transaction,
                                  sql::Left left_before);
@@ -197,6 +203,7 @@ class QuerySession {
   uint32_t next_statement_id_ = 1;
   base::MemoryBudget::Session memory_;  // What is held for this client.
   std::unordered_map<uint32_t, Prepared> statements_;
+  mysql::StmtExecute execute_;  // Of the command at hand; its room is used again.
 };
 
 }  // namespace vitrail::tablet
