@@ -87,6 +87,8 @@ endfunction()
 
 # `ninja programs`: what runs, without tests.
 add_custom_target(programs)
+# `ninja benches`: micro-benchmarks.
+add_custom_target(benches)
 
 # vitrail_binary(<name> SOURCES <files> DEPS <targets>): an executable in build/bin.
 function(vitrail_binary name)
@@ -96,4 +98,14 @@ function(vitrail_binary name)
   target_compile_options(${name} PRIVATE ${VITRAIL_WARNINGS})
   target_link_libraries(${name} PRIVATE ${ARG_DEPS})
   add_dependencies(programs ${name})
+endfunction()
+
+# vitrail_bench(<name> SOURCES <files> DEPS <targets>): a micro-benchmark in build/bench, run by `./dev bench micro`.
+function(vitrail_bench name)
+  cmake_parse_arguments(ARG "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${ARG_SOURCES})
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/bench)
+  target_compile_options(${name} PRIVATE ${VITRAIL_WARNINGS})
+  target_link_libraries(${name} PRIVATE ${ARG_DEPS})
+  add_dependencies(benches ${name})
 endfunction()
