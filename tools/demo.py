@@ -24,9 +24,24 @@ SUMMARY = """
 """
 
 
+class WatchedJourney(Journey):
+    """Tells where to look before anything moves, and with `wait` waits until somebody does."""
+
+    wait = False
+
+    def start_cluster(self):
+        super().start_cluster()
+        page = f"http://127.0.0.1:{self.cluster.addresses['vtctld']['port']}/#/workflows"
+        self.note(f"to watch it: {page}")
+        if self.wait:
+            print(f"Open {page}, then press Enter here.", file=sys.stderr, flush=True)
+            sys.stdin.readline()
+
+
 def main():
     parser = argparse.ArgumentParser(prog="./dev demo", description="MoveTables and Reshard under a writing client.")
     parser.add_argument("--exit", action="store_true", help="stop the cluster at the end")
+    parser.add_argument("--watch", action="store_true", help="wait for Enter before tables move, to have the web pages open")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--rows", type=int, default=200_000, help="customers to generate; twice as many orders (200000)")
     options = parser.parse_args()
@@ -41,7 +56,8 @@ def main():
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)
         return 1
-    journey = Journey(cluster, customers=options.rows, note=note)
+    journey = WatchedJourney(cluster, customers=options.rows, note=note)
+    journey.wait = options.watch
     keep = False
     summary = {"ok": False}
     try:

@@ -4,6 +4,8 @@
 #include "base/settings.h"
 #include "control/legacy/legacy.h"
 #include "control/registrar.h"
+#include "control/states/methods.h"
+#include "control/states/runner.h"
 #include "control/workflow/records.h"
 
 namespace vitrail::control {
@@ -22,6 +24,7 @@ void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient
   register_schema_methods(registrar);
   register_validate_methods(registrar);
   register_workflow_methods(registrar);
+  states::register_methods(server, loop, tablets);
 }
 
 void declare(base::Settings& settings, VtctldOptions& options) {
@@ -62,6 +65,11 @@ net::Task<Status> Vtctld::start() {
     }
   };
   scope_.spawn(adopt(*this));
+  auto watch = [](Vtctld& self) -> net::Task<void> {
+    states::Runner runner({.vtctld = self.grpc_->in_process(), .tablets = *self.tablets_});
+    co_await runner.watch(self.scope_.token());
+  };
+  scope_.spawn(watch(*this));
   co_return Status{};
 }
 

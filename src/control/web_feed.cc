@@ -89,7 +89,7 @@ net::Task<void> WebFeed::keep_making(WebFeed& self, std::shared_ptr<Document> do
       }
     }
     // Cancelled: the next turn ends this.
-    static_cast<void>(co_await net::sleep_for(std::max(self.pause_, took), self.scope_.token()));
+    static_cast<void>(co_await net::sleep_for(std::max(self.pause_, 3 * took), self.scope_.token()));
   }
 }
 

@@ -17,8 +17,8 @@ namespace vitrail::control {
 // Documents that change, sent to whoever watches them as server-sent events: an event of the document's name with its
 // text at first, and whenever it is another one.
 //
-// A document is made again and again while somebody watches it, once for all who do: every `pause`, or as long as
-// making it took. Nobody watches: nothing runs.
+// A document is made again and again while somebody watches it, once for all who do: every `pause`, or after
+// three times what making it took. Nobody watches: nothing runs.
 //
 //   Threads: open() on any, its stream on the HTTP server's; documents are made on `loop`, which outlives this object.
 //   End    : stop() on the loop, after the HTTP server's end.

@@ -8,6 +8,8 @@
 
 #include "base/version.h"
 #include "control/client/vdiff_report.h"
+#include "control/states/table.h"
+#include "shardingworkflow.pb.h"
 #include "topo/decode.h"
 #include "topo/tablet.h"
 #include "vschema/proto_json.h"
@@ -138,6 +140,11 @@ class WebViews::Impl {
     if (kind == "workflow" && !rest.empty()) {
       std::string keyspace_name = take_segment(rest);
       co_return text(co_await workflow(std::move(keyspace_name), std::string(rest)));
+    }
+    if (kind == "sharding" && rest.empty()) co_return text(co_await sharding_workflows());
+    if (kind == "sharding") {
+      std::string branch = take_segment(rest);
+      co_return text(co_await sharding_workflow(std::move(branch), std::string(rest)));
     }
     if (kind == "cells" && rest.empty()) co_return text(co_await cells());
     if (kind == "topology") co_return text(co_await topology(std::string(rest)));
@@ -389,6 +396,27 @@ class WebViews::Impl {
       if (report.ok()) out["vdiff"] = json::parse(*report, nullptr, false);
       if (out["vdiff"].is_discarded()) out["vdiff"] = nullptr;
     }
+    co_return out;
+  }
+
+  net::Task<Json> sharding_workflows() {
+    CO_ASSIGN_OR_RETURN(const auto found, co_await ask<::shardingworkflow::ListResponse>(
+                                              "ShardingWorkflowList", ::shardingworkflow::ListRequest()));
+    json list = json::array();
+    for (const auto& view : found.workflows()) list.push_back(object_of(view));
+    co_return json{{"workflows", std::move(list)}};
+  }
+
+  net::Task<Json> sharding_workflow(std::string branch, std::string name) {
+    ::shardingworkflow::ShowRequest wanted;
+    wanted.set_branch(std::move(branch));
+    wanted.set_name(std::move(name));
+    CO_ASSIGN_OR_RETURN(const auto view, co_await ask<::shardingworkflow::View>("ShardingWorkflowShow", wanted));
+    json out = object_of(view);
+    json warnings = json::object();
+    for (const states::Action action : states::kActions)
+      warnings[std::string(states::name_of(action))] = states::warning_of(action);
+    out["warnings"] = std::move(warnings);
     co_return out;
   }
 

@@ -15,6 +15,8 @@ namespace vitrail::control {
 //     shard/<keyspace>/<shard>    its record and tablets with their health
 //     workflows                   MoveTables and Reshard workflows of all keyspaces
 //     workflow/<keyspace>/<name>  one of them: streams, copy progress, traffic, the last VDiff
+//     sharding                    sharding workflows of all branches
+//     sharding/<branch>/<name>    one of them, with what its engine says
 //     cells                       cells and their aliases
 //     topology/<path>             a record or its children
 //

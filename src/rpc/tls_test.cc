@@ -9,7 +9,10 @@
 #include "base/process.h"
 #include "base/settings.h"
 #include "net/loop.h"
+#include "net/socket.h"
+#include "net/tls.h"
 #include "rpc/client.h"
+#include "rpc/http.h"
 #include "rpc/security.h"
 #include "rpc/server.h"
 
@@ -233,6 +236,89 @@ TEST_F(TlsTest, SettingsThatMakeNoSenseAreNamed) {
   ClientSecurity client;
   client.static_credentials_file = text;
   EXPECT_NE(channel_options(client, {}).error().message().find("--grpc-auth-static-client-creds"), std::string::npos);
+}
+
+// The HTTP port of every program.
+class HttpTlsTest : public Test {
+ protected:
+  Status start(const std::vector<std::string>& flags) {
+    base::Settings settings("test", "");
+    HttpOptions options;
+    options.program = "test";
+    declare(settings, options);
+    const auto parsed = settings.parse(flags);
+    if (!parsed.ok()) return parsed.error();
+    auto server = std::make_unique<HttpServer>(options);
+    server->handle("/who",
+                   [](const HttpRequest& request) { return HttpResponse{.body = "[" + request.peer_subject + "]"}; });
+    RETURN_IF_ERROR(server->start());
+    server_ = std::move(server);
+    return {};
+  }
+  // The answer of GET /who as this client; "": in plain text.
+  std::string ask(const std::string& client) {
+    net::ClientTlsOptions tls{.files = TlsTest::identity(client), .mode = net::TlsMode::kVerifyIdentity};
+    if (client == "nobody") tls.files.certificate_file = tls.files.key_file = "";
+    if (client.empty()) tls.mode = net::TlsMode::kDisabled;
+    const auto context = net::TlsContext::for_client(tls);
+    EXPECT_TRUE(context.ok()) << context.error().message();
+    const auto fetch = [](uint16_t port,
+                          std::shared_ptr<const net::TlsContext> with) -> net::Task<Result<std::string>> {
+      const net::Wait wait = net::Wait::within(20s);
+      CO_ASSIGN_OR_RETURN(auto socket, co_await net::Socket::connect_tcp("127.0.0.1", port, wait));
+      if (with != nullptr) CO_RETURN_IF_ERROR(co_await socket.start_tls(with, "tablet", "", wait));
+      CO_RETURN_IF_ERROR(co_await socket.write_all("GET /who HTTP/1.0\r\nConnection: close\r\n\r\n", wait));
+      std::string answer;
+      std::string buffer(4096, '\0');
+      for (;;) {
+        const auto read = co_await socket.read_some(buffer, wait);
+        if (!read.ok() || *read == 0) co_return answer;
+        answer.append(buffer, 0, *read);
+      }
+    };
+    const auto answer = net::block_on(thread_.loop(), fetch(server_->port(), *context));
+    return answer.ok() ? *answer : answer.error().message();
+  }
+  static std::string file(const std::string& name) { return TlsTest::file(name); }
+
+  net::LoopThread thread_{"http_tls_test"};
+  std::unique_ptr<HttpServer> server_;
+};
+
+TEST_F(HttpTlsTest, SpeaksTlsAndNothingElse) {
+  ASSERT_TRUE(start({"--http-tls-cert", file("server.pem"), "--http-tls-key", file("server.key")}).ok());
+  EXPECT_NE(ask("nobody").find("200 OK"), std::string::npos);
+  EXPECT_NE(ask("nobody").find("[]"), std::string::npos);
+  EXPECT_EQ(ask("").find("200"), std::string::npos);
+}
+
+TEST_F(HttpTlsTest, LetsInOnlyClientsWithAGoodCertificate) {
+  ASSERT_TRUE(start({"--http-tls-cert", file("server.pem"), "--http-tls-key", file("server.key"), "--http-tls-ca",
+                     file("ca.pem"), "--http-tls-crl", file("crl.pem")})
+                  .ok());
+  EXPECT_NE(ask("client").find("[O=vitrail,CN=vtctld]"), std::string::npos);
+  for (const auto& [client, why] : {std::pair("nobody", "only clients with a certificate"),
+                                    {"thief", "revoked"},
+                                    {"late", "expired"},
+                                    {"stranger", "is refused"}}) {
+    const std::string answer = ask(client);
+    EXPECT_EQ(answer.find("200 OK"), std::string::npos) << client;
+    EXPECT_NE(answer.find("403"), std::string::npos) << client << ": " << answer;
+    EXPECT_NE(answer.find(why), std::string::npos) << client << ": " << answer;
+  }
+}
+
+TEST_F(HttpTlsTest, RefusesFlagsThatMakeNoSense) {
+  EXPECT_NE(start({"--http-tls-key", file("server.key")}).error().message().find("need --http-tls-cert"),
+            std::string::npos);
+  EXPECT_NE(start({"--http-tls-cert", file("server.pem"), "--http-tls-key", file("server.key"), "--http-tls-crl",
+                   file("crl.pem")})
+                .error()
+                .message()
+                .find("needs --http-tls-ca"),
+            std::string::npos);
+  EXPECT_EQ(start({"--http-tls-cert", file("none.pem"), "--http-tls-key", file("server.key")}).error().code(),
+            Code::kNotFound);
 }
 
 TEST_F(TlsTest, AHandlerCanBeCalledWithoutAConnection) {

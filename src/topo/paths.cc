@@ -39,6 +39,9 @@ std::string movement_record_path(std::string_view keyspace, std::string_view wor
   return join({kMovementDir, keyspace, workflow, "Record"});
 }
 std::string workflow_path(std::string_view uuid) { return join({kWorkflowsDir, uuid, "Workflow"}); }
+std::string sharding_workflow_path(std::string_view branch, std::string_view name) {
+  return join({kShardingWorkflowsDir, branch, name, kShardingWorkflowFile});
+}
 std::string tablet_path(std::string_view alias) { return join({kTabletsDir, alias, kTabletFile}); }
 std::string shard_replication_path(std::string_view keyspace, std::string_view shard) {
   return join({kKeyspacesDir, keyspace, "shards", shard, kShardReplicationFile});

@@ -22,6 +22,7 @@ inline constexpr std::string_view kRoutingRulesFile = "RoutingRules";
 inline constexpr std::string_view kShardRoutingRulesFile = "ShardRoutingRules";
 inline constexpr std::string_view kKeyspaceRoutingRulesFile = "Rules";
 inline constexpr std::string_view kMirrorRulesFile = "MirrorRules";
+inline constexpr std::string_view kShardingWorkflowFile = "ShardingWorkflow";  // Vitrail's own.
 
 // Global root.
 inline constexpr std::string_view kCellsDir = "cells";
@@ -33,6 +34,7 @@ inline constexpr std::string_view kElectionsDir = "elections";
 inline constexpr std::string_view kMetadataDir = "metadata";
 inline constexpr std::string_view kWorkflowsDir = "workflows";
 inline constexpr std::string_view kMovementDir = "movement";  // Vitrail's own.
+inline constexpr std::string_view kShardingWorkflowsDir = "sharding_workflows";  // Vitrail's own.
 inline constexpr std::string_view kExternalClustersDir = "ExternalClusters/vitess";
 
 std::string cell_info_path(std::string_view cell);
@@ -50,6 +52,7 @@ std::string mirror_rules_path();
 std::string metadata_path(std::string_view key);
 std::string workflow_path(std::string_view uuid);
 std::string movement_record_path(std::string_view keyspace, std::string_view workflow);
+std::string sharding_workflow_path(std::string_view branch, std::string_view name);
 
 // Cell root.
 inline constexpr std::string_view kTabletsDir = "tablets";

@@ -3,6 +3,7 @@ commands. Pictures of the pages are left in build/web-pictures.
 """
 
 import base64
+import concurrent.futures
 import gzip
 import json
 import os
@@ -14,7 +15,7 @@ import urllib.request
 
 from support import REPOSITORY, ClusterTest, main
 
-from vitrail.processes import http_get, http_json
+from vitrail.processes import Failure, http_get, http_json, wait_until
 
 TESTS = os.path.join(REPOSITORY, "web", "tests")
 CHROMIUM = "/usr/bin/chromium"
@@ -42,17 +43,27 @@ class WebTest(ClusterTest):
         cluster.start_vtctld()
         cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "commerce")
         cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "customer")
-        cls.first, cls.replica = cluster.add_shard("commerce", "0", 100, ("replica", "replica"))
-        for shard, uid in (("-80", 200), ("80-", 300)):
-            cluster.add_shard("customer", shard, uid, ("replica",))
-        cluster.vtctldclient("ApplySchema", "--sql", "create table customer (id bigint primary key, name varchar(64))",
-                             "commerce")
-        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps({"tables": {"customer": {}}}), "commerce")
+        with concurrent.futures.ThreadPoolExecutor(3) as pool:
+            source = pool.submit(cluster.add_shard, "commerce", "0", 100, ("replica", "replica"))
+            targets = [pool.submit(cluster.add_shard, "customer", shard, uid, ("replica",))
+                       for shard, uid in (("-80", 200), ("80-", 300))]
+            cls.first, cls.replica = source.result()
+            for target in targets:
+                target.result()
+        cluster.vtctldclient("ApplySchema", "--sql", "create table customer (id bigint primary key, name varchar(64)); "
+                             "create table corder (id bigint primary key auto_increment); "
+                             "create table corder_seq (id bigint primary key, next_id bigint, cache bigint) comment "
+                             "'vitess_sequence'", "commerce")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps({
+            "tables": {"customer": {}, "corder": {}, "corder_seq": {"type": "sequence"}}}), "commerce")
         cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps({
             "sharded": True, "vindexes": {"hash": {"type": "hash"}},
-            "tables": {"customer": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}), "customer")
+            "tables": {"customer": {"column_vindexes": [{"column": "id", "name": "hash"}]},
+                       "corder": {"column_vindexes": [{"column": "id", "name": "hash"}],
+                                  "auto_increment": {"column": "id", "sequence": "corder_seq"}}}}), "customer")
         with cluster.server(cls.first, "commerce") as connection, connection.cursor() as cursor:
             cursor.execute("insert into customer values (1, 'alice'), (2, 'bob')")
+            cursor.execute("insert into corder values (1), (2), (3)")
         for shard in ("-80", "80-"):
             cluster.vtctldclient("CreateShard", f"commerce/{shard}")
         cls.port = cluster.addresses["vtctld"]["port"]
@@ -129,7 +140,52 @@ class WebTest(ClusterTest):
         finally:
             self.restart_vtctld()
 
-    def test_3_pages(self):
+    def test_3_actions_survive_the_death_of_vtctld(self):
+        cluster = self.cluster
+
+        def state():
+            return json.loads(self.ctl("ShardingWorkflow", "--format", "json", "show", "w"))["state"]
+
+        def killed_during(wanted, action, *args):
+            server = f"127.0.0.1:{cluster.addresses['vtctld']['grpc']}"
+            with subprocess.Popen([f"{os.environ['VITRAIL_BIN']}/vtctldclient", "--server", server, "ShardingWorkflow",
+                                   action, *args, "w"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as command:
+                wait_until(lambda: command.poll() is not None or any(
+                    w.get("under_way") for w in http_json(self.port, "/api/views/sharding")["workflows"]),
+                    f"{action} to begin", interval=0.01)
+                cluster.processes["vtctld"].kill(9)
+                command.wait(60)
+            cluster.restart("vtctld")
+
+            def reached():
+                now = state()
+                if now == "error":  # Its cause is shown; a retry goes on.
+                    try:
+                        self.ctl("ShardingWorkflow", "retry", "w")
+                    except Failure:
+                        pass  # Not yet: again.
+                return now == wanted
+            wait_until(reached, f"{action} to reach {wanted}", 60, 0.3)
+        self.ctl("ShardingWorkflow", "create", "--source-keyspace", "commerce", "--target-keyspace", "customer", "--tables",
+                 "corder", "w")
+        wait_until(lambda: state() == "running", "the copy to run")
+        self.assert_command_fails("has an active sharding workflow: w, in the state running", "ShardingWorkflow", "create",
+                                  "--source-keyspace", "commerce", "--target-keyspace", "customer", "second")
+        killed_during("switched_primaries", "switch-primaries")
+        ((next_id,),) = cluster.server_rows(self.first, "select next_id from corder_seq", "commerce")
+        self.assertGreater(next_id, 3)
+        killed_during("running", "reverse-traffic")
+        killed_during("switched_primaries", "switch-primaries")
+        self.assert_command_fails("Give --yes to go on", "ShardingWorkflow", "cutover", "w")
+        killed_during("cutover", "cutover", "--yes")
+        self.assertEqual(self.routing_rules(), {})
+        rows = [row for shard in ("-80", "80-") for row in
+                cluster.server_rows(cluster.primary("customer", shard), "select id from corder", "customer")]
+        self.assertEqual(sorted(rows), [(1,), (2,), (3,)])
+        self.assertEqual(cluster.server_rows(self.first, "show tables like 'corder'", "commerce"), ())
+        self.ctl("ShardingWorkflow", "complete", "w")
+
+    def test_4_pages(self):
         config = {"url": f"http://127.0.0.1:{self.port}", "chromium": CHROMIUM, "artifacts": self.artifacts,
                   "vtctldclient": [f"{os.environ['VITRAIL_BIN']}/vtctldclient", "--server",
                                    f"127.0.0.1:{self.cluster.addresses['vtctld']['grpc']}"],

@@ -114,6 +114,33 @@ export interface Workflows {
   errors: { keyspace: string; why: string }[];
 }
 
+export interface ShardingRecord {
+  branch: string;
+  name: string;
+  kind: string;
+  source_keyspace?: string;
+  target_keyspace?: string;
+  source_shards?: string[];
+  target_shards?: string[];
+  tables?: string[];
+  verification?: { ended_ms: string; agrees?: boolean; summary?: string };
+  log?: { at_ms: string; who?: string; what?: string }[];
+}
+export interface ShardingWorkflow {
+  record: ShardingRecord;
+  state: string;
+  substate?: string;
+  possible?: string[];
+  under_way?: string;
+  error?: string;
+  tables?: { name: string; copy: string }[];
+  lag_seconds?: string;
+  rows_copied?: string;
+  traffic?: string;
+  engine_error?: string;
+  warnings?: Record<string, string>;
+}
+
 export interface Cells {
   cells: { name: string; server_address?: string; root?: string; error?: string }[];
   aliases: Record<string, string[]>;

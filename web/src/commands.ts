@@ -1,5 +1,5 @@
 // Every button is one command line of vtctldclient.
-import type { Tablet, Workflow } from "./api";
+import type { ShardingWorkflow, Tablet, Workflow } from "./api";
 import type { Command } from "./ui";
 
 const policies = ["none", "semi_sync", "cross_cell"];
@@ -196,6 +196,58 @@ export function workflowCommands(workflow: Workflow): Command[] {
     },
   ];
 }
+
+// The actions of a sharding workflow, in the order of its life.
+export const shardingActions: [action: string, label: string, about: string, danger: boolean][] = [
+  ["verify", "Verify data", "Compares every row of both sides", false],
+  ["switch-replicas", "Switch replicas", "Sends replica reads to the target", false],
+  ["switch-primaries", "Switch primaries", "Sends all traffic to the target", true],
+  ["reverse-traffic", "Reverse traffic", "Sends all traffic back to the source", true],
+  ["cutover", "Cutover", "Ends the workflow below and resets the routing rules", true],
+  ["reverse-cutover", "Reverse cutover", "Puts the routing rules of the switch back", false],
+  ["complete", "Complete", "Says that no way back is needed, and makes room for another workflow", false],
+  ["cancel", "Cancel", "Gives the workflow up", true],
+  ["retry", "Retry", "Goes on with the step that failed", false],
+];
+
+export function shardingCommands(view: ShardingWorkflow): Command[] {
+  const { branch, name } = view.record;
+  return shardingActions.map(([action, label, about, danger]) => {
+    const warning = view.warnings?.[action] ?? "";
+    const data = view.substate && action.startsWith("switch-") ? ` Data: ${view.substate}.` : "";
+    return {
+      label,
+      about: `${about}: ${branch}/${name}. ${warning}${data}`.trim(),
+      danger,
+      disabled: view.possible?.includes(action) ? undefined : view.under_way ? `${view.under_way} is under way` : `not possible in the state ${view.state}`,
+      args: () => ["ShardingWorkflow", "--branch", branch, action, ...(action === "cutover" ? ["--yes"] : []), name],
+    };
+  });
+}
+
+export const createShardingWorkflow: Command = {
+  label: "New sharding workflow",
+  about: "Begins to copy tables to another keyspace, or rows to other shards. A branch has one active workflow.",
+  fields: [
+    { name: "name", label: "Name of the workflow" },
+    { name: "branch", label: "Branch", value: "main" },
+    { name: "kind", label: "Kind", choices: ["MoveTables", "Reshard"] },
+    { name: "source", label: "Source keyspace (MoveTables)" },
+    { name: "target", label: "Target keyspace" },
+    { name: "tables", label: "Tables, separated by commas (MoveTables; none: all)" },
+    { name: "from", label: "Source shards (Reshard)" },
+    { name: "to", label: "Target shards (Reshard)" },
+  ],
+  args: (v) => [
+    ...["ShardingWorkflow", "--branch", v.branch || "main", "create", "--kind", v.kind ?? "MoveTables"],
+    ...(v.source ? ["--source-keyspace", v.source] : []),
+    ...["--target-keyspace", v.target ?? ""],
+    ...(v.tables ? ["--tables", v.tables] : []),
+    ...(v.from ? ["--source-shards", v.from] : []),
+    ...(v.to ? ["--target-shards", v.to] : []),
+    v.name ?? "",
+  ],
+};
 
 export const createMoveTables: Command = {
   label: "New MoveTables",

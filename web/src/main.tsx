@@ -7,6 +7,7 @@ import { Dashboard } from "./pages/dashboard";
 import { KeyspaceView } from "./pages/keyspace";
 import { SchemaView } from "./pages/schema";
 import { ShardView } from "./pages/shard";
+import { ShardingView } from "./pages/sharding";
 import { TopologyView } from "./pages/topology";
 import { WorkflowView } from "./pages/workflow";
 import { WorkflowList } from "./pages/workflows";
@@ -21,7 +22,7 @@ const menu: [string, string][] = [
   ["workflows", "Workflows"],
   ["cluster", "Cluster"],
 ];
-const parents: Record<string, string> = { keyspace: "dashboard", shard: "dashboard", workflow: "workflows" };
+const parents: Record<string, string> = { keyspace: "dashboard", shard: "dashboard", workflow: "workflows", sharding: "workflows" };
 
 function View({ route }: { route: string[] }) {
   const [kind = "dashboard", first = "", ...rest] = route;
@@ -33,6 +34,7 @@ function View({ route }: { route: string[] }) {
   if (kind === "topology") return <TopologyView path={route.slice(1).join("/")} />;
   if (kind === "workflows") return <WorkflowList />;
   if (kind === "workflow" && second) return <WorkflowView key={`${first}/${second}`} keyspace={first} name={second} />;
+  if (kind === "sharding" && second) return <ShardingView key={`${first}/${second}`} branch={first} name={second} />;
   if (kind === "cluster") return <CellsPage />;
   return (
     <Page title="No such page">

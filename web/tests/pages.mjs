@@ -234,6 +234,77 @@ await step("workflow", async () => {
   await page.getByText("no workflow c2c in keyspace customer").waitFor();
 });
 
+// What may be clicked in each state of a sharding workflow.
+const possible = {
+  running: ["Verify data", "Switch replicas", "Switch primaries", "Cancel"],
+  switched_replicas: ["Switch primaries", "Reverse traffic", "Cancel"],
+  switched_primaries: ["Reverse traffic", "Cutover"],
+  cutover: ["Reverse cutover", "Complete"],
+  reversed_cutover: ["Cutover", "Complete"],
+  complete: [],
+};
+const inState = async (state, badge = state) => {
+  await page.locator("main .badge", { hasText: new RegExp(`^${badge}$`) }).waitFor({ timeout: 30_000 });
+  await page.locator(".node.lit", { hasText: state }).waitFor();
+  const actions = page.getByRole("group", { name: "actions" });
+  await eventually(`the buttons of ${state}`, 10, async () => {
+    const enabled = await actions.locator("button:enabled").allInnerTexts();
+    return JSON.stringify(enabled) === JSON.stringify(possible[state]);
+  });
+  assert.equal(await actions.locator("button").count(), 9);
+};
+const click = async (label) => {
+  await button(label, page.getByRole("group", { name: "actions" })).click();
+  const text = await page.locator("dialog[open]").innerText();
+  await runDialog(page);
+  await closeDialog(page);
+  return text;
+};
+
+await step("a sharding workflow, from its creation to its end, by clicking", async () => {
+  ctl("ApplyRoutingRules", "--rules", '{"rules": [{"from_table": "other", "to_tables": ["commerce.other"]}]}');
+  const rules = ctl("GetRoutingRules");
+  await browser.go(page, "workflows");
+  await button("New sharding workflow").click();
+  await runDialog(page, {
+    "Name of the workflow": "shard",
+    "Source keyspace (MoveTables)": "commerce",
+    "Target keyspace": "customer",
+    "Tables, separated by commas (MoveTables; none: all)": "customer",
+  });
+  await closeDialog(page);
+  await page.getByRole("link", { name: "main/shard" }).click();
+  await inState("running", "running: not verified data");
+  await click("Verify data");
+  await inState("running", "running: verified data");
+  await browser.inspect(page, "sharding");
+  assert.match(await click("Switch replicas"), /Data: verified data/);
+  await inState("switched_replicas");
+  await click("Switch primaries");
+  await inState("switched_primaries");
+  await click("Reverse traffic");
+  await inState("running", "running: verified data");
+  await click("Switch primaries");
+  await inState("switched_primaries");
+  const switched = ctl("GetRoutingRules");
+  assert.notEqual(switched, rules);
+  assert.match(await click("Cutover"), /dropped[\s\S]*not routed[\s\S]*--yes/);
+  await inState("cutover");
+  assert.equal(ctl("GetRoutingRules"), rules);
+  assert.match(refused("ShardingWorkflow", "cancel", "shard"), /cancel is not possible in the state cutover/);
+  await click("Reverse cutover");
+  await inState("reversed_cutover");
+  const sorted = (text) => JSON.parse(text).rules.map((rule) => JSON.stringify(rule)).sort();
+  assert.deepEqual(sorted(ctl("GetRoutingRules")), sorted(switched));
+  await click("Cutover");
+  await inState("cutover");
+  await click("Complete");
+  await inState("complete");
+  await browser.inspect(page, "sharding-complete");
+  assert.equal(ctl("GetRoutingRules"), rules);
+  assert.match(ctl("ShardingWorkflow", "list"), /main\/shard: .*: complete/);
+});
+
 await step("cluster", async () => {
   await browser.go(page, "cluster");
   await page.getByText("zone1").first().waitFor();

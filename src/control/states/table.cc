@@ -21,9 +21,15 @@ const std::vector<Row>& rows() {
       {kCopying, Action::kCancel, kCancelled, {Step::kCancel, Step::kResetRules}},
       {kRunning, Action::kVerify, kRunning, {Step::kStartVerification, Step::kAwaitVerification}},
       {kRunning, Action::kSwitchReplicas, kSwitchedReplicas, {Step::kSwitchReplicas}},
-      {kRunning, Action::kSwitchPrimaries, kSwitchedPrimaries, {Step::kSwitchAll, Step::kSaveSwitchedRules}},
+      {kRunning,
+       Action::kSwitchPrimaries,
+       kSwitchedPrimaries,
+       {Step::kInitSequences, Step::kSwitchAll, Step::kSaveSwitchedRules}},
       {kRunning, Action::kCancel, kCancelled, {Step::kCancel, Step::kResetRules}},
-      {kSwitchedReplicas, Action::kSwitchPrimaries, kSwitchedPrimaries, {Step::kSwitchAll, Step::kSaveSwitchedRules}},
+      {kSwitchedReplicas,
+       Action::kSwitchPrimaries,
+       kSwitchedPrimaries,
+       {Step::kInitSequences, Step::kSwitchAll, Step::kSaveSwitchedRules}},
       {kSwitchedReplicas, Action::kReverseTraffic, kRunning, {Step::kReverse}},
       {kSwitchedReplicas, Action::kCancel, kCancelled, {Step::kReverse, Step::kCancel, Step::kResetRules}},
       {kSwitchedPrimaries, Action::kReverseTraffic, kRunning, {Step::kReverse}},
@@ -47,8 +53,14 @@ const Row* find_row(State from, Action action) {
 const Row* find_error_row(const Position& position, Action action) {
   static const Row create = {State::kCopying, Action::kCreate, State::kCopying, {Step::kSaveRules, Step::kCreate}};
   static const Row give_up = {State::kError, Action::kCancel, State::kCancelled, {Step::kCancel, Step::kResetRules}};
+  static const Row follow_copying = {State::kCopying, Action::kFollow, State::kCopying, {Step::kStartStreams}};
+  static const Row follow_running = {State::kRunning, Action::kFollow, State::kRunning, {Step::kStartStreams}};
   if (action == Action::kRetry) {
-    return position.failed == Action::kCreate ? &create : find_row(position.before, position.failed);
+    if (position.failed == Action::kCreate) return &create;
+    if (position.failed == Action::kFollow) {
+      return position.before == State::kCopying ? &follow_copying : &follow_running;
+    }
+    return find_row(position.before, position.failed);
   }
   const bool untouched = position.before == State::kCopying || position.before == State::kRunning;
   if (action == Action::kCancel && untouched && position.failed != Action::kSwitchPrimaries &&
@@ -82,6 +94,7 @@ std::string_view name_of(State state) {
 std::string_view name_of(Action action) {
   switch (action) {
     case Action::kCreate: return "create";
+    case Action::kFollow: return "follow";
     case Action::kVerify: return "verify";
     case Action::kSwitchReplicas: return "switch-replicas";
     case Action::kSwitchPrimaries: return "switch-primaries";
@@ -99,9 +112,11 @@ std::string_view name_of(Step step) {
   switch (step) {
     case Step::kSaveRules: return "save the routing rules";
     case Step::kCreate: return "create the workflow";
+    case Step::kStartStreams: return "start the streams";
     case Step::kStartVerification: return "start the verification";
     case Step::kAwaitVerification: return "wait for the verification";
     case Step::kSwitchReplicas: return "switch replicas";
+    case Step::kInitSequences: return "initialize the sequences";
     case Step::kSwitchAll: return "switch all traffic";
     case Step::kSaveSwitchedRules: return "save the switched routing rules";
     case Step::kReverse: return "reverse traffic";
@@ -120,6 +135,13 @@ Result<Action> parse_action(std::string_view name) {
     names += (names.empty() ? "" : ", ") + std::string(name_of(action));
   }
   return fail(Code::kInvalidArgument, fmt::format("unknown action '{}': {}", name, names));
+}
+
+Result<Action> parse_recorded_action(std::string_view name) {
+  for (const Action action : {Action::kCreate, Action::kFollow}) {
+    if (name_of(action) == name) return action;
+  }
+  return parse_action(name);
 }
 
 Result<State> parse_state(std::string_view name) {

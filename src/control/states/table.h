@@ -30,6 +30,7 @@ inline constexpr State kStates[] = {State::kCopying,           State::kRunning, 
 
 enum class Action : uint8_t {
   kCreate,  // Once, before every other.
+  kFollow,  // Not asked for: what the engine does by itself in kCopying and kRunning, which can fail.
   kVerify,
   kSwitchReplicas,
   kSwitchPrimaries,
@@ -49,9 +50,11 @@ inline constexpr Action kActions[] = {Action::kVerify,         Action::kSwitchRe
 enum class Step : uint8_t {
   kSaveRules,          // The rules as they were before the workflow go into the record.
   kCreate,             // MoveTables or Reshard create.
+  kStartStreams,       // Those that stopped with an error.
   kStartVerification,  // VDiff create, with the id that the record names.
   kAwaitVerification,  // Until it has ended.
   kSwitchReplicas,     // SwitchTraffic --tablet-types replica,rdonly
+  kInitSequences,      // Sequences of the target begin behind the ids of the source.
   kSwitchAll,          // SwitchTraffic
   kSaveSwitchedRules,  // The rules that lead to the target go into the record.
   kReverse,            // ReverseTraffic
@@ -66,6 +69,8 @@ std::string_view name_of(Action action);  // "switch-replicas"
 std::string_view name_of(Step step);
 // kInvalidArgument lists the names.
 Result<Action> parse_action(std::string_view name);
+// The same, for those that nobody asks for, too.
+Result<Action> parse_recorded_action(std::string_view name);
 Result<State> parse_state(std::string_view name);
 
 // Where a workflow is.

@@ -88,6 +88,15 @@ TEST(StateTable, ErrorLeadsBackToTheActionThatFailed) {
   EXPECT_EQ(decide(never_made, Action::kRetry)->steps, create_transition().steps);
 }
 
+TEST(StateTable, StreamsThatFailedAreStartedAgain) {
+  for (const State before : {State::kCopying, State::kRunning}) {
+    const Position position{.state = State::kError, .before = before, .failed = Action::kFollow};
+    EXPECT_EQ(possible_actions(position), (std::vector{Action::kCancel, Action::kRetry}));
+    EXPECT_EQ(decide(position, Action::kRetry)->steps, std::vector{Step::kStartStreams});
+    EXPECT_EQ(decide(position, Action::kRetry)->to, before);
+  }
+}
+
 TEST(StateTable, CompleteAndReverseCutoverTouchNothingElse) {
   EXPECT_TRUE(decide({.state = State::kCutover}, Action::kComplete)->steps.empty());
   EXPECT_TRUE(decide({.state = State::kReversedCutover}, Action::kComplete)->steps.empty());

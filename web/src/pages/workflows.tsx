@@ -1,8 +1,9 @@
-import type { Workflow, Workflows } from "../api";
-import { createMoveTables, createReshard } from "../commands";
+import type { ShardingWorkflow, Workflow, Workflows } from "../api";
+import { createMoveTables, createReshard, createShardingWorkflow } from "../commands";
 import { useLive } from "../live";
 import { href } from "../router";
 import { Badge, CommandButton, count, Loaded, Page, Paged, seconds } from "../ui";
+import { shardingState } from "./sharding";
 
 export function stateKind(state: string): "good" | "bad" | "warn" | "plain" {
   if (state === "Error") return "bad";
@@ -16,16 +17,45 @@ export function places(place: Workflow["source"]): string {
 
 export function WorkflowList() {
   const live = useLive<Workflows>("workflows");
+  const sharding = useLive<{ workflows: ShardingWorkflow[] }>("sharding");
   return (
     <Page
       title="Workflows"
       actions={
         <>
+          <CommandButton command={createShardingWorkflow} />
           <CommandButton command={createMoveTables} />
           <CommandButton command={createReshard} />
         </>
       }
     >
+      <Loaded live={sharding}>
+        {(data) => (
+          <section aria-label="sharding workflows">
+            <h2>Sharding workflows</h2>
+            {data.workflows.length === 0 && <p>No sharding workflow.</p>}
+            <ul class="rows">
+              <Paged items={data.workflows} size={50} what="workflows">
+                {(view) => (
+                  <li key={`${view.record.branch}/${view.record.name}`}>
+                    <a href={href("sharding", view.record.branch, view.record.name)}>
+                      {view.record.branch}/{view.record.name}
+                    </a>
+                    <span>
+                      {view.record.kind} {shardingState(view)}
+                    </span>
+                    <span class="muted">
+                      {view.record.source_keyspace} to {view.record.target_keyspace}
+                    </span>
+                    {view.error && <span class="error">{view.error}</span>}
+                  </li>
+                )}
+              </Paged>
+            </ul>
+          </section>
+        )}
+      </Loaded>
+      <h2>MoveTables and Reshard</h2>
       <Loaded live={live}>
         {(data) => (
           <>
