@@ -20,6 +20,8 @@ int main(int argc, char** argv) {
   rpc::TlsOptions tls;
   rpc::declare(settings, security);
   rpc::declare_tls(settings, "tablet_manager", tls);
+  backup::StorageOptions backups;
+  backup::declare(settings, backups);
   base::Startup startup(settings, base::LogLevel::kError);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
 
@@ -29,11 +31,13 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "vtctl: %s\n", tablets.error().message().c_str());
     return 1;
   }
-  auto vtctld = net::block_on(loop.loop(), control::InProcessVtctld::open(topology_options, std::move(*tablets)));
+  auto vtctld =
+      net::block_on(loop.loop(), control::InProcessVtctld::open(topology_options, std::move(*tablets), backups));
   Status done;
   if (vtctld.ok()) {
-    done = net::block_on(loop.loop(), control::run_legacy_here((*vtctld)->tablets(), (*vtctld)->caller(),
-                                                               settings.positional(), action_timeout));
+    done = net::block_on(loop.loop(),
+                         control::run_legacy_here((*vtctld)->tablets(), (*vtctld)->caller(), (*vtctld)->streams(),
+                                                  settings.positional(), action_timeout));
     net::block_on(loop.loop(), (*vtctld)->close());
   } else {
     done = vtctld.error();

@@ -19,6 +19,7 @@ struct Options {
   rpc::ClientSecurity security;
   rpc::TlsOptions vtctld_tls;
   rpc::TlsOptions tablet_manager_tls;
+  backup::StorageOptions backups;  // With --server internal.
 };
 
 constexpr const char* kLegacyCommand = "LegacyVtctlCommand";
@@ -31,7 +32,7 @@ net::Task<Status> run(control::CommandSet& commands, const Options& options, con
     if (channel != nullptr) {
       co_return co_await control::run_legacy_remotely(*channel, context.arguments, options.action_timeout);
     }
-    co_return co_await control::run_legacy_here(here->tablets(), here->caller(), context.arguments,
+    co_return co_await control::run_legacy_here(here->tablets(), here->caller(), here->streams(), context.arguments,
                                                 options.action_timeout);
   }
   CO_ASSIGN_OR_RETURN(const std::string output, co_await commands.run(context));
@@ -54,6 +55,7 @@ net::Task<Status> run_remotely(control::CommandSet& commands, const Options& opt
   CO_ASSIGN_OR_RETURN(const auto channel, rpc::Channel::create(options.server, std::move(secured)));
   std::unique_ptr<topo::Server> topology;
   context.vtctld = rpc::caller_of(*channel);
+  context.streams = control::streams_of(*channel);
   context.topology = [&] { return open_topology(options.topology, topology); };
   Status done = co_await run(commands, options, std::move(context), channel.get(), nullptr);
   if (topology != nullptr) co_await topology->close();
@@ -63,8 +65,10 @@ net::Task<Status> run_remotely(control::CommandSet& commands, const Options& opt
 net::Task<Status> run_internally(control::CommandSet& commands, const Options& options,
                                  control::ClientContext context) {
   CO_ASSIGN_OR_RETURN(auto tablets, rpc::channel_options(options.security, options.tablet_manager_tls));
-  CO_ASSIGN_OR_RETURN(const auto here, co_await control::InProcessVtctld::open(options.topology, std::move(tablets)));
+  CO_ASSIGN_OR_RETURN(const auto here,
+                      co_await control::InProcessVtctld::open(options.topology, std::move(tablets), options.backups));
   context.vtctld = here->caller();
+  context.streams = here->streams();
   context.topology = [&here] { return opened_topology(here->topology()); };
   Status done = co_await run(commands, options, std::move(context), nullptr, here.get());
   co_await here->close();
@@ -87,6 +91,7 @@ int main(int argc, char** argv) {
   rpc::declare(settings, options.security);
   rpc::declare_tls(settings, "vtctld", options.vtctld_tls);
   rpc::declare_tls(settings, "tablet_manager", options.tablet_manager_tls);
+  backup::declare(settings, options.backups);
   control::CommandSet commands(settings);
   commands.add(settings, kLegacyCommand, "runs a command of the older vtctlclient; its command help lists them", {})
       .arguments("<command> [-- <flags>] [<argument> ...]", 1, SIZE_MAX)
@@ -99,7 +104,10 @@ int main(int argc, char** argv) {
   context.action_timeout = options.action_timeout;
   context.compact = options.compact;
   context.arguments = settings.positional();
-  context.show = [](std::string_view text) { std::fwrite(text.data(), 1, text.size(), stdout); };
+  context.show = [](std::string_view text) {
+    std::fwrite(text.data(), 1, text.size(), stdout);
+    std::fflush(stdout);  // What happens is seen when it happens.
+  };
   const Status done =
       net::block_on(loop.loop(), options.server == "internal" ? run_internally(commands, options, std::move(context))
                                                               : run_remotely(commands, options, std::move(context)));

@@ -2,7 +2,9 @@
 
 #include <memory>
 
+#include "backup/storage.h"
 #include "base/result.h"
+#include "control/stream_caller.h"
 #include "control/tablet_client.h"
 #include "net/loop.h"
 #include "net/task.h"
@@ -19,14 +21,17 @@ namespace vitrail::control {
 class InProcessVtctld {
  public:
   static net::Task<Result<std::unique_ptr<InProcessVtctld>>> open(topo::ServerOptions options,
-                                                                  rpc::ChannelOptions tablets = {});
+                                                                  rpc::ChannelOptions tablets = {},
+                                                                  backup::StorageOptions backups = {});
   topo::Server& topology() { return *topology_; }
   TabletClient& tablets() { return tablets_; }
   rpc::Caller caller() { return methods_.in_process(); }
+  StreamCaller streams() { return streams_of(methods_); }
   net::Task<void> close();
 
  private:
-  InProcessVtctld(std::unique_ptr<topo::Server> topology, rpc::ChannelOptions tablets);
+  InProcessVtctld(std::unique_ptr<topo::Server> topology, rpc::ChannelOptions tablets,
+                  const backup::StorageOptions& backups);
 
   std::unique_ptr<topo::Server> topology_;
   TabletClient tablets_;

@@ -8,6 +8,10 @@
 #include "rpc/server.h"
 #include "rpc/typed.h"
 
+namespace vitrail::backup {
+struct StorageOptions;
+}
+
 namespace vitrail::control {
 
 // Registers methods of /vtctlservice.Vtctld. Handlers are captureless coroutines
@@ -23,6 +27,15 @@ class Registrar {
                                          [tablets = &tablets_, handler](rpc::CallContext, Request request) {
                                            return handler(*tablets, std::move(request));
                                          });
+  }
+  // (TabletClient&, CallContext, Request, TypedWriter<Response>) -> Task<Status>
+  template <typename Request, typename Response, typename Handler>
+  void stream(std::string_view name, Handler handler) {
+    rpc::handle_server_stream<Request, Response>(
+        server_, std::string("/vtctlservice.Vtctld/").append(name), loop_,
+        [tablets = &tablets_, handler](rpc::CallContext context, Request request, rpc::TypedWriter<Response> writer) {
+          return handler(*tablets, std::move(context), std::move(request), writer);
+        });
   }
 
  private:
@@ -41,5 +54,6 @@ void register_reparent_methods(Registrar& registrar);
 void register_schema_methods(Registrar& registrar);
 void register_validate_methods(Registrar& registrar);
 void register_workflow_methods(Registrar& registrar);
+void register_backup_methods(Registrar& registrar, const backup::StorageOptions& storage);
 
 }  // namespace vitrail::control

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <string>
 #include <string_view>
 
@@ -26,6 +27,24 @@ class TabletClient {
     return internal_call<Response>(*this, std::move(tablet),
                                    std::string("/tabletmanagerservice.TabletManager/").append(method),
                                    std::move(request), std::move(wait));
+  }
+
+  // The same for a method that answers with a stream: `take` gets each message, and ends it with an Error.
+  template <typename Response, typename Request>
+  net::Task<Status> stream(::topodata::Tablet tablet, std::string method, Request request,
+                           std::function<net::Task<Status>(Response)> take, net::Wait wait) {
+    const std::string address = topo::tablet_address(tablet, topo::kPortGrpc);
+    CO_ASSIGN_OR_RETURN(const auto channel, channels_.get(address));
+    auto messages =
+        rpc::open_stream<Response>(*channel, "/tabletmanagerservice.TabletManager/" + method, request, wait.deadline);
+    for (;;) {
+      auto message = co_await messages.next(wait);
+      if (!message.ok()) {
+        co_return std::move(message).error().with_context("tablet " + topo::alias_to_string(tablet.alias()));
+      }
+      if (!message->has_value()) co_return Status{};
+      CO_RETURN_IF_ERROR(co_await take(std::move(**message)));
+    }
   }
 
   // The Tablet record of a shard's primary. kFailedPrecondition when the shard has none.

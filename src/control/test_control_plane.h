@@ -74,6 +74,7 @@ class ControlTest : public testing::Test {
     context.topology = [this]() -> net::Task<Result<topo::Server*>> { return given(topology_.get()); };
     std::string shown;
     context.show = [&](std::string_view text) { shown += text; };
+    context.streams = streams_of(*channel_);
     const auto output = run(commands.run(context));
     return shown + (output.ok() ? *output : output.error().to_string());
   }

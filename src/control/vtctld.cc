@@ -12,7 +12,8 @@ namespace vitrail::control {
 
 using namespace std::chrono_literals;
 
-void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient& tablets) {
+void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient& tablets,
+                              const backup::StorageOptions& backups) {
   Registrar registrar(server, loop, tablets);
   register_cell_methods(registrar);
   register_keyspace_methods(registrar);
@@ -25,6 +26,7 @@ void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient
   register_validate_methods(registrar);
   register_workflow_methods(registrar);
   states::register_methods(server, loop, tablets);
+  register_backup_methods(registrar, backups);
 }
 
 void declare(base::Settings& settings, VtctldOptions& options) {
@@ -34,6 +36,7 @@ void declare(base::Settings& settings, VtctldOptions& options) {
   rpc::declare(settings, options.grpc_security);
   rpc::declare(settings, options.grpc_client, &options.grpc_security);
   rpc::declare_tls(settings, "tablet_manager", options.tablet_manager_tls);
+  backup::declare(settings, options.backups);
 }
 
 Vtctld::Vtctld(VtctldOptions options, topo::Server& topology, base::Metrics& metrics)
@@ -52,7 +55,7 @@ net::Task<Status> Vtctld::start() {
   CO_ASSIGN_OR_RETURN(auto channel, rpc::channel_options(client, options_.tablet_manager_tls));
   tablets_ = std::make_unique<TabletClient>(topology_, std::move(channel));
   grpc_ = std::make_unique<rpc::Server>(std::move(server));
-  register_vtctld_handlers(*grpc_, *net::Loop::current(), *tablets_);
+  register_vtctld_handlers(*grpc_, *net::Loop::current(), *tablets_, options_.backups);
   register_legacy_method(*grpc_, *net::Loop::current(), *tablets_);
   CO_RETURN_IF_ERROR(grpc_->start());
   started_ = true;

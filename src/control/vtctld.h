@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 
+#include "backup/storage.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "control/tablet_client.h"
@@ -22,6 +23,7 @@ struct VtctldOptions {
   rpc::ServerSecurity grpc_security;
   rpc::ClientSecurity grpc_client;
   rpc::TlsOptions tablet_manager_tls;
+  backup::StorageOptions backups;
 };
 
 // Declares the settings of a vtctld.
@@ -55,6 +57,8 @@ class Vtctld {
 };
 
 // Registers every method on a server that has not started yet. `tablets` must outlive it. Handlers run on `loop`.
-void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient& tablets);
+// `backups`: where they are, for the methods that look at them.
+void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient& tablets,
+                              const backup::StorageOptions& backups = {});
 
 }  // namespace vitrail::control

@@ -101,6 +101,23 @@ std::string generate_my_cnf(const Layout& layout, const ConfigOptions& options, 
   return out;
 }
 
+std::string with_server_id(std::string_view my_cnf, uint32_t server_id) {
+  std::string out;
+  bool found = false;
+  while (my_cnf.ends_with('\n')) my_cnf.remove_suffix(1);
+  for (const std::string_view line : base::split(my_cnf, '\n')) {
+    std::string key = base::to_lower(base::trim(line.substr(0, line.find('='))));
+    std::ranges::replace(key, '-', '_');
+    if (key == "server_id") {
+      found = true;
+      out += fmt::format("{} = {}\n", base::trim(line.substr(0, line.find('='))), server_id);
+    } else {
+      out.append(line).append("\n");
+    }
+  }
+  return found ? out : out + fmt::format("[mysqld]\nserver_id = {}\n", server_id);
+}
+
 Result<std::string> load_extra_my_cnf(std::string_view paths) {
   std::string out;
   for (std::string_view path : base::split_list(paths, ':')) {

@@ -63,6 +63,9 @@ struct ConfigOptions {
 // The whole my.cnf. Deterministic: equal input gives equal text. server_id must not be 0.
 std::string generate_my_cnf(const Layout& layout, const ConfigOptions& options, const Flavor& flavor);
 
+// The option file with another server_id, whatever else somebody has written into it.
+std::string with_server_id(std::string_view my_cnf, uint32_t server_id);
+
 // Joins the files named in EXTRA_MY_CNF ("a.cnf:b.cnf"), each under a comment with its name.
 //   kNotFound and others  a file cannot be read.
 Result<std::string> load_extra_my_cnf(std::string_view colon_separated_paths);

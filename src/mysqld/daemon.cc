@@ -270,6 +270,17 @@ Status Daemon::make_folders() const {
   return {};
 }
 
+namespace {
+
+// Not a small number that somebody chose by hand for a server nearby.
+uint32_t random_server_id() {
+  constexpr uint64_t kLow = 1u << 20;
+  constexpr uint64_t kHigh = 1u << 31;
+  return static_cast<uint32_t>(kLow + base::system_random().below(kHigh - kLow));
+}
+
+}  // namespace
+
 Status Daemon::write_config(ServerId server_id) {
   ASSIGN_OR_RETURN(const Flavor* flavor, load_flavor());
   ConfigOptions config = options_.config;
@@ -277,12 +288,7 @@ Status Daemon::write_config(ServerId server_id) {
     auto present = load_my_cnf();
     if (present.ok()) config.server_id = present->server_id;
   }
-  // Not a small number that somebody chose by hand for a server nearby.
-  constexpr uint64_t kLow = 1u << 20;
-  constexpr uint64_t kHigh = 1u << 31;
-  if (config.server_id == 0) {
-    config.server_id = static_cast<uint32_t>(kLow + base::system_random().below(kHigh - kLow));
-  }
+  if (config.server_id == 0) config.server_id = random_server_id();
   return base::write_file_atomically(layout().my_cnf(), generate_my_cnf(layout(), config, *flavor));
 }
 
@@ -298,6 +304,12 @@ Status Daemon::reinit_config(ServerId server_id) {
     return fail(Code::kNotFound, fmt::format("{} does not exist; use init_config or init", layout().my_cnf()));
   }
   return write_config(server_id);
+}
+
+Status Daemon::renew_server_id() {
+  ASSIGN_OR_RETURN(Lock lock, lock_folder());
+  ASSIGN_OR_RETURN(const std::string text, base::read_file(layout().my_cnf(), 1 << 20));
+  return base::write_file_atomically(layout().my_cnf(), with_server_id(text, random_server_id()));
 }
 
 Status Daemon::check_port_free(const MyCnf& cnf) const {

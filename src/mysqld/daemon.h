@@ -68,6 +68,8 @@ class Daemon {
   // replaced (by a backup, for example): then it must be a new one, see ConfigOptions::server_id.
   enum class ServerId : uint8_t { kKeep, kNew };
   Status reinit_config(ServerId server_id = ServerId::kKeep);
+  // Writes a new server_id into my.cnf and leaves the rest as it is: for a stopped server whose data was replaced.
+  Status renew_server_id();
 
   // Makes folders, my.cnf, system tables and accounts, and starts the server. Repeats from the beginning what an
   // earlier init left half done; never touches data that an init finished.

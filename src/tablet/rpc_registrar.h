@@ -59,5 +59,6 @@ class Registrar {
 
 void register_sql_rpcs(Registrar& registrar);
 void register_replication_rpcs(Registrar& registrar);
+void register_backup_rpcs(rpc::Server& server, net::Loop& loop, TabletManager& manager);
 
 }  // namespace vitrail::tablet

@@ -5,12 +5,14 @@
 #include <atomic>
 #include <cstdlib>
 
+#include "backup/manifest.h"
 #include "base/log.h"
 #include "base/settings.h"
 #include "base/text.h"
 #include "movement/engine.h"
 #include "movement/sidecar.h"
 #include "movement/source_service.h"
+#include "mysqld/rows.h"
 #include "rpc/query_pages.h"
 #include "rpc/server.h"
 #include "tablet/query_rpcs.h"
@@ -90,6 +92,35 @@ Result<std::shared_ptr<const net::TlsContext>> db_tls_context(const Options& opt
   return context;
 }
 
+void declare_backups(base::Settings& settings, BackupSettings& backup) {
+  backup::declare(settings, backup.storage);
+  settings.add("backup_storage_compress", &backup.compress, "compress backups, with zstd");
+  settings.add("compression_level", &backup.level, "level of zstd for backups")
+      .check([](std::string_view text) -> Status {
+        if (const auto level = mysqld::to_uint(text); level && *level <= 19) return {};
+        return fail(Code::kInvalidArgument, "a level between 0 and 19 is expected");
+      });
+  settings.add("builtinbackup_mysqld_timeout", &backup.shutdown_timeout,
+               "how long the server may take to stop in good order for a backup or a restore");
+  settings.add("builtinbackup_progress", &backup.progress_interval,
+               "how often a backup or restore tells how far it is");
+  settings.add("restore_from_backup", &backup.restore_at_start,
+               "a tablet whose server has no database of the keyspace begins with the shard's newest backup");
+  settings
+      .add("restore_from_backup_ts", &backup.restore_time,
+           "the newest backup that is not later: 2026-01-02.150405 or 2026-01-02T15:04:05Z (UTC)")
+      .check([](std::string_view text) -> Status {
+        if (text.empty()) return {};
+        auto time = backup::parse_backup_time(text);
+        return time.ok() ? Status{} : Status(std::move(time).error());
+      });
+  settings.add("restore_from_backup_allowed_engines", &backup.restore_engines,
+               "backups of these engines only; empty: of all");
+  settings.add("restore_concurrency", &backup.restore_concurrency, "files that are restored at the same time");
+  settings.add("wait_for_backup_interval", &backup.wait_interval,
+               "with --restore_from_backup: wait for a first backup and look this often; 0: begin empty");
+}
+
 }  // namespace
 
 void declare(base::Settings& settings, Options& options) {
@@ -153,11 +184,7 @@ void declare(base::Settings& settings, Options& options) {
            "how often to look for changes that came by other ways, as a duration or in seconds")
       .bare_number(1s);
   settings.add("watch_replication_stream", &options.watch_schema, "look for them at every health check");
-  settings.add(
-      "restore_from_backup", &tablet.restore_from_backup,
-      "refuse to start empty beside a backup of the shard (restoring it is not offered yet); nothing where the "
-      "server has data, or there is no backup");
-  settings.add("file_backup_storage_root", &tablet.backup_root, "folder of backups: <keyspace>/<shard>/<backup>");
+  declare_backups(settings, tablet.backup);
   settings.add("heartbeat_enable", &tablet.heartbeat,
                "measure replication lag by the time that the primary writes into the sidecar's table heartbeat: on all "
                "tablets of a shard, or on none");

@@ -11,7 +11,6 @@
 #include "mysqld/schema_sql.h"
 #include "tablet/app_account.h"
 #include "tablet/indirect_tables.h"
-#include "tablet/restore.h"
 #include "topo/durability.h"
 #include "topo/keyspace.h"
 #include "topo/shard.h"
@@ -38,6 +37,7 @@ TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, Qu
       on_primary_(std::move(on_primary)),
       server_(settings_.mysqld, settings_.dba_user, settings_.dba_password),
       table_lock_(server_),
+      metrics_(metrics),
       queries_counter_(metrics.counter("DataPortQueries", "statements sent on to the MySQL server")) {
   server_.set_sidecar(settings_.sidecar);
   if (settings_.heartbeat) {
@@ -55,6 +55,15 @@ TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, Qu
   subscriptions_.push_back(metrics.text_function("TabletRole", [this] { return summary().role; }));
   subscriptions_.push_back(metrics.text_function("TabletKeyspace", [this] { return settings_.keyspace; }));
   subscriptions_.push_back(metrics.text_function("TabletShard", [this] { return settings_.shard; }));
+  const auto shared_text = [&](std::string_view name, std::string TabletManager::* member) {
+    subscriptions_.push_back(metrics.text_function(name, [this, member] {
+      const std::scoped_lock lock(shared_mutex_);
+      return this->*member;
+    }));
+  };
+  shared_text("RestorePosition", &TabletManager::restored_position_);
+  shared_text("RestoredBackupTime", &TabletManager::restored_time_);
+  shared_text("BackupProgress", &TabletManager::transfer_);
   subscriptions_.push_back(metrics.text_function("BuildVersion", [] {
     return fmt::format("Version: {} (Vitrail {})", base::kInterfaceVersion, base::kProjectVersion);
   }));
@@ -341,7 +350,7 @@ void TabletManager::publish_health() {
     const std::scoped_lock lock(shared_mutex_);
     shared_.trouble = decision_.trouble;
     shared_.lag_seconds = decision_.lag_seconds;
-    shared_.running = actions_.running();
+    shared_.running = transfer_.empty() ? actions_.running() : transfer_;
   }
   ::query::StreamHealthResponse response;
   const ServingState& state = decision_.state;

@@ -6,6 +6,7 @@
 #include <string>
 #include <vector>
 
+#include "backup/storage.h"
 #include "base/metrics.h"
 #include "base/result.h"
 #include "net/scope.h"
@@ -21,7 +22,30 @@
 #include "topo/server.h"
 #include "topodata.pb.h"
 
+namespace vitrail::backup {
+struct Chosen;
+struct Manifest;
+struct PendingRestore;
+struct Progress;
+}  // namespace vitrail::backup
+namespace vitrail::mysqld {
+struct Layout;
+}
+
 namespace vitrail::tablet {
+
+struct BackupSettings {
+  backup::StorageOptions storage;
+  bool compress = true;
+  uint32_t level = 1;  // Of zstd.
+  base::Duration shutdown_timeout = std::chrono::minutes(10);
+  base::Duration progress_interval = std::chrono::seconds(5);
+  bool restore_at_start = false;
+  std::string restore_time;                  // The last backup that is not later.
+  std::vector<std::string> restore_engines;  // Empty: all.
+  uint32_t restore_concurrency = 4;
+  base::Duration wait_interval{0};  // Between looks for a first backup; 0: begin empty.
+};
 
 struct TabletSettings {
   std::string tablet_path;  // "zone1-0000000100"
@@ -31,9 +55,8 @@ struct TabletSettings {
   std::string type = "replica";
   std::string db_name_override;
   std::string sidecar = "_vt";  // The database of the tablet's own tables.
-  bool restore_from_backup = false;
-  std::string backup_root;  // Of the file storage.
-  bool heartbeat = false;   // See Heartbeat.
+  BackupSettings backup;
+  bool heartbeat = false;  // See Heartbeat.
   base::Duration heartbeat_interval = std::chrono::seconds(1);
   base::Duration init_timeout = std::chrono::minutes(1);
   base::Duration health_check_interval = std::chrono::seconds(20);
@@ -143,13 +166,44 @@ class TabletManager {
   // No table can be written until unlock_tables(), or until lock_tables_timeout has passed.
   net::Task<Status> lock_tables(net::Wait wait);
   net::Task<Status> unlock_tables(net::Wait wait);
+
+  // Backups (tablet_backup.cc). `report` gets a line for each thing that happens. They go on when a deadline is far,
+  // and end early, with everything put back, when `wait` ends.
+  using Report = std::function<net::Task<void>(std::string line)>;
+  //   kFailedPrecondition: its server is not in a folder of this machine, or it is the primary and that is not allowed,
+  //   or another backup or restore is under way. kUnimplemented: an engine or a kind that is not offered.
+  net::Task<Status> backup(::tabletmanagerdata::BackupRequest request, Report report, net::Wait wait);
+  //   kDataLoss names the damaged part; the server is as it was. Else as backup().
+  net::Task<Status> restore(::tabletmanagerdata::RestoreFromBackupRequest request, Report report, net::Wait wait);
+
   QueryService& queries() { return queries_; }
   const LocalServer::Account& app_account() const { return settings_.app; }
   const LocalServer::Account& all_privileges_account() const { return settings_.all_privileges; }
 
  private:
-  net::Task<Status> look_for_backup(net::Wait wait);
+  // ---- Backups
+  // Refuses what may not happen in the middle of one.
+  Status check_idle() const;
+  net::Task<Status> begin_maintenance(Maintenance kind, bool allow_primary, net::Wait wait);
+  // The type of before, and the present primary's replica. Tries again in the background where it fails.
+  net::Task<Status> end_maintenance();
+  net::Task<Status> try_end_maintenance(net::Wait wait);
+  // What a process that died in the middle of a backup or restore has left is brought to its end, its server started.
+  net::Task<Status> recover_server();
+  net::Task<Status> restore_if_empty();
+  // Runs `work` on another thread, tells meanwhile how far it is, and lets it stop when `wait` ends.
+  net::Task<Status> transfer(std::string what, std::shared_ptr<backup::Progress> progress, std::function<Status()> work,
+                             Report report, net::Wait wait);
+  net::Task<Status> take_backup(::tabletmanagerdata::BackupRequest request, mysqld::Layout layout, Report report,
+                                net::Wait wait);
+  net::Task<Result<backup::Manifest>> describe_backup(std::string name, net::Wait wait);
+  net::Task<Status> prepare_server(const ::tabletmanagerdata::BackupRequest& request, net::Wait wait);
+  net::Task<Status> start_server(mysqld::Layout layout);
+  net::Task<Status> check_backup(backup::Chosen chosen, mysqld::Layout layout);
+  net::Task<Status> stage_restore(backup::Chosen chosen, mysqld::Layout layout, Report report, net::Wait wait);
+  net::Task<Status> apply_restore(backup::PendingRestore pending, mysqld::Layout layout);
   // ---- The start (tablet_start.cc)
+  net::Task<Status> connect_server(net::Wait wait);
   net::Task<Status> register_tablet(net::Wait wait);
   net::Task<Status> fill_record(net::Wait wait);
   net::Task<Result<StartFacts>> read_start_facts(net::Wait wait);
@@ -218,13 +272,16 @@ class TabletManager {
   ServingState in_force_;  // As it was decided.
   bool complete_ = false;  // And nothing else is under way any more.
   bool streams_told_ = false;
+  ::topodata::TabletType type_before_ = ::topodata::UNKNOWN;  // Of the maintenance.
+  base::Metrics& metrics_;
   base::Counter& queries_counter_;
   struct {
     base::TimePoint at;
     uint64_t count = 0;
   } queries_before_;
-  mutable std::mutex shared_mutex_;  // Guards the copy for other threads.
-  Summary shared_;                   // `state` is empty until the tablet is registered.
+  mutable std::mutex shared_mutex_;  // Guards the copies for other threads.
+  std::string restored_position_, restored_time_, transfer_;
+  Summary shared_;  // `state` is empty until the tablet is registered.
   std::vector<base::Metrics::Subscription> subscriptions_;
 };
 

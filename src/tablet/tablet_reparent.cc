@@ -192,11 +192,13 @@ net::Task<Status> TabletManager::follow(const Source& source, net::Wait wait) {
 
 net::Task<Result<std::string>> TabletManager::promote(bool waits_for_acks, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("a promotion", std::move(wait)));
+  CO_RETURN_IF_ERROR(check_idle());
   co_return co_await make_primary(waits_for_acks, turn.wait());
 }
 
 net::Task<Status> TabletManager::replica_was_promoted(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("ReplicaWasPromoted", std::move(wait)));
+  CO_RETURN_IF_ERROR(check_idle());
   CO_ASSIGN_OR_RETURN(const bool needs_acks, co_await policy_needs_acks());
   auto made = co_await make_primary(needs_acks, turn.wait());
   if (!made.ok()) co_return std::move(made).error();
@@ -205,12 +207,14 @@ net::Task<Status> TabletManager::replica_was_promoted(net::Wait wait) {
 
 net::Task<Result<std::string>> TabletManager::demote_primary(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("DemotePrimary", std::move(wait)));
+  CO_RETURN_IF_ERROR(check_idle());
   CO_RETURN_IF_ERROR(co_await demote(turn.wait()));
   co_return co_await server_.position(turn.wait());
 }
 
 net::Task<Status> TabletManager::undo_demote_primary(bool waits_for_acks, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("UndoDemotePrimary", std::move(wait)));
+  CO_RETURN_IF_ERROR(check_idle());
   if (role_.kind == RoleKind::kReplica) {
     co_return fail(Code::kFailedPrecondition,
                    "tablet " + settings_.tablet_path + " is a replica: there is no demotion to be undone");
@@ -237,6 +241,7 @@ net::Task<Status> TabletManager::undo_demote_primary(bool waits_for_acks, net::W
 
 net::Task<Status> TabletManager::change_type(::topodata::TabletType type, bool acknowledges, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("ChangeType", std::move(wait)));
+  CO_RETURN_IF_ERROR(check_idle());
   if (type == ::topodata::PRIMARY) {
     auto made = co_await make_primary(acknowledges, turn.wait());
     if (!made.ok()) co_return std::move(made).error();
@@ -258,6 +263,7 @@ net::Task<Status> TabletManager::change_type(::topodata::TabletType type, bool a
 
 net::Task<Status> TabletManager::replica_was_restarted(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("ReplicaWasRestarted", std::move(wait)));
+  CO_RETURN_IF_ERROR(check_idle());
   if (role_.kind == RoleKind::kReplica) co_return Status{};
   CO_RETURN_IF_ERROR(co_await become_replica(::topodata::REPLICA, turn.wait()));
   co_await await_replication(2s);
@@ -266,6 +272,7 @@ net::Task<Status> TabletManager::replica_was_restarted(net::Wait wait) {
 
 net::Task<Status> TabletManager::start_replication(bool acknowledges, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("StartReplication", std::move(wait)));
+  CO_RETURN_IF_ERROR(check_idle());
   if (role_.kind == RoleKind::kReplica) {
     CO_RETURN_IF_ERROR(co_await set_semi_sync(false, acknowledges, turn.wait()));
   }
@@ -280,6 +287,7 @@ net::Task<Status> TabletManager::restart_replication(bool acknowledges, net::Wai
 net::Task<Status> TabletManager::set_replication_source(Source source, net::Wait wait) {
   {
     CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("SetReplicationSource", wait));
+    CO_RETURN_IF_ERROR(check_idle());
     CO_RETURN_IF_ERROR(co_await follow(source, turn.wait()));
   }
   // Other changes need not wait for what follows.
@@ -319,6 +327,7 @@ net::Task<Status> TabletManager::populate_reparent_journal(::tabletmanagerdata::
 
 net::Task<Status> TabletManager::set_writable(bool writable, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("SetWritable", std::move(wait)));
+  CO_RETURN_IF_ERROR(check_idle());
   if (writable && role_.kind != RoleKind::kPrimary && role_.kind != RoleKind::kReplica) {
     co_return fail(Code::kFailedPrecondition,
                    "tablet " + settings_.tablet_path +
@@ -337,6 +346,7 @@ net::Task<Status> TabletManager::set_writable(bool writable, net::Wait wait) {
 net::Task<Status> TabletManager::lock_tables(net::Wait wait) {
   {
     CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("LockTables", std::move(wait)));
+    CO_RETURN_IF_ERROR(check_idle());
     CO_RETURN_IF_ERROR(co_await table_lock_.acquire(turn.wait()));
   }
   auto take_back = [](TabletManager& self, uint64_t generation) -> net::Task<void> {

@@ -104,6 +104,7 @@ void register_tablet_handlers(rpc::Server& server, net::Loop& loop, TabletManage
   register_basics(registrar);
   register_sql_rpcs(registrar);
   register_replication_rpcs(registrar);
+  register_backup_rpcs(server, loop, manager);
   rpc::handle_server_stream<::query::StreamHealthRequest, ::query::StreamHealthResponse>(
       server, "/queryservice.Query/StreamHealth", loop,
       [&manager](CallContext context, ::query::StreamHealthRequest,

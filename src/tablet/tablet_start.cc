@@ -6,7 +6,6 @@
 #include "mysqld/schema_sql.h"
 #include "tablet/app_account.h"
 #include "tablet/demotion_record.h"
-#include "tablet/restore.h"
 #include "tablet/tablet_manager.h"
 #include "topo/shard.h"
 #include "topo/srv_keyspace.h"
@@ -28,24 +27,29 @@ int64_t wall_ns() {
 
 }  // namespace
 
-net::Task<Status> TabletManager::start() {
-  const net::Wait wait = net::Wait::within(settings_.init_timeout);
+net::Task<Status> TabletManager::connect_server(net::Wait wait) {
   // The server may still be starting.
   for (;;) {
     Status connected = co_await server_.connect(wait);
-    if (connected.ok()) break;
+    if (connected.ok()) co_return Status{};
     if (base::system_clock().now() + 1s > wait.deadline || connected.error().code() == Code::kUnimplemented ||
         connected.error().code() == Code::kUnauthenticated) {
       co_return std::move(connected).error().with_context(
           "the tablet's MySQL server at " + settings_.mysqld.to_string() + " (is it running? mysqlctl start)");
     }
-    CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms));
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms, wait.cancel));
   }
+}
+
+net::Task<Status> TabletManager::start() {
+  CO_RETURN_IF_ERROR(co_await recover_server());
+  CO_RETURN_IF_ERROR(co_await connect_server(net::Wait::within(settings_.init_timeout)));
+  CO_RETURN_IF_ERROR(co_await restore_if_empty());
+  const net::Wait wait = net::Wait::within(settings_.init_timeout);
   if (settings_.restrict_app) {
     std::string name = settings_.db_name_override.empty() ? "vt_" + settings_.keyspace : settings_.db_name_override;
     co_await restrict_app_account(server_, settings_.app, std::move(name), settings_.app_files, wait);
   }
-  CO_RETURN_IF_ERROR(co_await look_for_backup(wait));
   CO_RETURN_IF_ERROR(co_await register_tablet(wait));
   if (heartbeat_ != nullptr) {
     scope_.spawn(heartbeat_->run([this] { return role_.kind == RoleKind::kPrimary; }, scope_.token()));
@@ -61,22 +65,6 @@ net::Task<Status> TabletManager::wait_started(net::Wait wait) {
   Status started = co_await started_.wait(std::move(wait));
   if (started.ok()) co_return Status{};
   co_return fail(Code::kUnavailable, "tablet " + settings_.tablet_path + " is still starting");
-}
-
-net::Task<Status> TabletManager::look_for_backup(net::Wait wait) {
-  if (!settings_.restore_from_backup) co_return Status{};
-  const std::string database =
-      settings_.db_name_override.empty() ? "vt_" + settings_.keyspace : settings_.db_name_override;
-  CO_ASSIGN_OR_RETURN(
-      const auto found,
-      co_await server_.query(
-          "select 1 from information_schema.schemata where schema_name = " + mysqld::quote_string(database), wait));
-  const std::string folder = fmt::format("{}/{}/{}", settings_.backup_root, settings_.keyspace, settings_.shard);
-  if (!settings_.backup_root.empty()) CO_RETURN_IF_ERROR(check_restore(folder, !found.rows.empty()));
-  log_info("--restore-from-backup: {}", !found.rows.empty()             ? "the server has data already"
-                                        : settings_.backup_root.empty() ? "no --file-backup-storage-root is given"
-                                                                        : "there is no backup in " + folder);
-  co_return Status{};
 }
 
 net::Task<Status> TabletManager::fill_record(net::Wait wait) {

@@ -158,7 +158,7 @@ void apply_records(const Desired& desired, Decision& out) {
 }
 
 std::vector<Action> actions_for(const Desired& desired, const Observed& observed, const Role& role) {
-  if (!observed.error.empty()) return {};
+  if (!observed.error.empty() || role.maintenance != Maintenance::kNone) return {};
   std::vector<Action> out;
   const auto& semi_sync = observed.semi_sync;
   if (role.kind == RoleKind::kReplica) {
@@ -227,8 +227,13 @@ Decision decide(const Desired& desired, const Observed& observed, const Role& ro
       if (role.restarted) out.health_error = state.reason;
       break;
   }
+  if (role.maintenance != Maintenance::kNone) {
+    state.serving = false;
+    state.reason = role.maintenance == Maintenance::kBackup ? "a backup is being taken" : "a backup is being restored";
+    out.health_error = out.trouble = state.reason;
+  }
   apply_records(desired, out);
-  out.streams = role.kind == RoleKind::kPrimary;
+  out.streams = role.kind == RoleKind::kPrimary && role.maintenance == Maintenance::kNone;
   out.actions = actions_for(desired, observed, role);
   return out;
 }

@@ -29,6 +29,9 @@ enum class RoleKind : uint8_t {
 };
 std::string_view role_name(RoleKind kind);
 
+// What keeps a tablet from serving for a while, on purpose: its server is stopped, or its data is replaced.
+enum class Maintenance : uint8_t { kNone, kBackup, kRestore };
+
 struct Role {
   RoleKind kind = RoleKind::kReplica;
   int64_t term_start_ns = 0;    // The primary's term that this is about; 0 for a replica.
@@ -38,6 +41,7 @@ struct Role {
   bool demotion_noted = false;  // `_vt` says that this term has ended.
   bool waits_for_acks = false;  // Semi-synchronous replication, as it was put in force last.
   bool acknowledges = false;
+  Maintenance maintenance = Maintenance::kNone;  // Then nothing is repaired.
 };
 
 // ---- The start

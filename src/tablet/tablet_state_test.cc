@@ -372,6 +372,27 @@ TEST(TabletDecide, ShowsADemotedPrimaryAsOneUntilItIsRestarted) {
   EXPECT_NE(decision.health_error, "");
 }
 
+TEST(TabletDecide, WhileABackupIsTakenNothingIsServedOrRepaired) {
+  for (const auto kind : {RoleKind::kReplica, RoleKind::kPrimary}) {
+    for (const auto maintenance : {Maintenance::kBackup, Maintenance::kRestore}) {
+      Desired desired = shard_with(kind == RoleKind::kPrimary ? 100 : 1, 5);
+      if (kind == RoleKind::kReplica) desired.record.set_type(::topodata::BACKUP);
+      // A writable replica and a read-only primary, which would be repaired otherwise.
+      Role role{.kind = kind, .term_start_ns = 5, .maintenance = maintenance};
+      const Observed observed = server(kind == RoleKind::kPrimary, kind == RoleKind::kReplica);
+      const Decision decision = decide(desired, observed, role, 2h);
+      EXPECT_FALSE(decision.state.serving);
+      EXPECT_TRUE(decision.state.reason.contains("backup is being")) << decision.state.reason;
+      EXPECT_FALSE(decision.health_error.empty());
+      EXPECT_EQ(decision.actions, Actions{});
+      EXPECT_FALSE(decision.streams);
+      EXPECT_EQ(decision.type, kind == RoleKind::kPrimary ? ::topodata::PRIMARY : ::topodata::BACKUP);
+      role.maintenance = Maintenance::kNone;
+      EXPECT_EQ(decide(desired, observed, role, 2h).actions.size(), 1u);
+    }
+  }
+}
+
 TEST(TabletDecide, RecordsForbid) {
   Desired desired = shard_with(100, 5);
   const Role primary{.kind = RoleKind::kPrimary, .term_start_ns = 5};

@@ -175,7 +175,7 @@ class HarnessTest(ClusterTest):
                 self.assertIn(f"unknown flag: {flag.partition('=')[0]} (did you mean --{nearest}?)", output)
 
     def test_flags_that_ask_for_what_is_not_there_are_refused_by_name(self):
-        for program, flag, why in (("vttablet", "--restore_from_backup_ts=2026-01-01.000000", "restoring is not offered yet"),
+        for program, flag, why in (("vttablet", "--restore_to_pos=MariaDB/0-1-1", "restoring to a point between backups is not offered yet"),
                                    ("vttablet", "--db_charset=latin1", "utf8mb4"),
                                    ("vttablet", "--queryserver_enable_online_ddl=true", "online DDL is not offered yet"),
                                    ("vttablet", "--queryserver-config-passthrough-dmls=false", "go to the server as they are"),
@@ -183,7 +183,7 @@ class HarnessTest(ClusterTest):
                                    ("vtgate", "--tracer=opentracing-jaeger", "traces are not recorded"),
                                    ("vtgate", "--transaction_mode=TWOPC", "SINGLE, MULTI"),
                                    ("vtctld", "--security-policy=deny-all", "no roles"),
-                                   ("vtctld", "--backup-storage-implementation=s3", "backups are not offered yet"),
+                                   ("vtctld", "--backup-storage-implementation=s3", "file"),
                                    ("mysqlctl", "--mysql-socket=/tmp/x", "mysql.sock")):
             with self.subTest(flag=flag):
                 code, output = self.run_program([f"{BIN}/{program}", flag])
@@ -201,8 +201,8 @@ class HarnessTest(ClusterTest):
         code, output = self.run_program([f"{BIN}/vtctld", "--config-file-not-found-handling", "other"])
         self.assertIn("expected one of error, exit, ignore, warn", output)
 
-    def test_a_backup_is_never_started_beside(self):
-        """--restore_from_backup does nothing where there is no backup; a new server beside one does not start."""
+    def test_a_backup_that_cannot_be_read_is_not_passed_over(self):
+        """--restore_from_backup does nothing where there is no backup; a new server beside a damaged one does not start."""
         backup = self.cluster.path("backups", "side", "0", "2026-01-02.150405.zone1-0000000200")
         os.makedirs(backup)
         with open(os.path.join(backup, "MANIFEST"), "w", encoding="utf-8") as file:
@@ -213,7 +213,7 @@ class HarnessTest(ClusterTest):
                  "--init_db_name_override", "not_there", "--init_timeout", "10s", "--bind-address", "127.0.0.1"]
         code, output = self.run_program([f"{BIN}/vttablet", *self.cluster.topo(), "--init_keyspace", "side", *flags])
         self.assertNotEqual(code, 0)
-        self.assertIn(f"there is the backup {backup}, and restoring is not offered yet", output)
+        self.assertIn("the MANIFEST is damaged", output)
 
     # --- what the extras do ---
     def test_results_have_a_limit(self):

@@ -89,6 +89,9 @@ class Cluster:
         cluster.tablets = {t["uid"]: Tablet(**t) for t in state["tablets"]}
         return cluster
 
+    def backup_flags(self):
+        return ["--backup-storage-implementation", "file", "--file-backup-storage-root", self.path("backups")]
+
     # --- processes ---
     topo_kind = "sqlite"
 
@@ -124,7 +127,7 @@ class Cluster:
         port, grpc = self.ports.take(15000), self.ports.take(15999)
         self.addresses["vtctld"] = {"port": port, "grpc": grpc}
         self.start("vtctld", [f"{BIN}/vtctld", *self.topo_flags(), "--cell", self.cell, "--port", port, "--grpc-port", grpc,
-                              "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1"],
+                              "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1", *self.backup_flags()],
                    lambda: http_get(port, "/debug/vars"))
         self.vtctldclient("AddCellInfo", "--root", f"/vitess/{self.cell}", "--server-address", self.topo_address(),
                           self.cell)
@@ -152,7 +155,7 @@ class Cluster:
             "--init-shard", tablet.shard, "--init-tablet-type", tablet.kind,
             "--tablet-hostname", "127.0.0.1", "--port", ports["port"], "--grpc-port", ports["grpc"],
             "--mysql-data-port", ports["data"], "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1",
-            "--health-check-interval", "1s", *self.tablet_flags], lambda: http_json(ports["port"], "/debug/vars").get("TabletStateName"))
+            "--health-check-interval", "1s", *self.backup_flags(), *self.tablet_flags], lambda: http_json(ports["port"], "/debug/vars").get("TabletStateName"))
 
     def add_shard(self, keyspace, shard, first_uid, kinds=("replica", "replica", "rdonly"), note=lambda text: None):
         """Servers, tablets and an elected primary for one shard. The first tablet becomes the primary."""

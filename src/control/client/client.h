@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "base/settings.h"
+#include "control/stream_caller.h"
 #include "net/task.h"
 #include "rpc/caller.h"
 #include "rpc/typed.h"
@@ -44,6 +45,24 @@ struct ClientContext {
   std::function<Result<std::string>(const std::string& path)> read_file;
   // Prints before the command's end: for output that a failure follows. Without it, nothing.
   std::function<void(std::string_view)> show;
+  // Methods that answer with a stream.
+  StreamCaller streams;
+  template <typename Response, typename Request>
+  net::Task<Status> call_stream(std::string method, Request request, std::function<void(const Response&)> take) const {
+    Status readable;
+    Status done = co_await streams(
+        "/vtctlservice.Vtctld/" + method, request.SerializeAsString(),
+        [&](const std::string& bytes) {
+          Response response;
+          if (response.ParseFromString(bytes)) {
+            take(response);
+          } else if (readable.ok()) {
+            readable = fail(Code::kInternal, method + ": the answer cannot be read");
+          }
+        },
+        net::Wait::within(action_timeout));
+    co_return done.ok() ? std::move(readable) : std::move(done);
+  }
 
   Result<std::string> file(const std::string& path) const;
   // As Vitess prints it: two blanks, snake_case, every field unless --compact.
@@ -86,6 +105,7 @@ void add_schema_commands(CommandSet& set);
 void add_validate_commands(CommandSet& set);
 void add_workflow_commands(CommandSet& set);
 void add_sharding_workflow_commands(CommandSet& set);
+void add_backup_commands(CommandSet& set);
 void add_unbuilt_commands(CommandSet& set);  // Behind all others: only what they have not.
 
 // "ks/shard" or "ks:shard". kInvalidArgument says what was expected.

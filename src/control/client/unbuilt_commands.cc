@@ -4,18 +4,12 @@
 namespace vitrail::control {
 
 void add_unbuilt_commands(CommandSet& set) {
-  constexpr const char* kBackups = "backups are not offered yet";
   constexpr const char* kThrottler = "there is no throttler yet";
   constexpr std::pair<const char*, const char*> kCommands[] = {
       {"Materialize", "MoveTables copies tables as they are"},
       {"LookupVindex", "make the lookup's table, fill it, and name it with ApplyVSchema"},
       {"Migrate", "no other cluster can be mounted; MoveTables moves tables within one"},
       {"Mount", "a cluster knows no others"},
-      {"Backup", kBackups},
-      {"BackupShard", kBackups},
-      {"GetBackups", kBackups},
-      {"RemoveBackup", kBackups},
-      {"RestoreFromBackup", kBackups},
       {"OnlineDDL", "ApplySchema changes tables directly"},
       {"DistributedTransaction", "transactions over shards are not atomic, so that none is ever left in doubt"},
       {"CheckThrottler", kThrottler},

@@ -75,16 +75,17 @@ net::Task<Status> run_legacy_remotely(rpc::Channel& channel, std::vector<std::st
   co_return write_legacy_output(line, terminal.kept());
 }
 
-net::Task<Status> run_legacy_here(TabletClient& tablets, rpc::Caller vtctld, std::vector<std::string> words,
-                                  base::Duration action_timeout) {
+net::Task<Status> run_legacy_here(TabletClient& tablets, rpc::Caller vtctld, StreamCaller streams,
+                                  std::vector<std::string> words, base::Duration action_timeout) {
   CO_ASSIGN_OR_RETURN(const LegacyLine line, read_legacy_files(std::move(words)));
   Terminal terminal(!line.output_file.empty());
-  const LegacyEnvironment environment{.tablets = tablets,
-                                      .vtctld = std::move(vtctld),
-                                      .action_timeout = action_timeout,
-                                      .report = [&terminal](LegacyLevel level, std::string text) {
-                                        return show_here(terminal, level, std::move(text));
-                                      }};
+  const LegacyEnvironment environment{
+      .tablets = tablets,
+      .vtctld = std::move(vtctld),
+      .action_timeout = action_timeout,
+      .report = [&terminal](LegacyLevel level,
+                            std::string text) { return show_here(terminal, level, std::move(text)); },
+      .streams = std::move(streams)};
   CO_RETURN_IF_ERROR(co_await run_legacy_command(environment, line.words));
   co_return write_legacy_output(line, terminal.kept());
 }

@@ -17,7 +17,7 @@ namespace vitrail::control {
 net::Task<Status> run_legacy_remotely(rpc::Channel& channel, std::vector<std::string> line,
                                       base::Duration action_timeout);
 // The same on the topology of this process. `vtctld`: methods of Vtctld.
-net::Task<Status> run_legacy_here(TabletClient& tablets, rpc::Caller vtctld, std::vector<std::string> line,
-                                  base::Duration action_timeout);
+net::Task<Status> run_legacy_here(TabletClient& tablets, rpc::Caller vtctld, StreamCaller streams,
+                                  std::vector<std::string> line, base::Duration action_timeout);
 
 }  // namespace vitrail::control

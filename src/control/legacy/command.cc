@@ -55,6 +55,7 @@ net::Task<Result<std::string>> Call::run(std::vector<std::string> words) const {
   }
   ClientContext context;
   context.vtctld = environment.vtctld;
+  context.streams = environment.streams;
   context.action_timeout = environment.action_timeout;
   context.arguments = settings.positional();
   std::string shown;
@@ -110,6 +111,7 @@ const std::vector<Command>& commands() {
     add_keyspace_commands(out);
     add_workflow_commands(out);
     add_schema_commands(out);
+    add_backup_commands(out);
     add_topology_commands(out);
     add_unbuilt_commands(out);
     return out;

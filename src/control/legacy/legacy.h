@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/result.h"
+#include "control/stream_caller.h"
 #include "control/tablet_client.h"
 #include "net/loop.h"
 #include "net/task.h"
@@ -34,6 +35,7 @@ struct LegacyEnvironment {
   // Takes what the command says, in order: log lines, and console output (which is printed as it is). An Error ends the
   // command: nobody listens any more.
   std::function<net::Task<Status>(LegacyLevel level, std::string text)> report;
+  StreamCaller streams = {};  // Methods of Vtctld that answer with a stream.
 
   topo::Server& topology() const { return tablets.topology(); }
 };

@@ -392,8 +392,8 @@ TEST_F(Legacy, FilesAreReadAndWrittenByTheClient) {
   const std::string bytes("\x00\xff\x80 a\n", 6);
   ASSERT_TRUE(base::write_file_atomically(file, bytes).ok());
   const auto copy = [&](Words words) {
-    return net::block_on(loop_.loop(), run_legacy_here(vtctld_->tablets(), vtctld_->caller(), std::move(words),
-                                                       std::chrono::seconds(10)));
+    return net::block_on(loop_.loop(), run_legacy_here(vtctld_->tablets(), vtctld_->caller(), vtctld_->streams(),
+                                                       std::move(words), std::chrono::seconds(10)));
   };
   Status there = copy({"TopoCp", "--", "-to_topo", file, "/some/record"});
   EXPECT_TRUE(there.ok()) << there.error().message();

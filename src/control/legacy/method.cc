@@ -61,13 +61,14 @@ net::Task<Status> write_event(EventWriter& writer, LegacyLevel level, std::strin
   return writer.write(response);
 }
 
-net::Task<Status> execute(TabletClient& tablets, rpc::Caller vtctld, vd::ExecuteVtctlCommandRequest request,
+net::Task<Status> execute(TabletClient& tablets, rpc::Server& server, vd::ExecuteVtctlCommandRequest request,
                           EventWriter writer) {
   const LegacyEnvironment environment{
       .tablets = tablets,
-      .vtctld = std::move(vtctld),
+      .vtctld = server.in_process(),
       .action_timeout = request.action_timeout() > 0 ? base::Duration(request.action_timeout()) : std::chrono::hours(1),
-      .report = [&writer](LegacyLevel level, std::string text) { return write_event(writer, level, std::move(text)); }};
+      .report = [&writer](LegacyLevel level, std::string text) { return write_event(writer, level, std::move(text)); },
+      .streams = streams_of(server)};
   co_return co_await run_legacy_command(environment, {request.args().begin(), request.args().end()});
 }
 
@@ -77,7 +78,7 @@ void register_legacy_method(rpc::Server& server, net::Loop& loop, TabletClient& 
   rpc::handle_server_stream<vd::ExecuteVtctlCommandRequest, vd::ExecuteVtctlCommandResponse>(
       server, "/vtctlservice.Vtctl/ExecuteVtctlCommand", loop,
       [&server, &tablets](rpc::CallContext, vd::ExecuteVtctlCommandRequest request, EventWriter writer) {
-        return execute(tablets, server.in_process(), std::move(request), writer);
+        return execute(tablets, server, std::move(request), writer);
       });
 }
 

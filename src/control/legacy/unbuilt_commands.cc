@@ -7,15 +7,9 @@
 namespace vitrail::control::legacy {
 
 void add_unbuilt_commands(std::vector<Command>& out) {
-  constexpr std::string_view kBackups = "backups are not offered yet";
   constexpr std::string_view kThrottler = "there is no throttler yet";
   constexpr std::string_view kManager = "start the steps one by one: Reshard, MoveTables";
   constexpr std::pair<std::string_view, std::string_view> kCommands[] = {
-      {"Backup", kBackups},
-      {"BackupShard", kBackups},
-      {"ListBackups GetBackups", kBackups},
-      {"RemoveBackup", kBackups},
-      {"RestoreFromBackup", kBackups},
       {"OnlineDDL", "ApplySchema changes tables directly"},
       {"ThrottlerMaxRates", kThrottler},
       {"ThrottlerSetMaxRate", kThrottler},

@@ -1,0 +1,33 @@
+#pragma once
+
+#include <cstdint>
+#include <string>
+
+#include "base/clock.h"
+#include "base/result.h"
+#include "mysqld/config.h"
+#include "mysqld/daemon.h"
+#include "tablet/tablet_manager.h"
+
+// What backups and restores need of the server's process and folder. Blocking, but for the texts.
+namespace vitrail::tablet {
+
+// The folder of the tablet's server. kFailedPrecondition: it is not one that mysqlctl made, or not on this machine.
+Result<mysqld::Layout> server_layout(const TabletSettings& settings);
+Result<mysqld::Daemon> open_daemon(const mysqld::Layout& layout, base::Duration shutdown_timeout);
+// Starts the server unless it runs.
+Status ensure_running(const mysqld::Layout& layout);
+
+// A note in the server's folder that somebody has stopped it and will start it again: for a process that finds it after
+// a death.
+Status note_stopped(const mysqld::Layout& layout);
+bool is_noted_stopped(const mysqld::Layout& layout);
+Status forget_stopped(const mysqld::Layout& layout);
+
+// "a backup: 512 of 1024 MiB, 128.0 MiB/s, 4 s left".
+std::string progress_text(const std::string& what, uint64_t done, uint64_t total, base::Duration since);
+
+// Whether a server may open files that another one wrote. kFailedPrecondition.
+Status check_versions(const std::string& backup, const std::string& server);
+
+}  // namespace vitrail::tablet

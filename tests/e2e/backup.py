@@ -1,0 +1,266 @@
+"""Backups and restores on real servers: under writes, into new and into existing tablets; damaged parts; deaths in the
+middle of both.
+"""
+
+import contextlib
+import json
+import os
+import subprocess
+import threading
+import time
+
+from support import BIN, ClusterTest, Failure, main, wait_until
+
+from vitrail.cluster import Tablet
+
+ROWS = "select count(*), coalesce(sum(crc32(concat(id, v))), 0) from t"
+
+
+class Writer:
+    """A client of vtgate that inserts rows, until the end of the block."""
+
+    def __init__(self, cluster):
+        self.cluster, self.rows, self.stopping = cluster, 0, threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        with self.cluster.connect("commerce") as connection, connection.cursor() as cursor:
+            while not self.stopping.is_set():
+                cursor.execute("insert into t(v) values (repeat('w', 100))")
+                self.rows += 1
+                self.stopping.wait(.005)
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        self.thread.join(60)
+
+
+class BackupTest(ClusterTest):
+    """The tests build on each other: names give the order."""
+
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.start_vtctld()
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "commerce")
+        cluster.add_shard("commerce", "0", 100, ("replica", "replica", "rdonly"))
+        cluster.vtctldclient("ApplySchema", "--sql", "create table t(id bigint auto_increment primary key, v text)", "commerce")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", '{"tables": {"t": {}}}', "commerce")
+        cluster.start_vtgate()
+        with cluster.connect("commerce") as connection, connection.cursor() as cursor:
+            cursor.execute("insert into t(v) values " + ", ".join(f"(repeat('{n % 10}', 2000))" for n in range(1000)))
+
+    # --- what there is ---
+    def tablet(self, uid):
+        return self.cluster.tablets[uid]
+
+    def folder(self, uid, *parts):
+        return self.cluster.path(f"vt_{uid:010d}", *parts)
+
+    def value(self, uid, sql):
+        return str(self.cluster.server_rows(self.tablet(uid), sql)[0][0])
+
+    def recorded_type(self, uid):
+        return self.ctl("GetTablets", "--tablet-alias", f"zone1-{uid}").split()[3]
+
+    def backups(self):
+        return self.ctl("GetBackups", "commerce/0").split()
+
+    def manifest(self, name):
+        with open(self.cluster.path("backups", "commerce", "0", name, "MANIFEST"), encoding="utf-8") as file:
+            return json.load(file)
+
+    def assert_in_service(self, uid, kind):
+        """It serves as what it was, replicates, and has what the primary has."""
+        wait_until(lambda: self.cluster.vars(self.tablet(uid)).get("TabletStateName") == "SERVING", f"{uid} to serve", 30)
+        self.assertEqual(self.recorded_type(uid), kind)
+        want = self.cluster.server_rows(self.tablet(100), ROWS)
+        wait_until(lambda: self.cluster.server_rows(self.tablet(uid), ROWS) == want, f"{uid} to have all rows", 30)
+        self.assertEqual(self.value(uid, "select @@global.read_only"), "1")
+
+    @contextlib.contextmanager
+    def types_of(self, uid):
+        """Collects the types that a tablet's record has during the block."""
+        seen, stopping = [], threading.Event()
+
+        def look():
+            while not stopping.is_set():
+                with contextlib.suppress(Failure):
+                    kind = self.recorded_type(uid)
+                    if seen[-1:] != [kind]:
+                        seen.append(kind)
+                stopping.wait(.02)
+        thread = threading.Thread(target=look, daemon=True)
+        thread.start()
+        try:
+            yield seen
+        finally:
+            stopping.set()
+            thread.join(30)
+
+    def kill_tablet(self, uid):
+        self.cluster.processes[self.tablet(uid).name].kill(9)
+        self.cluster.processes[self.tablet(uid).name].wait_ended(10)
+
+    def restart_tablet(self, uid):
+        tablet = self.tablet(uid)
+        self.cluster.start(tablet.name, self.cluster.processes[tablet.name].argv,
+                           lambda: self.cluster.vars(tablet).get("TabletStateName"))
+
+    def kill_at(self, uid, mark, *command):
+        """Kills the tablet as soon as the file `mark` is in its server's folder, while the command runs."""
+        running = subprocess.Popen([f"{BIN}/vtctldclient", "--server", f"127.0.0.1:{self.cluster.addresses['vtctld']['grpc']}",
+                                    *command], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+        path = self.folder(uid, mark)
+        end = time.monotonic() + 30
+        while not os.path.exists(path) and time.monotonic() < end and running.poll() is None:
+            time.sleep(.001)
+        self.kill_tablet(uid)
+        output, _ = running.communicate(timeout=30)
+        self.assertNotEqual(running.returncode, 0, output)
+        return output
+
+    # --- tests ---
+    def test_1_a_backup_under_writes(self):
+        with Writer(self.cluster) as writer, self.types_of(102) as types:
+            output = self.ctl("BackupShard", "commerce/0")
+            before = writer.rows
+            wait_until(lambda: writer.rows > before + 5, "writes to go on", 10)
+        self.assertEqual(types, ["rdonly", "backup", "rdonly"])
+        self.assertRegex(output, r"commerce/0 \(zone1-0000000102\): backup commerce/0/\S+ is complete")
+        self.assert_in_service(102, "rdonly")
+        names = self.backups()
+        self.assertEqual(len(names), 1)
+        self.assertTrue(names[0].endswith(".zone1-0000000102"), names)
+        manifest = self.manifest(names[0])
+        self.assertEqual((manifest["BackupMethod"], manifest["CompressionEngine"], manifest["TabletAlias"]),
+                         ("builtin", "zstd", "zone1-0000000102"))
+        self.assertRegex(manifest["Position"], r"^MariaDB/0-\d+-\d+$")
+        listed = json.loads(self.ctl("GetBackups", "-j", "commerce/0"))["backups"]
+        self.assertEqual([(b["name"], b["engine"], b["status"]) for b in listed], [(names[0], "builtin", "COMPLETE")])
+        self.assertEqual(self.cluster.vars(self.tablet(102))["BackupCount"], {"builtin": 1})
+
+    def test_2_an_empty_tablet_begins_with_the_newest(self):
+        type(self).cluster.tablets[103] = tablet = Tablet("zone1", 103, "commerce", "0", "rdonly", {
+            "port": self.cluster.ports.take(), "grpc": self.cluster.ports.take(), "mysqld": self.cluster.ports.take(),
+            "data": self.cluster.ports.take()})
+        self.cluster.mysqlctl(tablet, "init")
+        with self.cluster.server(tablet) as connection, connection.cursor() as cursor:
+            cursor.execute("select @@server_id")
+            old_id = cursor.fetchone()[0]
+        manifest = self.manifest(self.backups()[-1])
+        self.cluster.tablet_flags = ("--restore-from-backup",)
+        with self.types_of(103) as types:
+            self.cluster.start_tablet(tablet)
+            self.assert_in_service(103, "rdonly")
+        self.cluster.tablet_flags = ()
+        self.assertEqual(types[-2:], ["restore", "rdonly"])
+        self.assertEqual(self.cluster.vars(tablet)["RestorePosition"], manifest["Position"])
+        self.assertEqual(self.cluster.vars(tablet)["RestoredBackupTime"], manifest["BackupTime"])
+        self.assertNotEqual(self.value(103, "select @@server_id"), str(old_id))
+        # What it has been given stands at the beginning of its own binary log: others can follow it.
+        self.assertTrue(self.value(103, "select @@gtid_binlog_state").startswith("0-"))
+
+    def test_3_damaged_parts_are_named_and_nothing_changes(self):
+        name = self.backups()[-1]
+        folder = self.cluster.path("backups", "commerce", "0", name)
+        entries = self.manifest(name)["FileEntries"]
+        part = next(i for i, entry in enumerate(entries) if entry["Name"].endswith("/t.ibd"))
+        with open(os.path.join(folder, str(part)), "rb") as file:
+            whole = file.read()
+        middle = len(whole) // 2
+        with open(self.folder(101, "mysql.pid"), encoding="utf-8") as file:
+            server = file.read()
+        for what, content in (("altered", whole[:middle] + bytes([whole[middle] ^ 1]) + whole[middle + 1:]),
+                              ("truncated", whole[:-1]), ("missing", None)):
+            with self.subTest(what):
+                if content is None:
+                    os.remove(os.path.join(folder, str(part)))
+                else:
+                    with open(os.path.join(folder, str(part)), "wb") as file:
+                        file.write(content)
+                self.assert_command_fails(rf"part {part} of backup commerce/0/{name} \(vt_commerce/t.ibd\).* is {what}"
+                                          rf"|part {part} of .*: it is {what}", "RestoreFromBackup", "zone1-101")
+                self.assert_in_service(101, "replica")
+        with open(self.folder(101, "mysql.pid"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), server)  # It was never stopped.
+        with open(os.path.join(folder, str(part)), "wb") as file:
+            file.write(whole)
+        self.assertFalse(os.path.exists(self.folder(101, "restore")))
+
+    def test_4_a_tablet_is_restored(self):
+        name = self.backups()[-1]
+        self.assertRegex(self.ctl("RestoreFromBackup", "--dry-run", "zone1-101"),
+                         rf"would restore backup commerce/0/{name} .* all its \d+ parts are whole")
+        with self.cluster.server(self.tablet(101), "commerce") as connection, connection.cursor() as cursor:
+            cursor.execute("set sql_log_bin = 0")
+            cursor.execute("delete from t where id < 100")  # It is not what the primary has any more.
+        with self.types_of(101) as types:
+            output = self.ctl("RestoreFromBackup", "--backup-timestamp", "2099-01-01.000000", "zone1-101")
+        self.assertEqual(types, ["replica", "restore", "replica"])
+        self.assertIn("restored; replication goes on at", output)
+        self.assert_in_service(101, "replica")
+        for left in ("restore", "replaced", ".restore"):
+            self.assertFalse(os.path.exists(self.folder(101, left)), left)
+        self.assert_command_fails("there is no backup of commerce/0 .* 1 later than 2001", "RestoreFromBackup",
+                                  "--backup-timestamp", "2001-01-01.000000", "zone1-101")
+
+    def test_5_a_death_in_a_backup(self):
+        before = self.backups()
+        output = self.kill_at(102, ".stopped-for-backup", "Backup", "zone1-102")
+        self.assertNotIn("is complete", output)
+        self.assertEqual(self.backups(), before)
+        self.restart_tablet(102)
+        self.assert_in_service(102, "rdonly")
+        self.assertEqual(self.backups(), before)
+        # The next one of this tablet clears up behind it, and is whole.
+        self.ctl("Backup", "zone1-102")
+        self.assertEqual(len(self.backups()), len(before) + 1)
+        self.assertEqual(sorted(os.listdir(self.cluster.path("backups", "commerce", "0"))), self.backups())
+        self.assert_in_service(102, "rdonly")
+
+    def test_6_a_death_in_a_restore(self):
+        for mark in ("restore", ".restore", "replaced"):
+            with self.subTest(mark):
+                self.kill_at(103, mark, "RestoreFromBackup", "zone1-103")
+                self.restart_tablet(103)
+                self.assert_in_service(103, "rdonly")
+                for left in ("restore", "replaced", ".restore"):
+                    self.assertFalse(os.path.exists(self.folder(103, left)), left)
+
+    def test_7_what_is_refused(self):
+        self.assert_command_fails("type PRIMARY cannot take backup", "Backup", "zone1-100")
+        self.assert_command_fails("type PRIMARY cannot restore from backup", "RestoreFromBackup", "zone1-100")
+        self.assert_command_fails("no backup engine 'xtrabackup'", "Backup", "--backup-engine", "xtrabackup", "zone1-102")
+        self.assert_command_fails("incremental backups are not offered", "Backup", "--incremental-from-pos", "auto",
+                                  "zone1-102")
+        self.assert_command_fails("is not offered", "RestoreFromBackup", "--restore-to-pos", "MariaDB/0-1-1", "zone1-102")
+        self.assert_command_fails("is not the name of a backup", "RemoveBackup", "commerce/0", "../0")
+        self.assertEqual(self.recorded_type(102), "rdonly")
+
+    def test_8_the_primary_where_that_is_wanted(self):
+        self.ctl("Backup", "--allow-primary", "--upgrade-safe", "zone1-100")
+        name = self.backups()[-1]
+        self.assertTrue(name.endswith("-0000000100"), name)
+        self.assertTrue(self.manifest(name)["UpgradeSafe"])
+        self.assertEqual(self.cluster.primary("commerce", "0").uid, 100)
+        with self.cluster.connect("commerce") as connection, connection.cursor() as cursor:
+            cursor.execute("insert into t(v) values ('after')")
+        self.assert_in_service(101, "replica")
+
+    def test_9_backups_are_removed(self):
+        names = self.backups()
+        done = subprocess.run([f"{BIN}/vtctlclient", "--server", f"127.0.0.1:{self.cluster.addresses['vtctld']['grpc']}",
+                               "RemoveBackup", "commerce/0", names[0]], capture_output=True, text=True, check=False)
+        self.assertEqual(done.returncode, 0, done.stderr)
+        self.assertEqual(self.backups(), names[1:])
+        self.assertEqual(self.ctl("GetBackups", "--limit", "1", "commerce/0").split(), names[-1:])
+        self.assert_command_fails("there is no backup", "RemoveBackup", "commerce/0", names[0])
+
+
+if __name__ == "__main__":
+    main()
