@@ -1,0 +1,185 @@
+"""vtorc on real servers: a primary that dies is replaced, what is misconfigured is put right, and it leaves alone what it
+should.
+"""
+
+import os
+import signal
+import time
+
+import pymysql
+from support import BIN, ClusterTest, main, wait_until
+
+from vitrail.processes import http_get, http_json
+
+
+class VtorcTest(ClusterTest):
+    """The tests build on each other: names give the order."""
+
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.start_vtctld()
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "semi_sync", "commerce")
+        cluster.add_shard("commerce", "0", 100, ("replica", "replica", "replica"))
+        cluster.vtctldclient("ApplySchema", "--sql", "create table t(id bigint auto_increment primary key, v text)", "commerce")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", '{"tables": {"t": {}}}', "commerce")
+        cluster.start_vtgate()
+        for number in (1, 2):  # Two of them, which must not get into each other's way.
+            cls.start_vtorc(number)
+
+    @classmethod
+    def start_vtorc(cls, number, *flags):
+        name, port = f"vtorc-{number}", cls.cluster.ports.take()
+        cls.cluster.addresses[name] = {"port": port}
+        cls.cluster.start(name, [f"{BIN}/vtorc", *cls.cluster.topo_flags(), "--cell", "zone1", "--port", port, "--bind-address",
+                                 "127.0.0.1", "--instance-poll-time", "500ms", "--topo-information-refresh-duration", "1s",
+                                 "--recovery-cooldown", "2s", "--recovery-retry", "1s", *flags],
+                          lambda: http_get(port, "/debug/health"))
+
+    # --- what there is ---
+    def tablet(self, uid):
+        return self.cluster.tablets[uid]
+
+    def value(self, uid, sql):
+        return str(self.cluster.server_rows(self.tablet(uid), sql)[0][0])
+
+    def primary(self):
+        return self.cluster.primary("commerce", "0").uid
+
+    def replicas(self):
+        return [uid for uid in (100, 101, 102) if uid != self.primary()]
+
+    def orc(self, path, number=1):
+        return http_get(self.cluster.addresses[f"vtorc-{number}"]["port"], path)
+
+    def problems(self, number=1):
+        found = http_json(self.cluster.addresses[f"vtorc-{number}"]["port"], "/api/problems")
+        return {(p["Analysis"], p["AnalyzedInstanceAlias"]) for p in found}
+
+    def recoveries(self, name):
+        """How many of them both have run with success."""
+        out = 0
+        for number in (1, 2):
+            port = self.cluster.addresses[f"vtorc-{number}"]["port"]
+            out += sum(1 for r in http_json(port, "/api/recoveries") if r["Recovery"] == name and r["Successful"])
+        return out
+
+    def server_pids(self, uid):
+        """The server, and before it what would start it again."""
+        with open(self.cluster.path(f"vt_{uid:010d}", "mysql.pid"), encoding="utf-8") as file:
+            server = int(file.read())
+        with open(f"/proc/{server}/stat", encoding="utf-8") as file:
+            parent = int(file.read().rpartition(")")[2].split()[1])
+        with open(f"/proc/{parent}/cmdline", encoding="utf-8") as file:
+            return [parent, server] if "safe" in file.read() else [server]
+
+    def write(self, seconds=30):
+        """Writes one row through vtgate, and says how long that took, refusals included."""
+        began = time.monotonic()
+
+        def done():
+            try:
+                with self.cluster.connect("commerce") as connection, connection.cursor() as cursor:
+                    return cursor.execute("insert into t(v) values ('w')")
+            except pymysql.MySQLError:
+                return False
+        wait_until(done, "a write to succeed", seconds)
+        return time.monotonic() - began
+
+    def wait_healthy(self):
+        wait_until(lambda: not self.problems(1) and not self.problems(2), "no problem to be left", 30)
+        rows = self.value(self.primary(), "select count(*) from t")
+        for uid in self.replicas():
+            wait_until(lambda u=uid: self.value(u, "select count(*) from t") == rows, f"{uid} to have all rows", 20)
+            self.assertEqual(self.value(uid, "select @@global.read_only"), "1")
+
+    # --- tests ---
+    def test_1_a_healthy_shard_is_left_alone(self):
+        self.wait_healthy()
+        state = http_json(self.cluster.addresses["vtorc-1"]["port"], "/api/database-state?keyspace=commerce")
+        self.assertEqual({t["alias"]: t["tablet_type"] for t in state["commerce/0"]},
+                         {"zone1-0000000100": "primary", "zone1-0000000101": "replica", "zone1-0000000102": "replica"})
+        self.assertEqual(http_json(self.cluster.addresses["vtorc-1"]["port"], "/api/recoveries"), [])
+
+    def test_2_a_dead_primary_is_replaced(self):
+        self.write()
+        old = self.primary()
+        before = int(self.value(old, "select count(*) from t"))
+        pids = self.server_pids(old)
+        self.cluster.processes[self.tablet(old).name].kill(signal.SIGKILL)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        took = self.write()
+        print(f"\nwrites were possible again {took:.1f} s after the death of the primary", flush=True)
+        new = self.primary()
+        self.assertNotEqual(new, old)
+        self.assertEqual(int(self.value(new, "select count(*) from t")), before + 1)
+        self.assertEqual(self.recoveries("RecoverDeadPrimary"), 1)  # One of the two.
+        self.assertLess(took, 5 * float(os.environ.get("VITRAIL_TEST_PATIENCE", "3")))
+        # It comes back as a replica, and read-only from the first moment on.
+        self.cluster.mysqlctl(self.tablet(old), "start")
+        self.assertEqual(self.value(old, "select @@global.read_only"), "1")
+        tablet = self.tablet(old)
+        self.cluster.processes[tablet.name].wait_ended(10)
+        self.cluster.start(tablet.name, self.cluster.processes[tablet.name].argv,
+                           lambda: self.cluster.vars(tablet).get("TabletStateName"))
+        self.wait_healthy()
+        self.assertEqual(self.primary(), new)
+
+    def test_3_replicas_are_put_right(self):
+        uid = self.replicas()[0]
+        self.ctl("StopReplication", f"zone1-{uid}")
+        wait_until(lambda: self.recoveries("FixReplica") >= 1, "replication to be started", 20)
+        self.wait_healthy()
+        count = self.recoveries("FixReplica")
+        self.ctl("SetWritable", f"zone1-{uid}", "true")
+        wait_until(lambda: self.recoveries("FixReplica") > count, "the replica to be made read-only", 20)
+        self.wait_healthy()
+
+    def test_4_a_read_only_primary_is_made_writable(self):
+        self.ctl("SetWritable", f"zone1-{self.primary()}", "false")
+        wait_until(lambda: self.recoveries("FixPrimary") >= 1, "the primary to be made writable", 20)
+        self.write()
+        self.wait_healthy()
+
+    def test_5_planned_reparents_go_on(self):
+        new = self.replicas()[0]
+        before = self.recoveries("RecoverDeadPrimary")
+        self.ctl("PlannedReparentShard", "--new-primary", f"zone1-{new}", "commerce/0")
+        self.assertEqual(self.primary(), new)
+        self.write()
+        self.wait_healthy()
+        self.assertEqual(self.primary(), new)
+        self.assertEqual(self.recoveries("RecoverDeadPrimary"), before)
+
+    def test_6_it_can_be_told_to_keep_off(self):
+        self.ctl("SetVtorcEmergencyReparent", "--disable", "commerce")
+        old = self.primary()
+        tablet = self.tablet(old)
+        pids = self.server_pids(old)
+        self.cluster.processes[tablet.name].kill(signal.SIGKILL)
+        for pid in pids:
+            os.kill(pid, signal.SIGKILL)
+        wait_until(lambda: ("DeadPrimary", tablet.alias) in self.problems(), "the problem to be seen", 20)
+
+        def skipped():
+            return http_json(self.cluster.addresses["vtorc-1"]["port"], "/debug/vars").get("SkippedRecoveries")
+        wait_until(lambda: skipped() == {"RecoverDeadPrimary.commerce.0": 1} or
+                   (skipped() or {}).get("RecoverDeadPrimary.commerce.0", 0) > 1, "the recovery to be skipped", 20)
+        self.assertEqual(self.primary(), old)
+        self.ctl("SetVtorcEmergencyReparent", "--enable", "commerce")
+        self.write()
+        self.assertNotEqual(self.primary(), old)
+
+    def test_7_what_it_shows(self):
+        page = self.orc("/debug/status")
+        for part in ("RecoverDeadPrimary", "commerce/0", "switched on"):
+            self.assertIn(part, page)
+        self.orc("/api/disable-global-recoveries")
+        self.assertIn("switched off", self.orc("/debug/status"))
+        self.orc("/api/enable-global-recoveries")
+        self.assertIn("vtorc_successful_recoveries", self.orc("/metrics"))
+
+
+if __name__ == "__main__":
+    main()
