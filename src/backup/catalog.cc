@@ -53,8 +53,8 @@ Result<Chosen> choose_backup(Storage& storage, const std::string& shard, const C
   std::string why;
   if (incomplete > 0) why += fmt::format("; {} not whole", incomplete);
   if (later > 0) why += fmt::format("; {} later than {}", later, rfc3339(*choice.not_after));
-  if (foreign > 0) why += fmt::format("; {} made by other engines than {}", foreign,
-                                      base::join(choice.allowed_engines, ", "));
+  if (foreign > 0)
+    why += fmt::format("; {} made by other engines than {}", foreign, base::join(choice.allowed_engines, ", "));
   return fail(Code::kNotFound, fmt::format("there is no backup of {} in {}{}", shard, storage.describe(), why));
 }
 

@@ -17,8 +17,7 @@ constexpr uint64_t kManifestBytesMax = 256u << 20;
 constexpr std::string_view kZstd = "zstd";
 
 std::tm utc(base::WallTime time) {
-  const std::time_t seconds =
-      std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
+  const std::time_t seconds = std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count();
   std::tm out{};
   ::gmtime_r(&seconds, &out);
   return out;
@@ -40,9 +39,7 @@ std::string checksum_of(Json document) {
   return sum.to_hex();
 }
 
-Error broken(std::string_view what) {
-  return fail(Code::kDataLoss, fmt::format("the MANIFEST is damaged: {}", what));
-}
+Error broken(std::string_view what) { return fail(Code::kDataLoss, fmt::format("the MANIFEST is damaged: {}", what)); }
 
 Result<base::WallTime> time_field(const Json& document, const char* key) {
   const std::string text = document.value(key, "");

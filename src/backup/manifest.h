@@ -41,7 +41,7 @@ struct Manifest {
   std::string from_position;
   base::WallTime backup_time{};
   base::WallTime finished_time{};
-  bool compressed = true;  // By zstd.
+  bool compressed = true;                // By zstd.
   std::vector<std::string> directories;  // Below "Data"; those without files are not lost.
   std::vector<Part> parts;
 

@@ -15,7 +15,7 @@ namespace vitrail::backup {
 // A storage in memory that can be full.
 class MemoryStorage final : public Storage {
  public:
-  uint64_t room = UINT64_MAX;  // Bytes that may still be written.
+  uint64_t room = UINT64_MAX;                // Bytes that may still be written.
   std::map<std::string, std::string> files;  // "ks/shard/name/file".
   std::mutex mutex;
 

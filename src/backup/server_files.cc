@@ -38,9 +38,9 @@ Status move(const std::string& from, const std::string& to) {
 
 // Of the place, not of the data.
 bool is_left_out(std::string_view name) {
-  constexpr std::string_view kNames[] = {"auto.cnf",          "master.info",     "multi-master.info", "relay-log.info",
-                                         "mysql.sock",        "mysql.pid",       "ib_buffer_pool",    "ibtmp1",
-                                         "ddl_recovery.log",  "tc.log"};
+  constexpr std::string_view kNames[] = {"auto.cnf",         "master.info", "multi-master.info", "relay-log.info",
+                                         "mysql.sock",       "mysql.pid",   "ib_buffer_pool",    "ibtmp1",
+                                         "ddl_recovery.log", "tc.log"};
   if (std::ranges::find(kNames, name) != std::end(kNames)) return true;
   return name.ends_with(".pid") || name.ends_with(".err") || name.starts_with("master-") ||
          name.starts_with("#innodb_temp") || name.starts_with("ibtmp");
@@ -99,10 +99,11 @@ Status check_room(const mysqld::Layout& layout, uint64_t bytes) {
   if (::statvfs(layout.root.c_str(), &info) != 0) return base::system_error(errno, "look at " + layout.root);
   const uint64_t room = static_cast<uint64_t>(info.f_bavail) * info.f_frsize;
   if (room >= bytes) return {};
-  return fail(Code::kResourceExhausted,
-              fmt::format("the restored files need {} bytes and the disk of {} has {} (the present files are kept until "
-                          "the others are whole)",
-                          bytes, layout.root, room));
+  return fail(
+      Code::kResourceExhausted,
+      fmt::format("the restored files need {} bytes and the disk of {} has {} (the present files are kept until "
+                  "the others are whole)",
+                  bytes, layout.root, room));
 }
 
 Result<std::optional<PendingRestore>> find_pending_restore(const mysqld::Layout& layout) {
@@ -121,8 +122,10 @@ Result<std::optional<PendingRestore>> find_pending_restore(const mysqld::Layout&
 }
 
 Status note_pending_restore(const mysqld::Layout& layout, const PendingRestore& restore) {
-  const nlohmann::json document = {
-      {"backup", restore.backup}, {"position", restore.position}, {"backup_time", restore.backup_time}, {"undo", restore.undo}};
+  const nlohmann::json document = {{"backup", restore.backup},
+                                   {"position", restore.position},
+                                   {"backup_time", restore.backup_time},
+                                   {"undo", restore.undo}};
   return base::write_file_atomically(record_path(layout), document.dump() + "\n");
 }
 

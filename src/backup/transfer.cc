@@ -168,7 +168,8 @@ Status restore_parts(Storage& storage, const Place& place, const Manifest& manif
   for (const Part& part : manifest.parts) {
     const auto folder = folders.find(part.base);
     if (folder == folders.end()) {
-      return fail(Code::kInvalidArgument, fmt::format("the backup has files of '{}', which is not known here", part.base));
+      return fail(Code::kInvalidArgument,
+                  fmt::format("the backup has files of '{}', which is not known here", part.base));
     }
     paths.push_back(folder->second + "/" + part.name);
     parents.insert(paths.back().substr(0, paths.back().rfind('/')));
@@ -178,9 +179,8 @@ Status restore_parts(Storage& storage, const Place& place, const Manifest& manif
     for (const auto& name : manifest.directories) parents.insert(data->second + "/" + name);
   }
   for (const auto& parent : parents) RETURN_IF_ERROR(base::make_directories(parent));
-  RETURN_IF_ERROR(run_parallel(manifest.parts.size(), options.concurrency, progress, [&](size_t i) {
-    return restore_one(storage, place, manifest, i, paths[i], progress);
-  }));
+  RETURN_IF_ERROR(run_parallel(manifest.parts.size(), options.concurrency, progress,
+                               [&](size_t i) { return restore_one(storage, place, manifest, i, paths[i], progress); }));
   for (const auto& parent : parents) {
     const Descriptor folder(::open(parent.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
     if (!folder || ::fsync(folder.get()) != 0) return base::system_error(errno, "sync " + parent);

@@ -38,8 +38,8 @@ Status check_parts(Storage& storage, const Place& place, const Manifest& manifes
 Status verify_parts(Storage& storage, const Place& place, const Manifest& manifest, const TransferOptions& options,
                     Progress& progress);
 
-// Writes the server's files anew below the folders of their bases ("Data" -> "/vt/vt_100/restore/data"), and checks every
-// part. Durable when it returns.
+// Writes the server's files anew below the folders of their bases ("Data" -> "/vt/vt_100/restore/data"), and checks
+// every part. Durable when it returns.
 //   kDataLoss: names the part.   kResourceExhausted: the disk is full.   kInvalidArgument: a base without a folder.
 Status restore_parts(Storage& storage, const Place& place, const Manifest& manifest,
                      const std::map<std::string, std::string>& folders, const TransferOptions& options,

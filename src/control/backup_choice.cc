@@ -26,10 +26,11 @@ Status check_spared(const topo::Durability& policy, const std::vector<BackupCand
     }
   }
   if (!acknowledges || others >= policy.acks_needed()) return {};
-  return fail(Code::kFailedPrecondition,
-              fmt::format("{} is the only tablet that acknowledges what {} commits (durability policy {}): writes would "
-                          "wait for the backup's end; add a replica, or back up an rdonly tablet",
-                          topo::alias_to_string(away), topo::alias_to_string(primary->tablet.alias()), policy.name()));
+  return fail(
+      Code::kFailedPrecondition,
+      fmt::format("{} is the only tablet that acknowledges what {} commits (durability policy {}): writes would "
+                  "wait for the backup's end; add a replica, or back up an rdonly tablet",
+                  topo::alias_to_string(away), topo::alias_to_string(primary->tablet.alias()), policy.name()));
 }
 
 Result<size_t> choose_backup_tablet(const topo::Durability& policy, const std::vector<BackupCandidate>& tablets,

@@ -134,13 +134,15 @@ net::Task<Status> restore(TabletClient& client, CallContext context, vd::Restore
   return info;
 }
 
-Result<vd::GetBackupsResponse> get_backups(const backup::StorageOptions& options, const vd::GetBackupsRequest& request) {
+Result<vd::GetBackupsResponse> get_backups(const backup::StorageOptions& options,
+                                           const vd::GetBackupsRequest& request) {
   ASSIGN_OR_RETURN(const auto storage, backup::open_storage(options));
   ASSIGN_OR_RETURN(const auto entries, backup::list_backups(*storage, request.keyspace() + "/" + request.shard()));
   vd::GetBackupsResponse out;
   const size_t limit = request.limit() == 0 ? entries.size() : std::min<size_t>(request.limit(), entries.size());
-  const size_t detailed =
-      !request.detailed() ? 0 : request.detailed_limit() == 0 ? limit : std::min<size_t>(limit, request.detailed_limit());
+  const size_t detailed = !request.detailed()             ? 0
+                          : request.detailed_limit() == 0 ? limit
+                                                          : std::min<size_t>(limit, request.detailed_limit());
   for (size_t i = entries.size() - limit; i < entries.size(); ++i) {
     *out.add_backups() = describe(*storage, entries[i], i >= entries.size() - detailed);
   }
@@ -170,9 +172,11 @@ void register_backup_methods(Registrar& r, const backup::StorageOptions& storage
   r.stream<vd::BackupShardRequest, vd::BackupResponse>("BackupShard", backup_shard);
   r.stream<vd::RestoreFromBackupRequest, vd::RestoreFromBackupResponse>("RestoreFromBackup", restore);
   r.unary<vd::GetBackupsRequest, vd::GetBackupsResponse>(
-      "GetBackups", [storage](TabletClient& t, vd::GetBackupsRequest q) { return get_backups_of(t, storage, std::move(q)); });
+      "GetBackups",
+      [storage](TabletClient& t, vd::GetBackupsRequest q) { return get_backups_of(t, storage, std::move(q)); });
   r.unary<vd::RemoveBackupRequest, vd::RemoveBackupResponse>(
-      "RemoveBackup", [storage](TabletClient&, vd::RemoveBackupRequest q) { return remove_backup(storage, std::move(q)); });
+      "RemoveBackup",
+      [storage](TabletClient&, vd::RemoveBackupRequest q) { return remove_backup(storage, std::move(q)); });
 }
 
 }  // namespace vitrail::control

@@ -26,10 +26,10 @@ StreamCaller streams_of(rpc::Channel& channel) {
 }
 
 StreamCaller streams_of(rpc::Server& server) {
-  return [&server](std::string method, std::string request, std::function<void(const std::string&)> take,
-                   net::Wait wait) {
-    return server.stream_local(std::move(method), std::move(request), std::move(take), std::move(wait));
-  };
+  return
+      [&server](std::string method, std::string request, std::function<void(const std::string&)> take, net::Wait wait) {
+        return server.stream_local(std::move(method), std::move(request), std::move(take), std::move(wait));
+      };
 }
 
 }  // namespace vitrail::control

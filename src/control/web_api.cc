@@ -301,7 +301,8 @@ rpc::HttpResponse WebApi::run_command(const rpc::HttpRequest& request) {
                             return fail(Code::kInvalidArgument,
                                         "files are not read here: send what is in " + path + " itself");
                           },
-                          .show = [&output](std::string_view text) { output += text; }};
+                          .show = [&output](std::string_view text) { output += text; },
+                          .streams = streams_of(vtctld_.methods())};
     auto done = net::block_on(loop_, commands.run(context));
     if (done.ok()) output += *done;
     if (!done.ok()) out["Error"] = done.error().to_string();

@@ -16,7 +16,8 @@ struct ProblemWords {
 constexpr std::array kProblems = {
     ProblemWords{Problem::kNone, "NoProblem", ""},
     ProblemWords{Problem::kClusterHasNoPrimary, "ClusterHasNoPrimary", "the shard has no primary"},
-    ProblemWords{Problem::kPrimaryTabletDeleted, "PrimaryTabletDeleted", "the record of the shard's primary was deleted"},
+    ProblemWords{Problem::kPrimaryTabletDeleted, "PrimaryTabletDeleted",
+                 "the record of the shard's primary was deleted"},
     ProblemWords{Problem::kDeadPrimary, "DeadPrimary", "the primary does not answer, and no replica receives from it"},
     ProblemWords{Problem::kDeadPrimaryAndSomeReplicas, "DeadPrimaryAndSomeReplicas",
                  "the primary and some replicas do not answer, and no replica receives from it"},
@@ -35,7 +36,8 @@ constexpr std::array kProblems = {
                  "commits on the primary do not wait for acknowledgements, and must"},
     ProblemWords{Problem::kPrimarySemiSyncMustNotBeSet, "PrimarySemiSyncMustNotBeSet",
                  "commits on the primary wait for acknowledgements, and need not"},
-    ProblemWords{Problem::kStaleTopoPrimary, "StaleTopoPrimary", "the tablet's record calls it the primary of an older term"},
+    ProblemWords{Problem::kStaleTopoPrimary, "StaleTopoPrimary",
+                 "the tablet's record calls it the primary of an older term"},
     ProblemWords{Problem::kReplicaIsWritable, "ReplicaIsWritable", "a replica is writable"},
     ProblemWords{Problem::kNotConnectedToPrimary, "NotConnectedToPrimary", "a replica follows nobody"},
     ProblemWords{Problem::kConnectedToWrongPrimary, "ConnectedToWrongPrimary", "a replica follows another server"},
@@ -157,7 +159,8 @@ bool is_emergency(Recovery recovery) {
 std::vector<Finding> analyze(const ShardView& view, const AnalysisSettings& settings) {
   std::vector<Finding> out;
   bool anybody = false;
-  for (const TabletView& tablet : view.tablets) anybody |= tablet.answers && tablet.record.type() == ::topodata::REPLICA;
+  for (const TabletView& tablet : view.tablets)
+    anybody |= tablet.answers && tablet.record.type() == ::topodata::REPLICA;
   if (!view.record.has_primary_alias()) {
     // A shard in which nothing runs yet is being made.
     if (!view.tablets.empty()) {
@@ -171,8 +174,7 @@ std::vector<Finding> analyze(const ShardView& view, const AnalysisSettings& sett
   }
   if (primary == nullptr) {
     out.push_back({Problem::kPrimaryTabletDeleted,
-                   anybody ? Recovery::kRecoverPrimaryTabletDeleted : Recovery::kNothing,
-                   view.record.primary_alias(),
+                   anybody ? Recovery::kRecoverPrimaryTabletDeleted : Recovery::kNothing, view.record.primary_alias(),
                    ""});
     return out;
   }

@@ -18,9 +18,9 @@ enum class Problem : uint8_t {
   kNone,
   kClusterHasNoPrimary,
   kPrimaryTabletDeleted,
-  kDeadPrimary,                  // Neither it nor, as its replicas see it, its server is there.
-  kDeadPrimaryAndSomeReplicas,   // The same, and some of the replicas do not answer.
-  kDeadPrimaryAndReplicas,       // Nobody answers.
+  kDeadPrimary,                 // Neither it nor, as its replicas see it, its server is there.
+  kDeadPrimaryAndSomeReplicas,  // The same, and some of the replicas do not answer.
+  kDeadPrimaryAndReplicas,      // Nobody answers.
   kDeadPrimaryWithoutReplicas,
   kUnreachablePrimary,    // It does not answer, but its replicas still receive from its server.
   kIncapacitatedPrimary,  // The same, for longer than anything passing lasts.
@@ -61,7 +61,8 @@ struct TabletView {
   int failures = 0;              // Looks in a row that had no answer.
   base::Duration silent_for{0};  // Since the last answer; since the first look when there was none.
   // As it said; meaningless unless it answers.
-  ::topodata::TabletType type = ::topodata::UNKNOWN;  // As it shows itself: a demoted primary is one that does not serve.
+  ::topodata::TabletType type =
+      ::topodata::UNKNOWN;  // As it shows itself: a demoted primary is one that does not serve.
   bool read_only = true;
   bool semi_sync_source = false;
   bool semi_sync_replica = false;
@@ -79,7 +80,7 @@ struct ShardView {
 };
 
 struct AnalysisSettings {
-  int failures_needed = 2;                                      // Looks in a row without an answer.
+  int failures_needed = 2;  // Looks in a row without an answer.
   base::Duration incapacitated_after = std::chrono::seconds(10);
 };
 

@@ -66,12 +66,11 @@ TEST(Analysis, FindsWhatIsWrongAndWhatMendsIt) {
       {"all is well", "none", [](ShardView&) {}, kNone, kNothing, 0, 0},
       {"all is well with acknowledgements", "semi_sync", [](ShardView&) {}, kNone, kNothing, 0, 0},
       // The primary is gone.
-      {"it did not answer once", "none", [](ShardView& v) { silence(v.tablets[0], 1s, 1), cut_off(v); }, kNone, kNothing,
-       0, 0},
+      {"it did not answer once", "none", [](ShardView& v) { silence(v.tablets[0], 1s, 1), cut_off(v); }, kNone,
+       kNothing, 0, 0},
       {"dead", "none", [](ShardView& v) { silence(v.tablets[0]), cut_off(v); }, kDeadPrimary, kRecoverDeadPrimary, 1},
-      {"dead, with a replica", "none",
-       [](ShardView& v) { silence(v.tablets[0]), silence(v.tablets[2]), cut_off(v); }, kDeadPrimaryAndSomeReplicas,
-       kRecoverDeadPrimary, 1},
+      {"dead, with a replica", "none", [](ShardView& v) { silence(v.tablets[0]), silence(v.tablets[2]), cut_off(v); },
+       kDeadPrimaryAndSomeReplicas, kRecoverDeadPrimary, 1},
       {"all dead", "none",
        [](ShardView& v) {
          for (auto& tablet : v.tablets) silence(tablet);
@@ -85,8 +84,8 @@ TEST(Analysis, FindsWhatIsWrongAndWhatMendsIt) {
        },
        kDeadPrimaryWithoutReplicas, kNothing, 1},
       {"one of the replicas receives from it", "none",
-       [](ShardView& v) { silence(v.tablets[0]), cut_off(v), v.tablets[3].receives = true; }, kUnreachablePrimary, kNothing,
-       1},
+       [](ShardView& v) { silence(v.tablets[0]), cut_off(v), v.tablets[3].receives = true; }, kUnreachablePrimary,
+       kNothing, 1},
       {"one receives, but from another server", "none",
        [](ShardView& v) {
          silence(v.tablets[0]), cut_off(v);
@@ -98,8 +97,8 @@ TEST(Analysis, FindsWhatIsWrongAndWhatMendsIt) {
        kIncapacitatedPrimary, kNothing, 1},
       {"the same, where commits wait for replicas", "semi_sync", [](ShardView& v) { silence(v.tablets[0], 11s); },
        kIncapacitatedPrimary, kRecoverIncapacitatedPrimary, 1},
-      {"its record was deleted", "none", [](ShardView& v) { v.tablets.erase(v.tablets.begin()); }, kPrimaryTabletDeleted,
-       kRecoverPrimaryTabletDeleted, 1},
+      {"its record was deleted", "none", [](ShardView& v) { v.tablets.erase(v.tablets.begin()); },
+       kPrimaryTabletDeleted, kRecoverPrimaryTabletDeleted, 1},
       {"no primary was ever named", "none", [](ShardView& v) { v.record.clear_primary_alias(); }, kClusterHasNoPrimary,
        kElectNewPrimary},
       {"nor does anybody answer", "none",
@@ -122,8 +121,8 @@ TEST(Analysis, FindsWhatIsWrongAndWhatMendsIt) {
          v.tablets[0].read_only = true;
        },
        kPrimaryCurrentTypeMismatch, kFixPrimary, 1},
-      {"it follows somebody", "none", [](ShardView& v) { v.tablets[0].source_host = "x"; }, kPrimaryHasPrimary, kNothing,
-       1},
+      {"it follows somebody", "none", [](ShardView& v) { v.tablets[0].source_host = "x"; }, kPrimaryHasPrimary,
+       kNothing, 1},
       {"it does not wait", "semi_sync", [](ShardView& v) { v.tablets[0].semi_sync_source = false; },
        kPrimarySemiSyncMustBeSet, kFixPrimary, 1},
       {"it waits in vain", "none", [](ShardView& v) { v.tablets[0].semi_sync_source = true; },
@@ -168,7 +167,8 @@ TEST(Analysis, FindsWhatIsWrongAndWhatMendsIt) {
          v.tablets[1].source_host = "";
        },
        kNone, kNothing, 0, 0},
-      {"who does not answer cannot be fixed", "none", [](ShardView& v) { silence(v.tablets[1]); }, kNone, kNothing, 0, 0},
+      {"who does not answer cannot be fixed", "none", [](ShardView& v) { silence(v.tablets[1]); }, kNone, kNothing, 0,
+       0},
       {"two replicas", "none",
        [](ShardView& v) {
          v.tablets[1].read_only = false;

@@ -42,7 +42,8 @@ void declare(base::Settings& settings, OrcOptions& options) {
   settings.add("cell", &options.cell, "cell this vtorc runs in");
   settings.add("clusters_to_watch", &options.clusters, "keyspaces or keyspace/shard to look after; empty: all");
   settings.add("instance_poll_time", &options.poll, "how often each tablet is looked at");
-  settings.add("topo_information_refresh_duration", &options.refresh, "how often keyspaces, shards and tablets are looked for");
+  settings.add("topo_information_refresh_duration", &options.refresh,
+               "how often keyspaces, shards and tablets are looked for");
   settings.add("wait_replicas_timeout", &options.reparent_timeout, "how long replicas may take in a reparent");
   settings.add("tolerable_replication_lag", &options.tolerable_lag,
                "replicas that lag more are not elected where there is a choice; 0: lag does not matter");
@@ -54,13 +55,16 @@ void declare(base::Settings& settings, OrcOptions& options) {
   settings.add("dry_run", &options.dry_run, "only say what would be done");
   settings.add("primary_failures", &options.analysis.failures_needed,
                "looks in a row without an answer before a primary counts as dead");
-  settings.add("incapacitated_primary_wait", &options.analysis.incapacitated_after,
-               "a primary that is silent for so long though its server lives is replaced, where commits wait for replicas");
+  settings.add(
+      "incapacitated_primary_wait", &options.analysis.incapacitated_after,
+      "a primary that is silent for so long though its server lives is replaced, where commits wait for replicas");
   settings.accept("recovery_poll_duration", true, "a problem is mended as soon as it is seen");
   settings.accept("snapshot_topology_interval", true, "what was seen is not kept");
-  settings.accept("reasonable_replication_lag", true, "lag is no problem of its own; vtgate leaves lagging replicas out");
+  settings.accept("reasonable_replication_lag", true,
+                  "lag is no problem of its own; vtgate leaves lagging replicas out");
   settings
-      .accept("change_tablets_with_errant_gtid_to_drained", false, "transactions that only one replica has are not looked for")
+      .accept("change_tablets_with_errant_gtid_to_drained", false,
+              "transactions that only one replica has are not looked for")
       .one_of({"false"});
   rpc::declare(settings, options.security);
   rpc::declare_tls(settings, "tablet_manager", options.tls);
@@ -153,8 +157,8 @@ net::Task<void> Orc::discover() {
 net::Task<void> Orc::ask(Shard& shard, TabletView& tablet) {
   const std::string alias = topo::alias_to_string(tablet.record.alias());
   const auto limit = std::max<base::Duration>(1s, options_.poll);
-  const auto answer = co_await tablets_->call<tmd::FullStatusResponse>(tablet.record, "FullStatus", tmd::FullStatusRequest(),
-                                                                       net::Wait::within(limit, scope_.token()));
+  const auto answer = co_await tablets_->call<tmd::FullStatusResponse>(
+      tablet.record, "FullStatus", tmd::FullStatusRequest(), net::Wait::within(limit, scope_.token()));
   const base::TimePoint now = base::system_clock().now();
   const auto last = shard.answered.try_emplace(alias, now).first;
   tablet.answers = answer.ok();
@@ -184,10 +188,10 @@ net::Task<Status> Orc::look(Shard& shard, bool fresh) {
   CO_ASSIGN_OR_RETURN(auto record, co_await topo::get_shard(topology_, view.keyspace, view.shard));
   const base::TimePoint now = base::system_clock().now();
   // After a change of the primary the tablets' records have changed too.
-  const bool same = topo::same_alias(record.record.primary_alias(), view.record.primary_alias()) &&
-                    record.record.primary_term_start_time().seconds() == view.record.primary_term_start_time().seconds() &&
-                    record.record.primary_term_start_time().nanoseconds() ==
-                        view.record.primary_term_start_time().nanoseconds();
+  const bool same =
+      topo::same_alias(record.record.primary_alias(), view.record.primary_alias()) &&
+      record.record.primary_term_start_time().seconds() == view.record.primary_term_start_time().seconds() &&
+      record.record.primary_term_start_time().nanoseconds() == view.record.primary_term_start_time().nanoseconds();
   view.record = std::move(record.record);
   if (fresh || !same || now - shard.records_at >= options_.refresh) {
     CO_ASSIGN_OR_RETURN(const auto keyspace, co_await topo::get_keyspace(topology_, view.keyspace));
@@ -213,14 +217,16 @@ net::Task<Status> Orc::look(Shard& shard, bool fresh) {
     view.tablets = std::move(tablets);
     shard.records_at = now;
   }
-  metrics_.gauges("EmergencyReparentShardDisabled", "shards whose dead primaries are not replaced", {"keyspace", "shard"})
+  metrics_
+      .gauges("EmergencyReparentShardDisabled", "shards whose dead primaries are not replaced", {"keyspace", "shard"})
       .with({view.keyspace, view.shard})
       .set(shard.emergency_disabled || view.record.vtorc_state().disable_emergency_reparent() ? 1 : 0);
   std::vector<net::Task<void>> questions;
   for (auto& tablet : view.tablets) questions.push_back(ask(shard, tablet));
   co_await net::when_all(std::move(questions));
   if (base::system_clock().now() - now > options_.poll) {
-    metrics_.counter("DiscoveriesInstancePollSecondsExceeded", "looks at a shard that took longer than the poll time").add();
+    metrics_.counter("DiscoveriesInstancePollSecondsExceeded", "looks at a shard that took longer than the poll time")
+        .add();
   }
   co_return Status{};
 }
@@ -263,9 +269,8 @@ net::Task<void> Orc::act(Shard& shard, const std::vector<Finding>& findings) {
     const base::TimePoint now = base::system_clock().now();
     if (const auto next = shard.next.find(key); next != shard.next.end() && now < next->second) continue;
     const bool forbidden =
-        !enabled_ || (is_emergency(finding.recovery) &&
-                      (!options_.allow_emergency || shard.emergency_disabled ||
-                       shard.view.record.vtorc_state().disable_emergency_reparent()));
+        !enabled_ || (is_emergency(finding.recovery) && (!options_.allow_emergency || shard.emergency_disabled ||
+                                                         shard.view.record.vtorc_state().disable_emergency_reparent()));
     if (forbidden) {
       metrics_.counters("SkippedRecoveries", "recoveries that are switched off", {"recovery", "keyspace", "shard"})
           .with({std::string(recovery_name(finding.recovery)), shard.view.keyspace, shard.view.shard})
@@ -291,7 +296,8 @@ net::Task<void> Orc::recover(Shard& shard, Finding finding) {
             .dry = options_.dry_run};
   const base::TimePoint began = base::system_clock().now();
   if (options_.dry_run) {
-    log_info("{}: {} {}: {} would be run", shard.name, problem_name(finding.problem), alias, recovery_name(finding.recovery));
+    log_info("{}: {} {}: {} would be run", shard.name, problem_name(finding.problem), alias,
+             recovery_name(finding.recovery));
     shard.next[key] = began + options_.cooldown;
     note(std::move(done));
     co_return;
@@ -351,10 +357,10 @@ net::Task<Status> Orc::run(Shard& shard, Finding finding) {
     auto done = co_await control::planned_reparent_shard(*tablets_, std::move(options));
     co_return done.ok() ? Status{} : Status(std::move(done).error());
   }
-  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(
-                                     topology_, view.keyspace, view.shard,
-                                     fmt::format("vtorc {}", recovery_name(finding.recovery)),
-                                     {.cancel = scope_.token(), .queue = false}));
+  CO_ASSIGN_OR_RETURN(auto lock,
+                      co_await topo::ShardLock::acquire(topology_, view.keyspace, view.shard,
+                                                        fmt::format("vtorc {}", recovery_name(finding.recovery)),
+                                                        {.cancel = scope_.token(), .queue = false}));
   Status done = co_await run_under_lock(shard, std::move(finding));
   Status released = co_await lock.release();
   co_return done.ok() ? std::move(released) : std::move(done);
@@ -403,8 +409,8 @@ void Orc::publish(Shard& shard, const std::vector<Finding>& findings) {
       log_warning("{}: {} {}: {} {}", shard.name, problem_name(finding.problem), alias, problem_text(finding.problem),
                   finding.detail);
     }
-    seen.push_back({finding.problem, finding.recovery, shard.view.keyspace, shard.view.shard, alias, finding.detail,
-                    since[key]});
+    seen.push_back(
+        {finding.problem, finding.recovery, shard.view.keyspace, shard.view.shard, alias, finding.detail, since[key]});
   }
   shard.since = std::move(since);
   std::string json = "[";
@@ -415,9 +421,9 @@ void Orc::publish(Shard& shard, const std::vector<Finding>& findings) {
         R"("semi_sync_replica_enabled":{}}})",
         json.size() > 1 ? "," : "", base::json_string(topo::alias_to_string(tablet.record.alias())),
         base::json_string(shard.view.keyspace), base::json_string(shard.view.shard),
-        base::json_string(topo::tablet_type_to_string(tablet.answers ? tablet.type : tablet.record.type())), tablet.answers,
-        tablet.read_only, base::json_string(tablet.source_host), tablet.source_port, tablet.receives, tablet.applier_on,
-        tablet.semi_sync_source, tablet.semi_sync_replica);
+        base::json_string(topo::tablet_type_to_string(tablet.answers ? tablet.type : tablet.record.type())),
+        tablet.answers, tablet.read_only, base::json_string(tablet.source_host), tablet.source_port, tablet.receives,
+        tablet.applier_on, tablet.semi_sync_source, tablet.semi_sync_replica);
   }
   const std::scoped_lock lock(mutex_);
   seen_[shard.name] = std::move(seen);

@@ -27,13 +27,13 @@ namespace vitrail::orc {
 
 struct OrcOptions {
   std::string cell;
-  std::vector<std::string> clusters;                    // Keyspaces or keyspace/shard; empty: all.
-  base::Duration poll = std::chrono::seconds(1);        // Between two looks at a shard.
-  base::Duration refresh = std::chrono::seconds(15);    // Between two looks for keyspaces, shards and tablets.
+  std::vector<std::string> clusters;                  // Keyspaces or keyspace/shard; empty: all.
+  base::Duration poll = std::chrono::seconds(1);      // Between two looks at a shard.
+  base::Duration refresh = std::chrono::seconds(15);  // Between two looks for keyspaces, shards and tablets.
   base::Duration reparent_timeout = std::chrono::seconds(30);
   base::Duration tolerable_lag{0};
-  base::Duration cooldown = std::chrono::seconds(30);   // Behind a recovery that succeeded, for the same problem.
-  base::Duration retry = std::chrono::seconds(5);       // Behind one that failed.
+  base::Duration cooldown = std::chrono::seconds(30);  // Behind a recovery that succeeded, for the same problem.
+  base::Duration retry = std::chrono::seconds(5);      // Behind one that failed.
   bool allow_emergency = true;
   bool prevent_cross_cell = false;
   bool dry_run = false;
@@ -44,9 +44,9 @@ struct OrcOptions {
 
 void declare(base::Settings& settings, OrcOptions& options);
 
-// Looks at every shard again and again, says what is wrong (analysis.h), and mends what can be mended: with the reparents
-// of control/, or under the shard's lock. Any number of them may run: who finds the shard's lock taken, or the primary
-// changed, lets it be.
+// Looks at every shard again and again, says what is wrong (analysis.h), and mends what can be mended: with the
+// reparents of control/, or under the shard's lock. Any number of them may run: who finds the shard's lock taken, or
+// the primary changed, lets it be.
 //
 //   Threads: make, start and stop it on one loop. Pages may be asked from any.
 class Orc {

@@ -60,7 +60,7 @@ std::string Orc::history_json() const {
 
 std::string Orc::page() const {
   using rpc::html_escape;
-  std::string html = fmt::format("<p>Recoveries are {}.</p>", !enabled_          ? "switched off (/api/enable-global-recoveries)"
+  std::string html = fmt::format("<p>Recoveries are {}.</p>", !enabled_ ? "switched off (/api/enable-global-recoveries)"
                                                               : options_.dry_run ? "only told (--dry-run)"
                                                                                  : "switched on");
   const std::scoped_lock lock(mutex_);
@@ -73,17 +73,19 @@ std::string Orc::page() const {
                           time_text(seen.since), recovery_name(seen.recovery));
     }
   }
-  html += "</table><h3>Recoveries</h3><table><tr><th>Time</th><th>Shard</th><th>Tablet</th><th>Problem</th><th>Recovery</th>"
-          "<th>Outcome</th></tr>";
+  html +=
+      "</table><h3>Recoveries</h3><table><tr><th>Time</th><th>Shard</th><th>Tablet</th><th>Problem</th><th>Recovery</"
+      "th>"
+      "<th>Outcome</th></tr>";
   for (auto done = history_.rbegin(); done != history_.rend(); ++done) {
-    html += fmt::format("<tr><td>{}</td><td>{}/{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>",
-                        time_text(done->at), html_escape(done->keyspace), html_escape(done->shard),
-                        html_escape(done->tablet), problem_name(done->problem), recovery_name(done->recovery),
-                        done->dry          ? "not done: --dry-run"
-                        : done->successful ? fmt::format("{} ms", std::chrono::duration_cast<std::chrono::milliseconds>(
-                                                                      done->took)
-                                                                      .count())
-                                           : html_escape(done->outcome));
+    html += fmt::format(
+        "<tr><td>{}</td><td>{}/{}</td><td>{}</td><td>{}</td><td>{}</td><td>{}</td></tr>", time_text(done->at),
+        html_escape(done->keyspace), html_escape(done->shard), html_escape(done->tablet), problem_name(done->problem),
+        recovery_name(done->recovery),
+        done->dry ? "not done: --dry-run"
+        : done->successful
+            ? fmt::format("{} ms", std::chrono::duration_cast<std::chrono::milliseconds>(done->took).count())
+            : html_escape(done->outcome));
   }
   return html + "</table>";
 }

@@ -78,9 +78,9 @@ Status check_versions(const std::string& backup, const std::string& server) {
   const auto theirs = mysqld::parse_server_version(backup), ours = mysqld::parse_server_version(server);
   if (!theirs.ok() || !ours.ok()) return {};  // Then the server says whether it can.
   if (theirs->kind != ours->kind) {
-    return fail(Code::kFailedPrecondition, fmt::format("the backup is of {} {} and the server is {} {}",
-                                                       mysqld::flavor_name(theirs->kind), theirs->version.to_string(),
-                                                       mysqld::flavor_name(ours->kind), ours->version.to_string()));
+    return fail(Code::kFailedPrecondition,
+                fmt::format("the backup is of {} {} and the server is {} {}", mysqld::flavor_name(theirs->kind),
+                            theirs->version.to_string(), mysqld::flavor_name(ours->kind), ours->version.to_string()));
   }
   if (std::pair(theirs->version.major, theirs->version.minor) > std::pair(ours->version.major, ours->version.minor)) {
     return fail(Code::kFailedPrecondition,

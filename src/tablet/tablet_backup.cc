@@ -226,7 +226,8 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
     }
     return {};
   }));
-  co_await report(fmt::format("backup {} begins in {}, with engine {}", place.to_string(), storage->describe(), kEngine));
+  co_await report(
+      fmt::format("backup {} begins in {}, with engine {}", place.to_string(), storage->describe(), kEngine));
   Status prepared = co_await prepare_server(request, wait);
   auto manifest = co_await describe_backup(place.name, wait);
   if (!prepared.ok()) co_return prepared;
@@ -237,7 +238,8 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
   const base::Duration patience = request.has_mysql_shutdown_timeout() ? to_duration(request.mysql_shutdown_timeout())
                                                                        : settings_.backup.shutdown_timeout;
   backup::TransferOptions options;
-  options.concurrency = static_cast<unsigned>(std::clamp(request.concurrency() == 0 ? 4 : request.concurrency(), 1, 64));
+  options.concurrency =
+      static_cast<unsigned>(std::clamp(request.concurrency() == 0 ? 4 : request.concurrency(), 1, 64));
   options.compress = settings_.backup.compress;
   options.level = static_cast<int>(settings_.backup.level);
   const auto progress = std::make_shared<backup::Progress>();
@@ -248,8 +250,7 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
         ASSIGN_OR_RETURN(auto daemon, open_daemon(layout, patience));
         RETURN_IF_ERROR(daemon.shutdown());
         ASSIGN_OR_RETURN(auto server, backup::list_server_files(layout));
-        ASSIGN_OR_RETURN(manifest->parts,
-                         backup::store_files(*storage, place, server.files, options, *progress));
+        ASSIGN_OR_RETURN(manifest->parts, backup::store_files(*storage, place, server.files, options, *progress));
         manifest->directories = std::move(server.directories);
         manifest->finished_time = base::system_clock().wall_now();
         return backup::write_manifest(*storage, place, *manifest);
@@ -263,21 +264,25 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
   }
   const auto took = base::system_clock().wall_now() - began;
   const std::vector<std::string> labels{std::string(kEngine)};
-  metrics_.counters("BackupBytes", "bytes of servers' files that backups have", {"engine"}).with(labels).add(progress->done);
+  metrics_.counters("BackupBytes", "bytes of servers' files that backups have", {"engine"})
+      .with(labels)
+      .add(progress->done);
   metrics_.counters("BackupCount", "backups", {"engine"}).with(labels).add();
   metrics_.counters("BackupDurationNanoseconds", "time that backups took", {"engine"})
       .with(labels)
       .add(static_cast<uint64_t>(took.count()));
-  co_await report(fmt::format("backup {} is complete: {} bytes in {} parts, {} bytes stored, {:.1f} s", place.to_string(),
-                              progress->done.load(), manifest->parts.size(), progress->stored.load(),
+  co_await report(fmt::format("backup {} is complete: {} bytes in {} parts, {} bytes stored, {:.1f} s",
+                              place.to_string(), progress->done.load(), manifest->parts.size(), progress->stored.load(),
                               std::chrono::duration<double>(took).count()));
-  if (!started.ok()) co_return std::move(started).error().with_context("the backup is complete, and the server is down");
+  if (!started.ok())
+    co_return std::move(started).error().with_context("the backup is complete, and the server is down");
   co_return Status{};
 }
 
 net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report report, net::Wait wait) {
   if (request.has_backup_engine() && !request.backup_engine().empty() && request.backup_engine() != kEngine) {
-    co_return fail(Code::kUnimplemented, fmt::format("there is no backup engine '{}': use {}", request.backup_engine(), kEngine));
+    co_return fail(Code::kUnimplemented,
+                   fmt::format("there is no backup engine '{}': use {}", request.backup_engine(), kEngine));
   }
   if (!request.incremental_from_pos().empty()) {
     co_return fail(Code::kUnimplemented, "incremental backups are not offered: take a full one");
@@ -297,9 +302,10 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
 net::Task<Status> TabletManager::check_backup(backup::Chosen chosen, mysqld::Layout layout) {
   const auto& manifest = chosen.manifest;
   if (manifest.backup_method != kEngine || manifest.incremental) {
-    co_return fail(Code::kUnimplemented, fmt::format("backup {} is {} of engine '{}': full ones of engine {} can be restored",
-                                                     chosen.place.to_string(), manifest.incremental ? "an incremental one" : "one",
-                                                     manifest.backup_method, kEngine));
+    co_return fail(
+        Code::kUnimplemented,
+        fmt::format("backup {} is {} of engine '{}': full ones of engine {} can be restored", chosen.place.to_string(),
+                    manifest.incremental ? "an incremental one" : "one", manifest.backup_method, kEngine));
   }
   auto position = server_.bare_position(manifest.position);
   if (!position.ok()) co_return std::move(position).error();
@@ -326,7 +332,8 @@ net::Task<Status> TabletManager::stage_restore(backup::Chosen chosen, mysqld::La
         RETURN_IF_ERROR(backup::discard_staging(layout));
         const backup::Staging staging = backup::staging_of(layout);
         RETURN_IF_ERROR(backup::restore_parts(*storage, chosen.place, chosen.manifest,
-                                              backup::base_folders(staging.data(), staging.innodb()), options, *progress));
+                                              backup::base_folders(staging.data(), staging.innodb()), options,
+                                              *progress));
         return backup::note_pending_restore(layout, pending);
       },
       report, wait);
@@ -360,8 +367,9 @@ net::Task<Status> TabletManager::apply_restore(backup::PendingRestore pending, m
   if (applied.ok()) applied = co_await connect_server(net::Wait::within(30s));
   if (applied.ok()) {
     auto position = server_.bare_position(pending.position);
-    applied = position.ok() ? co_await server_.run(server_.flavor().set_executed_position(*position), net::Wait::within(1min))
-                            : Status(std::move(position).error());
+    applied = position.ok()
+                  ? co_await server_.run(server_.flavor().set_executed_position(*position), net::Wait::within(1min))
+                  : Status(std::move(position).error());
   }
   if (!applied.ok()) {
     Status back = co_await net::offload([&]() -> Status {
@@ -372,10 +380,11 @@ net::Task<Status> TabletManager::apply_restore(backup::PendingRestore pending, m
     });
     if (back.ok()) back = co_await connect_server(net::Wait::within(30s));
     co_return std::move(applied).error().with_context(
-        back.ok() ? fmt::format("the server does not work on backup {}, and has its previous files again", pending.backup)
-                  : fmt::format("the server does not work on backup {}, nor is it back on its previous files ({}); "
-                                "restart the tablet",
-                                pending.backup, back.error().message()));
+        back.ok()
+            ? fmt::format("the server does not work on backup {}, and has its previous files again", pending.backup)
+            : fmt::format("the server does not work on backup {}, nor is it back on its previous files ({}); "
+                          "restart the tablet",
+                          pending.backup, back.error().message()));
   }
   {
     const std::scoped_lock lock(shared_mutex_);
@@ -387,15 +396,17 @@ net::Task<Status> TabletManager::apply_restore(backup::PendingRestore pending, m
 
 net::Task<Status> TabletManager::restore(tmd::RestoreFromBackupRequest request, Report report, net::Wait wait) {
   if (!request.restore_to_pos().empty() || request.has_restore_to_timestamp()) {
-    co_return fail(Code::kUnimplemented,
-                   "restoring to a position or a time between backups is not offered: --backup-timestamp takes the last "
-                   "backup before it");
+    co_return fail(
+        Code::kUnimplemented,
+        "restoring to a position or a time between backups is not offered: --backup-timestamp takes the last "
+        "backup before it");
   }
   CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
   CO_ASSIGN_OR_RETURN(const auto layout, server_layout(settings_));
   backup::Choice choice;
   choice.allowed_engines = {request.allowed_backup_engines().begin(), request.allowed_backup_engines().end()};
-  if (request.has_backup_time()) choice.not_after = base::WallTime(std::chrono::seconds(request.backup_time().seconds()));
+  if (request.has_backup_time())
+    choice.not_after = base::WallTime(std::chrono::seconds(request.backup_time().seconds()));
   const std::string shard = shard_of(settings_);
   CO_ASSIGN_OR_RETURN(const auto chosen,
                       co_await net::offload([&] { return backup::choose_backup(*storage, shard, choice); }));
@@ -408,7 +419,8 @@ net::Task<Status> TabletManager::restore(tmd::RestoreFromBackupRequest request, 
     const auto progress = std::make_shared<backup::Progress>();
     CO_RETURN_IF_ERROR(co_await transfer(
         "a check", progress,
-        [&] { return backup::verify_parts(*storage, chosen.place, chosen.manifest, options, *progress); }, report, wait));
+        [&] { return backup::verify_parts(*storage, chosen.place, chosen.manifest, options, *progress); }, report,
+        wait));
     co_await report(fmt::format("would restore {}; all its {} parts are whole", title, chosen.manifest.parts.size()));
     co_return Status{};
   }
@@ -477,13 +489,15 @@ net::Task<Status> TabletManager::restore_if_empty() {
   CO_RETURN_IF_ERROR(co_await fill_record(wait));
   CO_ASSIGN_OR_RETURN(const auto own_shard,
                       co_await topo::get_or_create_shard(topology_, settings_.keyspace, settings_.shard));
-  // Its data is gone, and with it what only it had. It must not come back as the primary with the data of some time ago.
+  // Its data is gone, and with it what only it had. It must not come back as the primary with the data of some time
+  // ago.
   if (topo::same_alias(own_shard.record.primary_alias(), desired_.record.alias())) {
-    co_return fail(Code::kFailedPrecondition,
-                   fmt::format("the shard's record names tablet {0} as the primary, and its server is empty: make another "
-                               "tablet the primary (EmergencyReparentShard {1}), or where there is none, forget this one "
-                               "(DeleteTablets --allow-primary {0}); then start it again",
-                               settings_.tablet_path, shard));
+    co_return fail(
+        Code::kFailedPrecondition,
+        fmt::format("the shard's record names tablet {0} as the primary, and its server is empty: make another "
+                    "tablet the primary (EmergencyReparentShard {1}), or where there is none, forget this one "
+                    "(DeleteTablets --allow-primary {0}); then start it again",
+                    settings_.tablet_path, shard));
   }
   // It takes no part in anything until it has its data.
   desired_.record.set_type(::topodata::RESTORE);

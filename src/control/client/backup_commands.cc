@@ -69,7 +69,8 @@ Status fill_backup(const BackupFlags& flags, Request& request) {
 }
 
 void declare_backup(base::Settings& s, BackupFlags& flags) {
-  s.add("allow-primary", &flags.allow_primary, "also the primary, which takes no writes meanwhile").alias("allow_master");
+  s.add("allow-primary", &flags.allow_primary, "also the primary, which takes no writes meanwhile")
+      .alias("allow_master");
   s.add("concurrency", &flags.concurrency, "files that are stored at the same time");
   s.add("upgrade-safe", &flags.upgrade_safe, "stop the server so that a newer version can open its files");
   s.add("incremental-from-pos", &flags.from_position, "not offered: full backups only");
@@ -165,12 +166,13 @@ void add_storage_commands(CommandSet& set) {
   s.add("limit", &f->limit, "only so many, the newest; 0: all").alias("l");
   s.add("json", &f->json, "with state and engine, also those that are not whole").alias("j");
   s.arguments("<keyspace/shard>", 1, 1);
-  add_call<vd::RemoveBackupRequest, vd::RemoveBackupResponse>(
-      set, "RemoveBackup", "removes a backup from the storage", [](const ClientContext& c, auto& q) -> Status {
-        RETURN_IF_ERROR(fill_shard(c, q));
-        q.set_name(c.arguments[1]);
-        return {};
-      }).arguments("<keyspace/shard> <backup name>", 2, 2);
+  add_call<vd::RemoveBackupRequest, vd::RemoveBackupResponse>(set, "RemoveBackup", "removes a backup from the storage",
+                                                              [](const ClientContext& c, auto& q) -> Status {
+                                                                RETURN_IF_ERROR(fill_shard(c, q));
+                                                                q.set_name(c.arguments[1]);
+                                                                return {};
+                                                              })
+      .arguments("<keyspace/shard> <backup name>", 2, 2);
 }
 
 }  // namespace

@@ -5,10 +5,9 @@ namespace vitrail::control::legacy {
 
 void add_backup_commands(std::vector<Command>& out) {
   constexpr std::string_view kGroup = "Backups";
-  const std::vector<Flag> flags = {value("concurrency", "concurrency"),
-                                   toggle("allow_primary allow_master", "allow-primary"),
-                                   toggle("upgrade-safe", "upgrade-safe"),
-                                   value("incremental_from_pos", "incremental-from-pos")};
+  const std::vector<Flag> flags = {
+      value("concurrency", "concurrency"), toggle("allow_primary allow_master", "allow-primary"),
+      toggle("upgrade-safe", "upgrade-safe"), value("incremental_from_pos", "incremental-from-pos")};
   out.push_back({kGroup, "Backup", "<tablet alias>", 1, 1, flags, same("Backup")});
   out.push_back({kGroup, "BackupShard", "<keyspace/shard>", 1, 1, flags, same("BackupShard")});
   out.push_back({kGroup,
