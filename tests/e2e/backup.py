@@ -87,13 +87,17 @@ class BackupTest(ClusterTest):
         """Collects the types that a tablet's record has during the block."""
         seen, stopping = [], threading.Event()
 
+        def look_once():
+            with contextlib.suppress(Failure, IndexError):  # It has no record yet.
+                kind = self.recorded_type(uid)
+                if seen[-1:] != [kind]:
+                    seen.append(kind)
+
         def look():
             while not stopping.is_set():
-                with contextlib.suppress(Failure):
-                    kind = self.recorded_type(uid)
-                    if seen[-1:] != [kind]:
-                        seen.append(kind)
+                look_once()
                 stopping.wait(.02)
+        look_once()
         thread = threading.Thread(target=look, daemon=True)
         thread.start()
         try:
@@ -101,6 +105,7 @@ class BackupTest(ClusterTest):
         finally:
             stopping.set()
             thread.join(30)
+            look_once()
 
     def kill_tablet(self, uid):
         self.cluster.processes[self.tablet(uid).name].kill(9)
