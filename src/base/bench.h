@@ -32,8 +32,8 @@ class Bench {
     }
   }
 
-  // Calls `batch` again and again; each call does `operations`. The thread's own CPU time counts, and of ten stretches of
-  // it the median: a busy machine changes it least.
+  // Calls `batch` again and again; each call does `operations`. The thread's own CPU time counts, and of ten stretches
+  // of it the median: a busy machine changes it least.
   template <typename Batch>
   void measure(std::string_view name, uint64_t operations, double target_ns, Batch batch) const {
     std::array<double, 10> samples{};

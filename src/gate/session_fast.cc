@@ -58,8 +58,8 @@ std::optional<ClientSession::FastRoute> ClientSession::fast_route(const Statemen
   if (known == nullptr) return std::nullopt;
   const plan::Plan& plan = *known->plan;
   if (plan.kind != plan::Plan::Kind::kRoute || plan.is_ddl || plan.text || plan.asks_found_rows ||
-      plan.asks_insert_id || plan.effects.leaves != sql::Left::kNothing || !plan.names.empty() ||
-      !plan.merge.empty() || (!plan.is_read && tablet_type_ != "primary") ||
+      plan.asks_insert_id || plan.effects.leaves != sql::Left::kNothing || !plan.names.empty() || !plan.merge.empty() ||
+      (!plan.is_read && tablet_type_ != "primary") ||
       (statement.binary() && !plan::fits(plan.route, statement.parameters))) {
     return std::nullopt;
   }
