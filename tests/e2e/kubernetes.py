@@ -143,34 +143,54 @@ class Walkthrough(ClusterTest):
         return next(p["nodePort"] for p in ports if p["name"] == name)
 
     def jobs(self):
-        return {j["metadata"]["name"]: j.get("status", {}).get("succeeded", 0) for j in self.cluster.get("jobs")["items"]}
+        return {j["metadata"]["name"]: j.get("status", {}).get("succeeded", 0) for j in self.cluster.items("jobs")}
 
     def pods(self):
         """READY as kubectl prints it, by name; finished pods are left out, as they were by the kubectl of the document."""
         out = {}
-        for pod in self.cluster.get("pods")["items"]:
+        for pod in self.cluster.items("pods"):
             if pod.get("status", {}).get("phase") in ("Succeeded", "Failed"):
                 continue
             ready = [c["ready"] for c in pod.get("status", {}).get("containerStatuses", [])]
             out[pod["metadata"]["name"]] = f"{sum(ready)}/{len(pod['spec']['containers'])}"
         return out
 
+    def rolled_out(self):
+        """Every Deployment and StatefulSet has all its pods, of its newest template, and they are ready."""
+        for item in self.cluster.items("statefulsets") + self.cluster.items("deployments"):
+            status, wanted = item.get("status", {}), item["spec"]["replicas"]
+            if status.get("observedGeneration") != item["metadata"]["generation"] or \
+                    any(status.get(k, 0) != wanted for k in ("replicas", "updatedReplicas", "readyReplicas")) or \
+                    status.get("currentRevision") != status.get("updateRevision"):
+                return False
+        return True
+
     def settle(self, wanted_jobs=()):
-        """Waits until every job that is there has succeeded and every pod is ready."""
+        """Waits until every job that is there has succeeded and every pod is ready, none of them on its way out."""
         def settled():
-            jobs, pods = self.jobs(), self.pods()
-            full = all(len(set(p.split("/"))) == 1 for p in pods.values())
-            going = [p for p in self.cluster.get("pods")["items"] if p["metadata"].get("deletionTimestamp")]
-            return full and not going and set(wanted_jobs) <= set(jobs) and all(n == 1 for n in jobs.values())
-        self.cluster.wait(settled, f"jobs {', '.join(wanted_jobs)} and all pods", 150)
+            jobs, going = self.jobs(), [p for p in self.cluster.items("pods") if p["metadata"].get("deletionTimestamp")]
+            return set(wanted_jobs) <= set(jobs) and all(n == 1 for n in jobs.values()) and not going and self.rolled_out()
+        self.cluster.wait(settled, f"jobs {', '.join(wanted_jobs)} and all pods", 200)
+
+    def identities(self):
+        return {p["metadata"]["uid"]: p["metadata"]["name"] for p in self.cluster.items("pods")}
+
+    def objects(self):
+        return {f"{kind} {o['metadata']['name']}": (o["metadata"]["uid"], o["metadata"].get("generation"), o.get("data"))
+                for kind in ("deployments", "statefulsets", "jobs", "services", "configmaps") for o in self.cluster.items(kind)}
 
     def upgrade(self, step, jobs=(), extra=()):
-        file = next(s for s in STEPS if s.startswith(step))
-        self.cluster.helm("upgrade", "shop", CHART, "--values", os.path.join(EXAMPLES, file), *SET, *extra)
+        """A step of the document, and once more: the second time nothing changes."""
+        values = os.path.join(EXAMPLES, next(s for s in STEPS if s.startswith(step)))
+        self.cluster.helm("upgrade", "shop", CHART, "--values", values, *SET, *extra)
         self.settle(jobs)
+        before, pods = self.objects(), self.identities()
+        self.cluster.helm("upgrade", "shop", CHART, "--values", values, *SET, *extra)
+        self.assertEqual(self.objects(), before)
+        self.assertEqual(self.identities(), pods)
 
     def ctl(self, *args):
-        address = next(p["status"]["podIP"] for p in self.cluster.get("pods", "--selector", "component=vtctld")["items"])
+        address = next(p["status"]["podIP"] for p in self.cluster.items("pods", "component=vtctld"))
         return self.cluster.run([f"{BIN}/vtctldclient", "--server", f"{address}:15999", *args]).stdout
 
     def check_client(self):
@@ -195,7 +215,7 @@ class Walkthrough(ClusterTest):
         files += [os.path.join(CHART, "values.yaml"), os.path.join(REPOSITORY, "tests", "helm", "everything.yaml")]
         tls = ("--values", os.path.join(EXAMPLES, "tls.yaml"))
         for file, more in [(f, ()) for f in files] + [(files[-1], tls)]:
-            manifests = self.cluster.helm("template", "shop", CHART, "--values", file, *more, "--kube-version", "1.36.0").stdout
+            manifests = self.cluster.helm("template", "shop", CHART, "--values", file, *more).stdout
             done = self.cluster.kubectl("apply", "--dry-run=server", "--namespace", "strict", "--filename", "-", input=manifests)
             self.assertEqual(done.stderr, "", file)  # A warning, too, is a defect: of a pod that is not "restricted", say.
             self.assertGreater(done.stdout.count("created (server dry run)"), 15)
@@ -216,7 +236,7 @@ class Walkthrough(ClusterTest):
         self.assertEqual(self.mysql("select_commerce_data.sql"), (COMMERCE, "", 0))
         told = set()
         for component, port in (("vtgate", 15001), ("vttablet", 15002), ("vtctld", 15000)):
-            address = self.cluster.get("pods", "--selector", f"component={component}")["items"][0]["status"]["podIP"]
+            address = self.cluster.items("pods", f"component={component}")[0]["status"]["podIP"]
             with urllib.request.urlopen(f"http://{address}:{port}/metrics", timeout=10) as answer:
                 told |= set(re.findall(r"^# TYPE (\S+)", answer.read().decode(), re.MULTILINE))
         with open(os.path.join(REPOSITORY, "tests", "helm", "metrics.txt"), encoding="utf-8") as file:
@@ -225,14 +245,9 @@ class Walkthrough(ClusterTest):
         self.assertRegex(http_get(int(re.search(r":(\d+)/$", address).group(1)), "/debug/status"), "vtctld")
 
     def test_03_the_same_step_again_changes_nothing(self):
-        def objects():
-            kinds = "deployments,statefulsets,jobs,services,configmaps"
-            return {f"{o['kind']} {o['metadata']['name']}": (o["metadata"]["uid"], o["metadata"].get("generation"))
-                    for o in self.cluster.get(kinds)["items"]}
-        before, pods = objects(), self.pods()
+        before = self.objects()
         self.upgrade("101")
-        self.assertEqual(objects(), before)
-        self.assertEqual(self.pods(), pods)
+        self.assertEqual(self.objects(), before)
 
     def test_04_the_vertical_split(self):
         self.upgrade("201", ["vtctlclient-create-customer-ks"])
@@ -297,13 +312,28 @@ class Walkthrough(ClusterTest):
         log = self.cluster.kubectl("logs", pod, "--container", "mysql").stdout
         self.assertIn("started the server", log)  # On the data that was there.
 
+    def test_06_b_a_node_is_drained(self):
+        """The node without vtgate: its clients would have to connect again. etcd or vtctld may be on it, and are away meanwhile, too."""
+        home = self.cluster.items("pods", "component=vtgate")[0]["spec"]["nodeName"]
+        node = "node2" if home == "node1" else "node1"
+
+        def on_it():
+            return {p["metadata"]["uid"] for p in self.cluster.items("pods") if p["spec"].get("nodeName") == node}
+        self.assertGreater(len(on_it()), 3)
+        self.client.go_on.set()
+        self.cluster.kubectl("drain", node, "--force", "--delete-emptydir-data", "--timeout=150s")
+        self.settle()
+        self.assertEqual(on_it(), set())
+        self.check_client()
+        self.cluster.kubectl("uncordon", node)
+
     def test_07_statements_are_served_while_etcd_and_vtctld_are_away(self):
         self.client.go_on.set()
-        before = {p["metadata"]["uid"] for p in self.cluster.get("pods", "--selector", "component in (etcd, vtctld)")["items"]}
+        before = {p["metadata"]["uid"] for p in self.cluster.items("pods", "component in (etcd, vtctld)")}
         self.assertEqual(len(before), 3)
         self.cluster.kubectl("delete", "pods", "--selector", "component in (etcd, vtctld)")
         self.settle()
-        self.assertEqual(before & {p["metadata"]["uid"] for p in self.cluster.get("pods")["items"]}, set())
+        self.assertEqual(before & {p["metadata"]["uid"] for p in self.cluster.items("pods")}, set())
         self.check_client()
 
     def test_08_a_command_that_fails_is_seen_and_another_text_is_no_silent_success(self):
@@ -325,19 +355,17 @@ class Walkthrough(ClusterTest):
 
     def test_09_another_image_and_a_password(self):
         """Tablets restart one by one while the client writes; jobs that have run keep their templates; then vtgate asks for a password."""
-        jobs = {j["metadata"]["name"]: j["metadata"]["uid"] for j in self.cluster.get("jobs")["items"]}
+        jobs = {j["metadata"]["name"]: j["metadata"]["uid"] for j in self.cluster.items("jobs")}
         self.client.go_on.set()
         # And the etcd grows, by members that join one after the other.
         images = ("--set", "vttablet.vitessTag=next,vtctlclient.vitessTag=next,topology.globalCell.etcd.replicas=3")
         self.upgrade("308", extra=images)
-        self.cluster.kubectl("rollout", "status", "statefulset/zone1-customer-80-x-replica", "--timeout=120s")
-        self.settle()
-        images_now = {p["spec"]["containers"][1]["image"] for p in self.cluster.get("pods", "--selector", "component=vttablet")["items"]}
+        images_now = {p["spec"]["containers"][1]["image"] for p in self.cluster.items("pods", "component=vttablet")}
         self.assertEqual(images_now, {"vitrail/vttablet:next"})
         etcd = self.cluster.get("pod", "etcd-global-0")["status"]["podIP"]
         members = self.cluster.run(["etcdctl", "--endpoints", f"http://{etcd}:2379", "member", "list"]).stdout
         self.assertEqual(members.count(", started, "), 3, members)
-        self.assertEqual({j["metadata"]["name"]: j["metadata"]["uid"] for j in self.cluster.get("jobs")["items"]}, jobs)
+        self.assertEqual({j["metadata"]["name"]: j["metadata"]["uid"] for j in self.cluster.items("jobs")}, jobs)
         self.check_client()
         secret = "pa\"ss\\w'ord"
         self.cluster.kubectl("create", "secret", "generic", "shop-mysql", f"--from-literal=password={secret}")
@@ -352,7 +380,7 @@ class Walkthrough(ClusterTest):
     def test_10_the_end(self):
         self.client.ended = True
         self.cluster.helm("delete", "shop")
-        self.cluster.wait(lambda: not self.cluster.get("pods")["items"], "all pods to go")
+        self.cluster.wait(lambda: not self.cluster.items("pods"), "all pods to go")
         claims = [c["metadata"]["name"] for c in self.cluster.get("persistentvolumeclaims")["items"]]
         self.assertEqual(sum(name.startswith("vtdataroot-zone1-") for name in claims), 12)
         left = self.cluster.get("deployments,statefulsets,jobs,configmaps,services,serviceaccounts")["items"]

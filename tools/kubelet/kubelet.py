@@ -2,12 +2,11 @@
 """A kubelet for tests: runs the containers of pods as processes of this machine, from the programs of a folder instead of images.
 
 It is started as process 1 of a pid namespace (tools/vitrail/kubernetes.py does), so that everything ends with it. There is no scheduler: it takes every
-pod that has no node. What it leaves out: images, users (everything runs as whoever started it), limits, resource fields, envFrom, projected
+pod that has no node, for the one of its nodes that has fewer of those the pod avoids. What it leaves out: images, users (everything runs as whoever started it), limits, resource fields, envFrom, projected
 volumes, kubectl exec and port-forward; a pod that needs one of these says so in its status, where it can be known.
 """
 
 import argparse
-import json
 import os
 import random
 import ssl
@@ -25,12 +24,16 @@ from pods import Pod  # noqa: E402
 
 
 class Node:
+    """All nodes of the cluster: they differ by name only, for draining one of them."""
+
     def __init__(self, options):
-        self.name, self.root, self.programs = options.node, os.path.abspath(options.root), os.path.abspath(options.bin)
+        self.names = [f"node{n + 1}" for n in range(options.nodes)]
+        self.root, self.programs = os.path.abspath(options.root), os.path.abspath(options.bin)
         with open(options.token_file, encoding="utf-8") as file:
             self.api = Api("127.0.0.1", options.api_port, file.read().strip(), options.certificate)
         self.options = options
         self.pods, self.lock = {}, threading.Lock()
+        self.placed = {}  # (node, labels) by uid: of pods that are there, or about to be.
         self.changed, self.stopping = threading.Event(), False
         # Another cluster of this machine has, most probably, other addresses.
         self.net, self.next = random.SystemRandom().randrange(16, 250), 256
@@ -57,38 +60,41 @@ class Node:
     def forget(self, pod):
         with self.lock:
             self.pods.pop(pod.uid, None)
+            self.placed.pop(pod.uid, None)
         self.changed.set()
 
     def register(self):
-        node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": self.name, "labels": {"kubernetes.io/hostname": self.name}}}
-        try:
-            self.api.post("/api/v1/nodes", node)
-        except ApiError as error:
-            if error.status != 409:
-                raise
-        self.heartbeat()
+        for name in self.names:
+            node = {"apiVersion": "v1", "kind": "Node", "metadata": {"name": name, "labels": {"kubernetes.io/hostname": name}}}
+            try:
+                self.api.post("/api/v1/nodes", node)
+            except ApiError as error:
+                if error.status != 409:
+                    raise
+            self.heartbeat(name)
 
-    def heartbeat(self):
-        """The node's lease and status: without them its pods would be taken away."""
+    def heartbeat(self, name):
+        """A node's lease and status: without them its pods would be taken away."""
         capacity = {"cpu": "64", "memory": "256Gi", "pods": "500", "ephemeral-storage": "1Ti"}
         kinds = (("Ready", "True"), ("MemoryPressure", "False"), ("DiskPressure", "False"), ("PIDPressure", "False"))
-        self.api.patch(f"/api/v1/nodes/{self.name}/status", {"status": {
+        self.api.patch(f"/api/v1/nodes/{name}/status", {"status": {
             "capacity": capacity, "allocatable": capacity, "addresses": [{"type": "InternalIP", "address": "127.0.0.1"}],
             "daemonEndpoints": {"kubeletEndpoint": {"Port": self.options.port}},
             "conditions": [{"type": kind, "status": status, "lastHeartbeatTime": now(), "reason": "Test"} for kind, status in kinds]}})
         stamp = now().replace("Z", ".000000Z")
         path = "/apis/coordination.k8s.io/v1/namespaces/kube-node-lease/leases"
-        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": self.name},
-                 "spec": {"holderIdentity": self.name, "leaseDurationSeconds": 40, "renewTime": stamp}}
+        lease = {"apiVersion": "coordination.k8s.io/v1", "kind": "Lease", "metadata": {"name": name},
+                 "spec": {"holderIdentity": name, "leaseDurationSeconds": 40, "renewTime": stamp}}
         try:
-            self.api.patch(f"{path}/{self.name}", {"spec": {"renewTime": stamp}})
+            self.api.patch(f"{path}/{name}", {"spec": {"renewTime": stamp}})
         except ApiError:
             self.api.post(path, lease)
 
     def keep_alive(self):
         while not self.stopping:
             try:
-                self.heartbeat()
+                for name in self.names:
+                    self.heartbeat(name)
             except (OSError, ApiError) as error:
                 self.note(f"heartbeat: {error}")
             time.sleep(8)
@@ -104,7 +110,7 @@ class Node:
         if not item["spec"].get("nodeName"):
             self.bind(item)
             return
-        if item["spec"]["nodeName"] == self.name:
+        if item["spec"]["nodeName"] in self.names:
             pod = Pod(self, item)
             with self.lock:
                 self.pods[pod.uid] = pod
@@ -113,17 +119,27 @@ class Node:
     def bind(self, item):
         if item["metadata"].get("deletionTimestamp"):
             return
-        if self.api.get(f"/api/v1/nodes/{self.name}")["spec"].get("unschedulable"):
+        open_nodes = [n["metadata"]["name"] for n in self.api.get("/api/v1/nodes")["items"] if not n["spec"].get("unschedulable")]
+        if not open_nodes:
             threading.Timer(1, self.try_again, [item]).start()
             return
         meta = item["metadata"]
+        node = min(open_nodes, key=lambda name: self.crowd(name, item))
+        self.placed[meta["uid"]] = (node, meta.get("labels", {}))
         try:
             self.api.post(f"/api/v1/namespaces/{meta['namespace']}/pods/{meta['name']}/binding",
                           {"apiVersion": "v1", "kind": "Binding", "metadata": {"name": meta["name"]},
-                           "target": {"apiVersion": "v1", "kind": "Node", "name": self.name}})
+                           "target": {"apiVersion": "v1", "kind": "Node", "name": node}})
         except ApiError as error:
             if error.status not in (404, 409):
                 raise
+
+    def crowd(self, name, item):
+        """Pods on a node that this one would rather not meet, and all pods on it."""
+        terms = item["spec"].get("affinity", {}).get("podAntiAffinity", {}).get("preferredDuringSchedulingIgnoredDuringExecution", [])
+        avoided = [term["podAffinityTerm"]["labelSelector"]["matchLabels"] for term in terms]
+        there = [labels for node, labels in list(self.placed.values()) if node == name]
+        return sum(all(labels.get(k) == v for k, v in wanted.items()) for labels in there for wanted in avoided), len(there)
 
     def try_again(self, item):
         meta = item["metadata"]
@@ -189,13 +205,13 @@ class Node:
                  (self.api.watch, ("/api/v1/services", self.network.set_service, self.network.drop_service, stopped))]
         for target, arguments in loops:
             threading.Thread(target=target, args=arguments, daemon=True).start()
-        self.note(f"node {self.name} is ready")
+        self.note(f"{', '.join(self.names)}: ready")
         self.api.watch("/api/v1/pods", self.on_pod, self.on_pod_gone, stopped)
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--node", default="node1")
+    parser.add_argument("--nodes", type=int, default=2, help="names under which it appears (default: 2)")
     parser.add_argument("--root", required=True, help="folder for pods, volumes and logs")
     parser.add_argument("--bin", required=True, help="folder of the programs that images would have")
     parser.add_argument("--api-port", type=int, required=True)
@@ -204,7 +220,6 @@ def main():
     parser.add_argument("--key", required=True)
     parser.add_argument("--port", type=int, required=True, help="for kubectl logs")
     options = parser.parse_args()
-    print(json.dumps({"node": options.node, "root": options.root}), flush=True)
     Node(options).run()
 
 

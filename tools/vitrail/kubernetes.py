@@ -8,9 +8,12 @@ import os
 import re
 import secrets
 import shutil
+import ssl
 import subprocess
 import sys
 import time
+import urllib.parse
+import urllib.request
 
 from vitrail.processes import Failure, Ports, Process, wait_until
 
@@ -20,6 +23,8 @@ HELM = "helm.sh/helm/v3/cmd/helm@v3.22.0"
 VERSION = "1.36.3"  # Of Kubernetes, in tools/kubernetes/go.mod.
 GO_WANTED = (1, 26)
 COMMANDS = {"kube-apiserver": "cmd/kube-apiserver", "kube-controller-manager": "cmd/kube-controller-manager", "kubectl": "cmd/kubectl"}
+GROUPS = {"pods": "/api/v1", "services": "/api/v1", "configmaps": "/api/v1", "jobs": "/apis/batch/v1", "deployments": "/apis/apps/v1",
+          "statefulsets": "/apis/apps/v1"}
 CHART = os.path.join(REPOSITORY, "helm", "vitess")
 
 
@@ -90,7 +95,7 @@ def tool(name, seconds=0):
 
 def render(values=None, *extra, release="vitess", chart=CHART):
     """(exit code, manifests or the error) of `helm template`."""
-    argv = [tool("helm"), "template", release, chart, "--kube-version", "1.30.0", *(["--values", values] if values else []), *extra]
+    argv = [tool("helm"), "template", release, chart, *(["--values", values] if values else []), *extra]
     done = subprocess.run(argv, capture_output=True, text=True, check=False, env=helm_environment(cache()))
     return done.returncode, done.stdout if done.returncode == 0 else done.stderr
 
@@ -222,6 +227,17 @@ class Kubernetes:
 
     def get(self, kind, *args):
         return json.loads(self.kubectl("get", kind, "--output", "json", *args).stdout)
+
+    def items(self, kind, selector=None):
+        """The objects of one kind, asked of the server itself: a tenth of the cost of kubectl, for what is asked again and again."""
+        query = f"?labelSelector={urllib.parse.quote(selector)}" if selector else ""
+        with open(self.path("token"), encoding="utf-8") as file:
+            headers = {"Authorization": f"Bearer {file.read().strip()}"}
+        url = f"https://127.0.0.1:{self.ports['api']}{GROUPS[kind]}/namespaces/default/{kind}{query}"
+        tls = ssl.create_default_context(cafile=self.path("certs", "apiserver.crt"))
+        tls.check_hostname = False
+        with urllib.request.urlopen(urllib.request.Request(url, headers=headers), timeout=30, context=tls) as answer:
+            return json.load(answer)["items"]
 
     def node_is_ready(self):
         if not self.processes["kubelet"].running():
