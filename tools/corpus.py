@@ -65,6 +65,9 @@ def set_up(root, shared, bundle_path):
         with open(os.path.join(folder, rules), encoding="utf-8") as file:
             rules = json.load(file)
     rules = (rules or {}).get("rules", [])
+    # A rule for a name without a keyspace is for sessions without one; these have one.
+    home = bundle.get("default_keyspace") or bundle["keyspaces"][0]["name"]
+    rules = rules + [{**rule, "from_table": f"{home}.{rule['from_table']}"} for rule in rules if "." not in rule["from_table"]]
     cluster.cluster.vtctldclient("ApplyRoutingRules", "--rules", json.dumps({"rules": rules + home_rules(bundle, expected, rules)}))
     if "vtgate" not in cluster.cluster.addresses:
         cluster.cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY", "--buffer-window", "1s")

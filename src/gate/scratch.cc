@@ -6,6 +6,7 @@
 #include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
+#include "net/binary_query.h"
 
 namespace vitrail::gate {
 namespace {
@@ -128,7 +129,10 @@ net::Task<Status> ScratchSession::become(std::string settings, net::Wait wait) {
 }
 
 net::Task<Result<net::QueryResult>> ScratchSession::query(std::string text, net::Wait wait, size_t max_rows,
-                                                          base::MemoryBudget::Hold* memory) {
+                                                          base::MemoryBudget::Hold* memory, bool all_digits) {
+  if (all_digits) {
+    co_return co_await net::query_binary(*lease_, std::move(text), wait, max_rows, attributes_, memory);
+  }
   auto attributes = attributes_;
   co_return co_await client().query(std::move(text), wait, max_rows, std::move(attributes), memory, memory != nullptr);
 }

@@ -34,8 +34,9 @@ class ScratchSession {
   net::Task<Status> create(const plan::FinishInput& input, net::Wait wait);
   net::Task<Status> load(const plan::FinishInput& input, const net::QueryResult& rows, net::Wait wait);
   net::Task<Status> become(std::string settings, net::Wait wait);
+  // `all_digits`: see net/binary_query.h.
   net::Task<Result<net::QueryResult>> query(std::string text, net::Wait wait, size_t max_rows,
-                                            base::MemoryBudget::Hold* memory = nullptr);
+                                            base::MemoryBudget::Hold* memory = nullptr, bool all_digits = false);
   net::Task<Result<net::MysqlClient::Shape>> describe(std::string text, net::Wait wait);
   // Drops everything, and gives the connection back.
   net::Task<void> end(net::Wait wait);

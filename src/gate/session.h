@@ -128,6 +128,8 @@ class ClientSession {
     shard::Target target;
     std::string text;
   };
+  // Of FLOAT and DOUBLE in a result: as a text result has them, or all, for an answer in binary form.
+  enum class Digits : uint8_t { kOfText, kAll };
 
   // session_commands.cc: what each command does. An error ends the session.
   net::Task<Status> dispatch(const mysql::MessageReader::Message& message);
@@ -198,7 +200,7 @@ class ClientSession {
   net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
   net::Task<Result<std::vector<net::QueryResult>>> ask_all(std::vector<ShardText> texts,
-                                                           base::MemoryBudget::Hold& memory);
+                                                           base::MemoryBudget::Hold& memory, Digits digits = {});
   net::Task<RunResult> run_with_questions(const plan::Plan& plan, const Statement& statement, ShardText what);
   // `servers_insert_id`: the id that a server tells comes before the one that is given.
   net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id, bool servers_insert_id = false);
@@ -243,7 +245,8 @@ class ClientSession {
                                                     base::MemoryBudget::Hold& memory);
   net::Task<Result<net::QueryResult>> finish_on(Scratch& scratch, const plan::Plan& plan,
                                                 const std::vector<std::vector<net::QueryResult>>& inputs,
-                                                std::string text, base::MemoryBudget::Hold& memory, net::Wait wait);
+                                                std::string text, Digits digits, base::MemoryBudget::Hold& memory,
+                                                net::Wait wait);
   net::Task<Result<net::MysqlClient::Shape>> finish_shape(const plan::Plan& plan);
   net::Task<Result<std::vector<std::vector<net::QueryResult>>>> read_inputs(const plan::Finish& finish,
                                                                             const Statement& statement,
@@ -259,7 +262,8 @@ class ClientSession {
   // transaction the shard becomes part of it; `savepoint` is set before the statement then. `max_rows`: 0 for
   // GateSettings::max_memory_rows.
   net::Task<Result<net::QueryResult>> ask(ShardText what, std::string savepoint = "",
-                                          base::MemoryBudget::Hold* memory = nullptr, size_t max_rows = 0);
+                                          base::MemoryBudget::Hold* memory = nullptr, size_t max_rows = 0,
+                                          Digits digits = {});
   // Where the tablet asks for it, says who sends the statement.
   void add_caller(mysql::Capabilities capabilities, std::vector<mysql::QueryAttribute>& attributes) const;
   HeldConnection* find_held(const shard::Target& target);

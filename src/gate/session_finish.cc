@@ -197,8 +197,8 @@ net::Wait ClientSession::finish_wait() const {
 
 net::Task<Result<net::QueryResult>> ClientSession::finish_on(Scratch& scratch, const plan::Plan& plan,
                                                              const std::vector<std::vector<net::QueryResult>>& inputs,
-                                                             std::string text, base::MemoryBudget::Hold& memory,
-                                                             net::Wait wait) {
+                                                             std::string text, Digits digits,
+                                                             base::MemoryBudget::Hold& memory, net::Wait wait) {
   const plan::Finish& finish = *plan.finish;
   const Running running(in_flight_, {&scratch.session.pool(), scratch.session.client().server().connection_id});
   for (size_t i = 0; i < inputs.size(); ++i) {
@@ -218,8 +218,10 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_on(Scratch& scratch, c
     co_return fail(Code::kCanceled, "Query execution was interrupted")
         .with_mysql(mysql::errnos::kQueryInterrupted, "70100");
   }
-  CO_ASSIGN_OR_RETURN(auto result,
-                      co_await scratch.session.query(std::move(text), wait, shared_.settings.max_memory_rows, &memory));
+  auto answer = co_await scratch.session.query(std::move(text), wait, shared_.settings.max_memory_rows, &memory,
+                                               digits == Digits::kAll);
+  if (!answer.ok()) co_return std::move(answer).error();
+  net::QueryResult result = std::move(*answer);
   if (result.ok.warnings > 0) co_await take_warnings(scratch.session.client(), result.ok.warnings);
   finished_rows_ = result.rows.size();
   if (plan.asks_found_rows || plan.asks_insert_id) {
@@ -253,7 +255,8 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Pla
   clear_warnings();  // What the inputs' conditions warn of is warned of again.
   const net::Wait wait = finish_wait();
   CO_ASSIGN_OR_RETURN(Scratch scratch, co_await open_scratch(finish, wait));
-  auto result = co_await finish_on(scratch, plan, inputs, std::move(text), memory, wait);
+  auto result = co_await finish_on(scratch, plan, inputs, std::move(text),
+                                   statement.binary() ? Digits::kAll : Digits::kOfText, memory, wait);
   if (result.ok() || !scratch.session.client().broken()) {
     co_await scratch.session.end(net::Wait::within(kEndMax, shared_.scope.token()));
   }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "gate/session.h"
 #include "mysql/errors.h"
+#include "net/binary_query.h"
 
 namespace vitrail::gate {
 namespace {
@@ -291,7 +292,8 @@ net::Task<std::optional<uint16_t>> ClientSession::ping(net::MysqlClient& client)
 }
 
 net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::string savepoint,
-                                                       base::MemoryBudget::Hold* memory, size_t max_rows) {
+                                                       base::MemoryBudget::Hold* memory, size_t max_rows,
+                                                       Digits digits) {
   CO_RETURN_IF_ERROR(may_join(what.target));
   const net::Wait wait = query_wait();
   HeldConnection* held = find_held(what.target);
@@ -308,9 +310,11 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   // When the time is over the connection is closed, and the tablet ends the statement in the server.
   auto attributes = attributes_for(held, savepoint);
   add_caller(lease->client.capabilities(), attributes);
-  auto result = co_await lease->client.query(std::move(what.text), wait,
-                                             max_rows == 0 ? shared_.settings.max_memory_rows : max_rows,
-                                             std::move(attributes), memory, held == nullptr && !begins);
+  if (max_rows == 0) max_rows = shared_.settings.max_memory_rows;
+  auto result = digits == Digits::kAll
+                    ? co_await net::query_binary(*lease, std::move(what.text), wait, max_rows, attributes, memory)
+                    : co_await lease->client.query(std::move(what.text), wait, max_rows, std::move(attributes), memory,
+                                                   held == nullptr && !begins);
   if (result.ok()) {
     if (result->ok.warnings > 0) co_await take_warnings(lease->client, result->ok.warnings);
     absorb(what.target, held, own, result->ok.status_flags,

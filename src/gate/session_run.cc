@@ -13,6 +13,7 @@
 #include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "plan/finish.h"
 #include "plan/key_value.h"
 #include "plan/planner.h"
 #include "plan/schema_names.h"
@@ -40,6 +41,13 @@ bool may_lock(std::string_view text) {
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
+}
+
+// Whether texts of such a column are not all that its numbers are.
+bool loses_digits(const mysql::ColumnDef& column) {
+  constexpr uint8_t kAll = 31;
+  return column.type == mysql::FieldType::kFloat ||
+         (column.type == mysql::FieldType::kDouble && column.decimals < kAll);
 }
 
 }  // namespace
@@ -457,14 +465,16 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
 
 // One text on several shards, all at once.
 net::Task<Result<std::vector<net::QueryResult>>> ClientSession::ask_all(std::vector<ShardText> texts,
-                                                                        base::MemoryBudget::Hold& memory) {
+                                                                        base::MemoryBudget::Hold& memory,
+                                                                        Digits digits) {
   std::vector<std::optional<Result<net::QueryResult>>> answers(texts.size());
   std::vector<net::Task<void>> tasks;
-  auto one = [](ClientSession& self, ShardText what, base::MemoryBudget::Hold& held,
+  auto one = [](ClientSession& self, ShardText what, base::MemoryBudget::Hold& held, Digits digits,
                 std::optional<Result<net::QueryResult>>& out) -> net::Task<void> {
-    out.emplace(co_await self.ask(std::move(what), "", &held));
+    out.emplace(co_await self.ask(std::move(what), "", &held, 0, digits));
   };
-  for (size_t i = 0; i < texts.size(); ++i) tasks.push_back(one(*this, std::move(texts[i]), memory, answers[i]));
+  for (size_t i = 0; i < texts.size(); ++i)
+    tasks.push_back(one(*this, std::move(texts[i]), memory, digits, answers[i]));
   co_await net::when_all(std::move(tasks));
   std::vector<net::QueryResult> results;
   for (auto& answer : answers) {
@@ -478,6 +488,12 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
                                            std::vector<ShardText> texts) {
   std::vector<shard::Target> targets;
   for (const auto& what : texts) targets.push_back(what.target);
+  std::string text = texts.empty() ? "" : texts.front().text;
+  const auto texts_again = [&] {
+    std::vector<ShardText> out;
+    for (const auto& target : targets) out.push_back({target, text});
+    return out;
+  };
   base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
   auto results = co_await ask_all(std::move(texts), memory);
   const plan::Merge* merge = &plan.merge;
@@ -490,9 +506,11 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
     if (!again.ok()) co_return RunResult::failed(std::move(again).error());
     refined = std::move(again->plan);
     merge = &refined->merge;
-    std::vector<ShardText> refined_texts;
-    for (auto& target : targets) refined_texts.push_back({std::move(target), again->text});
-    results = co_await ask_all(std::move(refined_texts), memory);
+    text = std::move(again->text);
+    results = co_await ask_all(texts_again(), memory);
+  }
+  if (results.ok() && statement.binary() && std::ranges::any_of(results->front().columns, loses_digits)) {
+    results = co_await ask_all(texts_again(), memory, Digits::kAll);
   }
   if (!results.ok()) {
     Error error = std::move(results).error();
@@ -500,6 +518,17 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
     co_return refused(std::move(error));
   }
   auto merged = exec::merge_results(*merge, std::move(*results), shared_.settings.max_memory_rows);
+  const bool refused_values = !merged.ok() && merged.error().code() == Code::kUnimplemented;
+  if (refused_values && statement.scan.kind == sql::StatementKind::kSelect) {
+    // By their values or types, which the plan did not know, they are not put together here: one server does it.
+    auto ast = sql::parse(statement.text);
+    const auto view = shared_.view();
+    auto context = plan_context(*view, statement);
+    if (ast.ok() && context.ok()) {
+      auto finish = plan::plan_finish(*ast, *context);
+      if (finish.ok()) co_return co_await run_finish(**finish, statement);
+    }
+  }
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
   show_names(plan.names, shared_.view()->databases, merged->result);
   found_rows_ = merged->found_rows;

@@ -77,8 +77,8 @@ std::string input_text(const TableReference& reference, const FinishInput& input
   out += reference.source == nullptr ? sql::print(*reference.name) + " as " + sql::quote_identifier(reference.shown)
                                      : sql::print(*reference.source);
   const char* word = " where ";
-  for (const sql::Expr* condition : reference.conditions) {
-    out += std::exchange(word, " and ") + ("(" + sql::print(*condition, options)) + ")";
+  for (const TableCondition& condition : reference.conditions) {
+    out += std::exchange(word, " and ") + ("(" + print(condition, options)) + ")";
   }
   return out;
 }

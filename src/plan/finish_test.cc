@@ -83,7 +83,7 @@ TEST_F(FinishTest, EachTableGivesWhatIsNeededOfIt) {
        "sh all: select `a`.`id`, `a`.`x` from a as a where (id > 3)\n"
        "select avg(x) as `avg(x)` from _vt_finish_1 as a where id > 3"},
       {"select p.x, t from a p join b q on p.x = q.id where q.id = 7 and t = 'w'",
-       "sh all: select `p`.`x` from a as p\n"
+       "sh all: select `p`.`x` from a as p where ((`p`.`x`) = 7)\n"
        "sh value: select `q`.`id`, cast(`q`.`t` as binary) from b as q where (q.id = 7) and (t = 'w')\n"
        "select p.x, t from _vt_finish_1 as p join _vt_finish_2 as q on p.x = q.id where q.id = 7 and t = 'w'"},
       {"select count(*), un.u.id from a, un.u group by u.id",

@@ -182,6 +182,67 @@ bool is_plain(const sql::Expr* expr, bool parameters) {
   return false;
 }
 
+// A column of a table in References::tables.
+struct Place {
+  size_t table = 0;
+  const sql::Column* column = nullptr;
+  const schema::Column* type = nullptr;
+  bool same(const Place& other) const { return table == other.table && type == other.type; }
+};
+
+bool is_whole_number(const schema::Column& column) {
+  const std::string_view type = column.data_type;
+  return type == "tinyint" || type == "smallint" || type == "mediumint" || type == "int" || type == "bigint";
+}
+
+// Whether what is said of a value of one column is true of an equal value of the other.
+bool alike(const schema::Column& a, const schema::Column& b) {
+  if (is_whole_number(a)) return is_whole_number(b);
+  const auto is_text = [](const schema::Column& column) {
+    return column.data_type == "varchar" || column.data_type == "char";
+  };
+  return is_text(a) && is_text(b) && a.collation == b.collation;
+}
+
+// The column of a comparison with values that is true or false for all equal values at once; null: it is another one.
+const sql::Column* compared_column(const sql::Expr* expr) {
+  const auto constant = [](const sql::Expr* operand) {
+    const auto* unary = as<sql::Unary>(operand);
+    return as<sql::Literal>(unary == nullptr ? operand : unary->operand) != nullptr ||
+           as<sql::Parameter>(operand) != nullptr;
+  };
+  if (const auto* in = as<sql::In>(expr)) {
+    return !in->negated && std::ranges::all_of(in->values, constant) ? as<sql::Column>(in->left) : nullptr;
+  }
+  if (const auto* between = as<sql::Between>(expr)) {
+    const bool plain = !between->negated && constant(between->low) && constant(between->high);
+    return plain ? as<sql::Column>(between->operand) : nullptr;
+  }
+  const auto* binary = as<sql::Binary>(expr);
+  if (binary == nullptr || binary->op == sql::BinaryOp::kNotEqual) return nullptr;
+  if (constant(binary->right)) return as<sql::Column>(binary->left);
+  return constant(binary->left) ? as<sql::Column>(binary->right) : nullptr;
+}
+
+// Whether all values in it are strings: a text is compared with a number as a number, and equal texts may be others.
+bool has_strings_only(const sql::Expr& expr) {
+  class Values : public sql::Walker {
+   public:
+    bool others = false;
+
+   protected:
+    bool enter(const sql::Expr& node) override {
+      const auto* literal = as<sql::Literal>(&node);
+      const bool string = literal != nullptr && literal->literal == sql::LiteralKind::kString;
+      others = others || as<sql::Parameter>(&node) != nullptr || (literal != nullptr && !string);
+      return true;
+    }
+  };
+  Values values;
+  values.walk(expr);
+  return !values.others;
+}
+
 class ConditionFinder : public sql::Walker {
  public:
   ConditionFinder(const KnownColumns& columns, bool parameters, References& out)
@@ -193,16 +254,92 @@ class ConditionFinder : public sql::Walker {
     if (select == nullptr) return true;
     const auto items = items_of(*select);
     Sources reached;
+    Facts facts;
+    add_facts(select->where, items, facts);
     for (sql::TableRef* ref : select->from) {
       add_kept(ref, reached);
-      read_joins(ref, items);
+      add_facts_of_joins(ref, items, facts);
     }
+    derive(facts, reached);
+    for (sql::TableRef* ref : select->from) read_joins(ref, items, &facts);
     take(select->where, reached, items);
     return true;
   }
 
  private:
   using Sources = std::vector<const sql::TableRef*>;
+
+  // What holds for every row of a result: comparisons of a column with values, and columns that are equal.
+  struct Facts {
+    std::vector<std::pair<Place, TableCondition>> values;
+    std::vector<std::pair<Place, Place>> equal;
+  };
+
+  void add_facts(const sql::Expr* condition, const std::vector<sql::TableRef*>& items, Facts& facts) const {
+    std::vector<const sql::Expr*> conjuncts;
+    add_conjuncts(condition, conjuncts);
+    for (const sql::Expr* conjunct : conjuncts) {
+      if (!is_plain(conjunct, parameters_)) continue;
+      if (const auto* column = compared_column(conjunct)) {
+        if (const auto place = place_of(*column, items)) facts.values.push_back({*place, {.expr = conjunct}});
+        continue;
+      }
+      const auto* binary = as<sql::Binary>(conjunct);
+      if (binary == nullptr || binary->op != sql::BinaryOp::kEqual) continue;
+      const auto* left = as<sql::Column>(binary->left);
+      const auto* right = as<sql::Column>(binary->right);
+      if (left == nullptr || right == nullptr) continue;
+      const auto a = place_of(*left, items);
+      const auto b = place_of(*right, items);
+      if (a && b && a->table != b->table && alike(*a->type, *b->type)) facts.equal.emplace_back(*a, *b);
+    }
+  }
+
+  // ON of inner joins whose rows are all in the result, or in none of it, is as good as WHERE.
+  void add_facts_of_joins(const sql::TableRef* ref, const std::vector<sql::TableRef*>& items, Facts& facts) const {
+    using enum sql::JoinType;
+    if (const auto* list = as<sql::TableList>(ref)) {
+      for (const sql::TableRef* item : list->items) add_facts_of_joins(item, items, facts);
+    }
+    const auto* join = as<sql::Join>(ref);
+    if (join == nullptr) return;
+    if (join->type == kInner || join->type == kStraight) add_facts(join->on, items, facts);
+    if (join->type != kRight && join->type != kNaturalRight) add_facts_of_joins(join->left, items, facts);
+    if (join->type != kLeft && join->type != kNaturalLeft) add_facts_of_joins(join->right, items, facts);
+  }
+
+  // What follows from equal columns: for the tables in `reached`, and as further facts.
+  void derive(Facts& facts, const Sources& reached) {
+    constexpr size_t kMost = 64;
+    for (size_t i = 0; i < facts.values.size() && facts.values.size() < kMost; ++i) {
+      for (const auto& [a, b] : facts.equal) {
+        for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
+          const auto [place, condition] = facts.values[i];
+          if (!place.same(from)) continue;
+          if (!is_whole_number(*to.type) && !has_strings_only(*condition.expr)) continue;
+          const TableReference& table = out_.tables[to.table];
+          TableCondition said{
+              .expr = condition.expr,
+              .said_of = condition.said_of != nullptr ? condition.said_of : place.column,
+              .column = sql::quote_identifier(table.shown) + "." + sql::quote_identifier(to.type->name)};
+          const auto known = [&](const auto& fact) { return fact.first.same(to) && fact.second.expr == said.expr; };
+          if (std::ranges::any_of(facts.values, known)) continue;
+          facts.values.push_back({to, said});
+          if (std::ranges::find(reached, table.source) != reached.end()) {
+            out_.tables[to.table].conditions.push_back(std::move(said));
+          }
+        }
+      }
+    }
+  }
+
+  std::optional<Place> place_of(const sql::Column& column, const std::vector<sql::TableRef*>& items) const {
+    const auto owner = owner_of(column, items);
+    if (!owner || columns_[*owner] == nullptr) return std::nullopt;
+    const auto* type = columns_[*owner]->find(column.name.text);
+    if (type == nullptr) return std::nullopt;
+    return Place{*owner, &column, type};
+  }
 
   // Those whose rows each stand in every row that they help to make.
   static void add_kept(const sql::TableRef* ref, Sources& out) {
@@ -217,20 +354,37 @@ class ConditionFinder : public sql::Walker {
     }
   }
 
-  void read_joins(const sql::TableRef* ref, const std::vector<sql::TableRef*>& items) {
+  // `facts`: that hold for every row that the join helps to make; null: none are known.
+  void read_joins(const sql::TableRef* ref, const std::vector<sql::TableRef*>& items, const Facts* facts) {
+    using enum sql::JoinType;
     if (const auto* list = as<sql::TableList>(ref)) {
-      for (const sql::TableRef* item : list->items) read_joins(item, items);
+      for (const sql::TableRef* item : list->items) read_joins(item, items, facts);
       return;
     }
     const auto* join = as<sql::Join>(ref);
     if (join == nullptr) return;
     Sources reached;
     // An outer join keeps its one side's rows whatever ON says; those of the other it only chooses from.
-    if (join->type != sql::JoinType::kLeft) add_kept(join->left, reached);
-    if (join->type != sql::JoinType::kRight) add_kept(join->right, reached);
+    if (join->type != kLeft) add_kept(join->left, reached);
+    if (join->type != kRight) add_kept(join->right, reached);
     take(join->on, reached, items);
-    read_joins(join->left, items);
-    read_joins(join->right, items);
+    if (join->type == kLeft || join->type == kRight) {
+      // The rows that are chosen are for kept rows of which the facts hold.
+      Facts own;
+      if (facts != nullptr) {
+        Sources kept;
+        add_kept(join->type == kLeft ? join->left : join->right, kept);
+        for (const auto& fact : facts->values) {
+          if (std::ranges::find(kept, out_.tables[fact.first.table].source) != kept.end()) own.values.push_back(fact);
+        }
+      }
+      add_facts(join->on, items, own);
+      derive(own, reached);
+    }
+    const bool left_optional = join->type == kRight || join->type == kNaturalRight;
+    const bool right_optional = join->type == kLeft || join->type == kNaturalLeft;
+    read_joins(join->left, items, left_optional ? nullptr : facts);
+    read_joins(join->right, items, right_optional ? nullptr : facts);
   }
 
   void take(const sql::Expr* condition, const Sources& reached, const std::vector<sql::TableRef*>& items) {
@@ -240,7 +394,7 @@ class ConditionFinder : public sql::Walker {
       if (!is_plain(conjunct, parameters_)) continue;
       const auto owner = owner_of(*conjunct, items);
       if (!owner || std::ranges::find(reached, out_.tables[*owner].source) == reached.end()) continue;
-      out_.tables[*owner].conditions.push_back(conjunct);
+      out_.tables[*owner].conditions.push_back({.expr = conjunct});
     }
   }
 
@@ -309,6 +463,18 @@ bool References::needs(const TableReference& table, std::string_view column) con
 bool References::joins(const TableReference& table, std::string_view column) const {
   const std::string name = lower(column);
   return joined.contains({"", name}) || joined.contains({table.alias, name});
+}
+
+std::string print(const TableCondition& condition, sql::PrintOptions options) {
+  const auto others = std::move(options.expr);
+  options.expr = [&](const sql::Expr& expr, std::string& out) {
+    if (&expr == condition.said_of) {
+      out += condition.column;
+      return true;
+    }
+    return others && others(expr, out);
+  };
+  return sql::print(*condition.expr, options);
 }
 
 Result<References> find_references(const sql::Statement& statement) {

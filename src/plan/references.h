@@ -9,10 +9,21 @@
 #include "schema/schema.h"
 #include "sql/ast.h"
 #include "sql/parser.h"
+#include "sql/printer.h"
 #include "sql/statement.h"
 
 // Which tables a query uses, in which places, and what of each one: without knowing what its expressions mean.
 namespace vitrail::plan {
+
+// A condition on one table, perhaps one that was said of an equal column of another: then `said_of` is that column in
+// `expr`, and `column` stands in its place.
+struct TableCondition {
+  const sql::Expr* expr = nullptr;
+  const sql::Column* said_of = nullptr;
+  std::string column;
+};
+// Its text; `options` are changed.
+std::string print(const TableCondition& condition, sql::PrintOptions options);
 
 // A place where a query names a table (and not a common table of its own).
 struct TableReference {
@@ -22,7 +33,7 @@ struct TableReference {
   std::string shown;                   // The same as it is written.
   bool all_columns = false;            // By *, TABLE, NATURAL JOIN.
   // Conditions on this table alone without which none of its rows is of use here.
-  std::vector<const sql::Expr*> conditions;
+  std::vector<TableCondition> conditions;
 };
 
 struct References {
@@ -48,7 +59,8 @@ Result<References> find_references(const sql::Statement& statement);
 // Fills TableReference::conditions: conjuncts of WHERE, and of ON, that compare columns of one table with literals
 // (and, with `parameters`, parameters), where
 //   - the table is not on the side of an outer join that may be missing in the rows that the condition is about, and
-//   - every name in them is the table's beyond doubt.
+//   - every name in them is the table's beyond doubt;
+// and what follows for columns that such a condition's column is equal to: of whole numbers, or texts of one collation.
 // What they say holds in the statement all the same, so that leaving one out costs rows and never an answer.
 void find_conditions(const sql::Statement& statement, const KnownColumns& columns, bool parameters, References& out);
 

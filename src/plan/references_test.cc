@@ -15,7 +15,11 @@ const schema::Table& table_named(std::string_view name) {
   static const auto tables = [] {
     std::map<std::string, schema::Table, std::less<>> out;
     const auto add = [&](const char* table, std::initializer_list<const char*> columns) {
-      for (const char* column : columns) out[table].columns.push_back({.name = column});
+      for (const char* column : columns) {
+        const bool text = std::string_view(column) == "w";
+        out[table].columns.push_back(
+            {.name = column, .data_type = text ? "varchar" : "bigint", .collation = text ? "c1" : ""});
+      }
     };
     add("a", {"id", "x", "y"});
     add("b", {"id", "z"});
@@ -42,7 +46,7 @@ std::string read(const char* text) {
     for (const auto& column : columns[i]->columns) {
       if (found->needs(table, column.name)) out += " " + column.name;
     }
-    for (const sql::Expr* condition : table.conditions) out += " [" + sql::print(*condition) + "]";
+    for (const TableCondition& condition : table.conditions) out += " [" + print(condition, {}) + "]";
   }
   return out;
 }
@@ -123,6 +127,38 @@ TEST(References, ConditionsOfOneTableAreItsOwn) {
        "a: id x y; b: id z [b.z = 1]"},
       {"with t as (select id from a where x = 1) select * from t where id = 2", "a: id x [x = 1]"},
       {"select x from a where y = 1 union all select z from b where z = 2", "a: x y [y = 1]; b: z [z = 2]"},
+  };
+  for (const auto& c : cases) EXPECT_EQ(read(c.text), c.read) << c.text;
+}
+
+TEST(References, WhatIsSaidOfAColumnIsTrueOfItsEquals) {
+  const Case cases[] = {
+      {"select 1 from a join b on b.z = a.id where a.id = 5", "a: id [a.id = 5]; b: z [(`b`.`z`) = 5]"},
+      {"select 1 from a, b where b.z = a.id and 5 > a.id and a.x = 1",
+       "a: id x [5 > a.id] [a.x = 1]; b: z [5 > (`b`.`z`)]"},
+      {"select 1 from a p join b q on q.z = p.id join c s on s.id = q.z where s.id in (1, 2)",
+       "p: id [(`p`.`id`) in (1, 2)]; q: z [(`q`.`z`) in (1, 2)]; s: id [s.id in (1, 2)]"},
+      {"select 1 from a join b on b.z = a.id and b.z between 1 and 2",
+       "a: id [(`a`.`id`) between 1 and 2]; b: z [b.z between 1 and 2]"},
+      // Not of other comparisons, and not of columns that only look alike.
+      {"select 1 from a join b on b.z = a.id where a.id <> 5", "a: id [a.id <> 5]; b: z"},
+      {"select 1 from a join b on b.z = a.id where a.id like '5%'", "a: id [a.id like '5%']; b: z"},
+      {"select 1 from a join c on c.w = a.id where a.id = 5", "a: id [a.id = 5]; c: w"},
+      {"select 1 from a join b on b.z <=> a.id where a.id = 5", "a: id [a.id = 5]; b: z"},
+      {"select 1 from a join b on b.z = a.id or b.z = 1 where a.id = 5", "a: id [a.id = 5]; b: z"},
+      {"select 1 from c s join c t on s.w = t.w where s.w = 'q'", "s: w [s.w = 'q']; t: w [(`t`.`w`) = 'q']"},
+      {"select 1 from c s join c t on s.w = t.w where s.w = 5", "s: w [s.w = 5]; t: w"},
+      // Outer joins: from the kept side to the other, and never back.
+      {"select 1 from a left join b on b.z = a.id where a.id = 5", "a: id [a.id = 5]; b: z [(`b`.`z`) = 5]"},
+      {"select 1 from a left join b on b.z = a.id and b.z = 5", "a: id; b: z [b.z = 5]"},
+      {"select 1 from a left join b on b.z = a.id and a.id = 5", "a: id; b: z [(`b`.`z`) = 5]"},
+      {"select 1 from a left join b on b.z = a.id where b.z = 5", "a: id; b: z"},
+      {"select 1 from a left join b on b.id = a.id left join c on c.id = b.id where b.id = 5", "a: id; b: id; c: id"},
+      {"select 1 from a left join (b join c on c.id = b.z) on b.z = a.id where a.id = 5",
+       "a: id [a.id = 5]; b: z [(`b`.`z`) = 5]; c: id"},
+      {"select 1 from a right join b on b.z = a.id where b.z = 5", "a: id [(`a`.`id`) = 5]; b: z [b.z = 5]"},
+      {"select 1 from a join b on b.z = a.id left join c on c.id = b.z where a.id = 5",
+       "a: id [a.id = 5]; b: z [(`b`.`z`) = 5]; c: id [(`c`.`id`) = 5]"},
   };
   for (const auto& c : cases) EXPECT_EQ(read(c.text), c.read) << c.text;
 }

@@ -54,7 +54,7 @@ STATEMENTS = (
     "select * from customer natural join corder where sku = 'SKU-3' order by order_id",
     "select a.order_id, b.order_id from corder a, corder b where a.price = b.price and a.order_id < b.order_id order by 1, 2",
     "select distinct upper(sku) as u from corder order by length(sku), u",
-    "select lower(coalesce(note, 'none')) as n, avg(weight), count(price) from corder group by n order by n",
+    "select lower(coalesce(note, 'none')) as n, avg(weight), std(price) from corder group by n order by n",
     "select order_id from corder where (sku, price) in (select sku, max(price) from corder group by sku) order by 1",
     "select case when price < 0 then 'low' else 'high' end, count(*) from corder group by 1 order by 1",
     "select sum(price) / count(*) , max(price) - min(price) from corder where ordered < '2019-02-01'",
