@@ -141,7 +141,7 @@ TEST(References, WhatIsSaidOfAColumnIsTrueOfItsEquals) {
       {"select 1 from a join b on b.z = a.id and b.z between 1 and 2",
        "a: id [(`a`.`id`) between 1 and 2]; b: z [b.z between 1 and 2]"},
       // Not of other comparisons, and not of columns that only look alike.
-      {"select 1 from a join b on b.z = a.id where a.id <> 5", "a: id [a.id <> 5]; b: z"},
+      {"select 1 from a join b on b.z = a.id where a.id <> 5", "a: id [a.id != 5]; b: z"},
       {"select 1 from a join b on b.z = a.id where a.id like '5%'", "a: id [a.id like '5%']; b: z"},
       {"select 1 from a join c on c.w = a.id where a.id = 5", "a: id [a.id = 5]; c: w"},
       {"select 1 from a join b on b.z <=> a.id where a.id = 5", "a: id [a.id = 5]; b: z"},
