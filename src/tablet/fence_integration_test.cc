@@ -292,7 +292,7 @@ net::Task<Status> check_round(World& world, QueryService& service, net::MysqlPoo
   (void)co_await net::sleep_for(std::chrono::microseconds(500 + world.pick(3000)));
   const auto state = fenced(world.pick(4));
   const auto started = base::system_clock().now();
-  CO_RETURN_IF_ERROR(co_await service.apply(state, std::chrono::microseconds(world.pick(4000))));
+  CO_RETURN_IF_ERROR(co_await service.apply(state, std::chrono::microseconds(world.pick(2) * world.pick(4000))));
   checks.fences.push_back(base::system_clock().now() - started);
   // What a switch of traffic would read now.
   const std::map<int64_t, size_t> acknowledged = std::exchange(world.ledger.acknowledged, {});
@@ -479,7 +479,7 @@ TEST(Fence, CoversEveryAcknowledgedWriteAndLetsNothingThrough) {
     EXPECT_EQ(trial->checks().failure, "");
     EXPECT_GT(ledger.total, trial->checks().rounds / 4);  // There was something to fence.
     EXPECT_GT(ledger.values, 0U);
-    EXPECT_LT(slow, 1s);  // A fence takes milliseconds; this is what the busiest machine may make of them.
+    EXPECT_LT(fences[fences.size() / 2], 1s);  // Milliseconds; this is what a very busy machine may make of them.
   }
 }
 

@@ -345,6 +345,10 @@ void QuerySession::drop_doomed() {
   if (!doomed_) return;
   lease_.discard();
   doomed_ = false;
+  // When it was doomed the answer was not there yet that told of a transaction, or of other state.
+  if (lost_ == Lost::kNothing) {
+    lost_ = left_ != Left::kNothing ? Lost::kState : in_transaction_ ? Lost::kTransaction : Lost::kNothing;
+  }
   in_transaction_ = lost_ == Lost::kTransaction;
   left_ = Left::kNothing;
 }
