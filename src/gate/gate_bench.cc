@@ -6,7 +6,7 @@
 int main(int argc, char** argv) {
   using namespace vitrail;
   const base::Bench bench(argc, argv);
-  base::Metrics metrics;
+  base::Metrics metrics("bench");
   gate::Statistics statistics(metrics);
   net::Loop loop;
   const gate::GateSettings settings;
