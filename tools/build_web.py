@@ -22,7 +22,9 @@ WEB = os.path.join(REPOSITORY, "web")
 TYPES = {".html": "text/html; charset=utf-8", ".js": "text/javascript; charset=utf-8", ".css": "text/css; charset=utf-8",
          ".svg": "image/svg+xml"}
 BYTES_MAX = 200_000  # Compressed, all of them.
-SECONDS = 120
+SECONDS = 300  # Of one tool, on a busy machine.
+# A registry that is not there is told within seconds; npm would try for more than a minute.
+IMPATIENT = ("--fetch-retries=2", "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000")
 NO_PAGES = "// No pages."  # The first line of a file without them: ./dev build removes such a file to try again.
 
 
@@ -54,7 +56,7 @@ def install():
         with open(mark, encoding="utf-8") as file:
             if file.read() == wanted:
                 return
-    code, output = run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline")
+    code, output = run("npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--prefer-offline", *IMPATIENT)
     if code != 0:
         raise Unreachable(output)
     with open(mark, "w", encoding="utf-8") as file:
@@ -129,6 +131,7 @@ def main():
     with open(os.path.join(WEB, ".lock"), "w", encoding="utf-8") as lock:
         fcntl.flock(lock, fcntl.LOCK_EX)
         text = source_of(make(options.pages, output))
+    os.makedirs(os.path.dirname(output), exist_ok=True)
     with open(output, "w", encoding="utf-8") as file:
         file.write(text)
 

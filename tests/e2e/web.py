@@ -31,7 +31,8 @@ def why_not():
     lock = os.path.join(TESTS, "package-lock.json")
     if os.path.exists(mark) and os.path.getmtime(mark) >= os.path.getmtime(lock):
         return ""
-    done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund"], cwd=TESTS, capture_output=True,
+    done = subprocess.run(["npm", "ci", "--ignore-scripts", "--no-audit", "--no-fund", "--fetch-retries=2",
+                           "--fetch-retry-mintimeout=1000", "--fetch-retry-maxtimeout=2000"], cwd=TESTS, capture_output=True,
                           text=True, timeout=120, check=False, stdin=subprocess.DEVNULL)
     return "" if done.returncode == 0 else f"npm could not fetch what web/tests/package-lock.json names:\n{done.stderr}"
 
