@@ -47,20 +47,6 @@ uint64_t bytes_of(const net::QueryResult& result) {
   return bytes;
 }
 
-// Whether there is an ENUM that is none of its members (number 0), which no strict mode takes.
-bool has_no_member(const plan::Finish& finish, const std::vector<std::vector<net::QueryResult>>& inputs) {
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const auto& columns = finish.inputs[i].columns;
-    for (size_t column = 0; column < columns.size(); ++column) {
-      if (columns[column].data_type != "enum") continue;
-      for (const auto& rows : inputs[i]) {
-        if (std::ranges::any_of(rows.rows, [&](const auto& row) { return row[column] == "0"; })) return true;
-      }
-    }
-  }
-  return false;
-}
-
 std::string name_of(const plan::FinishInput& input) {
   std::string name = input.keyspace + "." + input.table;
   if (input.shown != input.table) name += " (" + input.shown + ")";
@@ -215,10 +201,6 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_on(Scratch& scratch, c
                                                              base::MemoryBudget::Hold& memory, net::Wait wait) {
   const plan::Finish& finish = *plan.finish;
   const Running running(in_flight_, {&scratch.session.pool(), scratch.session.client().server().connection_id});
-  if (has_no_member(finish, inputs)) {
-    CO_RETURN_IF_ERROR(co_await scratch.session.become(
-        "set @@session.sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'", wait));
-  }
   for (size_t i = 0; i < inputs.size(); ++i) {
     for (const auto& rows : inputs[i]) {
       Status loaded = co_await scratch.session.load(finish.inputs[i], rows, wait);
@@ -226,9 +208,9 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_on(Scratch& scratch, c
       Error error = std::move(loaded).error();
       if (error.mysql_errno() == 0 || error.reason() != Reason::kNone) co_return error;
       // What its server had does not go into a column of the same type: it is of another type by now.
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("the columns of {} are not what they were known to be, try again: {}",
-                                 name_of(finish.inputs[i]), error.message()));
+      co_return fail(Code::kUnavailable, fmt::format("the columns of {} are not what they were known to be: {}",
+                                                     name_of(finish.inputs[i]), error.message()))
+          .with_retry(Retry::kAfterTopologyRefresh);
     }
   }
   CO_RETURN_IF_ERROR(co_await scratch.session.become(scratch_client_settings(form_.collation, settings_text_), wait));
