@@ -1,5 +1,6 @@
 // Statements that are finished on one server: see plan/finish.h.
 #include <fmt/core.h>
+#include <fmt/ranges.h>
 
 #include <algorithm>
 
