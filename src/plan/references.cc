@@ -94,7 +94,7 @@ class Finder : public sql::Walker {
     } else if (as<sql::DefaultValue>(&expr) != nullptr) {
       refuse("DEFAULT() in a statement that one shard cannot answer alone");
     } else if (const auto* binary = as<sql::Binary>(&expr)) {
-      if (sql::is_comparison(binary->op)) compare(binary->left, binary->right);
+      if (binary->op == sql::BinaryOp::kEqual) compare(binary->left, binary->right);
     } else if (const auto* in = as<sql::In>(&expr); in != nullptr && in->query != nullptr) {
       const auto* select = as<sql::Select>(in->query);
       if (select != nullptr && select->items.size() == 1) compare(in->left, select->items[0].expr);

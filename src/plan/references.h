@@ -42,7 +42,7 @@ struct References {
   // is needed when its name stands anywhere without a qualifier, or with the table's.
   std::set<std::string> names;
   std::set<std::pair<std::string, std::string>> qualified;  // Qualifier and name.
-  // Columns that are compared with columns of other tables, as in `names` (with an empty qualifier) or `qualified`.
+  // Columns that are looked up by columns of other tables, as in `names` (with an empty qualifier) or `qualified`.
   std::set<std::pair<std::string, std::string>> joined;
 
   bool needs(const TableReference& table, std::string_view column) const;

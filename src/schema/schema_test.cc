@@ -78,6 +78,8 @@ TEST(Schema, WhatHasALimitCanBeIndexed) {
   EXPECT_TRUE(indexable(column("varchar(190)", "varchar")));
   EXPECT_FALSE(indexable(column("varchar(191)", "varchar")));
   EXPECT_FALSE(indexable(column("text", "text")));
+  EXPECT_FALSE(indexable(column("year(4)", "year")));
+  EXPECT_FALSE(indexable(column("set('a')", "set")));
   EXPECT_FALSE(indexable(column("point", "point")));
 }
 
