@@ -186,7 +186,8 @@ class Statements:
             functions.append(f"sum({column.name})")
         items = [*keys, *r.sample(functions, r.randint(1, 3))]
         if r.random() < 0.2 and keys:
-            items[0] = f"{keys[0]} as {r.choice(['w', 'c1', 'id'])}"
+            # An alias that is another column's name would leave open which of the group's values is shown.
+            items[0] = f"{keys[0]} as {r.choice(['w', keys[0]])}"
             keys[0] = items[0].split()[-1]
         group = " group by " + ", ".join(keys) if keys else ""
         order = " order by " + ", ".join(keys) if keys and r.random() < 0.4 else ""
