@@ -48,6 +48,20 @@ uint64_t bytes_of(const net::QueryResult& result) {
   return bytes;
 }
 
+// Whether there is an ENUM that is none of its members (number 0), which no strict mode takes.
+bool has_no_member(const plan::Finish& finish, const std::vector<std::vector<net::QueryResult>>& inputs) {
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    const auto& columns = finish.inputs[i].columns;
+    for (size_t column = 0; column < columns.size(); ++column) {
+      if (columns[column].data_type != "enum") continue;
+      for (const auto& rows : inputs[i]) {
+        if (std::ranges::any_of(rows.rows, [&](const auto& row) { return row[column] == "0"; })) return true;
+      }
+    }
+  }
+  return false;
+}
+
 std::string name_of(const plan::FinishInput& input) {
   std::string name = input.keyspace + "." + input.table;
   if (input.shown != input.table) name += " (" + input.shown + ")";
@@ -106,12 +120,14 @@ net::Task<Result<std::vector<std::vector<net::QueryResult>>>> ClientSession::rea
     std::optional<Result<net::QueryResult>> answer;
   };
   std::vector<Question> questions;
+  // A limit of its own comes before sql_select_limit.
+  const char* all_rows = settings_.values().contains("sql_select_limit") ? " limit 18446744073709551615" : "";
   for (size_t i = 0; i < finish.inputs.size(); ++i) {
     const plan::Plan& rows = *finish.inputs[i].rows;
     CO_ASSIGN_OR_RETURN(auto targets, resolve(rows.route, statement));
     for (auto& target : targets) {
       CO_RETURN_IF_ERROR(co_await check_hidden(finish.inputs[i], target));
-      questions.push_back({i, {std::move(target), *rows.text}, std::nullopt});
+      questions.push_back({i, {std::move(target), *rows.text + all_rows}, std::nullopt});
     }
   }
   count_statement(questions.size());
@@ -202,6 +218,10 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_on(Scratch& scratch, c
                                                              base::MemoryBudget::Hold& memory, net::Wait wait) {
   const plan::Finish& finish = *plan.finish;
   const Running running(in_flight_, {&scratch.session.pool(), scratch.session.client().server().connection_id});
+  if (has_no_member(finish, inputs)) {
+    CO_RETURN_IF_ERROR(
+        co_await scratch.session.become("set @@session.sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'", wait));
+  }
   for (size_t i = 0; i < inputs.size(); ++i) {
     for (const auto& rows : inputs[i]) {
       Status loaded = co_await scratch.session.load(finish.inputs[i], rows, wait);
@@ -209,9 +229,9 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_on(Scratch& scratch, c
       Error error = std::move(loaded).error();
       if (error.mysql_errno() == 0 || error.reason() != Reason::kNone) co_return error;
       // What its server had does not go into a column of the same type: it is of another type by now.
-      co_return fail(Code::kUnavailable, fmt::format("the columns of {} are not what they were known to be: {}",
-                                                     name_of(finish.inputs[i]), error.message()))
-          .with_retry(Retry::kAfterTopologyRefresh);
+      co_return fail(Code::kFailedPrecondition,
+                     fmt::format("the columns of {} are not what they were known to be, try again: {}",
+                                 name_of(finish.inputs[i]), error.message()));
     }
   }
   CO_RETURN_IF_ERROR(co_await scratch.session.become(scratch_client_settings(form_.collation, settings_text_), wait));

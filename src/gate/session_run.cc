@@ -486,6 +486,24 @@ net::Task<Result<std::vector<net::QueryResult>>> ClientSession::ask_all(std::vec
 
 net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
                                            std::vector<ShardText> texts) {
+  // What is not put together here one server may put together; else `refusal` is told.
+  const auto finish_instead = [](ClientSession& self, const Statement& what, Error refusal) -> net::Task<RunResult> {
+    auto ast = sql::parse(what.text);
+    const auto view = self.shared_.view();
+    auto context = self.plan_context(*view, what);
+    if (!ast.ok() || !context.ok() || what.scan.kind != sql::StatementKind::kSelect) {
+      co_return RunResult::failed(std::move(refusal));
+    }
+    auto finish = plan::plan_finish(*ast, *context);
+    if (!finish.ok()) co_return RunResult::failed(std::move(refusal));
+    co_return co_await self.run_finish(**finish, what);
+  };
+  if (texts.size() > 1 && settings_.values().contains("sql_select_limit")) {
+    // Each shard would obey it by itself.
+    co_return co_await finish_instead(
+        *this, statement,
+        fail(Code::kUnimplemented, "VT12001: unsupported: sql_select_limit in a statement over several shards"));
+  }
   std::vector<shard::Target> targets;
   for (const auto& what : texts) targets.push_back(what.target);
   std::string text = texts.empty() ? "" : texts.front().text;
@@ -518,16 +536,9 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
     co_return refused(std::move(error));
   }
   auto merged = exec::merge_results(*merge, std::move(*results), shared_.settings.max_memory_rows);
-  const bool refused_values = !merged.ok() && merged.error().code() == Code::kUnimplemented;
-  if (refused_values && statement.scan.kind == sql::StatementKind::kSelect) {
-    // By their values or types, which the plan did not know, they are not put together here: one server does it.
-    auto ast = sql::parse(statement.text);
-    const auto view = shared_.view();
-    auto context = plan_context(*view, statement);
-    if (ast.ok() && context.ok()) {
-      auto finish = plan::plan_finish(*ast, *context);
-      if (finish.ok()) co_return co_await run_finish(**finish, statement);
-    }
+  if (!merged.ok() &&
+      merged.error().code() == Code::kUnimplemented) {  // By values or types that the plan did not know.
+    co_return co_await finish_instead(*this, statement, std::move(merged).error());
   }
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
   show_names(plan.names, shared_.view()->databases, merged->result);

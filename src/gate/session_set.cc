@@ -127,6 +127,9 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
   }
   if (plan->kind != plan::Plan::Kind::kRoute || !plan->is_read) co_return unsupported("this in a place for a value");
   CO_ASSIGN_OR_RETURN(auto targets, resolve(plan->route, statement));
+  if (targets.size() > 1 && settings_.values().contains("sql_select_limit")) {
+    co_return unsupported("sql_select_limit in a statement over several shards in a place for a value");
+  }
   CO_ASSIGN_OR_RETURN(const auto replaced,
                       with_session_values(plan->text ? std::string_view(*plan->text) : statement.text));
   const std::string text = replaced ? *replaced : plan->text ? *plan->text : std::string(statement.text);

@@ -30,7 +30,7 @@ KINDS_ROWS = [
     " '2020-01-01 00:00:00.5', '2020-10-25 02:30:00.25', '2001-02-03 04:05:06', 'a ', 'W\u00f6rt', '\u00e4\u00df', 'x ', 'it''s \\\\ \"q\"', 'l\u00f6ng',"
     " 'a', 0x00ff41, 0x8182, 'it''s', 'q,z', b'101', '{\"a\": [1, 2]}', '0baabc25-ebcd-11f1-b4ff-02fc00000001', '::ffff:1.2.3.4', point(1, 2))",
     "insert into kinds(dt, ts2, su, i, de, d, da, ts, v, e, s, f, tx, b) values (null, '2019-01-01', 0, 1, 0, 1e300, '9999-12-31', '1970-01-01 10:00:01', '', '\u00e4', '', 3.4e38, '', '')",
-    "insert into kinds(dt, ts2, de, da, v, e) values (null, '2019-01-01', 1.5, '0001-01-01', '\U0001f40d', 'zeta')",
+    "insert ignore into kinds(dt, ts2, de, da, v, e) values (null, '2019-01-01', 1.5, '0001-01-01', '\U0001f40d', 'no member')",
 ]
 STATEMENTS = (
     "select avg(price), count(distinct sku), group_concat(distinct sku order by sku) from corder",
@@ -158,6 +158,12 @@ class FinishTest(ClusterTest):
         self.assertEqual(found, vtgate("select count(*) from corder a join corder b on a.price = b.customer_id"))
         vtgate("select avg(price), cast('12x' as signed) from corder")
         self.assertEqual([row[1] for row in vtgate("show warnings")], [1292])
+        vtgate("set sql_select_limit = 3")
+        self.assertEqual(len(vtgate("select order_id from corder")), 3)
+        self.assertEqual(vtgate("select count(*), count(distinct sku) from corder"), [(120, 13)])
+        self.assertEqual(len(vtgate("select sku, count(*) from corder group by sku")), 3)
+        self.assertEqual(len(vtgate("select sku, avg(price) from corder group by sku")), 3)
+        vtgate("set sql_select_limit = default")
         vtgate("select avg(price) from corder into @average")
         self.assertEqual(vtgate("select @average"), vtgate("select avg(price) from corder"))
 
