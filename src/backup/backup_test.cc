@@ -27,7 +27,8 @@ class Backups : public ::testing::Test {
     EXPECT_TRUE(base::make_directories(layout_.data() + "/empty_db").ok());
     put("innodb/ibdata1", std::string(100'000, 'x'));
     // As long as several of zstd's buffers, to the byte: its last output fills one.
-    for (const size_t buffers : {1, 2, 4}) put("innodb/undo" + std::to_string(buffers), std::string(buffers << 17, 'u'));
+    for (const size_t buffers : {1, 2, 4})
+      put("innodb/undo" + std::to_string(buffers), std::string(buffers << 17, 'u'));
     for (const char* left_out : {"data/auto.cnf", "data/master.info", "data/a.pid", "innodb/ibtmp1", "bin-logs/b.1"}) {
       put(left_out, "of the place");
     }

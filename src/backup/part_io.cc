@@ -75,7 +75,8 @@ class Decompressor {
       }
       complete_ = left == 0;
       if (room.pos > 0) RETURN_IF_ERROR(sink(std::string_view(buffer_.data(), room.pos)));
-      // A full buffer: there may be more to be flushed of what it has taken. Behind a frame's end it would begin another.
+      // A full buffer: there may be more to be flushed of what it has taken. Behind a frame's end it would begin
+      // another.
       if (in.pos == in.size && (complete_ || room.pos < room.size)) return {};
     }
   }

@@ -43,8 +43,7 @@ Status decode_binary_row(std::string_view payload, std::span<const mysql::Column
       std::string wide;
       mysql::append_f64(wide, static_cast<double>(reader.f32()));
       mysql::ByteReader wide_reader(wide);
-      RETURN_IF_ERROR(
-          mysql::append_text_of_binary(cell, mysql::FieldType::kDouble, false, kAllDigits, wide_reader));
+      RETURN_IF_ERROR(mysql::append_text_of_binary(cell, mysql::FieldType::kDouble, false, kAllDigits, wide_reader));
       continue;
     }
     const uint8_t decimals = mysql::is_float_type(column.type) ? kAllDigits : column.decimals;
@@ -89,8 +88,8 @@ Task<Result<QueryResult>> query_binary(PooledConnection& connection, std::string
   for (;;) {
     CO_ASSIGN_OR_RETURN(const auto message, co_await client.receive(wait));
     if (mysql::is_err(message.payload)) co_return server_error(message.payload);
-    if (!message.payload.empty() && mysql::is_result_end(static_cast<uint8_t>(message.payload[0]),
-                                                         message.payload.size(), client.capabilities())) {
+    if (!message.payload.empty() &&
+        mysql::is_result_end(static_cast<uint8_t>(message.payload[0]), message.payload.size(), client.capabilities())) {
       auto end = mysql::decode_result_end(message.payload, client.capabilities());
       if (!end.ok()) co_return broken(std::move(end).error());
       result.ok = std::move(*end);

@@ -9,8 +9,8 @@
 
 namespace vitrail::net {
 
-// As MysqlClient::query(), by a prepared statement: numbers come with all their digits, where the text of a FLOAT has six
-// and that of a DOUBLE may have as many as its column says. Cells are texts that give the same numbers again.
+// As MysqlClient::query(), by a prepared statement: numbers come with all their digits, where the text of a FLOAT has
+// six and that of a DOUBLE may have as many as its column says. Cells are texts that give the same numbers again.
 Task<Result<QueryResult>> query_binary(PooledConnection& connection, std::string sql, Wait wait, size_t max_rows,
                                        std::span<const mysql::QueryAttribute> attributes,
                                        base::MemoryBudget::Hold* memory = nullptr);

@@ -15,8 +15,9 @@ mysql::ColumnDef column(mysql::FieldType type, uint8_t decimals = 0) {
 }
 
 TEST(BinaryRow, NumbersKeepTheirDigits) {
-  const std::vector<mysql::ColumnDef> columns = {column(mysql::FieldType::kDouble, 4), column(mysql::FieldType::kFloat, 31),
-                                                 column(mysql::FieldType::kLong), column(mysql::FieldType::kVarString)};
+  const std::vector<mysql::ColumnDef> columns = {column(mysql::FieldType::kDouble, 4),
+                                                 column(mysql::FieldType::kFloat, 31), column(mysql::FieldType::kLong),
+                                                 column(mysql::FieldType::kVarString)};
   std::string payload = std::string(1, '\0') + std::string(1, '\x10');  // The third one is NULL.
   const std::pair<mysql::FieldType, const char*> values[] = {{mysql::FieldType::kDouble, "28.273993087661093"},
                                                              {mysql::FieldType::kFloat, "16777216"},

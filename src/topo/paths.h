@@ -33,7 +33,7 @@ inline constexpr std::string_view kNamedLocksDir = "internal/named_locks";
 inline constexpr std::string_view kElectionsDir = "elections";
 inline constexpr std::string_view kMetadataDir = "metadata";
 inline constexpr std::string_view kWorkflowsDir = "workflows";
-inline constexpr std::string_view kMovementDir = "movement";  // Vitrail's own.
+inline constexpr std::string_view kMovementDir = "movement";                     // Vitrail's own.
 inline constexpr std::string_view kShardingWorkflowsDir = "sharding_workflows";  // Vitrail's own.
 inline constexpr std::string_view kExternalClustersDir = "ExternalClusters/vitess";
 
