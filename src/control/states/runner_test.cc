@@ -16,7 +16,7 @@ namespace sw = ::shardingworkflow;
 namespace vd = ::vtctldata;
 using namespace std::chrono_literals;
 
-class RunnerTest : public testing::Test {
+class ShardingRunnerTest : public testing::Test {
  protected:
   void SetUp() override {
     topo::ServerOptions options;
@@ -153,7 +153,7 @@ class RunnerTest : public testing::Test {
   std::string fails_;
 };
 
-TEST_F(RunnerTest, GoesThroughALife) {
+TEST_F(ShardingRunnerTest, GoesThroughALife) {
   net::block_on(loop_.loop(), add_rule("product", "commerce.product"));
   const std::string before = rules();
   ASSERT_TRUE(create().ok());
@@ -186,7 +186,7 @@ TEST_F(RunnerTest, GoesThroughALife) {
   EXPECT_TRUE(create().ok());  // Also of the same name.
 }
 
-TEST_F(RunnerTest, RetriesTheStepThatFailed) {
+TEST_F(ShardingRunnerTest, RetriesTheStepThatFailed) {
   ASSERT_TRUE(create().ok());
   copies_ = false;
   fails_ = "WorkflowSwitchTraffic";
@@ -210,7 +210,7 @@ TEST_F(RunnerTest, RetriesTheStepThatFailed) {
   EXPECT_EQ(asked_, "RebuildVSchemaGraph");
 }
 
-TEST_F(RunnerTest, ACreationThatFailsCanBeGivenUp) {
+TEST_F(ShardingRunnerTest, ACreationThatFailsCanBeGivenUp) {
   fails_ = "MoveTablesCreate";
   EXPECT_FALSE(create().ok());
   EXPECT_EQ(show().state(), "error");
@@ -220,7 +220,7 @@ TEST_F(RunnerTest, ACreationThatFailsCanBeGivenUp) {
   EXPECT_TRUE(create("other").ok());
 }
 
-TEST_F(RunnerTest, HasOneActiveWorkflowABranch) {
+TEST_F(ShardingRunnerTest, HasOneActiveWorkflowABranch) {
   ASSERT_TRUE(create().ok());
   const auto second = create("second");
   ASSERT_FALSE(second.ok());
@@ -231,7 +231,7 @@ TEST_F(RunnerTest, HasOneActiveWorkflowABranch) {
   EXPECT_EQ(net::block_on(loop_.loop(), runner_->list("feature"))->workflows_size(), 1);
 }
 
-TEST_F(RunnerTest, GoesOnWithWhatADeadOwnerLeft) {
+TEST_F(ShardingRunnerTest, GoesOnWithWhatADeadOwnerLeft) {
   ASSERT_TRUE(create().ok());
   copies_ = false;
   ASSERT_EQ(show().state(), "running");
@@ -250,7 +250,7 @@ TEST_F(RunnerTest, GoesOnWithWhatADeadOwnerLeft) {
   }
 }
 
-TEST_F(RunnerTest, LeavesALivingOwnerAlone) {
+TEST_F(ShardingRunnerTest, LeavesALivingOwnerAlone) {
   ASSERT_TRUE(create().ok());
   copies_ = false;
   ASSERT_EQ(show().state(), "running");
