@@ -102,6 +102,8 @@ class ResponseScanner {
   // False until the first message of the response has been recognised and, if it is an ERR, decoded. Nothing has been
   // consumed before that, so a router may still throw the response away and try elsewhere.
   bool decided() const { return decided_; }
+  // Whether the next message is the first of the response, or of a further result of it.
+  bool at_result_start() const { return step_ == Step::kFirst; }
   // The ERR that ended the response, if any.
   const std::optional<ErrPacket>& error() const { return error_; }
   // Whether the ERR was the first message: no client has seen a byte, provided that the relay looks at the outcome

@@ -38,11 +38,19 @@ void PacketStream::consume(size_t size) {
 }
 
 void PacketStream::replace(size_t offset, size_t size, std::string_view bytes) {
-  CHECK(bytes.size() <= size && offset + size <= end_ - begin_);
+  CHECK(offset + size <= end_ - begin_);
+  size_t end = end_ - size + bytes.size();
+  if (end > buffer_.size()) {
+    Buffer larger(std::max(end - begin_, buffer_.size() * 2));
+    std::memcpy(larger.data(), buffer_.data() + begin_, end_ - begin_);
+    end -= begin_;
+    end_ -= std::exchange(begin_, 0);
+    buffer_ = std::move(larger);
+  }
   char* const place = buffer_.data() + begin_ + offset;
-  std::memcpy(place, bytes.data(), bytes.size());
   std::memmove(place + bytes.size(), place + size, end_ - begin_ - offset - size);
-  end_ -= size - bytes.size();
+  std::memcpy(place, bytes.data(), bytes.size());
+  end_ = end;
 }
 
 Status PacketStream::make_room() {
@@ -218,6 +226,11 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
     size_t ready = 0;
     State state = State::kMore;
     for (;;) {
+      if (options.rename != nullptr && scanner.at_result_start()) {
+        const auto renamed = mysql::rename_result(backend.buffered().substr(ready), *options.rename);
+        if (!renamed.complete) break;
+        if (renamed.changed) backend.replace(ready, renamed.size, *renamed.changed);
+      }
       const auto outcome = scanner.feed(backend.buffered().substr(ready));
       if (outcome.status.present() && outcome.status.flags != mysql::ResponseScanner::kNone) {
         const auto flags = static_cast<uint16_t>((scanner.summary().status_flags & ~options.clear) | options.set);

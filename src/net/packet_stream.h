@@ -9,6 +9,7 @@
 #include "base/memory_budget.h"
 #include "base/result.h"
 #include "mysql/packet.h"
+#include "mysql/definitions.h"
 #include "mysql/response_scanner.h"
 #include "net/block_pool.h"
 #include "net/socket.h"
@@ -147,6 +148,7 @@ struct RelayOptions {
   // From the first byte of the response on each wait may take this long, whatever the deadline: who makes progress is
   // not cut off.
   base::Duration progress = std::chrono::seconds(60);
+  const mysql::SchemaRename* rename = nullptr;  // Of the columns' schema; must outlive the call.
   uint64_t rows_max = 0;  // A response with more rows ends with error 10001 for the client, and is read to its end.
 };
 

@@ -180,6 +180,7 @@ net::RelayOptions QuerySession::relay_options(const Request& request) const {
   options.first_sequence = request.answer_sequence;
   options.client_sequence = request.first_sequence;
   options.rows_max = shared_.settings.max_result_rows;
+  if (rename_.needed()) options.rename = &rename_;
   options.strip_session_track = (client_.capabilities & mysql::kClientSessionTrack) == 0;
   if (left_ != Left::kNothing) options.set = mysql::kStatusSessionStateChanged;
   return options;

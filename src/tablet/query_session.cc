@@ -69,6 +69,7 @@ QuerySession::QuerySession(QueryLoop& shared, net::PacketStream stream, mysql::A
       id_(id),
       shape_(client_.capabilities & kCarried),
       target_(std::move(target)),
+      rename_{shared.settings.database, target_.keyspace},
       memory_(*shared.memory) {
   stream_.set_memory(&memory_);
   place_ = shared_.sessions.insert(shared_.sessions.end(), this);
@@ -244,6 +245,7 @@ net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& me
             fail(Code::kFailedPrecondition, "a transaction is open, or the session holds state in the server"));
       }
       target_ = std::move(*target);
+      rename_.to = target_.keyspace;
       return send_ok();
     }
     case Command::kStmtClose: {
@@ -439,7 +441,7 @@ net::Task<Status> QuerySession::on_prepare(std::string text) {
     mysql::encode_prepare_ok(payload, ok);
     mysql::PacketWriter(out, reply_sequence_).message(payload);
     const size_t behind = out.size();
-    out += (*prepared)->definitions;
+    out += rename_.needed() ? mysql::rename_definitions((*prepared)->definitions, rename_) : (*prepared)->definitions;
     mysql::SequenceShift(static_cast<uint8_t>(reply_sequence_ - 1)).apply(out.data() + behind, out.size() - behind);
     statements_[ok.statement_id] = Prepared{std::move(text), info, ok.parameters, {}, std::move(memory), nullptr, {}};
   }

@@ -177,6 +177,7 @@ class QuerySession {
   const uint32_t id_;
   mysql::Capabilities shape_;
   shard::Target target_;
+  mysql::SchemaRename rename_;  // Clients see the keyspace where the server has a database.
   std::list<QuerySession*>::iterator place_;
 
   net::MysqlPool::Lease lease_;  // While a statement, a transaction or other state needs it.
