@@ -5,6 +5,9 @@ few connections to the server so that they go from hand to hand, and on a plain 
 answers must agree, or vtgate must have refused the statement and left nothing.
 """
 
+import socket
+import struct
+
 import pymysql
 
 from support import ClusterTest, main, texts
@@ -96,6 +99,7 @@ create procedure starts_transaction() begin start transaction; update t set v = 
 create procedure takes_lock() begin declare l int; set l = get_lock('L', 0); end
 create procedure makes_table() create temporary table only_mine(id int)
 create procedure sets_mode() set session sql_mode = ''
+create procedure answers_twice() begin select * from t; select id from u; end
 create procedure fails_in_transaction() begin start transaction; update t set v = 9; insert into t values (1, 1); end
 create function function_sets_variable() returns int begin set @x = 12; return 1; end
 create function in_transaction() returns int return @@in_transaction"""
@@ -106,6 +110,56 @@ KNOWN = {
     ("insert into auto(id, v) values (77, 1)", "select last_insert_id()"):
         "the answer of an INSERT does not tell an id that was given from one that was made",
     ("use information_schema", "select in_transaction()"): "a function is looked for in the server's own database",
+}
+
+
+def unread(*before, last, extra=b""):
+    """Runs statements, sends the last one, and does not wait for its answer."""
+    def state(connection):
+        with connection.cursor() as cursor:
+            for statement in before:
+                cursor.execute(statement)
+        connection._execute_command(3, last)
+        if extra:
+            connection._sock.sendall(extra)
+    return state
+
+
+def half_a_packet(connection):
+    connection._sock.sendall(struct.pack("<I", 200)[:3] + b"\0" + b"\3insert into u values (1)")
+
+
+def long_data(connection):
+    connection._execute_command(0x16, "insert into u select length(?)")
+    packet = connection._read_packet()
+    statement = struct.unpack("<I", packet.get_all_data()[1:5])[0]
+    for _ in range(packet.get_all_data()[7] + packet.get_all_data()[5] + 2):  # The definitions, and what ends them.
+        connection._read_packet()
+    connection._sock.sendall(struct.pack("<I", 7 + 1000)[:3] + b"\0\x18" + struct.pack("<IH", statement, 0) + b"x" * 1000)
+
+
+# How far a client comes before it dies, and the rows of u that may be there then: exactly one of these sets.
+DEATHS = {
+    "a write that was answered": (unread("insert into u values (1)", last="select 1"), [{1}]),
+    "a write that nobody read the answer of": (unread(last="insert into u values (1)"), [set(), {1}]),
+    "an open transaction": (unread("begin", "insert into u values (1)", last="select * from u"), [set()]),
+    "an open transaction with a savepoint": (unread("begin", "insert into u values (1)", "savepoint a",
+                                                    "insert into u values (2)", last="rollback to a"), [set()]),
+    "autocommit off": (unread("set autocommit = 0", "insert into u values (1)", last="select 1"), [set()]),
+    "a commit that nobody read the answer of": (unread("begin", "insert into u values (1)", "insert into u values (2)",
+                                                       last="commit"), [set(), {1, 2}]),
+    "a transaction that a procedure began": (unread("call starts_transaction()", "insert into u values (1)", last="select 1"), [set()]),
+    "a statement that runs": (unread(last="insert into u select 1 + 0 * sleep(8)"), [set()]),
+    "a statement that runs in a transaction": (unread("begin", "insert into u values (1)",
+                                                      last="insert into u select 2 + 0 * sleep(8)"), [set()]),
+    "a temporary table": (unread("create temporary table u(id int)", "insert into u values (1)", last="select 1"), [set()]),
+    "a user lock": (unread("select get_lock('L', 0)", last="select get_lock('M', 0)"), [set()]),
+    "a lock of tables": (unread("lock tables u write", last="insert into u values (1)"), [set(), {1}]),
+    "variables and settings": (unread("set @x = 1", "set sql_mode = ''", last="set time_zone = '+05:00'"), [set()]),
+    "text PREPARE": (unread("prepare s from 'insert into u values (1)'", last="select 1"), [set()]),
+    "an answer that nobody reads": (unread(last="select a.v, repeat('x', 60000) from t a join t b join t c join t d join t e"), [set()]),
+    "half a statement": (half_a_packet, [set()]),
+    "long data": (long_data, [set()]),
 }
 
 
@@ -239,6 +293,64 @@ class SessionsTest(ClusterTest):
 
     def test_a_client_beside_sees_nothing_and_the_owner_keeps_its_state(self):
         self.assertEqual(self.compare(owner_stays=True), [])
+
+    def runs(self, pattern):
+        with self.reference.cursor() as cursor:
+            cursor.execute("select count(*) from information_schema.processlist where info like %s and id <> connection_id()", (pattern,))
+            return cursor.fetchall()[0][0] > 0
+
+    def test_columns_are_of_the_keyspace(self):
+        statements = ["select id, v, 1 from t", "select * from t a join u b using(id)", "show columns from t", "call answers_twice()",
+                      "select count(*) from t", "select id from t union all select id from u", "select * from t where id = 0"]
+        connection = self.connect(False)
+        try:
+            for statement in statements:
+                with connection.cursor() as cursor:
+                    cursor.execute(statement)
+                    while True:
+                        schemas = {field.db.decode() for field in (cursor._result.fields if cursor.description else ())}
+                        self.assertLessEqual(schemas - {"", "information_schema"}, {"un"}, statement)
+                        if statement.startswith(("select id, v", "call")) and cursor.description:
+                            self.assertIn("un", schemas, statement)
+                        if not cursor.nextset():
+                            break
+        finally:
+            connection.close()
+
+    def kill_client(self, connection, abruptly):
+        if abruptly:  # The peer gets a reset.
+            connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+        connection._force_close()
+
+    def test_a_client_that_dies_leaves_what_it_was_told_and_nothing_else(self):
+        expected = self.look(True, None, False)[1]
+        for name, (state, outcomes) in DEATHS.items():
+            for abruptly in (False, True):
+                with self.subTest(f"{name}, {'reset' if abruptly else 'closed'}"):
+                    self.reset()
+                    with self.reference.cursor() as cursor:
+                        for database in (self.database("un"), "reference"):
+                            cursor.execute(f"delete from `{database}`.u")
+                    connection = self.connect(False)
+                    state(connection)
+                    self.kill_client(connection, abruptly)
+                    wait_until(lambda: not self.runs("%sleep(8)%"), "the statement to end", 5, 0.05)
+                    self.wait_until_quiet(name)
+                    with self.reference.cursor() as cursor:
+                        cursor.execute(f"select id from `{self.database('un')}`.u")
+                        self.assertIn({row[0] for row in cursor.fetchall()}, outcomes)
+                        cursor.execute(f"delete from `{self.database('un')}`.u")
+                    # Both connections of the pool are as new.
+                    others = [self.connect(False) for _ in range(2)]
+                    try:
+                        for probe, theirs in zip(PROBES, expected):
+                            for other in others:
+                                ours = answer(other, probe)
+                                if ours != theirs and not self.same_kind(ours, theirs):
+                                    self.fail(f"{probe}: {ours} instead of {theirs}")
+                    finally:
+                        for other in others:
+                            other.close()
 
 
 if __name__ == "__main__":
