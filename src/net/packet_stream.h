@@ -62,7 +62,7 @@ class PacketStream {
   std::string_view buffered() const { return {buffer_.data() + begin_, end_ - begin_}; }
   char* buffered_data() { return buffer_.data() + begin_; }
   void consume(size_t size);
-  // Puts `bytes`, which must not be longer, in the place of `size` buffered bytes.
+  // Puts `bytes` in the place of `size` buffered bytes.
   void replace(size_t offset, size_t size, std::string_view bytes);
   // Waits for more bytes behind the buffered ones; false at the end of the stream.
   // `wait` must outlive the await.
