@@ -131,10 +131,10 @@ def half_a_packet(connection):
 
 def long_data(connection):
     connection._execute_command(0x16, "insert into u select length(?)")
-    packet = connection._read_packet()
-    statement = struct.unpack("<I", packet.get_all_data()[1:5])[0]
-    for _ in range(packet.get_all_data()[7] + packet.get_all_data()[5] + 2):  # The definitions, and what ends them.
-        connection._read_packet()
+    statement, columns, parameters = struct.unpack("<IHH", connection._read_packet().get_all_data()[1:9])
+    for count in (parameters, columns):
+        for _ in range(count + 1 if count else 0):  # The definitions, and what ends them.
+            connection._read_packet()
     connection._sock.sendall(struct.pack("<I", 7 + 1000)[:3] + b"\0\x18" + struct.pack("<IH", statement, 0) + b"x" * 1000)
 
 
