@@ -5,9 +5,11 @@
 #include <algorithm>
 #include <utility>
 
+#include "control/workflow/engine/record.h"
 #include "net/scope.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/cells.h"
+#include "topo/paths.h"
 #include "topo/shard.h"
 #include "topo/srv_keyspace.h"
 
@@ -92,10 +94,30 @@ class Migration {
     Notes notes;
     Status told = co_await refresh(target);
     if (!told.ok()) notes.push_back(told.error().message());
+    Status forgotten = co_await forget_workflow();
+    if (!forgotten.ok()) notes.push_back(forgotten.error().message());
     co_return notes;
   }
 
  private:
+  // The record of the MoveTables whose stream has ended here: it is in nobody's way any more.
+  net::Task<Status> forget_workflow() {
+    topo::Server& topology = tablets_.topology();
+    CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(topology));
+    for (const auto& [record, version] : records) {
+      const bool moved_these = std::ranges::all_of(record.tables(), [&](const std::string& table) {
+        return std::ranges::find(tables_, table) != tables_.end();
+      });
+      if (record.kind() != "MoveTables" || record.source_keyspace() != source_.keyspace() ||
+          record.target_keyspace() != options_.keyspace || !moved_these || record.has_open()) {
+        continue;
+      }
+      CO_RETURN_IF_ERROR(co_await topology.global().remove(
+          topo::movement_record_path(record.target_keyspace(), record.workflow()), version));
+    }
+    co_return Status{};
+  }
+
   net::Wait wait() const { return net::Wait::within(options_.timeout); }
 
   net::Task<Status> redirect() {
