@@ -114,10 +114,12 @@ class Ledger:
     def wait_for_writes(self, since, seconds):
         wait_until(lambda: self.last > since, f"a write to {self.table}", seconds)
 
-    def compare(self, places):
-        """places: of each shard its name, its key range and its rows. Returns what is wrong."""
+    def stop(self):
         self.stopping.set()
         self.thread.join(60)
+
+    def compare(self, places):
+        """places: of each shard its name, its key range and its rows, read behind stop(). Returns what is wrong."""
         found, problems = {}, []
         for name, key_range, rows in places:
             for number, value in rows:
@@ -409,7 +411,16 @@ class Matrix:
         else:
             self.wait_running_or_frozen(side)
         chosen = action if action in legal and self.chance.random() < 0.5 else self.chance.choice(legal)
-        self.must(*self.command(side, chosen))
+        given_up = time.monotonic() + WRITES_WITHIN
+        while True:
+            ok, out = self.ctl(*self.command(side, chosen))
+            if ok:
+                return
+            # A server that has just come back is read-only until its tablet has looked at it.
+            back_soon = "CLUSTER_EVENT" in out or "UNAVAILABLE" in out
+            if not back_soon or time.monotonic() > given_up:
+                raise Failure(f"{' '.join(self.command(side, chosen))}: {out.strip()}")
+            time.sleep(0.2)
 
     def check(self, side):
         """Records and streams are those of one of the states of a workflow."""
@@ -464,6 +475,7 @@ class Matrix:
                 self.recover(self.sides[cell.kind])
             print(f"{number + 1}/{len(cells)} {cell}: {word} in {time.monotonic() - started:.1f} s: {note}", flush=True)
         for side in self.sides.values():
+            side.ledger.stop()
             self.observe(side)
             problems = side.ledger.compare([(f"{p[0]}/{p[1]}", p[3], self.rows(p)) for p in side.serving()])
             print(f"{side.kind}: {side.ledger.acknowledged} writes acknowledged, {side.ledger.errors} errors, "
