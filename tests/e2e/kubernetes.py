@@ -358,7 +358,7 @@ class Walkthrough(ClusterTest):
         jobs = {j["metadata"]["name"]: j["metadata"]["uid"] for j in self.cluster.items("jobs")}
         self.client.go_on.set()
         # And the etcd grows, by members that join one after the other.
-        images = ("--set", "vttablet.vitessTag=next,vtctlclient.vitessTag=next,topology.globalCell.etcd.replicas=3")
+        images = ("--set", "vttablet.vitessTag=next,vtctlclient.vitessTag=next,topology.globalCell.etcd.replicas=3,orchestrator.enabled=true")
         self.upgrade("308", extra=images)
         images_now = {p["spec"]["containers"][1]["image"] for p in self.cluster.items("pods", "component=vttablet")}
         self.assertEqual(images_now, {"vitrail/vttablet:next"})
@@ -367,6 +367,7 @@ class Walkthrough(ClusterTest):
         self.assertEqual(members.count(", started, "), 3, members)
         self.assertEqual({j["metadata"]["name"]: j["metadata"]["uid"] for j in self.cluster.items("jobs")}, jobs)
         self.check_client()
+        self.check_vtorc()
         secret = "pa\"ss\\w'ord"
         self.cluster.kubectl("create", "secret", "generic", "shop-mysql", f"--from-literal=password={secret}")
         self.upgrade("308", extra=(*images, "--set", "topology.cells[0].name=zone1,topology.cells[0].mysqlProtocol.authType=secret,"
@@ -376,6 +377,17 @@ class Walkthrough(ClusterTest):
         with self.assertRaisesRegex(pymysql.MySQLError, "1045"):
             pymysql.connect(host="127.0.0.1", port=port, user="shop", password="wrong")
         pymysql.connect(host="127.0.0.1", port=port, user="shop", password=secret).close()
+
+    def check_vtorc(self):
+        """Both see every shard, and nothing to mend."""
+        addresses = [p["status"]["podIP"] for p in self.cluster.items("pods", "component=vtorc")]
+        self.assertEqual(len(addresses), 2)
+        for address in addresses:
+            def ask(path, at=address):
+                with urllib.request.urlopen(f"http://{at}:16000{path}", timeout=10) as answer:
+                    return json.load(answer)
+            self.cluster.wait(lambda: ask("/api/problems") == [], "vtorc to see no problem")
+            self.assertEqual(set(ask("/api/database-state")), {"commerce/0", "customer/-80", "customer/80-"})
 
     def test_10_the_end(self):
         self.client.ended = True

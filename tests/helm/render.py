@@ -150,7 +150,7 @@ CONTEXT = {
     "kind": {"jobs": [{"name": "one", "kind": "vtctldclient", "command": "Validate"}]},
 }
 # Refused with a reason: what is not built, and a change that leaves another key without its meaning.
-REFUSED = ("config.backup.enabled", "vtworker.enabled", "pmm.enabled", "orchestrator.enabled", "topology.cells.0.name", "jobs.0.cell", "jobs.0.kind")
+REFUSED = ("config.backup.enabled", "vtworker.enabled", "pmm.enabled", "topology.cells.0.name", "jobs.0.cell", "jobs.0.kind")
 
 
 def merge(base, over):
