@@ -15,9 +15,6 @@ namespace {
 
 namespace tmd = ::tabletmanagerdata;
 using mysql::Position;
-using namespace std::chrono_literals;
-
-constexpr base::Duration kDemotionTimeout = 5s;  // A dead primary does not answer; more would only be lost time.
 
 // One tablet that is asked, and what it has once it receives nothing any more.
 struct Member {
@@ -136,7 +133,7 @@ net::Task<void> EmergencyReparent::demote_old_primary() {
   demotion_tried_ = true;
   auto demoted = co_await tablets_.call<tmd::DemotePrimaryResponse>(
       *old_primary_, "DemotePrimary", tmd::DemotePrimaryRequest(),
-      net::Wait::within(std::min(kDemotionTimeout, options_.wait_replicas_timeout)));
+      net::Wait::within(std::min(options_.demotion_timeout, options_.wait_replicas_timeout)));
   if (!demoted.ok()) {
     events_.push_back("the old primary could not be stopped, as expected: " + demoted.error().message());
     co_return;
@@ -357,7 +354,7 @@ net::Task<void> EmergencyReparent::give_up() {
   }
   // Also when its answer to the demotion did not come in time: it may have been demoted all the same.
   if (demotion_tried_) {
-    Status undone = co_await undo_demotion(tablets_, policy_, *old_primary_, kDemotionTimeout);
+    Status undone = co_await undo_demotion(tablets_, policy_, *old_primary_, options_.demotion_timeout);
     if (!undone.ok()) log_warning("the old primary stays as it is: {}", undone.error().message());
   }
 }

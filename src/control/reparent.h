@@ -40,6 +40,8 @@ struct EmergencyReparentOptions {
   std::optional<::topodata::TabletAlias> expected_primary;
   std::vector<::topodata::TabletAlias> ignore_replicas;  // Neither asked nor waited for.
   base::Duration wait_replicas_timeout = std::chrono::seconds(15);
+  // How long the old primary may take to stop, should it live. A dead one does not answer, and all of it is lost time.
+  base::Duration demotion_timeout = std::chrono::seconds(5);
   bool prevent_cross_cell = false;
   bool wait_for_all_tablets = false;  // Every tablet but the old primary must answer.
 };

@@ -22,6 +22,7 @@ namespace tmd = ::tabletmanagerdata;
 namespace {
 
 constexpr base::Duration kSuspicious = 300ms;  // Between looks while somebody does not answer.
+constexpr base::Duration kDemotion = 1s;  // Of a primary that has been silent for seconds.
 constexpr size_t kHistoryMax = 500;
 constexpr int32_t kStopped = 1, kRunning = 3;  // replicationdata.Status.io_state
 
@@ -343,6 +344,7 @@ net::Task<Status> Orc::run(Shard& shard, Finding finding) {
     options.shard = view.shard;
     options.expected_primary = view.record.primary_alias();  // Or another vtorc was faster.
     options.wait_replicas_timeout = options_.reparent_timeout;
+    options.demotion_timeout = kDemotion;
     options.prevent_cross_cell = options_.prevent_cross_cell;
     auto done = co_await control::emergency_reparent_shard(*tablets_, std::move(options));
     co_return done.ok() ? Status{} : Status(std::move(done).error());
