@@ -24,8 +24,8 @@ KINDS = ("kill", "stop")
 
 
 class Failovers:
-    def __init__(self, cluster):
-        self.cluster, self.acknowledged, self.row = cluster, [], 0
+    def __init__(self, cluster, flags=()):
+        self.flags, self.cluster, self.acknowledged, self.row = flags, cluster, [], 0
 
     def start(self):
         cluster = self.cluster
@@ -38,7 +38,7 @@ class Failovers:
         self.port = cluster.ports.take()
         cluster.addresses["vtorc"] = {"port": self.port}
         cluster.start("vtorc", [f"{BIN}/vtorc", *cluster.topo_flags(), "--cell", cluster.cell, "--port", self.port, "--bind-address",
-                                "127.0.0.1", "--instance-poll-time", "500ms", "--recovery-cooldown", "1s"],
+                                "127.0.0.1", "--instance-poll-time", "500ms", "--recovery-cooldown", "1s", *self.flags],
                       lambda: http_get(self.port, "/debug/health"))
 
     def server_pids(self, tablet):
@@ -99,10 +99,11 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev bench failover", description="How long until a shard whose primary died takes writes again.")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--failovers", type=int, default=50)
+    parser.add_argument("--vtorc-flags", default="", help="further flags of vtorc, with blanks between them")
     options = parser.parse_args()
     took = {kind: [] for kind in KINDS}
     with bench_cluster(pool="64M", kinds=("replica", "replica", "replica")) as cluster:
-        run = Failovers(cluster)
+        run = Failovers(cluster, options.vtorc_flags.split())
         run.start()
         wait_until(run.write, "a first write", 10)
         wait_until(run.healthy, "the shard to be well", 30)

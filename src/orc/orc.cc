@@ -22,7 +22,7 @@ namespace tmd = ::tabletmanagerdata;
 namespace {
 
 constexpr base::Duration kSuspicious = 300ms;  // Between looks while somebody does not answer.
-constexpr base::Duration kDemotion = 1s;  // Of a primary that has been silent for seconds.
+constexpr base::Duration kDemotion = 1s;       // Of a primary that has been silent for seconds.
 constexpr size_t kHistoryMax = 500;
 constexpr int32_t kStopped = 1, kRunning = 3;  // replicationdata.Status.io_state
 

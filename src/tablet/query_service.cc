@@ -64,6 +64,7 @@ struct QueryService::Core {
   net::Listener unix_listener;
   uint16_t port = 0;
   TableAclKeeper acl;
+  Standstill standstill;
   base::MemoryBudget memory;
   base::QueryLog& query_log;
   std::vector<std::unique_ptr<net::LoopThread>> threads;
@@ -197,6 +198,7 @@ net::Task<Status> QueryService::start() {
         std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
     core.loops.back()->query_log = &core.query_log;
     core.loops.back()->acl = &core.acl;
+    core.loops.back()->standstill = &core.standstill;
     core.loops.back()->memory = &core.memory;
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
   }
@@ -217,6 +219,8 @@ net::Task<Status> QueryService::start() {
   co_await caller.enter();
   co_return Status{};
 }
+
+Standstill& QueryService::standstill() { return core_->standstill; }
 
 std::vector<QueryService::QueryUse> QueryService::query_uses() const {
   std::map<std::string, QueryUse> uses;

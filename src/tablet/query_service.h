@@ -13,6 +13,7 @@
 #include "net/loop.h"
 #include "net/mysql_client.h"
 #include "tablet/serving_state.h"
+#include "tablet/standstill.h"
 #include "tablet/statement_policy.h"
 #include "tablet/table_acl.h"
 
@@ -76,6 +77,10 @@ class QueryService {
   //   kDeadlineExceeded, errors of the server: something still runs, or may. The state is in force for all that is new;
   //   call again.
   net::Task<Status> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
+
+  // What this process knows of its shard is of now: statements for a primary are refused while that was not said for
+  // long (Standstill).
+  Standstill& standstill();
 
   // Forgets cached sequence values.
   net::Task<void> reset_sequences();

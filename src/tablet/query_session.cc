@@ -180,6 +180,15 @@ Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
                 "what this session had left in the server (locks, temporary tables, variables) is lost: log in again")
         .with_effect(Effect::kUnknown);
   }
+  // What has waited in a socket since then may be for a primary that has been replaced: also a COMMIT.
+  if (shared_.standstill->stood_still() && target_.tablet_type == "primary" &&
+      info.kind != sql::StatementKind::kRollback) {
+    return fail(Code::kClusterEvent,
+                "operation not allowed in state NOT_SERVING: this tablet stood still, and asks whether it is still the "
+                "primary")
+        .with_reason(Reason::kNotServing)
+        .with_retry(in_transaction_ ? Retry::kNever : Retry::kAfterTopologyRefresh);
+  }
   if (in_transaction_ && (grandfathered_ || ends_transaction())) return {};
   if (info.kind == sql::StatementKind::kUnlockTables) return {};
   if (target_.keyspace != state.target.keyspace) {

@@ -52,6 +52,7 @@ struct QueryLoop {
   size_t pool_share = 1;
   base::QueryLog* query_log = nullptr;
   const TableAclKeeper* acl = nullptr;
+  const Standstill* standstill = nullptr;
   base::MemoryBudget* memory = nullptr;
   net::MysqlPool kill_pool;
   ServerKiller killer;

@@ -323,11 +323,7 @@ net::Task<void> TabletManager::shard_loop() {
       co_return co_await self.put_in_force(turn.wait());
     }
     if (self.role_.kind == RoleKind::kReplica) co_return Status{};
-    CO_RETURN_IF_ERROR(co_await self.read_shard());
-    if (!is_replaced(self.desired_, self.role_)) co_return Status{};
-    log_warning("tablet {} has become the primary of the shard; following it",
-                topo::alias_to_string(self.desired_.shard.primary_alias()));
-    co_return co_await self.converge(wait);
+    co_return co_await self.follow_if_replaced(wait);
   };
   for (;;) {
     const base::Duration pause = role_.kind == RoleKind::kWaiting
@@ -336,6 +332,28 @@ net::Task<void> TabletManager::shard_loop() {
     if (!(co_await net::sleep_for(pause, scope_.token())).ok()) co_return;
     Status done = co_await turn_over(*this);
     if (!done.ok()) log_warning("looking whether this is still the primary: {}", done.error().message());
+  }
+}
+
+net::Task<Status> TabletManager::follow_if_replaced(net::Wait wait) {
+  CO_RETURN_IF_ERROR(co_await read_shard());
+  if (!is_replaced(desired_, role_)) co_return Status{};
+  log_warning("tablet {} has become the primary of the shard; following it",
+              topo::alias_to_string(desired_.shard.primary_alias()));
+  co_return co_await converge(wait);
+}
+
+net::Task<void> TabletManager::beat_loop() {
+  for (;;) {
+    if (queries_.standstill().stood_still() && role_.kind == RoleKind::kPrimary) {
+      log_warning("{} stood still for more than {} s: is it still the primary?", settings_.tablet_path,
+                  std::chrono::duration_cast<std::chrono::seconds>(Standstill::kMax).count());
+      // Where the topology does not answer it goes on as it was, as in every outage.
+      Status asked = co_await follow_if_replaced(net::Wait::within(30s, scope_.token()));
+      if (!asked.ok()) log_warning("looking whether this is still the primary: {}", asked.error().message());
+    }
+    queries_.standstill().beat();
+    if (!(co_await net::sleep_for(Standstill::kInterval, scope_.token())).ok()) co_return;
   }
 }
 

@@ -249,6 +249,9 @@ class TabletManager {
   // A primary that was replaced while it could not be reached learns it from the shard's record, and follows the new
   // one.
   net::Task<void> shard_loop();
+  // The beats of QueryService::standstill(). After a standstill the shard's record is read first.
+  net::Task<void> beat_loop();
+  net::Task<Status> follow_if_replaced(net::Wait wait);
   void publish_health();
   double queries_per_second();
 

@@ -57,6 +57,7 @@ net::Task<Status> TabletManager::start() {
   started_.set();
   scope_.spawn(health_loop());
   scope_.spawn(shard_loop());
+  scope_.spawn(beat_loop());
   co_return Status{};
 }
 

@@ -7,6 +7,7 @@ is all it can apply), or not even that (table `t`).
 
 import json
 import os
+import signal
 import threading
 import time
 
@@ -309,6 +310,49 @@ class ReparentTest(ClusterTest):
             self.ctl("PlannedReparentShard", "--new-primary", "zone1-100", "commerce/0")
             writers.more()
         self.assert_nothing_lost(writers)
+        self.assert_shard(100)
+
+    def test_08_a_primary_that_stood_still_writes_nothing_that_waited_in_its_sockets(self):
+        """Its tablet is frozen with a statement on its way to it, and replaced meanwhile. Its server lives, and would take the row. vtgate is
+        frozen, too, so that it does not hang up."""
+        client = self.cluster.connect("commerce")
+        client.cursor().execute("select * from t limit 1")
+        process, vtgate, outcome = self.cluster.processes[self.tablet(100).name], self.cluster.processes["vtgate"], []
+
+        def waits():
+            """There are bytes that the tablet has not read."""
+            end = f":{self.tablet(100).ports['data']:04X} "
+            with open("/proc/net/tcp", encoding="utf-8") as file:
+                lines = [line.split() for line in file if end in line]
+            return any(fields[1].endswith(end.strip()) and fields[3] == "01" and not fields[4].endswith(":00000000") for fields in lines)
+
+        def insert():
+            try:
+                client.cursor().execute("insert into t values (7, 'late')")
+                outcome.append("")
+            except pymysql.MySQLError as error:
+                outcome.append(str(error))
+        process.kill(signal.SIGSTOP)
+        try:
+            thread = threading.Thread(target=insert, daemon=True)
+            thread.start()
+            wait_until(waits, "the statement to be on its way", 10)
+            vtgate.kill(signal.SIGSTOP)
+            self.ctl("EmergencyReparentShard", "--new-primary", "zone1-101", "--wait-replicas-timeout", "20s", "commerce/0")
+        finally:
+            process.kill(signal.SIGCONT)
+        try:
+            self.assert_follows(100, 101)
+        finally:
+            vtgate.kill(signal.SIGCONT)
+        thread.join(70)
+        self.assertEqual(len(outcome), 1)
+        rows = {uid: self.value(uid, "select count(*) from t where id = 7") for uid in (100, 101, 102)}
+        # Told of success only where it is true, on the new primary.
+        self.assertIn(set(rows.values()), [{"0"}, {"1"}])
+        if outcome[0] == "":
+            self.assertEqual(rows[101], "1")
+        self.ctl("PlannedReparentShard", "--new-primary", "zone1-100", "commerce/0")
         self.assert_shard(100)
 
     # --- refusals ---
