@@ -97,7 +97,9 @@ std::optional<std::string> ClientSession::gate_variable(const sql::SystemVariabl
   if (name == "autocommit") return autocommit_ ? "1" : "0";
   if (name == "last_insert_id" || name == "identity") return std::to_string(last_insert_id_);
   if (name == "warning_count") return std::to_string(warnings_);
+  if (name == "error_count") return std::to_string(error_count());
   if (name == "transaction_mode") return single_shard() ? "'SINGLE'" : "'MULTI'";
+  if (name == "workload" && !stored_.contains(name)) return "'oltp'";
   if (const auto value = timeouts_.find(name); value != timeouts_.end()) return std::to_string(value->second);
   if (const auto value = stored_.find(name); value != stored_.end() && lower(value->second) != "default") {
     const std::string& literal = value->second;
@@ -109,9 +111,11 @@ std::optional<std::string> ClientSession::gate_variable(const sql::SystemVariabl
   return std::nullopt;
 }
 
-Result<std::optional<std::string>> ClientSession::with_session_values(std::string_view text) const {
+Result<std::optional<std::string>> ClientSession::with_session_values(std::string_view text,
+                                                                      bool with_variables) const {
   // A look at the words first: nearly no statement has any of these.
   bool found = false;
+  bool asks_owner = false;  // IS_USED_LOCK() tells the server's number of a connection: CONNECTION_ID() beside it, too.
   sql::Lexer lexer(text);
   for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd && token.type != sql::TokenType::kError;
        token = lexer.next()) {
@@ -124,6 +128,7 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
         name == "connection_id") {
       found = true;
     }
+    asks_owner = asks_owner || name == "is_used_lock";
   }
   if (!found) return std::nullopt;
   const bool is_set_value = text.substr(0, 1) == "@";
@@ -134,6 +139,7 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
   sql::PrintOptions options;
   options.expr = [&](const sql::Expr& expr, std::string& out) {
     if (const auto* variable = sql::as<sql::UserVariable>(&expr)) {
+      if (!with_variables) return false;
       const auto value = user_variables_.find(lower(variable->name));
       mysql::append_sql_literal(out, value == user_variables_.end() ? mysql::Value::null() : value->second);
       replaced = true;
@@ -159,7 +165,7 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       out += std::to_string(found_rows_);
     } else if (name == "row_count") {
       out += std::to_string(row_count_);
-    } else if (name == "connection_id") {
+    } else if (name == "connection_id" && !asks_owner) {
       out += std::to_string(connection_id_);
     } else if (name == "database" || name == "schema") {
       mysql::append_sql_literal(out, keyspace_.empty() ? mysql::Value::null() : mysql::Value::of_text(keyspace_));

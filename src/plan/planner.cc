@@ -274,7 +274,9 @@ Result<PlanPtr> plan_without_tables(sql::Ast& ast, const StatementTables& tables
                                     const PlanContext& context) {
   using enum sql::StatementKind;
   const auto kind = ast.kind();
-  const bool anywhere = kind == kSelect || kind == kDo || kind == kExplain;
+  // A stored function may read and change tables: those of one shard only.
+  const bool anywhere =
+      (kind == kSelect || kind == kDo || kind == kExplain) && !sql::effects_of(ast.statement()).runs_unseen_code;
   const std::string keyspace = session_keyspace(context);
   return send(ast, tables, context, anywhere ? any_shard(keyspace) : only_shard(keyspace), is_read);
 }
@@ -305,6 +307,11 @@ Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
     return plan_insert(*insert, tables, context);
   }
   if (!tables.sharded) return send(ast, tables, context, only_shard(tables.keyspace), is_read);
+  if (sql::effects_of(statement).uses_user_locks) {
+    return unsupported(
+        "user locks (GET_LOCK() and its kin) beside sharded tables: each shard has locks of its own; ask "
+        "for the lock by a statement without tables");
+  }
   if (ast.parameter_count() > 0 && !context.has_parameters) {
     auto planned = plan_sharded(ast, tables, context);
     if (planned.ok()) return planned;
