@@ -195,6 +195,7 @@ class ClientSession {
   net::Task<RunResult> run_once(const Statement& statement);
   // Also finds the plan's counters (counters_).
   Result<std::shared_ptr<const plan::Plan>> plan_for(const Statement& statement);
+  plan::Plan named_shard_plan(const Statement& statement) const;
   std::string home_keyspace() const;  // keyspace_; "" for information_schema, which is in all of them.
   Result<std::shared_ptr<const plan::Plan>> plan_with_names(sql::Ast& ast, const plan::PlanContext& context) const;
   net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);

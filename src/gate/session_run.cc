@@ -80,14 +80,7 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   const bool keyable = !statement.scan.malformed && !statement.scan.has_more &&
                        statement.scan.literal_count <= statement.literals.size();
   if (!shard_.empty()) {
-    // A named shard gets the statement as it is.
-    auto plan = std::make_shared<plan::Plan>();
-    plan->route.keyspace = keyspace_;
-    plan->is_read =
-        statement.scan.kind == sql::StatementKind::kSelect || statement.scan.kind == sql::StatementKind::kShow;
-    const auto kind = statement.scan.kind;
-    if (kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute)
-      plan->effects = sql::unknown_effects();
+    auto plan = std::make_shared<plan::Plan>(named_shard_plan(statement));
     const PlanCounters*& counters = named_shard_counters_[statement.scan.kind];
     if (counters == nullptr) {
       counters = shared_.metrics.statistics.counters_of(*plan, statement.scan.kind, keyspace_, tablet_type_, {});

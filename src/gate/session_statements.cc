@@ -8,6 +8,9 @@
 #include "gate/session.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "plan/given_id.h"
+#include "plan/planner.h"
+#include "plan/schema_names.h"
 #include "sql/literal.h"
 #include "sql/names.h"
 #include "sql/printer.h"
@@ -84,6 +87,37 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
       co_return std::nullopt;
     default: co_return std::nullopt;
   }
+}
+
+// A named shard gets the statement as it is, but for names of databases.
+plan::Plan ClientSession::named_shard_plan(const Statement& statement) const {
+  plan::Plan plan;
+  plan.route.keyspace = keyspace_;
+  const auto kind = statement.scan.kind;
+  plan.is_read = kind == sql::StatementKind::kSelect || kind == sql::StatementKind::kShow;
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) {  // The server may understand it.
+    plan.effects = sql::unknown_effects();
+    return plan;
+  }
+  plan.is_read = kind == sql::StatementKind::kShow || plan::reads_only(ast->statement());
+  plan.effects = sql::effects_of(ast->statement());
+  if (kind == sql::StatementKind::kSelect || kind == sql::StatementKind::kDo) {
+    plan::note_questions(ast->statement(), plan);
+  }
+  const auto view = shared_.view();
+  const plan::SchemaNames names{&view->databases, view->schema.get(), keyspace_};
+  if (const auto* insert = sql::statement_as<sql::Insert>(&ast->statement()); insert != nullptr && view->schema) {
+    plan.given_id = plan::given_id(*insert, schema::find_table(*view->schema, keyspace_, insert->table.name.text));
+  }
+  if (kind == sql::StatementKind::kTableAdmin) plan.names = {names.database_of(keyspace_), keyspace_};
+  if (const auto* show = sql::statement_as<sql::Show>(&ast->statement())) plan::name_show(*show, names, plan);
+  auto of_names = plan::plan_information_schema(*ast, names, statement.parameters);
+  if (of_names.ok() && *of_names && (*of_names)->route.keyspace == keyspace_) {
+    plan.text = std::move((*of_names)->text);
+    plan.names = std::move((*of_names)->names);
+  }
+  return plan;
 }
 
 // The literal in the place of a system variable that the gate holds; nullopt: the server knows better.

@@ -32,7 +32,8 @@ bool sets_insert_id(const sql::Insert& insert) {
   const auto look = [&](const sql::Expr* expr) {
     walk(expr, [&](const sql::Expr& node) {
       const auto* call = sql::as<sql::FunctionCall>(&node);
-      found = found || (call != nullptr && !call->args.empty() && equals_ignoring_case(call->name.text, "last_insert_id"));
+      found =
+          found || (call != nullptr && !call->args.empty() && equals_ignoring_case(call->name.text, "last_insert_id"));
       return true;
     });
   };

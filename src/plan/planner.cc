@@ -259,15 +259,6 @@ Result<PlanPtr> plan_ddl(sql::Ast& ast, const sql::Ddl& ddl, const PlanContext& 
   return send(ast, tables, context, all_shards(keyspace), false, true);
 }
 
-// Whether a statement changes nothing: it may go to replicas then.
-bool reads_only(const sql::Statement& statement) {
-  if (const auto* query = statement_as<sql::QueryStatement>(&statement)) return !is_locking_read(query->query);
-  if (const auto* explain = statement_as<sql::Explain>(&statement)) {
-    return !explain->analyze || explain->statement == nullptr || reads_only(*explain->statement);
-  }
-  return statement.kind == sql::StatementKind::kDo;
-}
-
 // On the session's keyspace. Expressions have one value wherever they are computed; what else names no table concerns a
 // server: its procedures, its caches, its accounts. Of several servers none is the right one.
 Result<PlanPtr> plan_without_tables(sql::Ast& ast, const StatementTables& tables, bool is_read,
@@ -333,6 +324,14 @@ bool may_finish(const sql::Ast& ast, const Error& refusal, const PlanContext& co
 }
 
 }  // namespace
+
+bool reads_only(const sql::Statement& statement) {
+  if (const auto* query = statement_as<sql::QueryStatement>(&statement)) return !is_locking_read(query->query);
+  if (const auto* explain = statement_as<sql::Explain>(&statement)) {
+    return !explain->analyze || explain->statement == nullptr || reads_only(*explain->statement);
+  }
+  return statement.kind == sql::StatementKind::kDo;
+}
 
 Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
   auto planned = plan_routed(ast, context);

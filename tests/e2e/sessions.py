@@ -331,6 +331,28 @@ class SessionsTest(ClusterTest):
         for statement, expected, found in zip(script, *answers):
             self.assertEqual(found, expected, statement)
 
+    def test_a_named_shard_has_the_same_session(self):
+        script = ["select last_insert_id(5)", "select last_insert_id()", "select sql_calc_found_rows id from t order by id limit 1",
+                  "select found_rows()", "insert into auto(id, v) values (50, 1)", "select last_insert_id()", "set @x = 1",
+                  "select function_sets_variable()", "select @x", "call sets_parameter(@x)", "select @x",
+                  "select table_name from information_schema.tables where table_schema = database() order by table_name"]
+        answers = []
+        for plain in (True, False):
+            self.reset()
+            connection = self.connect(True) if plain else self.cluster.connect("un:0", autocommit=None)
+            try:
+                answers.append([answer(connection, statement) for statement in script])
+            finally:
+                connection.close()
+        for statement, expected, found in zip(script, *answers):
+            self.assertEqual(found, expected, statement)
+        for target in ("un@replica", "un:0@replica"):
+            connection = self.cluster.connect(target)
+            try:
+                self.assertEqual(answer(connection, "select id from t where id = 1 for update"), ("error", 1874), target)
+            finally:
+                connection.close()
+
     def kill_client(self, connection, abruptly):
         if abruptly:  # The peer gets a reset.
             connection._sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
