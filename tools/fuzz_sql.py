@@ -321,9 +321,12 @@ class Statements:
         column = r.choice(table.columns).name
         functions = [f"count(distinct {column})", "avg(id)", "sum(distinct id)", "count(*) + 1", "max(id) - min(id)", "bit_or(id)",
                      "group_concat(id order by id desc)", f"count(distinct {column}, id)", "std(id)", f"sum({column} is null)"]
-        items = ", ".join([*keys, *r.sample(functions, r.randint(1, 3))])
         group = f" group by {', '.join(keys)}" if keys else ""
         group += r.choice(["", "", " with rollup"]) if keys else ""
+        if group.endswith("rollup"):
+            # Groups that come in the order of an index: MariaDB's totals are then the sums of the groups' distinct values.
+            functions.remove(f"count(distinct {column})")
+        items = ", ".join([*keys, *r.sample(functions, r.randint(1, 3))])
         having = f" having {r.choice(['count(*) > 1', 'avg(id) < 20', 'max(id) > 10'])}" if r.random() < 0.4 else ""
         return f"select {items} from {table.name}{self.where('', table)}{group}{having}", "folded"
 

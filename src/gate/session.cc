@@ -276,6 +276,12 @@ net::Wait ClientSession::query_wait() const {
   return net::Wait{.cancel = interrupt_->token()};
 }
 
+// SET workload = 'olap' (or 'dba'), as in Vitess: for statements that take long.
+bool ClientSession::unlimited() const {
+  const auto workload = stored_.find("workload");
+  return workload != stored_.end() && (workload->second == "olap" || workload->second == "dba");
+}
+
 net::Task<Status> ClientSession::send(std::string framed) {
   if (held_answer_ != nullptr) {
     if (held_answer_->bytes.size() + framed.size() <= held_answer_->max) {
@@ -307,7 +313,7 @@ net::Task<Status> ClientSession::send_error(Error error) {
 
 net::Task<Status> ClientSession::send_ok(mysql::OkPacket ok) {
   ok.status_flags = status_flags();
-  if (ok.warnings == 0) ok.warnings = warnings_;
+  if (ok.warnings == 0) ok.warnings = fresh_warnings_;
   std::string out;
   std::string payload;
   mysql::encode_ok(payload, ok, client_.capabilities);
@@ -343,6 +349,7 @@ net::Task<Status> ClientSession::send_result(const net::QueryResult& result) {
   }
   mysql::OkPacket ok;
   ok.status_flags = status_flags();
+  ok.warnings = fresh_warnings_;
   rows.end(ok);
   sequence_ = writer.sequence();
   co_return co_await send(std::move(out));

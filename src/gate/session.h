@@ -178,6 +178,7 @@ class ClientSession {
   net::Task<Status> send_result(const net::QueryResult& result);
   uint16_t status_flags() const;
   net::Wait query_wait() const;
+  bool unlimited() const;  // The tablets' query timeout does not end this session's statements.
 
   // session_fast.cc: what most statements are, one shard's, with a plan that is known. nullopt: not that.
   struct FastRoute {
@@ -194,6 +195,7 @@ class ClientSession {
   net::Task<RunResult> run_once(const Statement& statement);
   // Also finds the plan's counters (counters_).
   Result<std::shared_ptr<const plan::Plan>> plan_for(const Statement& statement);
+  plan::Plan named_shard_plan(const Statement& statement) const;
   std::string home_keyspace() const;  // keyspace_; "" for information_schema, which is in all of them.
   Result<std::shared_ptr<const plan::Plan>> plan_with_names(sql::Ast& ast, const plan::PlanContext& context) const;
   net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);
@@ -203,7 +205,9 @@ class ClientSession {
                                                            base::MemoryBudget::Hold& memory, Digits digits = {});
   net::Task<RunResult> run_with_questions(const plan::Plan& plan, const Statement& statement, ShardText what);
   // `servers_insert_id`: the id that a server tells comes before the one that is given.
-  net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id, bool servers_insert_id = false);
+  // `id_given`: the id is the statement's own, which LAST_INSERT_ID() does not tell.
+  net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id, bool servers_insert_id = false,
+                              bool id_given = false);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
   Result<std::vector<shard::Target>> resolve(const plan::Route& route, const Statement& statement);
   Result<mysql::Value> value_of(const plan::ValueSource& source, plan::KeyType type, const Statement& statement) const;
@@ -315,6 +319,9 @@ class ClientSession {
   net::Task<std::optional<RunResult>> run_local(const Statement& statement);
   // session_diagnostics.cc
   void clear_warnings();
+  void begin_warnings(const Statement& statement);
+  size_t error_count() const;
+  static bool gives_its_id(const plan::Plan& plan, const Statement& statement);
   void add_warning(std::string level, uint16_t code, std::string message);
   net::Task<void> take_warnings(net::MysqlClient& client, uint16_t count);
   net::QueryResult warning_table(const sql::Show& show) const;
@@ -346,7 +353,7 @@ class ClientSession {
   net::Task<RunResult> alter_vschema(std::string text);
   std::optional<std::string> gate_variable(const sql::SystemVariable& variable) const;
   // Replaces LAST_INSERT_ID(), DATABASE(), @variables ... by their values; nullopt when there is nothing to replace.
-  Result<std::optional<std::string>> with_session_values(std::string_view text) const;
+  Result<std::optional<std::string>> with_session_values(std::string_view text, bool with_variables = true) const;
 
   GateLoop& shared_;
   net::CancelSource gone_;                        // The client has gone.
@@ -417,7 +424,9 @@ class ClientSession {
   uint64_t found_rows_ = 0;
   uint64_t finished_rows_ = 0;
   int64_t row_count_ = 0;
-  uint16_t warnings_ = 0;  // Of the last statement; and the rows of SHOW WARNINGS: level, code, message.
+  // What SHOW WARNINGS tells: how many, and the rows (level, code, message); and how many are of the last statement.
+  uint16_t warnings_ = 0;
+  uint16_t fresh_warnings_ = 0;
   std::vector<std::array<std::string, 3>> warning_rows_;
   std::optional<Error> last_error_;
 

@@ -8,7 +8,10 @@
 #include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "plan/given_id.h"
+#include "plan/schema_names.h"
 #include "sql/printer.h"
+#include "sql/tables.h"
 
 namespace vitrail::gate {
 namespace {
@@ -21,11 +24,29 @@ constexpr uint16_t kNoData = 1329;
 }  // namespace
 
 void ClientSession::clear_warnings() {
-  warnings_ = 0;
+  warnings_ = fresh_warnings_ = 0;
   warning_rows_.clear();
 }
 
+// As on a server, a statement without tables leaves the warnings of those before it, unless it has some of its own.
+void ClientSession::begin_warnings(const Statement& statement) {
+  fresh_warnings_ = 0;
+  if (warnings_ == 0) return;
+  using enum sql::StatementKind;
+  const auto kind = statement.scan.kind;
+  bool forgets = kind == kCall || kind == kExecute || kind == kLoad;
+  if (auto ast = sql::parse(statement.text); ast.ok() && !forgets) {
+    const auto* show = sql::statement_as<sql::Show>(&ast->statement());
+    const bool asks =
+        show != nullptr && (show->show == sql::ShowKind::kWarnings || show->show == sql::ShowKind::kErrors);
+    forgets = show != nullptr ? !asks : !sql::collect_tables(ast->statement()).empty();
+  }
+  if (forgets) clear_warnings();
+}
+
 void ClientSession::add_warning(std::string level, uint16_t code, std::string message) {
+  if (fresh_warnings_ == 0) clear_warnings();
+  ++fresh_warnings_;
   ++warnings_;
   if (warning_rows_.size() < kMaxWarnings) {
     warning_rows_.push_back({std::move(level), std::to_string(code), std::move(message)});
@@ -35,15 +56,28 @@ void ClientSession::add_warning(std::string level, uint16_t code, std::string me
 // Behind an answer that tells of warnings, on the connection where it came from: they are gone with its next statement.
 net::Task<void> ClientSession::take_warnings(net::MysqlClient& client, uint16_t count) {
   if (count == 0) co_return;
-  const uint16_t before = warnings_;
+  if (fresh_warnings_ == 0) clear_warnings();
+  fresh_warnings_ = static_cast<uint16_t>(fresh_warnings_ + count);  // Several shards may tell at once.
+  warnings_ = fresh_warnings_;
   auto rows = co_await client.query("show warnings", query_wait());
   if (rows.ok()) {
     for (const auto& row : rows->rows) {
       if (row.size() < 3 || warning_rows_.size() >= kMaxWarnings) break;
-      warning_rows_.push_back({row[0].value_or(""), row[1].value_or(""), row[2].value_or("")});
+      warning_rows_.push_back({row[0].value_or(""), row[1].value_or(""),
+                               plan::with_keyspaces(row[2].value_or(""), shared_.view()->databases)});
     }
   }
-  warnings_ = static_cast<uint16_t>(before + count);
+}
+
+size_t ClientSession::error_count() const {
+  return static_cast<size_t>(std::ranges::count_if(warning_rows_, [](const auto& row) { return row[0] == "Error"; }));
+}
+
+bool ClientSession::gives_its_id(const plan::Plan& plan, const Statement& statement) {
+  if (!plan.given_id) return false;
+  const auto ast = sql::parse(statement.text);
+  const auto* insert = ast.ok() ? sql::statement_as<sql::Insert>(&ast->statement()) : nullptr;
+  return insert != nullptr && plan::gives_every_id(*insert, *plan.given_id, statement.parameters);
 }
 
 net::QueryResult ClientSession::warning_table(const sql::Show& show) const {
@@ -179,7 +213,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
   }
   row_count_ = static_cast<int64_t>(result->rows.size());
   found_rows_ = result->rows.size();
-  Status sent = co_await send_ok({.affected_rows = result->rows.size(), .warnings = warnings_});
+  Status sent = co_await send_ok({.affected_rows = result->rows.size(), .warnings = fresh_warnings_});
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 

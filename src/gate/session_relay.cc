@@ -53,6 +53,7 @@ std::vector<mysql::QueryAttribute> ClientSession::attributes_for(HeldConnection*
   const auto add = [&](std::string_view name, std::string value) {
     attributes.push_back({std::string(name), mysql::Value::of_text(std::move(value))});
   };
+  if (unlimited()) add(mysql::kUnlimitedAttribute, "1");
   if (!in_transaction_) {
     if (next_options_ != mysql::TransactionOptions()) add(mysql::kOnceAttribute, next_options_.to_text());
     return attributes;
@@ -216,7 +217,9 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   } else {
     row_count_ = static_cast<int64_t>(result->summary.affected_rows);
   }
-  if (result->summary.last_insert_id != 0) last_insert_id_ = result->summary.last_insert_id;
+  if (result->summary.last_insert_id != 0 && !gives_its_id(plan, statement)) {
+    last_insert_id_ = result->summary.last_insert_id;
+  }
   if (was_open && (result->summary.status_flags & mysql::kStatusInTransaction) == 0 && in_transaction_) {
     // The statement has committed what was open on its shard; then the other shards' part is to be committed as well.
     RunResult committed = co_await commit();

@@ -14,6 +14,7 @@
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "plan/finish.h"
+#include "plan/given_id.h"
 #include "plan/key_value.h"
 #include "plan/planner.h"
 #include "plan/schema_names.h"
@@ -79,14 +80,7 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   const bool keyable = !statement.scan.malformed && !statement.scan.has_more &&
                        statement.scan.literal_count <= statement.literals.size();
   if (!shard_.empty()) {
-    // A named shard gets the statement as it is.
-    auto plan = std::make_shared<plan::Plan>();
-    plan->route.keyspace = keyspace_;
-    plan->is_read =
-        statement.scan.kind == sql::StatementKind::kSelect || statement.scan.kind == sql::StatementKind::kShow;
-    const auto kind = statement.scan.kind;
-    if (kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute)
-      plan->effects = sql::unknown_effects();
+    auto plan = std::make_shared<plan::Plan>(named_shard_plan(statement));
     const PlanCounters*& counters = named_shard_counters_[statement.scan.kind];
     if (counters == nullptr) {
       counters = shared_.metrics.statistics.counters_of(*plan, statement.scan.kind, keyspace_, tablet_type_, {});
@@ -111,6 +105,14 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   ASSIGN_OR_RETURN(const plan::PlanContext context, plan_context(*view, statement));
   const sql::Effects effects = sql::effects_of(ast.statement());
   ASSIGN_OR_RETURN(auto plan, plan_with_names(ast, context));
+  if (const auto* insert = sql::statement_as<sql::Insert>(&ast.statement()); insert != nullptr && view->schema) {
+    const std::string& home = plan->insert ? plan->insert->keyspace : plan->route.keyspace;
+    if (auto id = plan::given_id(*insert, schema::find_table(*view->schema, home, insert->table.name.text))) {
+      auto with_id = std::make_shared<plan::Plan>(*plan);
+      with_id->given_id = std::move(id);
+      plan = std::move(with_id);
+    }
+  }
   if (effects.runs_unseen_code || effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing ||
       effects.uses_user_locks) {
     auto with_effects = std::make_shared<plan::Plan>(*plan);
@@ -137,11 +139,17 @@ std::string ClientSession::home_keyspace() const { return plan::is_information_s
 
 Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_with_names(sql::Ast& ast,
                                                                          const plan::PlanContext& context) const {
+  if (plan::is_information_schema(keyspace_)) RETURN_IF_ERROR(plan::check_routines(ast.statement()));
   const plan::SchemaNames names{&shared_.view()->databases, context.schema, keyspace_};
-  if (auto plan = plan::plan_information_schema(ast, names, context.parameters)) {
-    return std::make_shared<const plan::Plan>(std::move(*plan));
-  }
+  ASSIGN_OR_RETURN(auto of_names, plan::plan_information_schema(ast, names, context.parameters));
+  if (of_names) return std::make_shared<const plan::Plan>(std::move(*of_names));
   auto* show = sql::statement_as<sql::Show>(&ast.statement());
+  if (ast.kind() == sql::StatementKind::kTableAdmin) {
+    ASSIGN_OR_RETURN(const auto planned, plan::plan_statement(ast, context));
+    plan::Plan plan = *planned;
+    plan.names = {names.database_of(plan.route.keyspace), plan.route.keyspace};
+    return std::make_shared<const plan::Plan>(std::move(plan));
+  }
   if (show == nullptr) return plan::plan_statement(ast, context);
   if (auto plan = plan::plan_show_create_database(*show, names)) {
     return std::make_shared<const plan::Plan>(std::move(*plan));
@@ -350,10 +358,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
     }
   }
   using enum sql::StatementKind;
-  // SHOW WARNINGS and @@warning_count ask for those of the statement before.
-  const bool may_ask =
-      statement.scan.kind == kShow || (statement.scan.kind == kSelect && statement.scan.has_system_variable);
-  if (!may_ask) clear_warnings();
+  begin_warnings(statement);
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   if (statement.scan.kind == kVexplain) co_return co_await vexplain(statement);
   auto plan = plan_for(statement);
@@ -388,10 +393,18 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   if (!targets.ok()) co_return refused(std::move(targets).error());
   count_statement(targets->size());
   std::string rewritten;
-  if (statement.scan.kind != sql::StatementKind::kDdl && (plan.text || may_have_session_values(statement.scan))) {
-    auto replaced = with_session_values(plan.text ? std::string_view(*plan.text) : statement.text);
+  const auto kind = statement.scan.kind;
+  const bool runs_code = kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute;
+  if (kind != sql::StatementKind::kDdl && (plan.text || may_have_session_values(statement.scan))) {
+    // Code may write the variables, and is told them by relay().
+    auto replaced = with_session_values(plan.text ? std::string_view(*plan.text) : statement.text, !runs_code);
     if (!replaced.ok()) co_return RunResult::failed(std::move(replaced).error());
     if (replaced->has_value()) rewritten = std::move(**replaced);
+  }
+  if (runs_code && !rewritten.empty() && targets->size() == 1) {
+    plan::Plan with_values = plan;
+    with_values.text = std::move(rewritten);
+    co_return co_await relay(with_values, statement, std::move(targets->front()));
   }
   const bool questions = plan.asks_found_rows || plan.asks_insert_id;
   if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty() && !questions) {
@@ -412,7 +425,8 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   }
   std::vector<ShardText> texts;
   for (auto& target : *targets) texts.push_back({std::move(target), text});
-  const bool returns_rows = plan.is_read || statement.scan.kind == sql::StatementKind::kSelect;
+  const bool returns_rows =
+      plan.is_read || kind == sql::StatementKind::kSelect || kind == sql::StatementKind::kTableAdmin;
   if (returns_rows) co_return co_await gather(plan, statement, std::move(texts));
   if (plan.is_ddl) {
     if ((plan.effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing) {
@@ -421,7 +435,7 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     }
     co_return co_await run_ddl(std::move(texts));
   }
-  co_return co_await change(std::move(texts), 0);
+  co_return co_await change(std::move(texts), 0, false, gives_its_id(plan, statement));
 }
 
 // A statement after which the session has to know what its connection knows: a transaction keeps the connection.
@@ -566,7 +580,7 @@ Result<ClientSession::RefinedPlan> ClientSession::plan_refined(const Statement& 
 // Changes on one or several shards. On several, and outside of a transaction, they are held together by one of their
 // own.
 net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id,
-                                           bool servers_insert_id) {
+                                           bool servers_insert_id, bool id_given) {
   // Locked tables are safe from others, and a BEGIN would unlock them.
   const bool own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_;
   if (texts.size() > 1 && single_shard()) {
@@ -616,7 +630,7 @@ net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
-  if (last_insert_id != 0) last_insert_id_ = last_insert_id;
+  if (last_insert_id != 0 && !id_given) last_insert_id_ = last_insert_id;
   row_count_ = static_cast<int64_t>(affected);
   Status sent = co_await send_ok({.affected_rows = affected, .last_insert_id = last_insert_id});
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
@@ -700,7 +714,8 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
   }
   for (auto& what : texts) what.text += insert.suffix;
   count_statement(texts.size());
-  co_return co_await change(std::move(texts), first_generated, insert.servers_insert_id);
+  const bool id_given = first_generated == 0 && gives_its_id(plan, statement);
+  co_return co_await change(std::move(texts), first_generated, insert.servers_insert_id, id_given);
 }
 
 }  // namespace vitrail::gate

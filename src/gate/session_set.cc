@@ -363,13 +363,18 @@ net::Task<Status> ClientSession::set_gate_variable(const std::string& name, std:
     if (word != "oltp" && word != "olap" && word != "dba" && word != "unspecified" && word != "default") {
       co_return wrong_value(name, word);
     }
-    stored_[name] = literal;
+    stored_[name] = word == "default" || word == "unspecified" ? "oltp" : word;
     co_return Status{};
   }
   if (name == "ddl_strategy") {
     if (!word.empty() && word != "direct" && word != "default") co_return unsupported("ddl_strategy " + word);
     stored_[name] = literal;
     co_return Status{};
+  }
+  if (name == "completion_type") {
+    if (word == "default" || word == "no_chain" || word == "0") co_return Status{};
+    if (word != "chain" && word != "release" && word != "1" && word != "2") co_return wrong_value(name, word);
+    co_return unsupported("completion_type " + word + "; write COMMIT AND CHAIN or COMMIT RELEASE");
   }
   // The rest are switches of which one position is what happens here anyway.
   const bool found_rows = (client_.capabilities & mysql::kClientFoundRows) != 0;

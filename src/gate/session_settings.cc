@@ -14,7 +14,8 @@ const Names& gate_variables() {
   static const Names names = {"autocommit",        "transaction_mode",    "query_timeout",
                               "wait_timeout",      "interactive_timeout", "net_write_timeout",
                               "workload",          "ddl_strategy",        "enable_system_settings",
-                              "client_found_rows", "sql_auto_is_null",    "transaction_timeout"};
+                              "client_found_rows", "sql_auto_is_null",    "transaction_timeout",
+                              "completion_type"};
   return names;
 }
 
@@ -128,7 +129,7 @@ std::optional<bool> switch_value(std::string_view literal) {
   std::string value = lower(literal);
   if (value.size() >= 2 && (value.front() == '\'' || value.front() == '"') && value.back() == value.front()) {
     value = value.substr(1, value.size() - 2);
-    if (value == "1" || value == "0") return std::nullopt;  // A string is a word, and these are none.
+    if (value != "on" && value != "off") return std::nullopt;  // TRUE is the number 1; 'TRUE' is no word for it.
   }
   if (value == "1" || value == "on" || value == "true") return true;
   if (value == "0" || value == "off" || value == "false") return false;

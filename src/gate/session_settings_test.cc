@@ -47,9 +47,9 @@ TEST(SessionSettings, TellWhatOpenConnectionsNeed) {
 
 TEST(SwitchValue, OfAllSpellings) {
   const std::pair<const char*, std::optional<bool>> cases[] = {
-      {"1", true},        {"0", false},   {"ON", true},     {"off", false},   {"'ON'", true},
-      {"\"off\"", false}, {"true", true}, {"FALSE", false}, {"2", {}},        {"-1", {}},
-      {"''", {}},         {"'1'", {}},    {"maybe", {}},    {"'true'", true}, {"NULL", {}},
+      {"1", true},        {"0", false},   {"ON", true},     {"off", false}, {"'ON'", true},
+      {"\"off\"", false}, {"true", true}, {"FALSE", false}, {"2", {}},      {"-1", {}},
+      {"''", {}},         {"'1'", {}},    {"maybe", {}},    {"'true'", {}}, {"NULL", {}},
   };
   for (const auto& [text, value] : cases) EXPECT_EQ(switch_value(text), value) << text;
 }

@@ -8,6 +8,9 @@
 #include "gate/session.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "plan/given_id.h"
+#include "plan/planner.h"
+#include "plan/schema_names.h"
 #include "sql/literal.h"
 #include "sql/names.h"
 #include "sql/printer.h"
@@ -86,6 +89,37 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
   }
 }
 
+// A named shard gets the statement as it is, but for names of databases.
+plan::Plan ClientSession::named_shard_plan(const Statement& statement) const {
+  plan::Plan plan;
+  plan.route.keyspace = keyspace_;
+  const auto kind = statement.scan.kind;
+  plan.is_read = kind == sql::StatementKind::kSelect || kind == sql::StatementKind::kShow;
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) {  // The server may understand it.
+    plan.effects = sql::unknown_effects();
+    return plan;
+  }
+  plan.is_read = kind == sql::StatementKind::kShow || plan::reads_only(ast->statement());
+  plan.effects = sql::effects_of(ast->statement());
+  if (kind == sql::StatementKind::kSelect || kind == sql::StatementKind::kDo) {
+    plan::note_questions(ast->statement(), plan);
+  }
+  const auto view = shared_.view();
+  const plan::SchemaNames names{&view->databases, view->schema.get(), keyspace_};
+  if (const auto* insert = sql::statement_as<sql::Insert>(&ast->statement()); insert != nullptr && view->schema) {
+    plan.given_id = plan::given_id(*insert, schema::find_table(*view->schema, keyspace_, insert->table.name.text));
+  }
+  if (kind == sql::StatementKind::kTableAdmin) plan.names = {names.database_of(keyspace_), keyspace_};
+  if (const auto* show = sql::statement_as<sql::Show>(&ast->statement())) plan::name_show(*show, names, plan);
+  auto of_names = plan::plan_information_schema(*ast, names, statement.parameters);
+  if (of_names.ok() && *of_names && (*of_names)->route.keyspace == keyspace_) {
+    plan.text = std::move((*of_names)->text);
+    plan.names = std::move((*of_names)->names);
+  }
+  return plan;
+}
+
 // The literal in the place of a system variable that the gate holds; nullopt: the server knows better.
 std::optional<std::string> ClientSession::gate_variable(const sql::SystemVariable& variable) const {
   using Scope = sql::VariableScope;
@@ -97,7 +131,9 @@ std::optional<std::string> ClientSession::gate_variable(const sql::SystemVariabl
   if (name == "autocommit") return autocommit_ ? "1" : "0";
   if (name == "last_insert_id" || name == "identity") return std::to_string(last_insert_id_);
   if (name == "warning_count") return std::to_string(warnings_);
+  if (name == "error_count") return std::to_string(error_count());
   if (name == "transaction_mode") return single_shard() ? "'SINGLE'" : "'MULTI'";
+  if (name == "workload" && !stored_.contains(name)) return "'oltp'";
   if (const auto value = timeouts_.find(name); value != timeouts_.end()) return std::to_string(value->second);
   if (const auto value = stored_.find(name); value != stored_.end() && lower(value->second) != "default") {
     const std::string& literal = value->second;
@@ -109,9 +145,11 @@ std::optional<std::string> ClientSession::gate_variable(const sql::SystemVariabl
   return std::nullopt;
 }
 
-Result<std::optional<std::string>> ClientSession::with_session_values(std::string_view text) const {
+Result<std::optional<std::string>> ClientSession::with_session_values(std::string_view text,
+                                                                      bool with_variables) const {
   // A look at the words first: nearly no statement has any of these.
   bool found = false;
+  bool asks_owner = false;  // IS_USED_LOCK() tells the server's number of a connection: CONNECTION_ID() beside it, too.
   sql::Lexer lexer(text);
   for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd && token.type != sql::TokenType::kError;
        token = lexer.next()) {
@@ -124,6 +162,7 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
         name == "connection_id") {
       found = true;
     }
+    asks_owner = asks_owner || name == "is_used_lock";
   }
   if (!found) return std::nullopt;
   const bool is_set_value = text.substr(0, 1) == "@";
@@ -134,6 +173,7 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
   sql::PrintOptions options;
   options.expr = [&](const sql::Expr& expr, std::string& out) {
     if (const auto* variable = sql::as<sql::UserVariable>(&expr)) {
+      if (!with_variables) return false;
       const auto value = user_variables_.find(lower(variable->name));
       mysql::append_sql_literal(out, value == user_variables_.end() ? mysql::Value::null() : value->second);
       replaced = true;
@@ -159,7 +199,7 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       out += std::to_string(found_rows_);
     } else if (name == "row_count") {
       out += std::to_string(row_count_);
-    } else if (name == "connection_id") {
+    } else if (name == "connection_id" && !asks_owner) {
       out += std::to_string(connection_id_);
     } else if (name == "database" || name == "schema") {
       mysql::append_sql_literal(out, keyspace_.empty() ? mysql::Value::null() : mysql::Value::of_text(keyspace_));

@@ -22,10 +22,18 @@ void show_names(const plan::ShownName& names, const std::map<std::string, std::s
     std::string& title = result.columns[i].name;
     if (title.starts_with(heading)) title.replace(0, heading.size(), "Tables_in_" + names.keyspace);
     const bool creates = title == "Create Database";
-    if (!creates && !plan::is_schema_column(title) && title != "Db" && title != "Database") continue;
+    const bool tables = title == "Table";  // CHECK TABLE and its kin: "vt_commerce.product"; its errors beside it.
+    const bool texts = title == "Msg_text";
+    if (!creates && !tables && !texts && !plan::is_schema_column(title) && title != "Db" && title != "db" &&
+        title != "Database") {
+      continue;
+    }
     for (auto& row : result.rows) {
       if (i >= row.size() || !row[i]) continue;
       if (*row[i] == names.database) row[i] = names.keyspace;
+      if (tables && row[i]->starts_with(names.database + "."))
+        row[i]->replace(0, names.database.size(), names.keyspace);
+      if (texts) row[i] = plan::with_keyspaces(std::move(*row[i]), databases);
       if (!creates) continue;
       if (const size_t at = row[i]->find(quoted); at != std::string::npos) {
         row[i]->replace(at, quoted.size(), sql::quote_identifier(names.keyspace));

@@ -21,6 +21,9 @@ inline constexpr std::string_view kOnceAttribute = "vitrail_once";
 // kBeginAttribute) only.
 inline constexpr std::string_view kSavepointAttribute = "vitrail_savepoint";
 
+// The session's workload is OLAP or DBA: the tablet's --queryserver-config-query-timeout does not end the statement.
+inline constexpr std::string_view kUnlimitedAttribute = "vitrail_unlimited";
+
 // The statement belongs to a session in which vtgate finishes one of a client's: it makes temporary tables, fills them
 // with rows that the client was allowed to read, and reads them. The table ACL has nothing to say about these.
 inline constexpr std::string_view kScratchAttribute = "vitrail_scratch";

@@ -144,7 +144,8 @@ class InsertPlanner {
         const Storing storing{.type = type,
                               .column = column_type(primary->columns[k]),
                               .charset = context_.charset,
-                              .strict = context_.strict && !insert_.ignore};
+                              .strict = context_.strict && !insert_.ignore,
+                              .integers = primary->vindex->integer_function().function != nullptr};
         ASSIGN_OR_RETURN(auto stored, stored_value(storing, std::move(*value), primary->columns[k]));
         row.key.push_back(std::move(stored));
       }

@@ -81,6 +81,31 @@ bool is_text(const mysql::Value& value) {
   return mysql::is_string_type(value.type) && !mysql::is_temporal_type(value.type);
 }
 
+// Columns that make another value of a number or a text that is stored in them, or compare by rules of their own: a
+// YEAR stores 99 as 1999, a BIT stores '9' as 57, an ENUM stores 1 as its first word. Which value a row was placed by
+// cannot be told from the one that it is compared with.
+bool changes_values(::query::Type type) {
+  switch (type) {
+    case ::query::YEAR:
+    case ::query::BIT:
+    case ::query::ENUM:
+    case ::query::SET:
+    case ::query::DATE:
+    case ::query::TIME:
+    case ::query::DATETIME:
+    case ::query::TIMESTAMP: return true;
+    default: return false;
+  }
+}
+
+// What such a column stores as it is given.
+bool stored_as_given(::query::Type type, const mysql::Value& value) {
+  if (!mysql::is_integer_type(value.type)) return false;
+  if (type == ::query::BIT) return true;
+  const auto number = whole(value.bytes);
+  return type == ::query::YEAR && number && (number->bytes == "0" || number->bytes.size() == 4);
+}
+
 // Of the column type: does the whole number fit?
 bool fits_column(::query::Type type, std::string_view digits) {
   const auto number = whole(digits);
@@ -109,23 +134,27 @@ bool fits_column(::query::Type type, std::string_view digits) {
   }
 }
 
+::query::Type column_type(const vschema::Table& table, std::string_view column) {
+  const std::string name = lower(column);
+  for (const auto& known : table.columns) {
+    if (lower(known.name()) == name) return known.type();
+  }
+  return ::query::NULL_TYPE;
+}
+
 }  // namespace
 
 KeyType column_key_type(const vschema::Table& table, std::string_view column) {
-  const std::string name = lower(column);
-  for (const auto& known : table.columns) {
-    if (lower(known.name()) != name) continue;
-    if (is_integer(known.type())) return KeyType::kInteger;
-    if (known.type() == ::query::VARBINARY) return KeyType::kBytes;
-  }
-  return KeyType::kUnknown;
+  const ::query::Type type = column_type(table, column);
+  if (is_integer(type)) return KeyType::kInteger;
+  return type == ::query::VARBINARY ? KeyType::kBytes : KeyType::kUnknown;
 }
 
 KeyType key_type(const vschema::Table& table) {
   const auto* primary = table.primary_vindex();
   if (primary == nullptr || primary->columns.size() != 1) return KeyType::kUnknown;
   if (primary->vindex->integer_function().function != nullptr || primary->vindex->type() == "numeric_static_map") {
-    return KeyType::kInteger;
+    return changes_values(column_type(table, primary->columns[0])) ? KeyType::kUnknown : KeyType::kInteger;
   }
   return column_key_type(table, primary->columns[0]);
 }
@@ -185,6 +214,10 @@ bool fits(const Route& route, std::span<const mysql::Value> parameters) {
 Result<mysql::Value> stored_value(const Storing& storing, mysql::Value value, std::string_view column) {
   const std::string name(column);
   if (value.is_null()) return value;
+  if (storing.integers && changes_values(storing.column) && !stored_as_given(storing.column, value)) {
+    return unsupported("a value of the primary vindex column " + name +
+                       " that the server stores as another one; write it as an integer (of a YEAR: with four digits)");
+  }
   if (storing.type == KeyType::kInteger) {
     std::optional<mysql::Value> number;
     if (mysql::is_integer_type(value.type)) {

@@ -35,6 +35,7 @@ struct Storing {
   ::query::Type column = ::query::NULL_TYPE;  // As the vschema says; NULL_TYPE: nothing.
   std::string_view charset = "utf8mb4";       // Of the session.
   bool strict = true;                         // What does not fit the column is an error, not a change.
+  bool integers = false;                      // The vindex takes integers only.
 };
 // What the stored row will be placed by. kUnimplemented: a value that the server converts in a way that is not known
 // here; `column` names it.

@@ -135,6 +135,12 @@ struct ShownName {
 
 struct Finish;
 
+// The AUTO_INCREMENT column of an INSERT that names it; and its place in the rows. See plan/given_id.h.
+struct GivenId {
+  std::string column;
+  size_t place = 0;
+};
+
 struct Plan {
   enum class Kind : uint8_t {
     kRoute,   // `route`, `text`, `merge`
@@ -157,6 +163,7 @@ struct Plan {
   // SQL_CALC_FOUND_ROWS, LAST_INSERT_ID() after SELECT LAST_INSERT_ID(x).
   bool asks_found_rows = false;
   bool asks_insert_id = false;
+  std::optional<GivenId> given_id;
   Merge merge;
   ShownName names;  // Not empty: names of databases in the answer are translated (see plan/schema_names.h).
   std::optional<ShardedInsert> insert;

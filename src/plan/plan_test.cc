@@ -23,6 +23,9 @@ constexpr const char* kSharded = R"({"sharded":true,
     "xi":{"column_vindexes":[{"column":"id","name":"xx"}],"columns":[{"name":"id","type":"INT64"}]},
     "xj":{"column_vindexes":[{"column":"id","name":"xx"}],"columns":[{"name":"id","type":"INT64"}]},
     "xb":{"column_vindexes":[{"column":"k","name":"xx"}],"columns":[{"name":"k","type":"VARBINARY"}]},
+    "y":{"column_vindexes":[{"column":"k","name":"hash"}],"columns":[{"name":"k","type":"YEAR"}]},
+    "bits":{"column_vindexes":[{"column":"k","name":"hash"}],"columns":[{"name":"k","type":"BIT"}]},
+    "days":{"column_vindexes":[{"column":"k","name":"hash"}],"columns":[{"name":"k","type":"DATE"}]},
     "m":{"column_vindexes":[{"columns":["r","id"],"name":"region"}]},
     "r":{"type":"reference"}, "r2":{"type":"reference"}}})";
 constexpr const char* kUnsharded = R"({"tables":{"u":{},"u2":{},"a_seq":{"type":"sequence"}}})";
@@ -512,6 +515,42 @@ TEST(Planner, OnlyReadsMayGoToReplicas) {
   EXPECT_FALSE(reads("analyze update a set v = 1 where id = 4"));
   EXPECT_FALSE(reads("update a set v = 1"));
   EXPECT_FALSE(reads("call p()"));
+}
+
+TEST(Plan, RoutesNothingByColumnsThatChangeTheirValues) {
+  const std::string refused =
+      "VT12001: unsupported: a value of the primary vindex column k that the server stores as another one; write it as "
+      "an "
+      "integer (of a YEAR: with four digits)";
+  check({
+      {"select 1 from y where k = 99", "all"},  // 1999
+      {"select 1 from y where k = 1999", "all"},
+      {"delete from y where k in (1999, 2000)", "all"},
+      {"insert into y(k) values (1999), (0)", "insert (1999) (0)"},
+      {"insert into y(k) values (99)", refused.c_str()},
+      {"insert into y(k) values ('1999')", refused.c_str()},
+      {"select 1 from bits where k = 5", "all"},
+      {"insert into bits(k) values (5)", "insert (5)"},
+      {"insert into bits(k) values ('5')", refused.c_str()},  // 53
+      {"insert into days(k) values (20200101)", refused.c_str()},
+  });
+}
+
+TEST(Plan, AsksOneServerForLocksAndForFunctionsThatItDoesNotKnow) {
+  const std::string locks =
+      "VT12001: unsupported: user locks (GET_LOCK() and its kin) beside sharded tables: each shard has locks of its "
+      "own; "
+      "ask for the lock by a statement without tables";
+  check({
+      {"select get_lock('a', 1)", "any shard"},
+      {"select id from a where id = 1 and get_lock('a', 1)", locks.c_str()},
+      {"select count(*) from a where is_free_lock('a')", locks.c_str()},
+      {"update a set v = release_lock('a') where id = 1", locks.c_str()},
+      {"select stored(1)", "only shard"},
+      {"do stored(1)", "only shard"},
+      {"select abs(1)", "any shard"},
+      {"select stored(v) from a where id = 1", "value #0"},
+  });
 }
 
 }  // namespace

@@ -259,22 +259,15 @@ Result<PlanPtr> plan_ddl(sql::Ast& ast, const sql::Ddl& ddl, const PlanContext& 
   return send(ast, tables, context, all_shards(keyspace), false, true);
 }
 
-// Whether a statement changes nothing: it may go to replicas then.
-bool reads_only(const sql::Statement& statement) {
-  if (const auto* query = statement_as<sql::QueryStatement>(&statement)) return !is_locking_read(query->query);
-  if (const auto* explain = statement_as<sql::Explain>(&statement)) {
-    return !explain->analyze || explain->statement == nullptr || reads_only(*explain->statement);
-  }
-  return statement.kind == sql::StatementKind::kDo;
-}
-
 // On the session's keyspace. Expressions have one value wherever they are computed; what else names no table concerns a
 // server: its procedures, its caches, its accounts. Of several servers none is the right one.
 Result<PlanPtr> plan_without_tables(sql::Ast& ast, const StatementTables& tables, bool is_read,
                                     const PlanContext& context) {
   using enum sql::StatementKind;
   const auto kind = ast.kind();
-  const bool anywhere = kind == kSelect || kind == kDo || kind == kExplain;
+  // A stored function may read and change tables: those of one shard only.
+  const bool anywhere =
+      (kind == kSelect || kind == kDo || kind == kExplain) && !sql::effects_of(ast.statement()).runs_unseen_code;
   const std::string keyspace = session_keyspace(context);
   return send(ast, tables, context, anywhere ? any_shard(keyspace) : only_shard(keyspace), is_read);
 }
@@ -305,6 +298,11 @@ Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
     return plan_insert(*insert, tables, context);
   }
   if (!tables.sharded) return send(ast, tables, context, only_shard(tables.keyspace), is_read);
+  if (sql::effects_of(statement).uses_user_locks) {
+    return unsupported(
+        "user locks (GET_LOCK() and its kin) beside sharded tables: each shard has locks of its own; ask "
+        "for the lock by a statement without tables");
+  }
   if (ast.parameter_count() > 0 && !context.has_parameters) {
     auto planned = plan_sharded(ast, tables, context);
     if (planned.ok()) return planned;
@@ -326,6 +324,14 @@ bool may_finish(const sql::Ast& ast, const Error& refusal, const PlanContext& co
 }
 
 }  // namespace
+
+bool reads_only(const sql::Statement& statement) {
+  if (const auto* query = statement_as<sql::QueryStatement>(&statement)) return !is_locking_read(query->query);
+  if (const auto* explain = statement_as<sql::Explain>(&statement)) {
+    return !explain->analyze || explain->statement == nullptr || reads_only(*explain->statement);
+  }
+  return statement.kind == sql::StatementKind::kDo;
+}
 
 Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
   auto planned = plan_routed(ast, context);

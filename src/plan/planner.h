@@ -53,4 +53,9 @@ std::function<bool(const sql::Expr&, std::string&)> parameter_printer(const sql:
 // what the plan needs in addition goes into its tree.
 Result<std::shared_ptr<const Plan>> plan_statement(sql::Ast& ast, const PlanContext& context);
 
+// Whether a statement changes nothing and locks nothing: it may go to replicas then.
+bool reads_only(const sql::Statement& statement);
+// What a query asks of the session that only the connection knows on which it ran: Plan::asks_found_rows and its kin.
+void note_questions(const sql::Statement& statement, Plan& plan);
+
 }  // namespace vitrail::plan

@@ -40,9 +40,6 @@ std::string name_key(std::string_view qualifier, std::string_view name);
 // information_schema and its kin.
 bool is_system_schema(std::string_view name);
 
-// What a query asks of the session that only the connection knows on which it ran: Plan::asks_found_rows and its kin.
-void note_questions(const sql::Statement& statement, Plan& plan);
-
 Error unsupported(std::string what);
 std::string lower(std::string_view text);
 // Of a session's target: "primary", "replica", "rdonly".

@@ -4,9 +4,12 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
+#include "base/text.h"
 #include "mysql/convert.h"
 #include "plan/routing.h"
+#include "sql/effects.h"
 #include "sql/literal.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
@@ -60,13 +63,12 @@ std::optional<Comparison> comparison(const sql::Expr& expr) {
 class Wanted : public sql::Walker {
  public:
   Wanted(const SchemaNames& names, std::span<const mysql::Value> values) : names_(names), values_(values) {}
-  std::string keyspace;  // The first that is not the session's.
-  bool own = false;
+  std::set<std::string> keyspaces;
 
   using sql::Walker::enter;
   bool enter(const sql::Expr& expr) override {
     if (const auto compared = comparison(expr)) see(*compared->other);
-    if (const auto* in = sql::as<sql::In>(&expr); in != nullptr && schema_column(in->left) != nullptr) {
+    if (const auto* in = sql::as<sql::In>(&expr); in != nullptr && !in->negated && schema_column(in->left) != nullptr) {
       for (const sql::Expr* value : in->values) see(*value);
     }
     return true;
@@ -74,21 +76,33 @@ class Wanted : public sql::Walker {
 
  private:
   void see(const sql::Expr& expr) {
-    if (is_database_function(&expr)) {
-      own = true;
-      return;
-    }
     std::string name;
+    if (is_database_function(&expr)) name = names_.keyspace;
     if (const auto* literal = sql::as<sql::Literal>(&expr)) name = sql::string_value(*literal).value_or("");
     if (const auto* parameter = sql::as<sql::Parameter>(&expr);
         parameter != nullptr && parameter->index < values_.size()) {
       name = values_[parameter->index].bytes;
     }
-    if (name == names_.keyspace) own = true;
-    if (keyspace.empty() && name != names_.keyspace && !names_.database_of(name).empty()) keyspace = name;
+    if (!names_.database_of(name).empty()) keyspaces.insert(name);
   }
   const SchemaNames& names_;
   std::span<const mysql::Value> values_;
+};
+
+class Routines : public sql::Walker {
+ public:
+  std::string missing;  // "FUNCTION information_schema.f"
+  using sql::Walker::enter;
+  bool enter(const sql::Expr& expr) override {
+    const auto* call = sql::as<sql::FunctionCall>(&expr);
+    if (call != nullptr && call->schema.empty() && !call->name.empty() && !sql::is_builtin_function(call->name.text)) {
+      note("FUNCTION", call->name.text);
+    }
+    return true;
+  }
+  void note(std::string_view kind, std::string_view name) {
+    if (missing.empty()) missing = fmt::format("{} {}.{}", kind, kInformationSchema, name);
+  }
 };
 
 class Stars : public sql::Walker {
@@ -193,6 +207,15 @@ class SchemataReplacer {
 
 bool is_information_schema(std::string_view name) { return lower(name) == kInformationSchema; }
 
+Status check_routines(const sql::Statement& statement) {
+  Routines routines;
+  routines.walk(statement);
+  const auto* call = sql::statement_as<sql::Call>(&statement);
+  if (call != nullptr && call->procedure.qualifier.empty()) routines.note("PROCEDURE", call->procedure.name.text);
+  if (routines.missing.empty()) return {};
+  return fail(Code::kNotFound, routines.missing + " does not exist").with_mysql(1305, "42000");
+}
+
 bool is_schema_column(std::string_view name) {
   static constexpr std::array<std::string_view, 12> kNames = {
       "constraint_schema",        "event_object_schema", "event_schema",    "index_schema", "referenced_table_schema",
@@ -207,16 +230,16 @@ std::string SchemaNames::database_of(std::string_view of) const {
   return found == databases->end() ? "" : found->second;
 }
 
-std::optional<Plan> plan_information_schema(sql::Ast& ast, const SchemaNames& names,
-                                            std::span<const mysql::Value> values) {
+Result<std::optional<Plan>> plan_information_schema(sql::Ast& ast, const SchemaNames& names,
+                                                    std::span<const mysql::Value> values) {
   auto* statement = sql::statement_as<sql::QueryStatement>(&ast.statement());
-  if (statement == nullptr) return std::nullopt;
+  if (statement == nullptr) return std::optional<Plan>();
   const bool at_home = is_information_schema(names.keyspace);
   const auto tables = sql::collect_tables(*statement);
   const bool all = std::ranges::all_of(tables, [&](const sql::TableUse& use) {
     return is_information_schema(use.qualifier) || (use.qualifier.empty() && at_home);
   });
-  if (tables.empty() || !all) return std::nullopt;
+  if (tables.empty() || !all) return std::optional<Plan>();
 
   Plan plan;
   plan.is_read = true;
@@ -224,13 +247,18 @@ std::optional<Plan> plan_information_schema(sql::Ast& ast, const SchemaNames& na
   Wanted wanted(names, values);
   wanted.walk(ast.statement());
   plan.route.keyspace = at_home ? "" : names.keyspace;
-  if (!wanted.keyspace.empty() && !wanted.own) plan.route.keyspace = wanted.keyspace;
+  if (wanted.keyspaces.size() > 1) {
+    return unsupported("a query on information_schema for several keyspaces (" +
+                       base::join(std::vector<std::string>(wanted.keyspaces.begin(), wanted.keyspaces.end()), ", ") +
+                       "), each of which is on servers of its own; ask for one at a time");
+  }
+  if (!wanted.keyspaces.empty()) plan.route.keyspace = *wanted.keyspaces.begin();
   if (plan.route.keyspace.empty() && names.databases != nullptr && !names.databases->empty()) {
     plan.route.keyspace = names.databases->begin()->first;
   }
   const std::string& keyspace = plan.route.keyspace;
   const std::string database = names.database_of(keyspace);
-  if (database.empty()) return std::nullopt;
+  if (database.empty()) return std::optional<Plan>();
 
   Result<sql::Ast> schemata = sql::parse(schemata_text(names, database));
   CHECK(schemata.ok());
@@ -276,7 +304,7 @@ std::optional<Plan> plan_information_schema(sql::Ast& ast, const SchemaNames& na
   Stars stars;
   stars.walk(ast.statement());
   if (stars.any && database != keyspace) plan.names = {database, keyspace};
-  return plan;
+  return std::optional(std::move(plan));
 }
 
 std::optional<Plan> plan_show_create_database(const sql::Show& show, const SchemaNames& names) {

@@ -28,12 +28,16 @@ inline constexpr std::string_view kInformationSchema = "information_schema";
 // Whether a session may choose it in the place of a keyspace.
 bool is_information_schema(std::string_view name);
 
+// Of a session in information_schema, which has no stored functions and procedures: fails for one that is named without
+// a database. The server would look for it in the database of the keyspace that happens to answer.
+Status check_routines(const sql::Statement& statement);
+
 // A plan for a statement that reads tables of information_schema and no others; nullopt: it is none. Columns that hold
 // names of databases (table_schema and its kin) are compared, sorted and shown as keyspaces; a comparison with one
 // particular keyspace sends the statement there; SCHEMATA lists all keyspaces. `values`: of its parameters, empty when
-// they are not known. Changes `ast`.
-std::optional<Plan> plan_information_schema(sql::Ast& ast, const SchemaNames& names,
-                                            std::span<const mysql::Value> values);
+// they are not known. Changes `ast`. kUnimplemented: it compares with several keyspaces, which no server has all.
+Result<std::optional<Plan>> plan_information_schema(sql::Ast& ast, const SchemaNames& names,
+                                                    std::span<const mysql::Value> values);
 
 // SHOW CREATE DATABASE of a keyspace; nullopt: it is another statement, or no keyspace.
 std::optional<Plan> plan_show_create_database(const sql::Show& show, const SchemaNames& names);

@@ -15,8 +15,9 @@ std::string planned(std::string_view sql, std::string keyspace = "shop", std::ve
   auto ast = sql::parse(sql);
   EXPECT_TRUE(ast.ok()) << sql;
   auto plan = plan_information_schema(*ast, {.databases = &kDatabases, .keyspace = std::move(keyspace)}, values);
-  if (!plan) return "not ours";
-  return plan->route.keyspace + ": " + *plan->text + (plan->names.empty() ? "" : " *");
+  if (!plan.ok()) return plan.error().message();
+  if (!*plan) return "not ours";
+  return (*plan)->route.keyspace + ": " + *(*plan)->text + ((*plan)->names.empty() ? "" : " *");
 }
 
 TEST(SchemaNames, AreTheKeyspaces) {
@@ -47,6 +48,30 @@ TEST(SchemaNames, AreTheKeyspaces) {
       {"select 1 from information_schema.tables, note", "not ours"},
   };
   for (const auto& c : kCases) EXPECT_EQ(planned(c.sql), c.expected) << c.sql;
+}
+
+TEST(SchemaNames, OfSeveralKeyspacesAreOnNoServer) {
+  const std::string refused =
+      "VT12001: unsupported: a query on information_schema for several keyspaces (book, shop), each of which is on "
+      "servers of its own; ask for one at a time";
+  const struct {
+    const char* condition;
+    bool refused;
+  } kCases[] = {
+      {"table_schema in ('shop', 'book')", true},
+      {"table_schema in (database(), 'book')", true},
+      {"table_schema = 'book' or table_schema = schema()", true},
+      {"table_schema = 'book' and constraint_schema = 'shop'", true},
+      {"table_schema in ('book', 'mysql', 'nowhere')", false},
+      {"table_schema in ('book', 'book')", false},
+      {"table_schema not in ('book', 'shop')", false},
+  };
+  for (const auto& c : kCases) {
+    const std::string plan = planned(std::string("select 1 from information_schema.tables where ") + c.condition);
+    EXPECT_EQ(plan == refused, c.refused) << c.condition << ": " << plan;
+  }
+  EXPECT_TRUE(
+      planned("select 1 from information_schema.tables where table_schema not in ('book')").starts_with("shop: "));
 }
 
 TEST(SchemaNames, OfParametersDecideWhereAStatementGoes) {
@@ -82,8 +107,29 @@ TEST(SchemaNames, LeaveTheStatementWithItsTables) {
                           "information_schema.schemata as b union select 1 from information_schema.schemata"}) {
     auto ast = sql::parse(sql);
     ASSERT_TRUE(ast.ok());
-    ASSERT_TRUE(plan_information_schema(*ast, {.databases = &kDatabases, .keyspace = "shop"}, {}));
+    ASSERT_TRUE(plan_information_schema(*ast, {.databases = &kDatabases, .keyspace = "shop"}, {})->has_value());
     for (const auto& use : sql::collect_tables(ast->statement())) EXPECT_EQ(use.name, "schemata");
+  }
+}
+
+TEST(SchemaNames, HaveNoRoutines) {
+  const struct {
+    const char* sql;
+    const char* missing;
+  } kCases[] = {
+      {"select f()", "FUNCTION information_schema.f does not exist"},
+      {"do 1, 2 + g(1)", "FUNCTION information_schema.g does not exist"},
+      {"select 1 from tables where table_name = f(table_schema)", "FUNCTION information_schema.f does not exist"},
+      {"call p(1)", "PROCEDURE information_schema.p does not exist"},
+      {"select shop.f(), concat('a', database()), count(*) from tables", ""},
+      {"call shop.p()", ""},
+      {"select 1", ""},
+  };
+  for (const auto& c : kCases) {
+    const auto ast = sql::parse(c.sql);
+    ASSERT_TRUE(ast.ok()) << c.sql;
+    const Status status = check_routines(ast->statement());
+    EXPECT_EQ(status.ok() ? "" : status.error().message(), c.missing) << c.sql;
   }
 }
 

@@ -52,7 +52,7 @@ net::Task<Status> QuerySession::run_logged(Request request) {
 }
 
 net::Task<Status> QuerySession::run_request(Request request) {
-  const net::Wait wait = query_wait();
+  const net::Wait wait = request.unlimited ? net::Wait{.cancel = gone_.token()} : query_wait();
   active_ = true;
   interrupted_ = timed_out_ = false;
   current_ = request.info;

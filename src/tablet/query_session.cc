@@ -32,9 +32,12 @@ struct Prelude {
   std::vector<std::string> statements;
   bool begins = false;
   bool once = false;
+  bool unlimited = false;
 };
 Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bool in_transaction) {
   Prelude prelude;
+  prelude.unlimited =
+      std::ranges::find(attributes, mysql::kUnlimitedAttribute, &mysql::QueryAttribute::name) != attributes.end();
   for (const auto& attribute : attributes) {
     if (attribute.name != mysql::kBeginAttribute || in_transaction || prelude.begins) continue;
     ASSIGN_OR_RETURN(const auto options, mysql::TransactionOptions::parse(attribute.value.bytes));
@@ -311,6 +314,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     request.prelude = std::move(prelude->statements);
     request.begins = prelude->begins;
     request.once = prelude->once;
+    request.unlimited = prelude->unlimited;
     attributes = std::move(query->attributes);
   }
   request.info = shared_.guard.classify(request.text);
@@ -506,6 +510,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   request.prelude = std::move(prelude->statements);
   request.begins = prelude->begins;
   request.once = prelude->once;
+  request.unlimited = prelude->unlimited;
   request.execute = &execute_;
   Status outcome =
       co_await (shared_.query_log->wanted() ? run_logged(std::move(request)) : run_request(std::move(request)));

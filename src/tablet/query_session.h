@@ -118,6 +118,7 @@ class QuerySession {
     std::vector<std::string> prelude;  // Statements to run before it, in the same write.
     bool begins = false;               // One of them opens a transaction.
     bool once = false;                 // One of them is about this statement alone.
+    bool unlimited = false;            // The query timeout is not for it.
     std::string_view framed;           // The command as it goes to the server; empty: it is still to be encoded.
     mysql::StmtExecute* execute = nullptr;
     const net::PooledConnection::Prepared* prepared = nullptr;  // Of `execute`, on the connection that is held.

@@ -297,14 +297,32 @@ class TransactionsTest(ClusterTest):
         wait_until(lambda: self.running(self.un, "sleep(2.7)") == 0, "the statement to end", 1.5)
         self.assertEqual(self.ids("u"), [])
 
+    def test_an_olap_session_takes_its_time(self):
+        client = self.client("sh")
+        client("insert into t values (1, 1)")
+        client("set workload = 'olap'")
+        self.assertEqual(client("select sleep(3.4) from t where id = 1"), [(0,)])
+        self.assertEqual(client("select @@workload"), [("olap",)])
+        client("set workload = default")
+        self.assertEqual(client.error("select sleep(8) from t where id = 1"), 1317)
+
     def test_warnings_are_those_of_the_last_statement(self):
         client = self.client("un")
         client("insert into u values (1, 1)")
         client("insert ignore into u values (1, 1)")
         self.assertEqual([row[1] for row in client("show warnings")], [1062])
         self.assertEqual(client("select @@warning_count"), [(1,)])
-        client("select 1")
+        client("select 1")  # No tables: as on a server, the warnings stay.
+        self.assertEqual([row[1] for row in client("show warnings")], [1062])
+        client("select id from u")
         self.assertEqual(client("show warnings"), [])
+        sharded = self.client("sh")
+        sharded("insert into t values (1, 1), (4, 1)")
+        sharded("select 'a' + 1, id from t")  # One on each shard.
+        self.assertEqual(sharded("select @@warning_count, @@error_count"), [(2, 0)])
+        sharded("set sql_mode = ''")
+        sharded("update t set v = 'no number' where id = 1")
+        self.assertIn("`sh`.`t`.`v`", sharded("show warnings")[0][2])
         client.error("select * from u where")
         self.assertEqual([(row[0], row[1]) for row in client("show errors")], [("Error", 1064)])
         client("select id, v from u where id = 1 into @a, @b")
