@@ -11,6 +11,7 @@
 #include <utility>
 #include <vector>
 
+#include "gate/change_outcome.h"
 #include "gate/gate_loop.h"
 #include "gate/scratch.h"
 #include "gate/session_settings.h"
@@ -18,8 +19,16 @@
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
 #include "net/mysql_server.h"
+#include "plan/insert.h"
+#include "plan/load.h"
 #include "plan/planner.h"
 #include "sql/parser.h"
+
+namespace vitrail::plan {
+struct Change;
+struct ChangeTarget;
+struct RowSource;
+}  // namespace vitrail::plan
 
 namespace vitrail::gate {
 
@@ -204,10 +213,38 @@ class ClientSession {
   net::Task<Result<std::vector<net::QueryResult>>> ask_all(std::vector<ShardText> texts,
                                                            base::MemoryBudget::Hold& memory, Digits digits = {});
   net::Task<RunResult> run_with_questions(const plan::Plan& plan, const Statement& statement, ShardText what);
-  // `servers_insert_id`: the id that a server tells comes before the one that is given.
-  // `id_given`: the id is the statement's own, which LAST_INSERT_ID() does not tell.
-  net::Task<RunResult> change(std::vector<ShardText> texts, uint64_t last_insert_id, bool servers_insert_id = false,
-                              bool id_given = false);
+  // session_change.cc. `places`: of an INSERT's rows, for each text.
+  net::Task<RunResult> change(std::vector<ShardText> texts, ChangeOutcome out,
+                              std::vector<std::vector<uint64_t>> places = {});
+  net::Task<Result<net::QueryResult>> send_change(ShardText what, ChangeOutcome& out, uint64_t rows = 0);
+  net::Task<RunResult> end_change(ChangeOutcome out, Status status);
+  net::Task<RunResult> run_rows(const plan::Plan& plan);
+  net::Task<Result<net::QueryResult>> source_rows(const plan::RowSource& source, base::MemoryBudget::Hold& memory);
+  Result<shard::Target> place_row(const std::string& keyspace, const std::shared_ptr<const shard::Vindex>& vindex,
+                                  std::vector<mysql::Value> values);
+  using Row = std::vector<std::optional<std::string>>;
+  net::Task<Status> change_rows(const plan::Change& change, ChangeOutcome& out, base::MemoryBudget::Hold& memory);
+  net::Task<Status> change_target(const plan::ChangeTarget& target, const net::QueryResult& rows, ChangeOutcome& out);
+  net::Task<Status> check_move(const plan::ChangeTarget& target);
+  net::Task<Status> move_row(const plan::ChangeTarget& target, const net::QueryResult& rows, const Row& row,
+                             shard::Target from, const std::string& condition, ChangeOutcome& out);
+  struct PlacedRow {
+    shard::Target target;
+    std::string text;
+  };
+  Result<PlacedRow> place_insert(const plan::InsertRows& insert, const plan::InsertRows::Rows& rows,
+                                 const net::QueryResult& found, const Row& row, std::optional<int64_t> generated);
+  net::Task<Status> insert_rows(const plan::InsertRows& insert, ChangeOutcome& out, base::MemoryBudget::Hold& memory);
+  net::Task<Status> send_batch(InsertBatch batch, ChangeOutcome& out);
+  std::string results_charset() const;
+  // session_load.cc
+  struct ShardLoad;
+  net::Task<RunResult> run_load(const plan::Plan& plan);
+  net::Task<Status> begin_load(ShardLoad& load, const std::string& text);
+  net::Task<Status> send_lines(ShardLoad& load, bool last);
+  net::Task<Result<mysql::OkPacket>> end_load(ShardLoad& load);
+  net::Task<Status> spread_file(const plan::Load& load, std::vector<ShardLoad>& shards);
+  Result<shard::Target> place_line(const plan::Load& load, const plan::LineCutter::Line& line, uint64_t number);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
   Result<std::vector<shard::Target>> resolve(const plan::Route& route, const Statement& statement);
   Result<mysql::Value> value_of(const plan::ValueSource& source, plan::KeyType type, const Statement& statement) const;
@@ -246,7 +283,7 @@ class ClientSession {
   net::Task<RunResult> run_finish(const plan::Plan& plan, const Statement& statement);
   // Sets finished_rows_ (of FOUND_ROWS()), and last_insert_id_ where the statement asks for it.
   net::Task<Result<net::QueryResult>> finish_result(const plan::Plan& plan, const Statement& statement,
-                                                    base::MemoryBudget::Hold& memory);
+                                                    base::MemoryBudget::Hold& memory, Digits digits);
   net::Task<Result<net::QueryResult>> finish_on(Scratch& scratch, const plan::Plan& plan,
                                                 const std::vector<std::vector<net::QueryResult>>& inputs,
                                                 std::string text, Digits digits, base::MemoryBudget::Hold& memory,
@@ -449,6 +486,7 @@ class ClientSession {
   net::HeldResponse* held_answer_ = nullptr;  // Where the answer goes instead of to the client. See on_execute().
   bool more_results_ = false;                 // Further statements of the same query follow.
   bool multi_statements_ = false;
+  bool client_left_ = false;  // While it sent a file.
 
   // Counts the statement that runs, once, before its answer is sent.
   void count_statement(size_t shards) {

@@ -127,7 +127,7 @@ net::Task<Result<std::vector<std::vector<net::QueryResult>>>> ClientSession::rea
     CO_ASSIGN_OR_RETURN(auto targets, resolve(rows.route, statement));
     for (auto& target : targets) {
       CO_RETURN_IF_ERROR(co_await check_hidden(finish.inputs[i], target));
-      questions.push_back({i, {std::move(target), *rows.text + all_rows}, std::nullopt});
+      questions.push_back({i, {std::move(target), *rows.text + all_rows + finish.inputs[i].lock}, std::nullopt});
     }
   }
   count_statement(questions.size());
@@ -139,7 +139,11 @@ net::Task<Result<std::vector<std::vector<net::QueryResult>>>> ClientSession::rea
   const bool together = !in_transaction_ && held_.empty();
   for (size_t begin = 0; begin < questions.size();) {
     size_t end = begin;
-    while (end < questions.size() && (together || questions[end].input == questions[begin].input)) ++end;
+    // Rows that are to be locked are asked for one shard after the other: see source_rows().
+    while (end < questions.size() && (together || questions[end].input == questions[begin].input)) {
+      if (end > begin && !finish.inputs[questions[begin].input].lock.empty()) break;
+      ++end;
+    }
     std::vector<net::Task<void>> tasks;
     for (size_t i = begin; i < end; ++i) tasks.push_back(one(*this, questions[i], memory));
     co_await net::when_all(std::move(tasks));
@@ -259,7 +263,7 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_on(Scratch& scratch, c
 }
 
 net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Plan& plan, const Statement& statement,
-                                                                 base::MemoryBudget::Hold& memory) {
+                                                                 base::MemoryBudget::Hold& memory, Digits digits) {
   const plan::Finish& finish = *plan.finish;
   const ScratchLimits& limits = shared_.settings.scratch;
   if (shared_.scratch_sessions >= limits.max_sessions) {
@@ -276,8 +280,7 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Pla
   clear_warnings();  // What the inputs' conditions warn of is warned of again.
   const net::Wait wait = finish_wait();
   CO_ASSIGN_OR_RETURN(Scratch scratch, co_await open_scratch(finish, wait));
-  auto result = co_await finish_on(scratch, plan, inputs, std::move(text),
-                                   statement.binary() ? Digits::kAll : Digits::kOfText, memory, wait);
+  auto result = co_await finish_on(scratch, plan, inputs, std::move(text), digits, memory, wait);
   if (result.ok() || !scratch.session.client().broken()) {
     co_await scratch.session.end(net::Wait::within(kEndMax, shared_.scope.token()));
   }
@@ -292,7 +295,7 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Pla
 
 net::Task<RunResult> ClientSession::run_finish(const plan::Plan& plan, const Statement& statement) {
   base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
-  auto result = co_await finish_result(plan, statement, memory);
+  auto result = co_await finish_result(plan, statement, memory, statement.binary() ? Digits::kAll : Digits::kOfText);
   if (!result.ok()) {
     Error error = std::move(result).error();
     if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));

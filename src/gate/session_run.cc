@@ -113,6 +113,13 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
       plan = std::move(with_id);
     }
   }
+  if (plan->kind == plan::Plan::Kind::kChange && may_have_session_values(statement.scan)) {
+    ASSIGN_OR_RETURN(replaced, with_session_values(statement.text));
+    if (replaced) {
+      ASSIGN_OR_RETURN(ast, sql::parse(*replaced));
+      ASSIGN_OR_RETURN(plan, plan_with_names(ast, context));
+    }
+  }
   if (effects.runs_unseen_code || effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing ||
       effects.uses_user_locks) {
     auto with_effects = std::make_shared<plan::Plan>(*plan);
@@ -172,6 +179,18 @@ std::string ClientSession::client_charset() const {
   }
   const auto* collation = mysql::find_collation(form_.collation);
   return std::string(collation == nullptr ? plan::PlanContext().charset : collation->charset);
+}
+
+std::string ClientSession::results_charset() const {
+  const auto& settings = settings_.values();
+  const auto set = settings.find("character_set_results");
+  if (set == settings.end()) {
+    const auto* collation = mysql::find_collation(form_.collation);
+    return std::string(collation == nullptr ? "" : collation->charset);
+  }
+  std::string charset = lower(set->second);
+  std::erase_if(charset, [](char c) { return c == '\'' || c == '"'; });
+  return charset;
 }
 
 Result<plan::PlanContext> ClientSession::plan_context(const View& view, const Statement& statement) const {
@@ -383,8 +402,13 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
     }
   }
   if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl) start_transaction();
-  if ((*plan)->kind == plan::Plan::Kind::kInsert) co_return co_await run_insert(**plan, statement);
+  using PlanKind = plan::Plan::Kind;
+  if ((*plan)->kind == PlanKind::kInsert) co_return co_await run_insert(**plan, statement);
+  if ((*plan)->kind == PlanKind::kInsertRows || (*plan)->kind == PlanKind::kChange) {
+    co_return co_await run_rows(**plan);
+  }
   if ((*plan)->kind == plan::Plan::Kind::kFinish) co_return co_await run_finish(**plan, statement);
+  if ((*plan)->kind == PlanKind::kLoad) co_return co_await run_load(**plan);
   co_return co_await run_route(**plan, statement);
 }
 
@@ -435,7 +459,9 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     }
     co_return co_await run_ddl(std::move(texts));
   }
-  co_return co_await change(std::move(texts), 0, false, gives_its_id(plan, statement));
+  ChangeOutcome out;
+  out.id_given = gives_its_id(plan, statement);
+  co_return co_await change(std::move(texts), std::move(out));
 }
 
 // A statement after which the session has to know what its connection knows: a transaction keeps the connection.
@@ -577,65 +603,6 @@ Result<ClientSession::RefinedPlan> ClientSession::plan_refined(const Statement& 
   return out;
 }
 
-// Changes on one or several shards. On several, and outside of a transaction, they are held together by one of their
-// own.
-net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, uint64_t last_insert_id,
-                                           bool servers_insert_id, bool id_given) {
-  // Locked tables are safe from others, and a BEGIN would unlock them.
-  const bool own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_;
-  if (texts.size() > 1 && single_shard()) {
-    co_return RunResult::failed(
-        fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE"));
-  }
-  if (own_transaction) start_transaction();
-  // Inside of a client's transaction a savepoint on each shard keeps the statement whole: it alone is undone everywhere
-  // when one shard fails.
-  const std::string savepoint = texts.size() > 1 && in_transaction_ && !own_transaction ? statement_savepoint() : "";
-  uint64_t affected = 0;
-  std::optional<Error> error;
-  std::vector<shard::Target> done;
-  for (auto& what : texts) {
-    const shard::Target target = what.target;
-    auto result = co_await ask(std::move(what), savepoint);
-    if (!result.ok()) {
-      error = std::move(result).error();
-      break;
-    }
-    done.push_back(target);
-    affected += result->ok.affected_rows;
-    if (last_insert_id == 0 || (servers_insert_id && result->ok.last_insert_id != 0)) {
-      last_insert_id = result->ok.last_insert_id;
-    }
-  }
-  if (error && own_transaction) {
-    co_await rollback_all();
-    if (error->reason() == Reason::kTransactionLost) {
-      // Nothing had been committed: it is as if the statement had not run.
-      Error lost = std::move(*error).with_effect(Effect::kNone);
-      co_return RunResult::failed(std::move(lost));
-    }
-    co_return refused(std::move(*error));
-  }
-  if (error) {
-    if (in_transaction_ && ends_transaction(*error)) co_return co_await fail_transaction(std::move(*error));
-    if (!done.empty() && !in_transaction_) {
-      co_return RunResult::failed(std::move(*error)
-                                      .with_context("the statement is done on some shards only, under LOCK TABLES")
-                                      .with_effect(Effect::kApplied));
-    }
-    if (!done.empty() && !co_await undo_statement(done)) co_return co_await fail_transaction(std::move(*error));
-    co_return refused(std::move(*error));
-  }
-  if (own_transaction) {
-    RunResult committed = co_await commit();
-    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
-  }
-  if (last_insert_id != 0 && !id_given) last_insert_id_ = last_insert_id;
-  row_count_ = static_cast<int64_t>(affected);
-  Status sent = co_await send_ok({.affected_rows = affected, .last_insert_id = last_insert_id});
-  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
-}
-
 net::Task<Result<int64_t>> ClientSession::next_values(std::string keyspace, std::string table, uint64_t count) {
   const auto* shards = shared_.view()->find_shards(keyspace, "primary");
   if (shards == nullptr || shards->size() != 1) {
@@ -670,7 +637,9 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
   }
   // Rows to shards, in the order of the statement.
   std::vector<ShardText> texts;
-  for (const auto& row : insert.rows) {
+  std::vector<std::vector<uint64_t>> places;
+  for (size_t place = 0; place < insert.rows.size(); ++place) {
+    const auto& row = insert.rows[place];
     std::string text = row.text.empty() ? std::string() : row.text[0];
     std::optional<mysql::Value> generated;
     if (row.needs_value) {
@@ -678,44 +647,30 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
       text += generated->bytes;
       if (row.text.size() > 1) text += row.text[1];
     }
-    shard::Target target{insert.keyspace, "", tablet_type_};
-    plan::Route route;
-    route.keyspace = insert.keyspace;
-    route.only_shard = true;
+    std::vector<mysql::Value> values;
     if (insert.vindex != nullptr) {
-      route.kind = plan::Route::Kind::kByValues;
-      route.vindex = insert.vindex;
-      if (row.key_from_sequence) {
-        route.values.push_back({.constant = *generated});
-      } else {
-        for (const auto& key : row.key) route.values.push_back({.constant = key});
-      }
-      // A row must have a place: "nowhere" may do for reading, never for writing.
-      std::vector<shard::VindexValue> mapped;
-      for (const auto& value : route.values) mapped.push_back(vindex_value(value.constant));
-      auto destination = insert.vindex->map(mapped);
-      if (!destination.ok()) co_return RunResult::failed(std::move(destination).error());
-      if (destination->kind != shard::Destination::Kind::kKeyspaceId) {
-        co_return RunResult::failed(
-            fail(Code::kInvalidArgument,
-                 fmt::format("VT09023: could not map {} to a keyspace id",
-                             route.values[0].constant.is_null() ? "NULL" : route.values[0].constant.bytes)));
-      }
+      values = row.key_from_sequence ? std::vector{*generated} : row.key;
     }
-    auto targets = resolve(route, statement);
-    if (!targets.ok()) co_return refused(std::move(targets).error());
-    target = std::move(targets->front());
+    auto placed = place_row(insert.keyspace, insert.vindex, std::move(values));
+    if (!placed.ok()) co_return refused(std::move(placed).error());
+    shard::Target target = std::move(*placed);
     auto found = std::find_if(texts.begin(), texts.end(), [&](const ShardText& t) { return t.target == target; });
     if (found == texts.end()) {
       texts.push_back({std::move(target), insert.prefix + text});
+      places.push_back({place});
     } else {
       found->text += "," + text;
+      places[static_cast<size_t>(found - texts.begin())].push_back(place);
     }
   }
   for (auto& what : texts) what.text += insert.suffix;
   count_statement(texts.size());
-  const bool id_given = first_generated == 0 && gives_its_id(plan, statement);
-  co_return co_await change(std::move(texts), first_generated, insert.servers_insert_id, id_given);
+  ChangeOutcome out;
+  out.last_insert_id = first_generated;
+  out.id_given = first_generated == 0 && gives_its_id(plan, statement);
+  out.takes_servers_insert_id = insert.servers_insert_id;
+  out.ignore = insert.prefix.starts_with("insert ignore");
+  co_return co_await change(std::move(texts), std::move(out), std::move(places));
 }
 
 }  // namespace vitrail::gate

@@ -123,7 +123,7 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
   CO_ASSIGN_OR_RETURN(const auto plan, plan_for(statement));
   if (plan->kind == plan::Plan::Kind::kFinish) {
     base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
-    co_return co_await finish_result(*plan, statement, memory);
+    co_return co_await finish_result(*plan, statement, memory, Digits::kOfText);
   }
   if (plan->kind != plan::Plan::Kind::kRoute || !plan->is_read) co_return unsupported("this in a place for a value");
   CO_ASSIGN_OR_RETURN(auto targets, resolve(plan->route, statement));

@@ -34,6 +34,8 @@ constexpr size_t kShapesMax = 10'000;
 std::string_view plan_type_name(const plan::Plan& plan) {
   if (plan.is_ddl) return "DirectDDL";
   if (plan.kind == plan::Plan::Kind::kFinish) return "Finish";
+  if (plan.kind == plan::Plan::Kind::kInsertRows || plan.kind == plan::Plan::Kind::kChange) return "ByKey";
+  if (plan.kind == plan::Plan::Kind::kLoad) return "MultiShard";
   if (plan.kind == plan::Plan::Kind::kInsert) {
     return plan.insert->vindex == nullptr || plan.insert->rows.size() == 1 ? "Passthrough" : "MultiShard";
   }

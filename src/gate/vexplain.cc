@@ -2,10 +2,14 @@
 
 #include <fmt/core.h>
 
+#include <utility>
+
 #include "base/text.h"
 #include "gate/session.h"
 #include "mysql/collations.h"
+#include "plan/change.h"
 #include "plan/finish.h"
+#include "plan/insert.h"
 #include "sql/parser.h"
 
 namespace vitrail::gate {
@@ -44,6 +48,37 @@ std::string finish_json(const plan::Finish& finish) {
   return out + "]";
 }
 
+// Of the rows that a change asks for.
+std::string source_json(const plan::RowSource& source) {
+  return source.plan->kind == plan::Plan::Kind::kFinish ? "{" + finish_json(*source.plan->finish) + "}"
+                                                        : "{" + route_json(*source.plan, source.text) + "}";
+}
+
+std::string change_json(const plan::Change& change) {
+  std::string out = fmt::format(R"("OperatorType": "{}ByKey", "Rows": {}, "Targets": [)",
+                                change.update ? "Update" : "Delete", source_json(change.rows));
+  for (const auto& target : change.targets) {
+    if (&target != &change.targets.front()) out += ", ";
+    out += fmt::format(R"({{"Table": {}, "Query": {}, "Moves": {}}})",
+                       base::json_string(target.keyspace + "." + target.table), base::json_string(target.before),
+                       target.move.has_value());
+  }
+  return out + "]";
+}
+
+std::string insert_rows_json(const plan::InsertRows& insert) {
+  std::string out =
+      fmt::format(R"("OperatorType": "InsertRows", "Table": {}, "Query": {}, "Rows": [)",
+                  base::json_string(insert.keyspace + "." + insert.table), base::json_string(insert.prefix));
+  bool first = true;
+  for (const auto& rows : insert.rows) {
+    if (!rows.source) continue;
+    if (!std::exchange(first, false)) out += ", ";
+    out += source_json(*rows.source);
+  }
+  return out + "]";
+}
+
 }  // namespace
 
 std::string_view way_of(const plan::Plan& plan) {
@@ -59,6 +94,8 @@ std::string plan_json(const plan::Plan& plan, std::string_view text) {
   std::string out = "{";
   if (const auto way = way_of(plan); !way.empty()) out += fmt::format(R"("Way": "{}", )", way);
   if (plan.kind == plan::Plan::Kind::kFinish) return out + finish_json(*plan.finish) + "}";
+  if (plan.kind == plan::Plan::Kind::kChange) return out + change_json(*plan.change) + "}";
+  if (plan.kind == plan::Plan::Kind::kInsertRows) return out + insert_rows_json(*plan.insert_rows) + "}";
   if (plan.insert) {
     return out + fmt::format(R"("OperatorType": "Insert", "Variant": "{}", "Keyspace": {{"Name": {}}}, "Query": {}}})",
                              plan.insert->vindex == nullptr ? "Unsharded" : "Sharded",

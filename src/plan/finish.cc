@@ -138,7 +138,7 @@ std::string insert_text(const FinishInput& input, size_t rows) {
   return out;
 }
 
-Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext& context) {
+Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext& context, const FinishLocks* locks) {
   (void)remove_vindex_hints(ast);
   ASSIGN_OR_RETURN(References references, find_references(ast.statement()));
   std::vector<std::shared_ptr<const vschema::Table>> tables;
@@ -179,6 +179,7 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
     ASSIGN_OR_RETURN(input.columns, needed_columns(references, reference, *columns[i]));
     input.create = create_text(references, reference, input);
     ASSIGN_OR_RETURN(input.rows, plan_input(input_text(reference, input, options), context));
+    if (locks != nullptr) input.lock = locks->changed.contains(reference.alias) ? " for update" : " lock in share mode";
     finish->inputs.push_back(std::move(input));
   }
   finish->text = finish_text(ast, references, finish->inputs, context);

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <memory>
+#include <set>
 #include <string>
 #include <vector>
 
@@ -24,6 +25,12 @@ struct FinishInput {
   // table has one column of its own.
   std::vector<schema::Column> columns;
   std::shared_ptr<const Plan> rows;  // Where they come from, and the text that asks for them, in schema::Form each.
+  std::string lock;                  // Behind that text: " for update".
+};
+
+// The rows that are read stay locked: those of the tables with these aliases for a change, all others for reading.
+struct FinishLocks {
+  std::set<std::string> changed;
 };
 
 struct Finish {
@@ -38,6 +45,7 @@ std::string insert_text(const FinishInput& input, size_t rows);
 // has no values.
 //   kNotFound        a table that is not there.
 //   kUnimplemented   find_references() tells why; or the columns of a table are not known (yet).
-Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext& context);
+Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext& context,
+                                                const FinishLocks* locks = nullptr);
 
 }  // namespace vitrail::plan

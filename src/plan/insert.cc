@@ -2,10 +2,13 @@
 
 #include <algorithm>
 
+#include "plan/change.h"
 #include "plan/expr_walk.h"
 #include "plan/key_value.h"
 #include "plan/routing.h"
 #include "sql/printer.h"
+#include "sql/tables.h"
+#include "sql/walk.h"
 
 namespace vitrail::plan {
 
@@ -48,21 +51,35 @@ std::optional<mysql::Value> constant(const sql::Expr* expr, KeyType type, const 
   return value;
 }
 
+// Columns that an expression names outside of its subqueries.
+bool names_columns(const sql::Expr* expr) {
+  bool found = false;
+  walk(expr, [&](const sql::Expr& node) {
+    found = found || as<sql::Column>(&node) != nullptr;
+    return true;
+  });
+  return found;
+}
+
 class InsertPlanner {
  public:
-  InsertPlanner(const sql::Insert& insert, const StatementTables& tables, const PlanContext& context)
-      : insert_(insert), tables_(tables), context_(context), table_(*tables.tables.front()) {}
+  InsertPlanner(sql::Ast& ast, const sql::Insert& insert, const StatementTables& tables, const PlanContext& context)
+      : ast_(ast), insert_(insert), tables_(tables), context_(context), table_(*tables.tables.front()) {}
 
   Result<std::shared_ptr<const Plan>> plan() {
-    if (insert_.query != nullptr || insert_.with != nullptr)
-      return unsupported("INSERT ... SELECT into a sharded table");
-    if (!insert_.returning.empty()) return unsupported("INSERT ... RETURNING into a sharded table");
+    if (insert_.with != nullptr) return unsupported("WITH before an INSERT into a sharded table");
     if (!insert_.partitions.empty()) return unsupported("INSERT into partitions of a sharded table");
-    if (tables_.tables.size() > 1 || tables_.system_schema)
-      return unsupported("subqueries in an INSERT into a sharded table");
+    for (const auto& item : insert_.returning) {
+      if (traits_of(item.expr).subquery) return unsupported("subqueries in RETURNING");
+    }
+    for (const auto& assignment : insert_.on_duplicate) {
+      if (traits_of(assignment.value).subquery) return unsupported("subqueries in ON DUPLICATE KEY UPDATE");
+    }
     RETURN_IF_ERROR(read_rows());
+    if (insert_.query != nullptr || needs_servers()) return plan_rows();
     auto plan = std::make_shared<Plan>();
     plan->kind = Plan::Kind::kInsert;
+    plan->returning = !insert_.returning.empty();
     auto& out = plan->insert.emplace();
     out.keyspace = table_.keyspace;
     const auto* primary = table_.sharded ? table_.primary_vindex() : nullptr;
@@ -76,9 +93,7 @@ class InsertPlanner {
       const auto place = find_column(name);
       const bool generated = table_.auto_increment && lower(table_.auto_increment->column) == lower(name);
       if (!place && !generated) {
-        return fail(Code::kInvalidArgument,
-                    "VT09003: INSERT query does not have primary vindex column '" + name + "' in the column list")
-            .with_mysql(1105, "HY000");
+        return no_key(name);
       }
       key_places.push_back(place.value_or(SIZE_MAX));
     }
@@ -129,7 +144,7 @@ class InsertPlanner {
           row.key_from_sequence = true;
           continue;
         }
-        const KeyType type = key_places.size() == 1 ? key_type(table_) : column_key_type(table_, primary->columns[k]);
+        const KeyType type = type_of_key(*primary, k);
         auto value = constant(values[key_places[k]], type, context_);
         if (!value)
           return unsupported("an expression as the value of the primary vindex column " + primary->columns[k]);
@@ -180,6 +195,186 @@ class InsertPlanner {
     return {};
   }
 
+  KeyType type_of_key(const vschema::ColumnVindex& primary, size_t k) const {
+    return primary.columns.size() == 1 ? key_type(table_) : column_key_type(table_, primary.columns[k]);
+  }
+
+  // Whether there are values that have to be computed before it is known where the rows go, or that read other tables.
+  bool needs_servers() const {
+    const auto* primary = table_.sharded ? table_.primary_vindex() : nullptr;
+    for (const auto& values : rows_) {
+      if (values.size() != columns_.size()) return false;  // An error to be told.
+      for (size_t i = 0; i < values.size(); ++i) {
+        if (traits_of(values[i]).subquery) return true;
+        if (primary == nullptr) continue;
+        for (size_t k = 0; k < primary->columns.size(); ++k) {
+          if (lower(primary->columns[k]) != lower(columns_[i])) continue;
+          if (!is_null_or_default(values[i]) && !constant(values[i], type_of_key(*primary, k), context_)) return true;
+        }
+      }
+    }
+    return false;
+  }
+
+  // Names in ON DUPLICATE KEY UPDATE that may be those of the query's tables, which are gone when the rows are
+  // inserted.
+  Status check_sources_columns() const {
+    if (insert_.query == nullptr) return {};
+    std::vector<const schema::Table*> sources;
+    for (const auto& use : sql::collect_tables(*insert_.query)) {
+      const std::string keyspace = use.qualifier.empty() ? context_.keyspace : std::string(use.qualifier);
+      const auto routed = context_.vschema->find_table(keyspace, use.name, type_of(context_.tablet_type));
+      if (routed.ok())
+        sources.push_back(schema::find_table(*context_.schema, routed->table->keyspace, routed->table->name));
+    }
+    const auto* own = schema::find_table(*context_.schema, table_.keyspace, table_.name);
+    bool unsure = false;
+    for (const auto& assignment : insert_.on_duplicate) {
+      walk(assignment.value, [&](const sql::Expr& node) {
+        if (as<sql::ValuesFunction>(&node) != nullptr) return false;
+        const auto* column = as<sql::Column>(&node);
+        if (column == nullptr) return true;
+        const std::string_view name = column->name.text;
+        if (!column->table.empty()) {
+          unsure = unsure || lower(column->table.text) != lower(insert_.table.name.text);
+        } else {
+          unsure = unsure || own->find(name) == nullptr || std::ranges::any_of(sources, [&](const auto* source) {
+                     return source == nullptr || source->find(name) != nullptr;
+                   });
+        }
+        return true;
+      });
+    }
+    if (unsure)
+      return unsupported(
+          "columns of the query in ON DUPLICATE KEY UPDATE of an INSERT ... SELECT into a sharded table");
+    return {};
+  }
+
+  Result<std::shared_ptr<const Plan>> plan_rows() {
+    if (tables_.system_schema) return unsupported("system tables in an INSERT into a sharded table");
+    const auto* known =
+        context_.schema == nullptr ? nullptr : schema::find_table(*context_.schema, table_.keyspace, table_.name);
+    if (known == nullptr) {
+      return unsupported("this INSERT while the columns of " + table_.keyspace + "." + table_.name +
+                         " are not known (no primary tablet has told them, or --schema-change-signal is off)");
+    }
+    auto out = std::make_shared<InsertRows>();
+    out->keyspace = table_.keyspace;
+    out->table = table_.name;
+    out->charset = context_.charset;
+    out->strict = context_.strict && !insert_.ignore;
+    out->ignore = insert_.ignore;
+    out->query = insert_.query != nullptr;
+    for (const auto& name : columns_) {
+      const auto* column = known->find(name);
+      if (column == nullptr) {
+        return fail(Code::kInvalidArgument, "Unknown column '" + name + "' in 'field list'").with_mysql(1054, "42S22");
+      }
+      out->columns.push_back(*column);
+    }
+    RETURN_IF_ERROR(check_sources_columns());
+    RETURN_IF_ERROR(find_keys(*out));
+    if (insert_.query != nullptr) {
+      RETURN_IF_ERROR(add_query(*out));
+    } else {
+      for (const auto& values : rows_) RETURN_IF_ERROR(add_values(values, *out));
+    }
+    ShardedInsert frame;
+    write_frame(frame, table_.auto_increment && !out->generated);
+    out->prefix = std::move(frame.prefix);
+    out->suffix = std::move(frame.suffix);
+    out->servers_insert_id = frame.servers_insert_id;
+    auto plan = std::make_shared<Plan>();
+    plan->kind = Plan::Kind::kInsertRows;
+    plan->route.kind = Route::Kind::kAllShards;
+    plan->route.keyspace = table_.keyspace;
+    plan->returning = !insert_.returning.empty();
+    plan->insert_rows = std::move(out);
+    return plan;
+  }
+
+  Status find_keys(InsertRows& out) const {
+    const auto* primary = table_.sharded ? table_.primary_vindex() : nullptr;
+    if (table_.sharded && primary == nullptr) {
+      return fail(Code::kFailedPrecondition, "VT09001: table " + table_.name + " has no primary vindex");
+    }
+    if (table_.auto_increment) {
+      out.sequence_keyspace = table_.auto_increment->sequence_keyspace;
+      out.sequence_table = table_.auto_increment->sequence_table;
+      out.sequence_problem = table_.auto_increment->problem;
+      out.generated = find_column(table_.auto_increment->column);
+    }
+    if (primary == nullptr) return {};
+    out.vindex = primary->vindex;
+    for (size_t k = 0; k < primary->columns.size(); ++k) {
+      const std::string& name = primary->columns[k];
+      const bool generated = table_.auto_increment && lower(table_.auto_increment->column) == lower(name);
+      const auto at = find_column(name);
+      if (!at && !generated) return no_key(name);
+      if (generated && primary->columns.size() > 1) {
+        return unsupported("a generated value in a primary vindex of several columns");
+      }
+      out.key.push_back({at, name, type_of_key(*primary, k), column_type(name)});
+    }
+    return check_update(primary->columns);
+  }
+
+  static Error no_key(const std::string& name) {
+    return fail(Code::kInvalidArgument,
+                "VT09003: INSERT query does not have primary vindex column '" + name + "' in the column list")
+        .with_mysql(1105, "HY000");
+  }
+
+  Status add_query(InsertRows& out) const {
+    sql::PrintOptions options;
+    if (context_.has_parameters) options.expr = parameter_printer(insert_, context_.parameters);
+    auto& rows = out.rows.emplace_back();
+    ASSIGN_OR_RETURN(rows.source, plan_source(sql::print(*insert_.query, options), {}, context_));
+    for (size_t i = 0; i < columns_.size(); ++i) rows.cells.push_back({.at = i, .text = {}, .value = {}});
+    return {};
+  }
+
+  // One row of VALUES: what is known is written as it is, the rest is asked for.
+  Status add_values(const std::vector<const sql::Expr*>& values, InsertRows& out) const {
+    sql::PrintOptions options;
+    if (context_.has_parameters) options.expr = parameter_printer(insert_, context_.parameters);
+    InsertRows::Rows rows;
+    std::string query;
+    size_t asked = 0;
+    for (size_t i = 0; i < values.size(); ++i) {
+      const auto key = std::ranges::find(out.key, std::optional(i), &InsertRows::Key::at);
+      InsertRows::Cell cell;
+      cell.wants_value = out.generated == i && wants_value(values[i]);
+      bool ask = traits_of(values[i]).subquery;
+      if (!cell.wants_value && key != out.key.end() && !ask) {
+        auto value = is_null_or_default(values[i]) ? std::optional(mysql::Value::null())
+                                                   : constant(values[i], key->type, context_);
+        if (as<sql::DefaultValue>(values[i]) != nullptr)
+          return unsupported("DEFAULT for the primary vindex column " + key->name);
+        ask = !value;
+        if (value) {
+          ASSIGN_OR_RETURN(cell.value, stored_value(storing(out, *key), std::move(*value), key->name));
+        }
+      }
+      if (ask && names_columns(values[i])) {
+        return unsupported("a value that is made of other columns of its row, in an INSERT into a sharded table");
+      }
+      if (ask) {
+        cell.at = asked++;
+        query += (query.empty() ? "select " : ", ") + sql::print(*values[i], options);
+      } else {
+        cell.text = print(values[i]);
+      }
+      rows.cells.push_back(std::move(cell));
+    }
+    if (asked > 0) {
+      ASSIGN_OR_RETURN(rows.source, plan_source(std::move(query), {}, context_));
+    }
+    out.rows.push_back(std::move(rows));
+    return {};
+  }
+
   std::optional<size_t> find_column(const std::string& name) const {
     for (size_t i = 0; i < columns_.size(); ++i) {
       if (lower(columns_[i]) == lower(name)) return i;
@@ -203,6 +398,10 @@ class InsertPlanner {
       if (lower(column.name()) == lower(name)) return column.type();
     }
     return ::query::NULL_TYPE;
+  }
+
+  static Storing storing(const InsertRows& out, const InsertRows::Key& key) {
+    return {.type = key.type, .column = key.column, .charset = out.charset, .strict = out.strict};
   }
 
   Status check_update(const std::vector<std::string>& key_columns) const {
@@ -235,9 +434,13 @@ class InsertPlanner {
       }
       if (!insert_.row_alias_columns.empty()) out.suffix += ")";
     }
-    if (insert_.on_duplicate.empty()) return;
+    if (!insert_.on_duplicate.empty()) write_update(out);
+    out.suffix += returning_text(insert_.returning, server_options(insert_, tables_, context_, true), ast_.text());
+  }
+
+  void write_update(ShardedInsert& out) const {
     out.suffix += " on duplicate key update ";
-    first = true;
+    bool first = true;
     for (const auto& assignment : insert_.on_duplicate) {
       if (!first) out.suffix += ", ";
       first = false;
@@ -251,6 +454,7 @@ class InsertPlanner {
     }
   }
 
+  sql::Ast& ast_;
   const sql::Insert& insert_;
   const StatementTables& tables_;
   const PlanContext& context_;
@@ -261,9 +465,24 @@ class InsertPlanner {
 
 }  // namespace
 
-Result<std::shared_ptr<const Plan>> plan_insert(const sql::Insert& insert, const StatementTables& tables,
+Result<StatementTables> route_insert_target(const sql::Insert& insert, const PlanContext& context) {
+  const std::string keyspace =
+      insert.table.qualifier.empty() ? context.keyspace : std::string(insert.table.qualifier.text);
+  if (is_system_schema(keyspace)) return unsupported("an INSERT into a system table");
+  ASSIGN_OR_RETURN(const auto routed,
+                   context.vschema->find_table(keyspace, insert.table.name.text, type_of(context.tablet_type)));
+  StatementTables out;
+  out.keyspace = routed.table->keyspace;
+  out.sharded = routed.table->sharded;
+  out.rewrite = true;
+  out.renames.emplace_back(name_key(insert.table.qualifier.text, insert.table.name.text), routed.table->name);
+  out.tables.push_back(routed.table);
+  return out;
+}
+
+Result<std::shared_ptr<const Plan>> plan_insert(sql::Ast& ast, const sql::Insert& insert, const StatementTables& tables,
                                                 const PlanContext& context) {
-  InsertPlanner planner(insert, tables, context);
+  InsertPlanner planner(ast, insert, tables, context);
   return planner.plan();
 }
 

@@ -134,6 +134,9 @@ struct ShownName {
 };
 
 struct Finish;
+struct InsertRows;
+struct Change;
+struct Load;
 
 // The AUTO_INCREMENT column of an INSERT that names it; and its place in the rows. See plan/given_id.h.
 struct GivenId {
@@ -143,9 +146,12 @@ struct GivenId {
 
 struct Plan {
   enum class Kind : uint8_t {
-    kRoute,   // `route`, `text`, `merge`
-    kInsert,  // `insert`
-    kFinish,  // `finish`
+    kRoute,       // `route`, `text`, `merge`
+    kInsert,      // `insert`
+    kFinish,      // `finish`
+    kInsertRows,  // `insert_rows`
+    kChange,      // `change`
+    kLoad,        // `load`
   };
   Kind kind = Kind::kRoute;
   bool is_read = false;  // A SELECT (or SHOW ...) without FOR UPDATE: may go to replicas, changes nothing.
@@ -167,7 +173,11 @@ struct Plan {
   Merge merge;
   ShownName names;  // Not empty: names of databases in the answer are translated (see plan/schema_names.h).
   std::optional<ShardedInsert> insert;
-  std::shared_ptr<const Finish> finish;  // See plan/finish.h.
+  std::shared_ptr<const Finish> finish;           // See plan/finish.h.
+  std::shared_ptr<const InsertRows> insert_rows;  // See plan/insert.h.
+  std::shared_ptr<const Change> change;           // See plan/change.h.
+  std::shared_ptr<const Load> load;               // See plan/load.h.
+  bool returning = false;                         // INSERT and DELETE ... RETURNING
   // Where an unsharded INSERT uses a sequence, `insert` is used with a route of one shard.
 };
 

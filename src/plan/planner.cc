@@ -4,10 +4,12 @@
 
 #include <algorithm>
 
+#include "plan/change.h"
 #include "plan/expr_walk.h"
 #include "plan/finish.h"
 #include "plan/from.h"
 #include "plan/insert.h"
+#include "plan/load.h"
 #include "plan/references.h"
 #include "plan/routing.h"
 #include "plan/select.h"
@@ -63,6 +65,18 @@ Route all_shards(std::string keyspace) {
   return route;
 }
 
+// For COM_STMT_PREPARE: no rows come back from a change without RETURNING, and a shard may not have all its tables.
+std::optional<std::string> change_shape(const sql::Ast& ast, sql::List<sql::SelectItem> returning,
+                                        const StatementTables& tables, const PlanContext& context) {
+  if (!returning.empty()) {
+    if (tables.tables.empty()) return std::nullopt;
+    return server_text(ast.statement(), tables, context, false);
+  }
+  std::string out = "do 0";
+  for (uint32_t i = 0; i < ast.parameter_count(); ++i) out += ", ?";
+  return out;
+}
+
 bool is_locking_read(const sql::Query* query) { return !query->locks.empty() || query->into != nullptr; }
 
 Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const sql::Expr* where,
@@ -87,26 +101,28 @@ Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const
       }
     }
   }
-  if (!one_shard && clause.tables.size() > 1) return unsupported("changes of joined tables over several shards");
-  if (!one_shard && cut) return unsupported("UPDATE and DELETE with ORDER BY or LIMIT over several shards");
-  if (!one_shard && returning) return unsupported("RETURNING over several shards");
-  return send(ast, tables, context, std::move(route), false);
+  if (!one_shard && cut) return unsupported("UPDATE and DELETE with LIMIT over several shards");
+  PlanPtr sent = send(ast, tables, context, std::move(route), false);
+  if (!returning) return sent;
+  Plan plan = *sent;
+  plan.returning = true;
+  return std::make_shared<const Plan>(std::move(plan));
 }
 
 Result<PlanPtr> plan_query(sql::Ast& ast, sql::Statement& statement, const StatementTables& tables,
                            const PlanContext& context) {
   if (auto* query = statement_as<sql::QueryStatement>(&statement))
     return plan_select(ast, query->query, tables, context);
+  if (const auto* load = statement_as<sql::LoadData>(&statement)) return plan_load(*load, context);
   if (auto* update = statement_as<sql::Update>(&statement)) {
     if (update->with != nullptr) return unsupported("WITH in a change of sharded tables");
-    return plan_change(ast, update->tables, update->where, update->set,
-                       update->limit != nullptr || !update->order_by.empty(), !update->returning.empty(), tables,
-                       context);
+    return plan_change(ast, update->tables, update->where, update->set, update->limit != nullptr,
+                       !update->returning.empty(), tables, context);
   }
   if (auto* remove = statement_as<sql::Delete>(&statement)) {
     if (remove->with != nullptr) return unsupported("WITH in a change of sharded tables");
-    return plan_change(ast, remove->from, remove->where, {}, remove->limit != nullptr || !remove->order_by.empty(),
-                       !remove->returning.empty(), tables, context);
+    return plan_change(ast, remove->from, remove->where, {}, remove->limit != nullptr, !remove->returning.empty(),
+                       tables, context);
   }
   return unsupported(std::string(sql::statement_kind_name(statement.kind)) + " on sharded tables");
 }
@@ -272,31 +288,46 @@ Result<PlanPtr> plan_without_tables(sql::Ast& ast, const StatementTables& tables
   return send(ast, tables, context, anywhere ? any_shard(keyspace) : only_shard(keyspace), is_read);
 }
 
+Result<PlanPtr> plan_placed_insert(sql::Ast& ast, const sql::Insert& insert, const StatementTables& tables,
+                                   const PlanContext& context) {
+  if (ast.parameter_count() > 0 && !context.has_parameters) {
+    auto plan = std::make_shared<Plan>();  // For PREPARE: any shard knows the shape of the answer.
+    plan->route = all_shards(tables.keyspace);
+    plan->shape = change_shape(ast, insert.returning, tables, context);
+    if (tables.rewrite) plan->text = server_text(insert, tables, context, false);
+    return plan;
+  }
+  if (tables.tables.front()->type == vschema::TableType::kReference) return unsupported("changing a reference table");
+  ASSIGN_OR_RETURN(const PlanPtr planned, plan_insert(ast, insert, tables, context));
+  Plan plan = *planned;
+  plan.shape = change_shape(ast, insert.returning, tables, context);
+  return std::make_shared<const Plan>(std::move(plan));
+}
+
 // By one shard alone, or by all of them and a merge of their answers.
 Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
   sql::Statement& statement = ast.statement();
   using enum sql::StatementKind;
   if (auto* show = statement_as<sql::Show>(&statement)) return plan_show(ast, *show, context);
   if (auto* ddl = statement_as<sql::Ddl>(&statement)) return plan_ddl(ast, *ddl, context);
-  ASSIGN_OR_RETURN(auto tables, route_tables(statement, context));
+  const auto* insert = statement_as<sql::Insert>(&statement);
+  auto routed = route_tables(statement, context);
+  if (insert != nullptr && !routed.ok() && routed.error().code() == Code::kUnimplemented) {
+    // The rows come from other keyspaces.
+    routed = route_insert_target(*insert, context);
+    if (!routed.ok()) return std::move(routed).error();
+    RETURN_IF_ERROR(check_lookups(statement, *routed));
+    return plan_placed_insert(ast, *insert, *routed, context);
+  }
+  if (!routed.ok()) return std::move(routed).error();
+  StatementTables tables = std::move(*routed);
   tables.rewrite = remove_vindex_hints(ast) || tables.rewrite;
   RETURN_IF_ERROR(check_lookups(statement, tables));
   const bool is_read = reads_only(statement);
   if (tables.keyspace.empty()) return plan_without_tables(ast, tables, is_read, context);
 
-  const auto* insert = statement_as<sql::Insert>(&statement);
-  const bool generates =
-      insert != nullptr && tables.tables.front()->auto_increment.has_value() && insert->query == nullptr;
-  if (insert != nullptr && (tables.sharded || generates)) {
-    if (ast.parameter_count() > 0 && !context.has_parameters) {
-      auto plan = std::make_shared<Plan>();  // For PREPARE: any shard knows the shape of the answer.
-      plan->route = all_shards(tables.keyspace);
-      if (tables.rewrite) plan->text = server_text(statement, tables, context, false);
-      return plan;
-    }
-    if (tables.tables.front()->type == vschema::TableType::kReference) return unsupported("changing a reference table");
-    return plan_insert(*insert, tables, context);
-  }
+  const bool generates = insert != nullptr && tables.tables.front()->auto_increment.has_value();
+  if (insert != nullptr && (tables.sharded || generates)) return plan_placed_insert(ast, *insert, tables, context);
   if (!tables.sharded) return send(ast, tables, context, only_shard(tables.keyspace), is_read);
   if (sql::effects_of(statement).uses_user_locks) {
     return unsupported(
@@ -317,6 +348,34 @@ Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
   return plan_sharded(ast, tables, context);
 }
 
+// A change whose rows are to be found first.
+bool may_find_rows(const sql::Ast& ast, const Error& refusal, const PlanContext& context) {
+  const auto kind = ast.kind();
+  if (kind != sql::StatementKind::kUpdate && kind != sql::StatementKind::kDelete) return false;
+  return context.may_finish && context.schema != nullptr && refusal.code() == Code::kUnimplemented;
+}
+
+Result<PlanPtr> plan_change_at_once(sql::Ast& ast, const PlanContext& context) {
+  (void)remove_vindex_hints(ast);
+  const auto* remove = statement_as<sql::Delete>(&ast.statement());
+  const auto* update = statement_as<sql::Update>(&ast.statement());
+  const auto returning = update != nullptr ? update->returning : remove->returning;
+  StatementTables tables;
+  auto routed = route_tables(ast.statement(), context);
+  if (routed.ok()) tables = std::move(*routed);
+  auto shape = change_shape(ast, returning, tables, context);
+  if (ast.parameter_count() > 0 && !context.has_parameters) {
+    auto plan = std::make_shared<Plan>();
+    plan->route = all_shards(routed.ok() ? tables.keyspace : session_keyspace(context));
+    plan->shape = std::move(shape);
+    return plan;
+  }
+  ASSIGN_OR_RETURN(const PlanPtr planned, plan_change_by_key(ast, context));
+  Plan plan = *planned;
+  plan.shape = std::move(shape);
+  return std::make_shared<const Plan>(std::move(plan));
+}
+
 // Whether a copy of the rows on one server may answer what is refused otherwise.
 bool may_finish(const sql::Ast& ast, const Error& refusal, const PlanContext& context) {
   if (!context.may_finish || context.schema == nullptr || ast.kind() != sql::StatementKind::kSelect) return false;
@@ -335,6 +394,10 @@ bool reads_only(const sql::Statement& statement) {
 
 Result<PlanPtr> plan_statement(sql::Ast& ast, const PlanContext& context) {
   auto planned = plan_routed(ast, context);
+  if (!planned.ok() && may_find_rows(ast, planned.error(), context)) {
+    ASSIGN_OR_RETURN(sql::Ast again, sql::parse(ast.text()));
+    return plan_change_at_once(again, context);
+  }
   if (planned.ok() || !may_finish(ast, planned.error(), context)) return planned;
   ASSIGN_OR_RETURN(sql::Ast again, sql::parse(ast.text()));  // Planning may have changed the tree.
   return plan_finish(again, context);

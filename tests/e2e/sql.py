@@ -172,7 +172,14 @@ class SqlTest(ClusterTest):
                 except pymysql.MySQLError as error:
                     self.assertIn(error.args[0], UNSUPPORTED)
                     self.assertRegex(error.args[1], "VT12001: unsupported")
-        self.assert_refused(UNSUPPORTED, "unsupported", lambda: self.vtgate("update customer set customer_id = 77 where customer_id = 1"))
+
+    def test_a_row_moves_with_its_key(self):
+        self.vtgate("update customer set customer_id = 1004 where customer_id = 1")
+        moved = "select count(*) from customer where customer_id = 1004"
+        self.assertEqual(sorted([self.on_shard("-80", moved), self.on_shard("80-", moved)]), [[(0,)], [(1,)]])
+        self.assertEqual(self.vtgate("select email from customer where customer_id = 1004"), [("c001@x",)])
+        self.vtgate("update customer set customer_id = 1 where customer_id = 1004")
+        self.assert_same_answer("select * from customer order by customer_id")
 
     def test_sessions_know_what_their_statements_did(self):
         vtgate = self.vtgate

@@ -1,0 +1,551 @@
+// Changes over shards: what they did is put together as one server would tell it; those whose rows have to be known
+// first, found or selected. See plan/change.h and plan/insert.h.
+#include <fmt/core.h>
+
+#include <algorithm>
+#include <set>
+
+#include "exec/compare.h"
+#include "exec/merge.h"
+#include "gate/session.h"
+#include "mysql/collations.h"
+#include "mysql/errors.h"
+#include "plan/change.h"
+#include "plan/finish.h"
+#include "plan/insert.h"
+#include "plan/stored_literal.h"
+
+namespace vitrail::gate {
+namespace {
+
+constexpr size_t kStatementBytes = size_t{512} << 10;  // Of a statement that is sent for many rows; one may have more.
+constexpr size_t kStatementRows = 1000;
+
+// The values of a row that are where a target's columns are.
+std::vector<std::string> literals_of(const std::vector<schema::Column>& columns, size_t at,
+                                     const std::vector<std::optional<std::string>>& row) {
+  std::vector<std::string> out;
+  for (size_t i = 0; i < columns.size(); ++i) out.push_back(plan::form_literal(columns[i], row[at + i]));
+  return out;
+}
+
+Error not_there(const plan::ChangeTarget& target, uint64_t changed, uint64_t wanted) {
+  return fail(Code::kFailedPrecondition,
+              fmt::format("{} of {} rows of {}.{} that the statement is about are on the shards where their keys belong; "
+                          "nothing was changed",
+                          changed, wanted, target.keyspace, target.table));
+}
+
+Result<std::string> assignments_text(const plan::ChangeTarget& target, const net::QueryResult& rows,
+                                     const std::vector<std::optional<std::string>>& row) {
+  std::string out;
+  for (const auto& value : target.values) {
+    if (!out.empty()) out += ", ";
+    out += sql::quote_identifier_if_needed(value.column.name) + " = ";
+    if (!value.at) {
+      out += value.text;
+      continue;
+    }
+    ASSIGN_OR_RETURN(const std::string literal, plan::result_literal(rows.columns[*value.at], row[*value.at], value.column));
+    out += literal;
+  }
+  return out;
+}
+
+}  // namespace
+
+net::Task<Result<net::QueryResult>> ClientSession::send_change(ShardText what, ChangeOutcome& out, uint64_t rows) {
+  // Inside of a client's transaction a savepoint on each shard keeps the statement whole: it alone is undone everywhere
+  // when one shard fails.
+  const shard::Target target = what.target;
+  const bool known = std::ranges::find(out.done, target) != out.done.end();
+  const std::string savepoint = known || out.own_transaction || !out.guarded || !in_transaction_ ? "" : statement_savepoint();
+  auto result = co_await ask(std::move(what), savepoint);
+  if (!result.ok()) co_return std::move(result).error();
+  if (!known) out.done.push_back(target);
+  out.add(*result, rows, out.ignore);
+  co_return std::move(*result);
+}
+
+// The end of a change: its transaction's, and what the client is told.
+net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status) {
+  if (!status.ok() && out.own_transaction) {
+    Error error = std::move(status).error();
+    co_await rollback_all();
+    if (error.reason() == Reason::kTransactionLost) {
+      // Nothing had been committed: it is as if the statement had not run.
+      Error lost = std::move(error).with_effect(Effect::kNone);
+      co_return RunResult::failed(std::move(lost));
+    }
+    co_return refused(std::move(error));
+  }
+  if (!status.ok()) {
+    Error error = std::move(status).error();
+    if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
+    if (!out.done.empty() && !in_transaction_) {
+      co_return RunResult::failed(std::move(error)
+                                      .with_context("the statement is done on some shards only, under LOCK TABLES")
+                                      .with_effect(Effect::kApplied));
+    }
+    if (!out.done.empty() && !co_await undo_statement(out.done)) co_return co_await fail_transaction(std::move(error));
+    co_return refused(std::move(error));
+  }
+  if (out.own_transaction) {
+    RunResult committed = co_await commit();
+    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  uint64_t insert_id = out.last_insert_id;
+  if (insert_id == 0 || (out.takes_servers_insert_id && out.servers_insert_id != 0)) insert_id = out.servers_insert_id;
+  if (insert_id != 0 && !out.id_given) last_insert_id_ = insert_id;
+  Status sent;
+  if (out.returned) {
+    row_count_ = -1;
+    found_rows_ = out.returned->rows.size();
+    sent = co_await send_result(*out.returned);
+  } else {
+    row_count_ = static_cast<int64_t>(out.affected);
+    sent = co_await send_ok(
+        {.affected_rows = out.affected, .last_insert_id = insert_id, .info = out.info(warnings_)});
+  }
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+// Changes on one or several shards. On several, and outside of a transaction, they are held together by one of their
+// own.
+net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, ChangeOutcome out,
+                                           std::vector<std::vector<uint64_t>> places) {
+  // Locked tables are safe from others, and a BEGIN would unlock them.
+  out.own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_;
+  out.guarded = texts.size() > 1;
+  if (texts.size() > 1 && single_shard()) {
+    co_return RunResult::failed(
+        fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE"));
+  }
+  if (out.own_transaction) start_transaction();
+  Status status;
+  for (size_t i = 0; status.ok() && i < texts.size(); ++i) {
+    auto result = co_await send_change(std::move(texts[i]), out, i < places.size() ? places[i].size() : 0);
+    if (!result.ok()) {
+      status = std::move(result).error();
+    } else if (i < places.size()) {
+      out.note_places(places[i], result->rows.size());
+    }
+  }
+  out.order_returned();
+  co_return co_await end_change(std::move(out), std::move(status));
+}
+
+// ---- The rows that a change needs -----------------------------------------------------------------------------------
+
+// In utf8mb4, with all digits of numbers. Shards are asked one after the other: two statements that lock the same rows
+// wait for each other, and do not each hold what the other wants.
+net::Task<Result<net::QueryResult>> ClientSession::source_rows(const plan::RowSource& source,
+                                                               base::MemoryBudget::Hold& memory) {
+  std::vector<sql::LiteralPosition> literals;
+  Statement inner;
+  scan_text(source.text, literals, inner);
+  if (source.plan->kind == plan::Plan::Kind::kFinish) {
+    co_return co_await finish_result(*source.plan, inner, memory, Digits::kAll);
+  }
+  CO_ASSIGN_OR_RETURN(const auto targets, resolve(source.plan->route, inner));
+  std::string text = source.plan->text ? *source.plan->text : source.text;
+  CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(text));
+  if (replaced) text = std::move(*replaced);
+  const plan::Merge* merge = &source.plan->merge;
+  std::shared_ptr<const plan::Plan> refined;
+  std::vector<net::QueryResult> results;
+  for (int round = 0; round < 2; ++round) {
+    results.clear();
+    for (const auto& target : targets) {
+      CO_ASSIGN_OR_RETURN(auto result, co_await ask({target, text}, "", &memory, 0, Digits::kAll));
+      results.push_back(std::move(result));
+    }
+    auto forms = exec::refined_forms(*merge, results.front().columns);
+    if (round > 0 || forms.empty()) break;
+    CO_ASSIGN_OR_RETURN(auto again, plan_refined(inner, std::move(forms)));
+    refined = std::move(again.plan);
+    merge = &refined->merge;
+    text = std::move(again.text);
+  }
+  auto merged = exec::merge_results(*merge, std::move(results), shared_.settings.max_memory_rows);
+  if (merged.ok()) co_return std::move(merged->result);
+  if (merged.error().code() != Code::kUnimplemented) co_return std::move(merged).error();
+  const auto view = shared_.view();
+  Statement nowhere;
+  CO_ASSIGN_OR_RETURN(const auto context, plan_context(*view, nowhere));
+  CO_ASSIGN_OR_RETURN(const auto finish, plan::plan_source_finish(source, context));
+  co_return co_await finish_result(*finish, inner, memory, Digits::kAll);
+}
+
+// Where a row belongs. `values` are what the vindex takes.
+Result<shard::Target> ClientSession::place_row(const std::string& keyspace,
+                                               const std::shared_ptr<const shard::Vindex>& vindex,
+                                               std::vector<mysql::Value> values) {
+  Statement nowhere;
+  plan::Route route;
+  route.keyspace = keyspace;
+  route.only_shard = true;
+  if (vindex != nullptr) {
+    route.kind = plan::Route::Kind::kByValues;
+    route.vindex = vindex;
+    // A row must have a place: "nowhere" may do for reading, never for writing.
+    std::vector<shard::VindexValue> mapped;
+    for (const auto& value : values) mapped.push_back(vindex_value(value));
+    ASSIGN_OR_RETURN(const auto destination, vindex->map(mapped));
+    if (destination.kind != shard::Destination::Kind::kKeyspaceId) {
+      return fail(Code::kInvalidArgument, fmt::format("VT09023: could not map {} to a keyspace id",
+                                                      values[0].is_null() ? "NULL" : values[0].bytes));
+    }
+    for (auto& value : values) route.values.push_back({.constant = std::move(value)});
+  }
+  ASSIGN_OR_RETURN(auto targets, resolve(route, nowhere));
+  return std::move(targets.front());
+}
+
+// Statements over several shards whose rows are known when they run: `rows` of them are asked for and changed in one
+// transaction, the session's or their own. Texts that servers send and get are in utf8mb4 meanwhile.
+net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
+  if (tables_locked_) {
+    co_return RunResult::failed(fail(
+        Code::kUnimplemented, "VT12001: unsupported: a change whose rows have to be found first, under LOCK TABLES"));
+  }
+  if (plan.returning && results_charset() != "utf8mb4") {
+    co_return RunResult::failed(fail(Code::kUnimplemented,
+                                     "VT12001: unsupported: RETURNING of a change whose rows have to be found first, in a "
+                                     "session of another character set than utf8mb4"));
+  }
+  const SessionSettings before = settings_;
+  if (results_charset() != "utf8mb4") settings_.set("character_set_results", "utf8mb4");
+  settings_.unset("sql_select_limit");
+  const bool other_settings = settings_ != before;
+  if (other_settings) {
+    if (Status set = co_await apply_settings(before); !set.ok()) {
+      settings_ = before;
+      settings_text_ = settings_.text();
+      co_return refused(std::move(set).error());
+    }
+  }
+  ChangeOutcome out;
+  out.guarded = true;
+  out.own_transaction = !in_transaction_;
+  if (out.own_transaction) start_transaction();
+  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
+  Status status;
+  if (plan.kind == plan::Plan::Kind::kInsertRows) {
+    status = co_await insert_rows(*plan.insert_rows, out, memory);
+  } else {
+    status = co_await change_rows(*plan.change, out, memory);
+  }
+  if (other_settings) {
+    const SessionSettings changed = std::exchange(settings_, before);
+    Status back = co_await apply_settings(changed);
+    settings_text_ = settings_.text();
+    if (status.ok()) status = std::move(back);
+  }
+  if (!status.ok() && status.error().code() == Code::kResourceExhausted && status.error().mysql_errno() == 0) {
+    status = std::move(status).error().with_context("the rows of this change have to be kept in memory: split it");
+  }
+  if (out.own_transaction && !status.ok() && failed_) failed_.reset();
+  co_return co_await end_change(std::move(out), std::move(status));
+}
+
+// ---- UPDATE and DELETE ----------------------------------------------------------------------------------------------
+
+net::Task<Status> ClientSession::change_rows(const plan::Change& change, ChangeOutcome& out,
+                                             base::MemoryBudget::Hold& memory) {
+  out.updates = change.update;
+  CO_ASSIGN_OR_RETURN(const net::QueryResult rows, co_await source_rows(change.rows, memory));
+  clear_warnings();
+  for (const auto& target : change.targets) CO_RETURN_IF_ERROR(co_await change_target(target, rows, out));
+  co_return Status{};
+}
+
+net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target, const net::QueryResult& rows,
+                                               ChangeOutcome& out) {
+  struct Batch {
+    shard::Target where;
+    std::string conditions;
+    uint64_t rows = 0;
+  };
+  std::vector<Batch> batches;
+  std::set<std::string> seen;  // A join may have a row several times: it changes once.
+  const auto flush = [](ClientSession& self, const plan::ChangeTarget& of, Batch& batch,
+                        ChangeOutcome& outcome) -> net::Task<Status> {
+    if (batch.rows == 0) co_return Status{};
+    const uint64_t matched = outcome.matched;
+    std::string text = of.before + " where " + batch.conditions + of.after;
+    batch.conditions.clear();
+    const uint64_t wanted = std::exchange(batch.rows, 0);
+    CO_ASSIGN_OR_RETURN(const auto result, co_await self.send_change({batch.where, std::move(text)}, outcome));
+    const uint64_t met = outcome.updates              ? outcome.matched - matched
+                         : !result.columns.empty() ? result.rows.size()
+                                                      : result.ok.affected_rows;
+    if (of.exact && met != wanted) co_return not_there(of, met, wanted);
+    co_return Status{};
+  };
+  if (target.move) CO_RETURN_IF_ERROR(co_await check_move(target));
+  for (const auto& row : rows.rows) {
+    const auto first = row.begin() + static_cast<std::ptrdiff_t>(target.key_at);
+    if (std::any_of(first, first + static_cast<std::ptrdiff_t>(target.key.size()),
+                    [](const auto& cell) { return !cell; })) {
+      continue;
+    }
+    const std::string condition = plan::key_condition(target, literals_of(target.key, target.key_at, row));
+    if (!seen.insert(condition).second) continue;
+    std::vector<mysql::Value> values;
+    for (size_t i = 0; i < target.place.size(); ++i) {
+      CO_ASSIGN_OR_RETURN(auto value, plan::place_value(target.place[i], row[target.place_at + i]));
+      values.push_back(std::move(value));
+    }
+    CO_ASSIGN_OR_RETURN(auto where, place_row(target.keyspace, target.vindex, std::move(values)));
+    if (target.move) {
+      CO_RETURN_IF_ERROR(co_await move_row(target, rows, row, std::move(where), condition, out));
+      continue;
+    }
+    auto batch = std::ranges::find(batches, where, &Batch::where);
+    if (batch == batches.end()) batch = batches.insert(batches.end(), Batch{.where = std::move(where)});
+    if (!target.values.empty()) {
+      CO_ASSIGN_OR_RETURN(const std::string assignments, assignments_text(target, rows, row));
+      plan::ChangeTarget one = target;
+      one.before += assignments;
+      batch->conditions = condition;
+      batch->rows = 1;
+      CO_RETURN_IF_ERROR(co_await flush(*this, one, *batch, out));
+      continue;
+    }
+    if (batch->rows > 0) batch->conditions += " or ";
+    batch->conditions += condition;
+    if (++batch->rows < kStatementRows && batch->conditions.size() < kStatementBytes) continue;
+    CO_RETURN_IF_ERROR(co_await flush(*this, target, *batch, out));
+  }
+  for (auto& batch : batches) CO_RETURN_IF_ERROR(co_await flush(*this, target, batch, out));
+  if (!target.after.starts_with(" returning") || out.returned) co_return Status{};
+  // No row at all: the columns of the answer.
+  std::string none = target.before + " where false" + target.after;
+  CO_ASSIGN_OR_RETURN(const auto shards, resolve({.kind = plan::Route::Kind::kAllShards, .keyspace = target.keyspace}, {}));
+  (void)co_await send_change({shards.front(), std::move(none)}, out);
+  co_return Status{};
+}
+
+// What would do other things when a row is deleted here and inserted there than when it is updated.
+net::Task<Status> ClientSession::check_move(const plan::ChangeTarget& target) {
+  CO_ASSIGN_OR_RETURN(const auto shards, resolve({.kind = plan::Route::Kind::kAllShards, .keyspace = target.keyspace}, {}));
+  const std::string name = plan::string_literal("utf8mb4", target.table);
+  CO_ASSIGN_OR_RETURN(
+      const auto found,
+      co_await ask({shards.front(),
+                    fmt::format("select count(*) from (select 1 from information_schema.triggers where event_object_schema = "
+                                "database() and event_object_table = {0} union all select 1 from "
+                                "information_schema.key_column_usage where table_schema = database() and table_name = {0} "
+                                "and referenced_table_name is not null union all select 1 from "
+                                "information_schema.key_column_usage where referenced_table_schema = database() and "
+                                "referenced_table_name = {0}) as found",
+                                name)}));
+  if (found.text(0, 0) == "0") co_return Status{};
+  co_return fail(Code::kUnimplemented,
+                 fmt::format("VT12001: unsupported: a new value of a column that places the row, in {}.{}, which has "
+                             "triggers or foreign keys",
+                             target.keyspace, target.table));
+}
+
+// An update of one row, after which it may belong to another shard. It is changed where it is, as its server does that;
+// if it belongs elsewhere then, it is deleted there and inserted here as it has become.
+net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, const net::QueryResult& rows,
+                                          const std::vector<std::optional<std::string>>& row, shard::Target from,
+                                          const std::string& condition, ChangeOutcome& out) {
+  const plan::ChangeTarget::Move& move = *target.move;
+  const uint64_t matched = out.matched;
+  const uint64_t changed = out.changed;
+  CO_RETURN_IF_ERROR(co_await send_change({from, target.before + " where " + condition}, out));
+  if (out.matched - matched != 1) co_return not_there(target, out.matched - matched, 1);
+  if (out.changed == changed) co_return Status{};
+  // Its key as it is now.
+  std::vector<std::string> key;
+  for (size_t i = 0; i < target.key.size(); ++i) {
+    const auto& at = move.key[i].at;
+    if (!at) {
+      key.push_back(plan::form_literal(target.key[i], row[target.key_at + i]));
+      continue;
+    }
+    CO_ASSIGN_OR_RETURN(auto literal, plan::result_literal(rows.columns[*at], row[*at], target.key[i]));
+    key.push_back(std::move(literal));
+  }
+  plan::ChangeTarget plain = target;
+  plain.qualifier.clear();
+  const std::string table = sql::quote_identifier_if_needed(target.table);
+  const std::string new_condition = " where " + plan::key_condition(plain, key);
+  std::string read = "select ";
+  std::string insert = "insert into " + table + "(";
+  for (const auto& column : move.columns) {
+    if (&column != &move.columns.front()) read += ", ", insert += ", ";
+    const std::string name = sql::quote_identifier(column.name);
+    read += schema::select_text(schema::form_of(column), name);
+    insert += name;
+  }
+  read += " from " + table + new_condition + " for update";
+  CO_ASSIGN_OR_RETURN(const auto now, co_await ask({from, read}, "", nullptr, 0, Digits::kAll));
+  if (now.rows.size() != 1) {
+    co_return fail(Code::kUnimplemented,
+                   "VT12001: unsupported: a new value of a column that places the row, which its server changes to fit the "
+                   "column; write it as it is stored");
+  }
+  const auto& cells = now.rows.front();
+  std::vector<mysql::Value> values;
+  for (const auto& column : target.place) {
+    const auto at = std::ranges::find(move.columns, column.name, &schema::Column::name);
+    if (at == move.columns.end()) co_return fail(Code::kUnimplemented, "VT12001: unsupported: a generated column that places the row");
+    CO_ASSIGN_OR_RETURN(auto value, plan::place_value(column, cells[static_cast<size_t>(at - move.columns.begin())]));
+    values.push_back(std::move(value));
+  }
+  CO_ASSIGN_OR_RETURN(const auto to, place_row(target.keyspace, target.vindex, std::move(values)));
+  if (to == from) co_return Status{};
+  insert += ") values (";
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (i > 0) insert += ", ";
+    insert += plan::form_literal(move.columns[i], cells[i]);
+  }
+  insert += ")";
+  ChangeOutcome ignored;  // One row has been changed, whatever that takes.
+  ignored.own_transaction = out.own_transaction;
+  ignored.guarded = out.guarded;
+  ignored.done = out.done;
+  auto removed = co_await send_change({from, "delete from " + table + new_condition}, ignored);
+  if (removed.ok()) removed = co_await send_change({to, std::move(insert)}, ignored);
+  out.done = std::move(ignored.done);
+  if (!removed.ok()) co_return std::move(removed).error();
+  CO_ASSIGN_OR_RETURN(const auto there, co_await ask({to, std::move(read)}, "", nullptr, 0, Digits::kAll));
+  if (there.rows != now.rows) {
+    co_return fail(Code::kUnimplemented,
+                   fmt::format("VT12001: unsupported: a row of {}.{} would not be the same on {}", target.keyspace,
+                               target.table, to.shard));
+  }
+  co_return Status{};
+}
+
+// ---- INSERT ---------------------------------------------------------------------------------------------------------
+
+namespace {
+
+// What is stored in a column of the vindex, of a result's cell.
+Result<mysql::Value> stored_key(const plan::InsertRows& insert, const plan::InsertRows::Key& key,
+                                const mysql::ColumnDef& from, const std::optional<std::string>& cell) {
+  if (!cell) return mysql::Value::null();
+  mysql::Value value = mysql::make_value(from, mysql::Cell(*cell));
+  const auto* collation = mysql::find_collation(from.collation);
+  const plan::Storing storing{.type = key.type,
+                              .column = key.column,
+                              .charset = collation == nullptr ? "unknown" : collation->charset,
+                              .strict = insert.strict};
+  return plan::stored_value(storing, std::move(value), key.name);
+}
+
+bool asks_for_value(const mysql::ColumnDef& from, const std::optional<std::string>& cell) {
+  return !cell || (mysql::is_integer_type(from.type) && *cell == "0");
+}
+
+}  // namespace
+
+// One row's text and the shard that it goes to. `generated`: the value for its column without one.
+Result<ClientSession::PlacedRow> ClientSession::place_insert(const plan::InsertRows& insert,
+                                                             const plan::InsertRows::Rows& rows,
+                                                             const net::QueryResult& found,
+                                                             const std::vector<std::optional<std::string>>& row,
+                                                             std::optional<int64_t> generated) {
+  PlacedRow out;
+  out.text = "(";
+  for (size_t i = 0; i < rows.cells.size(); ++i) {
+    if (i > 0) out.text += ", ";
+    const auto& cell = rows.cells[i];
+    if (generated && insert.generated == i) {
+      out.text += std::to_string(*generated);
+    } else if (!cell.at) {
+      out.text += cell.text;
+    } else {
+      ASSIGN_OR_RETURN(const auto literal, plan::result_literal(found.columns[*cell.at], row[*cell.at], insert.columns[i]));
+      out.text += literal;
+    }
+  }
+  if (generated && !insert.generated) out.text += (rows.cells.empty() ? "" : ", ") + std::to_string(*generated);
+  out.text += ")";
+  std::vector<mysql::Value> values;
+  for (const auto& key : insert.key) {
+    if (generated && key.at == insert.generated) {
+      values.push_back(mysql::Value::of_int(*generated));
+      continue;
+    }
+    const auto& cell = rows.cells[*key.at];
+    if (cell.at) {
+      ASSIGN_OR_RETURN(auto value, stored_key(insert, key, found.columns[*cell.at], row[*cell.at]));
+      values.push_back(std::move(value));
+    } else if (cell.value) {
+      values.push_back(*cell.value);
+    } else {
+      return fail(Code::kInternal, "VT13001: [BUG] a row without the value that places it");
+    }
+    if (!values.back().is_null()) continue;
+    if (!insert.strict) {
+      return fail(Code::kUnimplemented, "VT12001: unsupported: NULL as the value of the primary vindex column " + key.name +
+                                            ", which the server may change (INSERT IGNORE, or an sql_mode that is not "
+                                            "strict)");
+    }
+    return fail(Code::kInvalidArgument, "Column '" + key.name + "' cannot be null").with_mysql(1048, "23000");
+  }
+  ASSIGN_OR_RETURN(out.target, place_row(insert.keyspace, insert.vindex, std::move(values)));
+  return out;
+}
+
+net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, ChangeOutcome& out,
+                                             base::MemoryBudget::Hold& memory) {
+  out.ignore = insert.ignore;
+  out.tells_records = insert.query;
+  out.takes_servers_insert_id = insert.servers_insert_id;
+  std::vector<net::QueryResult> found(insert.rows.size());
+  uint64_t needed = 0;
+  // Whether the row gets a value of the sequence.
+  const auto generates = [&](size_t source, const std::vector<std::optional<std::string>>& row) {
+    if (insert.sequence_table.empty()) return false;
+    if (!insert.generated) return true;
+    const auto& cell = insert.rows[source].cells[*insert.generated];
+    return cell.at ? asks_for_value(found[source].columns[*cell.at], row[*cell.at]) : cell.wants_value;
+  };
+  for (size_t i = 0; i < insert.rows.size(); ++i) {
+    if (!insert.rows[i].source) {
+      found[i].rows.emplace_back();
+    } else {
+      CO_ASSIGN_OR_RETURN(found[i], co_await source_rows(*insert.rows[i].source, memory));
+      if (insert.query && found[i].columns.size() != insert.columns.size()) {
+        co_return fail(Code::kInvalidArgument, "Column count doesn't match value count at row 1").with_mysql(1136, "21S01");
+      }
+    }
+    for (const auto& row : found[i].rows) needed += generates(i, row) ? 1 : 0;
+  }
+  clear_warnings();
+  int64_t next = 0;
+  if (needed > 0 && !insert.sequence_problem.empty()) co_return fail(Code::kFailedPrecondition, insert.sequence_problem);
+  if (needed > 0) {
+    CO_ASSIGN_OR_RETURN(next, co_await next_values(insert.sequence_keyspace, insert.sequence_table, needed));
+    out.last_insert_id = static_cast<uint64_t>(next);
+  }
+  InsertBatches batches(insert.prefix, insert.suffix);
+  for (size_t i = 0; i < insert.rows.size(); ++i) {
+    for (const auto& row : found[i].rows) {
+      const auto generated = generates(i, row) ? std::optional(next++) : std::nullopt;
+      CO_ASSIGN_OR_RETURN(auto placed, place_insert(insert, insert.rows[i], found[i], row, generated));
+      if (auto full = batches.add(placed.target, placed.text)) {
+        CO_RETURN_IF_ERROR(co_await send_batch(std::move(*full), out));
+      }
+    }
+  }
+  for (auto& batch : batches.rest()) CO_RETURN_IF_ERROR(co_await send_batch(std::move(batch), out));
+  out.order_returned();
+  co_return Status{};
+}
+
+net::Task<Status> ClientSession::send_batch(InsertBatch batch, ChangeOutcome& out) {
+  auto result = co_await send_change({std::move(batch.target), std::move(batch.text)}, out, batch.places.size());
+  if (!result.ok()) co_return std::move(result).error();
+  out.note_places(batch.places, result->rows.size());
+  co_return Status{};
+}
+
+}  // namespace vitrail::gate

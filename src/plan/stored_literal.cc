@@ -1,0 +1,143 @@
+#include "plan/stored_literal.h"
+
+#include <algorithm>
+
+#include "base/hex.h"
+#include "mysql/collations.h"
+#include "plan/key_value.h"
+#include "plan/routing.h"
+
+namespace vitrail::plan {
+namespace {
+
+enum class Family : uint8_t { kNumber, kText, kDate, kTime, kBits, kOther };
+
+// Of what a column stores.
+Family family_of(std::string_view type) {
+  if (type == "date" || type == "datetime" || type == "timestamp") return Family::kDate;
+  if (type == "time") return Family::kTime;
+  if (type == "bit") return Family::kBits;
+  if (type == "tinyint" || type == "smallint" || type == "mediumint" || type == "int" || type == "bigint" ||
+      type == "decimal" || type == "float" || type == "double" || type == "year") {
+    return Family::kNumber;
+  }
+  if (type.ends_with("char") || type.ends_with("text") || type.ends_with("binary") || type.ends_with("blob") ||
+      type == "json") {
+    return Family::kText;
+  }
+  return Family::kOther;
+}
+
+std::string sql_string(std::string_view text) { return string_literal("", text); }
+
+std::string double_literal(const std::string& digits) {
+  return digits.find_first_of("eE") == std::string::npos ? digits + "e0" : digits;
+}
+
+Error no_literal(std::string_view what, const schema::Column& target) {
+  return unsupported("a value of type " + std::string(what) + " for the column " + target.name + " of type " +
+                     target.data_type + " in a change of rows of several shards; use CAST");
+}
+
+std::string temporal_literal(const mysql::ColumnDef& from, const std::string& cell, Family target) {
+  const bool time = from.type == mysql::FieldType::kTime || from.type == mysql::FieldType::kTime2;
+  if (target == Family::kText || target == (time ? Family::kTime : Family::kDate)) return sql_string(cell);
+  const bool date = from.type == mysql::FieldType::kDate || from.type == mysql::FieldType::kNewDate;
+  return (time ? "time" : date ? "date" : "timestamp") + sql_string(cell);
+}
+
+}  // namespace
+
+std::string string_literal(std::string_view charset, std::string_view bytes) {
+  const bool ascii = charset == "binary" || (!charset.empty() && !charset.starts_with("utf8"));
+  const bool plain = std::ranges::all_of(bytes, [&](char c) {
+    const auto byte = static_cast<unsigned char>(c);
+    return c != '\\' && byte >= 0x20 && byte != 0x7f && (byte < 0x80 || !ascii);
+  });
+  std::string out;
+  if (!charset.empty()) out.append("_").append(charset);
+  if (!plain) return out.append(charset.empty() ? "x'" : " x'").append(base::hex_encode(bytes)).append("'");
+  out += '\'';
+  for (const char c : bytes) {
+    if (c == '\'') out += c;
+    out += c;
+  }
+  return out + "'";
+}
+
+Result<std::string> result_literal(const mysql::ColumnDef& from, const std::optional<std::string>& cell,
+                                   const schema::Column& target) {
+  if (!cell) return std::string("null");
+  const Family family = family_of(target.data_type);
+  using enum mysql::FieldType;
+  if (mysql::is_integer_type(from.type) || mysql::is_decimal_type(from.type)) {
+    if (family == Family::kText && (from.flags & mysql::kFieldZerofill) != 0 && from.type != kYear) {
+      return no_literal("ZEROFILL", target);
+    }
+    return *cell;
+  }
+  if (mysql::is_float_type(from.type)) {
+    constexpr uint8_t kAll = 31;
+    const bool prints_otherwise = from.type == kFloat || from.decimals < kAll;
+    if (prints_otherwise && family == Family::kText) return no_literal("FLOAT", target);
+    return double_literal(*cell);
+  }
+  if (mysql::is_temporal_type(from.type)) return temporal_literal(from, *cell, family);
+  if (from.type == kBit) return "0x" + base::hex_encode(*cell);
+  const bool member = (from.flags & (mysql::kFieldEnum | mysql::kFieldSet)) != 0 || from.type == kEnum || from.type == kSet;
+  if (member && (family == Family::kNumber || family == Family::kBits)) return no_literal("ENUM", target);
+  const auto* collation = mysql::find_collation(from.collation);
+  if (collation == nullptr) return no_literal("an unknown collation", target);
+  return string_literal(collation->charset, *cell);
+}
+
+std::string form_literal(const schema::Column& column, const std::optional<std::string>& cell) {
+  if (!cell) return "null";
+  switch (schema::form_of(column)) {
+    case schema::Form::kBytes: return string_literal("binary", *cell);
+    case schema::Form::kCharacters: return string_literal(column.charset, *cell);
+    case schema::Form::kNumber: return *cell;
+    case schema::Form::kDouble: return double_literal(*cell);
+    case schema::Form::kUnixTime: return *cell == "0" ? "0" : "from_unixtime(" + *cell + ")";
+    case schema::Form::kJson: return string_literal("utf8mb4", *cell);
+    case schema::Form::kText: break;
+  }
+  if (column.data_type == "double") return double_literal(*cell);
+  return family_of(column.data_type) == Family::kNumber ? *cell : sql_string(*cell);
+}
+
+Result<mysql::Value> place_value(const schema::Column& column, const std::optional<std::string>& cell) {
+  if (!cell) return mysql::Value::null();
+  switch (schema::form_of(column)) {
+    case schema::Form::kBytes: return mysql::Value::of_binary(*cell);
+    case schema::Form::kCharacters: {
+      auto text = to_utf8(*cell, column.charset);
+      if (!text) return unsupported("a sharding column in the character set " + column.charset + " in this change");
+      return mysql::Value::of_binary(std::move(*text));
+    }
+    case schema::Form::kText: break;
+    default: return unsupported("a sharding column of type " + column.data_type + " in this change");
+  }
+  const bool integer = column.data_type.ends_with("int");
+  if (!integer) return mysql::Value::of_binary(*cell);
+  mysql::Value value = mysql::Value::of_int(0);
+  value.is_unsigned = !cell->starts_with('-');
+  value.bytes = *cell;
+  return value;
+}
+
+bool comparable(const schema::Column& column) {
+  const schema::Form form = schema::form_of(column);
+  const bool exact = form == schema::Form::kText || form == schema::Form::kBytes ||
+                     form == schema::Form::kCharacters || form == schema::Form::kNumber;
+  return exact && column.data_type != "double";
+}
+
+bool is_generated(const schema::Column& column) {
+  std::string extra = column.extra;
+  constexpr std::string_view kDefault = "default_generated";
+  if (const size_t at = extra.find(kDefault); at != std::string::npos) extra.erase(at, kDefault.size());
+  return extra.contains("generated") || extra.contains("persistent") || extra.contains("virtual");
+}
+
+}  // namespace vitrail::plan
