@@ -7,6 +7,7 @@
 
 #include "control/method.h"
 #include "control/registrar.h"
+#include "control/tablet_states.h"
 #include "control/tablet_vars.h"
 #include "net/scope.h"
 #include "tabletmanagerdata.pb.h"
@@ -136,14 +137,6 @@ Answer<vd::DeleteTabletsResponse> delete_tablets(TabletClient& client, vd::Delet
     if (!deleted.ok()) co_return std::move(deleted).error();
   }
   co_return vd::DeleteTabletsResponse();
-}
-
-// Does this tablet acknowledge to its shard's primary, by the keyspace's policy?
-Answer<bool> acknowledges_primary(TabletClient& client, ::topodata::Tablet tablet) {
-  CO_ASSIGN_OR_RETURN(const auto policy, co_await topo::get_durability(client.topology(), tablet.keyspace()));
-  if (policy.acks_needed() == 0) co_return false;
-  const auto primary = co_await client.primary_of(tablet.keyspace(), tablet.shard());
-  co_return primary.ok() && policy.acknowledges(*primary, tablet);
 }
 
 Answer<vd::StartReplicationResponse> start_replication(TabletClient& client, vd::StartReplicationRequest request) {

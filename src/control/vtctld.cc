@@ -6,6 +6,7 @@
 #include "control/registrar.h"
 #include "control/states/methods.h"
 #include "control/states/runner.h"
+#include "control/worker_claim.h"
 #include "control/workflow/records.h"
 
 namespace vitrail::control {
@@ -73,6 +74,7 @@ net::Task<Status> Vtctld::start() {
     co_await runner.watch(self.scope_.token());
   };
   scope_.spawn(watch(*this));
+  scope_.spawn(keep_sweeping(*tablets_, scope_.token()));
   co_return Status{};
 }
 

@@ -112,18 +112,11 @@ std::optional<size_t> TableSchema::find_column(std::string_view column) const {
   return field;
 }
 
-net::Task<Result<TableMap>> load_tables(ServerSession& session, std::string database, std::optional<std::string> table,
-                                        net::Wait wait) {
-  const std::optional<std::string_view> only = table ? std::optional<std::string_view>(*table) : std::nullopt;
-  CO_ASSIGN_OR_RETURN(const mysqld::Rows table_rows, co_await session.rows(mysqld::tables_query(database, only), wait));
-  CO_ASSIGN_OR_RETURN(const auto infos, mysqld::parse_tables(table_rows));
-  CO_ASSIGN_OR_RETURN(const mysqld::Rows column_rows,
-                      co_await session.rows(mysqld::columns_query(database, only), wait));
-  CO_ASSIGN_OR_RETURN(auto columns, mysqld::parse_columns(column_rows));
-  CO_ASSIGN_OR_RETURN(const mysqld::Rows index_rows,
-                      co_await session.rows(mysqld::indexes_query(database, only), wait));
-  CO_ASSIGN_OR_RETURN(auto indexes, mysqld::parse_indexes(index_rows));
-
+Result<TableMap> read_tables(const mysqld::Rows& table_rows, const mysqld::Rows& column_rows,
+                             const mysqld::Rows& index_rows) {
+  ASSIGN_OR_RETURN(const auto infos, mysqld::parse_tables(table_rows));
+  ASSIGN_OR_RETURN(auto columns, mysqld::parse_columns(column_rows));
+  ASSIGN_OR_RETURN(auto indexes, mysqld::parse_indexes(index_rows));
   TableMap tables;
   for (const auto& info : infos) {
     if (info.kind != mysqld::TableKind::kBase) continue;
@@ -153,13 +146,25 @@ net::Task<Result<TableMap>> load_tables(ServerSession& session, std::string data
         found->second.identity_index = identity->name;
         for (const std::string& name : identity->columns) {
           const auto at = found->second.find_column(name);
-          if (!at) co_return fail(Code::kInternal, fmt::format("index {} of {} names no column", identity->name, name));
+          if (!at) return fail(Code::kInternal, fmt::format("index {} of {} names no column", identity->name, name));
           found->second.identity.push_back(*at);
         }
       }
     }
     begin = end;
   }
+  return tables;
+}
+
+net::Task<Result<TableMap>> load_tables(ServerSession& session, std::string database, std::optional<std::string> table,
+                                        net::Wait wait) {
+  const std::optional<std::string_view> only = table ? std::optional<std::string_view>(*table) : std::nullopt;
+  CO_ASSIGN_OR_RETURN(const mysqld::Rows table_rows, co_await session.rows(mysqld::tables_query(database, only), wait));
+  CO_ASSIGN_OR_RETURN(const mysqld::Rows column_rows,
+                      co_await session.rows(mysqld::columns_query(database, only), wait));
+  CO_ASSIGN_OR_RETURN(const mysqld::Rows index_rows,
+                      co_await session.rows(mysqld::indexes_query(database, only), wait));
+  CO_ASSIGN_OR_RETURN(TableMap tables, read_tables(table_rows, column_rows, index_rows));
   if (table && tables.empty()) {
     co_return fail(Code::kNotFound, fmt::format("there is no table {} in database {}", *table, database));
   }

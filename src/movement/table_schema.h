@@ -54,6 +54,10 @@ using TableMap = std::map<std::string, TableSchema, std::less<>>;
 net::Task<Result<TableMap>> load_tables(ServerSession& session, std::string database, std::optional<std::string> table,
                                         net::Wait wait);
 
+// The same from the answers to mysqld::tables_query(), columns_query() and indexes_query().
+Result<TableMap> read_tables(const mysqld::Rows& table_rows, const mysqld::Rows& column_rows,
+                             const mysqld::Rows& index_rows);
+
 // "bigint", "bigint(20) unsigned" -> UINT64. Types without a counterpart (uuid, inet6) are CHAR.
 ::query::Type query_type(std::string_view data_type, std::string_view column_type);
 ::query::Field to_field(const Column& column, std::string_view table, std::string_view database);

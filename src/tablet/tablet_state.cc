@@ -147,6 +147,10 @@ void apply_records(const Desired& desired, Decision& out) {
     }
     state.no_writes = "this shard does not serve its primary traffic yet";
   }
+  if (out.type == ::topodata::PRIMARY && desired.shard.source_shards_size() > 0) {
+    state.serving = false;
+    state.reason = "master tablet with filtered replication on";
+  }
   const auto* control = topo::find_tablet_control(desired.shard, out.type);
   if (control == nullptr) return;
   for (std::string table : control->denied_tables()) {

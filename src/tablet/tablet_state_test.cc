@@ -414,6 +414,10 @@ TEST(TabletDecide, RecordsForbid) {
   EXPECT_EQ(decided().reason, "TabletControl.DisableQueryService set");
   control.set_name("-80");
   EXPECT_TRUE(decided().serving);
+  desired.shard.add_source_shards()->set_uid(1);
+  EXPECT_EQ(decided().reason, "master tablet with filtered replication on");
+  EXPECT_TRUE(decide(desired, server(false, false), primary, 2h).streams);
+  desired.shard.clear_source_shards();
   auto& denied = *desired.shard.add_tablet_controls();
   denied.set_tablet_type(::topodata::PRIMARY);
   denied.add_denied_tables("Zebra");

@@ -217,6 +217,30 @@ TEST_F(Legacy, RefusalsNameTheArgument) {
             std::string::npos);
 }
 
+TEST_F(Legacy, MigrationsAreRefusedInTheOlderWords) {
+  make_commerce();
+  EXPECT_EQ(error({"MigrateServedTypes", "-cells=zone1", "commerce/0", "master"}),
+            "cannot specify cells for master migration on commerce/0");
+  EXPECT_TRUE(error({"MigrateServedTypes", "-reverse", "commerce/0", "master"})
+                  .starts_with("cannot migrate master back to commerce/0"));
+  EXPECT_EQ(error({"MigrateServedTypes", "-skip-refresh-state", "commerce/0", "master"}),
+            "cannot skip refresh state for master migration on commerce/0");
+  EXPECT_EQ(error({"MigrateServedTypes", "commerce/0", "spare"}), "supplied type cannot be migrated: spare");
+  EXPECT_EQ(error({"MigrateServedTypes", "commerce/0", "rdonly"}),
+            "shard commerce/0 is not involved in any overlapping shards");
+  ok({"CreateShard", "commerce/-80"});
+  EXPECT_EQ(
+      error({"MigrateServedTypes", "commerce/0", "rdonly"}),
+      "neither Shard '0' nor Shard '-80' have a 'SourceShards' entry. Did you successfully run vtworker SplitClone "
+      "before? Or did you already migrate the MASTER type?");
+  EXPECT_EQ(error({"CancelResharding", "commerce/80-"}), "shard commerce/80- does not exist");
+  EXPECT_EQ(error({"WaitForFilteredReplication", "commerce/0"}), "shard commerce/0 has no source shard");
+  ok({"SourceShardAdd", "commerce/-80", "1", "commerce/0"});
+  EXPECT_EQ(error({"WaitForFilteredReplication", "commerce/-80"}), "shard commerce/-80 has no master");
+  EXPECT_EQ(ok({"WaitForDrain", "-initial_wait=0s", "commerce/0", "rdonly"}), "All tablets are drained.\n")
+      << "there are none";
+}
+
 TEST_F(Legacy, HelpListsEveryCommandAndShowsOne) {
   const std::string all = ok({"help"});
   for (const auto& command : legacy::commands()) {

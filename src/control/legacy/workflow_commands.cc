@@ -6,12 +6,9 @@
 #include <map>
 #include <nlohmann/json.hpp>
 
-#include "base/duration.h"
 #include "base/text.h"
 #include "control/client/client.h"
 #include "control/legacy/command.h"
-#include "control/served_from.h"
-#include "topo/tablet.h"
 #include "vtctldata.pb.h"
 
 namespace vitrail::control::legacy {
@@ -186,67 +183,6 @@ Body older_switch(std::string_view types, bool complete) {
   };
 }
 
-// MigrateServedTypes <keyspace/shard> <type>: any shard that takes part names the reshard.
-Output migrate_served_types(const Call& call) {
-  const std::string& shard_path = call.arguments[0];
-  const std::string type = base::to_lower(call.arguments[1]);
-  CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(shard_path));
-  const bool primary = type == "master" || type == "primary";
-  if (primary && call.has("cells")) {
-    co_return fail(Code::kInvalidArgument, "cannot specify cells for primary migration on " + shard_path);
-  }
-  if (primary && call.is_true("reverse")) {
-    co_return fail(Code::kInvalidArgument, "cannot migrate primary back to " + shard_path +
-                                               ": use Reshard ReverseTraffic, which keeps what was written since");
-  }
-  if (primary && call.is_true("skip-refresh-state")) {
-    co_return fail(Code::kInvalidArgument, "cannot skip refresh state for primary migration on " + shard_path);
-  }
-  vd::GetWorkflowsRequest request;
-  request.set_keyspace(name.first);
-  CO_ASSIGN_OR_RETURN(const auto done,
-                      co_await call.vtctld<vd::GetWorkflowsResponse>("GetWorkflows", std::move(request)));
-  Words found;
-  for (const auto& workflow : done.workflows()) {
-    if (kind_of(workflow) != "Reshard" || workflow.name().ends_with("_reverse")) continue;
-    Words shards(workflow.source().shards().begin(), workflow.source().shards().end());
-    shards.insert(shards.end(), workflow.target().shards().begin(), workflow.target().shards().end());
-    if (std::ranges::find(shards, name.second) != shards.end()) found.push_back(workflow.name());
-  }
-  if (found.empty()) {
-    co_return fail(Code::kFailedPrecondition,
-                   "shard " + shard_path + " is not involved in any overlapping shards: no Reshard workflow has it");
-  }
-  if (found.size() > 1) {
-    co_return fail(Code::kFailedPrecondition, "several workflows have shard " + shard_path + ": " +
-                                                  base::join(found, ", ") + "; use Reshard SwitchTraffic");
-  }
-  Words words = {"Reshard", "--workflow=" + found[0], "--target-keyspace=" + name.first,
-                 call.is_true("reverse") ? "reversetraffic" : "switchtraffic", "--tablet-types=" + type};
-  if (primary) words.push_back("--enable-reverse-replication=" + call.get("reverse_replication", "false"));
-  for (const auto& flag : call.todays_flags()) words.push_back(flag);
-  co_return co_await call.run(std::move(words));
-}
-
-// MigrateServedFrom <destination keyspace/shard> <type>
-Output migrate_served_from_command(const Call& call) {
-  CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(call.arguments[0]));
-  CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(call.arguments[1]));
-  ServedFromMigration migration{.keyspace = name.first,
-                                .shard = name.second,
-                                .type = type,
-                                .cells = base::split_list(call.get("cells")),
-                                .reverse = call.is_true("reverse")};
-  if (call.has("filtered_replication_wait_time")) {
-    CO_ASSIGN_OR_RETURN(migration.timeout, base::parse_duration(call.get("filtered_replication_wait_time")));
-  }
-  CO_ASSIGN_OR_RETURN(const auto notes, co_await migrate_served_from(call.environment.tablets, std::move(migration)));
-  for (const auto& note : notes) {
-    CO_RETURN_IF_ERROR(co_await call.environment.report(LegacyLevel::kWarning, "not refreshed: " + note));
-  }
-  co_return std::string();
-}
-
 // "<ks.wf>" alone compares and waits. "<ks.wf> <action> [<argument>]", or the action first.
 Output vdiff(const Call& call) {
   std::vector<std::string> rest = call.arguments;
@@ -374,21 +310,6 @@ void add_workflow_commands(std::vector<Command>& out) {
                  {toggle("rename_tables", "rename-tables"), toggle("keep_data", "keep-data"),
                   toggle("keep_routing_rules", "keep-routing-rules"), dry_run},
                  older_switch("", true)});
-  out.push_back({kGroup,
-                 "MigrateServedTypes",
-                 "<keyspace/shard> <served tablet type>",
-                 2,
-                 2,
-                 {cells, reverse, toggle("skip-refresh-state", ""), toggle("reverse_replication", ""),
-                  value("filtered_replication_wait_time", "timeout")},
-                 migrate_served_types});
-  out.push_back({kGroup,
-                 "MigrateServedFrom",
-                 "<destination keyspace/shard> <served tablet type>",
-                 2,
-                 2,
-                 {cells, reverse, value("filtered_replication_wait_time", "")},
-                 migrate_served_from_command});
   const auto add_unbuilt = [&](std::string_view name, std::string_view usage, std::vector<Flag> flags,
                                std::string_view why) {
     out.push_back({kGroup, name, usage, 0, kMany, std::move(flags), unbuilt(why)});

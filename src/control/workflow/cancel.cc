@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "control/workflow/cleanup.h"
 #include "control/workflow/records.h"
 #include "control/workflow/write_switch.h"
@@ -46,6 +48,7 @@ std::vector<engine::Step> CancelOperation::steps() {
   }
   if (!is_reshard_) add("allow_target_tables", [this] { return allow_target_tables(); });
   add("delete_streams", [this] { return delete_all_streams(); });
+  add("source_shards", [this] { return clear_sources(); });
   return steps;
 }
 
@@ -129,6 +132,14 @@ net::Task<Status> CancelOperation::delete_all_streams() {
   // Of a switch that was taken back.
   co_return co_await delete_streams(tablets_, tenure_.fence(), source_.primaries(),
                                     reverse_workflow_name(record().workflow()), cleanup_wait());
+}
+
+net::Task<Status> CancelOperation::clear_sources() {
+  const bool has_sources =
+      std::ranges::any_of(target_.places, [](const Place& place) { return place.record.source_shards_size() > 0; });
+  if (!has_sources) co_return Status{};
+  CO_RETURN_IF_ERROR(co_await clear_source_shards(tablets_, tenure_.guard(), target_));
+  co_return co_await refresh_all(tablets_, target_.primaries(), cleanup_wait());
 }
 
 namespace {

@@ -32,6 +32,7 @@ class CancelOperation final : public engine::Operation {
   net::Task<Status> remove_from_target_vschema();
   net::Task<Status> allow_target_tables();
   net::Task<Status> delete_all_streams();
+  net::Task<Status> clear_sources();
 
   TabletClient& tablets_;
   engine::Tenure& tenure_;

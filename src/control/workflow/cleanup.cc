@@ -66,6 +66,21 @@ net::Task<Status> drop_tables(TabletClient& tablets, ::workflowdata::Fence fence
   co_return co_await execute(tablets, fence, tablet, "drop table if exists " + dropped);
 }
 
+net::Task<Status> clear_source_shards(TabletClient& tablets, topo::WriteGuard guard, Side side) {
+  for (const auto& place : side.places) {
+    auto updated = co_await topo::update_shard_fields(
+        tablets.topology(), side.keyspace, place.shard,
+        [](::topodata::Shard& record) -> Result<bool> {
+          const bool changes = record.source_shards_size() > 0;
+          record.clear_source_shards();
+          return changes;
+        },
+        {}, guard);
+    if (!updated.ok()) co_return std::move(updated).error();
+  }
+  co_return Status{};
+}
+
 net::Task<Status> allow_all_tables(TabletClient& tablets, topo::WriteGuard guard, Side side,
                                    std::vector<std::string> tables) {
   if (tables.empty()) co_return Status{};

@@ -19,6 +19,8 @@ net::Task<Status> drop_tables(TabletClient& tablets, ::workflowdata::Fence fence
 // No denied tables on the shards, and their primaries know it.
 net::Task<Status> allow_all_tables(TabletClient& tablets, topo::WriteGuard guard, Side side,
                                    std::vector<std::string> tables);
+// The shards name no sources of filtered replication (Shard.source_shards). Their primaries are not told.
+net::Task<Status> clear_source_shards(TabletClient& tablets, topo::WriteGuard guard, Side side);
 net::Task<Status> remove_from_vschema(topo::Server& topology, topo::WriteGuard guard, std::string keyspace,
                                       std::vector<std::string> tables);
 // The rules of a move; `displaced` come in their place.

@@ -12,6 +12,7 @@
 #include "control/workflow/source_checks.h"
 #include "control/workflow/write_switch.h"
 #include "shard/key_range.h"
+#include "sql/printer.h"
 #include "topo/keyspace.h"
 #include "topo/paths.h"
 #include "topo/vschema.h"
@@ -91,7 +92,8 @@ class Creation {
     record_.set_created_ms(engine::to_ms(topology.clock().wall_now()));
     for (auto& [name, value] : plan_.settings.to_options()) (*record_.mutable_options())[name] = value;
     auto open = engine::make_operation("create", {{"routing_rules", plan_.routing_rules ? "true" : "false"},
-                                                  {"auto_start", plan_.auto_start ? "true" : "false"}});
+                                                  {"auto_start", plan_.auto_start ? "true" : "false"},
+                                                  {"source_shards", plan_.positions.empty() ? "false" : "true"}});
     open.set_started_ms(record_.created_ms());
     *record_.mutable_open() = std::move(open);
     CO_ASSIGN_OR_RETURN(auto target,
@@ -329,6 +331,45 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
   CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, tables, true));
   CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, tables, {}));
   co_return co_await create(tablets, std::move(record), std::move(plan), "Reshard create");
+}
+
+net::Task<Status> create_copied(TabletClient& tablets, CopiedWorkflow workflow) {
+  CO_RETURN_IF_ERROR(check_name(workflow.workflow));
+  engine::Record record;
+  record.set_kind(workflow.kind);
+  record.set_workflow(workflow.workflow);
+  record.set_source_keyspace(workflow.source_keyspace);
+  record.set_target_keyspace(workflow.target_keyspace);
+  for (const auto& name : workflow.source_shards) record.add_source_shards(name);
+  for (const auto& name : workflow.target_shards) record.add_target_shards(name);
+  for (const auto& name : workflow.tables) record.add_tables(name);
+  CO_RETURN_IF_ERROR(co_await check_free(tablets, record));
+  CreatePlan plan;
+  plan.positions = workflow.positions;
+  plan.unsharded_target = workflow.kind != "Reshard";
+  for (const auto& target : workflow.target_shards) {
+    CO_ASSIGN_OR_RETURN(const auto target_name, shard::ShardName::parse(target));
+    for (const auto& source : workflow.source_shards) {
+      CO_ASSIGN_OR_RETURN(const auto source_name, shard::ShardName::parse(source));
+      const bool reshard = workflow.kind == "Reshard";
+      if (reshard && !source_name.covered_range().intersects(target_name.covered_range())) continue;
+      ::binlogdata::BinlogSource bls;
+      bls.set_keyspace(workflow.source_keyspace);
+      bls.set_shard(source);
+      auto add_rule = [&bls](const std::string& match, const std::string& filter) {
+        auto* rule = bls.mutable_filter()->add_rules();
+        rule->set_match(match);
+        rule->set_filter(filter);
+      };
+      for (const auto& table : workflow.exclude_tables) add_rule(table, "exclude");
+      if (reshard) add_rule("/.*", target_name.key_range() ? target : "");
+      for (const auto& table : workflow.tables) {
+        add_rule(table, "select * from " + sql::quote_identifier_if_needed(table));
+      }
+      plan.sources[target].push_back(std::move(bls));
+    }
+  }
+  co_return co_await create(tablets, std::move(record), std::move(plan), workflow.kind + " create");
 }
 
 }  // namespace vitrail::control

@@ -17,6 +17,8 @@ struct CreatePlan {
   StreamSettings settings;
   std::vector<::tabletmanagerdata::TableDefinition> tables;  // To be made on each target; empty: they are there.
   std::map<std::string, std::vector<::binlogdata::BinlogSource>> sources;  // By target shard: one for each stream.
+  // By source shard: the rows are there already, as of this position, and the streams go on from it.
+  std::map<std::string, std::string> positions;
   bool unsharded_target = false;
   bool routing_rules = false;
   bool auto_start = true;
@@ -51,6 +53,9 @@ class CreateOperation final : public engine::Operation {
   net::Task<Status> remove_routing_rules();
   net::Task<Status> deny_target_tables(bool deny);
   net::Task<Status> start_streams();
+  net::Task<Status> position_streams(Place place);
+  net::Task<Status> set_source_shards(bool present);
+  net::Task<Status> add_source_shards_of(Place place);
 
   TabletClient& tablets_;
   engine::Tenure& tenure_;
@@ -62,5 +67,21 @@ class CreateOperation final : public engine::Operation {
 // Both check everything that can be checked before anything changes; a refusal leaves nothing behind.
 net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTablesCreateRequest request);
 net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCreateRequest request);
+
+// A workflow whose rows somebody else has copied exactly: its streams begin at `positions` (by source shard), and the
+// target shards name their sources (Shard.source_shards), as shards with filtered replication always did.
+struct CopiedWorkflow {
+  std::string kind;  // "Reshard" or "MoveTables".
+  std::string workflow;
+  std::string source_keyspace;
+  std::string target_keyspace;
+  std::vector<std::string> source_shards;
+  std::vector<std::string> target_shards;
+  std::vector<std::string> tables;  // Of MoveTables: without routing rules, the keyspace is served from another.
+  std::vector<std::string> exclude_tables;  // Of Reshard: names.
+  std::map<std::string, std::string> positions;
+};
+// kFailedPrecondition: another workflow is in the way. Undone when it does not come to its end.
+net::Task<Status> create_copied(TabletClient& tablets, CopiedWorkflow workflow);
 
 }  // namespace vitrail::control

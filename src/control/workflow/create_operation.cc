@@ -6,6 +6,7 @@
 #include "control/workflow/cleanup.h"
 #include "control/workflow/create.h"
 #include "mysqld/rows.h"
+#include "topo/shard.h"
 #include "topo/workflow_fence.h"
 #include "topo/srv_vschema.h"
 #include "topo/vschema.h"
@@ -44,6 +45,9 @@ std::vector<engine::Step> CreateOperation::steps() {
   // Behind the rules: a name that two keyspaces have, and no rule, is ambiguous to clients.
   if (record().kind() == "MoveTables") {
     add("update_vschema", [this] { return add_to_vschema(); }, [this] { return remove_added_from_vschema(); });
+  }
+  if (wants("source_shards")) {
+    add("source_shards", [this] { return set_source_shards(true); }, [this] { return set_source_shards(false); });
   }
   if (wants("auto_start")) add("start_streams", [this] { return start_streams(); });
   return steps;
@@ -142,7 +146,65 @@ net::Task<Status> CreateOperation::create_streams_on(Place place) {
   auto created = co_await tablets_.call<tmd::CreateVReplicationWorkflowResponse>(
       *place.primary, "CreateVReplicationWorkflow", std::move(request), cleanup_wait());
   if (!created.ok()) co_return std::move(created).error();
+  if (plan_.positions.empty()) co_return Status{};
+  co_return co_await position_streams(std::move(place));
+}
+
+// They copy nothing: a stream that has a position goes on from it.
+net::Task<Status> CreateOperation::position_streams(Place place) {
+  CO_ASSIGN_OR_RETURN(const auto streams,
+                      co_await read_streams(tablets_, *place.primary, record().workflow(), cleanup_wait()));
+  for (const auto& stream : streams.streams()) {
+    const auto position = plan_.positions.find(stream.bls().shard());
+    if (position == plan_.positions.end()) {
+      co_return fail(Code::kInternal, fmt::format("no position of the source shard {} is known", stream.bls().shard()));
+    }
+    tmd::VReplicationExecRequest request;
+    request.set_query(fmt::format("update _vt.vreplication set pos = {} where id = {}",
+                                  mysqld::quote_string(position->second), stream.id()));
+    topo::set_fence(request, tenure_.fence());
+    auto done = co_await tablets_.call<tmd::VReplicationExecResponse>(*place.primary, "VReplicationExec",
+                                                                      std::move(request), cleanup_wait());
+    if (!done.ok()) co_return std::move(done).error();
+  }
   co_return Status{};
+}
+
+net::Task<Status> CreateOperation::add_source_shards_of(Place place) {
+  CO_ASSIGN_OR_RETURN(const auto streams,
+                      co_await read_streams(tablets_, *place.primary, record().workflow(), cleanup_wait()));
+  std::vector<::topodata::Shard::SourceShard> sources;
+  for (const auto& stream : streams.streams()) {
+    auto& source = sources.emplace_back();
+    source.set_uid(stream.id());
+    source.set_keyspace(stream.bls().keyspace());
+    source.set_shard(stream.bls().shard());
+    if (record().kind() == "Reshard") {
+      CO_ASSIGN_OR_RETURN(const auto from, shard::ShardName::parse(stream.bls().shard()));
+      if (from.key_range()) *source.mutable_key_range() = topo::to_proto(*from.key_range());
+    }
+    for (const auto& table : tables_) source.add_tables(table);
+  }
+  auto updated = co_await topo::update_shard_fields(
+      topology(), target_.keyspace, place.shard,
+      [&](::topodata::Shard& shard) -> Result<bool> {
+        shard.clear_source_shards();
+        for (const auto& source : sources) *shard.add_source_shards() = source;
+        return true;
+      },
+      {}, tenure_.guard());
+  co_return updated.ok() ? Status{} : Status(std::move(updated).error());
+}
+
+// The targets' primaries serve nothing while they have sources.
+net::Task<Status> CreateOperation::set_source_shards(bool present) {
+  if (present) {
+    CO_RETURN_IF_ERROR(co_await for_all<Place>(target_.places,
+                                               [this](Place place) { return add_source_shards_of(std::move(place)); }));
+  } else {
+    CO_RETURN_IF_ERROR(co_await clear_source_shards(tablets_, tenure_.guard(), target_));
+  }
+  co_return co_await refresh_all(tablets_, target_.primaries(), cleanup_wait());
 }
 
 net::Task<Status> CreateOperation::create_streams() {

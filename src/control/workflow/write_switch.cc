@@ -437,6 +437,8 @@ net::Task<Status> SwitchOperation::allow_target_writes() {
             self.topology(), self.to_.keyspace, shard,
             [serves](::topodata::Shard& record) -> Result<bool> {
               record.set_is_primary_serving(serves);
+              // A shard that serves has no filtered replication into it any more.
+              if (serves) record.clear_source_shards();
               return true;
             },
             {}, self.tenure_.guard());
