@@ -110,6 +110,7 @@ const std::vector<Command>& commands() {
     add_tablet_commands(out);
     add_keyspace_commands(out);
     add_workflow_commands(out);
+    add_manager_commands(out);
     add_schema_commands(out);
     add_backup_commands(out);
     add_topology_commands(out);
