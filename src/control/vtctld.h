@@ -48,6 +48,7 @@ class Vtctld {
   TabletClient& tablets() { return *tablets_; }  // After start().
   // After start(); null without one.
   const manager::Manager* workflow_manager() const { return manager_.get(); }
+  const std::vector<std::string>& workflow_factories() const { return factories_; }
   net::Task<void> stop();
   uint16_t grpc_port() const { return grpc_->port(); }  // After start().
 

@@ -172,8 +172,9 @@ void add_manager_commands(std::vector<Command>& out) {
   };
   out.push_back({kGroup, "WorkflowStart", "<uuid>", 1, 1, {}, pressing(manager::kStart)});
   out.push_back({kGroup, "WorkflowStop", "<uuid>", 1, 1, {}, pressing(manager::kStop)});
-  out.push_back({kGroup, "WorkflowDelete", "<uuid>", 1, 1, {},
-                 [](const Call& call) { return workflow_delete(call, call.arguments[0]); }});
+  out.push_back({kGroup, "WorkflowDelete", "<uuid>", 1, 1, {}, [](const Call& call) {
+                   return workflow_delete(call, call.arguments[0]);
+                 }});
   out.push_back({kGroup, "WorkflowWait", "<uuid>", 1, 1, {}, workflow_wait});
   out.push_back({kGroup, "WorkflowTree", "", 0, 0, {}, workflow_tree});
   out.push_back({kGroup, "WorkflowAction", "<path> <name>", 2, 2, {}, [](const Call& call) {

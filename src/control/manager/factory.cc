@@ -139,8 +139,7 @@ Result<Sides> find_sides(const std::string& keyspace, const std::vector<ShardFac
       return fail(Code::kFailedPrecondition, fmt::format("source shard {}/{} does not serve", keyspace, one.name));
     }
     if (destination && one.serving) {
-      return fail(Code::kFailedPrecondition,
-                  fmt::format("destination shard {}/{} serves already", keyspace, one.name));
+      return fail(Code::kFailedPrecondition, fmt::format("destination shard {}/{} serves already", keyspace, one.name));
     }
   }
   const auto touches = [](const Side& others) {
@@ -189,8 +188,8 @@ Result<Sides> find_sides(const std::string& keyspace, const std::vector<ShardFac
   }
   for (size_t d = 0; d < destinations.size(); ++d) {
     if (group_of_destination[d] == SIZE_MAX) {
-      return fail(Code::kFailedPrecondition, fmt::format("destination shard {}/{} overlaps no source shard", keyspace,
-                                                         destinations[d].str()));
+      return fail(Code::kFailedPrecondition,
+                  fmt::format("destination shard {}/{} overlaps no source shard", keyspace, destinations[d].str()));
     }
     const auto first = std::ranges::find_if(sources, [&](const auto& s) { return overlaps(s, destinations[d]); });
     out.source_of[destinations[d].str()] = first->str();
@@ -212,8 +211,8 @@ Result<Record> make_record(const Parameters& parameters, const std::vector<Shard
   }
   Sides sides;
   if (parameters.factory == kHorizontalResharding) {
-    ASSIGN_OR_RETURN(
-        sides, find_sides(parameters.keyspace, shards, parameters.source_shards, parameters.destination_shards));
+    ASSIGN_OR_RETURN(sides,
+                     find_sides(parameters.keyspace, shards, parameters.source_shards, parameters.destination_shards));
     if (parameters.vtworkers.size() != sides.sources.size()) {
       return fail(Code::kInvalidArgument, fmt::format("there are {} vtworkers, {} source shards: the number should be "
                                                       "same",
@@ -221,10 +220,11 @@ Result<Record> make_record(const Parameters& parameters, const std::vector<Shard
     }
     for (const auto& one : shards) {
       if (!one.receives || std::ranges::find(sides.destinations, one.name) == sides.destinations.end()) continue;
-      return fail(Code::kFailedPrecondition,
-                  fmt::format("destination shard {}/{} has source shards from an earlier resharding; end that first, or "
-                              "remove them with SourceShardDelete",
-                              parameters.keyspace, one.name));
+      return fail(
+          Code::kFailedPrecondition,
+          fmt::format("destination shard {}/{} has source shards from an earlier resharding; end that first, or "
+                      "remove them with SourceShardDelete",
+                      parameters.keyspace, one.name));
     }
     out.workflow.set_name("Horizontal resharding on keyspace " + parameters.keyspace);
     settings["keyspace"] = parameters.keyspace;

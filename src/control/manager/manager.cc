@@ -52,8 +52,7 @@ net::Task<void> Manager::run(net::CancelToken cancel) {
   base::LogLimit limit(10s);
   while (!cancel.cancelled()) {
     auto lock = co_await topology_.global().campaign(
-        std::string(kElection), id_,
-        {.wait = {.cancel = cancel}, .ttl = pace_.lease, .require_dir = false});
+        std::string(kElection), id_, {.wait = {.cancel = cancel}, .ttl = pace_.lease, .require_dir = false});
     if (lock.ok()) {
       log_info("workflow manager: this vtctld ({}) leads", id_);
       leads_ = true;
@@ -150,8 +149,8 @@ net::Task<void> Manager::run_task(topo::Fence fence, Record record, std::string 
   const std::string uuid = record.workflow.uuid();
   const std::string key = uuid + "/" + id;
   Ear ear(said_[key]);
-  Status outcome = co_await carry_out(topology_, tools_, std::move(record), id,
-                                      [&ear](std::string_view text) { ear.hear(text); }, cancel);
+  Status outcome = co_await carry_out(
+      topology_, tools_, std::move(record), id, [&ear](std::string_view text) { ear.hear(text); }, cancel);
   if (!outcome.ok() && !cancel.cancelled()) log_warning("workflow {}: {}: {}", uuid, id, outcome.error().message());
   const auto note = [&](Record& stored) -> Result<bool> {
     if (stored.workflow.state() != ::workflow::Running) return false;  // Stopped meanwhile.

@@ -52,7 +52,7 @@ class Manager {
   const std::string id_;
   const Pace pace_;
   bool leads_ = false;
-  std::map<std::string, Record> records_;                         // By uuid.
+  std::map<std::string, Record> records_;                          // By uuid.
   std::map<std::string, std::map<std::string, Running>> running_;  // By uuid and task.
   std::map<std::string, std::string> said_;
 };

@@ -75,8 +75,7 @@ class WorkflowManagerTest : public testing::Test {
     out->tools.fails = std::move(fails);
     out->topology = open();
     const auto begin = [](Process& process, std::string name) -> net::Task<void> {
-      process.manager =
-          std::make_unique<Manager>(*process.topology, process.tools, name, Manager::Pace{.look = 20ms});
+      process.manager = std::make_unique<Manager>(*process.topology, process.tools, name, Manager::Pace{.look = 20ms});
       process.scope = std::make_unique<net::Scope>();
       process.scope->spawn(process.manager->run(process.scope->token()));
       co_return;
@@ -97,8 +96,7 @@ class WorkflowManagerTest : public testing::Test {
     const auto parameters = parse_parameters(
         kHorizontalResharding,
         {"-keyspace=k", "-vtworkers=w:1", std::string("-enable_approvals=") + (approvals ? "true" : "false")});
-    auto record =
-        make_record(*parameters, {{.name = "0", .serving = true}, {.name = "-80"}, {.name = "80-"}}, "u", {});
+    auto record = make_record(*parameters, {{.name = "0", .serving = true}, {.name = "-80"}, {.name = "80-"}}, "u", {});
     ASSERT_TRUE(run(manager::create(*topology_, std::move(*record))).ok());
     press("/u", kStart);
   }
@@ -187,8 +185,8 @@ TEST_F(WorkflowManagerTest, AnotherOneGoesOn_S2_47_S2_48_S2_49) {
 TEST_F(WorkflowManagerTest, WhatAnAttemptBeforeReachedIsNotDoneAgain) {
   auto one = start("one", "SplitClone");
   create();
-  EXPECT_TRUE(until(
-      [](const Record& r) { return r.checkpoint.tasks().at("clone/0").state() == ::workflow::TaskRunning; }));
+  EXPECT_TRUE(
+      until([](const Record& r) { return r.checkpoint.tasks().at("clone/0").state() == ::workflow::TaskRunning; }));
   stop(*one);
   for (const auto* shard : {"-80", "80-"}) {
     topo::UpdateFn<::topodata::Shard> follow = [](::topodata::Shard& stored) -> Result<bool> {
@@ -208,8 +206,8 @@ TEST_F(WorkflowManagerTest, WhatAnAttemptBeforeReachedIsNotDoneAgain) {
 TEST_F(WorkflowManagerTest, StopCancelsWhatRuns_S2_50) {
   auto one = start("one", "SplitClone");
   create();
-  EXPECT_TRUE(until(
-      [](const Record& r) { return r.checkpoint.tasks().at("clone/0").state() == ::workflow::TaskRunning; }));
+  EXPECT_TRUE(
+      until([](const Record& r) { return r.checkpoint.tasks().at("clone/0").state() == ::workflow::TaskRunning; }));
   press("/u", kStop);
   stop(*one);
   EXPECT_TRUE(is_done(record()));

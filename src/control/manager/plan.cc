@@ -92,10 +92,8 @@ std::vector<Button> workflow_buttons(const Record& record) {
   const Button start{.name = std::string(kStart), .enabled = true};
   const Button remove{.name = std::string(kDelete), .enabled = true, .style = Button::Style::kWarning};
   switch (record.workflow.state()) {
-    case ::workflow::Running:
-      return {{.name = std::string(kStop), .enabled = true, .style = Button::Style::kWarning}};
-    case ::workflow::NotStarted:
-      return {start, remove};
+    case ::workflow::Running: return {{.name = std::string(kStop), .enabled = true, .style = Button::Style::kWarning}};
+    case ::workflow::NotStarted: return {start, remove};
     default:
       // One that was stopped goes on where it was.
       return record.workflow.error().empty() ? std::vector{remove} : std::vector{start, remove};
@@ -205,8 +203,8 @@ Status press(Record& record, std::string_view path, std::string_view button, bas
   const std::vector<Phase> phases = phases_of(record);
   const auto node = find_node(record, phases, path);
   if (!node) {
-    return fail(Code::kNotFound, fmt::format("no node {} in workflow {}; WorkflowTree shows all nodes", path,
-                                             record.workflow.uuid()));
+    return fail(Code::kNotFound,
+                fmt::format("no node {} in workflow {}; WorkflowTree shows all nodes", path, record.workflow.uuid()));
   }
   const std::string name(button);
   const bool approval = button == kApproveFirst || button == kApproveRemaining;
@@ -223,9 +221,8 @@ Status press(Record& record, std::string_view path, std::string_view button, bas
     for (const Button& one : buttons) {
       if (one.enabled) there.push_back("\"" + one.name + "\"");
     }
-    return fail(Code::kFailedPrecondition,
-                fmt::format("{} has no action \"{}\" now; it has {}", path, button,
-                            there.empty() ? "none" : base::join(there, ", ")));
+    return fail(Code::kFailedPrecondition, fmt::format("{} has no action \"{}\" now; it has {}", path, button,
+                                                       there.empty() ? "none" : base::join(there, ", ")));
   }
   auto& workflow = record.workflow;
   if (button == kStart) {

@@ -35,9 +35,7 @@ Record started(const Names& flags = {}) {
   EXPECT_TRUE(press(record, "/u", kStart, kNow).ok());
   return record;
 }
-std::string text(const Decision& decision) {
-  return decision.finished ? "finished" : base::join(decision.start, " ");
-}
+std::string text(const Decision& decision) { return decision.finished ? "finished" : base::join(decision.start, " "); }
 std::string buttons(const Record& record, const std::string& path) {
   std::string out;
   for (const Button& button : buttons_of(record, path)) {
@@ -268,8 +266,7 @@ TEST(WorkflowTasks, AreCommandLines) {
   EXPECT_EQ(line(plain, "migrate_master/1"), "no task migrate_master/1");
   const Record other = make({"-exclude_tables=a,b", "-min_healthy_rdonly_tablets=2", "-use_consistent_snapshot",
                              "-split_diff_dest_tablet_type=replica"});
-  EXPECT_EQ(line(other, "copy_schema/-80"),
-            "CopySchemaShard -exclude_tables=a,b test_keyspace/0 test_keyspace/-80");
+  EXPECT_EQ(line(other, "copy_schema/-80"), "CopySchemaShard -exclude_tables=a,b test_keyspace/0 test_keyspace/-80");
   EXPECT_EQ(line(other, "clone/0"),
             "localhost:15033> SplitClone -min_healthy_rdonly_tablets=2 -exclude_tables=a,b "
             "-use_consistent_snapshot=true test_keyspace/0");
@@ -293,9 +290,9 @@ TEST(WorkflowTree, HasNodesAndActions_S2_27_S2_84) {
   EXPECT_EQ(phase["children"][1]["path"], "/u/copy_schema/80-");
   pressed(record, "/u/copy_schema", kApproveFirst);
   begin_task(record, "copy_schema/-80", kNow);
-  EXPECT_EQ(nlohmann::json::parse(tree_of(record, {{"u/copy_schema/-80", "half"}}))["children"][0]["children"][0]
-                                 ["message"],
-            "half");
+  EXPECT_EQ(
+      nlohmann::json::parse(tree_of(record, {{"u/copy_schema/-80", "half"}}))["children"][0]["children"][0]["message"],
+      "half");
   end_task(record, "copy_schema/-80", fail(Code::kUnavailable, "gone"), "it said \xff this", kNow);
   const auto failed = nlohmann::json::parse(tree_of(record))["children"][0]["children"][0];
   EXPECT_EQ(failed["message"], "failed: UNAVAILABLE: gone");

@@ -75,9 +75,8 @@ net::Task<Result<Record>> change(topo::Server& topology, std::string uuid,
     return changed;
   };
   CO_RETURN_IF_ERROR(topo::validate_name("workflow", uuid));
-  auto done = co_await topo::internal::update_record<::workflow::Workflow>(topology.global(), topo::workflow_path(uuid),
-                                                                           "workflow " + uuid, std::move(update),
-                                                                           std::move(fence), false);
+  auto done = co_await topo::internal::update_record<::workflow::Workflow>(
+      topology.global(), topo::workflow_path(uuid), "workflow " + uuid, std::move(update), std::move(fence), false);
   if (!done.ok()) co_return std::move(done).error();
   co_return std::move(*last);
 }

@@ -140,13 +140,11 @@ net::Task<Status> reset(Tools& tools, std::string address, bool taken_over, Say 
 }
 
 // A comparison looks at one source; a destination of several is compared with each.
-net::Task<Result<std::vector<Words>>> command_lines(topo::Server& topology, const ::workflow::Task& task,
-                                                    Words words) {
+net::Task<Result<std::vector<Words>>> command_lines(topo::Server& topology, const ::workflow::Task& task, Words words) {
   std::vector<Words> out;
   if (words[0] == "SplitDiff") {
-    CO_ASSIGN_OR_RETURN(const auto shard,
-                        co_await topo::get_shard(topology, attribute(task, "keyspace"),
-                                                 attribute(task, "destination_shard")));
+    CO_ASSIGN_OR_RETURN(const auto shard, co_await topo::get_shard(topology, attribute(task, "keyspace"),
+                                                                   attribute(task, "destination_shard")));
     if (shard.record.source_shards_size() > 1) {
       for (const auto& source : shard.record.source_shards()) {
         Words line = words;

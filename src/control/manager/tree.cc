@@ -14,9 +14,7 @@ using Json = nlohmann::ordered_json;
 constexpr int kDeterminate = 2;
 constexpr int kNoBar = 3;
 
-std::string dump(const Json& json, int indent) {
-  return json.dump(indent, ' ', false, Json::error_handler_t::replace);
-}
+std::string dump(const Json& json, int indent) { return json.dump(indent, ' ', false, Json::error_handler_t::replace); }
 
 std::string time_text(int64_t at_ms) {
   const auto seconds = static_cast<std::time_t>(at_ms / 1000);
@@ -29,8 +27,7 @@ std::string time_text(int64_t at_ms) {
 Json actions_of(const Record& record, const std::string& path) {
   Json out = Json::array();
   for (const Button& button : buttons_of(record, path)) {
-    Json one = {
-        {"name", button.name}, {"state", button.enabled ? 1 : 2}, {"style", static_cast<int>(button.style)}};
+    Json one = {{"name", button.name}, {"state", button.enabled ? 1 : 2}, {"style", static_cast<int>(button.style)}};
     if (!button.message.empty()) one["message"] = button.message;
     out.push_back(std::move(one));
   }
@@ -125,12 +122,8 @@ Json workflow_node(const Record& record, const std::map<std::string, std::string
   const size_t all = children.size();
   std::string message;
   switch (workflow.state()) {
-    case ::workflow::NotStarted:
-      message = "not started";
-      break;
-    case ::workflow::Running:
-      message = failed ? "a task failed: Retry goes on with it" : "running";
-      break;
+    case ::workflow::NotStarted: message = "not started"; break;
+    case ::workflow::Running: message = failed ? "a task failed: Retry goes on with it" : "running"; break;
     default:
       message = !workflow.error().empty()                          ? workflow.error()
                 : workflow.factory_name() == kHorizontalResharding ? "Horizontal Resharding is finished successfully."
