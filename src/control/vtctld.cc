@@ -1,5 +1,10 @@
 #include "control/vtctld.h"
 
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <algorithm>
+
 #include "base/log.h"
 #include "base/settings.h"
 #include "control/legacy/legacy.h"
@@ -38,7 +43,35 @@ void declare(base::Settings& settings, VtctldOptions& options) {
   rpc::declare(settings, options.grpc_client, &options.grpc_security);
   rpc::declare_tls(settings, "tablet_manager", options.tablet_manager_tls);
   backup::declare(settings, options.backups);
+  settings.add("workflow_manager_init", &options.workflow_manager,
+               "run workflows of the workflow manager, when elected among all vtctlds");
+  settings.add("workflow_manager_disable", &options.disabled_factories,
+               "kinds of workflows that cannot be created: horizontal_resharding, sleep, topo_validator");
+  settings
+      .accept("workflow_manager_use_election", /*takes_value=*/false,
+              "workflows are always run by the one vtctld that is elected")
+      .one_of({"true"});
 }
+
+namespace {
+
+Result<std::vector<std::string>> enabled_factories(const std::vector<std::string>& disabled) {
+  std::vector<std::string> out(std::begin(manager::kFactories), std::end(manager::kFactories));
+  for (const auto& name : disabled) {
+    if (std::erase(out, name) == 0 && std::ranges::find(manager::kFactories, name) == std::end(manager::kFactories)) {
+      return fail(Code::kInvalidArgument, "--workflow-manager-disable: no factory named " + name);
+    }
+  }
+  return out;
+}
+
+std::string process_name(uint16_t grpc_port) {
+  char host[256] = "localhost";
+  static_cast<void>(::gethostname(host, sizeof host - 1));
+  return fmt::format("{}:{}", host, grpc_port);
+}
+
+}  // namespace
 
 Vtctld::Vtctld(VtctldOptions options, topo::Server& topology, base::Metrics& metrics)
     : options_(std::move(options)), topology_(topology), metrics_(metrics) {}
@@ -54,10 +87,11 @@ net::Task<Status> Vtctld::start() {
   rpc::ClientSecurity client = options_.grpc_client;
   client.message_size_max = options_.grpc_security.message_size_max;
   CO_ASSIGN_OR_RETURN(auto channel, rpc::channel_options(client, options_.tablet_manager_tls));
-  tablets_ = std::make_unique<TabletClient>(topology_, std::move(channel));
+  CO_ASSIGN_OR_RETURN(factories_, enabled_factories(options_.disabled_factories));
+  tablets_ = std::make_unique<TabletClient>(topology_, channel);
   grpc_ = std::make_unique<rpc::Server>(std::move(server));
   register_vtctld_handlers(*grpc_, *net::Loop::current(), *tablets_, options_.backups);
-  register_legacy_method(*grpc_, *net::Loop::current(), *tablets_);
+  register_legacy_method(*grpc_, *net::Loop::current(), *tablets_, options_.workflow_manager ? &factories_ : nullptr);
   CO_RETURN_IF_ERROR(grpc_->start());
   started_ = true;
   repairer_ =
@@ -75,6 +109,11 @@ net::Task<Status> Vtctld::start() {
   };
   scope_.spawn(watch(*this));
   scope_.spawn(keep_sweeping(*tablets_, scope_.token()));
+  if (options_.workflow_manager) {
+    workflow_tools_ = std::make_unique<WorkflowTools>(*grpc_, *tablets_, std::move(channel));
+    manager_ = std::make_unique<manager::Manager>(topology_, *workflow_tools_, process_name(grpc_->port()));
+    scope_.spawn(manager_->run(scope_.token()));
+  }
   co_return Status{};
 }
 

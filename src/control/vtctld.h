@@ -6,8 +6,10 @@
 #include "backup/storage.h"
 #include "base/metrics.h"
 #include "base/result.h"
+#include "control/manager/manager.h"
 #include "control/tablet_client.h"
 #include "control/workflow/engine/repairer.h"
+#include "control/workflow_tools.h"
 #include "net/loop.h"
 #include "net/scope.h"
 #include "rpc/security.h"
@@ -24,6 +26,8 @@ struct VtctldOptions {
   rpc::ClientSecurity grpc_client;
   rpc::TlsOptions tablet_manager_tls;
   backup::StorageOptions backups;
+  bool workflow_manager = true;  // Whether it takes part in the election of who runs workflows.
+  std::vector<std::string> disabled_factories;
 };
 
 // Declares the settings of a vtctld.
@@ -42,6 +46,9 @@ class Vtctld {
   // The methods of /vtctlservice.Vtctld, for callers in this process; after start().
   rpc::Server& methods() { return *grpc_; }
   TabletClient& tablets() { return *tablets_; }  // After start().
+  // After start(); null without one.
+  const manager::Manager* workflow_manager() const { return manager_.get(); }
+  const std::vector<std::string>& workflow_factories() const { return factories_; }
   net::Task<void> stop();
   uint16_t grpc_port() const { return grpc_->port(); }  // After start().
 
@@ -53,6 +60,9 @@ class Vtctld {
   std::unique_ptr<TabletClient> tablets_;  // With grpc_, since start().
   std::unique_ptr<engine::Repairer> repairer_;
   std::unique_ptr<rpc::Server> grpc_;
+  std::vector<std::string> factories_;
+  std::unique_ptr<WorkflowTools> workflow_tools_;
+  std::unique_ptr<manager::Manager> manager_;
   bool started_ = false;
 };
 

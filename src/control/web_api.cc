@@ -273,8 +273,8 @@ Result<std::string> WebApi::read(const rpc::HttpRequest& request, std::string_vi
     return dump({{"activeReparents", true},
                  {"showStatus", false},
                  {"showTopologyCRUD", false},
-                 {"showWorkflows", false},
-                 {"workflows", json::array()}});
+                 {"showWorkflows", vtctld_.workflow_manager() != nullptr},
+                 {"workflows", vtctld_.workflow_factories()}});
   }
   return unknown_page(request);
 }

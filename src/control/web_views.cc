@@ -8,6 +8,8 @@
 
 #include "base/version.h"
 #include "control/client/vdiff_report.h"
+#include "control/manager/records.h"
+#include "control/manager/tree.h"
 #include "control/states/table.h"
 #include "shardingworkflow.pb.h"
 #include "topo/decode.h"
@@ -146,6 +148,7 @@ class WebViews::Impl {
       std::string branch = take_segment(rest);
       co_return text(co_await sharding_workflow(std::move(branch), std::string(rest)));
     }
+    if (kind == "manager" && rest.empty()) co_return text(co_await managed_workflows());
     if (kind == "cells" && rest.empty()) co_return text(co_await cells());
     if (kind == "topology") co_return text(co_await topology(std::string(rest)));
     co_return fail(Code::kNotFound, "no such document: " + name);
@@ -418,6 +421,24 @@ class WebViews::Impl {
       warnings[std::string(states::name_of(action))] = states::warning_of(action);
     out["warnings"] = std::move(warnings);
     co_return out;
+  }
+
+  net::Task<Json> managed_workflows() {
+    topo::Server& topology = vtctld_.tablets().topology();
+    const manager::Manager* here = vtctld_.workflow_manager();
+    CO_ASSIGN_OR_RETURN(const auto all, co_await manager::list(topology));
+    const auto leader = co_await topology.global().leader(std::string(manager::kElection));
+    json nodes = json::array();
+    for (const auto& stored : all) {
+      nodes.push_back(json::parse(
+          manager::tree_of(stored.record, here == nullptr ? std::map<std::string, std::string>() : here->said())));
+    }
+    std::ranges::reverse(nodes);  // The newest first.
+    co_return json{{"enabled", here != nullptr},
+                   {"leader", leader.ok() ? *leader : ""},
+                   {"leads", here != nullptr && here->leads()},
+                   {"factories", vtctld_.workflow_factories()},
+                   {"nodes", std::move(nodes)}};
   }
 
   net::Task<Json> cells() {

@@ -17,6 +17,7 @@ namespace vitrail::control {
 //     workflow/<keyspace>/<name>  one of them: streams, copy progress, traffic, the last VDiff
 //     sharding                    sharding workflows of all branches
 //     sharding/<branch>/<name>    one of them, with what its engine says
+//     manager                     workflows of the workflow manager, as trees of nodes, and who runs them
 //     cells                       cells and their aliases
 //     topology/<path>             a record or its children
 //

@@ -10,6 +10,7 @@
 #include <vector>
 
 #include "shardingworkflow.pb.h"
+#include "workflow.pb.h"
 #include "topo/paths.h"
 #include "topodata.pb.h"
 #include "vschema.pb.h"
@@ -228,6 +229,7 @@ std::unique_ptr<Message> message_for_path(std::string_view path) {
   if (name == kShardRoutingRulesFile) return std::make_unique<::vschema::ShardRoutingRules>();
   if (name == kMirrorRulesFile) return std::make_unique<::vschema::MirrorRules>();
   if (name == kShardingWorkflowFile) return std::make_unique<::shardingworkflow::Record>();
+  if (path.starts_with(kWorkflowsDir) && name == "Workflow") return std::make_unique<::workflow::Workflow>();
   if (path == keyspace_routing_rules_path()) return std::make_unique<::vschema::KeyspaceRoutingRules>();
   if (slash != std::string_view::npos && path.substr(0, slash) == kExternalClustersDir) {
     return std::make_unique<::topodata::ExternalVitessCluster>();

@@ -141,6 +141,34 @@ export interface ShardingWorkflow {
   warnings?: Record<string, string>;
 }
 
+// A node of the workflow manager's trees.
+export interface ManagerAction {
+  name: string;
+  state: number; // 1: it can be pressed.
+  style: number;
+  message?: string;
+}
+export interface ManagerNode {
+  name: string;
+  pathName: string;
+  path: string;
+  state: number; // 0: not started, 1: running, 2: done.
+  failed?: boolean;
+  message?: string;
+  log?: string;
+  progress?: number;
+  progressMsg?: string;
+  actions?: ManagerAction[];
+  children?: ManagerNode[];
+}
+export interface ManagerPage {
+  enabled: boolean;
+  leader: string;
+  leads: boolean;
+  factories: string[];
+  nodes: ManagerNode[];
+}
+
 export interface Cells {
   cells: { name: string; server_address?: string; root?: string; error?: string }[];
   aliases: Record<string, string[]>;
@@ -186,10 +214,10 @@ export interface Outcome {
   output: string;
 }
 
-// Runs a command line of vtctldclient in vtctld.
-export async function runCommand(args: string[]): Promise<Outcome> {
+// Runs a command line of vtctldclient, or of vtctlclient, in vtctld.
+export async function runCommand(args: string[], older = false): Promise<Outcome> {
   try {
-    const response = await fetch("api/run", {
+    const response = await fetch(older ? "api/vtctl" : "api/run", {
       method: "POST",
       headers: { "Content-Type": "application/json" },
       body: JSON.stringify(args),
@@ -206,7 +234,7 @@ export function quoted(word: string): string {
   return /^[A-Za-z0-9_@%+=:,./-]+$/.test(word) ? word : `'${word.replaceAll("'", `'\\''`)}'`;
 }
 
-export function commandLine(args: string[], grpcPort: number | undefined): string {
+export function commandLine(args: string[], grpcPort: number | undefined, older = false): string {
   const server = `${location.hostname || "localhost"}:${grpcPort ?? 15999}`;
-  return ["vtctldclient", "--server", server, ...args].map(quoted).join(" ");
+  return [older ? "vtctlclient" : "vtctldclient", "--server", server, ...args].map(quoted).join(" ");
 }

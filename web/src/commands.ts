@@ -278,3 +278,44 @@ export const createReshard: Command = {
     ...["Create", "--source-shards", v.from ?? "", "--target-shards", v.to ?? ""],
   ],
 };
+
+// What people choose from, and what the command line says.
+const factories: [label: string, name: string][] = [
+  ["Horizontal Resharding", "horizontal_resharding"],
+  ["Sleep", "sleep"],
+  ["Topo Validator", "topo_validator"],
+];
+const resharding = (v: Record<string, string>) => v.factory === "Horizontal Resharding";
+
+export function createManaged(known: string[]): Command {
+  return {
+    label: "Create",
+    title: "Create a new Workflow",
+    older: true,
+    about: "A workflow of the workflow manager: phases of tasks that are carried out one after the other.",
+    fields: [
+      { name: "skip", label: "Skip Start", check: true },
+      { name: "factory", label: "Factory Name", choices: factories.filter(([, name]) => known.includes(name)).map(([label]) => label) },
+      { name: "keyspace", label: "Keyspace", shown: resharding },
+      { name: "vtworkers", label: "vtworker Addresses", shown: resharding },
+      { name: "approvals", label: "enable_approvals", check: true, value: "true", shown: resharding },
+      { name: "duration", label: "Duration in seconds", value: "30", shown: (v) => v.factory === "Sleep" },
+    ],
+    args: (v) => [
+      ...["WorkflowCreate", `-skip_start=${v.skip ? "true" : "false"}`, factories.find(([label]) => label === v.factory)?.[1] ?? ""],
+      ...(resharding(v) ? [`-keyspace=${v.keyspace ?? ""}`, `-vtworkers=${v.vtworkers ?? ""}`, `-enable_approvals=${v.approvals ? "true" : "false"}`] : []),
+      ...(v.factory === "Sleep" ? [`-duration=${v.duration ?? ""}`] : []),
+    ],
+  };
+}
+
+// A button of a node.
+export function managedAction(path: string, name: string, danger: boolean): Command {
+  return {
+    label: name,
+    older: true,
+    danger,
+    about: name === "Delete" ? `Deletes the record of workflow ${path.slice(1)}.` : `Ends workflow ${path.slice(1)}; what is under way is given up. Start goes on with it.`,
+    args: () => ["WorkflowAction", path, name],
+  };
+}

@@ -5,6 +5,7 @@ import { useConnected } from "./live";
 import { CellsPage } from "./pages/cluster";
 import { Dashboard } from "./pages/dashboard";
 import { KeyspaceView } from "./pages/keyspace";
+import { ManagerView } from "./pages/manager";
 import { SchemaView } from "./pages/schema";
 import { ShardView } from "./pages/shard";
 import { ShardingView } from "./pages/sharding";
@@ -32,6 +33,7 @@ function View({ route }: { route: string[] }) {
   if (kind === "shard" && second) return <ShardView key={`${first}/${second}`} keyspace={first} shard={second} />;
   if (kind === "schema") return <SchemaView key={first} keyspace={first} />;
   if (kind === "topology") return <TopologyView path={route.slice(1).join("/")} />;
+  if (kind === "workflows" && first === "manager") return <ManagerView />;
   if (kind === "workflows") return <WorkflowList />;
   if (kind === "workflow" && second) return <WorkflowView key={`${first}/${second}`} keyspace={first} name={second} />;
   if (kind === "sharding" && second) return <ShardingView key={`${first}/${second}`} branch={first} name={second} />;

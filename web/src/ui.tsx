@@ -15,10 +15,13 @@ export interface Field {
   choices?: string[];
   long?: boolean;
   check?: boolean; // "true" or "".
+  shown?: (values: Record<string, string>) => boolean; // Whether it belongs to what the other fields say.
 }
 
 export interface Command {
   label: string;
+  title?: string; // Of the dialog, where that is not the label.
+  older?: boolean; // A command line of vtctlclient.
   // What it does, and to which object; `danger`: it cannot be taken back or stops something.
   about: string;
   danger?: boolean;
@@ -77,7 +80,7 @@ function CommandDialog({ command, close }: { command: Command; close: (done: boo
   const run = async () => {
     setRunning(true);
     setOutcome(undefined);
-    setOutcome(await runCommand(args));
+    setOutcome(await runCommand(args, command.older));
     setRunning(false);
   };
   const blocked = access !== undefined && !access.commands && !access.sign_in;
@@ -90,12 +93,12 @@ function CommandDialog({ command, close }: { command: Command; close: (done: boo
           if (!running && !blocked) void run();
         }}
       >
-        <h2 id={title}>{command.label}</h2>
+        <h2 id={title}>{command.title ?? command.label}</h2>
         <p class={command.danger ? "warning" : ""}>{command.about}</p>
-        {(command.fields ?? []).map((field) => (
+        {(command.fields ?? []).filter((field) => field.shown?.(values) ?? true).map((field) => (
           <FieldInput key={field.name} field={field} value={values[field.name] ?? ""} set={(value) => setValues({ ...values, [field.name]: value })} />
         ))}
-        <CopyLine args={args} />
+        <CopyLine args={args} older={command.older} />
         {blocked && <p class="error">{access.why}</p>}
         {outcome && <OutcomeView outcome={outcome} />}
         <div class="actions">
@@ -155,9 +158,9 @@ export function OutcomeView({ outcome }: { outcome: Outcome }) {
   );
 }
 
-// A command line of vtctldclient, to copy.
-export function CopyLine({ args }: { args: string[] }) {
-  const text = commandLine(args, useContext(AccessContext)?.grpc_port);
+// A command line of vtctldclient (vtctlclient), to copy.
+export function CopyLine({ args, older }: { args: string[]; older?: boolean }) {
+  const text = commandLine(args, useContext(AccessContext)?.grpc_port, older);
   const [copied, setCopied] = useState(false);
   const copy = async () => {
     try {

@@ -46,7 +46,7 @@ std::vector<std::string> Call::todays_flags() const {
   return out;
 }
 
-net::Task<Result<std::string>> Call::run(std::vector<std::string> words) const {
+net::Task<Result<std::string>> Call::run(std::vector<std::string> words, bool compact) const {
   base::Settings settings("vtctldclient", "");
   CommandSet set(settings);
   CO_ASSIGN_OR_RETURN(const auto outcome, settings.parse(words));
@@ -57,6 +57,7 @@ net::Task<Result<std::string>> Call::run(std::vector<std::string> words) const {
   context.vtctld = environment.vtctld;
   context.streams = environment.streams;
   context.action_timeout = environment.action_timeout;
+  context.compact = compact;
   context.arguments = settings.positional();
   std::string shown;
   context.show = [&shown](std::string_view text) { shown += text; };
@@ -66,17 +67,17 @@ net::Task<Result<std::string>> Call::run(std::vector<std::string> words) const {
   co_return fail(done.error().code(), shown + done.error().message());
 }
 
-Body same(std::string_view today) {
-  return [today = std::string(today)](const Call& call) {
+namespace {
+
+Body same_words(std::string_view today, bool compact) {
+  return [today = std::string(today), compact](const Call& call) {
     std::vector<std::string> words = {today};
     std::ranges::copy(call.todays_flags(), std::back_inserter(words));
     words.emplace_back("--");
     std::ranges::copy(call.arguments, std::back_inserter(words));
-    return call.run(std::move(words));
+    return call.run(std::move(words), compact);
   };
 }
-
-namespace {
 
 net::Task<Result<std::string>> without_output(net::Task<Result<std::string>> task) {
   auto done = co_await std::move(task);
@@ -87,6 +88,10 @@ net::Task<Result<std::string>> without_output(net::Task<Result<std::string>> tas
 net::Task<Result<std::string>> refuse(std::string why) { co_return fail(Code::kUnimplemented, std::move(why)); }
 
 }  // namespace
+
+Body same(std::string_view today) { return same_words(today, false); }
+
+Body compact(std::string_view today) { return same_words(today, true); }
 
 Body silent(std::string_view today) {
   return [body = same(today)](const Call& call) { return without_output(body(call)); };
@@ -111,6 +116,7 @@ const std::vector<Command>& commands() {
     add_keyspace_commands(out);
     add_workflow_commands(out);
     add_migration_commands(out);
+    add_manager_commands(out);
     add_schema_commands(out);
     add_backup_commands(out);
     add_topology_commands(out);

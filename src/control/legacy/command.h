@@ -38,8 +38,8 @@ struct Call {
   std::string get(std::string_view flag, std::string_view fallback = "") const;
   // The flags that have a name today, in that name: "--wait-replicas-timeout=31s".
   std::vector<std::string> todays_flags() const;
-  // Runs a command line of vtctldclient and returns what that prints.
-  net::Task<Result<std::string>> run(std::vector<std::string> words) const;
+  // Runs a command line of vtctldclient and returns what that prints. `compact`: without empty fields of JSON.
+  net::Task<Result<std::string>> run(std::vector<std::string> words, bool compact = false) const;
 
   template <typename Response, typename Request>
   net::Task<Result<Response>> vtctld(std::string_view method, Request request) const {
@@ -66,6 +66,8 @@ inline constexpr size_t kMany = 1'000;
 
 // The same arguments, the same flags but for their spelling.
 Body same(std::string_view today);
+// Likewise, without empty fields of JSON.
+Body compact(std::string_view today);
 // The same, and nothing is printed.
 Body silent(std::string_view today);
 // The command exists no more; `why` says what to use.
@@ -89,6 +91,7 @@ void add_tablet_commands(std::vector<Command>& out);
 void add_schema_commands(std::vector<Command>& out);
 void add_workflow_commands(std::vector<Command>& out);
 void add_migration_commands(std::vector<Command>& out);
+void add_manager_commands(std::vector<Command>& out);
 void add_backup_commands(std::vector<Command>& out);
 
 }  // namespace vitrail::control::legacy

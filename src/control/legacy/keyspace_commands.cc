@@ -1,7 +1,9 @@
 // Older commands on keyspaces and shards, and on who is a shard's primary.
 #include "base/text.h"
+#include "control/client/client.h"
 #include "control/legacy/command.h"
 #include "control/served_from.h"
+#include "topo/shard.h"
 #include "topo/tablet.h"
 #include "vtctldata.pb.h"
 
@@ -54,6 +56,27 @@ Output set_served_from_command(const Call& call) {
       .type = type, .cells = base::split_list(call.get("cells")), .source = call.get("source")};
   CO_RETURN_IF_ERROR(co_await set_served_from(call.environment.topology(), call.arguments[0], std::move(update)));
   co_return std::string();
+}
+
+// Says what -force overrides, as it was before.
+Output init_shard_master(const Call& call) {
+  if (call.is_true("force")) {
+    CO_ASSIGN_OR_RETURN(const auto name, parse_keyspace_shard(call.arguments[0]));
+    CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(call.arguments[1]));
+    const std::string elect = "master-elect tablet " + topo::alias_to_string(alias);
+    const auto shard = co_await topo::get_shard(call.environment.topology(), name.first, name.second);
+    const auto tablet = co_await topo::get_tablet(call.environment.topology(), alias);
+    const auto warn = [&](const char* what) {
+      return call.environment.report(LegacyLevel::kWarning, elect + what + ", proceeding anyway as -force was used");
+    };
+    if (shard.ok() && !topo::same_alias(shard->record.primary_alias(), alias)) {
+      CO_RETURN_IF_ERROR(co_await warn(" is not the shard master"));
+    }
+    if (tablet.ok() && tablet->record.type() != ::topodata::PRIMARY) {
+      CO_RETURN_IF_ERROR(co_await warn(" is not a master in the shard"));
+    }
+  }
+  co_return co_await same("InitShardPrimary")(call);
 }
 
 Output missing_shard(std::string name) {
@@ -212,7 +235,7 @@ void add_reparents(std::vector<Command>& out) {
                  2,
                  2,
                  {toggle("force", "force"), value(kWait, "wait-replicas-timeout")},
-                 same("InitShardPrimary")});
+                 init_shard_master});
   out.push_back(
       {kGroup,
        "PlannedReparentShard",

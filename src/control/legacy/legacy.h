@@ -36,6 +36,8 @@ struct LegacyEnvironment {
   // command: nobody listens any more.
   std::function<net::Task<Status>(LegacyLevel level, std::string text)> report;
   StreamCaller streams = {};  // Methods of Vtctld that answer with a stream.
+  // Factories of the workflow manager; null: no manager runs here.
+  const std::vector<std::string>* workflow_factories = nullptr;
 
   topo::Server& topology() const { return tablets.topology(); }
 };
@@ -58,7 +60,8 @@ Status write_legacy_output(const LegacyLine& line, const std::string& console);
 std::string legacy_help();
 
 // Registers /vtctlservice.Vtctl on a server that has not started yet. Methods of Vtctld on the same server are called
-// in process. `tablets` and `server` outlive the calls.
-void register_legacy_method(rpc::Server& server, net::Loop& loop, TabletClient& tablets);
+// in process. `tablets`, `server` and `workflow_factories` (LegacyEnvironment) outlive the calls.
+void register_legacy_method(rpc::Server& server, net::Loop& loop, TabletClient& tablets,
+                            const std::vector<std::string>* workflow_factories = nullptr);
 
 }  // namespace vitrail::control

@@ -61,24 +61,27 @@ net::Task<Status> write_event(EventWriter& writer, LegacyLevel level, std::strin
   return writer.write(response);
 }
 
-net::Task<Status> execute(TabletClient& tablets, rpc::Server& server, vd::ExecuteVtctlCommandRequest request,
-                          EventWriter writer) {
+net::Task<Status> execute(TabletClient& tablets, rpc::Server& server, const std::vector<std::string>* factories,
+                          vd::ExecuteVtctlCommandRequest request, EventWriter writer) {
   const LegacyEnvironment environment{
       .tablets = tablets,
       .vtctld = server.in_process(),
       .action_timeout = request.action_timeout() > 0 ? base::Duration(request.action_timeout()) : std::chrono::hours(1),
       .report = [&writer](LegacyLevel level, std::string text) { return write_event(writer, level, std::move(text)); },
-      .streams = streams_of(server)};
+      .streams = streams_of(server),
+      .workflow_factories = factories};
   co_return co_await run_legacy_command(environment, {request.args().begin(), request.args().end()});
 }
 
 }  // namespace
 
-void register_legacy_method(rpc::Server& server, net::Loop& loop, TabletClient& tablets) {
+void register_legacy_method(rpc::Server& server, net::Loop& loop, TabletClient& tablets,
+                            const std::vector<std::string>* workflow_factories) {
   rpc::handle_server_stream<vd::ExecuteVtctlCommandRequest, vd::ExecuteVtctlCommandResponse>(
       server, "/vtctlservice.Vtctl/ExecuteVtctlCommand", loop,
-      [&server, &tablets](rpc::CallContext, vd::ExecuteVtctlCommandRequest request, EventWriter writer) {
-        return execute(tablets, server, std::move(request), writer);
+      [&server, &tablets, workflow_factories](rpc::CallContext, vd::ExecuteVtctlCommandRequest request,
+                                              EventWriter writer) {
+        return execute(tablets, server, workflow_factories, std::move(request), writer);
       });
 }
 

@@ -2,6 +2,16 @@
 #include "control/legacy/command.h"
 
 namespace vitrail::control::legacy {
+namespace {
+
+// What is told behind the VSchema as it is now.
+net::Task<Result<std::string>> with_hint(net::Task<Result<std::string>> task) {
+  CO_ASSIGN_OR_RETURN(const std::string done, co_await std::move(task));
+  co_return done +
+      "If this is not what you expected, check the input data (as JSON parsing will skip unexpected fields).\n";
+}
+
+}  // namespace
 
 void add_schema_commands(std::vector<Command>& out) {
   constexpr std::string_view kGroup = "Schema, Version, Permissions";
@@ -62,14 +72,14 @@ void add_schema_commands(std::vector<Command>& out) {
   out.push_back({kGroup, "ValidatePermissionsShard", "<keyspace/shard>", 1, 1, {}, same("ValidatePermissionsShard")});
   out.push_back(
       {kGroup, "ValidatePermissionsKeyspace", "<keyspace name>", 1, 1, {}, same("ValidatePermissionsKeyspace")});
-  out.push_back({kGroup, "GetVSchema", "<keyspace>", 1, 1, {}, same("GetVSchema")});
+  out.push_back({kGroup, "GetVSchema", "<keyspace>", 1, 1, {}, compact("GetVSchema")});
   out.push_back({kGroup,
                  "ApplyVSchema",
                  "<keyspace>",
                  1,
                  1,
                  {value("vschema", "vschema"), value("sql", "sql"), dry_run, skip_rebuild, cells},
-                 same("ApplyVSchema")});
+                 [body = compact("ApplyVSchema")](const Call& call) { return with_hint(body(call)); }});
   out.push_back({kGroup, "GetRoutingRules", "", 0, 0, {}, same("GetRoutingRules")});
   out.push_back({kGroup,
                  "ApplyRoutingRules",

@@ -3,6 +3,7 @@ import { createMoveTables, createReshard, createShardingWorkflow } from "../comm
 import { useLive } from "../live";
 import { href } from "../router";
 import { Badge, CommandButton, count, Loaded, Page, Paged, seconds } from "../ui";
+import { NewWorkflow, Tabs } from "./manager";
 import { shardingState } from "./sharding";
 
 export function stateKind(state: string): "good" | "bad" | "warn" | "plain" {
@@ -26,9 +27,11 @@ export function WorkflowList() {
           <CommandButton command={createShardingWorkflow} />
           <CommandButton command={createMoveTables} />
           <CommandButton command={createReshard} />
+          <NewWorkflow />
         </>
       }
     >
+      <Tabs here="movement" />
       <Loaded live={sharding}>
         {(data) => (
           <section aria-label="sharding workflows">

@@ -1,0 +1,4 @@
+#!/usr/bin/env bash
+source "$(dirname "$0")/env.sh"
+echo "Stopping vtgate..."
+stop vtgate
