@@ -13,7 +13,7 @@ class Switching:
     def __init__(self, stage, kind, note, **writers):
         self.stage, self.side, self.note = stage, stage.sides[kind], note
         self.writers = SteadyWriters(lambda: stage.cluster.connect(read_timeout=90, write_timeout=90), self.side.table, **writers)
-        self.pauses, self.straddled, self.failed = [], 0, []
+        self.pauses, self.quiet, self.straddled, self.failed = [], [], 0, []
 
     def more_writes(self, count, seconds=60):
         goal = self.writers.total() + count
@@ -37,6 +37,9 @@ class Switching:
         stage, side = self.stage, self.side
         action = "reversetraffic" if side.switched else "switchtraffic"
         stage.wait_running_or_frozen(side)
+        quiet = time.monotonic()
+        self.more_writes(200)
+        self.quiet.append(self.writers.longest(quiet, time.monotonic()))
         started = time.monotonic()
         ok, out = stage.ctl(*stage.command(side, action))
         ended = time.monotonic()
@@ -71,6 +74,8 @@ def describe(kind, result, switching, differences):
     pause = result["pause_ms"]
     lines = [f"{kind}: {result['switches']} switches, pause p50 {pause['p50']} ms, p99 {pause['p99']} ms, max {pause['max']} ms; "
              f"{switching.writers.total()} writes acknowledged, {result['writes_lost']} lost, {result['writes_doubled']} doubled, "
-             f"{result['client_errors']} client errors"]
+             f"{result['client_errors']} client errors",
+             f"longest statement of a stretch without a switch: p50 {round(statistics.median(switching.quiet), 1)} ms, "
+             f"max {max(switching.quiet)} ms"]
     examples = [*switching.failed, *switching.writers.errors, *(text for kind in differences.values() for text in kind)]
     return "\n  ".join(lines + examples[:10])
