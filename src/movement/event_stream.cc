@@ -5,14 +5,19 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "movement/sidecar.h"
+#include "mysqld/schema_sql.h"
 #include "mysql/gtid.h"
 #include "sql/parser.h"
 #include "sql/tables.h"
 
 namespace vitrail::movement {
+
+using namespace std::chrono_literals;
+
 namespace {
 
 constexpr size_t kResponseBytes = 1u << 20;
+constexpr auto kCheckWithin = std::chrono::seconds(30);
 constexpr size_t kTablesMax = 2000;  // Prepared definitions; more are forgotten all at once.
 
 ::query::Type type_of(const mysql::RowColumn& column, bool member_names) {
@@ -102,6 +107,9 @@ net::Task<Result<::binlogdata::VStreamResponse>> EventStream::next(net::CancelTo
         CO_RETURN_IF_ERROR(co_await prepare(table->map));
       }
       CO_RETURN_IF_ERROR(handle(item));
+      if (!unplaced_.empty() && item.as<mysql::BinlogCommit>() != nullptr) {
+        CO_RETURN_IF_ERROR(co_await check_unplaced({base::system_clock().now() + kCheckWithin, cancel}));
+      }
     }
     const bool idle = !reader_->waiting();
     if (out_bytes_ < kResponseBytes && !idle) continue;
@@ -195,6 +203,7 @@ net::Task<Status> EventStream::prepare(std::shared_ptr<const mysql::TableMap> ma
     if (!filter.ok()) co_return std::move(filter).error();
     table.filter.emplace(std::move(*filter));
     table.inputs.resize(table.filter->inputs().size());
+    for (const size_t column : table.filter->inputs()) table.input_names.push_back(schema.columns[column].name);
     table.fields.set_table_name(map->table);
     table.fields.set_keyspace(options_.own_keyspace);
     table.fields.set_shard(options_.own_shard);
@@ -266,7 +275,7 @@ Status EventStream::handle_query(const mysql::BinlogItem& item, const mysql::Bin
   return {};
 }
 
-Result<bool> EventStream::matches(Table& table, const mysql::RowImage& image) {
+Result<bool> EventStream::matches(Table& table, const mysql::RowImage& image, bool is_after) {
   if (image.empty()) return false;
   if (table.filter->passes_all()) return true;
   const auto inputs = table.filter->inputs();
@@ -278,7 +287,49 @@ Result<bool> EventStream::matches(Table& table, const mysql::RowImage& image) {
     }
     table.inputs[i] = value.null() ? mysql::Cell() : mysql::Cell(value.text);
   }
-  return table.filter->matches(table.inputs);
+  Result<bool> matched = table.filter->matches(table.inputs);
+  if (matched.ok() || matched.error().code() != Code::kFailedPrecondition) return matched;
+  if (!is_after) return false;  // What is in no shard was never copied.
+  std::string condition;
+  for (size_t i = 0; i < inputs.size(); ++i) {
+    if (!image[inputs[i]].null()) continue;
+    condition +=
+        fmt::format("{}{} IS NULL", condition.empty() ? "" : " AND ", mysqld::quote_identifier(table.input_names[i]));
+  }
+  if (condition.empty()) return matched;
+  unplaced_.try_emplace({table.name, std::move(condition)}, matched.error().message());
+  return false;
+}
+
+// A row that is in no shard may be passed over when it is so no longer: some later event deletes it or gives it a
+// place. The transaction is read here before the server lets others see it, so only a snapshot that holds it can tell.
+net::Task<Status> EventStream::check_unplaced(net::Wait wait) {
+  const auto rows = std::exchange(unplaced_, {});
+  ServerSession& session = *schema_session_;
+  const mysql::Position read = reader_->parser().position();
+  const auto name = [this](const std::string& table) {
+    return fmt::format("{}.{}", mysqld::quote_identifier(options_.db_name), mysqld::quote_identifier(table));
+  };
+  std::vector<std::string> names;
+  for (const auto& [row, why] : rows) names.push_back(name(row.table));
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const mysql::Position seen,
+                        co_await begin_snapshot(session, lock_session_, options_.login, names, wait));
+    CO_ASSIGN_OR_RETURN(const bool enough, seen.at_least(read));
+    if (enough) break;
+    CO_RETURN_IF_ERROR(co_await session.run({"COMMIT"}, wait));
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(20ms, wait.cancel));
+    if (base::system_clock().now() > wait.deadline) co_return fail(Code::kDeadlineExceeded, rows.begin()->second);
+  }
+  for (const auto& [row, why] : rows) {
+    CO_ASSIGN_OR_RETURN(
+        const mysqld::Rows found,
+        co_await session.rows(fmt::format("SELECT 1 FROM {} WHERE {} LIMIT 1", name(row.table), row.condition), wait));
+    if (!found.rows.empty()) {
+      co_return fail(Code::kFailedPrecondition, why + "; once it has a value, or is gone, the stream goes on");
+    }
+  }
+  co_return co_await session.run({"COMMIT"}, wait);
 }
 
 Status EventStream::fill_row(const Table& table, const mysql::RowImage& image, ::query::Row& row) {
@@ -309,8 +360,8 @@ Status EventStream::handle_rows(const mysql::BinlogItem& item, const mysql::Binl
   for (;;) {
     ASSIGN_OR_RETURN(const bool more, reader.next(change_));
     if (!more) return {};
-    ASSIGN_OR_RETURN(const bool before, matches(table, change_.before));
-    ASSIGN_OR_RETURN(const bool after, matches(table, change_.after));
+    ASSIGN_OR_RETURN(const bool before, matches(table, change_.before, false));
+    ASSIGN_OR_RETURN(const bool after, matches(table, change_.after, true));
     if (!before && !after) continue;
     if (event == nullptr) {
       begin(timestamp);

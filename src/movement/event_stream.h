@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
@@ -46,7 +47,8 @@ class EventStream {
     std::optional<RowFilter> filter;
     ::binlogdata::FieldEvent fields;
     bool fields_sent = false;
-    std::vector<mysql::Cell> inputs;  // Scratch.
+    std::vector<std::string> input_names;  // Of the filter's inputs.
+    std::vector<mysql::Cell> inputs;       // Scratch.
   };
 
   EventStream(EventStreamOptions options, Filter filter) : options_(std::move(options)), filter_(std::move(filter)) {}
@@ -56,7 +58,8 @@ class EventStream {
   Status handle_rows(const mysql::BinlogItem& item, const mysql::BinlogRows& rows);
   Status handle_journal(const mysql::BinlogItem& item, Table& table, const mysql::BinlogRows& rows);
   Status handle_commit(const mysql::BinlogItem& item, const mysql::BinlogCommit& commit);
-  Result<bool> matches(Table& table, const mysql::RowImage& image);
+  Result<bool> matches(Table& table, const mysql::RowImage& image, bool is_after);
+  net::Task<Status> check_unplaced(net::Wait wait);
   Status fill_row(const Table& table, const mysql::RowImage& image, ::query::Row& row);
   void begin(uint32_t timestamp);
   ::binlogdata::VEvent& add(::binlogdata::VEventType type, uint32_t timestamp);
@@ -66,8 +69,16 @@ class EventStream {
   Filter filter_;
   std::unique_ptr<LogReader> reader_;
   std::unique_ptr<ServerSession> schema_session_;
+  std::unique_ptr<ServerSession> lock_session_;  // For snapshots, where the flavor wants one.
   std::unordered_map<const mysql::TableMap*, Table> tables_;
   mysql::RowChange change_;  // Scratch.
+  // Rows of the transaction under way that would be in no shard: what finds them, and what to say when it does.
+  struct Unplaced {
+    std::string table;
+    std::string condition;
+    auto operator<=>(const Unplaced&) const = default;
+  };
+  std::map<Unplaced, std::string> unplaced_;
 
   ::binlogdata::VStreamResponse out_;
   size_t out_bytes_ = 0;

@@ -132,28 +132,11 @@ net::Task<void> RowStream::trim_log(net::Wait wait) {
 }
 
 net::Task<Result<std::string>> RowStream::begin_snapshot(net::Wait wait) {
-  const std::string name =
-      fmt::format("{}.{}", mysqld::quote_identifier(options_.db_name), mysqld::quote_identifier(table_.name));
-  const std::string names[] = {name};
-  std::string position;
-  for (const mysqld::SnapshotStep& step : session_->flavor().snapshot(names)) {
-    ServerSession* on = session_.get();
-    if (step.connection == mysqld::SnapshotStep::Connection::kLock) {
-      if (lock_session_ == nullptr) {
-        CO_ASSIGN_OR_RETURN(lock_session_,
-                            co_await ServerSession::open(options_.login, mysqld::ConnectionPurpose::kCopy, wait));
-      }
-      on = lock_session_.get();
-    }
-    CO_ASSIGN_OR_RETURN(const mysqld::Rows rows, co_await on->rows(step.sql, wait));
-    if (step.yields_position) {
-      CO_ASSIGN_OR_RETURN(position, session_->flavor().parse_position(rows));
-    }
-  }
-  const auto flavor = session_->flavor().kind() == mysqld::FlavorKind::kMariaDb ? mysql::GtidFlavor::kMariadb
-                                                                                : mysql::GtidFlavor::kMysql;
-  CO_ASSIGN_OR_RETURN(const mysql::Position parsed, mysql::Position::parse_bare(flavor, position));
-  co_return parsed.prefixed_string();
+  std::vector<std::string> names = {
+      fmt::format("{}.{}", mysqld::quote_identifier(options_.db_name), mysqld::quote_identifier(table_.name))};
+  CO_ASSIGN_OR_RETURN(const mysql::Position position,
+                      co_await movement::begin_snapshot(*session_, lock_session_, options_.login, names, wait));
+  co_return position.prefixed_string();
 }
 
 net::Task<Result<RowChunk>> RowStream::read_chunk(net::Wait wait) {

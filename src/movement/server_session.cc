@@ -78,4 +78,25 @@ net::Task<Result<std::vector<mysql::OkPacket>>> ServerSession::script(std::strin
   }
 }
 
+net::Task<Result<mysql::Position>> begin_snapshot(ServerSession& session, std::unique_ptr<ServerSession>& lock,
+                                                  ServerLogin login, std::vector<std::string> names, net::Wait wait) {
+  std::string position;
+  for (const mysqld::SnapshotStep& step : session.flavor().snapshot(names)) {
+    ServerSession* on = &session;
+    if (step.connection == mysqld::SnapshotStep::Connection::kLock) {
+      if (lock == nullptr) {
+        CO_ASSIGN_OR_RETURN(lock, co_await ServerSession::open(login, mysqld::ConnectionPurpose::kCopy, wait));
+      }
+      on = lock.get();
+    }
+    CO_ASSIGN_OR_RETURN(const mysqld::Rows rows, co_await on->rows(step.sql, wait));
+    if (step.yields_position) {
+      CO_ASSIGN_OR_RETURN(position, session.flavor().parse_position(rows));
+    }
+  }
+  const auto flavor =
+      session.flavor().kind() == mysqld::FlavorKind::kMariaDb ? mysql::GtidFlavor::kMariadb : mysql::GtidFlavor::kMysql;
+  co_return mysql::Position::parse_bare(flavor, position);
+}
+
 }  // namespace vitrail::movement

@@ -5,6 +5,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "mysql/gtid.h"
 #include "mysqld/flavor.h"
 #include "net/mysql_client.h"
 
@@ -53,5 +54,10 @@ class ServerSession {
 };
 
 mysqld::Rows to_rows(const net::QueryResult& result);
+
+// Opens a transaction on `session` that sees exactly the transactions of the position that is returned. `names`: of the
+// tables that will be read, quoted. `lock`: a second connection, opened where the flavor needs one and it is null.
+net::Task<Result<mysql::Position>> begin_snapshot(ServerSession& session, std::unique_ptr<ServerSession>& lock,
+                                                  ServerLogin login, std::vector<std::string> names, net::Wait wait);
 
 }  // namespace vitrail::movement

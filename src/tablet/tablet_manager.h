@@ -205,6 +205,7 @@ class TabletManager {
   // ---- The start (tablet_start.cc)
   net::Task<Status> connect_server(net::Wait wait);
   net::Task<Status> register_tablet(net::Wait wait);
+  net::Task<Status> register_when_reachable(net::Wait wait);
   net::Task<Status> fill_record(net::Wait wait);
   net::Task<Result<StartFacts>> read_start_facts(net::Wait wait);
   // Decides while it holds the shard's lock, or knows that somebody else does, and becomes what was decided.

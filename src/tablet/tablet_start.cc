@@ -50,7 +50,7 @@ net::Task<Status> TabletManager::start() {
     std::string name = settings_.db_name_override.empty() ? "vt_" + settings_.keyspace : settings_.db_name_override;
     co_await restrict_app_account(server_, settings_.app, std::move(name), settings_.app_files, wait);
   }
-  CO_RETURN_IF_ERROR(co_await register_tablet(wait));
+  CO_RETURN_IF_ERROR(co_await register_when_reachable(wait));
   if (heartbeat_ != nullptr) {
     scope_.spawn(heartbeat_->run([this] { return role_.kind == RoleKind::kPrimary; }, scope_.token()));
   }
@@ -59,6 +59,18 @@ net::Task<Status> TabletManager::start() {
   scope_.spawn(shard_loop());
   scope_.spawn(beat_loop());
   co_return Status{};
+}
+
+net::Task<Status> TabletManager::register_when_reachable(net::Wait wait) {
+  // The server, or the topology, may go away at any point of it: all of it can be done again.
+  for (;;) {
+    Status registered = co_await register_tablet(wait);
+    if (registered.ok() || registered.error().code() != Code::kUnavailable) co_return registered;
+    if (base::system_clock().now() + 1s > wait.deadline) co_return registered;
+    log_warning("{} starts again: {}", settings_.tablet_path, registered.error().message());
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms, wait.cancel));
+    CO_RETURN_IF_ERROR(co_await connect_server(wait));
+  }
 }
 
 net::Task<Status> TabletManager::wait_started(net::Wait wait) {

@@ -310,6 +310,17 @@ class MovementTest(ClusterTest):
         self.refused("table nulls has rows with NULL in column id", "n", "sharded", "create", "--source-keyspace", "commerce",
                      "--tables", "nulls")
         self.assertNotIn("nulls", self.tables(300))
+        self.on_server(100, "delete from nulls")
+        self.create("n", "sharded", "nulls")
+        # One that comes later stops the stream, which goes on once it is gone or has a place.
+        for mend in ("delete from nulls where k = 2", "update nulls set id = 2 where k = 2"):
+            self.on_server(100, "insert into nulls values (null, 1, 2)")
+            self.eventually(lambda: self.assertIn("has no keyspace id", self.streams(300, "n")[0][1]))
+            self.on_server(100, mend)
+            self.on_server(100, "insert into nulls values (10, 0, 10) on duplicate key update v = v + 1")
+            self.eventually(lambda: self.assertEqual(*(self.on_server(uid, "select * from nulls order by k") for uid in (100, 300))))
+        self.assertEqual(self.streams(300, "n"), [("Running", "")])
+        self.move("n", "sharded", "cancel")
 
     def test_names_that_need_quotes(self):
         for name in ("order", "my-table"):

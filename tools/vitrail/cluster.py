@@ -98,6 +98,9 @@ class Cluster:
     def topo_address(self):
         return self.path("topo", "topo.db")
 
+    def start_topology(self):
+        """Whatever has to run before vtctld."""
+
     def topo_flags(self):
         return ["--topo-implementation", self.topo_kind, "--topo-global-server-address", self.topo_address(),
                 "--topo-global-root", "/vitess/global"]

@@ -2,6 +2,7 @@
 
 import json
 import os
+import random
 import signal
 import socket
 import subprocess
@@ -41,20 +42,21 @@ def port_is_free(port, host="127.0.0.1"):
 
 
 class Ports:
-    """Hands out free TCP ports, each once; the wanted one where it is free."""
+    """Hands out free TCP ports, each once; the wanted one where it is free.
 
-    def __init__(self):
-        self.given = set()
+    scattered: none is wanted, so that clusters that start at the same moment do not choose the same.
+    """
+
+    def __init__(self, scattered=False):
+        self.given, self.scattered = set(), scattered
 
     def take(self, wanted=0):
-        if wanted and wanted not in self.given and port_is_free(wanted):
+        if wanted and not self.scattered and wanted not in self.given and port_is_free(wanted):
             self.given.add(wanted)
             return wanted
-        while True:
-            with socket.socket() as probe:
-                probe.bind(("127.0.0.1", 0))
-                port = probe.getsockname()[1]
-            if port not in self.given:
+        while True:  # Below those that outgoing connections are given: such a one could take it before its server starts.
+            port = random.randrange(20000, 32000)
+            if port not in self.given and port_is_free(port):
                 self.given.add(port)
                 return port
 

@@ -1,0 +1,282 @@
+"""What the tools that break things share: a cluster of two kinds of workflow, clients that write, and what has to hold."""
+
+import json
+import os
+import subprocess
+
+import pymysql
+
+from vitrail.cluster import BIN, Cluster
+from vitrail.ledger import Ledger
+from vitrail.processes import Failure, Ports, http_get, wait_until
+
+WRITES_WITHIN = 10
+SETTLED_WITHIN = 60
+
+
+class EtcdCluster(Cluster):
+    topo_kind = "etcd2"
+
+    def __init__(self, root):
+        super().__init__(root)
+        self.ports = Ports(scattered=True)
+
+    def topo_address(self):
+        return f"127.0.0.1:{self.addresses['etcd']['port']}"
+
+    def start_topology(self):
+        port, peer = self.ports.take(), self.ports.take()
+        self.addresses["etcd"] = {"port": port}
+        os.makedirs(self.path("logs"), exist_ok=True)
+        self.start("etcd", ["etcd", "--data-dir", self.path("etcd"), "--unsafe-no-fsync", "--listen-client-urls",
+                            f"http://127.0.0.1:{port}", "--advertise-client-urls", f"http://127.0.0.1:{port}",
+                            "--listen-peer-urls", f"http://127.0.0.1:{peer}"], self.etcd_answers)
+
+    def etcd_answers(self):
+        return "true" in http_get(self.addresses["etcd"]["port"], "/health")
+
+
+class Side:
+    """One kind of workflow with its table, and where its rows are."""
+
+    def __init__(self, kind, table, places):
+        self.kind, self.table = kind, table
+        self.places = places  # Of the source and of the target: [(keyspace, shard, uid, key range)].
+        self.workflow, self.count, self.switched = None, 0, False
+        self.ledger = None
+
+    @property
+    def source(self):
+        return self.places[0]
+
+    @property
+    def target(self):
+        return self.places[1]
+
+    def serving(self):
+        return self.target if self.switched else self.source
+
+
+class Stage:
+    """The cluster, its two vtctlds, and a workflow of each kind on it."""
+
+    def __init__(self, cluster, seed):
+        self.cluster, self.seed = cluster, seed
+        self.server = "vtctld"  # The one that is asked.
+
+    # --- the cluster ---
+    def start(self, kinds=("replica",)):
+        cluster = self.cluster
+        cluster.start_topology()
+        cluster.start_vtctld()
+        self.vtctld_argv = cluster.processes["vtctld"].argv
+        for keyspace in ("one", "two", "s"):
+            cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", keyspace)
+        vindexes = {"sharded": True, "vindexes": {"hash": {"type": "hash"}},
+                    "tables": {"rs": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}
+        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(vindexes), "s")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps({"tables": {"mt": {}}}), "one")
+        for keyspace, shard, uid in (("one", "0", 100), ("two", "0", 200), ("s", "0", 300)):
+            cluster.add_shard(keyspace, shard, uid, kinds)
+        cluster.vtctldclient("ApplySchema", "--sql", "create table mt(id bigint primary key, v int)", "one")
+        cluster.vtctldclient("ApplySchema", "--sql", "create table rs(id bigint primary key, v int)", "s")
+        cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY", "--buffer-window", "30s", "--buffer-max-failover-duration", "30s")
+        for shard, uid in (("-80", 310), ("80-", 320)):
+            cluster.add_shard("s", shard, uid, kinds)
+        half = 1 << 63
+        self.sides = {
+            "MoveTables": Side("MoveTables", "mt", [[("one", "0", 100, None)], [("two", "0", 200, None)]]),
+            "Reshard": Side("Reshard", "rs", [[("s", "0", 300, None)],
+                                              [("s", "-80", 310, (0, half)), ("s", "80-", 320, (half, 1 << 64))]]),
+        }
+        for side in self.sides.values():
+            wait_until(lambda s=side: self.can_read(s.table), f"{side.table} to be known", 30)
+
+    def start_second_vtctld(self):
+        cluster = self.cluster
+        port, grpc = cluster.ports.take(0), cluster.ports.take(0)
+        cluster.addresses["vtctld2"] = {"port": port, "grpc": grpc}
+        cluster.start("vtctld2", [f"{BIN}/vtctld", *cluster.topo_flags(), "--cell", cluster.cell, "--port", port, "--grpc-port",
+                                  grpc, "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1"],
+                      lambda: http_get(port, "/debug/vars"))
+        self.server = "vtctld2"
+
+    def can_read(self, table):
+        try:
+            with self.cluster.connect() as connection, connection.cursor() as cursor:
+                return cursor.execute(f"select count(*) from {table}") == 1
+        except pymysql.MySQLError:
+            return False
+
+    def ctl(self, *args, server=None, timeout=150):
+        grpc = self.cluster.addresses[server or self.server]["grpc"]
+        argv = [f"{BIN}/vtctldclient", "--server", f"127.0.0.1:{grpc}", *map(str, args)]
+        try:
+            done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
+        except subprocess.TimeoutExpired:
+            return False, "the command did not end"
+        return done.returncode == 0, done.stdout + done.stderr
+
+    def must(self, *args):
+        ok, out = self.ctl(*args)
+        if not ok:
+            raise Failure(f"{' '.join(map(str, args))}: {out.strip()}")
+        return out
+
+    def rows(self, place):
+        with self.cluster.server(self.cluster.tablets[place[2]], place[0]) as connection, connection.cursor() as cursor:
+            cursor.execute(f"select id, v from {'rs' if place[0] == 's' else 'mt'}")
+            return cursor.fetchall()
+
+    def streams(self, place, workflow):
+        with self.cluster.server(self.cluster.tablets[place[2]], "_vt") as connection, connection.cursor() as cursor:
+            cursor.execute("select state, message from vreplication where workflow = %s", workflow)
+            return sorted({tuple(x.decode() for x in row) for row in cursor.fetchall()})
+
+    def start_writers(self):
+        for side in self.sides.values():
+            side.ledger = Ledger(self.cluster, side.table, self.seed)
+            side.ledger.thread.start()
+
+    # --- workflows ---
+    def command(self, side, action):
+        base = (side.kind, "--workflow", side.workflow, "--target-keyspace", side.target[0][0], action)
+        if action == "create" and side.kind == "MoveTables":
+            return (*base, "--source-keyspace", side.source[0][0], "--tables", side.table)
+        if action == "create":
+            return (*base, "--source-shards=" + ",".join(p[1] for p in side.source),
+                    "--target-shards=" + ",".join(p[1] for p in side.target))
+        return base
+
+    def wait_running(self, side):
+        wait_until(lambda: all(self.streams(p, side.workflow) == [("Running", "")] for p in side.target),
+                   f"{side.workflow} to run", 60, 0.2)
+
+    def wait_running_or_frozen(self, side):
+        if not side.switched:
+            self.wait_running(side)
+            return
+        wait_until(lambda: all(self.streams(p, side.workflow + "_reverse") == [("Running", "")] for p in side.source),
+                   f"{side.workflow}_reverse to run", 60, 0.2)
+
+    def observe(self, side):
+        """What is there now, as `status` tells it."""
+        if side.workflow is None:
+            return
+        ok, out = self.ctl(*self.command(side, "status"))
+        if not ok and "does not exist" not in out:
+            raise Failure(f"status of {side.workflow}: {out.strip()}")
+        side.switched = ok and "Writes Not Switched" not in out
+        if ok:
+            return
+        # Completed or cancelled: where the table is tells which.
+        if side.kind == "MoveTables" and not self.has_table(side.source[0]):
+            side.places.reverse()
+        side.workflow = None
+
+    def has_table(self, place):
+        with self.cluster.server(self.cluster.tablets[place[2]], place[0]) as connection, connection.cursor() as cursor:
+            cursor.execute("show tables")
+            return ("rs" if place[0] == "s" else "mt") in {row[0] for row in cursor.fetchall()}
+
+    def is_stopped(self, process):
+        try:
+            with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
+                return file.read().rsplit(")", 1)[1].split()[0] == "T"
+        except OSError:
+            return False
+
+    def restart_vtctld(self, *flags):
+        cluster = self.cluster
+        cluster.processes["vtctld"].stop(10)
+        cluster.start("vtctld", [*self.vtctld_argv, *flags], lambda: http_get(cluster.addresses["vtctld"]["port"], "/debug/vars"))
+
+    def pid_of(self, victim, side):
+        where, what = victim.split(" ") if " " in victim else (None, victim)
+        if what in ("vtctld", "vtctld2", "etcd", "vtgate"):
+            return self.cluster.processes[what].pid
+        uid = (side.source if where == "source" else side.target)[0][2]
+        if what == "vttablet":
+            return self.cluster.processes[f"vttablet-{uid}"].pid
+        with open(self.cluster.path(f"vt_{uid:010d}", "mysql.pid"), encoding="utf-8") as file:
+            return int(file.read())
+
+    def revive(self, victim, side, pid):
+        """Starts what was killed again, and waits until it answers."""
+        cluster = self.cluster
+        if victim.endswith("mysqld"):
+            self.wait_mysqld(victim, side, pid)
+        elif victim == "etcd":
+            old = cluster.processes["etcd"]
+            old.wait_ended(10)
+            cluster.start("etcd", old.argv, cluster.etcd_answers)
+        elif " " in victim:
+            uid = (side.source if victim.startswith("source") else side.target)[0][2]
+            cluster.restart(f"vttablet-{uid}")
+        else:
+            cluster.restart(victim)
+
+    def wait_mysqld(self, victim, side, old):
+        uid = (side.source if victim.startswith("source") else side.target)[0][2]
+        tablet = self.cluster.tablets[uid]
+
+        def answers():  # mysqld_safe starts it again.
+            if self.pid_of(victim, side) == old:
+                return False
+            try:
+                with self.cluster.server(tablet):
+                    return True
+            except pymysql.MySQLError:
+                return False
+        wait_until(answers, f"mysqld {uid} to be back", 60, 0.1)
+
+    def wait_settled(self, side):
+        def settled():
+            ok, out = self.ctl("Workflow", "--keyspace", side.target[0][0], "repair", "--dry-run")
+            return ok and " since " not in out
+        wait_until(settled, f"nothing to be open on {side.workflow}", SETTLED_WITHIN, 0.2)
+
+    def check(self, side):
+        """Records and streams are those of one of the states of a workflow."""
+        problems = []
+
+        def expect(what, got, wanted):
+            if got != wanted:
+                problems.append(f"{what} is {got}, should be {wanted}")
+        workflow = side.workflow
+        for place in side.source + side.target:
+            _, shard = self.ctl("GetTopologyPath", f"/global/keyspaces/{place[0]}/shards/{place[1]}/Shard")
+            on_source = place in side.source
+            if side.kind == "MoveTables":
+                denied = workflow is not None and on_source == side.switched
+                expect(f"{place[0]}/{place[1]} denies {side.table}", f'"{side.table}"' in shard.replace("\\", ""), denied)
+            else:
+                serves = on_source != side.switched
+                expect(f"{place[0]}/{place[1]} serves", "is_primary_serving:true" in shard, serves)
+        if workflow is None:
+            for place in side.source + side.target:
+                for number in range(1, side.count + 1):
+                    for name in (f"w{number}", f"w{number}_reverse"):
+                        expect(f"streams {name} on {place}", self.streams(place, name), [])
+            if side.kind == "MoveTables":
+                _, rules = self.ctl("GetRoutingRules")
+                expect("routing rules", side.table in rules, False)
+                expect("the table on the target", self.has_table(side.target[0]), False)
+        else:
+            self.wait_running_or_frozen(side)
+            if side.switched:
+                for place in side.target:
+                    expect(f"streams {workflow} on {place}", self.streams(place, workflow), [("Stopped", "FROZEN")])
+        if problems:
+            raise Failure("; ".join(problems))
+
+    def contents(self, side):
+        """Of each shard that serves the table: its name, its key range and its rows."""
+        return [(f"{p[0]}/{p[1]}", p[3], self.rows(p)) for p in side.serving()]
+
+    def compare(self, side):
+        """Failure when a write that was acknowledged is not found once and where it belongs."""
+        with side.ledger.holding:
+            problems = side.ledger.compare(self.contents(side))
+        if problems:
+            raise Failure("; ".join(problems))
