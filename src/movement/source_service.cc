@@ -95,13 +95,15 @@ void SourceService::register_handlers(rpc::Server& server) {
       [core](rpc::CallContext context, ::binlogdata::VStreamRequest request,
              rpc::TypedWriter<::binlogdata::VStreamResponse> writer) {
         return core->stream_events(std::move(context), std::move(request), writer);
-      });
+      },
+      rpc::kRowMessageSizeMax);
   rpc::handle_server_stream<::binlogdata::VStreamRowsRequest, ::binlogdata::VStreamRowsResponse>(
       server, "/queryservice.Query/VStreamRows", loop(),
       [core](rpc::CallContext context, ::binlogdata::VStreamRowsRequest request,
              rpc::TypedWriter<::binlogdata::VStreamRowsResponse> writer) {
         return core->stream_rows(std::move(context), std::move(request), writer);
-      });
+      },
+      rpc::kRowMessageSizeMax);
 }
 
 net::Task<void> SourceService::stop() {

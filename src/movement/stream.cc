@@ -241,7 +241,7 @@ net::Task<Status> Stream::connect_source(Session& session) {
   }
   candidates_ = found->size();
   rpc::ChannelOptions options = context_.options.channel;
-  options.message_size_max = std::max<uint64_t>(options.message_size_max, 64u << 20);
+  options.message_size_max = rpc::kRowMessageSizeMax;
   // The first one that has what its primary has; when none does, the one whose turn it is.
   for (size_t i = 0; i <= candidates_; ++i) {
     endpoint_ = (*found)[(candidate_ + i) % candidates_];

@@ -31,6 +31,7 @@ struct Method {
   net::Scope* scope = nullptr;  // Of the loop; used on the loop only.
   UnaryHandler unary;
   StreamHandler stream;
+  uint64_t message_size_max = 0;  // Of what it sends; 0: as the server.
 };
 
 base::TimePoint deadline_of(const grpc::GenericCallbackServerContext& context) {
@@ -309,8 +310,9 @@ grpc::ServerGenericBidiReactor* Server::Impl::CreateReactor(grpc::GenericCallbac
     active.fetch_sub(1);
     if (calls_active != nullptr) calls_active->add(-1);
   };
-  return new Call(*context, std::move(call_context), found->second, options.message_size_max, on_end,
-                  std::move(cancel));
+  const uint64_t size_max =
+      found->second.message_size_max != 0 ? found->second.message_size_max : options.message_size_max;
+  return new Call(*context, std::move(call_context), found->second, size_max, on_end, std::move(cancel));
 }
 
 Server::Server(ServerOptions options) : impl_(std::make_unique<Impl>(std::move(options))) { internal::prepare_grpc(); }
@@ -321,8 +323,11 @@ void Server::handle_unary(std::string method, net::Loop& loop, UnaryHandler hand
   impl_->add(std::move(method), loop).unary = std::move(handler);
 }
 
-void Server::handle_server_stream(std::string method, net::Loop& loop, StreamHandler handler) {
-  impl_->add(std::move(method), loop).stream = std::move(handler);
+void Server::handle_server_stream(std::string method, net::Loop& loop, StreamHandler handler,
+                                  uint64_t message_size_max) {
+  Method& added = impl_->add(std::move(method), loop);
+  added.stream = std::move(handler);
+  added.message_size_max = message_size_max;
 }
 
 Caller Server::in_process() {
@@ -366,7 +371,7 @@ Status Server::start() {
   builder.AddListeningPort(address, credentials, &impl_->port);
   builder.RegisterCallbackGenericService(impl_.get());
   builder.SetMaxReceiveMessageSize(static_cast<int>(options.message_size_max));
-  builder.SetMaxSendMessageSize(static_cast<int>(options.message_size_max));
+  builder.SetMaxSendMessageSize(-1);  // What a call may send is up to its method: Call::message_size_max_.
   builder.AddChannelArgument(GRPC_ARG_ALLOW_REUSEPORT, 0);  // Else two servers share a port without a word.
   builder.AddChannelArgument(GRPC_ARG_MAX_METADATA_SIZE, internal::kMetadataBytesMax);
   builder.AddChannelArgument(GRPC_ARG_HTTP2_MIN_RECV_PING_INTERVAL_WITHOUT_DATA_MS,

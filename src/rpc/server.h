@@ -30,6 +30,8 @@ namespace vitrail::rpc {
 using net::TlsOptions;
 
 inline constexpr uint64_t kMessageSizeMax = 16u << 20;  // Bytes; the default of both sides.
+// The most that gRPC carries: for streams whose messages are as long as a row of a table may be.
+inline constexpr uint64_t kRowMessageSizeMax = INT32_MAX;
 
 // Headers of a call: lower-case keys, values without line ends.
 using Metadata = std::vector<std::pair<std::string, std::string>>;
@@ -94,7 +96,8 @@ class Server {
 
   // Before start(). One handler per method (checked). Other methods are answered with kUnimplemented.
   void handle_unary(std::string method, net::Loop& loop, UnaryHandler handler);
-  void handle_server_stream(std::string method, net::Loop& loop, StreamHandler handler);
+  // `message_size_max`: of its answers; 0: the server's.
+  void handle_server_stream(std::string method, net::Loop& loop, StreamHandler handler, uint64_t message_size_max = 0);
 
   // Runs unary handlers for this process, without gRPC: on their loops, without authentication and message limit, and
   // whether or not the server is started. Set up first; the server must outlive the calls.

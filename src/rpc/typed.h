@@ -90,11 +90,14 @@ void handle_unary(Server& server, std::string method, net::Loop& loop,
 
 template <typename Request, typename Response>
 void handle_server_stream(Server& server, std::string method, net::Loop& loop,
-                          std::type_identity_t<TypedStreamHandler<Request, Response>> handler) {
+                          std::type_identity_t<TypedStreamHandler<Request, Response>> handler,
+                          uint64_t message_size_max = 0) {
   server.handle_server_stream(
-      std::move(method), loop, [handler = std::move(handler)](CallContext context, std::string bytes, Writer& writer) {
+      std::move(method), loop,
+      [handler = std::move(handler)](CallContext context, std::string bytes, Writer& writer) {
         return internal::run_stream<Request, Response>(handler, std::move(context), std::move(bytes), writer);
-      });
+      },
+      message_size_max);
 }
 
 // As Channel::call. The request is serialized before this returns.

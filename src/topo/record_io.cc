@@ -22,6 +22,12 @@ Error tell(Error error, const What& what) {
   return std::move(error).with_context(what);
 }
 
+net::Task<Status> create_empty(Store& store, std::string path) {
+  auto created = co_await store.create(std::move(path), "");
+  if (created.ok() || created.error().code() == Code::kAlreadyExists) co_return Status{};
+  co_return std::move(created).error();
+}
+
 net::Task<Result<std::vector<std::string>>> names_below(Store& store, std::string dir) {
   auto entries = co_await store.list_dir(std::move(dir));
   if (!entries.ok()) {

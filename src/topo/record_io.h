@@ -34,6 +34,10 @@ net::Task<Result<Versioned<Message>>> read_record(Store& store, std::string path
   co_return Versioned<Message>{std::move(message), stored->version};
 }
 
+// Makes a record with nothing in it, or finds that there is one. Its version is what a guarded write depends on: a
+// write that creates would depend on nothing, and could come long after others have taken back what it belongs to.
+net::Task<Status> create_empty(Store& store, std::string path);
+
 // Reads, lets `fn` change, writes, until nobody came in between. `missing`: start from an empty record when there is
 // none. `store` must outlive the call.
 template <typename Message>
@@ -50,6 +54,10 @@ net::Task<Result<Versioned<Message>>> update_record(Store& store, std::string pa
     // Under a guard also what is right already is written: a writer before, paused between its guard and its write,
     // must find another version.
     if (!changed && (!guard || missing)) co_return current;
+    if (guard && missing) {
+      CO_RETURN_IF_ERROR(co_await create_empty(store, path));
+      continue;
+    }
     if (guard) CO_RETURN_IF_ERROR(co_await guard());
     std::string data = serialize_record(current.record);
     WriteOptions options{.fence = fence};

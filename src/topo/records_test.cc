@@ -545,6 +545,35 @@ TEST_F(TopoRecordsAtOnce, WritersOfRulesLoseNothingOfEachOther) {
   EXPECT_EQ(text("RoutingRules"), "<NOT_FOUND>");
 }
 
+// Somebody is paused between the question whether it may write and its write of the first rules of all. Meanwhile
+// others take back what it did.
+TEST_F(TopoRecords, FirstRulesOfOneWhoWasPausedAreNotWritten) {
+  struct World {
+    Server& server;
+    bool mine = true;
+    int asked = 0;
+    static net::Task<Status> ask(World& world) {
+      if (!world.mine) co_return fail(Code::kFailedPrecondition, "lost");
+      if (++world.asked > 1) co_return Status{};
+      // The pause: the operation is taken over, and its rules are taken back.
+      UpdateFn<::vschema::RoutingRules> back = [](::vschema::RoutingRules&) -> Result<bool> { return false; };
+      auto undone = co_await update_routing_rules(world.server, std::move(back), [&] { return other(world); });
+      EXPECT_TRUE(undone.ok());
+      world.mine = false;
+      co_return Status{};
+    }
+    static net::Task<Status> other(World&) { co_return Status{}; }
+  } world{*server_};
+  UpdateFn<::vschema::RoutingRules> add = [](::vschema::RoutingRules& rules) -> Result<bool> {
+    rules.add_rules()->set_from_table("t");
+    return true;
+  };
+  EXPECT_CODE(Code::kFailedPrecondition,
+              run(update_routing_rules(*server_, std::move(add), [&] { return World::ask(world); })));
+  EXPECT_EQ(world.asked, 1);
+  EXPECT_EQ(text("RoutingRules"), "<NOT_FOUND>");
+}
+
 // S1-08
 TEST_F(TopoRecords, RebuildOfSrvVSchemaCollectsAllKeyspacesAndRules) {
   add_cell("zone1");

@@ -39,9 +39,21 @@ net::Task<Result<Rules>> update_rules(Store& store, std::string path, std::strin
                                       WriteGuard guard = {}) {
   for (int attempt = 0; attempt < kMaxUpdateAttempts; ++attempt) {
     CO_ASSIGN_OR_RETURN(RulesRecord<Rules> current, co_await read_rules<Rules>(store, path, what));
+    const bool unchanged_empty = current.version && current.rules.rules().empty();
     CO_ASSIGN_OR_RETURN(const bool changed, fn(current.rules));
     if (!changed && (!guard || !current.version)) co_return std::move(current.rules);
-    if (guard) CO_RETURN_IF_ERROR(co_await guard());
+    if (guard && !current.version) {
+      // Where nothing is, a version can be had only by making it: first without rules, which means nothing to anybody.
+      CO_RETURN_IF_ERROR(co_await internal::create_empty(store, path));
+      continue;
+    }
+    if (guard) {
+      Status allowed = co_await guard();
+      if (!allowed.ok()) {
+        if (unchanged_empty) (void)co_await store.remove(path, current.version);
+        co_return std::move(allowed).error();
+      }
+    }
     Status written = co_await write_rules<Rules>(store, path, what, current.rules, current.version, false);
     if (written.ok()) co_return std::move(current.rules);
     const Code code = written.error().code();
