@@ -61,7 +61,8 @@ std::string ChangeOutcome::info(uint16_t warnings) const {
 
 std::optional<InsertBatch> InsertBatches::add(const shard::Target& target, std::string_view row) {
   auto at = std::ranges::find(batches_, target, &InsertBatch::target);
-  if (at == batches_.end()) at = batches_.insert(batches_.end(), InsertBatch{.target = target, .text = prefix_, .places = {}});
+  if (at == batches_.end())
+    at = batches_.insert(batches_.end(), InsertBatch{.target = target, .text = prefix_, .places = {}});
   if (!at->places.empty()) at->text += ",";
   at->text += row;
   at->places.push_back(next_++);

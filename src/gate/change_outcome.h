@@ -16,21 +16,21 @@ std::vector<uint64_t> numbers_of(std::string_view info);
 
 // What a change has done so far, and how it is held together.
 struct ChangeOutcome {
-  bool own_transaction = false;           // Begun for it.
-  bool guarded = false;                   // Inside of a client's transaction: behind a savepoint on each shard.
-  std::vector<shard::Target> done;        // Where it has changed something.
-  bool ignore = false;                    // INSERT IGNORE
-  bool updates = false;                   // UPDATE
-  bool tells_records = false;             // INSERT ... SELECT
+  bool own_transaction = false;     // Begun for it.
+  bool guarded = false;             // Inside of a client's transaction: behind a savepoint on each shard.
+  std::vector<shard::Target> done;  // Where it has changed something.
+  bool ignore = false;              // INSERT IGNORE
+  bool updates = false;             // UPDATE
+  bool tells_records = false;       // INSERT ... SELECT
   uint64_t affected = 0;
   uint64_t matched = 0;
   uint64_t changed = 0;
   uint64_t records = 0;
   uint64_t duplicates = 0;
-  uint64_t last_insert_id = 0;            // Of a sequence.
+  uint64_t last_insert_id = 0;  // Of a sequence.
   uint64_t servers_insert_id = 0;
-  bool id_given = false;                  // It is the statement's own, which LAST_INSERT_ID() does not tell.
-  bool takes_servers_insert_id = false;   // Where a server tells one, it comes before the sequence's.
+  bool id_given = false;                     // It is the statement's own, which LAST_INSERT_ID() does not tell.
+  bool takes_servers_insert_id = false;      // Where a server tells one, it comes before the sequence's.
   std::string told_info;                     // Not empty: the info, as it is.
   std::optional<net::QueryResult> returned;  // RETURNING
   std::vector<uint64_t> returned_places;     // Which of the statement's rows they are, where each gave one.

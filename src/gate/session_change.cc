@@ -30,10 +30,11 @@ std::vector<std::string> literals_of(const std::vector<schema::Column>& columns,
 }
 
 Error not_there(const plan::ChangeTarget& target, uint64_t changed, uint64_t wanted) {
-  return fail(Code::kFailedPrecondition,
-              fmt::format("{} of {} rows of {}.{} that the statement is about are on the shards where their keys belong; "
-                          "nothing was changed",
-                          changed, wanted, target.keyspace, target.table));
+  return fail(
+      Code::kFailedPrecondition,
+      fmt::format("{} of {} rows of {}.{} that the statement is about are on the shards where their keys belong; "
+                  "nothing was changed",
+                  changed, wanted, target.keyspace, target.table));
 }
 
 Result<std::string> assignments_text(const plan::ChangeTarget& target, const net::QueryResult& rows,
@@ -46,7 +47,8 @@ Result<std::string> assignments_text(const plan::ChangeTarget& target, const net
       out += value.text;
       continue;
     }
-    ASSIGN_OR_RETURN(const std::string literal, plan::result_literal(rows.columns[*value.at], row[*value.at], value.column));
+    ASSIGN_OR_RETURN(const std::string literal,
+                     plan::result_literal(rows.columns[*value.at], row[*value.at], value.column));
     out += literal;
   }
   return out;
@@ -59,7 +61,8 @@ net::Task<Result<net::QueryResult>> ClientSession::send_change(ShardText what, C
   // when one shard fails.
   const shard::Target target = what.target;
   const bool known = std::ranges::find(out.done, target) != out.done.end();
-  const std::string savepoint = known || out.own_transaction || !out.guarded || !in_transaction_ ? "" : statement_savepoint();
+  const std::string savepoint =
+      known || out.own_transaction || !out.guarded || !in_transaction_ ? "" : statement_savepoint();
   auto result = co_await ask(std::move(what), savepoint);
   if (!result.ok()) co_return std::move(result).error();
   if (!known) out.done.push_back(target);
@@ -104,8 +107,7 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
     sent = co_await send_result(*out.returned);
   } else {
     row_count_ = static_cast<int64_t>(out.affected);
-    sent = co_await send_ok(
-        {.affected_rows = out.affected, .last_insert_id = insert_id, .info = out.info(warnings_)});
+    sent = co_await send_ok({.affected_rows = out.affected, .last_insert_id = insert_id, .info = out.info(warnings_)});
   }
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
@@ -210,9 +212,10 @@ net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
         Code::kUnimplemented, "VT12001: unsupported: a change whose rows have to be found first, under LOCK TABLES"));
   }
   if (plan.returning && results_charset() != "utf8mb4") {
-    co_return RunResult::failed(fail(Code::kUnimplemented,
-                                     "VT12001: unsupported: RETURNING of a change whose rows have to be found first, in a "
-                                     "session of another character set than utf8mb4"));
+    co_return RunResult::failed(
+        fail(Code::kUnimplemented,
+             "VT12001: unsupported: RETURNING of a change whose rows have to be found first, in a "
+             "session of another character set than utf8mb4"));
   }
   const SessionSettings before = settings_;
   if (results_charset() != "utf8mb4") settings_.set("character_set_results", "utf8mb4");
@@ -277,9 +280,9 @@ net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target,
     batch.conditions.clear();
     const uint64_t wanted = std::exchange(batch.rows, 0);
     CO_ASSIGN_OR_RETURN(const auto result, co_await self.send_change({batch.where, std::move(text)}, outcome));
-    const uint64_t met = outcome.updates              ? outcome.matched - matched
+    const uint64_t met = outcome.updates           ? outcome.matched - matched
                          : !result.columns.empty() ? result.rows.size()
-                                                      : result.ok.affected_rows;
+                                                   : result.ok.affected_rows;
     if (of.exact && met != wanted) co_return not_there(of, met, wanted);
     co_return Status{};
   };
@@ -322,25 +325,28 @@ net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target,
   if (!target.after.starts_with(" returning") || out.returned) co_return Status{};
   // No row at all: the columns of the answer.
   std::string none = target.before + " where false" + target.after;
-  CO_ASSIGN_OR_RETURN(const auto shards, resolve({.kind = plan::Route::Kind::kAllShards, .keyspace = target.keyspace}, {}));
+  CO_ASSIGN_OR_RETURN(const auto shards,
+                      resolve({.kind = plan::Route::Kind::kAllShards, .keyspace = target.keyspace}, {}));
   (void)co_await send_change({shards.front(), std::move(none)}, out);
   co_return Status{};
 }
 
 // What would do other things when a row is deleted here and inserted there than when it is updated.
 net::Task<Status> ClientSession::check_move(const plan::ChangeTarget& target) {
-  CO_ASSIGN_OR_RETURN(const auto shards, resolve({.kind = plan::Route::Kind::kAllShards, .keyspace = target.keyspace}, {}));
+  CO_ASSIGN_OR_RETURN(const auto shards,
+                      resolve({.kind = plan::Route::Kind::kAllShards, .keyspace = target.keyspace}, {}));
   const std::string name = plan::string_literal("utf8mb4", target.table);
   CO_ASSIGN_OR_RETURN(
       const auto found,
-      co_await ask({shards.front(),
-                    fmt::format("select count(*) from (select 1 from information_schema.triggers where event_object_schema = "
-                                "database() and event_object_table = {0} union all select 1 from "
-                                "information_schema.key_column_usage where table_schema = database() and table_name = {0} "
-                                "and referenced_table_name is not null union all select 1 from "
-                                "information_schema.key_column_usage where referenced_table_schema = database() and "
-                                "referenced_table_name = {0}) as found",
-                                name)}));
+      co_await ask(
+          {shards.front(),
+           fmt::format("select count(*) from (select 1 from information_schema.triggers where event_object_schema = "
+                       "database() and event_object_table = {0} union all select 1 from "
+                       "information_schema.key_column_usage where table_schema = database() and table_name = {0} "
+                       "and referenced_table_name is not null union all select 1 from "
+                       "information_schema.key_column_usage where referenced_table_schema = database() and "
+                       "referenced_table_name = {0}) as found",
+                       name)}));
   if (found.text(0, 0) == "0") co_return Status{};
   co_return fail(Code::kUnimplemented,
                  fmt::format("VT12001: unsupported: a new value of a column that places the row, in {}.{}, which has "
@@ -385,15 +391,17 @@ net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, cons
   read += " from " + table + new_condition + " for update";
   CO_ASSIGN_OR_RETURN(const auto now, co_await ask({from, read}, "", nullptr, 0, Digits::kAll));
   if (now.rows.size() != 1) {
-    co_return fail(Code::kUnimplemented,
-                   "VT12001: unsupported: a new value of a column that places the row, which its server changes to fit the "
-                   "column; write it as it is stored");
+    co_return fail(
+        Code::kUnimplemented,
+        "VT12001: unsupported: a new value of a column that places the row, which its server changes to fit the "
+        "column; write it as it is stored");
   }
   const auto& cells = now.rows.front();
   std::vector<mysql::Value> values;
   for (const auto& column : target.place) {
     const auto at = std::ranges::find(move.columns, column.name, &schema::Column::name);
-    if (at == move.columns.end()) co_return fail(Code::kUnimplemented, "VT12001: unsupported: a generated column that places the row");
+    if (at == move.columns.end())
+      co_return fail(Code::kUnimplemented, "VT12001: unsupported: a generated column that places the row");
     CO_ASSIGN_OR_RETURN(auto value, plan::place_value(column, cells[static_cast<size_t>(at - move.columns.begin())]));
     values.push_back(std::move(value));
   }
@@ -415,9 +423,8 @@ net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, cons
   if (!removed.ok()) co_return std::move(removed).error();
   CO_ASSIGN_OR_RETURN(const auto there, co_await ask({to, std::move(read)}, "", nullptr, 0, Digits::kAll));
   if (there.rows != now.rows) {
-    co_return fail(Code::kUnimplemented,
-                   fmt::format("VT12001: unsupported: a row of {}.{} would not be the same on {}", target.keyspace,
-                               target.table, to.shard));
+    co_return fail(Code::kUnimplemented, fmt::format("VT12001: unsupported: a row of {}.{} would not be the same on {}",
+                                                     target.keyspace, target.table, to.shard));
   }
   co_return Status{};
 }
@@ -461,7 +468,8 @@ Result<ClientSession::PlacedRow> ClientSession::place_insert(const plan::InsertR
     } else if (!cell.at) {
       out.text += cell.text;
     } else {
-      ASSIGN_OR_RETURN(const auto literal, plan::result_literal(found.columns[*cell.at], row[*cell.at], insert.columns[i]));
+      ASSIGN_OR_RETURN(const auto literal,
+                       plan::result_literal(found.columns[*cell.at], row[*cell.at], insert.columns[i]));
       out.text += literal;
     }
   }
@@ -484,7 +492,8 @@ Result<ClientSession::PlacedRow> ClientSession::place_insert(const plan::InsertR
     }
     if (!values.back().is_null()) continue;
     if (!insert.strict) {
-      return fail(Code::kUnimplemented, "VT12001: unsupported: NULL as the value of the primary vindex column " + key.name +
+      return fail(Code::kUnimplemented, "VT12001: unsupported: NULL as the value of the primary vindex column " +
+                                            key.name +
                                             ", which the server may change (INSERT IGNORE, or an sql_mode that is not "
                                             "strict)");
     }
@@ -514,14 +523,16 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
     } else {
       CO_ASSIGN_OR_RETURN(found[i], co_await source_rows(*insert.rows[i].source, memory));
       if (insert.query && found[i].columns.size() != insert.columns.size()) {
-        co_return fail(Code::kInvalidArgument, "Column count doesn't match value count at row 1").with_mysql(1136, "21S01");
+        co_return fail(Code::kInvalidArgument, "Column count doesn't match value count at row 1")
+            .with_mysql(1136, "21S01");
       }
     }
     for (const auto& row : found[i].rows) needed += generates(i, row) ? 1 : 0;
   }
   clear_warnings();
   int64_t next = 0;
-  if (needed > 0 && !insert.sequence_problem.empty()) co_return fail(Code::kFailedPrecondition, insert.sequence_problem);
+  if (needed > 0 && !insert.sequence_problem.empty())
+    co_return fail(Code::kFailedPrecondition, insert.sequence_problem);
   if (needed > 0) {
     CO_ASSIGN_OR_RETURN(next, co_await next_values(insert.sequence_keyspace, insert.sequence_table, needed));
     out.last_insert_id = static_cast<uint64_t>(next);

@@ -11,8 +11,8 @@
 namespace vitrail::gate {
 namespace {
 
-constexpr size_t kPiece = size_t{256} << 10;    // Of the file, to a shard at a time.
-constexpr size_t kLineMax = size_t{64} << 20;   // As max_allowed_packet of servers that take large rows.
+constexpr size_t kPiece = size_t{256} << 10;   // Of the file, to a shard at a time.
+constexpr size_t kLineMax = size_t{64} << 20;  // As max_allowed_packet of servers that take large rows.
 constexpr uint16_t kNoLocalFiles = 4166;
 
 // What the numbers in "Records: 3  Deleted: 0  Skipped: 1  Warnings: 0" come to.
@@ -100,8 +100,8 @@ net::Task<Result<mysql::OkPacket>> ClientSession::end_load(ShardLoad& load) {
 Result<shard::Target> ClientSession::place_line(const plan::Load& load, const plan::LineCutter::Line& line,
                                                 uint64_t number) {
   const auto refuse = [&](std::string_view why) {
-    return fail(Code::kInvalidArgument, fmt::format("line {} of the file has no place on the shards of {}.{}: {}", number,
-                                                    load.keyspace, load.table, why));
+    return fail(Code::kInvalidArgument, fmt::format("line {} of the file has no place on the shards of {}.{}: {}",
+                                                    number, load.keyspace, load.table, why));
   };
   if (!line.complete) return refuse("it has too few fields");
   std::vector<mysql::Value> values;
@@ -135,13 +135,15 @@ net::Task<Status> ClientSession::spread_file(const plan::Load& load, std::vector
     auto message = co_await stream_.read_message(wait);
     if (!message.ok() || !message->has_value()) {
       client_left_ = true;
-      co_return message.ok() ? fail(Code::kUnavailable, "the client left while it sent a file") : std::move(message).error();
+      co_return message.ok() ? fail(Code::kUnavailable, "the client left while it sent a file")
+                             : std::move(message).error();
     }
     sequence_ = static_cast<uint8_t>((*message)->last_sequence + 1);
     last = (*message)->payload.empty();
     if (!status.ok()) continue;
     if (killed_) {
-      status = fail(Code::kCanceled, "Query execution was interrupted").with_mysql(mysql::errnos::kQueryInterrupted, "70100");
+      status = fail(Code::kCanceled, "Query execution was interrupted")
+                   .with_mysql(mysql::errnos::kQueryInterrupted, "70100");
       continue;
     }
     cutter.add((*message)->payload);
@@ -172,10 +174,10 @@ net::Task<Status> ClientSession::spread_file(const plan::Load& load, std::vector
 net::Task<RunResult> ClientSession::run_load(const plan::Plan& plan) {
   const plan::Load& load = *plan.load;
   if ((client_.capabilities & mysql::kClientLocalFiles) == 0) {
-    co_return RunResult::failed(
-        fail(Code::kPermissionDenied,
-             "The used command is not allowed because the MariaDB server or client has disabled the local infile capability")
-            .with_mysql(kNoLocalFiles, "HY000"));
+    co_return RunResult::failed(fail(Code::kPermissionDenied,
+                                     "The used command is not allowed because the MariaDB server or client has "
+                                     "disabled the local infile capability")
+                                    .with_mysql(kNoLocalFiles, "HY000"));
   }
   if (tables_locked_ || held_answer_ != nullptr) {
     co_return RunResult::failed(

@@ -128,7 +128,8 @@ class ChangePlanner {
     }
     for (const auto& name : remove_->targets) {
       const auto found = sql::delete_target_tables(*remove_, name);
-      if (found.size() != 1) return unsupported("DELETE FROM " + std::string(name.name.text) + ": which table is meant is not clear");
+      if (found.size() != 1)
+        return unsupported("DELETE FROM " + std::string(name.name.text) + ": which table is meant is not clear");
       const auto at = std::ranges::find(bound_, found.front(), &Bound::source);
       if (at == bound_.end()) return unsupported("this form of DELETE over several shards");
       targets_.push_back({.table = static_cast<size_t>(at - bound_.begin())});
@@ -145,10 +146,12 @@ class ChangePlanner {
       const bool sure = single() || !column.table.empty();
       if (!sure && bound.known == nullptr) return unknown_columns(bound);
       if (!sure && bound.known->find(column.name.text) == nullptr) continue;
-      if (found) return unsupported("an assignment to " + std::string(column.name.text) + ", which several tables have");
+      if (found)
+        return unsupported("an assignment to " + std::string(column.name.text) + ", which several tables have");
       found = i;
     }
-    if (!found) return unsupported("an assignment to " + std::string(column.name.text) + ", which no table is known to have");
+    if (!found)
+      return unsupported("an assignment to " + std::string(column.name.text) + ", which no table is known to have");
     return *found;
   }
 
@@ -178,9 +181,10 @@ class ChangePlanner {
   }
 
   static Error unknown_columns(const Bound& bound) {
-    return unsupported(fmt::format("a change whose rows have to be found first, while the columns of {}.{} are not known (no "
-                                   "primary tablet has told them, or --schema-change-signal is off)",
-                                   bound.table->keyspace, bound.table->name));
+    return unsupported(
+        fmt::format("a change whose rows have to be found first, while the columns of {}.{} are not known (no "
+                    "primary tablet has told them, or --schema-change-signal is off)",
+                    bound.table->keyspace, bound.table->name));
   }
 
   Status check_target(const Wanted& wanted) const {
@@ -192,11 +196,13 @@ class ChangePlanner {
     if (!bound.source->partitions.empty()) return unsupported("partitions in a change of rows of several shards");
     if (bound.known == nullptr) return unknown_columns(bound);
     for (const auto& lookup : bound.table->lookups) {
-      const bool concerned = update_ == nullptr ? lookup.is_owned
-                                                : std::ranges::any_of(wanted.set, [&](const auto* assignment) {
-                                                    return names(lookup.columns, assignment->column->name.text);
-                                                  });
-      if (concerned) return unsupported("this change of the table " + bound.table->name + ", which the lookup vindex " + lookup.name + " would have to learn of");
+      const bool concerned =
+          update_ == nullptr ? lookup.is_owned : std::ranges::any_of(wanted.set, [&](const auto* assignment) {
+            return names(lookup.columns, assignment->column->name.text);
+          });
+      if (concerned)
+        return unsupported("this change of the table " + bound.table->name + ", which the lookup vindex " +
+                           lookup.name + " would have to learn of");
     }
     return {};
   }
@@ -217,8 +223,9 @@ class ChangePlanner {
     }
     const bool keyed = !target.key.empty() && std::ranges::all_of(target.key, comparable);
     if (!keyed) {
-      return unsupported("a change of the table " + target.table +
-                         " by its rows' keys: it has no primary key, or one of a type whose values are not compared exactly");
+      return unsupported(
+          "a change of the table " + target.table +
+          " by its rows' keys: it has no primary key, or one of a type whose values are not compared exactly");
     }
     if (bound.table->sharded) {
       const auto* primary = bound.table->primary_vindex();
@@ -237,8 +244,8 @@ class ChangePlanner {
     if (update_ != nullptr) {
       RETURN_IF_ERROR(make_update(wanted, target));
     } else {
-      target.before = std::string("delete ") + (ignore_ ? "ignore " : "") + "from " +
-                      sql::quote_identifier_if_needed(target.table);
+      target.before =
+          std::string("delete ") + (ignore_ ? "ignore " : "") + "from " + sql::quote_identifier_if_needed(target.table);
       target.after = returning_text(returning_, options_, text_);
     }
     return target;
@@ -260,7 +267,8 @@ class ChangePlanner {
         const auto* column = bound.known->find(assignment->column->name.text);
         if (column == nullptr) return unsupported("an assignment to a column that is not known");
         ChangeTarget::Value value{.column = *column, .at = std::nullopt, .text = {}};
-        if (const auto* preset = as<sql::DefaultValue>(assignment->value); preset != nullptr && preset->column == nullptr) {
+        if (const auto* preset = as<sql::DefaultValue>(assignment->value);
+            preset != nullptr && preset->column == nullptr) {
           value.text = "default";
         } else {
           value.at = items_.size();
@@ -302,7 +310,8 @@ class ChangePlanner {
       auto& place = move.key.emplace_back();
       for (const auto* assignment : wanted.set) {
         if (lower(assignment->column->name.text) != lower(column.name)) continue;
-        if (as<sql::DefaultValue>(assignment->value) != nullptr) return unsupported("DEFAULT for a column that places the row");
+        if (as<sql::DefaultValue>(assignment->value) != nullptr)
+          return unsupported("DEFAULT for a column that places the row");
         place.at = items_.size();
         items_.push_back(sql::print(*assignment->value, options_));
       }
@@ -341,7 +350,8 @@ class ChangePlanner {
       const char* word = " order by ";
       for (const auto& column : bound.known->columns) {
         if ((column.key_flags & mysql::kFieldPrimaryKey) == 0) continue;
-        out += std::exchange(word, ", ") + (sql::quote_identifier(bound.shown) + ".") + sql::quote_identifier(column.name);
+        out +=
+            std::exchange(word, ", ") + (sql::quote_identifier(bound.shown) + ".") + sql::quote_identifier(column.name);
       }
     } else {
       std::string order;

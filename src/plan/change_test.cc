@@ -79,7 +79,8 @@ class ChangeTest : public testing::Test {
     std::string out = of_source(p.change->rows);
     for (const auto& target : p.change->targets) {
       out += "; " + target.before;
-      for (const auto& value : target.values) out += value.column.name + "=" + (value.at ? std::to_string(*value.at) : value.text) + " ";
+      for (const auto& value : target.values)
+        out += value.column.name + "=" + (value.at ? std::to_string(*value.at) : value.text) + " ";
       out += target.after;
       if (target.move) out += " moves";
     }
@@ -115,19 +116,24 @@ TEST_F(ChangeTest, IsSentAtOnceWhereEachShardFindsItsOwnRows) {
 
 TEST_F(ChangeTest, FindsAndLocksRowsFirst) {
   check({
-      {"delete from a where x = 1 limit 3", "select `a`.`id`, `a`.`id` from a where x = 1 limit 3 for update; delete from a"},
+      {"delete from a where x = 1 limit 3",
+       "select `a`.`id`, `a`.`id` from a where x = 1 limit 3 for update; delete from a"},
       {"delete from a order by t desc limit 1 returning id, x + 1",
-       "select `a`.`id`, `a`.`id` from a order by t desc limit 1 for update; delete from a returning id, x + 1 as `x + 1`"},
+       "select `a`.`id`, `a`.`id` from a order by t desc limit 1 for update; delete from a returning id, x + 1 as `x + "
+       "1`"},
       {"update a set x = x + 1 order by t limit 2",
        "select `a`.`id`, `a`.`id` from a order by t limit 2 for update; update a as `a` set `x` = x + 1 order by t"},
       {"update b set y = 1 limit 2",
        "select `b`.`id`, cast(`b`.`n` as binary), `b`.`id` from b limit 2 for update; update b as `b` set `y` = 1"},
       {"delete from a where id in (select y from b)",
-       "select `a`.`id`, `a`.`id` from a where id in (select y from b) [a for update] [b lock in share mode]; delete from a"},
+       "select `a`.`id`, `a`.`id` from a where id in (select y from b) [a for update] [b lock in share mode]; delete "
+       "from a"},
       {"update a set x = (select max(y) from b), t = default",
-       "select `a`.`id`, `a`.`id`, (select max(y) from b) from a [a for update] [b lock in share mode]; update a set x=2 t=default "},
+       "select `a`.`id`, `a`.`id`, (select max(y) from b) from a [a for update] [b lock in share mode]; update a set "
+       "x=2 t=default "},
       {"delete a, b from a join b on a.x = b.y",
-       "select `a`.`id`, `a`.`id`, `b`.`id`, cast(`b`.`n` as binary), `b`.`id` from a join b on a.x = b.y [a for update] "
+       "select `a`.`id`, `a`.`id`, `b`.`id`, cast(`b`.`n` as binary), `b`.`id` from a join b on a.x = b.y [a for "
+       "update] "
        "[b for update]; delete from a; delete from b"},
       {"update un.u join a on a.id = u.x set u.x = a.x",
        "select `u`.`id`, a.x from un.u join a on a.id = u.x [u for update] [a lock in share mode]; update u set x=1 "},
@@ -137,48 +143,60 @@ TEST_F(ChangeTest, FindsAndLocksRowsFirst) {
 TEST_F(ChangeTest, MovesRowsOneByOneInAnOrder) {
   check({
       {"update a set id = id + 1",
-       "select `a`.`id`, `a`.`id`, id + 1 from a order by `a`.`id` for update; update a as `a` set `id` = id + 1 moves"},
+       "select `a`.`id`, `a`.`id`, id + 1 from a order by `a`.`id` for update; update a as `a` set `id` = id + 1 "
+       "moves"},
       {"update a set id = 5 where x = 1 order by t limit 1",
-       "select `a`.`id`, `a`.`id`, 5 from a where x = 1 order by t limit 1 for update; update a as `a` set `id` = 5 moves"},
+       "select `a`.`id`, `a`.`id`, 5 from a where x = 1 order by t limit 1 for update; update a as `a` set `id` = 5 "
+       "moves"},
       {"update ignore a set id = 5", "VT12001: unsupported: UPDATE IGNORE of a column that places the row"},
       {"update a set x = 1, id = x",
-       "VT12001: unsupported: an assignment that reads a column that another one changes, beside one that places the row"},
-      {"update a set id = (select 1)", "VT12001: unsupported: a new value of a column that places the row, from other tables"},
+       "VT12001: unsupported: an assignment that reads a column that another one changes, beside one that places the "
+       "row"},
+      {"update a set id = (select 1)",
+       "VT12001: unsupported: a new value of a column that places the row, from other tables"},
   });
 }
 
 TEST_F(ChangeTest, RefusesWhatIsNotSure) {
   check({
       {"delete from nokey limit 1",
-       "VT12001: unsupported: a change of the table nokey by its rows' keys: it has no primary key, or one of a type whose "
+       "VT12001: unsupported: a change of the table nokey by its rows' keys: it has no primary key, or one of a type "
+       "whose "
        "values are not compared exactly"},
       {"update r set k = 1", "VT12001: unsupported: changing a reference table"},
       {"update a join b on a.x = b.y set a.x = b.y, a.t = a.x",
        "VT12001: unsupported: an assignment that reads a column that another one changes, over several shards"},
-      {"update a join b on a.x = b.y set id = 1", "VT12001: unsupported: an assignment to id, which several tables have"},
-      {"delete from a where match(t) against ('x') limit 1 returning (select 1)", "VT12001: unsupported: subqueries in RETURNING"},
+      {"update a join b on a.x = b.y set id = 1",
+       "VT12001: unsupported: an assignment to id, which several tables have"},
+      {"delete from a where match(t) against ('x') limit 1 returning (select 1)",
+       "VT12001: unsupported: subqueries in RETURNING"},
   });
 }
 
 TEST_F(ChangeTest, InsertsRowsThatServersCompute) {
   check({
-      {"insert into a(id, x) select id, y from b", "select id, y from b lock in share mode; insert into a(id, x) values "},
+      {"insert into a(id, x) select id, y from b",
+       "select id, y from b lock in share mode; insert into a(id, x) values "},
       {"insert into a(id, x) select a.id, b.y from a join b on a.x = b.y",
-       "select a.id, b.y from a join b on a.x = b.y [a lock in share mode] [b lock in share mode]; insert into a(id, x) values "},
+       "select a.id, b.y from a join b on a.x = b.y [a lock in share mode] [b lock in share mode]; insert into a(id, "
+       "x) values "},
       {"replace into a(id) select 1 union select 2", "select 1 union select 2; replace into a(id) values "},
       {"insert ignore into a(id) values (1 + 1), (3)", "select 1 + 1; known; insert ignore into a(id) values "},
       {"insert into a(id, x) values (1, (select max(y) from b)) returning id",
        "select (select max(y) from b) [b lock in share mode]; insert into a(id, x) values  returning id"},
       {"insert into s(v) select y from b", "select y from b lock in share mode; insert into s(v, id) values "},
-      {"insert into a(id, x) select id, x from un.u", "select id, x from un.u lock in share mode; insert into a(id, x) values "},
+      {"insert into a(id, x) select id, x from un.u",
+       "select id, x from un.u lock in share mode; insert into a(id, x) values "},
       {"insert into a(x) select y from b",
        "VT09003: INSERT query does not have primary vindex column 'id' in the column list"},
       {"insert into a(id, x) values (x + 1, 2)",
        "VT12001: unsupported: a value that is made of other columns of its row, in an INSERT into a sharded table"},
       {"insert into a(id, x) select id, y from b on duplicate key update x = x + values(x)",
-       "select id, y from b lock in share mode; insert into a(id, x) values  on duplicate key update x = x + values(x)"},
+       "select id, y from b lock in share mode; insert into a(id, x) values  on duplicate key update x = x + "
+       "values(x)"},
       {"insert into a(id, x) select id, y from b on duplicate key update x = y",
-       "VT12001: unsupported: columns of the query in ON DUPLICATE KEY UPDATE of an INSERT ... SELECT into a sharded table"},
+       "VT12001: unsupported: columns of the query in ON DUPLICATE KEY UPDATE of an INSERT ... SELECT into a sharded "
+       "table"},
       {"insert into a(id) select id from b for update",
        "VT12001: unsupported: a locking read, or SELECT ... INTO, as the source of a change"},
   });

@@ -50,9 +50,7 @@ class Clauses {
   sql::Token token_;
 };
 
-Error no_form(std::string_view what) {
-  return unsupported("LOAD DATA into a sharded table with " + std::string(what));
-}
+Error no_form(std::string_view what) { return unsupported("LOAD DATA into a sharded table with " + std::string(what)); }
 
 class LoadPlanner {
  public:
@@ -67,7 +65,8 @@ class LoadPlanner {
     table_ = routed.table.get();
     if (table_->type != vschema::TableType::kNormal) return unsupported("changing a reference table");
     if (!table_->lookups.empty()) return no_form("lookup vindexes");
-    known_ = context_.schema == nullptr ? nullptr : schema::find_table(*context_.schema, table_->keyspace, table_->name);
+    known_ =
+        context_.schema == nullptr ? nullptr : schema::find_table(*context_.schema, table_->keyspace, table_->name);
     if (known_ == nullptr) return no_form("columns that are not known (yet)");
     const auto* primary = table_->primary_vindex();
     if (primary == nullptr) return no_form("no primary vindex");

@@ -31,7 +31,7 @@ struct Load {
   uint64_t skipped_lines = 0;
   // `at`: the field's place in a line.
   std::vector<InsertRows::Key> key;
-  std::string charset;  // Of the file; "" where the servers' setting decides.
+  std::string charset;     // Of the file; "" where the servers' setting decides.
   bool generates = false;  // NULL and 0 in the key's field ask for a value of a sequence.
 };
 
@@ -44,9 +44,9 @@ class LineCutter {
   LineCutter(const LoadFormat& format, std::vector<size_t> fields);
 
   struct Line {
-    std::string_view bytes;                           // With its end. Valid until the next add().
-    std::vector<std::optional<std::string>> fields;   // Those asked for; nullopt: NULL.
-    bool complete = true;                             // Has all fields asked for.
+    std::string_view bytes;                          // With its end. Valid until the next add().
+    std::vector<std::optional<std::string>> fields;  // Those asked for; nullopt: NULL.
+    bool complete = true;                            // Has all fields asked for.
   };
   void add(std::string_view piece);
   // The next line whose end is there. With `last`, the rest of the file too.

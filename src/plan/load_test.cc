@@ -14,7 +14,8 @@ std::string cut(const LoadFormat& format, std::string_view file, size_t piece) {
     const bool last = at >= file.size();
     if (!last) cutter.add(file.substr(at, piece));
     while (auto line = cutter.next(last)) {
-      out += std::string(line->bytes) + "[" + line->fields[0].value_or("NULL") + "," + line->fields[1].value_or("NULL") + "]";
+      out += std::string(line->bytes) + "[" + line->fields[0].value_or("NULL") + "," +
+             line->fields[1].value_or("NULL") + "]";
       if (!line->complete) out += "?";
     }
     if (last) return out;

@@ -13,9 +13,9 @@ namespace vitrail::plan {
 // A query whose rows a change needs before it can be sent. What it reads is locked until the transaction ends, as one
 // server locks what a change reads.
 struct RowSource {
-  std::string query;                  // Without the lock.
-  std::string text;                   // What `plan` was made of.
-  std::set<std::string> changed;      // Aliases of the tables that are locked for a change; others are for reading.
+  std::string query;              // Without the lock.
+  std::string text;               // What `plan` was made of.
+  std::set<std::string> changed;  // Aliases of the tables that are locked for a change; others are for reading.
   std::shared_ptr<const Plan> plan;
 };
 

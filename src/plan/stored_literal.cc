@@ -84,7 +84,8 @@ Result<std::string> result_literal(const mysql::ColumnDef& from, const std::opti
   }
   if (mysql::is_temporal_type(from.type)) return temporal_literal(from, *cell, family);
   if (from.type == kBit) return "0x" + base::hex_encode(*cell);
-  const bool member = (from.flags & (mysql::kFieldEnum | mysql::kFieldSet)) != 0 || from.type == kEnum || from.type == kSet;
+  const bool member =
+      (from.flags & (mysql::kFieldEnum | mysql::kFieldSet)) != 0 || from.type == kEnum || from.type == kSet;
   if (member && (family == Family::kNumber || family == Family::kBits)) return no_literal("ENUM", target);
   const auto* collation = mysql::find_collation(from.collation);
   if (collation == nullptr) return no_literal("an unknown collation", target);
@@ -128,8 +129,8 @@ Result<mysql::Value> place_value(const schema::Column& column, const std::option
 
 bool comparable(const schema::Column& column) {
   const schema::Form form = schema::form_of(column);
-  const bool exact = form == schema::Form::kText || form == schema::Form::kBytes ||
-                     form == schema::Form::kCharacters || form == schema::Form::kNumber;
+  const bool exact = form == schema::Form::kText || form == schema::Form::kBytes || form == schema::Form::kCharacters ||
+                     form == schema::Form::kNumber;
   return exact && column.data_type != "double";
 }
 

@@ -10,9 +10,9 @@
 
 namespace vitrail::tablet {
 
-// Notices that this process stood still (SIGSTOP, a paused machine, a starved one): what it knows of its shard is then of
-// before, and another tablet may have become the primary. Somebody who knows says beat() again and again; whoever is about
-// to act as a primary asks stood_still(), which is true from kMax behind the last beat until the next one.
+// Notices that this process stood still (SIGSTOP, a paused machine, a starved one): what it knows of its shard is then
+// of before, and another tablet may have become the primary. Somebody who knows says beat() again and again; whoever is
+// about to act as a primary asks stood_still(), which is true from kMax behind the last beat until the next one.
 //   Threads: any.
 class Standstill {
  public:
