@@ -42,6 +42,7 @@ std::shared_ptr<const schema::Keyspace> described_tables(const net::QueryResult&
     column.charset = columns.text(row, 7);
     column.invisible = column.extra.contains("invisible");
     column.has_default = column.nullable || columns.text(row, 8) != "1" || column.extra.contains("auto_increment");
+    column.null_default = column.nullable && columns.text(row, 9) == "1";
   }
   std::map<std::string_view, std::vector<schema::IndexPart>> parts;
   for (size_t row = 0; row < indexes.rows.size(); ++row) {
@@ -109,7 +110,8 @@ net::Task<Status> SchemaTracker::load(const std::string& keyspace, const shard::
       "select table_name, column_name, data_type, column_type, coalesce(collation_name, ''), "
       "concat(extra, if(coalesce(column_default, '') like 'current_timestamp%', ' default_generated', '')), "
       "is_nullable, "
-      "coalesce(character_set_name, ''), column_default is null from information_schema.columns "
+      "coalesce(character_set_name, ''), column_default is null, coalesce(column_default, 'NULL') = 'NULL' from "
+      "information_schema.columns "
       "where table_schema = database() order by table_name, ordinal_position",
       wait, kMostRows);
   if (!columns.ok()) co_return std::move(columns).error();

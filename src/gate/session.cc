@@ -95,7 +95,7 @@ ClientSession::State ClientSession::state() const {
             .found_rows = found_rows_,
             .row_count = row_count_};
   for (const auto& held : held_) {
-    if (held.in_transaction) out.participants.push_back(held.target);
+    if (held.in_transaction && held.phase == Phase::kMain) out.participants.push_back(held.target);
   }
   return out;
 }

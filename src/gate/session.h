@@ -125,6 +125,14 @@ class ClientSession {
     sql::FingerprintResult scan;  // Of the text, when it runs as it is; its literals:
     std::vector<sql::LiteralPosition> literals;
   };
+  // A transaction that changes lookup vindexes has up to three connections to a shard, which commit one after the
+  // other: a crash may leave a lookup row without its row, but never a row that its lookup does not find.
+  enum class Phase : uint8_t {
+    kBefore,  // Lookup rows that are written, and looked at.
+    kMain,    // Everything else.
+    kAfter,   // Lookup rows that are removed.
+    kAlone,   // Not of the transaction.
+  };
   // A connection to a shard that belongs to this session for longer than a statement: a transaction is open there, or
   // the server holds other state of it (the tablet tells, see tablet/query_session.h).
   struct HeldConnection {
@@ -132,10 +140,12 @@ class ClientSession {
     net::MysqlPool::Lease lease;
     bool in_transaction = false;
     bool pinned = false;
+    Phase phase = Phase::kMain;
   };
   struct ShardText {
     shard::Target target;
     std::string text;
+    Phase phase = Phase::kMain;
   };
   // Of FLOAT and DOUBLE in a result: as a text result has them, or all, for an answer in binary form.
   enum class Digits : uint8_t { kOfText, kAll };
@@ -245,6 +255,20 @@ class ClientSession {
   net::Task<Result<mysql::OkPacket>> end_load(ShardLoad& load);
   net::Task<Status> spread_file(const plan::Load& load, std::vector<ShardLoad>& shards);
   Result<shard::Target> place_line(const plan::Load& load, const plan::LineCutter::Line& line, uint64_t number);
+  // Rows of an INSERT, each with its shard.
+  struct InsertedRow {
+    shard::Target target;
+    std::string text;
+    shard::KeyspaceId id;
+    std::optional<mysql::Value> generated;
+  };
+  static Status verify_row(const plan::ShardedInsert& insert, const plan::ShardedInsert::Row& row,
+                           const InsertedRow& placed);
+  // `next`: the first of the generated values.
+  Result<std::vector<InsertedRow>> place_rows(const plan::ShardedInsert& insert, int64_t next,
+                                            const Statement& statement);
+  // One text for each shard, in the order in which they come first.
+  static std::vector<ShardText> insert_texts(const plan::ShardedInsert& insert, const std::vector<InsertedRow>& rows);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
   Result<std::vector<shard::Target>> resolve(const plan::Route& route, const Statement& statement);
   Result<mysql::Value> value_of(const plan::ValueSource& source, plan::KeyType type, const Statement& statement) const;
@@ -267,6 +291,51 @@ class ClientSession {
   };
   Held held_by(const Error& error) const;
   BufferStop stop_reason(const Held& held) const;
+
+  // session_lookup.cc: lookup vindexes. lookup_commit.cc: the ends of transactions that change them.
+  // A row of a lookup's table: of rows of `table` with these values and this keyspace id.
+  struct LookupKey {
+    std::shared_ptr<const vschema::Table> table;
+    size_t use = 0;  // Of table->lookups.
+    std::vector<mysql::Value> values;
+    shard::KeyspaceId id;
+    std::vector<mysql::Value> key;  // Of the primary vindex's columns; empty: not known.
+  };
+  // Where a statement has been: each place has its savepoint, when there is one.
+  struct Touched {
+    std::string savepoint;
+    std::vector<std::pair<shard::Target, Phase>> places;
+  };
+  struct LookupStatement;
+  // As resolve(), with what a lookup's table says.
+  net::Task<Result<std::vector<shard::Target>>> targets_of(const plan::Route& route, const Statement& statement,
+                                                           bool for_change);
+  net::Task<Result<std::vector<shard::KeyspaceId>>> look_up(const plan::LookupRead& read, const Statement& statement,
+                                                            bool for_change);
+  // A text of the gate's own on tables of any keyspace.
+  net::Task<Result<net::QueryResult>> ask_tables(std::string text, Phase phase, Touched* touched);
+  net::Task<Result<net::QueryResult>> ask_touching(ShardText what, Touched* touched);
+  net::Task<RunResult> insert_with_lookups(const plan::ShardedInsert& insert, std::vector<InsertedRow> rows,
+                                           uint64_t last_insert_id, bool id_given);
+  net::Task<RunResult> change_with_lookups(const plan::Plan& plan, const Statement& statement);
+  net::Task<RunResult> run_lookup_statement(LookupStatement what);
+  net::Task<Status> do_lookup_statement(LookupStatement& what, Touched& touched);
+  net::Task<Status> drop_ignored(LookupStatement& what, Touched& touched);
+  net::Task<Status> note_replaced(const LookupStatement& what, Touched& touched);
+  net::Task<Status> read_changed(LookupStatement& what, Touched& touched);
+  net::Task<Status> write_lookups(const std::vector<LookupKey>& keys, plan::ShardedInsert::Conflict conflict,
+                                  Touched& touched);
+  net::Task<Status> write_lookup(const LookupKey& key, plan::ShardedInsert::Conflict conflict, Touched& touched);
+  net::Task<Result<std::optional<shard::KeyspaceId>>> holder_of(const LookupKey& key, Phase phase, Touched& touched);
+  // How many rows there are of a key; locked.
+  net::Task<Result<size_t>> count_rows(const LookupKey& key, std::string_view lock, Touched* touched);
+  Result<shard::KeyspaceId> id_of_row(const vschema::Table& table, const net::QueryResult& rows, size_t row,
+                                      std::vector<mysql::Value>* key = nullptr) const;
+  net::Task<bool> undo_touched(const Touched& touched);
+  // Before the transaction's own commit; an error is the end of the transaction.
+  net::Task<Status> commit_lookups();
+  net::Task<Status> remove_gone(std::vector<LookupKey> keys);
+  net::Task<void> end_removals(bool committed);
 
   // hint_settings.cc
   net::Task<RunResult> run_with_hints(const Statement& statement,
@@ -307,12 +376,12 @@ class ClientSession {
                                           Digits digits = {});
   // Where the tablet asks for it, says who sends the statement.
   void add_caller(mysql::Capabilities capabilities, std::vector<mysql::QueryAttribute>& attributes) const;
-  HeldConnection* find_held(const shard::Target& target);
+  HeldConnection* find_held(const shard::Target& target, Phase phase = Phase::kMain);
   bool in_transaction_on(const shard::Target& target);
   // What the server says of the connection behind an answer: holds it, or lets it go. `own`: a connection from the
   // pool.
   void absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own, uint16_t status_flags,
-              bool state_changed);
+              bool state_changed, Phase phase = Phase::kMain);
   net::Task<std::optional<uint16_t>> ping(net::MysqlClient& client);
   net::Task<void> ask_state(const shard::Target& target, net::MysqlPool::Lease& own);
   // The connection is of no use any more. Its transaction, and other state, is lost.
@@ -445,6 +514,7 @@ class ClientSession {
   std::vector<std::string> savepoints_;     // Of the open transaction, in their order.
   std::optional<std::string> failed_;       // Why the transaction is over though its client has not ended it.
   bool tables_locked_ = false;              // By LOCK TABLES: BEGIN would unlock them.
+  std::vector<LookupKey> maybe_gone_;       // Of the open transaction: lookup rows whose rows may be gone.
   std::optional<bool> single_shard_;        // SET transaction_mode
   bool state_lost_ = false;                 // State in a server is gone: the session cannot go on.
   bool close_after_answer_ = false;         // COMMIT RELEASE

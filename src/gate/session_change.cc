@@ -149,7 +149,7 @@ net::Task<Result<net::QueryResult>> ClientSession::source_rows(const plan::RowSo
   if (source.plan->kind == plan::Plan::Kind::kFinish) {
     co_return co_await finish_result(*source.plan, inner, memory, Digits::kAll);
   }
-  CO_ASSIGN_OR_RETURN(const auto targets, resolve(source.plan->route, inner));
+  CO_ASSIGN_OR_RETURN(const auto targets, co_await targets_of(source.plan->route, inner, !source.plan->is_read));
   std::string text = source.plan->text ? *source.plan->text : source.text;
   CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(text));
   if (replaced) text = std::move(*replaced);

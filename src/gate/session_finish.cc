@@ -124,7 +124,7 @@ net::Task<Result<std::vector<std::vector<net::QueryResult>>>> ClientSession::rea
   const char* all_rows = settings_.values().contains("sql_select_limit") ? " limit 18446744073709551615" : "";
   for (size_t i = 0; i < finish.inputs.size(); ++i) {
     const plan::Plan& rows = *finish.inputs[i].rows;
-    CO_ASSIGN_OR_RETURN(auto targets, resolve(rows.route, statement));
+    CO_ASSIGN_OR_RETURN(auto targets, co_await targets_of(rows.route, statement, !rows.is_read));
     for (auto& target : targets) {
       CO_RETURN_IF_ERROR(co_await check_hidden(finish.inputs[i], target));
       questions.push_back({i, {std::move(target), *rows.text + all_rows + finish.inputs[i].lock}, std::nullopt});

@@ -29,9 +29,9 @@ Error met_at(const shard::Target& target, Error error) {
       .with_origin({.keyspace = target.keyspace, .shard = target.shard});
 }
 
-ClientSession::HeldConnection* ClientSession::find_held(const shard::Target& target) {
+ClientSession::HeldConnection* ClientSession::find_held(const shard::Target& target, Phase phase) {
   for (auto& held : held_) {
-    if (held.target == target) return &held;
+    if (held.phase == phase && held.target == target) return &held;
   }
   return nullptr;
 }
@@ -43,7 +43,8 @@ bool ClientSession::in_transaction_on(const shard::Target& target) {
 
 Status ClientSession::may_join(const shard::Target& target) {
   if (!in_transaction_ || !single_shard() || in_transaction_on(target)) return {};
-  if (std::ranges::none_of(held_, [](const HeldConnection& held) { return held.in_transaction; })) return {};
+  const auto takes_part = [](const HeldConnection& held) { return held.in_transaction && held.phase == Phase::kMain; };
+  if (std::ranges::none_of(held_, takes_part)) return {};
   return fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE");
 }
 
@@ -77,11 +78,11 @@ void ClientSession::add_caller(mysql::Capabilities capabilities, std::vector<mys
 }
 
 void ClientSession::absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own,
-                           uint16_t status_flags, bool state_changed) {
+                           uint16_t status_flags, bool state_changed, Phase phase) {
   const bool open = (status_flags & mysql::kStatusInTransaction) != 0;
   if (held == nullptr) {
     if (!open && !state_changed) return;
-    held = &held_.emplace_back(HeldConnection{.target = target, .lease = std::move(own)});
+    held = &held_.emplace_back(HeldConnection{.target = target, .lease = std::move(own), .phase = phase});
   }
   held->in_transaction = open;
   held->pinned = state_changed;
@@ -297,9 +298,10 @@ net::Task<std::optional<uint16_t>> ClientSession::ping(net::MysqlClient& client)
 net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::string savepoint,
                                                        base::MemoryBudget::Hold* memory, size_t max_rows,
                                                        Digits digits) {
-  CO_RETURN_IF_ERROR(may_join(what.target));
+  const Phase phase = what.phase;
+  if (phase == Phase::kMain) CO_RETURN_IF_ERROR(may_join(what.target));
   const net::Wait wait = query_wait();
-  HeldConnection* held = find_held(what.target);
+  HeldConnection* held = find_held(what.target, phase);
   net::MysqlPool::Lease own;
   if (held == nullptr) {
     if (net::MysqlPool* pool = known_pool(what.target)) own = pool->try_acquire(settings_text_);
@@ -307,11 +309,12 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
       CO_ASSIGN_OR_RETURN(own, co_await lease_for(what.target, wait));
     }
   }
-  const bool begins = in_transaction_ && (held == nullptr || !held->in_transaction);
+  const bool begins = in_transaction_ && phase != Phase::kAlone && (held == nullptr || !held->in_transaction);
   net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
   const Running running(in_flight_, {&lease.pool(), lease->client.server().connection_id});
   // When the time is over the connection is closed, and the tablet ends the statement in the server.
-  auto attributes = attributes_for(held, savepoint);
+  std::vector<mysql::QueryAttribute> attributes;
+  if (phase != Phase::kAlone) attributes = attributes_for(held, savepoint);
   add_caller(lease->client.capabilities(), attributes);
   if (max_rows == 0) max_rows = shared_.settings.max_memory_rows;
   auto result = digits == Digits::kAll
@@ -321,7 +324,7 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   if (result.ok()) {
     if (result->ok.warnings > 0) co_await take_warnings(lease->client, result->ok.warnings);
     absorb(what.target, held, own, result->ok.status_flags,
-           (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0);
+           (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0, phase);
     co_return std::move(*result);
   }
   Error error = met_at(what.target, std::move(result).error());
@@ -332,7 +335,7 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
     if (in_transaction) error = std::move(error).with_reason(Reason::kTransactionLost);
   } else if (begins && servers) {
     // After an error of the server itself the transaction that this statement opened is open all the same.
-    absorb(what.target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);
+    absorb(what.target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned, phase);
   } else if (held == nullptr && servers) {
     co_await ask_state(what.target, own);
   }

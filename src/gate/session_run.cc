@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "exec/compare.h"
 #include "exec/merge.h"
 #include "gate/hint_settings.h"
@@ -312,6 +313,15 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
       choose(any_shard());
       break;
     case Kind::kNoShard: choose(any_shard()); break;
+    case Kind::kByIds:
+      for (const auto& id : route.ids) {
+        for (const auto& shard : *shards) {
+          if (shard.range.contains(id)) choose(shard);
+        }
+      }
+      if (chosen.empty()) choose(any_shard());
+      break;
+    case Kind::kByLookup:
     case Kind::kAllShards:
       for (const auto& shard : *shards) choose(shard);
       break;
@@ -413,8 +423,13 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
 }
 
 net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Statement& statement) {
-  auto targets = resolve(plan.route, statement);
-  if (!targets.ok()) co_return refused(std::move(targets).error());
+  if (plan.lookup_change != nullptr) co_return co_await change_with_lookups(plan, statement);
+  auto targets = co_await targets_of(plan.route, statement, !plan.is_read);
+  if (!targets.ok()) {
+    Error error = std::move(targets).error();
+    if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
+    co_return refused(std::move(error));
+  }
   count_statement(targets->size());
   std::string rewritten;
   const auto kind = statement.scan.kind;
@@ -634,6 +649,14 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
     if (!value.ok()) co_return refused(std::move(value).error());
     next = *value;
     first_generated = static_cast<uint64_t>(next);
+  }
+  if (insert.table != nullptr || !insert.secondary.empty()) {
+    auto rows = place_rows(insert, next, statement);
+    if (!rows.ok()) co_return refused(std::move(rows).error());
+    if (insert.table != nullptr) {
+      const bool id_given = first_generated == 0 && gives_its_id(plan, statement);
+      co_return co_await insert_with_lookups(insert, std::move(*rows), first_generated, id_given);
+    }
   }
   // Rows to shards, in the order of the statement.
   std::vector<ShardText> texts;

@@ -126,7 +126,7 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
     co_return co_await finish_result(*plan, statement, memory, Digits::kOfText);
   }
   if (plan->kind != plan::Plan::Kind::kRoute || !plan->is_read) co_return unsupported("this in a place for a value");
-  CO_ASSIGN_OR_RETURN(auto targets, resolve(plan->route, statement));
+  CO_ASSIGN_OR_RETURN(auto targets, co_await targets_of(plan->route, statement, false));
   if (targets.size() > 1 && settings_.values().contains("sql_select_limit")) {
     co_return unsupported("sql_select_limit in a statement over several shards in a place for a value");
   }

@@ -40,12 +40,14 @@ void ClientSession::start_transaction() {
   tables_locked_ = false;
   options_ = std::exchange(next_options_, {});
   savepoints_.clear();
+  maybe_gone_.clear();
 }
 
 void ClientSession::transaction_over() {
   in_transaction_ = false;
   options_ = {};
   savepoints_.clear();
+  maybe_gone_.clear();
   for (auto& held : held_) held.in_transaction = false;
   held_.remove_if([](const HeldConnection& held) { return !held.pinned; });
 }
@@ -106,7 +108,7 @@ net::Task<RunResult> ClientSession::end_transaction(const Statement& statement) 
 net::Task<RunResult> ClientSession::commit() {
   std::vector<HeldConnection*> participants;
   for (auto& held : held_) {
-    if (held.in_transaction) participants.push_back(&held);
+    if (held.in_transaction && held.phase == Phase::kMain) participants.push_back(&held);
   }
   // A participant that is gone has taken its part of the transaction along: nothing may be committed then. With several
   // they are asked, all at once: what is known before the first COMMIT cannot make it half a transaction.
@@ -126,6 +128,11 @@ net::Task<RunResult> ClientSession::commit() {
     lose(held);
     RunResult failed = co_await fail_transaction(std::move(error));
     failed_.reset();  // COMMIT was the end that the client wanted.
+    co_return failed;
+  }
+  if (Status ready = co_await commit_lookups(); !ready.ok()) {
+    RunResult failed = co_await fail_transaction(std::move(ready).error());
+    failed_.reset();
     co_return failed;
   }
   const net::Wait wait = query_wait();
@@ -157,6 +164,7 @@ net::Task<RunResult> ClientSession::commit() {
       error = met_at(held->target, std::move(result).error());
     }
   }
+  co_await end_removals(!error);
   held_.remove_if([](const HeldConnection& held) { return !held.lease; });
   transaction_over();
   if (!error) {
@@ -249,12 +257,12 @@ net::Task<RunResult> ClientSession::savepoint(const Statement& statement) {
                      : statement.scan.kind == sql::StatementKind::kRollbackTo ? "rollback to savepoint "
                                                                               : "release savepoint ";
   mysql::append_sql_identifier(text, name);
-  std::vector<shard::Target> targets;
+  std::vector<ShardText> texts;
   for (const auto& held : held_) {
-    if (held.in_transaction) targets.push_back(held.target);
+    if (held.in_transaction) texts.push_back({held.target, text, held.phase});
   }
-  for (const auto& target : targets) {
-    auto done = co_await ask({target, text});
+  for (auto& what : texts) {
+    auto done = co_await ask(std::move(what));
     if (!done.ok()) co_return co_await fail_transaction(std::move(done).error());
   }
   if (sets) {

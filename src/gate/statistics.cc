@@ -41,7 +41,9 @@ std::string_view plan_type_name(const plan::Plan& plan) {
   }
   switch (plan.route.kind) {
     case plan::Route::Kind::kAnyShard:
+    case plan::Route::Kind::kByLookup:
     case plan::Route::Kind::kByValues: return "Passthrough";
+    case plan::Route::Kind::kByIds:
     case plan::Route::Kind::kByList: return "MultiShard";
     case plan::Route::Kind::kNoShard: return "Local";
     case plan::Route::Kind::kAllShards: break;

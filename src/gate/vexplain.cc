@@ -21,8 +21,11 @@ std::string_view variant_of(const plan::Route& route) {
     case plan::Route::Kind::kByValues: return "EqualUnique";
     case plan::Route::Kind::kByList: return "IN";
     case plan::Route::Kind::kNoShard: return "None";
+    case plan::Route::Kind::kByLookup: return "EqualUnique";
+    case plan::Route::Kind::kByIds: return "ByDestination";
     case plan::Route::Kind::kAllShards: break;
   }
+  if (route.lookup != nullptr) return route.lookup->list ? "IN" : "Equal";
   return "Scatter";
 }
 
@@ -33,6 +36,8 @@ std::string route_json(const plan::Plan& plan, std::string_view text) {
                                 base::json_string(plan.text ? std::string_view(*plan.text) : text));
   if (plan.route.vindex != nullptr)
     out += fmt::format(R"(, "Vindex": {})", base::json_string(plan.route.vindex->name()));
+  if (plan.route.lookup != nullptr)
+    out += fmt::format(R"(, "Vindex": {})", base::json_string(plan.route.lookup->lookup->name));
   return out;
 }
 
@@ -86,7 +91,8 @@ std::string_view way_of(const plan::Plan& plan) {
   if (plan.kind == plan::Plan::Kind::kFinish) return "finish";
   if (plan.kind != plan::Plan::Kind::kRoute || !plan.is_read) return "";
   const Kind kind = plan.route.kind;
-  const bool one = kind == Kind::kAnyShard || kind == Kind::kByValues || kind == Kind::kNoShard;
+  const bool one =
+      kind == Kind::kAnyShard || kind == Kind::kByValues || kind == Kind::kNoShard || kind == Kind::kByLookup;
   return one && plan.merge.empty() ? "relay" : "merge";
 }
 

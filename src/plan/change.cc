@@ -195,14 +195,17 @@ class ChangePlanner {
     }
     if (!bound.source->partitions.empty()) return unsupported("partitions in a change of rows of several shards");
     if (bound.known == nullptr) return unknown_columns(bound);
-    for (const auto& lookup : bound.table->lookups) {
-      const bool concerned =
-          update_ == nullptr ? lookup.is_owned : std::ranges::any_of(wanted.set, [&](const auto* assignment) {
-            return names(lookup.columns, assignment->column->name.text);
-          });
+    const auto sets = [&](const std::vector<std::string>& columns) {
+      return std::ranges::any_of(
+          wanted.set, [&](const auto* assignment) { return names(columns, assignment->column->name.text); });
+    };
+    const auto* primary = bound.table->primary_vindex();
+    for (const auto& use : bound.table->lookups) {
+      const bool moves = update_ != nullptr && use.is_owned && primary != nullptr && sets(primary->columns);
+      const bool concerned = moves || (update_ == nullptr ? use.is_owned : sets(use.columns));
       if (concerned)
         return unsupported("this change of the table " + bound.table->name + ", which the lookup vindex " +
-                           lookup.name + " would have to learn of");
+                           use.lookup->name + " would have to learn of");
     }
     return {};
   }

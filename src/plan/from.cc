@@ -4,6 +4,7 @@
 #include <numeric>
 
 #include "plan/key_value.h"
+#include "plan/lookup.h"
 
 namespace vitrail::plan {
 
@@ -339,6 +340,7 @@ Result<Route> route_rows(const FromClause& from, const std::string& keyspace, co
     if (values.empty() || values.size() != in->values.size()) continue;
     take(from.tables[*at], Route::Kind::kByList, std::move(values));
   }
+  narrow(from, context, route);
   return route;
 }
 

@@ -2,9 +2,12 @@
 
 #include <algorithm>
 
+#include <fmt/core.h>
+
 #include "plan/change.h"
 #include "plan/expr_walk.h"
 #include "plan/key_value.h"
+#include "plan/lookup.h"
 #include "plan/routing.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
@@ -76,7 +79,13 @@ class InsertPlanner {
       if (traits_of(assignment.value).subquery) return unsupported("subqueries in ON DUPLICATE KEY UPDATE");
     }
     RETURN_IF_ERROR(read_rows());
-    if (insert_.query != nullptr || needs_servers()) return plan_rows();
+    const bool by_servers = insert_.query != nullptr || needs_servers();
+    if (!table_.lookups.empty() && (by_servers || !insert_.returning.empty())) {
+      return unsupported("INSERT ... SELECT, subqueries and RETURNING in an INSERT into table " + table_.name +
+                         ", which has lookup vindexes");
+    }
+    if (by_servers) return plan_rows();
+    RETURN_IF_ERROR(add_lookup_columns());
     auto plan = std::make_shared<Plan>();
     plan->kind = Plan::Kind::kInsert;
     plan->returning = !insert_.returning.empty();
@@ -87,6 +96,15 @@ class InsertPlanner {
       return fail(Code::kFailedPrecondition, "VT09001: table " + table_.name + " has no primary vindex");
     }
     if (primary != nullptr) out.vindex = primary->vindex;
+    if (!table_.lookups.empty()) out.table = tables_.tables.front();
+    for (size_t i = 1; i < table_.column_vindexes.size(); ++i) {
+      out.secondary.push_back({table_.column_vindexes[i].vindex, table_.column_vindexes[i].columns});
+    }
+    using Conflict = ShardedInsert::Conflict;
+    out.conflict = insert_.replace                 ? Conflict::kReplace
+                   : !insert_.on_duplicate.empty() ? Conflict::kUpdate
+                   : insert_.ignore                ? Conflict::kIgnore
+                                                   : Conflict::kError;
     // Where the vindex columns and the generated column stand.
     std::vector<size_t> key_places;
     for (const auto& name : primary == nullptr ? std::vector<std::string>() : primary->columns) {
@@ -105,10 +123,11 @@ class InsertPlanner {
       generated_place = find_column(table_.auto_increment->column);
       add_column = !generated_place;
     }
-    if (primary != nullptr) RETURN_IF_ERROR(check_update(primary->columns));
+    if (primary != nullptr) RETURN_IF_ERROR(check_update(primary->columns, "primary"));
+    for (const auto& use : table_.lookups) RETURN_IF_ERROR(check_update(use.columns, "lookup"));
 
     for (const auto& values : rows_) {
-      if (values.size() != columns_.size()) {
+      if (values.size() + added_ != columns_.size()) {
         return fail(Code::kInvalidArgument, "VT03006: column count does not match value count with the row")
             .with_mysql(1136, "21S01");
       }
@@ -125,8 +144,9 @@ class InsertPlanner {
         }
         text += print(values[i]);
       }
+      for (size_t i = 0; i < added_; ++i) text += values.empty() && i == 0 ? "null" : ", null";
       if (add_column) {
-        if (!values.empty()) text += ", ";
+        if (!columns_.empty()) text += ", ";
         row.needs_value = true;
         row.text.push_back(std::move(text));
         text.clear();
@@ -164,6 +184,8 @@ class InsertPlanner {
         ASSIGN_OR_RETURN(auto stored, stored_value(storing, std::move(*value), primary->columns[k]));
         row.key.push_back(std::move(stored));
       }
+      RETURN_IF_ERROR(read_lookups(values, row));
+      RETURN_IF_ERROR(read_secondary(values, row));
     }
     if (out.rows.empty()) return unsupported("an INSERT without rows into a sharded table");
     write_frame(out, add_column);
@@ -317,7 +339,7 @@ class InsertPlanner {
       }
       out.key.push_back({at, name, type_of_key(*primary, k), column_type(name)});
     }
-    return check_update(primary->columns);
+    return check_update(primary->columns, "primary");
   }
 
   static Error no_key(const std::string& name) {
@@ -404,11 +426,115 @@ class InsertPlanner {
     return {.type = key.type, .column = key.column, .charset = out.charset, .strict = out.strict};
   }
 
-  Status check_update(const std::vector<std::string>& key_columns) const {
+  const schema::Column* known_column(const std::string& name) const {
+    const auto* known =
+        context_.schema == nullptr ? nullptr : schema::find_table(*context_.schema, table_.keyspace, table_.name);
+    return known == nullptr ? nullptr : known->find(name);
+  }
+
+  bool is_generated(const std::string& column) const {
+    return table_.auto_increment && lower(table_.auto_increment->column) == lower(column);
+  }
+
+  // Columns of lookup vindexes that the statement leaves out: their NULL is written.
+  Status add_lookup_columns() {
+    for (const auto& use : table_.lookups) {
+      if (!use.problem.empty()) {
+        return unsupported(fmt::format("INSERT into table {}: its vindex {} cannot be used: {}", table_.name,
+                                       use.lookup->name, use.problem));
+      }
+      for (const auto& name : use.columns) {
+        if (find_column(name) || is_generated(name)) continue;
+        const auto* known = known_column(name);
+        if (known != nullptr && (!known->null_default || known->extra.contains("generated"))) {
+          return unsupported("a default as the value of the lookup vindex column " + name + "; give it a value");
+        }
+        columns_.push_back(name);
+        ++added_;
+      }
+    }
+    return {};
+  }
+
+  // The values of the columns of lookup vindexes.
+  Status read_lookups(const std::vector<const sql::Expr*>& values, ShardedInsert::Row& row) const {
+    for (const auto& use : table_.lookups) {
+      auto& out = row.lookups.emplace_back();
+      for (const auto& name : use.columns) {
+        const auto place = find_column(name);
+        if (is_generated(name) && row.needs_value) {
+          out.emplace_back();
+          continue;
+        }
+        if (*place >= values.size()) {
+          out.emplace_back(mysql::Value::null());
+          continue;
+        }
+        ASSIGN_OR_RETURN(auto value, lookup_value(values[*place], name));
+        out.emplace_back(std::move(value));
+      }
+    }
+    return {};
+  }
+
+  // The values of the columns of the other functions; columns that are left out are not looked at.
+  Status read_secondary(const std::vector<const sql::Expr*>& values, ShardedInsert::Row& row) const {
+    for (size_t i = 1; i < table_.column_vindexes.size(); ++i) {
+      const auto& use = table_.column_vindexes[i];
+      auto& out = row.secondary.emplace_back();
+      for (const auto& name : use.columns) {
+        const auto place = find_column(name);
+        if (is_generated(name) && row.needs_value) {
+          out.emplace_back();
+          continue;
+        }
+        if (!place || *place >= values.size()) {
+          out.clear();
+          break;
+        }
+        const bool integers = use.vindex->integer_function().function != nullptr;
+        const KeyType type = integers ? KeyType::kInteger : column_key_type(table_, name);
+        auto value = constant(values[*place], type, context_);
+        if (!value) return unsupported("an expression as the value of the vindex column " + name);
+        if (value->is_null()) {
+          out.clear();
+          break;
+        }
+        const Storing storing{.type = type,
+                              .column = column_type(name),
+                              .charset = context_.charset,
+                              .strict = context_.strict && !insert_.ignore,
+                              .integers = integers};
+        ASSIGN_OR_RETURN(auto stored, stored_value(storing, std::move(*value), name));
+        out.emplace_back(std::move(stored));
+      }
+    }
+    return {};
+  }
+
+  Result<mysql::Value> lookup_value(const sql::Expr* expr, const std::string& name) const {
+    const auto* literal = as<sql::Literal>(expr);
+    const bool other_charset = literal != nullptr && !literal->charset.empty();
+    const bool bits = literal != nullptr &&
+                      (literal->literal == sql::LiteralKind::kHex || literal->literal == sql::LiteralKind::kBit);
+    auto value = constant(expr, KeyType::kUnknown, context_);
+    if (!value || other_charset || bits) {
+      return unsupported("an expression as the value of the lookup vindex column " + name);
+    }
+    if (context_.strict && !insert_.ignore) return std::move(*value);
+    const auto* known = known_column(name);
+    if (known == nullptr || !stores_unchanged(*known, *value)) {
+      return unsupported("a value of the lookup vindex column " + name +
+                         " that the server may change to fit (INSERT IGNORE, or an sql_mode that is not strict)");
+    }
+    return std::move(*value);
+  }
+
+  Status check_update(const std::vector<std::string>& key_columns, std::string_view kind) const {
     for (const auto& assignment : insert_.on_duplicate) {
       for (const auto& name : key_columns) {
         if (lower(assignment.column->name.text) == lower(name)) {
-          return unsupported("ON DUPLICATE KEY UPDATE of the primary vindex column " + name);
+          return unsupported(fmt::format("ON DUPLICATE KEY UPDATE of the {} vindex column {}", kind, name));
         }
       }
     }
@@ -461,6 +587,7 @@ class InsertPlanner {
   const vschema::Table& table_;
   std::vector<std::string> columns_;
   std::vector<std::vector<const sql::Expr*>> rows_;
+  size_t added_ = 0;  // Columns at the end that the statement does not name.
 };
 
 }  // namespace

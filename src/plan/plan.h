@@ -7,8 +7,14 @@
 #include <vector>
 
 #include "mysql/types.h"
+#include "shard/keyspace_id.h"
+#include "shard/lookup.h"
 #include "shard/vindex.h"
 #include "sql/effects.h"
+
+namespace vitrail::vschema {
+struct Table;
+}
 
 // What the planner makes of a statement: where to send which text, and what to do with the rows that come back.
 //
@@ -37,6 +43,14 @@ enum class KeyType : uint8_t {
   kBytes,  // VARBINARY: compared byte by byte.
 };
 
+// A question to the table of a lookup vindex: where rows are that have these values.
+struct LookupRead {
+  std::shared_ptr<const shard::Lookup> lookup;
+  std::vector<size_t> places;       // Of lookup->from, those that are compared.
+  std::vector<ValueSource> values;  // One for each place; with `list`, one place and any of these values.
+  bool list = false;
+};
+
 // Which shards of a keyspace a text goes to.
 struct Route {
   enum class Kind : uint8_t {
@@ -44,14 +58,18 @@ struct Route {
     kByValues,  // `vindex` of `values`, one value per vindex column: the shard (or few) where such rows are.
     kByList,    // `vindex` of each of `values` (column IN (...)), single column: the shards of all of them.
     kAllShards,
-    kNoShard,  // Provably no row: nothing is asked, the result is empty (column = NULL). Needs the column definitions:
-               // the executor asks any one shard with the impossible condition already in the text.
+    kByLookup,  // The one shard that `lookup` tells.
+    kByIds,     // The shards of `ids`.
+    kNoShard,   // Provably no row: nothing is asked, the result is empty (column = NULL). Needs the column definitions:
+                // the executor asks any one shard with the impossible condition already in the text.
   };
   Kind kind = Kind::kAnyShard;
   std::string keyspace;
   std::shared_ptr<const shard::Vindex> vindex;
   KeyType key_type = KeyType::kUnknown;
   std::vector<ValueSource> values;
+  std::shared_ptr<const LookupRead> lookup;  // Of kByLookup; of kAllShards: it leaves out shards without such rows.
+  std::vector<shard::KeyspaceId> ids;
   // With kAnyShard: not any, but the only one. A keyspace with several has no place for what is sent there.
   bool only_shard = false;
   // The choice was made by looking at a value: it does not hold for the next statement of the same fingerprint.
@@ -108,6 +126,16 @@ struct Merge {
 struct ShardedInsert {
   std::string keyspace;
   std::shared_ptr<const shard::Vindex> vindex;
+  // What is done about rows that are there already.
+  enum class Conflict : uint8_t { kError, kIgnore, kUpdate, kReplace };
+  Conflict conflict = Conflict::kError;
+  std::shared_ptr<const vschema::Table> table;  // When it has lookup vindexes.
+  // The table's other functions: they must give the row the keyspace id that the first one gives.
+  struct Secondary {
+    std::shared_ptr<const shard::Vindex> vindex;
+    std::vector<std::string> columns;
+  };
+  std::vector<Secondary> secondary;
   std::string prefix;  // "insert into t(a, b) values "
   std::string suffix;  // " on duplicate key update ..."
   struct Row {
@@ -116,6 +144,10 @@ struct ShardedInsert {
     std::vector<mysql::Value> key;  // The vindex columns' values. Where `key_from_sequence`, the filled-in value.
     bool key_from_sequence = false;
     bool needs_value = false;
+    // For each of the table's lookup vindexes: the values of its columns; nullopt: the filled-in value.
+    std::vector<std::vector<std::optional<mysql::Value>>> lookups;
+    // For each of `secondary`: the values of its columns, likewise. Empty: there is nothing to verify (a NULL).
+    std::vector<std::vector<std::optional<mysql::Value>>> secondary;
   };
   std::vector<Row> rows;
   // Where values come from: SELECT NEXT n VALUES FROM `sequence_table` in `sequence_keyspace`. Empty: none needed.
@@ -124,6 +156,16 @@ struct ShardedInsert {
   // ON DUPLICATE KEY UPDATE x = LAST_INSERT_ID(x): where a server tells an id, it is the statement's.
   bool servers_insert_id = false;
   uint64_t values_needed() const;
+};
+
+// An UPDATE or DELETE of rows that lookup vindexes have to learn of.
+struct LookupChange {
+  std::shared_ptr<const vschema::Table> table;
+  std::vector<size_t> uses;  // Of table->lookups.
+  bool removes = false;
+  // The rows that will change, locked: the columns of the primary vindex; then for each use its columns; and, of an
+  // UPDATE, for each use what its columns become.
+  std::string rows;
 };
 
 // The name of a server's database, and the keyspace that clients know in its place.
@@ -178,6 +220,7 @@ struct Plan {
   std::shared_ptr<const Change> change;           // See plan/change.h.
   std::shared_ptr<const Load> load;               // See plan/load.h.
   bool returning = false;                         // INSERT and DELETE ... RETURNING
+  std::shared_ptr<const LookupChange> lookup_change;
   // Where an unsharded INSERT uses a sequence, `insert` is used with a route of one shard.
 };
 

@@ -60,7 +60,10 @@ std::string describe_route(const Route& route) {
     case Route::Kind::kAnyShard: return route.only_shard ? "only shard" : "any shard";
     case Route::Kind::kByValues: return "value" + values;
     case Route::Kind::kByList: return "list" + values;
-    case Route::Kind::kAllShards: return "all";
+    case Route::Kind::kByLookup: return "lookup " + route.lookup->lookup->name;
+    case Route::Kind::kByIds: return "ids";
+    case Route::Kind::kAllShards:
+      return "all" + (route.lookup == nullptr ? "" : " by lookup " + route.lookup->lookup->name);
     case Route::Kind::kNoShard: return "none";
   }
   return "";

@@ -10,6 +10,7 @@
 #include "plan/from.h"
 #include "plan/insert.h"
 #include "plan/load.h"
+#include "plan/lookup.h"
 #include "plan/references.h"
 #include "plan/routing.h"
 #include "plan/select.h"
@@ -79,15 +80,15 @@ std::optional<std::string> change_shape(const sql::Ast& ast, sql::List<sql::Sele
 
 bool is_locking_read(const sql::Query* query) { return !query->locks.empty() || query->into != nullptr; }
 
-Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const sql::Expr* where,
-                            sql::List<sql::Assignment> set, bool cut, bool returning, const StatementTables& tables,
-                            const PlanContext& context) {
+Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const ChangeForm& form,
+                            const StatementTables& tables, const PlanContext& context) {
+  const auto& [set, where, removes, cut, ignore, returning] = form;
   if (tables.system_schema) return unsupported("system tables beside sharded tables");
   ASSIGN_OR_RETURN(const FromClause clause, read_from(from, where, tables));
   if (traits_of(where).subquery) return unsupported("subqueries beside sharded tables");
   ASSIGN_OR_RETURN(Route route, route_rows(clause, tables.keyspace, context));
   const bool one_shard = route.kind == Route::Kind::kByValues || route.kind == Route::Kind::kNoShard ||
-                         route.kind == Route::Kind::kAnyShard;
+                         route.kind == Route::Kind::kAnyShard || route.kind == Route::Kind::kByLookup;
   for (const auto& binding : clause.tables) {
     if (binding.table->type == vschema::TableType::kReference) return unsupported("changing a reference table");
     for (const auto& assignment : set) {
@@ -102,6 +103,14 @@ Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const
     }
   }
   if (!one_shard && cut) return unsupported("UPDATE and DELETE with LIMIT over several shards");
+  ASSIGN_OR_RETURN(auto change, plan_lookup_change(clause, form, ast.statement(), tables, context));
+  if (change != nullptr) {
+    auto plan = std::make_shared<Plan>();
+    plan->route = std::move(route);
+    plan->text = server_text(ast.statement(), tables, context, true);
+    plan->lookup_change = std::move(change);
+    return plan;
+  }
   PlanPtr sent = send(ast, tables, context, std::move(route), false);
   if (!returning) return sent;
   Plan plan = *sent;
@@ -116,12 +125,22 @@ Result<PlanPtr> plan_query(sql::Ast& ast, sql::Statement& statement, const State
   if (const auto* load = statement_as<sql::LoadData>(&statement)) return plan_load(*load, context);
   if (auto* update = statement_as<sql::Update>(&statement)) {
     if (update->with != nullptr) return unsupported("WITH in a change of sharded tables");
-    return plan_change(ast, update->tables, update->where, update->set, update->limit != nullptr,
-                       !update->returning.empty(), tables, context);
+    return plan_change(ast, update->tables,
+                       {.set = update->set,
+                        .where = update->where,
+                        .cut = update->limit != nullptr,
+                        .ignore = update->ignore,
+                        .returning = !update->returning.empty()},
+                       tables, context);
   }
   if (auto* remove = statement_as<sql::Delete>(&statement)) {
     if (remove->with != nullptr) return unsupported("WITH in a change of sharded tables");
-    return plan_change(ast, remove->from, remove->where, {}, remove->limit != nullptr, !remove->returning.empty(),
+    return plan_change(ast, remove->from,
+                       {.where = remove->where,
+                        .removes = true,
+                        .cut = remove->limit != nullptr,
+                        .ignore = remove->ignore,
+                        .returning = !remove->returning.empty()},
                        tables, context);
   }
   return unsupported(std::string(sql::statement_kind_name(statement.kind)) + " on sharded tables");
@@ -138,7 +157,7 @@ Result<PlanPtr> plan_explain(sql::Ast& ast, const sql::Explain& explain, const S
   using Kind = Route::Kind;
   const Kind kind = planned->route.kind;
   if (planned->kind != Plan::Kind::kRoute ||
-      (kind != Kind::kByValues && kind != Kind::kNoShard && kind != Kind::kAnyShard)) {
+      (kind != Kind::kByValues && kind != Kind::kNoShard && kind != Kind::kAnyShard && kind != Kind::kByLookup)) {
     return unsupported("EXPLAIN and ANALYZE of a statement for several shards; name one (USE `keyspace/shard`)");
   }
   return send(ast, tables, context, planned->route, !explain.analyze || planned->is_read);
@@ -193,34 +212,6 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
         .with_mysql(1046, "3D000");
   }
   return plan;
-}
-
-bool assigns(sql::List<sql::Assignment> set, const std::vector<std::string>& columns) {
-  return std::any_of(set.begin(), set.end(), [&](const sql::Assignment& assignment) {
-    return std::any_of(columns.begin(), columns.end(),
-                       [&](const auto& column) { return lower(column) == lower(assignment.column->name.text); });
-  });
-}
-
-// Refuses changes of rows that a lookup vindex would have to learn of: nobody here tells it.
-Status check_lookups(const sql::Statement& statement, const StatementTables& tables) {
-  const auto* insert = statement_as<sql::Insert>(&statement);
-  const auto* update = statement_as<sql::Update>(&statement);
-  const auto* remove = statement_as<sql::Delete>(&statement);
-  if (insert == nullptr && update == nullptr && remove == nullptr) return {};
-  for (const auto& table : tables.tables) {
-    for (const auto& lookup : table->lookups) {
-      const bool concerned = insert != nullptr   ? table == tables.tables.front()
-                             : update != nullptr ? assigns(update->set, lookup.columns)
-                                                 : lookup.is_owned;
-      if (!concerned) continue;
-      return unsupported(
-          fmt::format("{} of table {}: its vindex {} is a lookup vindex (type {}), and these are not "
-                      "offered",
-                      sql::statement_kind_name(statement.kind), table->name, lookup.name, lookup.type));
-    }
-  }
-  return {};
 }
 
 // The keyspace of a table that DDL names; one that is about to be made need not be known.
@@ -316,13 +307,11 @@ Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
     // The rows come from other keyspaces.
     routed = route_insert_target(*insert, context);
     if (!routed.ok()) return std::move(routed).error();
-    RETURN_IF_ERROR(check_lookups(statement, *routed));
     return plan_placed_insert(ast, *insert, *routed, context);
   }
   if (!routed.ok()) return std::move(routed).error();
   StatementTables tables = std::move(*routed);
   tables.rewrite = remove_vindex_hints(ast) || tables.rewrite;
-  RETURN_IF_ERROR(check_lookups(statement, tables));
   const bool is_read = reads_only(statement);
   if (tables.keyspace.empty()) return plan_without_tables(ast, tables, is_read, context);
 

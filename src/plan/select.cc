@@ -64,7 +64,7 @@ class SelectPlanner {
     ASSIGN_OR_RETURN(plan->route, route_rows(from_, tables_.keyspace, context_));
     using Kind = Route::Kind;
     if (plan->route.kind == Kind::kByValues || plan->route.kind == Kind::kNoShard ||
-        plan->route.kind == Kind::kAnyShard) {
+        plan->route.kind == Kind::kAnyShard || plan->route.kind == Kind::kByLookup) {
       finish_text(*plan);
       return plan;
     }

@@ -22,8 +22,9 @@ struct Column {
   std::string extra;  // "auto_increment", "on update current_timestamp()", lower case.
   bool nullable = true;
   bool invisible = false;
-  bool has_default = true;  // An INSERT may leave it out.
-  uint16_t key_flags = 0;   // mysql::kFieldPrimaryKey and its kin, as the server tells them to clients.
+  bool has_default = true;   // An INSERT may leave it out.
+  bool null_default = true;  // Left out, it is NULL.
+  uint16_t key_flags = 0;    // mysql::kFieldPrimaryKey and its kin, as the server tells them to clients.
 };
 
 struct Table {

@@ -17,19 +17,6 @@ using TableRecord = ::vschema::Table;
 // Begins the problems of tables that are right, and use what this version has not.
 constexpr std::string_view kNotOffered = "VT12001: unsupported:";
 
-bool is_lookup_type(std::string_view type) {
-  constexpr std::string_view kTypes[] = {"lookup",
-                                         "lookup_unique",
-                                         "lookup_hash",
-                                         "lookup_hash_unique",
-                                         "lookup_unicodeloosemd5_hash",
-                                         "lookup_unicodeloosemd5_hash_unique",
-                                         "consistent_lookup",
-                                         "consistent_lookup_unique",
-                                         "lookup_cost"};  // Of planner tests only.
-  return std::ranges::find(kTypes, type) != std::end(kTypes);
-}
-
 shard::VindexParameters parameters_of(const ::vschema::Vindex& record) {
   return {record.params().begin(), record.params().end()};
 }
@@ -124,8 +111,8 @@ class TableReader {
     for (const ::vschema::ColumnVindex& use : record_.column_vindexes()) {
       if (std::string problem = read_column_vindex(use); !problem.empty()) return problem;
       if (!table_->lookups.empty() && table_->column_vindexes.empty()) {
-        const LookupUse& primary = table_->lookups.front();
-        return fmt::format("{} vindex {} of type {} as the primary vindex of table {}: lookup vindexes are not offered",
+        const shard::Lookup& primary = *table_->lookups.front().lookup;
+        return fmt::format("{} vindex {} of type {} as the primary vindex of table {}: a lookup places no rows",
                            kNotOffered, primary.name, primary.type, name());
       }
     }
@@ -164,7 +151,14 @@ class TableReader {
     const auto owner = owners_.find(use.name());
     const bool is_owned = owner != owners_.end() && owner->second == name();
     if (lookup != keyspace_.lookup_vindexes.end()) {
-      table_->lookups.push_back({use.name(), lookup->second, std::move(out.columns), is_owned});
+      table_->lookups.push_back({lookup->second, std::move(out.columns), is_owned, lookup->second->problem});
+      LookupUse& made = table_->lookups.back();
+      if (made.problem.empty() && made.columns.size() != made.lookup->from.size()) {
+        made.problem = fmt::format(
+            "VT03030: lookup column count does not match value count with the row (columns, "
+            "count): ({}, {})",
+            base::join(made.lookup->from, ", "), made.columns.size());
+      }
       return "";
     }
     out.vindex = vindex->second;
@@ -205,9 +199,14 @@ Keyspace read_keyspace(std::string_view name, const ::vschema::Keyspace& record)
   out.foreign_key_mode = record.foreign_key_mode();
   std::map<std::string, std::string> owners;
   for (const auto& [vindex_name, vindex] : record.vindexes()) {
-    if (is_lookup_type(vindex.type())) {
-      out.lookup_vindexes.emplace(vindex_name, vindex.type());
-      if (!vindex.owner().empty()) owners.emplace(vindex_name, vindex.owner());
+    if (shard::is_lookup_type(vindex.type())) {
+      auto lookup = shard::create_lookup(vindex.type(), vindex_name, parameters_of(vindex));
+      if (lookup) {
+        out.lookup_vindexes.emplace(vindex_name, std::move(*lookup));
+        if (!vindex.owner().empty()) owners.emplace(vindex_name, vindex.owner());
+      } else {
+        out.vindex_problems.emplace(vindex_name, lookup.error().message());
+      }
       continue;
     }
     auto made = shard::create_vindex(vindex.type(), vindex_name, parameters_of(vindex));
@@ -247,18 +246,11 @@ std::vector<std::string> find_warnings(std::string_view name, const ::vschema::K
   }
   for (const auto& [table_name, table] : keyspace.tables) {
     for (const LookupUse& use : table->lookups) {
-      if (&use == table->lookups.data() && table->column_vindexes.empty()) continue;  // The primary: told above.
-      out.push_back(
-          fmt::format("vindex {} of type {} of table {}: lookup vindexes are not offered; INSERT, REPLACE{} "
-                      "and UPDATE of {} are refused",
-                      use.name, use.type, table_name, use.is_owned ? ", DELETE" : "", base::join(use.columns, ", ")));
+      if (use.problem.empty()) continue;
+      out.push_back(fmt::format("vindex {} of type {} of table {}: {}; INSERT, REPLACE{} and UPDATE of {} are refused",
+                                use.lookup->name, use.lookup->type, table_name, use.problem,
+                                use.is_owned ? ", DELETE" : "", base::join(use.columns, ", ")));
     }
-  }
-  for (const auto& [vindex, type] : keyspace.lookup_vindexes) {
-    const bool used = std::ranges::any_of(keyspace.tables, [&](const auto& item) {
-      return std::ranges::any_of(item.second->lookups, [&](const LookupUse& use) { return use.name == vindex; });
-    });
-    if (!used) out.push_back(fmt::format("vindex {} of type {}: lookup vindexes are not offered", vindex, type));
   }
   std::sort(out.begin(), out.end());
   return out;
@@ -266,9 +258,14 @@ std::vector<std::string> find_warnings(std::string_view name, const ::vschema::K
 
 std::vector<std::string> unknown_vindex_parameters(std::string_view name, const ::vschema::Keyspace& record) {
   std::vector<std::string> out;
-  for (const auto& [vindex_name, vindex] : read_keyspace(name, record).vindexes) {
+  const Keyspace keyspace = read_keyspace(name, record);
+  for (const auto& [vindex_name, vindex] : keyspace.vindexes) {
     for (const std::string& parameter : vindex->unknown_parameters()) out.push_back(vindex_name + "." + parameter);
   }
+  for (const auto& [vindex_name, lookup] : keyspace.lookup_vindexes) {
+    for (const std::string& parameter : lookup->unknown_parameters) out.push_back(vindex_name + "." + parameter);
+  }
+  std::sort(out.begin(), out.end());
   return out;
 }
 

@@ -11,6 +11,7 @@
 
 #include "base/result.h"
 #include "shard/keyspace_id.h"
+#include "shard/lookup.h"
 #include "shard/vindex.h"
 #include "topodata.pb.h"
 #include "vschema.pb.h"
@@ -25,13 +26,13 @@ struct ColumnVindex {
   bool is_owned = false;             // The table's changes maintain it (lookup vindexes).
 };
 
-// A vindex of a table that this version has not: a lookup vindex, whose table nobody here would maintain. Reads go by
-// the table's other vindexes; changes that would have to maintain or ask it are refused.
+// One use of a lookup vindex by a table.
 struct LookupUse {
-  std::string name;
-  std::string type;
-  std::vector<std::string> columns;  // As written; compare without case.
+  std::shared_ptr<const shard::Lookup> lookup;
+  std::vector<std::string> columns;  // As written; compare without case. One for each of lookup->from.
   bool is_owned = false;             // The table's changes maintain it.
+  // Not empty: it is not asked, changes that would have to maintain it are refused, and why.
+  std::string problem;
 };
 
 struct AutoIncrement {
@@ -88,7 +89,7 @@ struct Keyspace {
   // the keyspace works.
   std::map<std::string, std::string, std::less<>> table_problems;
   std::map<std::string, std::string, std::less<>> vindex_problems;
-  std::map<std::string, std::string, std::less<>> lookup_vindexes;  // Name -> type; see LookupUse.
+  std::map<std::string, std::shared_ptr<const shard::Lookup>, std::less<>> lookup_vindexes;
 };
 
 // The columns of the tables as the servers have them, in order: by keyspace, then table. They stand in where the
@@ -201,8 +202,8 @@ Keyspace read_keyspace(std::string_view name, const ::vschema::Keyspace& record)
 // sequences without a column. Empty: it may be saved. What refers to other keyspaces is checked by check_references().
 std::vector<std::string> find_problems(std::string_view name, const ::vschema::Keyspace& record);
 
-// What a keyspace's vschema asks for that is stored but not done: lookup vindexes, with the tables and statements that
-// are refused because of them. Sorted.
+// What a keyspace's vschema asks for that is stored but not done: lookup vindexes that cannot be used, with the tables
+// and statements that are refused because of them. Sorted.
 std::vector<std::string> find_warnings(std::string_view name, const ::vschema::Keyspace& record);
 
 // The faults that `keyspace` has in the context of all others: sequences and sources that cannot be found. Saving a

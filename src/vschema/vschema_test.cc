@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 
 #include "vschema/proto_json.h"
+#include "vschema/collation.h"
 #include "vschema/vschema.h"
 
 namespace vitrail::vschema {
@@ -348,7 +349,7 @@ constexpr const char* kLookups = R"({'sharded':true,'vindexes':{
     'hash':{'type':'hash','owner':'t'},'pair':{'type':'hash'},
     'by_name':{'type':'lookup_unique','owner':'t','params':{'table':'t_name','from':'name','to':'id'}},
     'by_city':{'type':'consistent_lookup','owner':'other'},
-    'unused':{'type':'lookup_hash'}},
+    'unused':{'type':'lookup_hash','params':{'colour':'red'}}},
   'tables':{
     't':{'column_vindexes':[{'column':'id','name':'hash'},{'column':'name','name':'by_name'},
                             {'columns':['city','zip'],'name':'by_city'}]},
@@ -360,13 +361,11 @@ TEST(VSchemaLookups, AreStoredWithAWarningForEachUse) {
   EXPECT_EQ(find_problems("ks", record), std::vector<std::string>());
   EXPECT_EQ(find_warnings("ks", record),
             (std::vector<std::string>{
-                "vindex by_city of type consistent_lookup of table t: lookup vindexes are not offered; INSERT, REPLACE "
+                "vindex by_city of type consistent_lookup of table t: its parameter table is missing; INSERT, REPLACE "
                 "and UPDATE of city, zip are refused",
-                "vindex by_name of type lookup_unique as the primary vindex of table first: lookup vindexes are not "
-                "offered; every statement on the table is refused",
-                "vindex by_name of type lookup_unique of table t: lookup vindexes are not offered; INSERT, REPLACE, "
-                "DELETE and UPDATE of name are refused",
-                "vindex unused of type lookup_hash: lookup vindexes are not offered"}));
+                "vindex by_name of type lookup_unique as the primary vindex of table first: a lookup places no rows; "
+                "every statement on the table is refused"}));
+  EXPECT_EQ(unknown_vindex_parameters("ks", record), std::vector<std::string>{"unused.colour"});
   const auto vschema = Cluster().keyspace("ks", kLookups).build(1);
   const auto table = vschema->find_table("ks", "t", PRIMARY);
   ASSERT_TRUE(table);
@@ -374,7 +373,10 @@ TEST(VSchemaLookups, AreStoredWithAWarningForEachUse) {
   EXPECT_FALSE(table->table->column_vindexes[0].is_owned);  // A function needs no owner.
   ASSERT_EQ(table->table->lookups.size(), 2u);
   EXPECT_TRUE(table->table->lookups[0].is_owned);
+  EXPECT_EQ(table->table->lookups[0].problem, "");
+  EXPECT_EQ(table->table->lookups[0].lookup->table, "t_name");
   EXPECT_FALSE(table->table->lookups[1].is_owned);
+  EXPECT_EQ(table->table->lookups[1].problem, "its parameter table is missing");
   const auto two = vschema->find_table("ks", "two", PRIMARY);
   ASSERT_TRUE(two);
   EXPECT_EQ(two->table->column_vindexes[0].columns, std::vector<std::string>{"id"});
@@ -382,8 +384,49 @@ TEST(VSchemaLookups, AreStoredWithAWarningForEachUse) {
   ASSERT_FALSE(first);
   EXPECT_EQ(first.error().message(),
             "vschema of keyspace ks: VT12001: unsupported: vindex by_name of type lookup_unique as the primary vindex "
-            "of table first: lookup "
-            "vindexes are not offered");
+            "of table first: a lookup places no rows");
+}
+
+TEST(VSchemaLookups, WrongParametersAreProblems) {
+  const auto with = [](const std::string& parameters) {
+    return problem_of("{'sharded':true,'vindexes':{'hash':{'type':'hash'},'v':{'type':'lookup','owner':'t','params':{" +
+                      parameters + "}}},'tables':{'t':{'column_vindexes':[{'column':'id','name':'hash'}]}}}");
+  };
+  EXPECT_EQ(with("'table':'l','from':'a','to':'b','write_only':'true','read_lock':'shared'"), "");
+  EXPECT_EQ(with("'write_only':'yes'"), "vindex v: vindex v: write_only value must be 'true' or 'false': 'yes'");
+  EXPECT_EQ(with("'read_lock':'some'"),
+            "vindex v: vindex v: invalid read_lock value some: expected exclusive, shared or none");
+}
+
+TEST(VSchemaLookups, TheirColumnsAreCounted) {
+  const auto record = keyspace_of(
+      "{'sharded':true,'vindexes':{'hash':{'type':'hash'},"
+      "'v':{'type':'lookup','owner':'t','params':{'table':'l','from':'a, b','to':'c'}}},"
+      "'tables':{'t':{'column_vindexes':[{'column':'id','name':'hash'},{'column':'a','name':'v'}]}}}");
+  EXPECT_EQ(find_problems("ks", record), std::vector<std::string>());
+  EXPECT_EQ(find_warnings("ks", record),
+            (std::vector<std::string>{"vindex v of type lookup of table t: VT03030: lookup column count does not match "
+                                      "value count with the row (columns, count): (a, b, 1); INSERT, REPLACE, DELETE "
+                                      "and UPDATE of a are refused"}));
+}
+
+TEST(VSchemaCollations, VindexesOfBytesOverColumnsThatCompareOtherwise) {
+  const auto record = keyspace_of(
+      "{'sharded':true,'vindexes':{'xx':{'type':'xxhash'},'loose':{'type':'unicode_loose_md5'}},"
+      "'tables':{'a':{'column_vindexes':[{'column':'Name','name':'xx'}]},"
+      "'b':{'column_vindexes':[{'column':'name','name':'xx'}]},'c':{'column_vindexes':[{'column':'name','name':'loose'}"
+      "]},"
+      "'d':{'column_vindexes':[{'column':'id','name':'xx'}]},'e':{'column_vindexes':[{'column':'name','name':'xx'}]}}"
+      "}");
+  const Collations collations = {{"a", {{"name", "utf8mb4_general_ci"}}},
+                                 {"b", {{"name", "utf8mb4_bin"}}},
+                                 {"c", {{"name", "utf8mb4_general_ci"}}},
+                                 {"d", {{"name", "utf8mb4_general_ci"}}}};
+  EXPECT_EQ(find_collation_warnings("ks", record, collations),
+            (std::vector<std::string>{
+                "vindex xx of type xxhash does not follow the collation utf8mb4_general_ci of column Name of table a: "
+                "values that are equal there may be on different shards; use unicode_loose_xxhash or a _bin "
+                "collation"}));
 }
 
 TEST(VSchemaReferences, ASourceWithoutItsKeyspaceIsTheTableThatIsNoCopy) {
