@@ -264,12 +264,7 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
   if (request.has_timeout()) options.timeout = to_duration(request.timeout());
   if (request.has_max_replication_lag_allowed()) options.max_lag = to_duration(request.max_replication_lag_allowed());
   if (options.timeout < 1s) co_return fail(Code::kInvalidArgument, "--timeout must be at least 1s");
-  if (request.initialize_target_sequences()) {
-    co_return fail(
-        Code::kUnimplemented,
-        "--initialize-target-sequences is not built yet: set next_id of the sequence tables above the largest id "
-        "by hand, then switch without it");
-  }
+  options.initialize_sequences = request.initialize_target_sequences();
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
   options.force = request.force();
   options.enable_reverse_replication = request.enable_reverse_replication();

@@ -355,6 +355,26 @@ class MovementTest(ClusterTest):
         self.move("listing", "customer", "cancel")
         self.assertEqual(self.everything_recorded(), before)
 
+    def test_sequences_begin_behind_the_largest_id(self):
+        self.make_table("numbered")
+        self.on_server(100, "create table numbers(id int primary key, next_id bigint, cache bigint) comment 'vitess_sequence'")
+        vschema = json.loads(self.ctl("GetVSchema", "commerce"))
+        vschema["tables"]["numbers"] = {"type": "sequence"}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "commerce")
+        vschema = json.loads(self.ctl("GetVSchema", "customer"))
+        vschema.setdefault("tables", {})["numbered"] = {"auto_increment": {"column": "id", "sequence": "commerce.numbers"}}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "customer")
+        self.create("numbered", "customer", "numbered")
+        flag = "--initialize-target-sequences"
+        self.assertIn("Backing table: numbers, current value 0, new value 21", self.move("numbered", "customer", "switchtraffic", flag,
+                                                                                     "--dry-run"))
+        self.assertEqual(self.on_server(100, "select count(*) from numbers"), [(0,)])
+        self.write("numbered", 777, "commerce")
+        self.move("numbered", "customer", "switchtraffic", flag)
+        self.assertEqual(self.on_server(100, "select next_id from numbers where id = 0"), [(778,)])
+        self.refused("is for MoveTables switchtraffic", "numbered", "customer", "reversetraffic", flag)
+        self.move("numbered", "customer", "complete")
+
     # --- large rows ---
     def test_rows_larger_than_any_message(self):
         self.make_table("large", 0, "id bigint primary key, v int, b longblob, c varchar(20)")

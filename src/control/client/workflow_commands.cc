@@ -336,7 +336,7 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
   s.add("force", &f.force, "also when tablets of both sides do not answer: those go on serving what they should not");
   s.add("shards", &f.shards, "not built, refused: all shards are switched at once");
   s.add("initialize-target-sequences", &f.sequences,
-        "not built yet, refused: set next_id of the sequence tables above the largest id by hand");
+        "MoveTables: have the sequences of the moved tables begin behind their largest ids");
 }
 
 void add_actions(CommandSet& set, std::string_view name, std::string_view lower, bool reshard) {
