@@ -365,7 +365,9 @@ net::Task<void> Election::give_up() {
     if (!member.stopped) continue;
     tmd::StartReplicationRequest start;
     start.set_semisync(old_primary_ && policy_.acknowledges(*old_primary_, member.tablet));
-    (void)co_await call<tmd::StartReplicationResponse>(member.tablet, "StartReplication", std::move(start));
+    // Without fence: it does no harm whenever it comes, and must not depend on the topology.
+    (void)co_await tablets_.call<tmd::StartReplicationResponse>(member.tablet, "StartReplication", std::move(start),
+                                                                wait());
   }
   // Also when its answer to the demotion did not come in time: it may have been demoted all the same.
   if (demotion_tried_) {
