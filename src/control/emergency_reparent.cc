@@ -3,8 +3,10 @@
 #include <algorithm>
 
 #include "base/log.h"
-#include "control/reparent.h"
+#include "base/text.h"
+#include "control/shard_change.h"
 #include "mysql/gtid.h"
+#include "mysqld/rows.h"
 #include "net/scope.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/locks.h"
@@ -15,6 +17,7 @@ namespace {
 
 namespace tmd = ::tabletmanagerdata;
 using mysql::Position;
+using namespace std::chrono_literals;
 
 // One tablet that is asked, and what it has once it receives nothing any more.
 struct Member {
@@ -49,25 +52,36 @@ bool mariadb_diverged(const Member& ahead, const Member& behind) {
   return false;
 }
 
-class EmergencyReparent {
+// Finds out which tablet becomes the primary, and makes it have all that is to be kept.
+class Election {
  public:
-  EmergencyReparent(TabletClient& tablets, EmergencyReparentOptions options)
-      : tablets_(tablets), options_(std::move(options)) {}
+  Election(TabletClient& tablets, EmergencyReparentOptions options, std::optional<::workflowdata::Fence> fence,
+           std::vector<std::string>& events)
+      : tablets_(tablets), options_(std::move(options)), fence_(std::move(fence)), events_(events) {}
 
-  net::Task<Result<ReparentResult>> run();
+  // What the topology knows. Changes nothing, and refuses what cannot be done.
+  net::Task<Status> read_shard();
+  net::Task<Result<::topodata::Tablet>> elect();
+  // Nobody was promoted: everything goes on as it was found.
+  net::Task<void> give_up();
+  // The same by a process that does not know how far the election has come.
+  net::Task<void> give_up_unseen();
+  // Whom an earlier run promoted and did not announce.
+  bool was_promoted() const { return promoted_.has_value(); }
+  // Who is to follow the new primary: also the old one, when it lives.
+  std::vector<::topodata::Tablet> followers() const;
 
  private:
   net::Wait wait() const { return net::Wait::within(options_.wait_replicas_timeout); }
   template <typename Response, typename Request>
   net::Task<Result<Response>> call(::topodata::Tablet tablet, std::string_view method, Request request) {
+    if (fence_) topo::set_fence(request, *fence_);
     return tablets_.call<Response>(std::move(tablet), method, std::move(request), wait());
   }
   bool ignored(const ::topodata::TabletAlias& alias) const {
     return std::ranges::any_of(options_.ignore_replicas, [&](const auto& a) { return topo::same_alias(a, alias); });
   }
 
-  net::Task<Result<ReparentResult>> reparent(const topo::ShardLock& lock);
-  net::Task<Status> read_shard();
   net::Task<void> demote_old_primary();
   net::Task<Result<size_t>> choose();
   net::Task<Status> ask_sourceless(Member& member);
@@ -78,10 +92,10 @@ class EmergencyReparent {
   Result<size_t> find_most_advanced() const;
   Result<size_t> find_candidate(size_t most_advanced) const;
   net::Task<Status> catch_up(const Member& candidate, const Member& source);
-  net::Task<void> give_up();
 
   TabletClient& tablets_;
   const EmergencyReparentOptions options_;
+  const std::optional<::workflowdata::Fence> fence_;
   topo::ShardInfo shard_;
   topo::Durability policy_;
   std::vector<Member> members_;     // Without the old primary.
@@ -89,10 +103,10 @@ class EmergencyReparent {
   std::optional<::topodata::Tablet> old_primary_;
   bool demotion_tried_ = false;
   std::optional<Position> old_position_;  // Set when the old primary lives and was stopped.
-  std::vector<std::string> events_;
+  std::vector<std::string>& events_;
 };
 
-net::Task<Status> EmergencyReparent::read_shard() {
+net::Task<Status> Election::read_shard() {
   CO_ASSIGN_OR_RETURN(shard_, co_await topo::get_shard(tablets_.topology(), options_.keyspace, options_.shard));
   const auto& primary = shard_.record.primary_alias();
   if (options_.expected_primary && !topo::same_alias(primary, *options_.expected_primary)) {
@@ -128,11 +142,13 @@ net::Task<Status> EmergencyReparent::read_shard() {
 }
 
 // A primary that lives after all takes no writes from here on, and its replicas get all that it has.
-net::Task<void> EmergencyReparent::demote_old_primary() {
+net::Task<void> Election::demote_old_primary() {
   if (!old_primary_) co_return;
   demotion_tried_ = true;
+  tmd::DemotePrimaryRequest demotion;
+  if (fence_) topo::set_fence(demotion, *fence_);
   auto demoted = co_await tablets_.call<tmd::DemotePrimaryResponse>(
-      *old_primary_, "DemotePrimary", tmd::DemotePrimaryRequest(),
+      *old_primary_, "DemotePrimary", std::move(demotion),
       net::Wait::within(std::min(options_.demotion_timeout, options_.wait_replicas_timeout)));
   if (!demoted.ok()) {
     events_.push_back("the old primary could not be stopped, as expected: " + demoted.error().message());
@@ -143,7 +159,7 @@ net::Task<void> EmergencyReparent::demote_old_primary() {
   if (!position.ok()) co_return;
   old_position_ = std::move(*position);
   events_.push_back("the old primary lives and was stopped at " + text);
-  auto wait_one = [](EmergencyReparent& self, ::topodata::Tablet tablet, std::string until) -> net::Task<void> {
+  auto wait_one = [](Election& self, ::topodata::Tablet tablet, std::string until) -> net::Task<void> {
     tmd::WaitForPositionRequest request;
     request.set_position(until);
     (void)co_await self.call<tmd::WaitForPositionResponse>(std::move(tablet), "WaitForPosition", std::move(request));
@@ -154,7 +170,7 @@ net::Task<void> EmergencyReparent::demote_old_primary() {
 }
 
 // A tablet that has never followed anybody has what its server has. It is kept read-only.
-net::Task<Status> EmergencyReparent::ask_sourceless(Member& member) {
+net::Task<Status> Election::ask_sourceless(Member& member) {
   CO_ASSIGN_OR_RETURN(const auto demoted, co_await call<tmd::DemotePrimaryResponse>(member.tablet, "DemotePrimary",
                                                                                     tmd::DemotePrimaryRequest()));
   member.position_text = demoted.primary_status().position();
@@ -167,7 +183,7 @@ net::Task<Status> EmergencyReparent::ask_sourceless(Member& member) {
 }
 
 // Stops the receiving thread, and waits until what has arrived is applied.
-net::Task<void> EmergencyReparent::stop_member(Member& member) {
+net::Task<void> Election::stop_member(Member& member) {
   const auto status = co_await call<tmd::ReplicationStatusResponse>(member.tablet, "ReplicationStatus",
                                                                     tmd::ReplicationStatusRequest());
   if (status.ok() && status->status().source_host().empty()) {
@@ -209,7 +225,7 @@ net::Task<void> EmergencyReparent::stop_member(Member& member) {
   member.ready = true;
 }
 
-net::Task<Status> EmergencyReparent::stop_all() {
+net::Task<Status> Election::stop_all() {
   std::vector<net::Task<void>> stops;
   for (auto& member : members_) stops.push_back(stop_member(member));
   co_await net::when_all(std::move(stops));
@@ -237,7 +253,7 @@ net::Task<Status> EmergencyReparent::stop_all() {
 
 // A write that a client knows of is on the old primary and on one tablet that acknowledged it. When the primary is
 // gone, all tablets that may be that one must be looked at.
-Status EmergencyReparent::check_acknowledged() const {
+Status Election::check_acknowledged() const {
   if (!old_primary_ || old_position_) return {};
   std::string silent;
   for (const auto& member : members_) {
@@ -251,7 +267,7 @@ Status EmergencyReparent::check_acknowledged() const {
                           silent, policy_.name()));
 }
 
-Status EmergencyReparent::check_progress_of(const Member& candidate) const {
+Status Election::check_progress_of(const Member& candidate) const {
   std::vector<const ::topodata::Tablet*> answering;
   for (const auto& member : members_) {
     if (member.ready) answering.push_back(&member.tablet);
@@ -261,7 +277,7 @@ Status EmergencyReparent::check_progress_of(const Member& candidate) const {
 }
 
 // The member that has all that any other member has.
-Result<size_t> EmergencyReparent::find_most_advanced() const {
+Result<size_t> Election::find_most_advanced() const {
   size_t best = members_.size();
   for (size_t i = 0; i < members_.size(); ++i) {
     if (!members_[i].ready) continue;
@@ -293,7 +309,7 @@ Result<size_t> EmergencyReparent::find_most_advanced() const {
   return best;
 }
 
-Result<size_t> EmergencyReparent::find_candidate(size_t most_advanced) const {
+Result<size_t> Election::find_candidate(size_t most_advanced) const {
   const std::string old_cell = shard_.record.has_primary_alias() ? shard_.record.primary_alias().cell() : "";
   const auto fits = [&](const Member& member) {
     return member.ready && member.tablet.type() == ::topodata::REPLICA &&
@@ -330,7 +346,7 @@ Result<size_t> EmergencyReparent::find_candidate(size_t most_advanced) const {
                           policy_.name()));
 }
 
-net::Task<Status> EmergencyReparent::catch_up(const Member& candidate, const Member& source) {
+net::Task<Status> Election::catch_up(const Member& candidate, const Member& source) {
   CO_ASSIGN_OR_RETURN(const bool has_all, candidate.position.at_least(source.position));
   if (has_all) co_return Status{};
   events_.push_back(candidate.name() + " gets what it lacks from " + source.name());
@@ -344,22 +360,23 @@ net::Task<Status> EmergencyReparent::catch_up(const Member& candidate, const Mem
   co_return Status{};
 }
 
-// Nobody was promoted: everything goes on as it was found.
-net::Task<void> EmergencyReparent::give_up() {
+net::Task<void> Election::give_up() {
   for (const auto& member : members_) {
     if (!member.stopped) continue;
     tmd::StartReplicationRequest start;
     start.set_semisync(old_primary_ && policy_.acknowledges(*old_primary_, member.tablet));
-    (void)co_await call<tmd::StartReplicationResponse>(member.tablet, "StartReplication", std::move(start));
+    // Without fence: it does no harm whenever it comes, and must not depend on the topology.
+    (void)co_await tablets_.call<tmd::StartReplicationResponse>(member.tablet, "StartReplication", std::move(start),
+                                                                wait());
   }
   // Also when its answer to the demotion did not come in time: it may have been demoted all the same.
   if (demotion_tried_) {
-    Status undone = co_await undo_demotion(tablets_, policy_, *old_primary_, options_.demotion_timeout);
+    Status undone = co_await undo_demotion(tablets_, policy_, *old_primary_, options_.demotion_timeout, fence_);
     if (!undone.ok()) log_warning("the old primary stays as it is: {}", undone.error().message());
   }
 }
 
-net::Task<Result<size_t>> EmergencyReparent::choose() {
+net::Task<Result<size_t>> Election::choose() {
   if (promoted_) {
     events_.push_back(members_[*promoted_].name() + " was promoted by an earlier run, which is finished now");
     co_return *promoted_;
@@ -383,51 +400,181 @@ net::Task<Result<size_t>> EmergencyReparent::choose() {
   co_return chosen;
 }
 
-net::Task<Result<ReparentResult>> EmergencyReparent::reparent(const topo::ShardLock& lock) {
-  CO_RETURN_IF_ERROR(co_await read_shard());
-  auto chosen = co_await choose();
-  if (chosen.ok()) {
-    if (Status held = co_await lock.check_held(); !held.ok()) chosen = std::move(held).error();
-  }
-  if (!chosen.ok()) {
-    co_await give_up();
-    co_return std::move(chosen).error();
-  }
-  const Member& candidate = members_[*chosen];
-  tmd::PromoteReplicaRequest promote;
-  promote.set_semisync(policy_.acks_needed() > 0);
-  auto promoted = co_await call<tmd::PromoteReplicaResponse>(candidate.tablet, "PromoteReplica", std::move(promote));
-  if (!promoted.ok()) {
-    co_return std::move(promoted).error().with_context("promote the new primary; run the same command again");
-  }
-  CO_ASSIGN_OR_RETURN(const auto primary,
-                      co_await announce_primary(tablets_, lock, candidate.tablet, promoted->position(),
-                                                "EmergencyReparentShard", options_.wait_replicas_timeout));
-  std::vector<::topodata::Tablet> others;
-  for (const auto& member : members_) others.push_back(member.tablet);
-  if (old_primary_ && old_position_) others.push_back(*old_primary_);
-  const auto outcomes = co_await follow_primary(tablets_, policy_, primary, others, options_.wait_replicas_timeout);
-  // Who is dead cannot follow; it will when it comes back.
-  for (const auto& outcome : outcomes) {
-    if (!outcome.ok()) events_.push_back("does not follow yet: " + outcome.error().message());
-  }
-  co_return ReparentResult{candidate.tablet.alias(), events_};
+net::Task<Result<::topodata::Tablet>> Election::elect() {
+  CO_ASSIGN_OR_RETURN(const size_t chosen, co_await choose());
+  co_return members_[chosen].tablet;
 }
 
-net::Task<Result<ReparentResult>> EmergencyReparent::run() {
-  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(tablets_.topology(), options_.keyspace,
-                                                                   options_.shard, "EmergencyReparentShard"));
-  auto result = co_await reparent(lock);
-  Status released = co_await lock.release();
-  if (result.ok() && !released.ok()) co_return std::move(released).error();
-  co_return result;
+net::Task<void> Election::give_up_unseen() {
+  // Replication that runs already is none the worse for being started.
+  for (auto& member : members_) member.stopped = true;
+  demotion_tried_ = old_primary_.has_value();
+  co_await give_up();
+}
+
+std::vector<::topodata::Tablet> Election::followers() const {
+  std::vector<::topodata::Tablet> out;
+  for (const auto& member : members_) out.push_back(member.tablet);
+  if (old_primary_ && old_position_) out.push_back(*old_primary_);
+  return out;
+}
+
+std::string joined(const std::vector<::topodata::TabletAlias>& aliases) {
+  std::string out;
+  for (const auto& alias : aliases) out += (out.empty() ? "" : ",") + topo::alias_to_string(alias);
+  return out;
+}
+
+std::map<std::string, std::string> to_settings(const EmergencyReparentOptions& options) {
+  const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options.wait_replicas_timeout);
+  const auto demotion = std::chrono::duration_cast<std::chrono::milliseconds>(options.demotion_timeout);
+  return {{"new_primary", options.new_primary ? topo::alias_to_string(*options.new_primary) : ""},
+          {"ignore_replicas", joined(options.ignore_replicas)},
+          {"timeout_ms", std::to_string(timeout.count())},
+          {"demotion_timeout_ms", std::to_string(demotion.count())},
+          {"prevent_cross_cell", options.prevent_cross_cell ? "true" : "false"},
+          {"wait_for_all_tablets", options.wait_for_all_tablets ? "true" : "false"}};
+}
+
+class EmergencyChange final : public ShardChange {
+ public:
+  EmergencyChange(TabletClient& tablets, engine::Tenure& tenure, topo::ShardLock lock)
+      : ShardChange(tablets, tenure, std::move(lock)) {}
+
+  net::Task<Status> load() {
+    CO_ASSIGN_OR_RETURN(policy_, co_await topo::get_durability(tablets_.topology(), keyspace()));
+    EmergencyReparentOptions options;
+    options.keyspace = keyspace();
+    options.shard = shard();
+    if (!setting("new_primary").empty()) {
+      CO_ASSIGN_OR_RETURN(options.new_primary, topo::parse_alias(setting("new_primary")));
+    }
+    for (const auto& text : base::split_list(setting("ignore_replicas"))) {
+      CO_ASSIGN_OR_RETURN(auto alias, topo::parse_alias(text));
+      options.ignore_replicas.push_back(std::move(alias));
+    }
+    options.wait_replicas_timeout = timeout();
+    if (const auto ms = mysqld::to_int(setting("demotion_timeout_ms")); ms && *ms > 0) {
+      options.demotion_timeout = std::chrono::milliseconds(*ms);
+    }
+    options.prevent_cross_cell = setting("prevent_cross_cell") == "true";
+    options.wait_for_all_tablets = setting("wait_for_all_tablets") == "true";
+    election_.emplace(tablets_, std::move(options), tenure_.fence(), events_);
+    co_return co_await election_->read_shard();
+  }
+
+  // The old primary may be dead: to take back what was begun would leave nobody.
+  bool resumes() const override { return true; }
+
+  std::vector<engine::Step> steps() override {
+    std::vector<engine::Step> steps;
+    steps.push_back(
+        {.id = "elect", .apply = [this] { return elect(); }, .undo = [this] { return undo(); }, .undo_first = true});
+    add_promotion(steps, false);
+    return steps;
+  }
+
+ private:
+  const char* action() const override { return "EmergencyReparentShard"; }
+  std::string candidate_alias() const override { return noted("elect", "candidate"); }
+
+  net::Task<Status> elect() {
+    tried_ = true;
+    CO_ASSIGN_OR_RETURN(const auto chosen, co_await election_->elect());
+    note("elect", "candidate", topo::alias_to_string(chosen.alias()));
+    co_return co_await lock_.check_held();
+  }
+
+  net::Task<Status> undo() {
+    if (election_->was_promoted()) co_return Status{};
+    if (tried_) {
+      co_await election_->give_up();
+    } else {
+      co_await election_->give_up_unseen();
+    }
+    co_return Status{};
+  }
+
+  net::Task<Status> follow(const NewPrimary& primary) override {
+    const auto outcomes =
+        co_await control::follow_primary(tablets_, policy_, primary, election_->followers(), timeout());
+    // Who is dead cannot follow; it will when it comes back.
+    for (const auto& outcome : outcomes) {
+      if (!outcome.ok()) events_.push_back("does not follow yet: " + outcome.error().message());
+    }
+    co_return Status{};
+  }
+
+  std::optional<Election> election_;
+  bool tried_ = false;
+};
+
+// Makes the record, or takes the one that an owner left who is not heard of any more: whatever it was about, the
+// emergency comes first. kDeadlineExceeded: its owner works on it.
+net::Task<Result<std::unique_ptr<engine::Tenure>>> begin(topo::Server& topology, EmergencyReparentOptions options) {
+  const net::Wait patience = net::Wait::within(topology.options().lock_timeout);
+  const std::string name = topo::shard_change_name(options.shard);
+  std::optional<topo::Version> seen;
+  base::TimePoint seen_at;
+  for (;;) {
+    auto record = make_shard_record(options.keyspace, options.shard, kEmergencyReparent, to_settings(options));
+    record.mutable_open()->set_started_ms(engine::to_ms(topology.clock().wall_now()));
+    auto made = co_await engine::Tenure::create(topology, record, engine::this_process());
+    if (made.ok() || made.error().code() != Code::kAlreadyExists) co_return made;
+    auto stored = co_await engine::load_record(topology, options.keyspace, name);
+    if (!stored.ok() && stored.error().code() == Code::kNotFound) continue;
+    if (!stored.ok()) co_return std::move(stored).error();
+    const auto now = base::system_clock().now();
+    if (seen != stored->version) {
+      seen = stored->version;
+      seen_at = now;
+    }
+    if (stored->record.open().owner().empty() || now - seen_at >= engine::kSilence) {
+      *stored->record.mutable_open() = std::move(*record.mutable_open());
+      auto taken = co_await engine::Tenure::take_over(topology, std::move(*stored), engine::this_process());
+      if (taken.ok() || taken.error().code() != Code::kAborted) co_return taken;
+    } else if (now >= patience.deadline) {
+      co_return fail(Code::kDeadlineExceeded,
+                     engine::name_of(stored->record) + ": " + engine::describe_open(stored->record));
+    }
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(100ms));
+  }
 }
 
 }  // namespace
 
+net::Task<Result<std::unique_ptr<ShardChange>>> make_emergency(TabletClient& tablets, engine::Tenure& tenure,
+                                                               topo::ShardLock lock) {
+  auto change = std::make_unique<EmergencyChange>(tablets, tenure, std::move(lock));
+  if (Status loaded = co_await change->load(); !loaded.ok()) {
+    co_await change->end();
+    co_return std::move(loaded).error();
+  }
+  co_return std::unique_ptr<ShardChange>(std::move(change));
+}
+
 net::Task<Result<ReparentResult>> emergency_reparent_shard(TabletClient& tablets, EmergencyReparentOptions options) {
-  EmergencyReparent change(tablets, std::move(options));
-  co_return co_await change.run();
+  topo::Server& topology = tablets.topology();
+  CO_ASSIGN_OR_RETURN(
+      auto lock, co_await topo::ShardLock::acquire(topology, options.keyspace, options.shard, "EmergencyReparentShard",
+                                                   {.lease = kShardLockLease}));
+  // Refused before anything is recorded.
+  std::vector<std::string> events;
+  Election look(tablets, options, std::nullopt, events);
+  Status possible = co_await look.read_shard();
+  auto tenure = possible.ok() ? co_await begin(topology, std::move(options))
+                              : Result<std::unique_ptr<engine::Tenure>>(std::move(possible).error());
+  if (!tenure.ok()) {
+    (void)co_await lock.release();
+    co_return std::move(tenure).error();
+  }
+  auto change = co_await make_emergency(tablets, **tenure, std::move(lock));
+  if (!change.ok()) {
+    (void)co_await (*tenure)->remove();
+    co_await (*tenure)->end();
+    co_return std::move(change).error();
+  }
+  co_return co_await carry_out_change(std::move(*tenure), std::move(*change));
 }
 
 }  // namespace vitrail::control

@@ -4,7 +4,8 @@
 
 #include <algorithm>
 
-#include "base/log.h"
+#include "control/shard_change.h"
+#include "control/workflow/records.h"
 #include "net/scope.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/locks.h"
@@ -36,19 +37,11 @@ class PlannedReparent {
   }
   net::Task<Result<::topodata::Tablet>> choose();
   net::Task<bool> lags_too_much(::topodata::Tablet tablet);
-  net::Task<Result<::topodata::TabletAlias>> reparent(const topo::ShardLock& lock);
-  net::Task<Status> initialise(const topo::ShardLock& lock, ::topodata::Tablet candidate);
-  net::Task<Status> graceful(const topo::ShardLock& lock, ::topodata::Tablet old_primary, ::topodata::Tablet candidate);
+  // Decides what is to be done; changes nothing.
+  net::Task<Result<std::map<std::string, std::string>>> plan();
   net::Task<Status> check_candidate(const ::topodata::Tablet& candidate) {
     return check_progress(tablets_, policy_, candidate, members_, options_.wait_replicas_timeout);
   }
-  template <typename Request>
-  Request with_policy() const {
-    Request request;
-    request.set_semisync(policy_.acks_needed() > 0);
-    return request;
-  }
-  net::Task<Status> finish(const topo::ShardLock& lock, ::topodata::Tablet candidate, std::string position);
 
   TabletClient& tablets_;
   const PlannedReparentOptions options_;
@@ -99,17 +92,43 @@ net::Task<Result<::topodata::Tablet>> PlannedReparent::choose() {
   co_return *chosen;
 }
 
+// What an earlier change of this shard's primary left comes to its end first.
 net::Task<Result<ReparentResult>> PlannedReparent::run() {
-  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(tablets_.topology(), options_.keyspace,
-                                                                   options_.shard, "PlannedReparentShard"));
-  auto result = co_await reparent(lock);
-  Status released = co_await lock.release();
-  if (!result.ok()) co_return std::move(result).error();
-  if (!released.ok()) co_return std::move(released).error();
-  co_return ReparentResult{*result, std::move(events_)};
+  topo::Server& topology = tablets_.topology();
+  const std::string name = topo::shard_change_name(options_.shard);
+  const net::Wait patience = net::Wait::within(topology.options().lock_timeout);
+  for (;;) {
+    CO_RETURN_IF_ERROR(co_await engine::settle(topology, options_.keyspace, name, operation_factory(tablets_),
+                                               engine::this_process(), patience));
+    CO_ASSIGN_OR_RETURN(auto lock,
+                        co_await topo::ShardLock::acquire(topology, options_.keyspace, options_.shard,
+                                                          "PlannedReparentShard", {.lease = kShardLockLease}));
+    events_.clear();
+    auto settings = co_await plan();
+    if (!settings.ok()) {
+      (void)co_await lock.release();
+      co_return std::move(settings).error();
+    }
+    auto record = make_shard_record(options_.keyspace, options_.shard, kPlannedReparent, std::move(*settings));
+    record.mutable_open()->set_started_ms(engine::to_ms(topology.clock().wall_now()));
+    auto tenure = co_await engine::Tenure::create(topology, std::move(record), engine::this_process());
+    if (!tenure.ok()) {
+      (void)co_await lock.release();
+      if (tenure.error().code() == Code::kAlreadyExists) continue;
+      co_return std::move(tenure).error();
+    }
+    auto change = co_await make_planned(tablets_, **tenure, std::move(lock));
+    if (!change.ok()) {
+      (void)co_await (*tenure)->remove();
+      co_await (*tenure)->end();
+      co_return std::move(change).error();
+    }
+    (*change)->events() = std::move(events_);
+    co_return co_await carry_out_change(std::move(*tenure), std::move(*change));
+  }
 }
 
-net::Task<Result<::topodata::TabletAlias>> PlannedReparent::reparent(const topo::ShardLock& lock) {
+net::Task<Result<std::map<std::string, std::string>>> PlannedReparent::plan() {
   topo::Server& topology = tablets_.topology();
   CO_ASSIGN_OR_RETURN(shard_, co_await topo::get_shard(topology, options_.keyspace, options_.shard));
   topo::TabletQuery query;
@@ -146,77 +165,110 @@ net::Task<Result<::topodata::TabletAlias>> PlannedReparent::reparent(const topo:
   // Before anything is changed: who does not answer now would not follow the new primary.
   CO_RETURN_IF_ERROR(co_await check_reachable(tablets_, members_, options_.wait_replicas_timeout));
   CO_RETURN_IF_ERROR(co_await check_candidate(candidate));
-  if (!record.has_primary_alias()) {
-    CO_RETURN_IF_ERROR(co_await initialise(lock, candidate));
-  } else if (stays) {  // Nothing to move; what an earlier run left half done is finished.
-    CO_ASSIGN_OR_RETURN(const auto promoted,
-                        co_await call<tmd::PromoteReplicaResponse>(candidate, "PromoteReplica",
-                                                                   with_policy<tmd::PromoteReplicaRequest>()));
-    CO_RETURN_IF_ERROR(co_await finish(lock, candidate, promoted.position()));
-  } else {
-    CO_RETURN_IF_ERROR(co_await graceful(lock, *old_primary, candidate));
+  const auto timeout = std::chrono::duration_cast<std::chrono::milliseconds>(options_.wait_replicas_timeout);
+  co_return std::map<std::string, std::string>{
+      // "stays": nothing is to be moved; what an earlier run left half done is finished.
+      {"mode", !record.has_primary_alias() ? "initialise"
+               : stays                     ? "stays"
+                                           : "moves"},
+      {"candidate", topo::alias_to_string(candidate.alias())},
+      {"old_primary", record.has_primary_alias() ? topo::alias_to_string(record.primary_alias()) : ""},
+      {"timeout_ms", std::to_string(timeout.count())}};
+}
+
+class PlannedChange final : public ShardChange {
+ public:
+  PlannedChange(TabletClient& tablets, engine::Tenure& tenure, topo::ShardLock lock)
+      : ShardChange(tablets, tenure, std::move(lock)) {}
+
+  net::Task<Status> load() {
+    topo::Server& topology = tablets_.topology();
+    CO_ASSIGN_OR_RETURN(policy_, co_await topo::get_durability(topology, keyspace()));
+    CO_RETURN_IF_ERROR(co_await load_candidate());
+    topo::TabletQuery query;
+    query.keyspace = keyspace();
+    query.shard = shard();
+    CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(topology, std::move(query)));
+    members_ = std::move(list.tablets);
+    co_return Status{};
   }
-  co_return candidate.alias();
-}
 
-net::Task<Status> PlannedReparent::initialise(const topo::ShardLock& lock, ::topodata::Tablet candidate) {
-  CO_ASSIGN_OR_RETURN(const auto promoted, co_await call<tmd::InitPrimaryResponse>(
-                                               candidate, "InitPrimary", with_policy<tmd::InitPrimaryRequest>()));
-  co_return co_await finish(lock, std::move(candidate), promoted.position());
-}
-
-net::Task<Status> PlannedReparent::graceful(const topo::ShardLock& lock, ::topodata::Tablet old_primary,
-                                            ::topodata::Tablet candidate) {
-  // The candidate must be close before anybody stops writing.
-  CO_ASSIGN_OR_RETURN(const auto before, co_await call<tmd::PrimaryPositionResponse>(old_primary, "PrimaryPosition",
-                                                                                     tmd::PrimaryPositionRequest()));
-  tmd::WaitForPositionRequest near;
-  near.set_position(before.position());
-  auto close = co_await call<tmd::WaitForPositionResponse>(candidate, "WaitForPosition", std::move(near));
-  if (!close.ok()) co_return std::move(close).error().with_context("the new primary does not catch up");
-
-  auto demoted = co_await call<tmd::DemotePrimaryResponse>(old_primary, "DemotePrimary", tmd::DemotePrimaryRequest());
-  const auto undo = [&](Error error) {
-    return [](PlannedReparent& self, ::topodata::Tablet primary, Error cause) -> net::Task<Status> {
-      Status undone =
-          co_await undo_demotion(self.tablets_, self.policy_, std::move(primary), self.options_.wait_replicas_timeout);
-      if (!undone.ok()) {
-        cause = std::move(cause).with_context(
-            "undoing the demotion failed too, so that the shard takes no writes until the same command is run again (" +
-            undone.error().message() + ")");
-      }
-      co_return std::move(cause);
-    }(*this, old_primary, std::move(error));
-  };
-  if (!demoted.ok()) co_return co_await undo(std::move(demoted).error());
-  tmd::WaitForPositionRequest all;
-  all.set_position(demoted->primary_status().position());
-  auto caught_up = co_await call<tmd::WaitForPositionResponse>(candidate, "WaitForPosition", std::move(all));
-  if (!caught_up.ok()) co_return co_await undo(std::move(caught_up).error());
-  auto promoted = co_await call<tmd::PromoteReplicaResponse>(candidate, "PromoteReplica",
-                                                             with_policy<tmd::PromoteReplicaRequest>());
-  if (!promoted.ok())
-    co_return std::move(promoted).error().with_context("promote the new primary; run the same command again");
-  co_return co_await finish(lock, std::move(candidate), promoted->position());
-}
-
-// The new primary is writable: name it in the records, and make everybody else follow it.
-net::Task<Status> PlannedReparent::finish(const topo::ShardLock& lock, ::topodata::Tablet candidate,
-                                          std::string position) {
-  CO_ASSIGN_OR_RETURN(const auto primary,
-                      co_await announce_primary(tablets_, lock, std::move(candidate), std::move(position),
-                                                "PlannedReparentShard", options_.wait_replicas_timeout));
-  const auto outcomes = co_await follow_primary(tablets_, policy_, primary, members_, options_.wait_replicas_timeout);
-  for (size_t i = 0; i < members_.size(); ++i) {
-    if (outcomes[i].ok()) continue;
-    if (topo::same_alias(members_[i].alias(), primary.tablet.alias())) {
-      co_return Error(outcomes[i].error()).with_context("the new primary was promoted; run the same command again");
+  std::vector<engine::Step> steps() override {
+    std::vector<engine::Step> steps;
+    if (setting("mode") == "moves") {
+      // The candidate must be close before anybody stops writing.
+      steps.push_back({.id = "approach", .apply = [this] { return approach(); }, .undo = {}});
+      steps.push_back({.id = "demote_primary",
+                       .apply = [this] { return demote(); },
+                       .undo = [this] { return undo_demote(); },
+                       .undo_first = true});
+      steps.push_back({.id = "wait_for_candidate", .apply = [this] { return wait_for_candidate(); }, .undo = {}});
     }
-    // It was reachable before. When it comes back it reads who the primary is.
-    events_.push_back("does not follow yet: " + outcomes[i].error().message());
+    add_promotion(steps, setting("mode") == "initialise");
+    return steps;
   }
-  co_return Status{};
-}
+
+ private:
+  const char* action() const override { return "PlannedReparentShard"; }
+  std::string candidate_alias() const override { return setting("candidate"); }
+
+  net::Task<Result<::topodata::Tablet>> old_primary() {
+    CO_ASSIGN_OR_RETURN(const auto alias, topo::parse_alias(setting("old_primary")));
+    CO_ASSIGN_OR_RETURN(auto stored, co_await topo::get_tablet(tablets_.topology(), alias));
+    co_return std::move(stored.record);
+  }
+
+  net::Task<Status> wait_until(std::string position) {
+    tmd::WaitForPositionRequest request;
+    request.set_position(std::move(position));
+    auto done = co_await call<tmd::WaitForPositionResponse>(candidate_, "WaitForPosition", std::move(request));
+    if (!done.ok()) co_return std::move(done).error().with_context("the new primary does not catch up");
+    co_return Status{};
+  }
+
+  net::Task<Status> approach() {
+    CO_ASSIGN_OR_RETURN(auto primary, co_await old_primary());
+    CO_ASSIGN_OR_RETURN(const auto now, co_await call<tmd::PrimaryPositionResponse>(
+                                            std::move(primary), "PrimaryPosition", tmd::PrimaryPositionRequest()));
+    co_return co_await wait_until(now.position());
+  }
+
+  net::Task<Status> demote() {
+    CO_ASSIGN_OR_RETURN(auto primary, co_await old_primary());
+    CO_RETURN_IF_ERROR(co_await lock_.check_held());
+    CO_ASSIGN_OR_RETURN(const auto demoted, co_await call<tmd::DemotePrimaryResponse>(
+                                                std::move(primary), "DemotePrimary", tmd::DemotePrimaryRequest()));
+    note("demote_primary", "position", demoted.primary_status().position());
+    co_return Status{};
+  }
+
+  net::Task<Status> undo_demote() {
+    // Another may have become the primary meanwhile: then nothing is to be undone.
+    CO_ASSIGN_OR_RETURN(const auto now, co_await topo::get_shard(tablets_.topology(), keyspace(), shard()));
+    if (topo::alias_to_string(now.record.primary_alias()) != setting("old_primary")) co_return Status{};
+    CO_ASSIGN_OR_RETURN(auto primary, co_await old_primary());
+    Status undone = co_await undo_demotion(tablets_, policy_, std::move(primary), timeout(), tenure_.fence());
+    if (undone.ok() || undone.error().code() != Code::kFailedPrecondition) co_return undone;
+    // The tablet itself says that it has no demotion which could be undone.
+    events_.push_back(undone.error().message());
+    co_return Status{};
+  }
+
+  net::Task<Status> wait_for_candidate() { return wait_until(noted("demote_primary", "position")); }
+
+  net::Task<Status> follow(const NewPrimary& primary) override {
+    const auto outcomes = co_await control::follow_primary(tablets_, policy_, primary, members_, timeout());
+    for (size_t i = 0; i < members_.size(); ++i) {
+      if (outcomes[i].ok()) continue;
+      if (topo::same_alias(members_[i].alias(), primary.tablet.alias())) co_return Error(outcomes[i].error());
+      // It was reachable before. When it comes back it reads who the primary is.
+      events_.push_back("does not follow yet: " + outcomes[i].error().message());
+    }
+    co_return Status{};
+  }
+
+  std::vector<::topodata::Tablet> members_;
+};
 
 net::Task<void> follow_one(TabletClient& tablets, topo::Durability policy, ::topodata::Tablet tablet,
                            const NewPrimary& primary, int64_t journal_time_ns, base::Duration timeout, Status& out) {
@@ -225,6 +277,7 @@ net::Task<void> follow_one(TabletClient& tablets, topo::Durability policy, ::top
   request.set_time_created_ns(journal_time_ns);
   request.set_force_start_replication(true);
   request.set_semisync(policy.acknowledges(primary.tablet, tablet));
+  if (primary.fence) topo::set_fence(request, *primary.fence);
   auto done = co_await tablets.call<tmd::SetReplicationSourceResponse>(std::move(tablet), "SetReplicationSource",
                                                                        std::move(request), net::Wait::within(timeout));
   if (!done.ok()) out = std::move(done).error();
@@ -277,11 +330,12 @@ net::Task<Status> check_reachable(TabletClient& client, const std::vector<::topo
 }
 
 net::Task<Status> undo_demotion(TabletClient& client, topo::Durability policy, ::topodata::Tablet primary,
-                                base::Duration timeout) {
+                                base::Duration timeout, std::optional<::workflowdata::Fence> fence) {
   const base::TimePoint until = base::system_clock().now() + timeout;
   for (;;) {
     tmd::UndoDemotePrimaryRequest request;
     request.set_semisync(policy.acks_needed() > 0);
+    if (fence) topo::set_fence(request, *fence);
     auto undone = co_await client.call<tmd::UndoDemotePrimaryResponse>(
         primary, "UndoDemotePrimary", std::move(request),
         net::Wait::until(std::max(until, base::system_clock().now() + 1s)));
@@ -348,6 +402,16 @@ net::Task<std::vector<Status>> follow_primary(TabletClient& tablets, topo::Durab
   }
   co_await net::when_all(std::move(tasks));
   co_return outcomes;
+}
+
+net::Task<Result<std::unique_ptr<ShardChange>>> make_planned(TabletClient& tablets, engine::Tenure& tenure,
+                                                             topo::ShardLock lock) {
+  auto change = std::make_unique<PlannedChange>(tablets, tenure, std::move(lock));
+  if (Status loaded = co_await change->load(); !loaded.ok()) {
+    co_await change->end();
+    co_return std::move(loaded).error();
+  }
+  co_return std::unique_ptr<ShardChange>(std::move(change));
 }
 
 net::Task<Result<ReparentResult>> planned_reparent_shard(TabletClient& tablets, PlannedReparentOptions options) {

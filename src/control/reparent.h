@@ -7,6 +7,7 @@
 #include "control/tablet_client.h"
 #include "topo/durability.h"
 #include "topo/locks.h"
+#include "workflowdata.pb.h"
 
 namespace vitrail::control {
 
@@ -72,7 +73,7 @@ net::Task<Status> check_reachable(TabletClient& client, const std::vector<::topo
                                   base::Duration timeout);
 // UndoDemotePrimary, again and again while the tablet cannot be reached (it may be restarting), for `timeout`.
 net::Task<Status> undo_demotion(TabletClient& client, topo::Durability policy, ::topodata::Tablet primary,
-                                base::Duration timeout);
+                                base::Duration timeout, std::optional<::workflowdata::Fence> fence = {});
 
 // Whether commits on `candidate` will find the acknowledgements that they wait for among the tablets that answer now.
 // kFailedPrecondition says whose are missing.
@@ -85,8 +86,9 @@ Status check_progress(topo::Durability policy, const ::topodata::Tablet& candida
 // What every reparent ends with: the new primary is writable; it is named in the shard's record and told so.
 struct NewPrimary {
   ::topodata::Tablet tablet;
-  std::string position;  // Where it began.
-  std::string action;    // What made it the primary.
+  std::string position;                             // Where it began.
+  std::string action;                               // What made it the primary.
+  std::optional<::workflowdata::Fence> fence = {};  // Commands to those who follow carry it.
 };
 net::Task<Result<NewPrimary>> announce_primary(TabletClient& tablets, const topo::ShardLock& lock,
                                                ::topodata::Tablet candidate, std::string position, std::string action,

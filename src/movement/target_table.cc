@@ -171,6 +171,15 @@ void TargetTable::append_line(std::string& out, const TargetTable& table, std::s
   out += '\n';
 }
 
+::query::QueryResult TargetTable::key_result(const std::vector<std::optional<std::string>>& row,
+                                             const google::protobuf::RepeatedPtrField<::query::Field>& pkfields) const {
+  ::query::QueryResult out;
+  *out.mutable_fields() = pkfields;
+  ::query::Row& key = *out.add_rows();
+  for (const size_t part : key_) append_cell(key, row[part] ? mysql::Cell(*row[part]) : mysql::Cell());
+  return out;
+}
+
 std::string TargetTable::read_list() const {
   std::string list;
   for (const Binding& binding : bindings_) {

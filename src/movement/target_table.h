@@ -50,6 +50,11 @@ class TargetTable {
   std::string load_statement() const;
   static void append_line(std::string& out, const TargetTable& table, std::span<const mysql::Cell> cells);
 
+  // The key of a row that read_list() gave, in the form of a last key of VStreamRows. Not for identities with a key
+  // expression.
+  ::query::QueryResult key_result(const std::vector<std::optional<std::string>>& row,
+                                  const google::protobuf::RepeatedPtrField<::query::Field>& pkfields) const;
+
   // Columns as read back for a comparison with rows that a source's VStreamRows gives, in the order of bindings().
   std::string read_list() const;
 

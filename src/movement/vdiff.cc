@@ -6,7 +6,6 @@
 #include <algorithm>
 #include <nlohmann/json.hpp>
 #include <set>
-#include <unordered_map>
 
 #include "base/check.h"
 #include "base/log.h"
@@ -15,6 +14,7 @@
 #include "movement/engine_core.h"
 #include "movement/row_stream.h"
 #include "movement/target_table.h"
+#include "movement/vdiff_compare.h"
 
 namespace vitrail::movement {
 namespace {
@@ -28,61 +28,12 @@ constexpr auto kRetryDelay = std::chrono::seconds(1);
 constexpr int kRetriesMax = 60;
 constexpr int kAttemptsPerChunk = 50;  // Chunks that a stream had already passed.
 
-// A table's result so far.
-struct Report {
-  int64_t processed = 0;
-  int64_t matching = 0;
-  int64_t mismatched = 0;
-  int64_t extra_source = 0;
-  int64_t extra_target = 0;
-  json source_samples = json::array();
-  json target_samples = json::array();
-  json mismatch_samples = json::array();
-
-  bool differs() const { return mismatched + extra_source + extra_target != 0; }
-  std::string to_json(const std::string& table) const {
-    const json document = {{"TableName", table},
-                           {"ProcessedRows", processed},
-                           {"MatchingRows", matching},
-                           {"MismatchedRows", mismatched},
-                           {"ExtraRowsSource", extra_source},
-                           {"ExtraRowsTarget", extra_target},
-                           {"ExtraRowsSourceSample", source_samples},
-                           {"ExtraRowsTargetSample", target_samples},
-                           {"MismatchedRowsSample", mismatch_samples}};
-    return document.dump(-1, ' ', false, json::error_handler_t::replace);
-  }
-  static Report parse(std::string_view text) {
-    Report report;
-    const json document = json::parse(text, nullptr, false);
-    if (!document.is_object()) return report;
-    const auto number = [&](const char* name) {
-      const auto found = document.find(name);
-      return found != document.end() && found->is_number_integer() ? found->get<int64_t>() : 0;
-    };
-    const auto list = [&](const char* name) {
-      const auto found = document.find(name);
-      return found != document.end() && found->is_array() ? *found : json::array();
-    };
-    report.processed = number("ProcessedRows");
-    report.matching = number("MatchingRows");
-    report.mismatched = number("MismatchedRows");
-    report.extra_source = number("ExtraRowsSource");
-    report.extra_target = number("ExtraRowsTarget");
-    report.source_samples = list("ExtraRowsSourceSample");
-    report.target_samples = list("ExtraRowsTargetSample");
-    report.mismatch_samples = list("MismatchedRowsSample");
-    return report;
-  }
-};
-
 struct Settings {
   std::set<std::string, std::less<>> tables;  // Empty: all.
   int64_t max_rows = INT64_MAX;               // Of each table.
-  size_t samples_max = 10;
-  size_t truncate_at = 128;
-  bool only_pks = false;
-  bool debug_query = false;
+  SampleSettings samples;
+  bool repair = false;        // Rows of the target that differ are made what the source has.
+  bool update_stats = false;  // The server looks at the sizes of the tables first.
   base::Duration wait_running = std::chrono::seconds(60);
 };
 
@@ -91,18 +42,35 @@ Settings read_settings(const ::tabletmanagerdata::VDiffOptions& options) {
   for (const std::string_view table : base::split_list(options.core_options().tables())) settings.tables.emplace(table);
   if (options.core_options().max_rows() > 0) settings.max_rows = options.core_options().max_rows();
   if (options.report_options().max_sample_rows() > 0) {
-    settings.samples_max = static_cast<size_t>(std::min<int64_t>(options.report_options().max_sample_rows(), 1000));
+    settings.samples.count_max =
+        static_cast<size_t>(std::min<int64_t>(options.report_options().max_sample_rows(), 1000));
   }
   if (options.report_options().row_diff_column_truncate_at() > 0) {
-    settings.truncate_at = static_cast<size_t>(options.report_options().row_diff_column_truncate_at());
+    settings.samples.truncate_at = static_cast<size_t>(options.report_options().row_diff_column_truncate_at());
   }
-  settings.only_pks = options.report_options().only_pks();
-  settings.debug_query = options.report_options().debug_query();
+  settings.samples.only_pks = options.report_options().only_pks();
+  settings.samples.debug_query = options.report_options().debug_query();
+  settings.update_stats = options.core_options().update_table_stats();
   if (options.core_options().timeout_seconds() > 0) {
     settings.wait_running =
         std::max<base::Duration>(settings.wait_running, std::chrono::seconds(options.core_options().timeout_seconds()));
   }
   return settings;
+}
+
+// Not one of Vitess's options: kept beside them.
+constexpr const char* kRepairOption = "vitrail_repair";
+
+bool wants_repair(std::string_view options) {
+  const json document = json::parse(options, nullptr, false);
+  return document.is_object() && document.value(kRepairOption, false);
+}
+
+// How many rows of the target are read at once: about as many bytes as are read of the sources.
+uint64_t target_rows_max(const TableSchema& table) {
+  const uint64_t row_bytes =
+      table.row_estimate == 0 ? 1024 : std::max<uint64_t>(16, table.data_bytes / table.row_estimate);
+  return std::clamp<uint64_t>(4 * kChunkBytes / row_bytes, 16, 50'000);
 }
 
 // Rows of one source at one position.
@@ -114,6 +82,14 @@ struct SourceRows {
   ::query::QueryResult last;  // No rows: nothing was read.
   bool more = false;          // There may be rows behind the last one.
 };
+
+std::vector<const ::binlogdata::VStreamRowsResponse*> texts_of(const std::vector<SourceRows>& sources) {
+  std::vector<const ::binlogdata::VStreamRowsResponse*> out;
+  for (const SourceRows& source : sources) {
+    for (const auto& response : source.responses) out.push_back(&response);
+  }
+  return out;
+}
 
 // The held stream must stay held meanwhile.
 net::Task<Result<SourceRows>> read_source(Stream& stream, std::string table, ::query::QueryResult from,
@@ -156,31 +132,6 @@ net::Task<Result<SourceRows>> read_source(Stream& stream, std::string table, ::q
   co_return std::move(rows);
 }
 
-json sample(const TargetTable& table, std::span<const mysql::Cell> cells, const Settings& settings) {
-  json row = json::object();
-  for (const auto& binding : table.bindings()) {
-    const auto& identity = table.schema().identity;
-    const bool key = std::find(identity.begin(), identity.end(), binding.column) != identity.end();
-    if (settings.only_pks && !key) continue;
-    const mysql::Cell& cell = cells[binding.field];
-    std::string text(cell ? *cell : std::string_view("NULL"));
-    if (text.size() > settings.truncate_at) text = text.substr(0, settings.truncate_at) + "...[TRUNCATED]";
-    row[table.schema().columns[binding.column].name] = std::move(text);
-  }
-  json out = {{"Row", std::move(row)}};
-  if (settings.debug_query) {
-    std::string condition;
-    table.append_key(condition, cells);
-    out["Query"] =
-        fmt::format("select {} from {} where {}{}", table.read_list(), table.qualified_name(),
-                    table.has_single_key()
-                        ? mysqld::quote_identifier(table.schema().columns[table.schema().identity[0]].name) + " = "
-                        : "",
-                    condition);
-  }
-  return out;
-}
-
 }  // namespace
 
 // One VDiff at work.
@@ -194,11 +145,14 @@ struct VDiffs::Run {
                                      ::query::QueryResult& last, bool& done);
   net::Task<Status> save(std::string name, const Report& report, const ::query::QueryResult& last, std::string state);
   net::Task<Result<std::vector<int32_t>>> wait_for_streams();
+  net::Task<Status> update_statistics(TableSchema& schema);
+  net::Task<Status> apply_repair(const Repair& repair);
 
   Engine::Core& engine;
   const int64_t id;
   net::Scope scope;
   std::unique_ptr<ServerSession> session;
+  std::unique_ptr<ServerSession> writer;  // For repairs; made when first needed.
   std::string workflow;
   Settings settings;
   TableMap tables;
@@ -317,12 +271,13 @@ net::Task<Status> VDiffs::Run::attempt() {
   (void)google::protobuf::util::JsonStringToMessage(std::string(row.get(0, "options").value_or("{}")), &options,
                                                     lenient);
   settings = read_settings(options);
+  settings.repair = wants_repair(row.get(0, "options").value_or("{}"));
   CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams());
   CO_ASSIGN_OR_RETURN(tables, co_await load_tables(*session, engine.context.options.db_name, std::nullopt, wait));
 
   // Which tables: those that a stream carries and that were asked for.
   std::string values;
-  for (const auto& [name, schema] : tables) {
+  for (auto& [name, schema] : tables) {
     if (!settings.tables.empty() && !settings.tables.contains(name)) continue;
     bool carried = false;
     for (const int32_t stream : ids) {
@@ -330,6 +285,7 @@ net::Task<Status> VDiffs::Run::attempt() {
       carried = carried || (at != nullptr && at->carries(name));
     }
     if (!carried) continue;
+    if (settings.update_stats) CO_RETURN_IF_ERROR(co_await update_statistics(schema));
     if (!values.empty()) values += ", ";
     values += fmt::format("({}, {}, 'pending', {})", id, sql_text(name), schema.row_estimate);
   }
@@ -407,18 +363,56 @@ net::Task<Status> VDiffs::Run::compare_table(std::string name) {
   co_return co_await save(name, report, last, "completed");
 }
 
+net::Task<Status> VDiffs::Run::update_statistics(TableSchema& schema) {
+  const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
+  const std::string& database = engine.context.options.db_name;
+  CO_ASSIGN_OR_RETURN(const auto analyzed, co_await session->query(fmt::format("ANALYZE NO_WRITE_TO_BINLOG TABLE {}.{}",
+                                                                               mysqld::quote_identifier(database),
+                                                                               mysqld::quote_identifier(schema.name)),
+                                                                   wait));
+  (void)analyzed;
+  CO_ASSIGN_OR_RETURN(auto again, co_await load_tables(*session, database, schema.name, wait));
+  if (const auto found = again.find(schema.name); found != again.end()) schema = std::move(found->second);
+  co_return Status{};
+}
+
+// The streams are held at the position whose rows the source has given: nobody else writes here now.
+net::Task<Status> VDiffs::Run::apply_repair(const Repair& repair) {
+  const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
+  if (!writer || writer->client().broken()) {
+    CO_ASSIGN_OR_RETURN(
+        writer, co_await ServerSession::open(engine.context.apply_login(), mysqld::ConnectionPurpose::kApply, wait));
+  }
+  Status done = co_await [](VDiffs::Run& self, const Repair& what, net::Wait until) -> net::Task<Status> {
+    CO_RETURN_IF_ERROR(co_await self.writer->run({"BEGIN"}, until));
+    for (const std::string& statement : what.statements) {
+      auto ok = co_await self.writer->query(statement, until);
+      if (!ok.ok()) co_return std::move(ok).error();
+    }
+    co_return co_await self.writer->run({"COMMIT"}, until);
+  }(*this, repair, wait);
+  // What is open on it goes with it.
+  if (!done.ok()) writer.reset();
+  co_return done;
+}
+
 net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const std::vector<int32_t>& streams,
                                                 Report& report, ::query::QueryResult& last, bool& done) {
   std::vector<SourceRows> sources;
   ::query::QueryResult high;
   net::QueryResult target;
   std::optional<TargetTable> table;
+  // Held, they stay: a stream that is being stopped waits for its hold to go.
+  std::vector<std::unique_ptr<Stream::Hold>> holds;
+  ::query::QueryResult bound;  // Where the target has far more rows than the sources: the interval ends there.
+  const bool may_bound =
+      std::ranges::none_of(schema.identity, [&](size_t column) { return has_key_expression(schema.columns[column]); });
+  std::string target_query;
   for (int attempt = 0;; ++attempt) {
     if (attempt == kAttemptsPerChunk)
       co_return fail(Code::kUnavailable, "the streams do not stand still at common positions");
     const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
-    // Held, they stay: a stream that is being stopped waits for its hold to go.
-    std::vector<std::unique_ptr<Stream::Hold>> holds;
+    holds.clear();
     std::vector<Stream*> held;
     for (const int32_t stream : streams) {
       Stream* at = engine.find_stream(stream);
@@ -433,8 +427,8 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
     sources.clear();
     sources.resize(held.size());
     for (size_t driver = 0;;) {
-      CO_ASSIGN_OR_RETURN(sources[driver], co_await read_source(*held[driver], schema.name, last, {}, kChunkBytes));
-      high = sources[driver].more ? sources[driver].last : ::query::QueryResult();
+      CO_ASSIGN_OR_RETURN(sources[driver], co_await read_source(*held[driver], schema.name, last, bound, kChunkBytes));
+      high = sources[driver].more ? sources[driver].last : bound;
       size_t denser = held.size();
       for (size_t i = 0; i < held.size() && denser == held.size(); ++i) {
         if (i == driver) continue;
@@ -463,77 +457,32 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
     if (!high_key.empty()) {
       where += fmt::format("{} ({})", where.empty() ? " WHERE" : " AND", key_condition(schema, high_key, false));
     }
-    CO_ASSIGN_OR_RETURN(target, co_await session->client().query(fmt::format("SELECT {} FROM {}{}", table->read_list(),
-                                                                             table->qualified_name(), where),
-                                                                 wait, SIZE_MAX));
-    break;
+    const uint64_t rows_max = may_bound ? target_rows_max(schema) : 0;
+    target_query = fmt::format("SELECT {} FROM {}{}", table->read_list(), table->qualified_name(), where);
+    const std::string limit =
+        rows_max == 0 ? "" : fmt::format(" ORDER BY {} LIMIT {}", identity_order(schema), rows_max);
+    CO_ASSIGN_OR_RETURN(target, co_await session->client().query(target_query + limit, wait, SIZE_MAX));
+    if (rows_max == 0 || target.rows.size() < rows_max) break;
+    // There may be more than is read at once: the same again up to the last of these.
+    bound = table->key_result(target.rows.back(), sources[0].pkfields);
+    attempt = std::min(attempt, 0);
   }
 
-  // Both sides are texts of the same expressions at the same moment.
-  struct Row {
-    const ::query::Row* row;
-    bool met = false;
-  };
-  std::unordered_map<std::string, Row> by_key;
-  std::vector<mysql::Cell> cells;
-  std::vector<mysql::Cell> first;
-  std::vector<mysql::Cell> other(table->field_count());
-  std::string key;
-  for (const SourceRows& source : sources) {
-    for (const auto& response : source.responses) {
-      for (const auto& row : response.rows()) {
-        CO_RETURN_IF_ERROR(read_row(row, table->field_count(), cells));
-        CO_RETURN_IF_ERROR(table->key_of(cells, key));
-        ++report.processed;
-        const auto [known, added] = by_key.try_emplace(key, Row{&row});
-        if (!added) {
-          // Two sources have it. A reference table is the same on all of them, and one of its rows on the target is all
-          // of them; of rows that differ one cannot be there.
-          CO_RETURN_IF_ERROR(read_row(*known->second.row, table->field_count(), first));
-          if (std::ranges::equal(first, cells)) {
-            --report.processed;
-            continue;
-          }
-          ++report.extra_source;
-          if (report.source_samples.size() < settings.samples_max)
-            report.source_samples.push_back(sample(*table, cells, settings));
-        }
-      }
-    }
+  if (!settings.repair) holds.clear();
+  Report found;
+  Repair repair;
+  CO_RETURN_IF_ERROR(compare_rows(*table, texts_of(sources), target.rows, settings.samples, found,
+                                  settings.repair ? &repair : nullptr));
+  if (!repair.statements.empty()) {
+    CO_RETURN_IF_ERROR(co_await apply_repair(repair));
+    CO_ASSIGN_OR_RETURN(target, co_await session->client().query(
+                                    target_query, net::Wait::within(kStepTimeout, scope.token()), SIZE_MAX));
+    const int64_t differed = found.mismatched + found.extra_source + found.extra_target;
+    found = {};
+    CO_RETURN_IF_ERROR(compare_rows(*table, texts_of(sources), target.rows, settings.samples, found, nullptr));
+    found.repaired = differed - (found.mismatched + found.extra_source + found.extra_target);
   }
-  for (const auto& row : target.rows) {
-    for (size_t i = 0; i < row.size(); ++i)
-      other[table->bindings()[i].field] = row[i] ? mysql::Cell(*row[i]) : mysql::Cell();
-    CO_RETURN_IF_ERROR(table->key_of(other, key));
-    const auto found = by_key.find(key);
-    if (found == by_key.end()) {
-      ++report.processed;
-      ++report.extra_target;
-      if (report.target_samples.size() < settings.samples_max)
-        report.target_samples.push_back(sample(*table, other, settings));
-      continue;
-    }
-    found->second.met = true;
-    CO_RETURN_IF_ERROR(read_row(*found->second.row, table->field_count(), cells));
-    bool equal = true;
-    for (const auto& binding : table->bindings()) equal = equal && cells[binding.field] == other[binding.field];
-    if (equal) {
-      ++report.matching;
-      continue;
-    }
-    ++report.mismatched;
-    if (report.mismatch_samples.size() < settings.samples_max) {
-      report.mismatch_samples.push_back(
-          {{"Source", sample(*table, cells, settings)}, {"Target", sample(*table, other, settings)}});
-    }
-  }
-  for (const auto& [bytes, row] : by_key) {
-    if (row.met) continue;
-    ++report.extra_source;
-    if (report.source_samples.size() >= settings.samples_max) continue;
-    CO_RETURN_IF_ERROR(read_row(*row.row, table->field_count(), cells));
-    report.source_samples.push_back(sample(*table, cells, settings));
-  }
+  report.add(std::move(found), settings.samples.count_max);
   done = high.rows_size() == 0;
   if (!done) last = std::move(high);
   co_return Status{};
@@ -580,6 +529,12 @@ net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::create(ServerSessi
   google::protobuf::util::JsonPrintOptions print;
   print.preserve_proto_field_names = true;
   (void)google::protobuf::util::MessageToJsonString(request.options(), &options, print);
+  if (request.action() == "repair") {
+    json document = json::parse(options, nullptr, false);
+    if (!document.is_object()) document = json::object();
+    document[kRepairOption] = true;
+    options = document.dump();
+  }
   const auto& core = request.options().core_options();
   const bool auto_start = !core.has_auto_start() || core.auto_start();
   CO_ASSIGN_OR_RETURN(
@@ -663,7 +618,7 @@ net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::handle(::tabletman
   const std::string action = request.action();
   if (action == "show") co_return co_await show(*session, std::move(request), wait);
   CO_ASSIGN_OR_RETURN(const auto guard, co_await admin_.lock(wait));
-  if (action == "create") co_return co_await create(*session, std::move(request), wait);
+  if (action == "create" || action == "repair") co_return co_await create(*session, std::move(request), wait);
   ::tabletmanagerdata::VDiffResponse response;
   if (action == "delete" && request.action_arg() == "all") {
     CO_RETURN_IF_ERROR(co_await remove(*session, engine_.in_workflow(request.workflow()), wait));

@@ -83,9 +83,21 @@ TEST_F(Movement, VDiffFindsPlantedFaultsAndNothingElse) {  // S0-12, S0-15
   const auto rows = std::stoll(source_.value("SELECT COUNT(*) FROM item"));
   EXPECT_EQ(std::stoll(row.at("rows_compared")), rows + 1);
 
+  // A repair makes the target what the source is, also where it has far more rows than are read at once.
+  target_.run("INSERT INTO item SELECT 200000 + seq, REPEAT('e', 60), 1 FROM seq_1_to_120000");
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("repair")).ok());
+  const auto repaired = wait_completed(to);
+  EXPECT_EQ(repaired.at("vdiff_state"), "completed");
+  EXPECT_EQ(repaired.at("has_mismatch"), "0") << repaired.at("report");
+  EXPECT_NE(repaired.at("report").find("\"RepairedRows\":120003"), std::string::npos) << repaired.at("report");
+  EXPECT_EQ(target_.value("CHECKSUM TABLE item"), source_.value("CHECKSUM TABLE item")) << "after the repair";
+  EXPECT_EQ(std::stoll(target_.value("SELECT COUNT(*) FROM item")), rows);
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create")).ok());
+  EXPECT_EQ(wait_completed(to).at("has_mismatch"), "0");
+
   auto all = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", "all"));
   ASSERT_TRUE(all.ok());
-  EXPECT_EQ(all->output().rows_size(), 2);
+  EXPECT_EQ(all->output().rows_size(), 4);
   ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("delete", "all")).ok());
   all = to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("show", "last"));
   ASSERT_TRUE(all.ok());

@@ -9,6 +9,7 @@
 #include "rpc/typed.h"
 #include "tablet/tablet_manager.h"
 #include "tabletmanagerdata.pb.h"
+#include "topo/workflow_fence.h"
 
 namespace vitrail::tablet {
 
@@ -49,6 +50,10 @@ class Registrar {
   static net::Task<Result<Response>> started(TabletManager& manager, Handler handler, rpc::CallContext context,
                                              Request request) {
     CO_RETURN_IF_ERROR(co_await manager.wait_started(bounded(context)));
+    if (const auto fence = topo::find_fence(request)) {
+      CO_RETURN_IF_ERROR(co_await topo::check_shard_fence(manager.topology(), manager.settings().keyspace,
+                                                          manager.settings().shard, *fence));
+    }
     co_return co_await handler(manager, std::move(context), std::move(request));
   }
 

@@ -41,21 +41,6 @@ class MovementTest(ClusterTest):
         cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
 
     # --- helpers ---
-    def second_vtctld(self):
-        """Another vtctld, which lives on when the first one dies."""
-        cluster = self.cluster
-        if "vtctld2" in cluster.processes:
-            return
-        port, grpc = cluster.ports.take(0), cluster.ports.take(0)
-        cluster.addresses["vtctld2"] = {"port": port, "grpc": grpc}
-        cluster.start("vtctld2", [f"{BIN}/vtctld", *cluster.topo_flags(), "--cell", cluster.cell, "--port", port,
-                                  "--grpc-port", grpc, "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1"],
-                      lambda: http_get(port, "/debug/vars"))
-
-    def via_second(self, *args):
-        return self.run_program([f"{BIN}/vtctldclient", "--server",
-                                 f"127.0.0.1:{self.cluster.addresses['vtctld2']['grpc']}", *args])
-
     def on_server(self, uid, sql, database=None):
         tablet = self.cluster.tablets[uid]
         with self.cluster.server(tablet, database or tablet.keyspace) as connection, connection.cursor() as cursor:
@@ -357,6 +342,108 @@ class MovementTest(ClusterTest):
         self.move("ruled", "customer", "cancel")
         self.assertEqual(self.routing_rules(), before)
         self.ctl("ApplyRoutingRules", "--rules", json.dumps({"rules": []}))
+
+    def test_cancel_leaves_the_vschema_as_it_was(self):
+        for name in ("listed", "unlisted"):
+            self.make_table(name)
+        vschema = json.loads(self.ctl("GetVSchema", "customer"))
+        vschema.setdefault("tables", {})["listed"] = {"columns": [{"name": "v", "type": "INT32"}]}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "customer")
+        before = self.everything_recorded()
+        self.create("listing", "customer", "listed,unlisted")
+        self.assertIn("unlisted", self.ctl("GetVSchema", "customer"))
+        self.move("listing", "customer", "cancel")
+        self.assertEqual(self.everything_recorded(), before)
+
+    def test_sequences_begin_behind_the_largest_id(self):
+        self.make_table("numbered")
+        self.on_server(100, "create table numbers(id int primary key, next_id bigint, cache bigint) comment 'vitess_sequence'")
+        vschema = json.loads(self.ctl("GetVSchema", "commerce"))
+        vschema["tables"]["numbers"] = {"type": "sequence"}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "commerce")
+        vschema = json.loads(self.ctl("GetVSchema", "customer"))
+        vschema.setdefault("tables", {})["numbered"] = {"auto_increment": {"column": "id", "sequence": "commerce.numbers"}}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "customer")
+        self.create("numbered", "customer", "numbered")
+        flag = "--initialize-target-sequences"
+        self.assertIn("Backing table: numbers, current value 0, new value 21", self.move("numbered", "customer", "switchtraffic", flag,
+                                                                                     "--dry-run"))
+        self.assertEqual(self.on_server(100, "select count(*) from numbers"), [(0,)])
+        self.write("numbered", 777, "commerce")
+        self.move("numbered", "customer", "switchtraffic", flag)
+        self.assertEqual(self.on_server(100, "select next_id from numbers where id = 0"), [(778,)])
+        self.refused("is for MoveTables switchtraffic", "numbered", "customer", "reversetraffic", flag)
+        self.move("numbered", "customer", "complete")
+
+    # --- large rows ---
+    def test_rows_larger_than_any_message(self):
+        self.make_table("large", 0, "id bigint primary key, v int, b longblob, c varchar(20)")
+        sizes = {1: 17 << 20, 2: 60 << 20}
+        for value, size in sizes.items():
+            self.on_server(100, f"insert into large values ({value}, 0, repeat(x'{value:02x}00275c0a', {size} div 5), 'copied')")
+        self.create("large", "customer", "large")
+        for value, size in sizes.items():
+            self.on_server(100, f"insert into large values ({value + 10}, 0, repeat(x'{value:02x}00275c0a', {size} div 5), 'new')")
+        self.on_server(100, "update large set c = 'changed' where id = 2")
+        self.on_server(100, "delete from large where id = 1")
+        self.on_server(100, "insert into large values (99, 0, null, 'last')")
+        wait_until(lambda: self.on_server(200, "select id from large where id = 99"), "the rows to come over", 60)
+        every = "select id, v, md5(b), length(b), c from large order by id"
+        self.assertEqual(self.on_server(200, every), self.on_server(100, every))
+        self.assertEqual(len(self.on_server(200, every)), 4)
+        self.ctl("VDiff", "--workflow", "large", "--target-keyspace", "customer", "create", "--wait", "--wait-update-interval", "1s")
+        self.move("large", "customer", "cancel")
+
+    # --- what it reads from, what it shows, what it mends ---
+    def test_settings_can_be_changed_and_outlive_a_reverse(self):
+        self.make_table("tuned")
+        self.create("tuned", "customer", "tuned", "--all-cells")
+        settings = "select cell, tablet_types, source like '%on_ddl%' from vreplication where workflow = 'tuned'"
+        self.assertEqual(self.on_server(200, settings, "_vt"), [("zone1", "in_order:REPLICA,PRIMARY", 0)])
+        for flags, message in ((("--cells", "nowhere"), "nowhere"), (("--tablet-types", "BACKUP"), "BACKUP"),
+                               (("--config-overrides", "a=b"), "not built"), ((), "nothing to update")):
+            self.assert_command_fails(message, "Workflow", "--keyspace", "customer", "update", "--workflow", "tuned", *flags)
+        done = json.loads(self.ctl("Workflow", "--keyspace", "customer", "update", "--workflow", "tuned", "--tablet-types", "primary",
+                                   "--on-ddl", "STOP"))
+        self.assertEqual([detail["changed"] for detail in done["details"]], [True])
+        changed = [("zone1", "in_order:PRIMARY", 1)]
+        self.assertEqual(self.on_server(200, settings, "_vt"), changed)
+        self.wait_running("tuned", 200)
+        self.move("tuned", "customer", "switchtraffic")
+        self.move("tuned", "customer", "reversetraffic")
+        self.assertEqual(self.on_server(200, settings, "_vt"), changed)
+        shown = json.loads(self.ctl("Workflow", "--keyspace", "customer", "show", "--workflow", "tuned"))["workflows"][0]
+        self.assertEqual([past["operation"] for past in shown["past_operations"]], ["create", "switch", "switch"])
+        stream = list(shown["shard_streams"].values())[0]["streams"][0]
+        self.assertIn("Stream Created", [log["type"] for log in stream["logs"]])
+        self.assertEqual((stream["cells"], stream["tablet_types"]), (["zone1"], ["PRIMARY"]))
+        self.move("tuned", "customer", "cancel")
+
+    def test_what_is_open_is_shown_and_what_differs_is_mended(self):
+        self.make_table("shown")
+        self.create("shown", "customer", "shown")
+        self.on_server(200, "update shown set v = -1 where id = 3")
+        self.on_server(200, "delete from shown where id in (4, 5)")
+        self.on_server(200, "insert into shown values (500, 0)")
+        vdiff = ("VDiff", "--workflow", "shown", "--target-keyspace", "customer")
+        self.assert_command_fails("the rows of both sides differ", *vdiff, "create", "--wait", "--wait-update-interval", "1s")
+        self.assertIn("RepairedRows: 4", self.ctl(*vdiff, "repair"))
+        self.assertEqual(self.on_server(200, "select * from shown"), self.on_server(100, "select * from shown"))
+        self.ctl(*vdiff, "create", "--wait", "--wait-update-interval", "1s")
+        self.assertIn("HasMismatch:  false", self.ctl(*vdiff, "show", "last", "--watch"))
+        # An operation that nobody can bring to its end: the target's tablet is dead.
+        self.crash_at("allow_target_writes", "MoveTables", "--workflow", "shown", "--target-keyspace", "customer", "switchtraffic")
+        target = self.cluster.processes["vttablet-200"]
+        target.kill(signal.SIGKILL)
+        target.wait_ended(10)
+        self.vtctld_again()
+        wait_until(lambda: "failed attempts" in self.open_operations("customer"), "an attempt to fail", 60)
+        self.cluster.restart("vttablet-200")
+        wait_until(lambda: self.open_operations("customer") == "", "the switch to be finished", 60)
+        past = json.loads(self.ctl("Workflow", "--keyspace", "customer", "show", "--workflow", "shown"))["workflows"][0]
+        self.assertEqual(past["past_operations"][-1]["outcome"], "done")
+        self.assertNotIn("open_operation", past)
+        self.move("shown", "customer", "complete")
 
     # --- Reshard ---
     def reshard(self, action, *flags):

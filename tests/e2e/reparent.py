@@ -14,10 +14,13 @@ import time
 import pymysql
 from support import ClusterTest, Failure, main, wait_until
 
-from vitrail.processes import http_json
+from vitrail.processes import http_get, http_json
 
 SCHEMA = """create table t(id bigint auto_increment primary key, v varchar(20));
 create table gate(id bigint auto_increment primary key);"""
+
+
+WRITABLE_AGAIN_WITHIN = 12  # 10 s and what this test needs to see it.
 
 
 class Writers:
@@ -297,7 +300,7 @@ class ReparentTest(ClusterTest):
         self.assert_shard(101)
 
     def test_07_the_tool_dies_behind_the_demotion(self):
-        """Nobody undoes it. The tablet stays what it was told to be, over a restart; the command again mends it."""
+        """Until a vtctld lives again the tablet stays what it was told to be, over a restart. Then it is taken back."""
         with Writers(self.cluster) as writers:
             result, behind = self.held_reparent(101, 100)
             self.cluster.processes["vtctld"].kill(9)
@@ -354,6 +357,122 @@ class ReparentTest(ClusterTest):
             self.assertEqual(rows[101], "1")
         self.ctl("PlannedReparentShard", "--new-primary", "zone1-100", "commerce/0")
         self.assert_shard(100)
+
+    # --- the tool dies or stands still, and another one lives ---
+    def recovered(self, writers, since):
+        """Writes are possible again, soon enough after that moment."""
+        writers.more()
+        took = time.monotonic() - since
+        self.assertLess(took, WRITABLE_AGAIN_WITHIN)
+
+    def stands_still(self, process):
+        with open(f"/proc/{process.pid}/stat", encoding="utf-8") as file:
+            return file.read().rpartition(")")[2].split()[0] == "T"
+
+    def server_pid(self, uid):
+        with open(self.cluster.path(f"vt_{uid:010d}", "mysql.pid"), encoding="utf-8") as file:
+            return int(file.read())
+
+    def changes(self):
+        return [name for name in self.children("/global/movement/commerce") if name.startswith("shard:")]
+
+    def test_08_the_tool_dies_and_another_takes_the_demotion_back(self):
+        self.second_vtctld()
+        with Writers(self.cluster) as writers:
+            result, behind = self.held_reparent(100, 101)
+            self.cluster.processes["vtctld"].kill(9)
+            since = time.monotonic()
+            self.recovered(writers, since)
+            self.assertEqual(self.role(100), "primary")
+            behind.close()
+            self.assertNotEqual(result()[0], "")
+        self.cluster.restart("vtctld")
+        self.assert_nothing_lost(writers)
+        self.assert_shard(100)
+        self.eventually(lambda: self.assertEqual(self.changes(), []))
+
+    def test_09_the_tool_stands_still_and_does_no_harm_when_it_goes_on(self):
+        self.second_vtctld()
+        vtctld = self.cluster.processes["vtctld"]
+        with Writers(self.cluster) as writers:
+            result, behind = self.held_reparent(100, 101)
+            vtctld.kill(signal.SIGSTOP)
+            try:
+                self.recovered(writers, time.monotonic())
+                behind.close()
+                writers.more()
+            finally:
+                vtctld.kill(signal.SIGCONT)
+            self.assertIn("locks were lost", result()[0])
+            writers.more(200)
+        self.assert_nothing_lost(writers)
+        self.assert_shard(100)
+
+    def test_091_commands_that_were_on_their_way_are_refused(self):
+        """It stops when it has noted a step, before its command: that one comes when another has taken it over."""
+        self.second_vtctld()
+        for step, old in (("demote_primary", 100), ("promote", 100)):
+            process = self.restart_vtctld("--test-stop-at-step", step)
+            with Writers(self.cluster) as writers:
+                result = self.reparent(201 - old)
+                wait_until(lambda: self.stands_still(process), f"vtctld to stop at {step}", 30)
+                self.recovered(writers, time.monotonic())
+                expected = old if step == "demote_primary" else 201 - old
+                wait_until(lambda: self.changes() == [], "the change to end", 20)
+                self.assertEqual(self.primary(), expected)
+                if step == "promote":
+                    # Back again, before the late command comes.
+                    code, out = self.via_second("PlannedReparentShard", "--new-primary", f"zone1-{old}", "commerce/0")
+                    self.assertEqual(code, 0, out)
+                writers.more()
+                process.kill(signal.SIGCONT)
+                self.assertIn("locks were lost", result()[0])
+                writers.more(200)
+            self.assert_nothing_lost(writers)
+            self.assert_shard(old)
+        self.restart_vtctld()
+
+    def test_092_what_was_promoted_is_finished(self):
+        self.second_vtctld()
+        for step, old in (("announce_primary", 100), ("follow_primary", 101)):
+            process = self.restart_vtctld("--test-crash-at-step", step)
+            with Writers(self.cluster) as writers:
+                result = self.reparent(201 - old)
+                self.assertNotEqual(result()[0], "")
+                self.assertTrue(process.wait_ended(10))
+                self.recovered(writers, time.monotonic())
+            self.cluster.start("vtctld", self.cluster.vtctld_argv,
+                               lambda: http_get(self.cluster.addresses["vtctld"]["port"], "/debug/vars"))
+            wait_until(lambda: self.changes() == [], "the change to end", 20)
+            self.assert_nothing_lost(writers)
+            self.assert_shard(201 - old)
+
+    def test_093_an_emergency_is_gone_on_with(self):
+        self.second_vtctld()
+        for step in ("elect", "promote"):
+            old = self.primary()
+            for uid in (100, 101, 102):  # What is on no other server would be lost, rightly.
+                wait_until(lambda uid=uid: self.value(uid, "select @@gtid_current_pos") == self.value(
+                    old, "select @@gtid_current_pos"), "the replicas to have all", 20)
+            self.restart_vtctld("--test-crash-at-step", step)
+            self.kill_tablet(old)
+            os.kill(self.server_pid(old), signal.SIGSTOP)
+            try:
+                with self.assertRaises(Failure):
+                    self.ctl("EmergencyReparentShard", "--wait-replicas-timeout", "5s", "commerce/0")
+                since = time.monotonic()
+                with Writers(self.cluster) as writers:
+                    self.recovered(writers, since)
+            finally:
+                os.kill(self.server_pid(old), signal.SIGCONT)
+            self.restart_tablet(old)
+            self.assert_nothing_lost(writers)
+            self.cluster.start("vtctld", self.cluster.vtctld_argv,
+                               lambda: http_get(self.cluster.addresses["vtctld"]["port"], "/debug/vars"))
+            wait_until(lambda: self.changes() == [], "the change to end", 20)
+            self.assert_shard(201 - old)
+        if self.primary() != 100:
+            self.ctl("PlannedReparentShard", "--new-primary", "zone1-100", "commerce/0")
 
     # --- refusals ---
     def test_10_a_tablet_that_cannot_be_reached_is_noticed_before_anything_is_changed(self):

@@ -215,6 +215,21 @@ class ClusterTest(unittest.TestCase):
                 out[f"shard {keyspace}/{shard}"] = self.shard_record(keyspace, shard)
         return out
 
+    def second_vtctld(self):
+        """Another vtctld, which lives on when the first one dies."""
+        cluster = self.cluster
+        if "vtctld2" in cluster.processes:
+            return
+        port, grpc = cluster.ports.take(0), cluster.ports.take(0)
+        cluster.addresses["vtctld2"] = {"port": port, "grpc": grpc}
+        cluster.start("vtctld2", [f"{BIN}/vtctld", *cluster.topo_flags(), "--cell", cluster.cell, "--port", port,
+                                  "--grpc-port", grpc, "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1"],
+                      lambda: http_get(port, "/debug/vars"))
+
+    def via_second(self, *args):
+        return self.run_program([f"{BIN}/vtctldclient", "--server",
+                                 f"127.0.0.1:{self.cluster.addresses['vtctld2']['grpc']}", *args])
+
     def restart_vtctld(self, *extra):
         """vtctld with other flags, on the same ports. Extra flags of an earlier call are forgotten."""
         process = self.cluster.processes["vtctld"]

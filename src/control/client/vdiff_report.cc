@@ -60,6 +60,7 @@ Json summary_of(const std::map<std::string, std::vector<Row>>& by_shard, const s
   std::string completed;
   int64_t compared = 0;
   int64_t total = 0;
+  int64_t repaired = 0;
   bool mismatch = false;
   Json tables = Json::object();
   Json reports = Json::object();
@@ -91,6 +92,10 @@ Json summary_of(const std::map<std::string, std::vector<Row>>& by_shard, const s
       for (const char* name : {"MatchingRows", "MismatchedRows", "ExtraRowsSource", "ExtraRowsTarget"}) {
         entry[name] = entry[name].get<int64_t>() + field(report, name);
       }
+      if (const int64_t rows_mended = field(report, "RepairedRows"); rows_mended > 0) {
+        repaired += rows_mended;
+        entry["RepairedRows"] = entry.value("RepairedRows", int64_t{0}) + rows_mended;
+      }
       if (get(row, "has_mismatch") == "1") reports[table][shard] = report;
     }
   }
@@ -98,6 +103,7 @@ Json summary_of(const std::map<std::string, std::vector<Row>>& by_shard, const s
   out["UUID"] = uuid;
   out["RowsCompared"] = compared;
   out["HasMismatch"] = mismatch;
+  if (repaired > 0) out["RepairedRows"] = repaired;
   out["Shards"] = shards;
   out["StartedAt"] = started;
   if (state == "completed") {
@@ -166,6 +172,9 @@ std::string summary_text(const Json& summary, const std::string& keyspace, const
       keyspace, workflow, summary["UUID"].get<std::string>(), summary["State"].get<std::string>(),
       summary["RowsCompared"].get<int64_t>(), summary["HasMismatch"].get<bool>(),
       summary["StartedAt"].get<std::string>());
+  if (summary.contains("RepairedRows")) {
+    out += fmt::format("RepairedRows: {}\n", summary["RepairedRows"].get<int64_t>());
+  }
   if (summary.contains("CompletedAt")) out += "CompletedAt:  " + summary["CompletedAt"].get<std::string>() + "\n";
   if (tables) {
     for (const auto& [table, entry] : summary["TableSummary"].items()) {

@@ -4,6 +4,7 @@
 
 #include "control/client/client.h"
 #include "control/client/vdiff_report.h"
+#include "control/client/workflow_report.h"
 #include "net/loop.h"
 #include "topo/tablet.h"
 #include "vtctldata.pb.h"
@@ -84,7 +85,17 @@ Result<std::string> print_status(const ClientContext& c, const Base& base, const
   return status_text(base, status, open);
 }
 
+// The cells to read from: those that were named, or all there are.
+net::Task<Result<std::vector<std::string>>> choose_cells(const ClientContext& c, const CreateFlags& flags) {
+  if (!flags.all_cells) co_return flags.cells;
+  if (!flags.cells.empty()) co_return fail(Code::kInvalidArgument, "give either --cells or --all-cells");
+  CO_ASSIGN_OR_RETURN(const auto known,
+                      co_await c.call<vd::GetCellInfoNamesResponse>("GetCellInfoNames", vd::GetCellInfoNamesRequest()));
+  co_return std::vector<std::string>(known.names().begin(), known.names().end());
+}
+
 Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) {
+  CO_ASSIGN_OR_RETURN(flags.cells, co_await choose_cells(c, flags));
   vd::MoveTablesCreateRequest q;
   q.set_workflow(base.workflow);
   q.set_target_keyspace(base.target_keyspace);
@@ -109,6 +120,7 @@ Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) 
 }
 
 Output create_reshard(const ClientContext& c, Base base, CreateFlags flags) {
+  CO_ASSIGN_OR_RETURN(flags.cells, co_await choose_cells(c, flags));
   vd::ReshardCreateRequest q;
   q.set_workflow(base.workflow);
   q.set_keyspace(base.target_keyspace);
@@ -208,7 +220,15 @@ Output show(const ClientContext& c, Base base, bool include_logs, bool active_on
   q.set_active_only(active_only);
   for (const auto& shard : base.shards) q.add_shards(shard);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::GetWorkflowsResponse>("GetWorkflows", std::move(q)));
-  co_return c.json(done);
+  CO_ASSIGN_OR_RETURN(auto text, c.json(done));
+  // What is under way, was left open, or has been; older servers cannot tell.
+  ::workflowdata::WorkflowRepairRequest look;
+  look.set_keyspace(base.target_keyspace);
+  look.set_workflow(base.workflow);
+  look.set_dry_run(true);
+  const auto open = co_await c.call<::workflowdata::WorkflowRepairResponse>("WorkflowRepair", std::move(look));
+  if (!open.ok()) co_return text;
+  co_return with_operations(std::move(text), {open->records().begin(), open->records().end()});
 }
 
 Output list(const ClientContext& c, Base base) {
@@ -239,6 +259,43 @@ Output update_state(const ClientContext& c, Base base, ::binlogdata::VReplicatio
   q.mutable_tablet_request()->set_workflow(base.workflow);
   q.mutable_tablet_request()->set_state(state);
   for (const auto& shard : base.shards) q.mutable_tablet_request()->add_shards(shard);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowUpdateResponse>("WorkflowUpdate", std::move(q)));
+  co_return c.json(done);
+}
+
+struct UpdateFlags {
+  std::vector<std::string> cells, tablet_types, config;
+  std::string on_ddl;
+  bool in_order = true;
+  std::function<bool()> order_given;
+};
+
+Output update_settings(const ClientContext& c, Base base, UpdateFlags flags) {
+  vd::WorkflowUpdateRequest q;
+  q.set_keyspace(base.target_keyspace);
+  auto& change = *q.mutable_tablet_request();
+  change.set_workflow(base.workflow);
+  for (const auto& cell : flags.cells) change.add_cells(cell);
+  CO_RETURN_IF_ERROR(add_types(change, flags.tablet_types));
+  if (!flags.tablet_types.empty() || flags.order_given()) {
+    change.set_tablet_selection_preference(flags.in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY);
+  }
+  if (!flags.on_ddl.empty()) {
+    ::binlogdata::OnDDLAction action = ::binlogdata::IGNORE;
+    if (!::binlogdata::OnDDLAction_Parse(flags.on_ddl, &action)) {
+      co_return fail(Code::kInvalidArgument, "--on-ddl: " + flags.on_ddl);
+    }
+    change.set_on_ddl(action);
+  }
+  vd::WorkflowOptions options;
+  CO_RETURN_IF_ERROR(add_config(options, flags.config));
+  for (const auto& [key, value] : options.config()) (*change.mutable_config_overrides())[key] = value;
+  if (change.cells().empty() && !change.has_tablet_selection_preference() && !change.has_on_ddl() &&
+      change.config_overrides().empty()) {
+    co_return fail(Code::kInvalidArgument,
+                   "nothing to update: give --cells, --tablet-types, --tablet-types-in-order or --on-ddl");
+  }
+  for (const auto& shard : base.shards) change.add_shards(shard);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowUpdateResponse>("WorkflowUpdate", std::move(q)));
   co_return c.json(done);
 }
@@ -279,7 +336,7 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
   s.add("force", &f.force, "also when tablets of both sides do not answer: those go on serving what they should not");
   s.add("shards", &f.shards, "not built, refused: all shards are switched at once");
   s.add("initialize-target-sequences", &f.sequences,
-        "not built yet, refused: set next_id of the sequence tables above the largest id by hand");
+        "MoveTables: have the sequences of the moved tables begin behind their largest ids");
 }
 
 void add_actions(CommandSet& set, std::string_view name, std::string_view lower, bool reshard) {
@@ -325,7 +382,7 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
   auto& shown = set.add(parent, "show", "prints everything about the workflow",
                         [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"});
   shown.add("include-logs", logs.get(), "with the streams' logs");
-  shown.add("shards", &base->shards, "accepted");
+  shown.add("shards", &base->shards, "only streams of these target shards");
   set.add(parent, "status", "prints streams and traffic state",
           [base](const ClientContext& c) { return status(c, *base); }, {"Status", "progress", "Progress"});
   set.add(parent, "start", "starts stopped streams",
@@ -342,17 +399,74 @@ struct VDiffFlags {
   base::Duration replication_wait = 30s, update_interval = 60s, max_duration{};
   int64_t limit = INT64_MAX, max_extra = 1000, samples = 10, truncate = 128;
   bool in_order = true, debug = false, only_pks = false, wait = false, auto_retry = true, stats = false,
-       auto_start = true, verbose = false;
+       auto_start = true, verbose = false, watch = false;
 };
 
-Output vdiff_show(const ClientContext& c, Base base, std::string which, bool verbose) {
-  vd::VDiffShowRequest q;
+constexpr auto kLookInterval = 200ms;
+constexpr auto kWatchInterval = 1s;
+
+bool has_ended(const std::string& state) { return state == "completed" || state == "error" || state == "stopped"; }
+
+// `watch`: also what it has come to until now, each time that changes, until its end.
+Output vdiff_show(const ClientContext& c, Base base, std::string which, bool verbose, bool watch) {
+  std::string shown;
+  for (;;) {
+    vd::VDiffShowRequest q;
+    q.set_workflow(base.workflow);
+    q.set_target_keyspace(base.target_keyspace);
+    q.set_arg(which);
+    CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(q)));
+    CO_ASSIGN_OR_RETURN(auto text,
+                        format_vdiff(done, base.target_keyspace, base.workflow,
+                                     {.all = which == "all", .json = base.format == "json", .verbose = verbose}));
+    if (!watch || which == "all") co_return text;
+    CO_ASSIGN_OR_RETURN(const std::string state, vdiff_state(done));
+    if (has_ended(state) || state == "unknown") co_return text;
+    if (text != shown && c.show) c.show(text);
+    shown = std::move(text);
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(kWatchInterval));
+  }
+}
+
+// Waits for a comparison's end; its result, or an error when rows differ or it has not ended well.
+Output vdiff_wait(const ClientContext& c, Base base, std::string uuid, base::Duration update_interval) {
+  auto told = base::system_clock().now();
+  for (;;) {
+    vd::VDiffShowRequest q;
+    q.set_workflow(base.workflow);
+    q.set_target_keyspace(base.target_keyspace);
+    q.set_arg(uuid);
+    CO_ASSIGN_OR_RETURN(const auto report, co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(q)));
+    CO_ASSIGN_OR_RETURN(const std::string state, vdiff_state(report));
+    CO_ASSIGN_OR_RETURN(std::string text,
+                        format_vdiff(report, base.target_keyspace, base.workflow, {.json = base.format == "json"}));
+    if (has_ended(state)) {
+      CO_ASSIGN_OR_RETURN(const bool mismatch, vdiff_has_mismatch(report));
+      if (state == "completed" && !mismatch) co_return text;
+      // The report all the same, and a failure for whoever looks at the exit code.
+      if (c.show) c.show(text);
+      co_return fail(Code::kFailedPrecondition,
+                     mismatch ? fmt::format("VDiff {}: the rows of both sides differ", uuid)
+                              : fmt::format("VDiff {} has not ended well: its state is {}", uuid, state));
+    }
+    const auto now = base::system_clock().now();
+    if (now - told >= update_interval && base.format != "json" && c.show) {
+      c.show(text);
+      told = now;
+    }
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min<base::Duration>(update_interval, kLookInterval)));
+  }
+}
+
+Output vdiff_repair(const ClientContext& c, Base base, VDiffFlags flags) {
+  ::workflowdata::VDiffRepairRequest q;
   q.set_workflow(base.workflow);
   q.set_target_keyspace(base.target_keyspace);
-  q.set_arg(which);
-  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(q)));
-  co_return format_vdiff(done, base.target_keyspace, base.workflow,
-                         {.all = which == "all", .json = base.format == "json", .verbose = verbose});
+  if (!c.arguments.empty()) q.set_uuid(c.arguments[0]);
+  for (const auto& table : flags.tables) q.add_tables(table);
+  CO_ASSIGN_OR_RETURN(const auto done,
+                      co_await c.call<::workflowdata::VDiffRepairResponse>("VDiffRepair", std::move(q)));
+  co_return co_await vdiff_wait(c, base, done.uuid(), flags.update_interval);
 }
 
 Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
@@ -369,32 +483,17 @@ Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
   q.set_max_extra_rows_to_compare(flags.max_extra);
   q.set_auto_retry(flags.auto_retry);
   q.set_max_report_sample_rows(flags.samples);
+  q.set_debug_query(flags.debug);
+  q.set_row_diff_column_truncate_at(flags.truncate);
+  q.set_update_table_stats(flags.stats);
+  q.set_auto_start(flags.auto_start);
+  *q.mutable_max_diff_duration() = to_proto_duration(flags.max_duration);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::VDiffCreateResponse>("VDiffCreate", std::move(q)));
   if (!flags.wait) {
     if (base.format == "json") co_return c.json(done);
     co_return fmt::format("VDiff {} scheduled on target shards, use show to view progress\n", done.uuid());
   }
-  for (;;) {
-    vd::VDiffShowRequest show_request;
-    show_request.set_workflow(base.workflow);
-    show_request.set_target_keyspace(base.target_keyspace);
-    show_request.set_arg(done.uuid());
-    CO_ASSIGN_OR_RETURN(const auto report,
-                        co_await c.call<vd::VDiffShowResponse>("VDiffShow", std::move(show_request)));
-    CO_ASSIGN_OR_RETURN(const std::string state, vdiff_state(report));
-    if (state == "completed" || state == "error" || state == "stopped") {
-      CO_ASSIGN_OR_RETURN(const std::string text,
-                          format_vdiff(report, base.target_keyspace, base.workflow, {.json = base.format == "json"}));
-      CO_ASSIGN_OR_RETURN(const bool mismatch, vdiff_has_mismatch(report));
-      if (state == "completed" && !mismatch) co_return text;
-      // The report all the same, and a failure for whoever looks at the exit code.
-      if (c.show) c.show(text);
-      co_return fail(Code::kFailedPrecondition,
-                     mismatch ? fmt::format("VDiff {}: the rows of both sides differ", done.uuid())
-                              : fmt::format("VDiff {} has not ended well: its state is {}", done.uuid(), state));
-    }
-    CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min<base::Duration>(flags.update_interval, 200ms)));
-  }
+  co_return co_await vdiff_wait(c, base, done.uuid(), flags.update_interval);
 }
 
 template <typename Response, typename Request>
@@ -423,18 +522,32 @@ void add_workflow_commands(CommandSet& set) {
   auto logs = std::make_shared<bool>(true);
   auto declare_name = [base](base::Settings& s) -> base::Settings& {
     s.add("workflow", &base->workflow, "name of the workflow").alias("w").required();
-    s.add("shards", &base->shards, "start and stop: only on these target shards; otherwise accepted");
     return s;
   };
-  declare_name(set.add(workflow, "show", "prints a workflow",
-                       [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"}))
-      .add("include-logs", logs.get(), "with the streams' logs");
+  auto& shown = declare_name(set.add(workflow, "show", "prints a workflow",
+                                     [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"}));
+  shown.add("include-logs", logs.get(), "with the streams' logs");
+  shown.add("shards", &base->shards, "only streams of these target shards");
   declare_name(set.add(workflow, "start", "starts stopped streams",
                        [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); },
-                       {"Start"}));
+                       {"Start"}))
+      .add("shards", &base->shards, "only on these target shards");
   declare_name(set.add(workflow, "stop", "stops the streams",
                        [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); },
-                       {"Stop"}));
+                       {"Stop"}))
+      .add("shards", &base->shards, "only on these target shards");
+  auto changes = std::make_shared<UpdateFlags>();
+  auto& update = declare_name(
+      set.add(workflow, "update", "changes where the streams read from, and what they do with schema changes",
+              [base, changes](const ClientContext& c) { return update_settings(c, *base, *changes); }, {"Update"}));
+  update.add("cells", &changes->cells, "cells to read from").alias("c");
+  update.add("tablet-types", &changes->tablet_types, "types to read from").alias("t");
+  const auto& order = update.add("tablet-types-in-order", &changes->in_order, "in this order");
+  changes->order_given = [&order] { return order.is_set(); };
+  update.add("on-ddl", &changes->on_ddl, "what a schema change of the source does")
+      .one_of({"IGNORE", "STOP", "EXEC", "EXEC_IGNORE"});
+  update.add("config-overrides", &changes->config, "not built, refused");
+  update.add("shards", &base->shards, "only on these target shards");
   auto finish = std::make_shared<CompleteFlags>();
   auto& remove = declare_name(
       set.add(workflow, "delete", "gives a workflow up",
@@ -470,30 +583,37 @@ void add_workflow_commands(CommandSet& set) {
   auto f = std::make_shared<VDiffFlags>();
   auto& create = set.add(vdiff, "create", "starts a comparison",
                          [vbase, f](const ClientContext& c) { return vdiff_create(c, *vbase, *f); }, {"Create"});
-  create.add("source-cells", &f->source_cells, "cells of the sources");
-  create.add("target-cells", &f->target_cells, "accepted");
-  create.add("tablet-types", &f->tablet_types, "types to read from");
-  create.add("tablet-types-in-preference-order", &f->in_order, "accepted");
+  create.add("source-cells", &f->source_cells, "accepted: rows are read where the streams read");
+  create.add("target-cells", &f->target_cells, "accepted: the primary is what is compared");
+  create.add("tablet-types", &f->tablet_types, "accepted: rows are read where the streams read");
+  create.add("tablet-types-in-preference-order", &f->in_order, "accepted: rows are read where the streams read");
   create.add("tables", &f->tables, "only these tables");
   create.add("limit", &f->limit, "rows per table at most");
   create.add("filtered-replication-wait-time", &f->replication_wait, "how long a stream may take to reach a position");
-  create.add("debug-query", &f->debug, "accepted");
+  create.add("debug-query", &f->debug, "with the statement that reads a row that differs");
   create.add("only-pks", &f->only_pks, "show only keys of rows that differ");
   create.add("max-extra-rows-to-compare", &f->max_extra, "rows looked at again");
   create.add("max-report-sample-rows", &f->samples, "examples in the report");
-  create.add("row-diff-column-truncate-at", &f->truncate, "accepted");
+  create.add("row-diff-column-truncate-at", &f->truncate, "bytes of a value that the report shows");
   create.add("wait", &f->wait, "wait for the end");
   create.add("wait-update-interval", &f->update_interval, "how often to look meanwhile");
   create.add("auto-retry", &f->auto_retry, "go on after errors that may pass");
-  create.add("update-table-stats", &f->stats, "accepted");
-  create.add("max-diff-duration", &f->max_duration, "accepted");
-  create.add("auto-start", &f->auto_start, "accepted");
+  create.add("update-table-stats", &f->stats, "have the server count the tables' rows first, for the progress");
+  create.add("max-diff-duration", &f->max_duration, "not built, refused: nothing is held for longer than a chunk");
+  create.add("auto-start", &f->auto_start, "start at once; else with resume");
   create.arguments("[<uuid>]", 0, 1);
-  auto& shown = set.add(
+  auto& report = set.add(
       vdiff, "show", "prints the result",
-      [vbase, f](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0], f->verbose); }, {"Show"});
-  shown.add("verbose", &f->verbose, "with each table");
-  shown.arguments("<last|all|uuid>", 1, 1);
+      [vbase, f](const ClientContext& c) { return vdiff_show(c, *vbase, c.arguments[0], f->verbose, f->watch); },
+      {"Show"});
+  report.add("verbose", &f->verbose, "with each table");
+  report.add("watch", &f->watch, "until its end, each time that there is news");
+  report.arguments("<last|all|uuid>", 1, 1);
+  auto& mended = set.add(vdiff, "repair", "compares, and makes rows of the target that differ what the source has",
+                         [vbase, f](const ClientContext& c) { return vdiff_repair(c, *vbase, *f); }, {"Repair"});
+  mended.add("tables", &f->tables, "only these tables");
+  mended.add("wait-update-interval", &f->update_interval, "how often to tell how far it is");
+  mended.arguments("[<uuid>]", 0, 1);
   set.add(vdiff, "stop", "stops a comparison",
           [vbase](const ClientContext& c) {
             vd::VDiffStopRequest q;
@@ -503,14 +623,15 @@ void add_workflow_commands(CommandSet& set) {
           {"Stop"})
       .arguments("<uuid>", 1, 1);
   auto& resume = set.add(vdiff, "resume", "goes on with a comparison",
-                         [vbase](const ClientContext& c) {
+                         [vbase, f](const ClientContext& c) {
                            vd::VDiffResumeRequest q;
                            q.set_uuid(c.arguments[0]);
+                           for (const auto& shard : f->target_shards) q.add_target_shards(shard);
                            return vdiff_simple<vd::VDiffResumeResponse>(c, *vbase, "VDiffResume", std::move(q),
                                                                         "resume", "scheduled");
                          },
                          {"Resume"});
-  resume.add("target-shards", &f->target_shards, "accepted");
+  resume.add("target-shards", &f->target_shards, "only on these target shards");
   resume.arguments("<uuid>", 1, 1);
   set.add(vdiff, "delete", "removes results",
           [vbase](const ClientContext& c) {

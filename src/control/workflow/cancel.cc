@@ -118,7 +118,11 @@ net::Task<Status> CancelOperation::drop_target_tables() {
 }
 
 net::Task<Status> CancelOperation::remove_from_target_vschema() {
-  CO_RETURN_IF_ERROR(co_await remove_from_vschema(topology(), tenure_.guard(), record().target_keyspace(), tables_));
+  auto stored = co_await topo::get_vschema(topology(), record().target_keyspace());
+  if (!stored.ok() && stored.error().code() != Code::kNotFound) co_return std::move(stored).error();
+  auto own = stored.ok() ? own_vschema_tables(record(), stored->record) : std::vector<std::string>();
+  CO_RETURN_IF_ERROR(
+      co_await remove_from_vschema(topology(), tenure_.guard(), record().target_keyspace(), std::move(own)));
   co_return co_await topo::rebuild_srv_vschema(topology());
 }
 

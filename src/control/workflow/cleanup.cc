@@ -113,6 +113,17 @@ net::Task<Status> remove_from_vschema(topo::Server& topology, topo::WriteGuard g
   co_return Status{};
 }
 
+std::vector<std::string> own_vschema_tables(const engine::Record& record, const ::vschema::Keyspace& now) {
+  if (record.additions_known()) return {record.added_to_vschema().begin(), record.added_to_vschema().end()};
+  std::vector<std::string> out;
+  if (now.sharded()) return out;
+  for (const auto& table : record.tables()) {
+    const auto found = now.tables().find(table);
+    if (found != now.tables().end() && found->second.ByteSizeLong() == 0) out.push_back(table);
+  }
+  return out;
+}
+
 net::Task<Status> remove_move_rules(topo::Server& topology, topo::WriteGuard guard, vschema::TableMove move,
                                     std::vector<::vschema::RoutingRule> displaced) {
   auto updated = co_await topo::update_routing_rules(

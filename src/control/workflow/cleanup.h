@@ -3,6 +3,7 @@
 #include <string>
 #include <vector>
 
+#include "control/workflow/engine/record.h"
 #include "control/workflow/sides.h"
 #include "topo/record.h"
 #include "vschema/routing_rules.h"
@@ -23,6 +24,9 @@ net::Task<Status> allow_all_tables(TabletClient& tablets, topo::WriteGuard guard
 net::Task<Status> clear_source_shards(TabletClient& tablets, topo::WriteGuard guard, Side side);
 net::Task<Status> remove_from_vschema(topo::Server& topology, topo::WriteGuard guard, std::string keyspace,
                                       std::vector<std::string> tables);
+// Which entries of the target's vschema are the workflow's own, and go when it is cancelled. Of a record that does not
+// say so: those that say nothing but the name, in a keyspace without shards.
+std::vector<std::string> own_vschema_tables(const engine::Record& record, const ::vschema::Keyspace& now);
 // The rules of a move; `displaced` come in their place.
 net::Task<Status> remove_move_rules(topo::Server& topology, topo::WriteGuard guard, vschema::TableMove move,
                                     std::vector<::vschema::RoutingRule> displaced);

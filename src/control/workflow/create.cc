@@ -49,6 +49,13 @@ StreamSettings settings_of(const Request& request) {
   return settings;
 }
 
+template <typename Request>
+net::Task<Status> check_settings(topo::Server& topology, const Request& request) {
+  CO_RETURN_IF_ERROR(check_on_ddl(request.on_ddl()));
+  co_return co_await check_sources(topology, {request.cells().begin(), request.cells().end()},
+                                   {request.tablet_types().begin(), request.tablet_types().end()});
+}
+
 // Options that today's clients can send and that would have no effect.
 Status refuse_unbuilt(const ::vtctldata::WorkflowOptions& options) {
   const auto refuse = [](std::string_view name) {
@@ -193,6 +200,7 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
     co_return fail(Code::kInvalidArgument, "source and target keyspace must be different for MoveTables workflows");
   }
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
+  CO_RETURN_IF_ERROR(co_await check_settings(topology, request));
   if (request.atomic_copy()) co_return fail(Code::kUnimplemented, "--atomic-copy is not built: leave it out");
   if (!request.source_time_zone().empty()) {
     co_return fail(Code::kUnimplemented, "--source-time-zone is not built: leave it out");
@@ -285,6 +293,7 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
     co_return fail(Code::kInvalidArgument, "Reshard needs --source-shards and --target-shards");
   }
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
+  CO_RETURN_IF_ERROR(co_await check_settings(topology, request));
   CO_ASSIGN_OR_RETURN(const auto vschema, co_await topo::get_vschema(topology, keyspace));
   if (!vschema.record.sharded()) {
     co_return fail(Code::kFailedPrecondition,

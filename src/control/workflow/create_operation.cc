@@ -229,6 +229,8 @@ net::Task<Status> CreateOperation::start_streams() {
 // --- vschema and rules ----------------------------------------------------------------------------------------------
 
 net::Task<Status> CreateOperation::add_to_vschema() {
+  // Written with the end of this step at the latest.
+  tenure_.note([](engine::Record& record) { record.set_additions_known(true); });
   if (plan_.unsharded_target) {
     auto stored = co_await topo::get_vschema(topology(), record().target_keyspace());
     if (!stored.ok() && stored.error().code() != Code::kNotFound) co_return std::move(stored).error();
@@ -237,6 +239,9 @@ net::Task<Status> CreateOperation::add_to_vschema() {
       if (!stored.ok() || !stored->record.tables().contains(table)) names += table + "\n";
     }
     CO_RETURN_IF_ERROR(co_await note("update_vschema", "added", names));
+    const auto added = noted("update_vschema", "added");
+    tenure_.note(
+        [&](engine::Record& record) { record.mutable_added_to_vschema()->Assign(added.begin(), added.end()); });
     auto updated = co_await topo::update_vschema_fields(
         topology(), record().target_keyspace(),
         [&](::vschema::Keyspace& vschema) -> Result<bool> {

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "control/shard_change.h"
 #include "control/workflow/cancel.h"
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
@@ -19,7 +20,8 @@ namespace vitrail::control {
 namespace {
 
 using namespace std::chrono_literals;
-constexpr auto kLockLease = 10s;
+// A dead holder keeps others out so long. A holder that lost it by stalling does no harm: see the record's tenure.
+constexpr auto kLockLease = 4s;
 constexpr std::string_view kOldPrefix = "switch-";
 
 std::string old_record_path(const std::string& keyspace, const std::string& workflow) {
@@ -117,6 +119,7 @@ net::Task<Result<std::pair<std::string, std::string>>> forward_of(TabletClient& 
 
 net::Task<Result<std::unique_ptr<engine::Operation>>> make_operation(TabletClient& tablets, engine::Tenure& tenure) {
   const auto& record = tenure.record();
+  if (record.kind() == engine::kShardChange) co_return co_await make_shard_change(tablets, tenure);
   CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
                                                       {record.source_shards().begin(), record.source_shards().end()}));
   CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),

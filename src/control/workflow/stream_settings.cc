@@ -1,6 +1,9 @@
 #include "control/workflow/stream_settings.h"
 
+#include <fmt/core.h>
+
 #include "base/text.h"
+#include "topo/cells.h"
 #include "topo/shard.h"
 
 namespace vitrail::control {
@@ -65,6 +68,40 @@ void StreamSettings::apply_to(::tabletmanagerdata::CreateVReplicationWorkflowReq
   request.set_tablet_selection_preference(preference);
   request.set_stop_after_copy(stop_after_copy);
   request.set_defer_secondary_keys(defer_secondary_keys);
+}
+
+void StreamSettings::update(const ::tabletmanagerdata::UpdateVReplicationWorkflowRequest& change) {
+  if (change.cells_size() > 0 && change.cells(0) != "NULL") cells = {change.cells().begin(), change.cells().end()};
+  if (change.tablet_types_size() > 0 && change.tablet_types(0) > 0) {
+    tablet_types.clear();
+    for (const auto type : change.tablet_types()) tablet_types.push_back(static_cast<::topodata::TabletType>(type));
+  }
+  if (change.has_tablet_selection_preference() &&
+      change.tablet_selection_preference() != ::tabletmanagerdata::UNKNOWN) {
+    preference = change.tablet_selection_preference();
+  }
+  if (change.has_on_ddl()) on_ddl = ::binlogdata::OnDDLAction_Name(change.on_ddl());
+}
+
+net::Task<Status> check_sources(topo::Server& topology, std::vector<std::string> cells, std::vector<int> types) {
+  for (const int type : types) {
+    if (type == ::topodata::PRIMARY || type == ::topodata::REPLICA || type == ::topodata::RDONLY || type <= 0) continue;
+    co_return fail(Code::kInvalidArgument,
+                   fmt::format("streams read from PRIMARY, REPLICA and RDONLY tablets, not from {}",
+                               ::topodata::TabletType_Name(static_cast<::topodata::TabletType>(type))));
+  }
+  std::erase(cells, "NULL");
+  std::erase(cells, "");
+  if (cells.empty()) co_return Status{};
+  auto known = co_await topo::expand_cells(topology, std::move(cells));
+  if (!known.ok()) co_return std::move(known).error();
+  co_return Status{};
+}
+
+Status check_on_ddl(const std::string& word) {
+  ::binlogdata::OnDDLAction action = ::binlogdata::IGNORE;
+  if (word.empty() || ::binlogdata::OnDDLAction_Parse(word, &action)) return {};
+  return fail(Code::kInvalidArgument, "--on-ddl is IGNORE, STOP, EXEC or EXEC_IGNORE, not " + word);
 }
 
 net::Task<Status> deny_tables(TabletClient& tablets, topo::WriteGuard guard, std::string keyspace, std::string shard,

@@ -28,8 +28,15 @@ struct StreamSettings {
   // From the streams themselves.
   static StreamSettings from_streams(const ::tabletmanagerdata::ReadVReplicationWorkflowResponse& streams);
   ::binlogdata::OnDDLAction on_ddl_action() const;
+  // What the request changes of them.
+  void update(const ::tabletmanagerdata::UpdateVReplicationWorkflowRequest& change);
   void apply_to(::tabletmanagerdata::CreateVReplicationWorkflowRequest& request) const;
 };
+
+// Whether streams can be told to read there. kNotFound: no such cell (or cell alias); kInvalidArgument: tablets of this
+// type have nothing to read from.
+net::Task<Status> check_sources(topo::Server& topology, std::vector<std::string> cells, std::vector<int> types);
+Status check_on_ddl(const std::string& word);
 
 // Denies tables on the primary of a shard, or allows them again. The tablet is not told: RefreshState.
 net::Task<Status> deny_tables(TabletClient& tablets, topo::WriteGuard guard, std::string keyspace, std::string shard,

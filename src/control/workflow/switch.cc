@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "control/workflow/conflicts.h"
 #include "control/workflow/records.h"
+#include "control/workflow/target_sequences.h"
 #include "control/workflow/write_switch.h"
 #include "topo/srv_vschema.h"
 
@@ -143,6 +144,10 @@ class Command {
     plan.cells = options_.cells;
     plan.timeout = options_.timeout;
     plan.enable_reverse_replication = options_.enable_reverse_replication;
+    if (options_.initialize_sequences && (reverse || record.kind() != "MoveTables")) {
+      co_return fail(Code::kInvalidArgument, "--initialize-target-sequences is for MoveTables switchtraffic");
+    }
+    plan.initialize_sequences = options_.initialize_sequences && plan.writes;
     for (const auto type : {::topodata::REPLICA, ::topodata::RDONLY}) {
       // Switching the primary takes the replicas along (S0-19): a shard that has lost its writes would serve old rows.
       if (plan.writes || wants(options_, type)) plan.read_types.push_back(type);
@@ -179,7 +184,14 @@ class Command {
     const std::string keyspace = back ? record.source_keyspace() : record.target_keyspace();
     const std::string name = back ? reverse_workflow_name(record.workflow()) : record.workflow();
     CO_ASSIGN_OR_RETURN(streams_, co_await read_workflow(tablets_, keyspace, name, net::Wait::within(30s)));
-    co_return co_await check_can_switch(tablets_, streams_, source_, target_, options_);
+    CO_RETURN_IF_ERROR(co_await check_can_switch(tablets_, streams_, source_, target_, options_));
+    if (!plan.initialize_sequences) co_return Status{};
+    // Also for what is missing to be told before writes stop.
+    auto sequences = co_await read_target_sequences(tablets_, source_, record.target_keyspace(),
+                                                    {record.tables().begin(), record.tables().end()});
+    if (!sequences.ok()) co_return std::move(sequences).error();
+    sequences_ = std::move(*sequences);
+    co_return Status{};
   }
 
   void describe(const SwitchPlan& plan) {
@@ -195,7 +207,14 @@ class Command {
                             table_list(tables), record.target_keyspace()));
     }
     if (plan.writes) {
-      for (auto& line : describe_writes(streams_, tables, options_)) outcome_.dry_run.push_back(std::move(line));
+      for (auto& line : describe_writes(streams_, tables, options_)) {
+        if (line.starts_with("Create journal") && !sequences_.empty()) {
+          outcome_.dry_run.push_back(
+              "The following sequence backing tables used by tables being moved will be initialized:");
+          for (const auto& one : sequences_) outcome_.dry_run.push_back("\t" + describe_sequence(one));
+        }
+        outcome_.dry_run.push_back(std::move(line));
+      }
     }
     outcome_.dry_run.push_back("Unlock keyspace " + record.source_keyspace());
   }
@@ -213,6 +232,7 @@ class Command {
   Side source_;
   Side target_;
   WorkflowModel streams_;
+  std::vector<SequenceState> sequences_;
 };
 
 }  // namespace

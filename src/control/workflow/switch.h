@@ -16,6 +16,7 @@ struct SwitchOptions {
   base::Duration timeout = std::chrono::seconds(30);
   base::Duration max_lag = std::chrono::seconds(30);
   bool enable_reverse_replication = true;
+  bool initialize_sequences = false;
   bool dry_run = false;
   bool force = false;  // Also when tablets of both sides cannot be told.
 };

@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "control/workflow/model.h"
 #include "control/workflow/stream_settings.h"
+#include "control/workflow/target_sequences.h"
 #include "sql/printer.h"
 #include "topo/cells.h"
 #include "topo/srv_keyspace.h"
@@ -56,6 +57,7 @@ std::map<std::string, std::string> SwitchPlan::to_settings() const {
       {"cells", base::join(cells, ",")},
       {"moving_reads", base::join(moving_reads, ",")},
       {"enable_reverse_replication", enable_reverse_replication ? "true" : "false"},
+      {"initialize_sequences", initialize_sequences ? "true" : "false"},
       {"timeout_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count())},
   };
 }
@@ -80,6 +82,7 @@ SwitchPlan SwitchPlan::from_settings(const google::protobuf::Map<std::string, st
   plan.cells = list("cells");
   plan.moving_reads = list("moving_reads");
   plan.enable_reverse_replication = text("enable_reverse_replication", "true") == "true";
+  plan.initialize_sequences = text("initialize_sequences") == "true";
   if (const long ms = std::atol(text("timeout_ms").c_str()); ms > 0) plan.timeout = std::chrono::milliseconds(ms);
   return plan;
 }
@@ -120,6 +123,8 @@ std::vector<engine::Step> SwitchOperation::steps() {
       [this] { return delete_created_streams(); });
   add("stop_writes", [this] { return stop_writes(true); }, [this] { return stop_writes(false); }).undo_first = true;
   add("catch_up", [this] { return catch_up(); });
+  // No write is under way: the largest id is the last one. A sequence that was raised for nothing does no harm.
+  if (plan_.initialize_sequences) add("initialize_sequences", [this] { return initialize_sequences(); });
   add("stop_streams", [this] { return stop_streams(true); }, [this] { return stop_streams(false); });
   add("position_reverse_streams", [this] { return position_reverse_streams(); });
   add("journal", [this] { return write_journal(); }).point_of_no_return = true;
@@ -133,6 +138,15 @@ std::vector<engine::Step> SwitchOperation::steps() {
 bool SwitchOperation::close(engine::Record& record, bool undone) {
   if (!undone && plan_.writes) record.set_writes_switched(!plan_.reverse);
   return false;
+}
+
+net::Task<Status> SwitchOperation::initialize_sequences() {
+  CO_ASSIGN_OR_RETURN(auto sequences,
+                      co_await read_target_sequences(tablets_, from_, record().target_keyspace(), tables_));
+  for (auto& one : sequences) {
+    CO_RETURN_IF_ERROR(co_await raise_sequence(tablets_, tenure_.fence(), std::move(one), wait()));
+  }
+  co_return Status{};
 }
 
 // --- reads ----------------------------------------------------------------------------------------------------------

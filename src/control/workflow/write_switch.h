@@ -17,6 +17,7 @@ struct SwitchPlan {
   std::vector<::topodata::TabletType> read_types;  // Empty: reads stay.
   std::vector<std::string> cells;                  // Of the reads; empty: all.
   bool enable_reverse_replication = true;
+  bool initialize_sequences = false;  // Those from which the moved tables take ids on the target.
   base::Duration timeout = std::chrono::seconds(30);
   // Reads that are elsewhere before: "REPLICA@zone1" ("REPLICA@" for rules, which hold for all cells).
   std::vector<std::string> moving_reads;
@@ -53,6 +54,7 @@ class SwitchOperation final : public engine::Operation {
   net::Task<Status> delete_created_streams();
   net::Task<Status> stop_writes(bool stop);
   net::Task<Status> catch_up();
+  net::Task<Status> initialize_sequences();
   net::Task<Status> stop_streams(bool stop);
   net::Task<Status> position_reverse_streams();
   net::Task<Status> write_journal();

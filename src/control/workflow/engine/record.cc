@@ -54,7 +54,7 @@ net::Task<Result<StoredRecord>> load_record(topo::Server& topology, std::string 
   co_return StoredRecord{std::move(record), stored->version};
 }
 
-net::Task<Result<std::vector<StoredRecord>>> list_records(topo::Server& topology) {
+net::Task<Result<std::vector<StoredRecord>>> list_records(topo::Server& topology, bool with_shard_changes) {
   std::vector<StoredRecord> records;
   auto list = co_await topology.global().list(std::string(topo::kMovementDir));
   if (!list.ok()) {
@@ -63,6 +63,7 @@ net::Task<Result<std::vector<StoredRecord>>> list_records(topo::Server& topology
   }
   for (const auto& entry : *list) {
     auto record = parse_record(entry.data);
+    if (record.ok() && record->kind() == kShardChange && !with_shard_changes) continue;
     if (record.ok() && !record->id().empty()) records.push_back({std::move(*record), entry.version});
   }
   co_return records;
@@ -75,7 +76,22 @@ net::Task<Result<StoredRecord>> create_record(topo::Server& topology, Record rec
   co_return StoredRecord{std::move(record), *version};
 }
 
+net::Task<Status> change_options(topo::Server& topology, StoredRecord stored,
+                                 std::map<std::string, std::string> options) {
+  Record next = stored.record;
+  for (auto& [name, value] : options) (*next.mutable_options())[name] = std::move(value);
+  auto written = co_await topology.global().update(topo::movement_record_path(next.target_keyspace(), next.workflow()),
+                                                   serialize(next), stored.version);
+  if (written.ok()) co_return Status{};
+  if (written.error().code() != Code::kAborted) co_return std::move(written).error();
+  co_return fail(Code::kAborted, "another command has begun on " + name_of(next) + " at the same moment: try again");
+}
+
 std::string name_of(const Record& record) {
+  if (record.kind() == kShardChange) {
+    return fmt::format("reparent of {}/{}", record.target_keyspace(),
+                       record.target_shards().empty() ? "" : record.target_shards(0));
+  }
   return fmt::format("{} {}.{}", record.kind(), record.target_keyspace(), record.workflow());
 }
 

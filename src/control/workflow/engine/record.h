@@ -1,6 +1,8 @@
 #pragma once
 
+#include <map>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/clock.h"
@@ -24,10 +26,16 @@ int64_t to_ms(base::WallTime time);
 
 // kNotFound: no record. kDataLoss: not readable.
 net::Task<Result<StoredRecord>> load_record(topo::Server& topology, std::string keyspace, std::string workflow);
-// All of them, by path. What cannot be read is left out.
-net::Task<Result<std::vector<StoredRecord>>> list_records(topo::Server& topology);
+// Of a change of a shard's primary, not of a workflow; it is there as long as the change is under way.
+inline constexpr std::string_view kShardChange = "Reparent";
+// All of them, by path; those of kind kShardChange only when they are asked for. What cannot be read is left out.
+net::Task<Result<std::vector<StoredRecord>>> list_records(topo::Server& topology, bool with_shard_changes = false);
 // kAlreadyExists: there is a workflow of that name.
 net::Task<Result<StoredRecord>> create_record(topo::Server& topology, Record record);
+
+// What the streams are made with from now on. kAborted: somebody else has changed the record meanwhile.
+net::Task<Status> change_options(topo::Server& topology, StoredRecord stored,
+                                 std::map<std::string, std::string> options);
 
 // "MoveTables customer.commerce2customer".
 std::string name_of(const Record& record);

@@ -41,6 +41,7 @@ net::Task<Status> continue_operation(topo::Server& topology, StoredRecord stored
     co_return std::move(operation).error();
   }
   Status outcome = co_await carry_out(*tenure, **operation, true);
+  co_await (*operation)->end();
   if (!tenure->closed()) {
     log_warning("{}: the interrupted {} cannot be brought to its end yet: {}", name, kind, outcome.error().message());
     co_return outcome;

@@ -41,7 +41,7 @@ class Run {
       : tenure_(tenure), operation_(operation), steps_(operation.steps()), failed_(steps_.size()) {}
 
   net::Task<Status> run(bool taken_over) {
-    if (taken_over && !tenure_.open().undoing() && !is_committed(planned())) {
+    if (taken_over && !operation_.resumes() && !tenure_.open().undoing() && !is_committed(planned())) {
       // Written with the first step that is undone: nothing is to come before a fence is lifted.
       tenure_.note([](Record& record) {
         record.mutable_open()->set_undoing(true);

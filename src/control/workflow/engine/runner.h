@@ -25,6 +25,11 @@ class Operation {
  public:
   virtual ~Operation() = default;
   virtual std::vector<Step> steps() = 0;
+  // Whether a process that takes it over from a silent owner goes on with it instead of taking it back, also before its
+  // point of no return.
+  virtual bool resumes() const { return false; }
+  // Gives back what it holds beside its tenure. After carry_out().
+  virtual net::Task<void> end() { co_return; }
   // Called when nothing is left to do. True: the workflow is no more, and its record goes.
   virtual bool close(Record& record, bool undone) = 0;
 };
