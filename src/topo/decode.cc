@@ -14,6 +14,7 @@
 #include "topo/paths.h"
 #include "topodata.pb.h"
 #include "vschema.pb.h"
+#include "workflowdata.pb.h"
 
 namespace vitrail::topo {
 namespace {
@@ -73,6 +74,20 @@ void print_quoted(std::string_view value, std::string& out) {
     }
   }
   out += '"';
+}
+
+// As it is when it is text; else its bytes escaped, since answers hold text only.
+std::string printable(std::string_view data) {
+  for (std::string_view rest = data; !rest.empty();) {
+    const size_t length = utf8_length(rest);
+    if (length == 0) {
+      std::string quoted;
+      print_quoted(data, quoted);
+      return quoted.substr(1, quoted.size() - 2);
+    }
+    rest.remove_prefix(length);
+  }
+  return std::string(data);
 }
 
 std::string print_real(double value) {
@@ -230,6 +245,9 @@ std::unique_ptr<Message> message_for_path(std::string_view path) {
   if (name == kMirrorRulesFile) return std::make_unique<::vschema::MirrorRules>();
   if (name == kShardingWorkflowFile) return std::make_unique<::shardingworkflow::Record>();
   if (path.starts_with(kWorkflowsDir) && name == "Workflow") return std::make_unique<::workflow::Workflow>();
+  if (name == "Record" && path.starts_with(std::string(kMovementDir) + "/")) {
+    return std::make_unique<::workflowdata::Record>();
+  }
   if (path == keyspace_routing_rules_path()) return std::make_unique<::vschema::KeyspaceRoutingRules>();
   if (slash != std::string_view::npos && path.substr(0, slash) == kExternalClustersDir) {
     return std::make_unique<::topodata::ExternalVitessCluster>();
@@ -266,7 +284,7 @@ Result<std::string> to_json(const Message& message, JsonOptions options) {
 }
 
 Result<std::string> decode_to_prototext(std::string_view path, std::string_view data) {
-  if (!message_for_path(path)) return std::string(data);
+  if (!message_for_path(path)) return printable(data);
   ASSIGN_OR_RETURN(const auto message, decode_record(path, data));
   return to_prototext(*message);
 }

@@ -11,6 +11,7 @@
 #include "topo/tablet.h"
 #include "topo/watch_hub.h"
 #include "vschema.pb.h"
+#include "workflowdata.pb.h"
 
 namespace vitrail::topo {
 namespace {
@@ -262,8 +263,16 @@ TEST(Prototext, PrintsEmptyMessagesNumbersAndUnknownEnums) {
 
 TEST(Prototext, UnknownPathsAreShownAsTheyAre) {
   EXPECT_EQ(*decode_to_prototext("metadata/key", "raw\x01"), "raw\x01");
+  EXPECT_EQ(*decode_to_prototext("metadata/key", "\"raw\xff\xc3\xa4"), "\\\"raw\\xff\xc3\xa4");  // No text: escaped.
   EXPECT_FALSE(decode_to_json("metadata/key", "raw").ok());
   EXPECT_EQ(decode_record("keyspaces/a/Keyspace", "\xff\xff\xff").error().code(), Code::kDataLoss);
+}
+
+TEST(Prototext, KnowsTheRecordsOfWorkflows) {
+  ::workflowdata::Record record;
+  record.set_workflow("w");
+  record.set_epoch(200);
+  EXPECT_EQ(*decode_to_prototext("movement/customer/w/Record", record.SerializeAsString()), "workflow:\"w\" epoch:200");
 }
 
 TEST(Json, UsesProtoNames) {

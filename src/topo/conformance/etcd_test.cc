@@ -271,6 +271,26 @@ TEST_F(Etcd, AWatchThatWasCutOffShowsEveryRecordThatChangedMeanwhile) {
   runner_.drop(std::move(watching));
 }
 
+TEST_F(Etcd, AWatchOfWhomWaitsOnlyForMomentsGoesOn) {
+  use();
+  put("a", "before");
+  auto watching = watch("a");
+  ASSERT_OK(run(watching->next(soon())));
+  server_->kill_all();
+  const auto killed = base::system_clock().now();
+  while (ms_since(killed) < 2'000) EXPECT_CODE(Code::kDeadlineExceeded, run(watching->next(net::Wait::within(100ms))));
+  server_->start_all();
+  put_in_the_end("a", "after");
+  const auto back = base::system_clock().now();
+  for (;;) {
+    const auto changes = run(watching->next(net::Wait::within(100ms)));
+    if (changes.ok()) break;
+    ASSERT_EQ(changes.error().code(), Code::kDeadlineExceeded) << changes.error().message();
+    ASSERT_LT(ms_since(back), 5'000);
+  }
+  runner_.drop(std::move(watching));
+}
+
 TEST_F(Etcd, AWatchWhoseChangesEtcdHasForgottenEnds) {
   use();
   put("a", "1");

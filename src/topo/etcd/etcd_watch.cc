@@ -91,15 +91,14 @@ net::Task<Status> EtcdWatch::reopen(net::Wait wait) {
     if (now - *lost_since_ > kResumeFor) {
       co_return die("etcd at " + session_->client->addresses() + " cannot be reached");
     }
-    const auto half = static_cast<uint64_t>(backoff_.count() / 2);
-    const base::Duration pause(static_cast<int64_t>(half + base::system_random().below(half)));
-    if (now + pause >= wait.deadline) {
+    // Who waits only for moments must see the pause end, too: it is not begun anew with each wait.
+    if (retry_at_ >= wait.deadline) {
       // Let the caller's wait end as if it had been for a message.
       (void)co_await net::sleep_for(std::max<base::Duration>(wait.deadline - now, 0ns), wait.cancel);
       co_return wait.cancel.cancelled() ? fail(Code::kCanceled, "the watch was cancelled")
                                         : fail(Code::kDeadlineExceeded, "nothing changed in time");
     }
-    CO_RETURN_IF_ERROR(co_await net::sleep_for(pause, wait.cancel));
+    if (now < retry_at_) CO_RETURN_IF_ERROR(co_await net::sleep_for(retry_at_ - now, wait.cancel));
   }
   etcdserverpb::WatchCreateRequest request;
   if (target_.recursive) {
@@ -121,6 +120,9 @@ void EtcdWatch::lose_stream(const Error& why) {
   stream_.reset();
   if (!lost_since_) lost_since_ = base::system_clock().now();
   backoff_ = std::clamp(backoff_ * 2, kBackoffMin, kBackoffMax);
+  const auto half = static_cast<uint64_t>(backoff_.count() / 2);
+  retry_at_ =
+      base::system_clock().now() + base::Duration(static_cast<int64_t>(half + base::system_random().below(half)));
 }
 
 Error EtcdWatch::die(std::string why) {

@@ -52,6 +52,7 @@ class EtcdWatch final : public Watch {
   std::optional<Client::WatchStream> stream_;
   std::optional<Error> dead_;
   base::Duration backoff_{};
+  base::TimePoint retry_at_{};  // When the next stream may be opened; set while lost_since_ is.
   std::optional<base::TimePoint> lost_since_;
   Interruptible interruptible_;
 };
