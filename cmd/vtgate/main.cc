@@ -1,3 +1,7 @@
+#include <fmt/core.h>
+#include <unistd.h>
+
+#include <array>
 #include <cstdio>
 
 #include "base/log.h"
@@ -5,6 +9,7 @@
 #include "base/signals.h"
 #include "base/startup.h"
 #include "gate/gate.h"
+#include "gate/older_errors.h"
 #include "gate/pages.h"
 #include "net/loop.h"
 #include "rpc/http.h"
@@ -44,6 +49,9 @@ int main(int argc, char** argv) {
     return 1;
   }
   options.discovery.tablets = std::move(*tablet_channel);
+  std::array<char, 256> host{};
+  if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
+  gate::set_own_url(fmt::format("http://{}:{}/", host.data(), http_options.port));
   gate::Gate router(options, **topology, metrics);
   if (Status started = net::block_on(control.loop(), router.start()); !started.ok()) {
     std::fprintf(stderr, "vtgate: %s\n", started.error().message().c_str());

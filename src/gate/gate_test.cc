@@ -7,6 +7,7 @@
 #include "gate/cursor.h"
 #include "gate/grpc_service.h"
 #include "gate/lag_filter.h"
+#include "gate/older_errors.h"
 #include "gate/server_version.h"
 #include "gate/sharded_only.h"
 #include "gate/statistics.h"
@@ -19,6 +20,26 @@ namespace {
 
 using namespace std::chrono_literals;
 using Indexes = std::vector<size_t>;
+
+TEST(OlderErrors, DeniedTablesAreToldInTheOlderWords_S3_53) {
+  set_own_url("http://gate:15001/");
+  View view;
+  view.endpoints["commerce/0@primary"] = {{.alias = "zone1-0000000100", .address = {.host = "tablet-0", .port = 1}}};
+  const auto denied = [](const char* text) {
+    return fail(Code::kFailedPrecondition, text).with_reason(base::Reason::kDeniedTable);
+  };
+  EXPECT_FALSE(is_older_refusal(denied("disallowed due to rule: enforce denied tables (table customer)")));
+  EXPECT_FALSE(is_older_refusal(fail(Code::kInternal, "disallowed due to rule: enforce blacklisted tables")));
+  const Error older = denied("disallowed due to rule: enforce blacklisted tables");
+  ASSERT_TRUE(is_older_refusal(older));
+  const Error told = older_refusal({"commerce", "0", "primary"}, view, "userData1", older);
+  EXPECT_EQ(
+      told.message(),
+      "vtgate: http://gate:15001/: target: commerce.0.master, used tablet: zone1-0000000100 (tablet-0), vttablet: "
+      "rpc error: code = FailedPrecondition desc = disallowed due to rule: enforce blacklisted tables (CallerID: "
+      "userData1)");
+  EXPECT_EQ(told.reason(), base::Reason::kDeniedTable);
+}
 
 TEST(LagFilter, UsesReplicasThatLagLittleAndFillsUpWithTheBestOthers) {
   const LagLimits limits;  // 30 s, 2 h, 2

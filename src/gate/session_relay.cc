@@ -4,6 +4,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "gate/older_errors.h"
 #include "gate/session.h"
 #include "mysql/errors.h"
 #include "net/binary_query.h"
@@ -249,6 +250,10 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
                                                   bool begins) {
   const bool in_transaction = begins || (held != nullptr && held->in_transaction);
   if (std::optional<Error> tablets = mysql::decode_tablet_error(*result.error)) {
+    if (is_older_refusal(*tablets)) {
+      co_return refused(older_refusal(
+          target, *shared_.view(), client_.user_data.empty() ? client_.user : client_.user_data, std::move(*tablets)));
+    }
     Error error = met_at(target, std::move(*tablets));
     const bool lost = error.code() == Code::kAborted || (held != nullptr && error.effect() == Effect::kUnknown);
     if (lost) {
@@ -327,7 +332,10 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
            (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0, phase);
     co_return std::move(*result);
   }
-  Error error = met_at(what.target, std::move(result).error());
+  Error error = is_older_refusal(result.error())
+                    ? older_refusal(what.target, *shared_.view(),
+                                    client_.user_data.empty() ? client_.user : client_.user_data, result.error())
+                    : met_at(what.target, std::move(result).error());
   const bool servers = error.mysql_errno() != 0 && error.reason() == Reason::kNone;
   if (lease->client.broken() || error.code() == Code::kAborted) {
     const bool in_transaction = begins || (held != nullptr && held->in_transaction);

@@ -126,8 +126,10 @@ std::optional<std::string> QueryGuard::denied_table(const StatementInfo& info, s
 }
 
 Error QueryGuard::denied(std::string_view table, const ServingState& state) {
-  return fail(Code::kFailedPrecondition,
-              "disallowed due to rule: " + state.denied_description + " (table " + std::string(table) + ")")
+  std::string text = "disallowed due to rule: " + state.denied_description;
+  // The older commands' text names no table.
+  if (state.denied_description == ServingState().denied_description) text += " (table " + std::string(table) + ")";
+  return fail(Code::kFailedPrecondition, std::move(text))
       .with_reason(Reason::kDeniedTable)
       .with_origin({.rule = std::string(table)})
       .with_retry(Retry::kAfterTopologyRefresh);

@@ -159,6 +159,11 @@ void apply_records(const Desired& desired, Decision& out) {
   }
   std::ranges::sort(state.denied_tables);
   state.denied_allow_reads = control->allow_reads();
+  // Only the older commands deny tables to replicas; MoveTables denies them to the primary alone.
+  for (const auto& entry : desired.shard.tablet_controls()) {
+    if (entry.tablet_type() == ::topodata::PRIMARY || entry.denied_tables().empty()) continue;
+    state.denied_description = "enforce blacklisted tables";
+  }
 }
 
 std::vector<Action> actions_for(const Desired& desired, const Observed& observed, const Role& role) {

@@ -425,6 +425,11 @@ TEST(TabletDecide, RecordsForbid) {
   denied.set_allow_reads(true);
   EXPECT_EQ(decided().denied_tables, (std::vector<std::string>{"apple", "zebra"}));
   EXPECT_TRUE(decided().denied_allow_reads);
+  EXPECT_EQ(decided().denied_description, "enforce denied tables");
+  auto& older = *desired.shard.add_tablet_controls();  // As MigrateServedFrom leaves it.
+  older.set_tablet_type(::topodata::RDONLY);
+  older.add_denied_tables("apple");
+  EXPECT_EQ(decided().denied_description, "enforce blacklisted tables");
   desired.record.set_type(::topodata::SPARE);
   EXPECT_EQ(decide(desired, server(true, true), {}, 2h).state.reason, "not a serving tablet type(spare)");
 }
