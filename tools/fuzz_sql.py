@@ -347,8 +347,48 @@ class Statements:
             return self.finish()
         return self.random.choice([self.rows, self.rows, self.groups, self.groups, self.distinct, self.join, self.join])()
 
+    def cut(self, table):
+        """An order in which no two rows are equal, and how many."""
+        r = self.random
+        by = r.choice(["", f"{r.choice(table.columns).name}{r.choice(['', ' desc'])}, "])
+        return f" order by {by}id{r.choice(['', ' desc'])} limit {r.randint(0, 12)}"
+
+    def change_by_key(self):
+        """What no shard does alone: rows are found first, or come from elsewhere."""
+        r = self.random
+        table, other = r.choice(self.sharded), r.choice(self.everywhere)
+        column, theirs = r.choice(table.columns[table.by_text:]), r.choice(other.columns)
+        where, find = self.where("", table), self.where("o.", other)
+        kind = r.randrange(9)
+        if kind == 0:
+            return f"update {table.name} set {column.name} = {column.value(r)}{where}{self.cut(table)}"
+        if kind == 1:
+            return f"delete from {table.name}{where}{self.cut(table)}"
+        if kind == 2:
+            return f"delete from {table.name} where id {r.choice(['', 'not '])}in (select o.id from {other.name} o{find})"
+        if kind == 3:
+            value = f"select {r.choice(['max', 'min'])}(o.{theirs.name}) from {other.name} o where o.id = {table.name}.id"
+            return f"update {table.name} set {column.name} = ({value}){where}"
+        if kind == 4:
+            return f"update {table.name} a {r.choice(['join', 'left join'])} {other.name} o on a.id = o.id " \
+                   f"set a.{column.name} = {r.choice([f'o.{theirs.name}', column.value(r)])}{find}"
+        if kind == 5:
+            return f"delete a from {table.name} a {r.choice(['join', 'left join'])} {other.name} o on a.id = o.id + {r.randint(0, 2)}{find}"
+        if kind == 6 and not table.by_text:
+            set_ = r.choice([f"id = id + {r.choice([1, 50, 100, 5000000000])}", f"id = {r.randint(1, 60)}", f"id = id + 100, {column.name} = {column.value(r)}"])
+            return f"update {table.name} set {set_}{where}{r.choice(['', self.cut(table)])}"
+        if table.by_text:
+            return f"update {table.name} set k = concat(k, 'x'){where}{r.choice(['', self.cut(table)])}"
+        verb = r.choice(["insert", "insert", "insert ignore", "replace"])
+        shift = r.choice([0, 100, 100])
+        suffix = f" on duplicate key update {column.name} = values({column.name})" if verb == "insert" and r.random() < 0.3 else ""
+        return f"{verb} into {table.name} (id, {column.name}) select o.id + {shift}, {r.choice([f'o.{theirs.name}', column.value(r)])} " \
+               f"from {other.name} o{find} order by o.id{suffix}"
+
     def change(self):
         r = self.random
+        if r.random() < 0.5:
+            return self.change_by_key()
         table = r.choice(self.sharded)
         kind = r.randrange(3 if table.by_text else 4)
         column = r.choice(table.columns)
@@ -406,7 +446,7 @@ class Side:
         except pymysql.MySQLError as error:
             return "error", error.args[0], str(error.args[1])
         if self.cursor.description is None:
-            return "changed", self.cursor.rowcount
+            return "changed", self.cursor.rowcount, (self.cursor._result.message or b"").decode()
         return "rows", [d[0] for d in self.cursor.description], shown(self.cursor.fetchall(), how)
 
     def run_prepared(self, sql, parameters, how):

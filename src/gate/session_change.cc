@@ -3,7 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <set>
+#include <map>
 
 #include "exec/compare.h"
 #include "exec/merge.h"
@@ -29,11 +29,12 @@ std::vector<std::string> literals_of(const std::vector<schema::Column>& columns,
   return out;
 }
 
+// A key may have been changed on its way into the column (CHAR, BINARY), after the row was placed by it.
 Error not_there(const plan::ChangeTarget& target, uint64_t changed, uint64_t wanted) {
   return fail(
-      Code::kFailedPrecondition,
-      fmt::format("{} of {} rows of {}.{} that the statement is about are on the shards where their keys belong; "
-                  "nothing was changed",
+      Code::kUnimplemented,
+      fmt::format("VT12001: unsupported: a change of rows that are not where their keys as they are stored place "
+                  "them: {} of {} rows of {}.{} were met there",
                   changed, wanted, target.keyspace, target.table));
 }
 
@@ -72,6 +73,7 @@ net::Task<Result<net::QueryResult>> ClientSession::send_change(ShardText what, C
 
 // The end of a change: its transaction's, and what the client is told.
 net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status) {
+  count_statement(std::max<size_t>(out.done.size(), 1));
   if (!status.ok() && out.own_transaction) {
     Error error = std::move(status).error();
     co_await rollback_all();
@@ -179,6 +181,16 @@ net::Task<Result<net::QueryResult>> ClientSession::source_rows(const plan::RowSo
   co_return co_await finish_result(*finish, inner, memory, Digits::kAll);
 }
 
+// What a query only warns of is an error in a change, when the session is strict.
+Status ClientSession::as_in_a_change() const {
+  for (const auto& [level, code, message] : warning_rows_) {
+    if (level != "Warning") continue;
+    const auto number = static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10));
+    return fail(Code::kInvalidArgument, message).with_mysql(number, std::string(mysql::sqlstate_of(number)));
+  }
+  return {};
+}
+
 // Where a row belongs. `values` are what the vindex takes.
 Result<shard::Target> ClientSession::place_row(const std::string& keyspace,
                                                const std::shared_ptr<const shard::Vindex>& vindex,
@@ -258,7 +270,7 @@ net::Task<Status> ClientSession::change_rows(const plan::Change& change, ChangeO
                                              base::MemoryBudget::Hold& memory) {
   out.updates = change.update;
   CO_ASSIGN_OR_RETURN(const net::QueryResult rows, co_await source_rows(change.rows, memory));
-  clear_warnings();
+  if (change.strict) CO_RETURN_IF_ERROR(as_in_a_change());
   for (const auto& target : change.targets) CO_RETURN_IF_ERROR(co_await change_target(target, rows, out));
   co_return Status{};
 }
@@ -271,7 +283,7 @@ net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target,
     uint64_t rows = 0;
   };
   std::vector<Batch> batches;
-  std::set<std::string> seen;  // A join may have a row several times: it changes once.
+  std::map<std::string, std::string> seen;  // A join may have a row several times: it changes once.
   const auto flush = [](ClientSession& self, const plan::ChangeTarget& of, Batch& batch,
                         ChangeOutcome& outcome) -> net::Task<Status> {
     if (batch.rows == 0) co_return Status{};
@@ -294,7 +306,18 @@ net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target,
       continue;
     }
     const std::string condition = plan::key_condition(target, literals_of(target.key, target.key_at, row));
-    if (!seen.insert(condition).second) continue;
+    std::string assignments;
+    if (!target.values.empty()) {
+      CO_ASSIGN_OR_RETURN(assignments, assignments_text(target, rows, row));
+    }
+    if (const auto [known, first_time] = seen.emplace(condition, assignments); !first_time) {
+      if (known->second == assignments) continue;
+      co_return fail(
+          Code::kUnimplemented,
+          fmt::format("VT12001: unsupported: an UPDATE that has several values for one row of {}.{}: which of "
+                      "them stays is not determined",
+                      target.keyspace, target.table));
+    }
     std::vector<mysql::Value> values;
     for (size_t i = 0; i < target.place.size(); ++i) {
       CO_ASSIGN_OR_RETURN(auto value, plan::place_value(target.place[i], row[target.place_at + i]));
@@ -308,7 +331,6 @@ net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target,
     auto batch = std::ranges::find(batches, where, &Batch::where);
     if (batch == batches.end()) batch = batches.insert(batches.end(), Batch{.where = std::move(where)});
     if (!target.values.empty()) {
-      CO_ASSIGN_OR_RETURN(const std::string assignments, assignments_text(target, rows, row));
       plan::ChangeTarget one = target;
       one.before += assignments;
       batch->conditions = condition;
@@ -529,7 +551,7 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
     }
     for (const auto& row : found[i].rows) needed += generates(i, row) ? 1 : 0;
   }
-  clear_warnings();
+  if (insert.strict) CO_RETURN_IF_ERROR(as_in_a_change());
   int64_t next = 0;
   if (needed > 0 && !insert.sequence_problem.empty())
     co_return fail(Code::kFailedPrecondition, insert.sequence_problem);

@@ -11,9 +11,12 @@
 namespace vitrail::gate {
 namespace {
 
+using namespace std::chrono_literals;
+
 constexpr size_t kPiece = size_t{256} << 10;   // Of the file, to a shard at a time.
 constexpr size_t kLineMax = size_t{64} << 20;  // As max_allowed_packet of servers that take large rows.
 constexpr uint16_t kNoLocalFiles = 4166;
+constexpr auto kSilenceMax = 10s;  // A tablet gives a load up that gets nothing for a minute.
 
 // What the numbers in "Records: 3  Deleted: 0  Skipped: 1  Warnings: 0" come to.
 struct LoadCounts {
@@ -39,6 +42,7 @@ struct ClientSession::ShardLoad {
   std::string waiting;
   uint8_t sequence = 0;
   bool open = false;
+  base::TimePoint sent;
 };
 
 // The server asks for the file, and gets what is sent by send_lines().
@@ -64,6 +68,7 @@ net::Task<Status> ClientSession::begin_load(ShardLoad& load, const std::string& 
   }
   load.sequence = static_cast<uint8_t>(answer.last_sequence + 1);
   load.open = true;
+  load.sent = base::system_clock().now();
   co_return Status{};
 }
 
@@ -74,6 +79,7 @@ net::Task<Status> ClientSession::send_lines(ShardLoad& load, bool last) {
   if (last) writer.message("");
   load.sequence = writer.sequence();
   load.waiting.clear();
+  load.sent = base::system_clock().now();
   Status sent = co_await load.client->stream().write(framed, query_wait());
   if (sent.ok()) co_return sent;
   load.client->set_broken();
@@ -163,6 +169,10 @@ net::Task<Status> ClientSession::spread_file(const plan::Load& load, std::vector
       if (shard->waiting.size() < kPiece) continue;
       status = co_await send_lines(*shard, false);
       if (!status.ok()) break;
+    }
+    for (auto& shard : shards) {
+      const bool silent = !shard.waiting.empty() && base::system_clock().now() - shard.sent > kSilenceMax;
+      if (status.ok() && silent) status = co_await send_lines(shard, false);
     }
     if (status.ok() && cutter.held() > kLineMax) {
       status = fail(Code::kResourceExhausted, fmt::format("a line of the file is longer than {} bytes", kLineMax));

@@ -65,6 +65,8 @@ class ChangePlanner {
     if (targets_.size() > 1 && !returning_.empty()) return unsupported("RETURNING of rows of several tables");
     auto change = std::make_shared<Change>();
     change->update = update_ != nullptr;
+    // Rows that are put in an order are found before the change begins: there servers only warn, too.
+    change->strict = change->update && context_.strict && !ignore_ && order_.empty();
     for (const auto& wanted : targets_) {
       ASSIGN_OR_RETURN(auto target, make_target(wanted));
       change->targets.push_back(std::move(target));
@@ -244,6 +246,11 @@ class ChangePlanner {
     target.place_at = items_.size();
     add_columns(bound, target.place);
     target.exact = !ignore_;
+    if (ignore_ &&
+        std::ranges::any_of(target.place, [](const auto& column) { return !column.data_type.ends_with("int"); })) {
+      return unsupported("IGNORE in a change by the keys of the table " + target.table +
+                         ", which is not sharded by numbers");
+    }
     if (update_ != nullptr) {
       RETURN_IF_ERROR(make_update(wanted, target));
     } else {

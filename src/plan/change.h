@@ -53,6 +53,7 @@ struct Change {
   RowSource rows;
   std::vector<ChangeTarget> targets;
   bool update = false;
+  bool strict = false;  // What the query warns of is an error.
 };
 
 // The condition that one row satisfies; `literals` are the key's, in its order.

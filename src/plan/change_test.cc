@@ -109,7 +109,7 @@ TEST_F(ChangeTest, IsSentAtOnceWhereEachShardFindsItsOwnRows) {
       {"delete from a where x = 1 order by t", "all"},
       {"delete from a where x = 1 returning id", "all"},
       {"update a set x = 1 order by t", "all"},
-      {"update a join b on a.id = b.id set a.x = b.y", "all"},
+      {"update a join b on a.id = b.id set a.x = a.x + 1, b.y = 2", "all"},
       {"delete from a where id = 1 limit 3", "routed"},
   });
 }
@@ -131,6 +131,8 @@ TEST_F(ChangeTest, FindsAndLocksRowsFirst) {
       {"update a set x = (select max(y) from b), t = default",
        "select `a`.`id`, `a`.`id`, (select max(y) from b) from a [a for update] [b lock in share mode]; update a set "
        "x=2 t=default "},
+      {"update a join b on a.id = b.id set a.x = b.y",
+       "select `a`.`id`, `a`.`id`, b.y from a join b on a.id = b.id for update; update a set x=2 "},
       {"delete a, b from a join b on a.x = b.y",
        "select `a`.`id`, `a`.`id`, `b`.`id`, cast(`b`.`n` as binary), `b`.`id` from a join b on a.x = b.y [a for "
        "update] "

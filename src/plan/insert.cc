@@ -202,7 +202,9 @@ class InsertPlanner {
       }
       return {};
     }
-    if (insert_.has_columns) {
+    const bool all_preset = insert_.query == nullptr && !insert_.rows.empty() &&
+                            std::ranges::all_of(insert_.rows, [](const auto& row) { return row.empty(); });
+    if (insert_.has_columns || all_preset) {  // VALUES (): nothing is said of any column.
       for (const auto* column : insert_.columns) columns_.push_back(std::string(column->name.text));
     } else if (table_.column_list_authoritative) {
       for (const auto& column : table_.columns) {

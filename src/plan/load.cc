@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <set>
 
 #include "plan/change.h"
 #include "plan/routing.h"
@@ -174,8 +175,9 @@ class LoadPlanner {
         continue;
       }
       std::string name(clauses.token());
-      const bool variable = clauses.at(sql::TokenType::kUserVariable) || clauses.at(sql::TokenType::kAtAt);
+      const bool variable = clauses.at(sql::TokenType::kUserVariable);
       std::erase(name, '`');
+      if (variable) variables_.insert(lower(name));
       columns_->push_back(variable ? "" : lower(name));
       clauses.advance();
     }
@@ -183,7 +185,7 @@ class LoadPlanner {
     return {};
   }
 
-  // What SET computes is known to the servers only.
+  // What SET computes is known to the servers only, each of which has a part of the rows.
   Status check_set(Clauses& clauses) const {
     const auto* primary = table_->primary_vindex();
     for (; !clauses.at_end(); clauses.advance()) {
@@ -191,6 +193,10 @@ class LoadPlanner {
       std::erase(name, '`');
       const bool key = std::ranges::any_of(primary->columns, [&](const auto& column) { return lower(column) == name; });
       if (key) return no_form("SET and the column " + name + ", which places the row");
+      if (clauses.word() == "select") return no_form("a subquery");
+      if (clauses.at(sql::TokenType::kUserVariable) && !variables_.contains(name)) {
+        return no_form("a variable of the session; give its value");
+      }
     }
     return {};
   }
@@ -225,6 +231,7 @@ class LoadPlanner {
   const vschema::Table* table_ = nullptr;
   const schema::Table* known_ = nullptr;
   std::optional<std::vector<std::string>> columns_;  // Lower case; "" for a variable.
+  std::set<std::string> variables_;                  // Fields' variables, with their @.
   Load out_;
 };
 

@@ -80,6 +80,18 @@ std::optional<std::string> change_shape(const sql::Ast& ast, sql::List<sql::Sele
 
 bool is_locking_read(const sql::Query* query) { return !query->locks.empty() || query->into != nullptr; }
 
+// Whether the value may be made of columns of another table than the assigned column's.
+bool reads_other_tables(const sql::Assignment& assignment) {
+  const std::string own = lower(assignment.column->table.text);
+  bool found = false;
+  walk(assignment.value, [&](const sql::Expr& node) {
+    const auto* column = as<sql::Column>(&node);
+    found = found || (column != nullptr && (own.empty() || lower(column->table.text) != own));
+    return true;
+  });
+  return found;
+}
+
 Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const ChangeForm& form,
                             const StatementTables& tables, const PlanContext& context) {
   const auto& [set, where, removes, cut, ignore, returning] = form;
@@ -103,6 +115,10 @@ Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const
     }
   }
   if (!one_shard && cut) return unsupported("UPDATE and DELETE with LIMIT over several shards");
+  if (!one_shard && clause.tables.size() > 1 && std::ranges::any_of(set, reads_other_tables)) {
+    // Of several values for one row a server takes the first that it meets.
+    return unsupported("values of other tables in an UPDATE over several shards");
+  }
   ASSIGN_OR_RETURN(auto change, plan_lookup_change(clause, form, ast.statement(), tables, context));
   if (change != nullptr) {
     auto plan = std::make_shared<Plan>();
@@ -142,6 +158,10 @@ Result<PlanPtr> plan_query(sql::Ast& ast, sql::Statement& statement, const State
                         .ignore = remove->ignore,
                         .returning = !remove->returning.empty()},
                        tables, context);
+  }
+  // ANALYZE TABLE and its kin: each server on its part of the table. They end a transaction, as DDL does.
+  if (statement.kind == sql::StatementKind::kTableAdmin) {
+    return send(ast, tables, context, all_shards(tables.keyspace), false, true);
   }
   return unsupported(std::string(sql::statement_kind_name(statement.kind)) + " on sharded tables");
 }

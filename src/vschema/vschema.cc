@@ -11,7 +11,10 @@ namespace {
 using ::topodata::TabletType;
 using TablePtr = std::shared_ptr<const Table>;
 
-Error not_found(std::string_view table) { return fail(Code::kNotFound, fmt::format("table {} not found", table)); }
+Error not_found(std::string_view table) {
+  constexpr uint16_t kNoSuchTable = 1146;
+  return fail(Code::kNotFound, fmt::format("table {} not found", table)).with_mysql(kNoSuchTable, "42S02");
+}
 
 const std::vector<::vschema::Column>* find_columns(const TrackedColumns& tracked, std::string_view keyspace,
                                                    std::string_view table) {

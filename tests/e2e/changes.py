@@ -81,6 +81,8 @@ insert into t(id, nothere) values (1, 2)
 insert into t(id, name) values (101)
 insert into t values (101)
 insert into t(id, name) values (101, 'a'), (102)
+insert into nothere(id) values (1)
+delete from nothere limit 1
 insert into t(id, name) values (101, (select 'sub'))
 insert into t(id, name) values (101, (select max(name) from t)), (104, (select min(label) from child))
 insert into t(id, grp) values ((select max(x.id) + 100 from t as x), 3)
@@ -123,6 +125,8 @@ insert into u(name, v) select name, id from t
 insert into u(u_id, name) values (null, 'x'), (0, 'y'), (default, 'z')
 insert into u values (null, 'x', 1), (5, 'y', 2)
 insert into u set name = 'x'
+insert into u values (), ()
+insert into u() values ()
 insert into u(u_id, name) select null, name from t where id < 5
 insert into t(id, name) values (101, 'r'), (104, 's') returning id, name
 insert into t(id, name) values (101, 'r'), (104, 's'), (102, 't') returning *
@@ -231,16 +235,28 @@ insert into t(id, name) values (101, database() is null), (104, last_insert_id()
 insert into t(id, grp) values (last_insert_id() * 0 + 101, connection_id() * 0)
 insert into t(id, name) select id + 100, last_insert_id() > 1000000 from t where id < 5
 update t set grp = last_insert_id() > 1000000 order by id limit 2
+insert into t(id, name) select id + 100, 'abc' + grp from t
+insert into t(id, name) select id + 100, 1 / 0 from t where id < 3
+insert ignore into t(id, name) select id + 100, 1 / 0 from t where id < 3
+insert into t(id, name) values (101, 1 / 0), (104, 'x')
+update t set grp = (select max(qty) / 0 from child)
+update t set grp = 1 where 'abc' + grp > 0 and id in (select id from child)
+update t set grp = 1 where name + 1 > 5 order by id limit 2
 do 1
 """
 
 # Statements whose answer would not be surely right.
 REFUSED = """
 delete from nokey limit 1
+update t join child on child.id = t.id set t.name = child.label
+update t join child on child.qty = t.grp set t.name = child.label
 update nokey set v = 9 limit 1
 update parent set id = id + 100
 create table made as select 1 as one where false
 load data infile '/etc/passwd' into table t
+load data local infile '/etc/passwd' into table t(id, name) set grp = (select max(qty) from child)
+load data local infile '/etc/passwd' into table t(id, name) set grp = @grp
+load data local infile '/etc/passwd' into table t(@id) set id = @id + 1
 """
 
 
@@ -262,7 +278,7 @@ class ChangesTest(ClusterTest):
         cluster.vtctldclient("ApplySchema", "--sql", SCHEMA, "customer")
         cluster.vtctldclient("ApplyVSchema", "--vschema", '{"tables": {"u_seq": {"type": "sequence"}, "plain": {}}}', "commerce")
         cluster.vtctldclient("ApplyVSchema", "--vschema", VSCHEMA, "customer")
-        cluster.start_vtgate()
+        cluster.start_vtgate("--max-memory-rows", "20000")
         cls.reference = cluster.server(cluster.primary("commerce", "0"))
         cls.addClassCleanup(cls.reference.close)
         with cls.reference.cursor() as cursor:
@@ -477,9 +493,29 @@ class ChangesTest(ClusterTest):
             cursor.execute(f"load data local infile '{path}' into table t(id, note)")
             self.assertEqual(cursor.rowcount, number - 1000)
             self.assertLess(peak() - before, 24 << 10, "KiB more")
+            # What has to be kept is bounded: nothing happens beyond that.
+            with self.assertRaisesRegex(pymysql.MySQLError, "split it"):
+                cursor.execute("insert into two select id, 2, 'x' from t")
+            cursor.execute("select count(*) from two")
+            self.assertEqual(cursor.fetchall(), ((4,),))
             cursor.execute("delete from t where id >= 1000")
         os.remove(path)
         self.fill()
+
+    def test_table_statements_run_on_all_shards(self):
+        for sql in ("analyze table t", "check table t", "optimize table t", "repair table t"):
+            answer = self.run_one(self.gate, sql)
+            self.assertEqual(answer[0], "done", sql)
+            self.assertGreaterEqual(len(answer[6]), 2, sql)
+
+    def test_vexplain_tells_what_is_asked_first(self):
+        for sql, parts in (("delete from t limit 1", ("DeleteByKey", "for update")),
+                           ("update t join child on t.grp = child.qty set t.name = child.label", ("UpdateByKey", "Finish")),
+                           ("update t set id = id + 1", ("UpdateByKey", '"Moves": true')),
+                           ("insert into t(id) select id from child", ("InsertRows", "lock in share mode"))):
+            plan = self.run_one(self.gate, "vexplain plan " + sql)[6][0][0]
+            for part in parts:
+                self.assertIn(part, plan)
 
     def test_refusals(self):
         for sql in statements(REFUSED):
