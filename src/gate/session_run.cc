@@ -108,9 +108,14 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   ASSIGN_OR_RETURN(auto plan, plan_with_names(ast, context));
   if (const auto* insert = sql::statement_as<sql::Insert>(&ast.statement()); insert != nullptr && view->schema) {
     const std::string& home = plan->insert ? plan->insert->keyspace : plan->route.keyspace;
-    if (auto id = plan::given_id(*insert, schema::find_table(*view->schema, home, insert->table.name.text))) {
+    const auto* table = schema::find_table(*view->schema, home, insert->table.name.text);
+    auto id = plan::given_id(*insert, table);
+    // An answer with rows has no place for the id.
+    const bool untold = !insert->returning.empty() && plan->kind == plan::Plan::Kind::kRoute && plan::makes_ids(table);
+    if (id || untold) {
       auto with_id = std::make_shared<plan::Plan>(*plan);
       with_id->given_id = std::move(id);
+      with_id->asks_insert_id = untold;
       plan = std::move(with_id);
     }
   }
@@ -445,7 +450,7 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     with_values.text = std::move(rewritten);
     co_return co_await relay(with_values, statement, std::move(targets->front()));
   }
-  const bool questions = plan.asks_found_rows || plan.asks_insert_id;
+  const bool questions = plan.asks_found_rows || (plan.asks_insert_id && !gives_its_id(plan, statement));
   if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty() && !questions) {
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
@@ -482,9 +487,11 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
 // A statement after which the session has to know what its connection knows: a transaction keeps the connection.
 net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, const Statement& statement,
                                                        ShardText what) {
-  const bool own_transaction = !in_transaction_;
-  if (own_transaction) start_transaction();
   const shard::Target target = what.target;
+  // A connection that is the session's anyway needs none; under LOCK TABLES a BEGIN would unlock them.
+  const HeldConnection* held = find_held(target);
+  const bool own_transaction = !in_transaction_ && (held == nullptr || !held->pinned);
+  if (own_transaction) start_transaction();
   auto result = co_await ask(std::move(what));
   std::optional<Result<net::QueryResult>> known;
   if (result.ok()) known = co_await ask({target, "select found_rows(), last_insert_id()"});

@@ -14,7 +14,7 @@ std::vector<std::string> wanted_privileges(FlavorKind flavor) {
   std::vector<std::string> privileges = {
       "SELECT",     "INSERT",      "UPDATE",         "DELETE",        "CREATE",  "DROP",
       "REFERENCES", "INDEX",       "ALTER",          "LOCK TABLES",   "EXECUTE", "CREATE TEMPORARY TABLES",
-      "SHOW VIEW",  "CREATE VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "TRIGGER"};
+      "SHOW VIEW",  "CREATE VIEW", "CREATE ROUTINE", "ALTER ROUTINE", "TRIGGER", "EVENT"};
   if (flavor == FlavorKind::kMariaDb) privileges.emplace_back("DELETE HISTORY");
   return privileges;
 }

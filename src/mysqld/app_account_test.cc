@@ -11,7 +11,7 @@ const std::string kRevoke = "REVOKE ALL PRIVILEGES ON *.* FROM 'vt_app'@'localho
 const std::string kFile = "GRANT FILE ON *.* TO 'vt_app'@'localhost'";
 const std::string kAll =
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, REFERENCES, INDEX, ALTER, LOCK TABLES, EXECUTE, CREATE TEMPORARY "
-    "TABLES, SHOW VIEW, CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, TRIGGER";
+    "TABLES, SHOW VIEW, CREATE VIEW, CREATE ROUTINE, ALTER ROUTINE, TRIGGER, EVENT";
 
 using Strings = std::vector<std::string>;
 

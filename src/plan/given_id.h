@@ -14,6 +14,9 @@
 // its LAST_INSERT_ID() stays what it was, since that is only about values that the server made.
 namespace vitrail::plan {
 
+// Whether the table has an AUTO_INCREMENT column; one that is not known (null) may have.
+bool makes_ids(const schema::Table* table);
+
 // nullopt: the statement leaves the column to the server, or the table has none (or is not known: `table` null).
 std::optional<GivenId> given_id(const sql::Insert& insert, const schema::Table* table);
 

@@ -300,31 +300,31 @@ Statement* Parser::start_statement() {
   advance();
   if (at(Keyword::kWith) || at(Keyword::kRead)) {
     do {
-      if (accept(Keyword::kWith)) {
-        expect(Keyword::kConsistent);
-        expect(Keyword::kSnapshot);
-        out->consistent_snapshot = true;
-      } else {
-        expect(Keyword::kRead);
+      if (out->access == AccessMode::kNone && accept(Keyword::kRead)) {
         if (accept(Keyword::kOnly)) {
           out->access = AccessMode::kReadOnly;
         } else {
           expect(Keyword::kWrite);
           out->access = AccessMode::kReadWrite;
         }
+      } else {
+        expect(Keyword::kWith);
+        expect(Keyword::kConsistent);
+        expect(Keyword::kSnapshot);
+        out->consistent_snapshot = true;
       }
     } while (accept(TokenType::kComma));
   }
   return finish_statement(out);
 }
 
-// [AND [NO] CHAIN] [[NO] RELEASE]
+// [AND [NO] CHAIN] [[NO] RELEASE], but not both.
 void Parser::completion(Transaction* transaction) {
   if (accept(Keyword::kAnd)) {
     transaction->chain = accept(Keyword::kNo) ? Toggle::kOff : Toggle::kOn;
     expect(Keyword::kChain);
   }
-  if (at(Keyword::kRelease) || at(Keyword::kNo)) {
+  if (at(Keyword::kNo) || (at(Keyword::kRelease) && transaction->chain != Toggle::kOn)) {
     transaction->release = accept(Keyword::kNo) ? Toggle::kOff : Toggle::kOn;
     expect(Keyword::kRelease);
   }

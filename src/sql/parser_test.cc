@@ -526,7 +526,9 @@ TEST(Statement, PrintsCanonically) {
   EXPECT_EQ(canonical("use `my ks`@rdonly"), "use `my ks@rdonly`");
   EXPECT_EQ(canonical("use ks/80-@primary"), "use `ks/80-@primary`");
   for (const char* wrong : {"use ks @replica", "use @ replica", "use @", "use @'replica'", "use @`replica`", "use @a b",
-                            "use ks@", "use ks:-80 @replica", "use `ks`@`replica`"}) {
+                            "use ks@", "use ks:-80 @replica", "use `ks`@`replica`", "commit and chain release",
+                            "rollback and chain release", "start transaction read only, read write",
+                            "start transaction read write, read write", "start transaction read only,"}) {
     EXPECT_FALSE(parse(wrong).ok()) << wrong;
   }
   EXPECT_EQ(canonical("analyze format=json select 1"), "analyze format = json select 1");
