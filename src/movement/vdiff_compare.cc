@@ -86,14 +86,14 @@ class RepairPlan {
 
 std::string Report::to_json(const std::string& table) const {
   json document = {{"TableName", table},
-                         {"ProcessedRows", processed},
-                         {"MatchingRows", matching},
-                         {"MismatchedRows", mismatched},
-                         {"ExtraRowsSource", extra_source},
-                         {"ExtraRowsTarget", extra_target},
-                         {"ExtraRowsSourceSample", source_samples},
-                         {"ExtraRowsTargetSample", target_samples},
-                         {"MismatchedRowsSample", mismatch_samples}};
+                   {"ProcessedRows", processed},
+                   {"MatchingRows", matching},
+                   {"MismatchedRows", mismatched},
+                   {"ExtraRowsSource", extra_source},
+                   {"ExtraRowsTarget", extra_target},
+                   {"ExtraRowsSourceSample", source_samples},
+                   {"ExtraRowsTargetSample", target_samples},
+                   {"MismatchedRowsSample", mismatch_samples}};
   if (repaired != 0) document["RepairedRows"] = repaired;
   return document.dump(-1, ' ', false, json::error_handler_t::replace);
 }

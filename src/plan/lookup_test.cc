@@ -185,7 +185,7 @@ TEST_F(LookupPlans, ChangesTellWhichRowsChange) {
             "select `id`, `a`, `b`, x.a + 1, `b` from t as x where x.v = 1 for update");
   EXPECT_EQ(rows("delete from u where id = 1"), "");
   EXPECT_EQ(rows("delete from sh.t where v = 1 order by id limit 2"),
-            "VT12001: unsupported: UPDATE and DELETE with ORDER BY or LIMIT over several shards");
+            "VT12001: unsupported: UPDATE and DELETE with LIMIT over several shards");
   EXPECT_EQ(rows("delete from sh.t where id = 1 limit 2"),
             "select `id`, `name`, `city`, `a`, `b`, `town`, `nick` from t where id = 1 for update");
   for (const auto& [sql, text] : std::initializer_list<std::pair<const char*, const char*>>{
