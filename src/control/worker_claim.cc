@@ -217,7 +217,31 @@ net::Task<Status> WorkerClaim::release_streams() {
   co_return co_await write();
 }
 
-net::Task<Status> WorkerClaim::check() { co_return co_await lock_->check_held(); }
+net::Task<Status> WorkerClaim::own_keyspace(std::string keyspace, net::CancelToken cancel) {
+  topo::LockOptions options{
+      .wait = net::Wait::within(2 * kLease, std::move(cancel)), .ttl = kLease, .require_dir = false};
+  const std::string contents = topo::LockContents{.action = record_.job, .status = "Running"}.to_json();
+  auto lock =
+      co_await client_.topology().global().lock(claim_dir("keyspace-" + keyspace), contents, std::move(options));
+  if (!lock.ok()) {
+    co_return std::move(lock).error().with_context(
+        fmt::format("another vtworker copies to keyspace {}, wait for its end or cancel it", keyspace));
+  }
+  keyspace_lock_ = std::move(*lock);
+  co_return Status{};
+}
+
+net::Task<Status> WorkerClaim::check() {
+  for (topo::Lock* lock : {lock_.get(), keyspace_lock_.get()}) {
+    if (lock == nullptr) continue;
+    Status held = co_await lock->check_held();
+    if (held.ok()) continue;
+    if (held.error().code() != Code::kFailedPrecondition) co_return held;
+    co_return fail(Code::kOutOfRange,
+                   "this worker was taken for dead, what it had taken was given back: run the job again");
+  }
+  co_return Status{};
+}
 
 net::Task<Status> WorkerClaim::give_back() {
   Status done;
@@ -227,6 +251,7 @@ net::Task<Status> WorkerClaim::give_back() {
     if (done.ok()) break;
   }
   Status noted = record_.empty() ? co_await remove_claim(client_.topology().global(), path_) : co_await write();
+  if (keyspace_lock_ != nullptr) (void)co_await keyspace_lock_->unlock();
   (void)co_await lock_->unlock();
   if (!done.ok()) co_return std::move(done).error().with_context("not given back yet, vtctld will go on trying");
   co_return noted;

@@ -46,13 +46,17 @@ class WorkerClaim {
   // `client` must outlive it.
   static net::Task<Result<std::unique_ptr<WorkerClaim>>> open(TabletClient& client, std::string url, std::string job);
 
+  // Only one worker at a time copies to a keyspace: what another one, of another moment, writes in between would stay.
+  // Waits for one that was killed to be known as dead. kAlreadyExists, kDeadlineExceeded: one lives.
+  net::Task<Status> own_keyspace(std::string keyspace, net::CancelToken cancel);
   // Notes it, then makes the tablet DRAINED, with the tags. kFailedPrecondition: it has another type by now.
   net::Task<Status> take(::topodata::Tablet tablet, net::Wait wait);
   // Notes that these streams of a shard will be stopped for a while.
   net::Task<Status> hold_streams(std::string keyspace, std::string shard, std::vector<int32_t> ids);
   // The streams run again; they are noted no more.
   net::Task<Status> release_streams();
-  // Fails when the claim may have been given back by somebody else meanwhile.
+  // Are the locks still ours? kOutOfRange: somebody else may have given back what was taken, or copies by now. To be
+  // asked before each write.
   net::Task<Status> check();
   // Everything goes back to what it was. Also when the job was cancelled.
   net::Task<Status> give_back();
@@ -65,6 +69,7 @@ class WorkerClaim {
   TabletClient& client_;
   const std::string path_;
   std::unique_ptr<topo::Lock> lock_;
+  std::unique_ptr<topo::Lock> keyspace_lock_;
   WorkerClaimRecord record_;
 };
 

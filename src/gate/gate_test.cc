@@ -30,7 +30,8 @@ TEST(OlderErrors, DeniedTablesAreToldInTheOlderWords_S3_53) {
   };
   EXPECT_FALSE(is_older_refusal(denied("disallowed due to rule: enforce denied tables (table customer)")));
   EXPECT_FALSE(is_older_refusal(fail(Code::kInternal, "disallowed due to rule: enforce blacklisted tables")));
-  const Error older = denied("disallowed due to rule: enforce blacklisted tables");
+  const Error older = denied(
+      "vttablet: rpc error: code = FailedPrecondition desc = disallowed due to rule: enforce blacklisted tables");
   ASSERT_TRUE(is_older_refusal(older));
   const Error told = older_refusal({"commerce", "0", "primary"}, view, "userData1", older);
   EXPECT_EQ(

@@ -18,7 +18,7 @@ std::string& own_url() {
 void set_own_url(std::string url) { own_url() = std::move(url); }
 
 bool is_older_refusal(const Error& error) {
-  return error.reason() == base::Reason::kDeniedTable && error.message().starts_with(kRule);
+  return error.reason() == base::Reason::kDeniedTable && error.message().find(kRule) != std::string::npos;
 }
 
 Error older_refusal(const shard::Target& target, const View& view, const std::string& caller, Error error) {

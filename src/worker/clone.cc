@@ -115,6 +115,7 @@ class Clone : public Job {
   }
 
   net::Task<Status> copy() {
+    CO_RETURN_IF_ERROR(co_await claim_->own_keyspace(keyspace_, context_->cancel));
     CO_RETURN_IF_ERROR(co_await forget_workflow());
     context_->progress.set_state(State::kFindingTargets);
     CO_RETURN_IF_ERROR(co_await choose_tables());
@@ -127,14 +128,14 @@ class Clone : public Job {
       }
       (*vschema.mutable_keyspaces())[keyspace_] = stored.record;
     }
-    Copier copier(*context_, settings_, tables_, type_, std::move(vschema));
+    Copier copier(*context_, settings_, [this] { return claim_->check(); }, tables_, type_, std::move(vschema));
     for (const auto& source : sources_) {
       copier.sources().push_back({.keyspace = source.keyspace, .shard = source.shard, .tablet = {}, .position = {}});
     }
     for (const auto& shard : destinations_) {
-      const std::string range =
-          by_range_ ? fmt::format("select * from t where in_keyrange('{}')", shard == "0" ? "-" : shard) : "";
-      CO_RETURN_IF_ERROR(co_await copier.add_destination(keyspace_, shard, range));
+      // "0" covers everything.
+      const std::string range = !by_range_ ? "" : shard.find('-') == std::string::npos ? "-" : shard;
+      CO_RETURN_IF_ERROR(co_await copier.add_destination(keyspace_, shard, range, workflow().workflow));
     }
     if (settings_.online) {
       context_->progress.set_state(State::kCloningOnline);

@@ -40,8 +40,9 @@ Result<RowChooser> RowChooser::make(const std::string& table,
   for (const auto& field : fields) {
     schema.columns.push_back({.name = field.name(), .type = field.type(), .column_type = field.column_type()});
   }
-  std::string name = table;
-  ASSIGN_OR_RETURN(const auto query, movement::parse_row_query(range, name));
+  std::string name;  // The query's own: the filter is bound to the table below.
+  ASSIGN_OR_RETURN(const auto query,
+                   movement::parse_row_query(fmt::format("select * from t where in_keyrange('{}')", range), name));
   ASSIGN_OR_RETURN(auto filter, movement::RowFilter::bind(query, schema, keyspace, &vschema));
   RowChooser chooser;
   if (!filter.passes_all()) chooser.filter_ = std::make_shared<const movement::RowFilter>(std::move(filter));

@@ -6,6 +6,7 @@
 
 #include "base/random.h"
 #include "mysqld/flavor.h"
+#include "mysqld/rows.h"
 #include "net/scope.h"
 #include "sql/printer.h"
 #include "topo/tablet.h"
@@ -20,8 +21,6 @@ constexpr auto kRetryDelay = 1s;
 constexpr auto kLagInterval = 1s;
 constexpr uint64_t kChunkBytesMin = 64u << 10;
 constexpr uint64_t kChunkBytesMax = 4u << 20;
-// A dba may write to a server that is read-only because it was demoted: this fails there. (An overflow is an error.)
-constexpr std::string_view kWritableOnly = "SELECT IF(@@global.read_only, 18446744073709551615 + 1, 0)";
 
 }  // namespace
 
@@ -99,7 +98,8 @@ net::Task<Status> Copier::look_up_primary(CopyDestination& to) {
   co_return Status{};
 }
 
-net::Task<Status> Copier::add_destination(std::string keyspace, std::string shard, std::string range) {
+net::Task<Status> Copier::add_destination(std::string keyspace, std::string shard, std::string range,
+                                          std::string workflow) {
   CopyDestination to;
   to.keyspace = std::move(keyspace);
   to.shard = std::move(shard);
@@ -119,8 +119,12 @@ net::Task<Status> Copier::add_destination(std::string keyspace, std::string shar
   CO_ASSIGN_OR_RETURN(const auto parsed, mysqld::parse_server_version(cells[0].value_or("")));
   CO_ASSIGN_OR_RETURN(const auto flavor, mysqld::Flavor::make(parsed));
   for (const auto& statement : flavor->connection_setup(mysqld::ConnectionPurpose::kApply)) to.setup += statement + ";";
-  to.setup += kWritableOnly;
-  to.setup += ";";
+  // A dba may write to a server that is read-only because it was demoted, and behind streams that run already: here
+  // that fails.
+  to.setup += fmt::format(
+      "SELECT IF(@@global.read_only OR EXISTS(SELECT 1 FROM _vt.vreplication WHERE db_name = {} AND workflow = {}), "
+      "{} + 1, 0);",
+      mysqld::quote_string(topo::tablet_db_name(to.primary)), mysqld::quote_string(workflow), UINT64_MAX);
   destinations_.push_back(std::move(to));
   co_return Status{};
 }
@@ -164,6 +168,7 @@ net::Task<Status> Copier::wait_for_turn(CopyDestination& to) {
 net::Task<Status> Copier::write_one(CopyDestination& to, std::string statement, Status& outcome) {
   auto run = [](Copier& self, CopyDestination& where, std::string sql) -> net::Task<Status> {
     CO_RETURN_IF_ERROR(co_await self.wait_for_turn(where));
+    CO_RETURN_IF_ERROR(co_await self.may_write_());
     tmd::ExecuteFetchAsDbaRequest request;
     request.set_query(where.setup + sql);
     request.set_db_name(topo::tablet_db_name(where.primary));

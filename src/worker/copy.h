@@ -57,17 +57,21 @@ struct CopyDestination {
 //   Threads: one loop. `context` must outlive it.
 class Copier {
  public:
-  Copier(JobContext& context, const JobSettings& settings, std::vector<std::string> tables,
+  // `may_write`: asked before each write.
+  using MayWrite = std::function<net::Task<Status>()>;
+  Copier(JobContext& context, const JobSettings& settings, MayWrite may_write, std::vector<std::string> tables,
          ::topodata::TabletType source_type, ::vschema::SrvVSchema vschema)
       : context_(context),
         settings_(settings),
+        may_write_(std::move(may_write)),
         tables_(std::move(tables)),
         source_type_(source_type),
         vschema_(std::move(vschema)) {}
 
   std::vector<CopySource>& sources() { return sources_; }
-  // Finds out what the destination's server is. kNotFound: a table is missing there.
-  net::Task<Status> add_destination(std::string keyspace, std::string shard, std::string range);
+  // Finds out what the destination's server is. kNotFound: a table is missing there. `workflow`: nothing is written
+  // once it has streams there.
+  net::Task<Status> add_destination(std::string keyspace, std::string shard, std::string range, std::string workflow);
   // A pass over all tables. `offline`: the sources' tablets and positions are set, and a chunk of another moment fails
   // the pass (kOutOfRange).
   net::Task<Status> run(bool offline);
@@ -94,6 +98,7 @@ class Copier {
 
   JobContext& context_;
   const JobSettings& settings_;
+  const MayWrite may_write_;
   const std::vector<std::string> tables_;
   const ::topodata::TabletType source_type_;
   const ::vschema::SrvVSchema vschema_;

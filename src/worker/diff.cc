@@ -219,8 +219,7 @@ class Diff final : public Job {
   // Rows of either side that both shards have: of a merge, the destination has the other sources' rows too.
   Result<RowChooser> chooser(const std::string& table, const RowsRead& rows, const std::string& shard) const {
     if (vertical_ || shard.find('-') == std::string::npos) return RowChooser();
-    return RowChooser::make(table, rows.fields, keyspace_, vschema_,
-                            fmt::format("select * from t where in_keyrange('{}')", shard));
+    return RowChooser::make(table, rows.fields, keyspace_, vschema_, shard);
   }
 
   static net::Task<Status> check_standing(const RowsRead& rows, const mysql::Position& position,
