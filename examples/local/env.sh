@@ -40,7 +40,9 @@ vtworker_grpc=$(port 15033)
 guestbook_port=$(port 8080)
 
 pid_file() { echo "$VTDATAROOT/tmp/$1.pid"; }
-is_running() { [ -s "$(pid_file "$1")" ] && kill -0 "$(cat "$(pid_file "$1")")" 2>/dev/null; }
+# lives <process id>: one that has ended and waits for its parent does not.
+lives() { kill -0 "$1" 2>/dev/null && ! grep -q '^State:[[:space:]]*Z' "/proc/$1/status" 2>/dev/null; }
+is_running() { [ -s "$(pid_file "$1")" ] && lives "$(cat "$(pid_file "$1")")"; }
 
 # launch <name> <port it will listen on> <command ...>: starts it in the background and waits until it listens.
 launch() {
@@ -55,7 +57,7 @@ launch() {
   echo $pid >"$(pid_file "$name")"
   local end=$((SECONDS + 60))
   until (exec 3<>"/dev/tcp/127.0.0.1/$listens") 2>/dev/null; do
-    if ! kill -0 $pid 2>/dev/null || [ $SECONDS -ge $end ]; then
+    if ! lives $pid || [ $SECONDS -ge $end ]; then
       echo "$name does not listen on port $listens; it said:" >&2
       tail -n 20 "$VTDATAROOT/tmp/$name.out" >&2
       exit 1
@@ -76,7 +78,7 @@ stop() {
   pid=$(cat "$(pid_file "$name")")
   kill "$pid"
   local end=$((SECONDS + 60))
-  while kill -0 "$pid" 2>/dev/null; do
+  while lives "$pid"; do
     if [ $SECONDS -ge $end ]; then
       echo "$name (process $pid) does not end" >&2
       exit 1

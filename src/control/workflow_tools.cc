@@ -36,7 +36,8 @@ net::Task<Status> WorkflowTools::run(manager::Words words, manager::Say say, net
                             net::Wait wait) {
             wait.cancel = cancel;
             return streams(std::move(method), std::move(request), std::move(take), std::move(wait));
-          }};
+          },
+      .cancel = cancel};
   co_return co_await run_legacy_command(environment, std::move(words));
 }
 

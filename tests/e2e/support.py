@@ -19,6 +19,7 @@ import pymysql  # noqa: E402
 
 from vitrail.cluster import BIN, Cluster  # noqa: E402
 from vitrail.kubernetes import Kubernetes  # noqa: E402
+from vitrail.local_example import LocalExample  # noqa: E402
 from vitrail.processes import Failure, http_get, wait_until  # noqa: E402
 
 LOG_LINES = 12
@@ -45,7 +46,7 @@ def run_guard(root, pid):
     if watched is not None:
         import select
         select.select([watched], [], [])
-    for kind in (Cluster, Kubernetes):
+    for kind in (Cluster, Kubernetes, LocalExample):
         cluster = kind.load(root)
         if cluster is not None:
             cluster.down()

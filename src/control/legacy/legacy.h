@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "control/stream_caller.h"
 #include "control/tablet_client.h"
+#include "net/cancel.h"
 #include "net/loop.h"
 #include "net/task.h"
 #include "rpc/caller.h"
@@ -35,7 +36,8 @@ struct LegacyEnvironment {
   // Takes what the command says, in order: log lines, and console output (which is printed as it is). An Error ends the
   // command: nobody listens any more.
   std::function<net::Task<Status>(LegacyLevel level, std::string text)> report;
-  StreamCaller streams = {};  // Methods of Vtctld that answer with a stream.
+  StreamCaller streams = {};     // Methods of Vtctld that answer with a stream.
+  net::CancelToken cancel = {};  // Ends commands that wait.
   // Factories of the workflow manager; null: no manager runs here.
   const std::vector<std::string>* workflow_factories = nullptr;
 

@@ -144,7 +144,7 @@ Output workflow_wait(const Call& call) {
     if (base::system_clock().now() >= deadline) {
       co_return fail(Code::kDeadlineExceeded, fmt::format("workflow {} has not ended yet", workflow.uuid()));
     }
-    static_cast<void>(co_await net::sleep_for(kLook, {}));
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(kLook, call.environment.cancel));
   }
 }
 

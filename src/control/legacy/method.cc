@@ -62,13 +62,14 @@ net::Task<Status> write_event(EventWriter& writer, LegacyLevel level, std::strin
 }
 
 net::Task<Status> execute(TabletClient& tablets, rpc::Server& server, const std::vector<std::string>* factories,
-                          vd::ExecuteVtctlCommandRequest request, EventWriter writer) {
+                          net::CancelToken cancel, vd::ExecuteVtctlCommandRequest request, EventWriter writer) {
   const LegacyEnvironment environment{
       .tablets = tablets,
       .vtctld = server.in_process(),
       .action_timeout = request.action_timeout() > 0 ? base::Duration(request.action_timeout()) : std::chrono::hours(1),
       .report = [&writer](LegacyLevel level, std::string text) { return write_event(writer, level, std::move(text)); },
       .streams = streams_of(server),
+      .cancel = std::move(cancel),
       .workflow_factories = factories};
   co_return co_await run_legacy_command(environment, {request.args().begin(), request.args().end()});
 }
@@ -79,9 +80,9 @@ void register_legacy_method(rpc::Server& server, net::Loop& loop, TabletClient& 
                             const std::vector<std::string>* workflow_factories) {
   rpc::handle_server_stream<vd::ExecuteVtctlCommandRequest, vd::ExecuteVtctlCommandResponse>(
       server, "/vtctlservice.Vtctl/ExecuteVtctlCommand", loop,
-      [&server, &tablets, workflow_factories](rpc::CallContext, vd::ExecuteVtctlCommandRequest request,
+      [&server, &tablets, workflow_factories](rpc::CallContext context, vd::ExecuteVtctlCommandRequest request,
                                               EventWriter writer) {
-        return execute(tablets, server, workflow_factories, std::move(request), writer);
+        return execute(tablets, server, workflow_factories, context.cancel, std::move(request), writer);
       });
 }
 

@@ -234,7 +234,7 @@ Output wait_for_filtered_replication(const Call& call) {
                       alias, max_delay, delay.seconds)));
       told = true;
     }
-    CO_RETURN_IF_ERROR(co_await net::sleep_for(500ms));
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(500ms, call.environment.cancel));
   }
 }
 
@@ -255,7 +255,7 @@ Output wait_for_drain(const Call& call) {
   }
   const base::TimePoint deadline = base::system_clock().now() + timeout;
   // What is counted are statements a second: they need a while to go down.
-  CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min<base::Duration>(initial, timeout)));
+  CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min<base::Duration>(initial, timeout), call.environment.cancel));
   for (;;) {
     CO_ASSIGN_OR_RETURN(const auto list, co_await topo::find_tablets(call.environment.topology(), query));
     Words busy;
@@ -272,7 +272,7 @@ Output wait_for_drain(const Call& call) {
       co_return fail(Code::kDeadlineExceeded,
                      "timed out, these tablets still serve queries: " + base::join(busy, ", "));
     }
-    CO_RETURN_IF_ERROR(co_await net::sleep_for(delay));
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(delay, call.environment.cancel));
   }
 }
 
