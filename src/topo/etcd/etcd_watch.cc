@@ -14,6 +14,7 @@ namespace {
 
 constexpr base::Duration kBackoffMin = 100ms;
 constexpr base::Duration kBackoffMax = 1s;
+constexpr base::Duration kConfirmWithin = 2s;
 constexpr int kDrainMax = 1'000;  // Messages put together into one answer.
 
 }  // namespace
@@ -63,7 +64,10 @@ net::Task<Result<std::vector<Change>>> EtcdWatch::read(net::Wait wait) {
         continue;
       }
     }
-    auto message = co_await stream_->stream.next(wait);
+    // A server that hung when the stream was opened may never speak of it.
+    net::Wait until = wait;
+    if (!confirmed_) until.deadline = std::min(until.deadline, opened_at_ + kConfirmWithin);
+    auto message = co_await stream_->stream.next(until);
     if (!message.ok() && over()) co_return std::move(message).error();
     if (!message.ok() || !*message) {
       lose_stream(message.ok() ? fail(Code::kUnavailable, "etcd ended the stream") : message.error());
@@ -112,6 +116,8 @@ net::Task<Status> EtcdWatch::reopen(net::Wait wait) {
   auto opened = co_await session_->client->open_watch(std::move(request), wait);
   if (!opened.ok()) co_return std::move(opened).error();
   stream_.emplace(std::move(*opened));
+  opened_at_ = base::system_clock().now();
+  confirmed_ = false;
   co_return Status{};
 }
 
@@ -140,6 +146,7 @@ Status EtcdWatch::take(const std::string& bytes) {
     lose_stream(fail(Code::kUnavailable, response.cancel_reason()));
     return {};
   }
+  confirmed_ = true;
   lost_since_.reset();
   backoff_ = {};
   for (etcdserverpb::Event& event : *response.mutable_events()) {

@@ -50,6 +50,8 @@ class EtcdWatch final : public Watch {
   std::optional<std::vector<Change>> initial_;
   Changes pending_;
   std::optional<Client::WatchStream> stream_;
+  base::TimePoint opened_at_{};
+  bool confirmed_ = false;  // A message came on the stream.
   std::optional<Error> dead_;
   base::Duration backoff_{};
   base::TimePoint retry_at_{};  // When the next stream may be opened; set while lost_since_ is.

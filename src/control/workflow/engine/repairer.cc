@@ -188,6 +188,8 @@ net::Task<void> Repairer::repair(std::string path, StoredRecord stored) {
   found->second.changed_at = base::system_clock().now();
   // What it is now comes by the watch; until then nothing more is known.
   auto now = co_await topology_.global().get(path);
+  // The topology does not answer: tried again. Forgotten, it would stay so: a record that nobody changes is told once.
+  if (!now.ok() && now.error().code() != Code::kNotFound) co_return;
   Result<Record> record = now.ok() ? parse_record(now->data) : fail(Code::kNotFound, "");
   const auto again = tracks_.find(path);
   if (again == tracks_.end()) co_return;
