@@ -446,7 +446,7 @@ class Side:
         except pymysql.MySQLError as error:
             return "error", error.args[0], str(error.args[1])
         if self.cursor.description is None:
-            return "changed", self.cursor.rowcount, (self.cursor._result.message or b"").decode()
+            return "changed", self.cursor.rowcount
         return "rows", [d[0] for d in self.cursor.description], shown(self.cursor.fetchall(), how)
 
     def run_prepared(self, sql, parameters, how):

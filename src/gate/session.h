@@ -247,7 +247,6 @@ class ClientSession {
   net::Task<Status> insert_rows(const plan::InsertRows& insert, ChangeOutcome& out, base::MemoryBudget::Hold& memory);
   net::Task<Status> send_batch(InsertBatch batch, ChangeOutcome& out);
   std::string results_charset() const;
-  Status as_in_a_change() const;
   // session_load.cc
   struct ShardLoad;
   net::Task<RunResult> run_load(const plan::Plan& plan);

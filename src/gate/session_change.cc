@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <array>
+#include <cstdlib>
 #include <map>
 
 #include "exec/compare.h"
@@ -36,6 +38,16 @@ Error not_there(const plan::ChangeTarget& target, uint64_t changed, uint64_t wan
       fmt::format("VT12001: unsupported: a change of rows that are not where their keys as they are stored place "
                   "them: {} of {} rows of {}.{} were met there",
                   changed, wanted, target.keyspace, target.table));
+}
+
+// What a query only warns of is an error in a change, when the session is strict. Rows of SHOW WARNINGS.
+Status as_in_a_change(const std::vector<std::array<std::string, 3>>& warnings) {
+  for (const auto& [level, code, message] : warnings) {
+    if (level != "Warning") continue;
+    const auto number = static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10));
+    return fail(Code::kInvalidArgument, message).with_mysql(number, std::string(mysql::sqlstate_of(number)));
+  }
+  return {};
 }
 
 Result<std::string> assignments_text(const plan::ChangeTarget& target, const net::QueryResult& rows,
@@ -181,16 +193,6 @@ net::Task<Result<net::QueryResult>> ClientSession::source_rows(const plan::RowSo
   co_return co_await finish_result(*finish, inner, memory, Digits::kAll);
 }
 
-// What a query only warns of is an error in a change, when the session is strict.
-Status ClientSession::as_in_a_change() const {
-  for (const auto& [level, code, message] : warning_rows_) {
-    if (level != "Warning") continue;
-    const auto number = static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10));
-    return fail(Code::kInvalidArgument, message).with_mysql(number, std::string(mysql::sqlstate_of(number)));
-  }
-  return {};
-}
-
 // Where a row belongs. `values` are what the vindex takes.
 Result<shard::Target> ClientSession::place_row(const std::string& keyspace,
                                                const std::shared_ptr<const shard::Vindex>& vindex,
@@ -258,7 +260,8 @@ net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
     if (status.ok()) status = std::move(back);
   }
   if (!status.ok() && status.error().code() == Code::kResourceExhausted && status.error().mysql_errno() == 0) {
-    status = std::move(status).error().with_context("the rows of this change have to be kept in memory: split it");
+    status = std::move(status).error().with_context(
+        "the rows of this change have to be kept in memory: split it (--max-memory-rows, --memory-per-session)");
   }
   if (out.own_transaction && !status.ok() && failed_) failed_.reset();
   co_return co_await end_change(std::move(out), std::move(status));
@@ -270,7 +273,7 @@ net::Task<Status> ClientSession::change_rows(const plan::Change& change, ChangeO
                                              base::MemoryBudget::Hold& memory) {
   out.updates = change.update;
   CO_ASSIGN_OR_RETURN(const net::QueryResult rows, co_await source_rows(change.rows, memory));
-  if (change.strict) CO_RETURN_IF_ERROR(as_in_a_change());
+  if (change.strict) CO_RETURN_IF_ERROR(as_in_a_change(warning_rows_));
   for (const auto& target : change.targets) CO_RETURN_IF_ERROR(co_await change_target(target, rows, out));
   co_return Status{};
 }
@@ -551,7 +554,7 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
     }
     for (const auto& row : found[i].rows) needed += generates(i, row) ? 1 : 0;
   }
-  if (insert.strict) CO_RETURN_IF_ERROR(as_in_a_change());
+  if (insert.strict) CO_RETURN_IF_ERROR(as_in_a_change(warning_rows_));
   int64_t next = 0;
   if (needed > 0 && !insert.sequence_problem.empty())
     co_return fail(Code::kFailedPrecondition, insert.sequence_problem);

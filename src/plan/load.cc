@@ -59,6 +59,9 @@ class LoadPlanner {
 
   Result<std::shared_ptr<const Plan>> plan() {
     if (!load_.local) return no_form("a file of the server; say LOCAL");
+    Clauses verb(load_.text, 0);
+    verb.advance();
+    if (verb.word() != "data") return unsupported("LOAD XML into a sharded table");
     const std::string keyspace =
         load_.table.qualifier.empty() ? context_.keyspace : std::string(load_.table.qualifier.text);
     ASSIGN_OR_RETURN(const auto routed,

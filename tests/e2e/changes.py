@@ -257,6 +257,7 @@ load data infile '/etc/passwd' into table t
 load data local infile '/etc/passwd' into table t(id, name) set grp = (select max(qty) from child)
 load data local infile '/etc/passwd' into table t(id, name) set grp = @grp
 load data local infile '/etc/passwd' into table t(@id) set id = @id + 1
+load xml local infile '/etc/passwd' into table t
 """
 
 
