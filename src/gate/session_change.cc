@@ -442,7 +442,8 @@ Result<mysql::Value> stored_key(const plan::InsertRows& insert, const plan::Inse
   const plan::Storing storing{.type = key.type,
                               .column = key.column,
                               .charset = collation == nullptr ? "unknown" : collation->charset,
-                              .strict = insert.strict};
+                              .strict = insert.strict,
+                              .integers = plan::takes_integers(insert.vindex.get())};
   return plan::stored_value(storing, std::move(value), key.name);
 }
 

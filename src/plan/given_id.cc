@@ -47,8 +47,8 @@ bool sets_insert_id(const sql::Insert& insert) {
 
 bool makes_ids(const schema::Table* table) {
   return table == nullptr || std::ranges::any_of(table->columns, [](const schema::Column& column) {
-    return column.extra.contains("auto_increment");
-  });
+           return column.extra.contains("auto_increment");
+         });
 }
 
 std::optional<GivenId> given_id(const sql::Insert& insert, const schema::Table* table) {
