@@ -302,7 +302,10 @@ net::Task<Status> ClientSession::send_error(Error error) {
   std::string out;
   std::string payload;
   mysql::ErrPacket err = mysql::to_err_packet(error);
-  err.message = plan::with_keyspaces(std::move(err.message), shared_.view()->databases);
+  // What the gate says of its own is about what the client wrote.
+  if (!err.message.starts_with("VT")) {
+    err.message = plan::with_keyspaces(std::move(err.message), shared_.view()->databases);
+  }
   clear_warnings();
   add_warning("Error", err.code, err.message);
   mysql::encode_err(payload, err, client_.capabilities);

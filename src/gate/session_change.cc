@@ -225,6 +225,15 @@ net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
     co_return RunResult::failed(fail(
         Code::kUnimplemented, "VT12001: unsupported: a change whose rows have to be found first, under LOCK TABLES"));
   }
+  // The rows are changed by their keys in the end: the servers would find nothing to object to.
+  const auto safe = settings_.values().find("sql_safe_updates");
+  if (plan.kind == plan::Plan::Kind::kChange && safe != settings_.values().end() &&
+      switch_value(safe->second) == true) {
+    co_return RunResult::failed(fail(Code::kFailedPrecondition,
+                                     "You are using safe update mode, and the rows of this change have to be found "
+                                     "first: whether by a key is not known")
+                                    .with_mysql(1175, "HY000"));
+  }
   if (plan.returning && results_charset() != "utf8mb4") {
     co_return RunResult::failed(
         fail(Code::kUnimplemented,
@@ -467,7 +476,8 @@ Result<mysql::Value> stored_key(const plan::InsertRows& insert, const plan::Inse
   const plan::Storing storing{.type = key.type,
                               .column = key.column,
                               .charset = collation == nullptr ? "unknown" : collation->charset,
-                              .strict = insert.strict};
+                              .strict = insert.strict,
+                              .integers = plan::takes_integers(insert.vindex.get())};
   return plan::stored_value(storing, std::move(value), key.name);
 }
 

@@ -118,7 +118,8 @@ Result<shard::Target> ClientSession::place_line(const plan::Load& load, const pl
     const plan::Storing storing{.type = key.type,
                                 .column = key.column,
                                 .charset = load.charset.empty() ? std::string_view("unknown") : load.charset,
-                                .strict = false};
+                                .strict = false,
+                                .integers = plan::takes_integers(load.vindex.get())};
     auto value = plan::stored_value(storing, mysql::Value::of_text(*field), key.name);
     if (!value.ok()) return refuse(value.error().message());
     values.push_back(std::move(*value));

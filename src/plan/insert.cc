@@ -180,7 +180,7 @@ class InsertPlanner {
                               .column = column_type(primary->columns[k]),
                               .charset = context_.charset,
                               .strict = context_.strict && !insert_.ignore,
-                              .integers = primary->vindex->integer_function().function != nullptr};
+                              .integers = takes_integers(primary->vindex.get())};
         ASSIGN_OR_RETURN(auto stored, stored_value(storing, std::move(*value), primary->columns[k]));
         row.key.push_back(std::move(stored));
       }
@@ -425,7 +425,11 @@ class InsertPlanner {
   }
 
   static Storing storing(const InsertRows& out, const InsertRows::Key& key) {
-    return {.type = key.type, .column = key.column, .charset = out.charset, .strict = out.strict};
+    return {.type = key.type,
+            .column = key.column,
+            .charset = out.charset,
+            .strict = out.strict,
+            .integers = takes_integers(out.vindex.get())};
   }
 
   const schema::Column* known_column(const std::string& name) const {

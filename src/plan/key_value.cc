@@ -211,6 +211,11 @@ bool fits(const Route& route, std::span<const mysql::Value> parameters) {
   });
 }
 
+bool takes_integers(const shard::Vindex* vindex) {
+  return vindex != nullptr &&
+         (vindex->integer_function().function != nullptr || vindex->type() == "numeric_static_map");
+}
+
 Result<mysql::Value> stored_value(const Storing& storing, mysql::Value value, std::string_view column) {
   const std::string name(column);
   if (value.is_null()) return value;

@@ -37,6 +37,8 @@ struct Storing {
   bool strict = true;                         // What does not fit the column is an error, not a change.
   bool integers = false;                      // The vindex takes integers only.
 };
+// `vindex`: null for none.
+bool takes_integers(const shard::Vindex* vindex);
 // What the stored row will be placed by. kUnimplemented: a value that the server converts in a way that is not known
 // here; `column` names it.
 Result<mysql::Value> stored_value(const Storing& storing, mysql::Value value, std::string_view column);

@@ -357,6 +357,12 @@ std::string with_keyspaces(std::string text, const std::map<std::string, std::st
           text.replace(at + 1, database.size(), keyspace);
       }
     }
+    for (const std::string_view kind : {"FUNCTION ", "PROCEDURE ", "TRIGGER "}) {  // FUNCTION database.f does not exist
+      const std::string place = std::string(kind) + database + ".";
+      if (const size_t at = text.find(place); at != std::string::npos) {
+        text.replace(at + kind.size(), database.size(), keyspace);
+      }
+    }
   }
   return text;
 }

@@ -159,6 +159,7 @@ TEST(SchemaNames, StandInErrors) {
   EXPECT_EQ(with_keyspaces("Table 'vt_shop.t' doesn't exist", kDatabases), "Table 'shop.t' doesn't exist");
   EXPECT_EQ(with_keyspaces("a foreign key constraint fails (`vt_shop`.`t`, 'vt_book')", kDatabases),
             "a foreign key constraint fails (`shop`.`t`, 'book')");
+  EXPECT_EQ(with_keyspaces("FUNCTION vt_shop.f does not exist", kDatabases), "FUNCTION shop.f does not exist");
   EXPECT_EQ(with_keyspaces("Duplicate entry 'vt_shopping' for 'vt_shop2.t'", kDatabases),
             "Duplicate entry 'vt_shopping' for 'vt_shop2.t'");
 }

@@ -230,6 +230,18 @@ class TransactionsTest(ClusterTest):
         client("commit release")
         self.assertIn(client.error("select 1"), (0, 2006, 2013))
 
+    def test_safe_updates_are_safe_over_shards(self):
+        client = self.client("sh")
+        client("insert into t values (1, 1), (4, 1)")
+        client("set sql_safe_updates = 1")
+        for sql in ("update t set v = 2", "delete from t", "delete from t order by v limit 1",
+                    "update t set v = 2 where v in (select v from d)"):
+            self.assertEqual(client.error(sql), 1175, sql)
+        client("update t set v = 2 where id in (1, 4)")
+        client("set sql_safe_updates = 0")
+        client("delete from t order by id limit 1")
+        self.assertEqual(client("select id, v from t"), [(4, 2)])
+
     def test_single_transactions_stay_on_one_shard(self):
         client = self.client()
         client("set transaction_mode = 'single'")
