@@ -40,9 +40,8 @@ net::Task<Status> ClientSession::commit_lookups() {
     held_.remove_if([](const HeldConnection& other) { return !other.lease; });
     co_return error;
   }
-  held_.remove_if([](const HeldConnection& held) {
-    return held.phase == Phase::kBefore && !held.in_transaction && !held.pinned;
-  });
+  held_.remove_if(
+      [](const HeldConnection& held) { return held.phase == Phase::kBefore && !held.in_transaction && !held.pinned; });
   std::vector<LookupKey> gone = std::exchange(maybe_gone_, {});
   std::erase_if(gone, [](const LookupKey& key) { return key.table->lookups[key.use].lookup->autocommit; });
   std::ranges::sort(gone, [](const LookupKey& a, const LookupKey& b) {
@@ -54,8 +53,8 @@ net::Task<Status> ClientSession::commit_lookups() {
            gone[end].use == gone[begin].use) {
       ++end;
     }
-    CO_RETURN_IF_ERROR(co_await remove_gone({gone.begin() + static_cast<ptrdiff_t>(begin),
-                                             gone.begin() + static_cast<ptrdiff_t>(end)}));
+    CO_RETURN_IF_ERROR(co_await remove_gone(
+        {gone.begin() + static_cast<ptrdiff_t>(begin), gone.begin() + static_cast<ptrdiff_t>(end)}));
     begin = end;
   }
   co_return Status{};

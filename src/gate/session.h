@@ -266,7 +266,7 @@ class ClientSession {
                            const InsertedRow& placed);
   // `next`: the first of the generated values.
   Result<std::vector<InsertedRow>> place_rows(const plan::ShardedInsert& insert, int64_t next,
-                                            const Statement& statement);
+                                              const Statement& statement);
   // One text for each shard, in the order in which they come first.
   static std::vector<ShardText> insert_texts(const plan::ShardedInsert& insert, const std::vector<InsertedRow>& rows);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);

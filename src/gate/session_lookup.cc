@@ -391,8 +391,8 @@ Status ClientSession::verify_row(const plan::ShardedInsert& insert, const plan::
 }
 
 // Rows to shards, in the order of the statement.
-Result<std::vector<ClientSession::InsertedRow>> ClientSession::place_rows(const plan::ShardedInsert& insert, int64_t next,
-                                                                        const Statement& statement) {
+Result<std::vector<ClientSession::InsertedRow>> ClientSession::place_rows(const plan::ShardedInsert& insert,
+                                                                          int64_t next, const Statement& statement) {
   std::vector<InsertedRow> out;
   for (const auto& row : insert.rows) {
     InsertedRow& placed = out.emplace_back();
@@ -446,8 +446,9 @@ std::vector<ClientSession::ShardText> ClientSession::insert_texts(const plan::Sh
   return texts;
 }
 
-net::Task<RunResult> ClientSession::insert_with_lookups(const plan::ShardedInsert& insert, std::vector<InsertedRow> rows,
-                                                        uint64_t last_insert_id, bool id_given) {
+net::Task<RunResult> ClientSession::insert_with_lookups(const plan::ShardedInsert& insert,
+                                                        std::vector<InsertedRow> rows, uint64_t last_insert_id,
+                                                        bool id_given) {
   LookupStatement what;
   what.insert = &insert;
   what.conflict = insert.conflict;
@@ -560,11 +561,11 @@ net::Task<Status> ClientSession::do_lookup_statement(LookupStatement& what, Touc
         if (lookup_of(key).no_verify) continue;
         const shard::Lookup& lookup = lookup_of(key);
         CO_ASSIGN_OR_RETURN(const auto row, lookup_row(lookup, key.values, key.id, client_charset()));
-        CO_ASSIGN_OR_RETURN(const auto found,
-                            co_await ask_tables(fmt::format("select 1 from {} where {}{}", lookup_table(lookup),
-                                                            lookup_condition(lookup, {&row, 1}),
-                                                            lock_text(lookup.read_lock)),
-                                                Phase::kBefore, &touched));
+        CO_ASSIGN_OR_RETURN(
+            const auto found,
+            co_await ask_tables(fmt::format("select 1 from {} where {}{}", lookup_table(lookup),
+                                            lookup_condition(lookup, {&row, 1}), lock_text(lookup.read_lock)),
+                                Phase::kBefore, &touched));
         if (!found.rows.empty()) continue;
         co_return fail(Code::kInvalidArgument,
                        fmt::format("values {} for columns of lookup vindex {} of table {} do not map to the row's "
@@ -645,8 +646,8 @@ net::Task<Status> ClientSession::note_replaced(const LookupStatement& what, Touc
     const std::string condition = "(" + all_equal(primary.columns, key) + ")";
     auto found = std::ranges::find(texts, what.rows[i].target, &ShardText::target);
     if (found == texts.end()) {
-      texts.push_back({what.rows[i].target, "select " + list + " from " + sql::quote_identifier(table.name) +
-                                                " where " + condition});
+      texts.push_back({what.rows[i].target,
+                       "select " + list + " from " + sql::quote_identifier(table.name) + " where " + condition});
     } else {
       found->text += " or " + condition;
     }

@@ -196,8 +196,8 @@ class ChangePlanner {
     if (!bound.source->partitions.empty()) return unsupported("partitions in a change of rows of several shards");
     if (bound.known == nullptr) return unknown_columns(bound);
     const auto sets = [&](const std::vector<std::string>& columns) {
-      return std::ranges::any_of(
-          wanted.set, [&](const auto* assignment) { return names(columns, assignment->column->name.text); });
+      return std::ranges::any_of(wanted.set,
+                                 [&](const auto* assignment) { return names(columns, assignment->column->name.text); });
     };
     const auto* primary = bound.table->primary_vindex();
     for (const auto& use : bound.table->lookups) {

@@ -195,10 +195,10 @@ std::string select_list(const vschema::Table& table, const std::vector<size_t>& 
 
 // What has the same value when the server computes it again, on the same row.
 bool is_repeatable(const sql::Expr* expr, sql::List<sql::Assignment> set) {
-  static constexpr std::string_view kFunctions[] = {"concat",  "lower", "upper", "lcase",  "ucase",    "trim",
-                                                    "ltrim",   "rtrim", "left",  "right",  "substr",   "substring",
-                                                    "replace", "lpad",  "rpad",  "repeat", "reverse",  "coalesce",
-                                                    "ifnull",  "if",    "nullif", "abs",   "concat_ws", "mod"};
+  static constexpr std::string_view kFunctions[] = {"concat",  "lower", "upper",  "lcase",  "ucase",     "trim",
+                                                    "ltrim",   "rtrim", "left",   "right",  "substr",    "substring",
+                                                    "replace", "lpad",  "rpad",   "repeat", "reverse",   "coalesce",
+                                                    "ifnull",  "if",    "nullif", "abs",    "concat_ws", "mod"};
   bool repeatable = !traits_of(expr).subquery && !traits_of(expr).other;
   walk(expr, [&](const sql::Expr& node) {
     if (const auto* call = as<sql::FunctionCall>(&node)) {
@@ -211,8 +211,7 @@ bool is_repeatable(const sql::Expr* expr, sql::List<sql::Assignment> set) {
     if (const auto* column = as<sql::Column>(&node)) {
       // An assignment before this one has changed it.
       repeatable = repeatable && std::ranges::none_of(set, [&](const sql::Assignment& assignment) {
-                     return lower(assignment.column->name.text) == lower(column->name.text) &&
-                            assignment.value != expr;
+                     return lower(assignment.column->name.text) == lower(column->name.text) && assignment.value != expr;
                    });
     }
     return true;
@@ -300,8 +299,8 @@ Result<std::shared_ptr<const LookupChange>> plan_lookup_change(const FromClause&
       if (assignment != nullptr && !is_repeatable(assignment->value, form.set)) {
         return unsupported(fmt::format("an expression as the new value of the lookup vindex column {}", column));
       }
-      out->rows += ", " + (assignment == nullptr ? sql::quote_identifier(column)
-                                                 : sql::print(*assignment->value, options));
+      out->rows +=
+          ", " + (assignment == nullptr ? sql::quote_identifier(column) : sql::print(*assignment->value, options));
     }
   }
   out->rows += " from " + sql::print(*from.tables.front().source, options);

@@ -34,7 +34,8 @@ TEST(LookupText, HashedFormsStoreNumbers) {
   const std::vector<mysql::Value> values = {mysql::Value::of_text("T\xe9st"), mysql::Value::null()};
   const auto row = lookup_row(*lookup, values, id, "latin1");
   ASSERT_TRUE(row.ok());
-  EXPECT_EQ(*row, (LookupRow{mysql::Value::of_uint(0x0b5edbb401fd7524), mysql::Value::null(), mysql::Value::of_uint(1)}));
+  EXPECT_EQ(*row,
+            (LookupRow{mysql::Value::of_uint(0x0b5edbb401fd7524), mysql::Value::null(), mysql::Value::of_uint(1)}));
   EXPECT_FALSE(lookup_row(*lookup, values, *shard::KeyspaceId::from_hex("16"), "latin1").ok());
 }
 

@@ -61,8 +61,9 @@ Status read_lock_of(ParameterReader& parameters, std::string_view vindex, Lookup
   } else if (*value == "none") {
     out = Lookup::ReadLock::kNone;
   } else {
-    return fail(Code::kInvalidArgument,
-                fmt::format("vindex {}: invalid read_lock value {}: expected exclusive, shared or none", vindex, *value));
+    return fail(
+        Code::kInvalidArgument,
+        fmt::format("vindex {}: invalid read_lock value {}: expected exclusive, shared or none", vindex, *value));
   }
   return {};
 }

@@ -28,9 +28,10 @@ std::vector<std::string> find_collation_warnings(std::string_view name, const ::
         const std::string_view instead = type == "xxhash"       ? "unicode_loose_xxhash or a _bin collation"
                                          : type == "binary_md5" ? "unicode_loose_md5 or a _bin collation"
                                                                 : "a _bin collation";
-        out.push_back(fmt::format("vindex {} of type {} does not follow the collation {} of column {} of table {}: "
-                                  "values that are equal there may be on different shards; use {}",
-                                  use.name, type, collation, column, table_name, instead));
+        out.push_back(
+            fmt::format("vindex {} of type {} does not follow the collation {} of column {} of table {}: "
+                        "values that are equal there may be on different shards; use {}",
+                        use.name, type, collation, column, table_name, instead));
       }
     }
   }

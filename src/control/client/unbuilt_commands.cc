@@ -7,7 +7,6 @@ void add_unbuilt_commands(CommandSet& set) {
   constexpr const char* kThrottler = "there is no throttler yet";
   constexpr std::pair<const char*, const char*> kCommands[] = {
       {"Materialize", "MoveTables copies tables as they are"},
-      {"LookupVindex", "make the lookup's table, fill it, and name it with ApplyVSchema"},
       {"Migrate", "no other cluster can be mounted; MoveTables moves tables within one"},
       {"Mount", "a cluster knows no others"},
       {"OnlineDDL", "ApplySchema changes tables directly"},

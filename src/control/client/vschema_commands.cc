@@ -1,6 +1,8 @@
 // Commands on VSchemas and the rules beside them.
 #include "base/text.h"
 #include "control/client/call.h"
+#include "control/lookup_rows.h"
+#include "vschema/collation.h"
 #include "vschema/proto_json.h"
 #include "vschema/vschema.h"
 
@@ -8,6 +10,87 @@ namespace vitrail::control {
 namespace {
 
 namespace vd = ::vtctldata;
+
+struct ApplyFlags {
+  std::string text, file, sql, sql_file;
+  bool dry_run = false, skip_rebuild = false, strict = false;
+  std::vector<std::string> cells;
+  std::vector<std::string> unknown;  // Of the text's fields.
+};
+
+Result<vd::ApplyVSchemaRequest> apply_request(const ClientContext& c, ApplyFlags& f) {
+  vd::ApplyVSchemaRequest q;
+  q.set_keyspace(c.arguments[0]);
+  if (!f.sql.empty() || !f.sql_file.empty()) {
+    if (!f.text.empty() || !f.file.empty()) {
+      return fail(Code::kInvalidArgument, "give either a vschema or --sql, not both");
+    }
+    ASSIGN_OR_RETURN(const std::string sql, text_or_file(c, f.sql, f.sql_file, "sql"));
+    q.set_sql(sql);
+  } else {
+    ASSIGN_OR_RETURN(const std::string text, text_or_file(c, f.text, f.file, "vschema"));
+    f.unknown.clear();
+    Status parsed = vschema::parse_json(text, *q.mutable_v_schema(), &f.unknown);
+    if (!parsed.ok()) return std::move(parsed).error().with_context("--vschema");
+    if (f.strict && !f.unknown.empty()) {
+      return fail(Code::kInvalidArgument,
+                  "--vschema: unknown field(s), and --strict was given: " + base::join(f.unknown, ", "));
+    }
+  }
+  q.set_dry_run(f.dry_run);
+  q.set_skip_rebuild(f.skip_rebuild);
+  q.set_strict(f.strict);
+  q.mutable_cells()->Add(f.cells.begin(), f.cells.end());
+  return q;
+}
+
+// The collations of the keyspace's columns, as one of its primaries has them. Nothing where none answers.
+net::Task<vschema::Collations> read_collations(const ClientContext& c, std::string keyspace) {
+  vd::GetTabletsRequest tablets;
+  tablets.set_keyspace(keyspace);
+  tablets.set_tablet_type(::topodata::PRIMARY);
+  const auto primaries = co_await c.call<vd::GetTabletsResponse>("GetTablets", std::move(tablets));
+  vschema::Collations out;
+  if (!primaries.ok() || primaries->tablets().empty()) co_return out;
+  vd::ExecuteFetchAsDBARequest q;
+  *q.mutable_tablet_alias() = primaries->tablets(0).alias();
+  q.set_query(
+      "select table_name, lower(column_name), collation_name from information_schema.columns where table_schema = "
+      "database() and collation_name is not null");
+  q.set_max_rows(1'000'000);
+  const auto done = co_await c.call<vd::ExecuteFetchAsDBAResponse>("ExecuteFetchAsDBA", std::move(q));
+  if (!done.ok()) co_return out;
+  for (const auto& row : done->result().rows()) {
+    const auto values = values_of(done->result(), row);
+    if (values.size() == 3) out[values[0].bytes][values[1].bytes] = values[2].bytes;
+  }
+  co_return out;
+}
+
+Output apply_vschema(const ClientContext& c, std::shared_ptr<ApplyFlags> f) {
+  CO_ASSIGN_OR_RETURN(auto q, apply_request(c, *f));
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::ApplyVSchemaResponse>("ApplyVSchema", std::move(q)));
+  CO_ASSIGN_OR_RETURN(const std::string json, c.json(done.v_schema()));
+  std::string out = "New VSchema object:\n" + json;
+  for (const auto& field : f->unknown) {
+    out += "Warning: unknown field " + field + " is kept, and has no effect\n";
+  }
+  for (const auto& warning : vschema::find_warnings(c.arguments[0], done.v_schema())) {
+    out += "Warning: " + warning + "\n";
+  }
+  if (done.v_schema().sharded()) {
+    const auto collations = co_await read_collations(c, c.arguments[0]);
+    for (const auto& warning : vschema::find_collation_warnings(c.arguments[0], done.v_schema(), collations)) {
+      out += "Warning: " + warning + "\n";
+    }
+  }
+  for (const auto& [vindex, parameters] : done.unknown_vindex_params()) {
+    for (const auto& name : parameters.params()) {
+      out += "Unknown parameter in vindex " + vindex + ": " + name + "\n";
+    }
+  }
+  co_return out;
+}
 
 void add_vschemas(CommandSet& set) {
   add_call<vd::GetVSchemaRequest, vd::GetVSchemaResponse>(
@@ -18,55 +101,9 @@ void add_vschemas(CommandSet& set) {
       },
       [](const ClientContext& c, const auto& done) { return c.json(done.v_schema()); })
       .arguments("<keyspace>", 1, 1);
-  struct Flags {
-    std::string text, file, sql, sql_file;
-    bool dry_run = false, skip_rebuild = false, strict = false;
-    std::vector<std::string> cells;
-    std::vector<std::string> unknown;  // Of the text's fields.
-  };
-  auto f = std::make_shared<Flags>();
-  auto& s = add_call<vd::ApplyVSchemaRequest, vd::ApplyVSchemaResponse>(
-      set, "ApplyVSchema", "saves the VSchema of a keyspace",
-      [f](const ClientContext& c, auto& q) -> Status {
-        q.set_keyspace(c.arguments[0]);
-        if (!f->sql.empty() || !f->sql_file.empty()) {
-          if (!f->text.empty() || !f->file.empty()) {
-            return fail(Code::kInvalidArgument, "give either a vschema or --sql, not both");
-          }
-          ASSIGN_OR_RETURN(const std::string sql, text_or_file(c, f->sql, f->sql_file, "sql"));
-          q.set_sql(sql);
-        } else {
-          ASSIGN_OR_RETURN(const std::string text, text_or_file(c, f->text, f->file, "vschema"));
-          f->unknown.clear();
-          Status parsed = vschema::parse_json(text, *q.mutable_v_schema(), &f->unknown);
-          if (!parsed.ok()) return std::move(parsed).error().with_context("--vschema");
-          if (f->strict && !f->unknown.empty()) {
-            return fail(Code::kInvalidArgument,
-                        "--vschema: unknown field(s), and --strict was given: " + base::join(f->unknown, ", "));
-          }
-        }
-        q.set_dry_run(f->dry_run);
-        q.set_skip_rebuild(f->skip_rebuild);
-        q.set_strict(f->strict);
-        q.mutable_cells()->Add(f->cells.begin(), f->cells.end());
-        return {};
-      },
-      [f](const ClientContext& c, const auto& done) -> Result<std::string> {
-        ASSIGN_OR_RETURN(const std::string json, c.json(done.v_schema()));
-        std::string out = "New VSchema object:\n" + json;
-        for (const auto& field : f->unknown) {
-          out += "Warning: unknown field " + field + " is kept, and has no effect\n";
-        }
-        for (const auto& warning : vschema::find_warnings(c.arguments[0], done.v_schema())) {
-          out += "Warning: " + warning + "\n";
-        }
-        for (const auto& [vindex, parameters] : done.unknown_vindex_params()) {
-          for (const auto& name : parameters.params()) {
-            out += "Unknown parameter in vindex " + vindex + ": " + name + "\n";
-          }
-        }
-        return out;
-      });
+  auto f = std::make_shared<ApplyFlags>();
+  auto& s = set.add(set.root(), "ApplyVSchema", "saves the VSchema of a keyspace",
+                    [f](const ClientContext& c) { return apply_vschema(c, f); });
   s.add("vschema", &f->text, "the VSchema as JSON");
   s.add("vschema-file", &f->file, "a file with it");
   s.add("sql", &f->sql, "a VSchema statement");

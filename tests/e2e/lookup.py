@@ -1,0 +1,427 @@
+"""Lookup vindexes: rows are found by their tables, which change together with the rows, whatever happens to vtgate."""
+
+import json
+import os
+import signal
+import threading
+import time
+
+import pymysql
+
+from support import ClusterTest, main, texts
+
+TABLES = """create table person(id bigint not null, name varchar(40), city varchar(40), code int, primary key(id));
+create table person_order(order_id bigint not null, person_id bigint not null, sku varchar(20), primary key(order_id));
+create table code_idx(code int not null, keyspace_id varbinary(64), primary key(code));
+create table guest(id bigint not null, same_id bigint, host varchar(40), primary key(id));
+create table plain(id bigint not null, tag varchar(20), kind varchar(20), primary key(id));
+create table loose(id bigint not null, word varbinary(40), num bigint, primary key(id))"""
+LOOKUPS = """create table name_idx(name varchar(40) not null, keyspace_id varbinary(64), primary key(name));
+create table city_idx(city varchar(40) not null, keyspace_id varbinary(64) not null, primary key(city, keyspace_id));
+create table order_idx(order_id bigint not null, keyspace_id varbinary(64), primary key(order_id));
+create table word_idx(word bigint unsigned not null, id bigint unsigned, primary key(word, id));
+create table num_idx(num bigint not null, id bigint unsigned, primary key(num));
+create table order_seq(id int, next_id bigint, cache bigint, primary key(id)) comment 'vitess_sequence';
+insert into order_seq(id, next_id, cache) values(0, 1000, 100)"""
+
+
+def lookup(kind, owner, table, column, to="keyspace_id", **params):
+    return {"type": kind, "owner": owner, "params": {"table": table, "from": column, "to": to, **params}}
+
+
+VINDEXES = {
+    "hash": {"type": "hash"},
+    "by_name": lookup("consistent_lookup_unique", "person", "look.name_idx", "name", ignore_nulls="true"),
+    "by_city": lookup("consistent_lookup", "person", "look.city_idx", "city", ignore_nulls="true"),
+    "by_code": lookup("lookup_unique", "person", "ks.code_idx", "code", ignore_nulls="true"),
+    "by_order": lookup("lookup_unique", "person_order", "order_idx", "order_id"),
+    "by_word": lookup("lookup_unicodeloosemd5_hash", "loose", "look.word_idx", "word", "id", ignore_nulls="true"),
+    "by_num": lookup("lookup_hash_unique", "loose", "look.num_idx", "num", "id", autocommit="true"),
+}
+VSCHEMA = {
+    "sharded": True,
+    "vindexes": VINDEXES,
+    "tables": {
+        "person": {"column_vindexes": [{"column": "id", "name": "hash"}, {"column": "name", "name": "by_name"},
+                                       {"column": "city", "name": "by_city"}, {"column": "code", "name": "by_code"}]},
+        "person_order": {"column_vindexes": [{"column": "person_id", "name": "hash"},
+                                             {"column": "order_id", "name": "by_order"}],
+                         "auto_increment": {"column": "order_id", "sequence": "order_seq"}},
+        "code_idx": {"column_vindexes": [{"column": "code", "name": "hash"}]},
+        "plain": {"column_vindexes": [{"column": "id", "name": "hash"}]},
+        "guest": {"column_vindexes": [{"column": "id", "name": "hash"}, {"column": "same_id", "name": "hash"},
+                                      {"column": "host", "name": "by_name"}]},
+        "loose": {"column_vindexes": [{"column": "id", "name": "hash"}, {"column": "word", "name": "by_word"},
+                                      {"column": "num", "name": "by_num"}]},
+    }}
+
+
+class LookupTest(ClusterTest):
+    @classmethod
+    def prepare(cls):
+        cluster = cls.cluster
+        cluster.start_vtctld()
+        for keyspace in ("look", "ks"):
+            cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", keyspace)
+        cluster.add_shard("look", "0", 100, ("replica",))
+        cluster.add_shard("ks", "-80", 300, ("replica",))
+        cluster.add_shard("ks", "80-", 400, ("replica",))
+        cluster.vtctldclient("ApplySchema", "--sql", LOOKUPS, "look")
+        cluster.vtctldclient("ApplySchema", "--sql", TABLES, "ks")
+        tables = ("name_idx", "city_idx", "order_idx", "word_idx", "num_idx")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(
+            {"tables": {**{name: {} for name in tables}, "order_seq": {"type": "sequence"}}}), "look")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(VSCHEMA), "ks")
+        cluster.start_vtgate()
+        cls.wait_for_columns()
+
+    @classmethod
+    def wait_for_columns(cls):
+        """Until vtgate knows the tables' columns: before, it does not ask lookup tables."""
+        def known():
+            with cls.cluster.connect("ks") as connection, connection.cursor() as cursor:
+                cursor.execute("vexplain plan select * from person where name = 'a'")
+                return '"Vindex": "by_name"' in str(cursor.fetchall())
+        deadline = time.monotonic() + 20
+        while not known():
+            assert time.monotonic() < deadline, "vtgate does not learn of the columns"
+            time.sleep(0.1)
+
+    def setUp(self):
+        self.session = self.open()
+        self.addCleanup(self.forget)
+
+    def open(self):
+        connection = self.cluster.connect("ks", autocommit=True)
+        self.addCleanup(lambda: connection.open and connection.close())
+        return connection
+
+    def forget(self):
+        for table in ("person", "person_order", "loose", "code_idx", "plain", "guest"):
+            for shard in ("-80", "80-"):
+                self.on_shard("ks", shard, f"delete from {table}")
+        for table in ("name_idx", "city_idx", "order_idx", "word_idx", "num_idx"):
+            self.on_shard("look", "0", f"delete from {table}")
+
+    def run_sql(self, sql, *arguments, session=None):
+        with (session or self.session).cursor() as cursor:
+            affected = cursor.execute(sql, arguments or None)
+            return texts(cursor.fetchall()) if cursor.description else affected
+
+    def on_shard(self, keyspace, shard, sql):
+        return texts(self.cluster.server_rows(self.cluster.shard_tablets(keyspace, shard)[0], sql))
+
+    def lookups(self, table):
+        """The rows of a lookup table: value and hex of what it stands for."""
+        if table == "code_idx":
+            rows = self.on_shard("ks", "-80", "select code, hex(keyspace_id) from code_idx")
+            return sorted(rows + self.on_shard("ks", "80-", "select code, hex(keyspace_id) from code_idx"))
+        column = table.split("_")[0] if table != "order_idx" else "order_id"
+        return sorted(self.on_shard("look", "0", f"select {column}, hex(keyspace_id) from {table}"))
+
+    def assert_consistent(self):
+        """Each row is found by each of its values."""
+        for id_, name, city, code in self.run_sql("select id, name, city, code from person"):
+            for column, value in (("name", name), ("city", city), ("code", code)):
+                if value is not None:
+                    found = self.run_sql(f"select id from person where {column} = %s", value)
+                    self.assertIn((id_,), found, f"{column} = {value}")
+
+    def plan(self, sql):
+        return json.loads(self.run_sql("vexplain plan " + sql)[0][0])
+
+    # --- reads ---
+    def test_rows_are_found_by_their_values(self):
+        self.run_sql("insert into person(id, name, city, code) values (1, 'ann', 'Bern', 10), (2, 'bob', 'Bern', 20), "
+                     "(4, 'cid', 'Rome', 30), (5, null, null, null)")
+        plan = self.plan("select * from person where name = 'ann'")
+        self.assertEqual((plan["Variant"], plan["Vindex"]), ("EqualUnique", "by_name"))
+        plan = self.plan("select * from person where city = 'Bern'")
+        self.assertEqual((plan["Variant"], plan["Vindex"]), ("Equal", "by_city"))
+        self.assertEqual(self.plan("select * from person where name in ('ann', 'bob')")["Vindex"], "by_name")
+        self.assertEqual(self.run_sql("select id from person where name = 'ann'"), [(1,)])
+        self.assertEqual(self.run_sql("select id from person where name = 'ANN'"), [(1,)])  # As the column compares.
+        self.assertEqual(self.run_sql("select id from person where name = 'nobody'"), [])
+        self.assertEqual(self.run_sql("select count(*) from person where name = 'nobody'"), [(0,)])
+        self.assertEqual(self.run_sql("select id from person where name = null"), [])
+        self.assertEqual(self.run_sql("select id from person where city = 'Bern' order by id"), [(1,), (2,)])
+        self.assertEqual(self.run_sql("select id from person where city in ('Rome', 'Bern', null) order by id desc"),
+                         [(4,), (2,), (1,)])
+        self.assertEqual(self.run_sql("select count(*) from person where city in ('Rome', 'Bern')"), [(3,)])
+        self.assertEqual(self.run_sql("select id from person where code = 30"), [(4,)])
+        self.assertEqual(self.run_sql("select id from person where code = '30'"), [(4,)])
+        self.assertEqual(self.run_sql("select id from person where name = 'ann' and city = 'Rome'"), [])
+        with self.cluster.connect("ks") as connection:
+            from binary_protocol import Statement
+            statement = Statement(connection, "select id from person where name = ?")
+            for value, expected in (("bob", [(2,)]), ("cid", [(4,)]), ("none", []), (None, [])):
+                self.assertEqual(texts(statement.execute(value)), expected, value)
+            statement.close()
+        # A lookup row without its row finds nothing, and one shard is asked only.
+        self.on_shard("look", "0", "insert into name_idx values ('ghost', x'166b40b44aba4bd6')")
+        self.assertEqual(self.run_sql("select id from person where name = 'ghost'"), [])
+
+    def test_a_transaction_sees_its_own_lookup_rows(self):
+        self.run_sql("begin")
+        self.run_sql("insert into person(id, name, city) values (4, 'dee', 'Oslo')")
+        self.assertEqual(self.run_sql("select id from person where name = 'dee'"), [(4,)])
+        self.assertEqual(self.run_sql("select id from person where name = 'dee'", session=self.open()), [])
+        self.run_sql("savepoint s")
+        self.run_sql("update person set name = 'eve' where id = 4")
+        self.assertEqual(self.run_sql("select id from person where name = 'eve'"), [(4,)])
+        self.assertEqual(self.run_sql("select id from person where name = 'dee'"), [])
+        self.run_sql("rollback to s")
+        self.assertEqual(self.run_sql("select id from person where name = 'eve'"), [])
+        self.assertEqual(self.run_sql("select id from person where name = 'dee'"), [(4,)])
+        self.run_sql("commit")
+        self.assertEqual(self.run_sql("select id from person where name = 'dee'"), [(4,)])
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["dee"])
+        self.run_sql("begin")
+        self.run_sql("delete from person where name = 'dee'")
+        self.run_sql("rollback")
+        self.assertEqual(self.run_sql("select id from person where name = 'dee'"), [(4,)])
+        self.run_sql("begin")
+        self.run_sql("insert into person(id, name) values (7, 'fay')")
+        self.run_sql("rollback")
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["dee"])
+
+    # --- changes ---
+    def test_lookup_rows_change_with_the_rows(self):
+        self.assertEqual(self.run_sql("insert into person(id, name, city, code) values (1, 'ann', 'Bern', 10), "
+                                      "(4, 'bob', 'Bern', 20), (5, 'cid', 'Bern', null)"), 3)
+        self.assertEqual(self.lookups("name_idx"), [("ann", "166B40B44ABA4BD6"), ("bob", "D2FD8867D50D2DFE"),
+                                                    ("cid", "70BB023C810CA87A")])
+        self.assertEqual(self.lookups("code_idx"), [(10, "166B40B44ABA4BD6"), (20, "D2FD8867D50D2DFE")])
+        self.assertEqual(self.run_sql("update person set name = concat(name, '2'), code = code + 1 where city = 'Bern'"),
+                         3)
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["ann2", "bob2", "cid2"])
+        self.assertEqual([row[0] for row in self.lookups("code_idx")], [11, 21])
+        self.assert_consistent()
+        self.assertEqual(self.run_sql("update person set city = null where id = 1"), 1)
+        self.assertEqual([row[1] for row in self.lookups("city_idx")], ["70BB023C810CA87A", "D2FD8867D50D2DFE"])
+        self.assertEqual(self.run_sql("delete from person where name = 'bob2'"), 1)
+        self.assertEqual(self.run_sql("delete from person where id > 0"), 2)
+        for table in ("name_idx", "city_idx", "code_idx"):
+            self.assertEqual(self.lookups(table), [], table)
+
+    def test_a_lookup_row_stays_while_another_row_needs_it(self):
+        self.run_sql("insert into loose(id, word, num) values (1, 'Word', 1)")
+        self.run_sql("insert into person(id, city) values (1, 'Bern')")
+        # Two rows of one keyspace id cannot be in `person`, whose key it is; in person_order they can.
+        self.run_sql("insert into person_order(person_id, sku) values (1, 'a'), (1, 'b'), (4, 'c')")
+        orders = self.run_sql("select order_id, person_id from person_order order by order_id")
+        self.assertEqual([row[0] for row in orders], [row[0] for row in self.lookups("order_idx")])
+        for order_id, person_id in orders:
+            self.assertEqual(self.run_sql("select person_id from person_order where order_id = %s", order_id),
+                             [(person_id,)])
+        self.run_sql("delete from person_order where order_id = %s", orders[0][0])
+        self.assertEqual([row[0] for row in self.lookups("order_idx")], [orders[1][0], orders[2][0]])
+        # The row's own value, written again in the transaction that has removed it.
+        self.run_sql("begin")
+        self.run_sql("delete from person where id = 1")
+        self.run_sql("insert into person(id, city) values (1, 'Bern')")
+        self.run_sql("commit")
+        self.assertEqual(self.run_sql("select id from person where city = 'Bern'"), [(1,)])
+
+    def test_unique_values_are_unique(self):
+        self.run_sql("insert into person(id, name) values (1, 'ann')")
+        for sql in ("insert into person(id, name) values (4, 'ann')", "insert into person(id, name) values (5, 'ANN')",
+                    "insert into person(id, name) values (5, 'x'), (4, 'y'), (7, 'x')"):
+            self.assert_refused(1062, "Duplicate entry '.*' for key 'person.by_name'", lambda: self.run_sql(sql))
+        self.run_sql("insert into person(id, name) values (4, 'bob')")
+        self.assert_refused(1062, "Duplicate entry", lambda: self.run_sql("update person set name = 'ann' where id = 4"))
+        self.assert_refused(1062, "Duplicate entry", lambda: self.run_sql("update person set name = 'q'"))
+        self.assertEqual(self.run_sql("select id, name from person order by id"), [(1, "ann"), (4, "bob")])
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["ann", "bob"])
+        # In a transaction only the statement is undone.
+        self.run_sql("begin")
+        self.run_sql("insert into person(id, name) values (5, 'cid')")
+        self.assert_refused(1062, "Duplicate", lambda: self.run_sql("insert into person(id, name) values (7, 'd'), (8, 'ann')"))
+        self.run_sql("commit")
+        self.assertEqual(self.run_sql("select id from person order by id"), [(1,), (4,), (5,)])
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["ann", "bob", "cid"])
+        # A value whose row is gone is free, though its lookup row is still there.
+        self.on_shard("look", "0", "insert into name_idx values ('stray', x'166b40b44aba4bd6')")
+        self.run_sql("insert into person(id, name) values (9, 'stray')")
+        self.assertEqual(self.run_sql("select id from person where name = 'stray'"), [(9,)])
+        # A value that moves within a transaction: until its end the old row must be found.
+        self.run_sql("begin")
+        self.run_sql("update person set name = 'other' where id = 1")
+        self.assert_refused((1105, 1235), "commit in between", lambda: self.run_sql("update person set name = 'ann' where id = 4"))
+        self.run_sql("rollback")
+        self.assert_consistent()
+
+    def test_forms_of_insert(self):
+        self.run_sql("insert into person set id = 1, name = 'ann', city = 'Bern'")
+        self.run_sql("insert ignore into person(id, name, city) values (4, 'ann', 'Rome'), (5, 'bob', 'Rome'), "
+                     "(1, 'cid', 'Rome'), (7, 'bob', 'Rome')")
+        self.assertEqual(self.run_sql("select id, name, city from person order by id"),
+                         [(1, "ann", "Bern"), (5, "bob", "Rome")])
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["ann", "bob"])
+        self.assertEqual([row[0] for row in self.lookups("city_idx")], ["Bern", "Rome"])
+        self.run_sql("replace into person(id, name, city) values (1, 'eve', 'Oslo')")
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["bob", "eve"])
+        self.assertEqual([row[0] for row in self.lookups("city_idx")], ["Oslo", "Rome"])
+        self.assert_refused((1105, 1235), "lookup vindex column name", lambda: self.run_sql(
+            "insert into person(id, name) values (1, 'x') on duplicate key update name = 'y'"))
+        self.run_sql("insert into person_order(order_id, person_id, sku) values (1, 4, 'a')")
+        self.run_sql("insert into person_order(order_id, person_id, sku) values (1, 4, 'b'), (2, 4, 'c') "
+                     "on duplicate key update sku = values(sku)")
+        self.assertEqual(self.run_sql("select order_id, sku from person_order order by order_id"), [(1, "b"), (2, "c")])
+        self.assertEqual([row[0] for row in self.lookups("order_idx")], [1, 2])
+        self.assert_refused(1048, "cannot be null", lambda: self.run_sql("insert into loose(id, num) values (1, null)"))
+        self.assert_refused((1105, 1235), "expression as the value", lambda: self.run_sql(
+            "insert into person(id, name) values (11, concat('a', 'b'))"))
+        self.assert_consistent()
+
+    def test_forms_that_are_not_maintained_are_refused(self):
+        self.run_sql("insert into person(id, name) values (1, 'ann'), (4, 'bob')")
+        for sql in ("insert into person(id, name) select id + 10, sku from person_order",
+                    "insert into person(id, name) values (11, (select 'x'))",
+                    "insert into person(id, name) values (11, 'x') returning id",
+                    "update person set id = 5 where name = 'ann'",
+                    "update person set name = 'x' limit 1",
+                    "delete from person order by id limit 1",
+                    "delete person from person join person_order on person.id = person_order.order_id",
+                    "update person join person_order on person.id = person_order.person_id set person.name = 'x'"):
+            self.assert_refused((1105, 1235), "lookup vindex|unsupported", lambda: self.run_sql(sql))
+        self.assertEqual(self.run_sql("select id, name from person order by id"), [(1, "ann"), (4, "bob")])
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["ann", "bob"])
+        # Rows that are found first, by a lookup.
+        self.run_sql("insert into plain(id, tag) select id, name from person where name = 'ann'")
+        self.run_sql("insert into plain(id, kind) select count(*) + 1, 'n' from person where name = 'bob'")
+        self.assertEqual(self.run_sql("select id from plain order by id"), [(1,), (2,)])
+
+    def test_hashed_forms(self):
+        self.run_sql("insert into loose(id, word, num) values (1, 'Word', 100), (4, 'other', 200)")
+        self.assertEqual(sorted(self.on_shard("look", "0", "select num, id from num_idx")), [(100, 1), (200, 4)])
+        self.assertEqual(sorted(self.on_shard("look", "0", "select id from word_idx")), [(1,), (4,)])
+        self.assertEqual(self.plan("select id from loose where word = 'Word'")["Vindex"], "by_word")
+        self.assertEqual(self.run_sql("select id from loose where word = 'Word'"), [(1,)])
+        self.assertEqual(self.run_sql("select id from loose where word = 'word'"), [])
+        self.assertEqual(self.run_sql("select id from loose where num = 200"), [(4,)])
+        self.assertEqual(self.run_sql("select id from loose where num in (100, 200) order by id"), [(1,), (4,)])
+        # Written at once, and never removed.
+        self.run_sql("begin")
+        self.run_sql("insert into loose(id, word, num) values (5, 'x', 300)")
+        self.run_sql("rollback")
+        self.assertIn((300, 5), self.on_shard("look", "0", "select num, id from num_idx"))
+        self.run_sql("insert into loose(id, word, num) values (7, 'x', 300)")
+        self.assertEqual(self.run_sql("select id from loose where num = 300"), [(7,)])
+
+    def test_vindexes_that_a_table_does_not_own_are_verified(self):
+        self.run_sql("insert into person(id, name) values (1, 'ann'), (4, 'bob')")
+        self.run_sql("insert into guest(id, same_id, host) values (1, 1, 'ann'), (4, null, null)")
+        self.assert_refused(1105, "does not map to keyspace ids", lambda: self.run_sql(
+            "insert into guest(id, same_id) values (5, 1)"))
+        for name in ("bob", "nobody"):
+            self.assert_refused(1105, "do not map to the row's keyspace id", lambda: self.run_sql(
+                "insert into guest(id, host) values (2, %s)", name))
+        self.assert_refused((1105, 1235), "lookup vindex by_name", lambda: self.run_sql("update guest set host = 'bob'"))
+        self.assertEqual(self.run_sql("select id from guest where host = 'ann'"), [(1,)])
+        self.assertEqual(self.run_sql("select count(*) from guest"), [(2,)])
+
+    # --- a vindex for a table with rows ---
+    def lookup_vindex(self, action, *args, name="by_tag"):
+        return self.ctl("LookupVindex", "--name", name, "--table-keyspace", "look", action, "--keyspace", "ks", *args)
+
+    def test_a_vindex_is_made_for_a_table_with_rows(self):
+        rows = ", ".join(f"({n}, 't{n}', 'k{n % 3}')" for n in range(1, 1201))
+        self.run_sql("insert into plain(id, tag, kind) values " + rows + ", (2000, null, null)")
+        made = self.lookup_vindex("create", "--type", "consistent_lookup_unique", "--table-owner", "plain",
+                                  "--table-owner-columns", "tag", "--ignore-nulls")
+        self.assertIn("LookupVindex by_tag created in the ks keyspace", made)
+        self.assertEqual(self.on_shard("look", "0", "select count(*) from by_tag"), [(1200,)])
+        self.assertEqual(json.loads(self.lookup_vindex("show"))["params"]["write_only"], "true")
+        self.assertEqual(self.plan("select * from plain where tag = 't1'")["Variant"], "Scatter")
+        with self.assertRaisesRegex(Exception, "still write-only"):
+            self.lookup_vindex("complete")
+
+        def maintained():
+            self.run_sql("insert into plain(id, tag) values (3000, 'new')")
+            try:
+                self.assertEqual(self.on_shard("look", "0", "select count(*) from by_tag where tag = 'new'"), [(1,)])
+            finally:
+                self.run_sql("delete from plain where id = 3000")
+        self.eventually(maintained)
+        # What a vtgate has written that did not know of the vindex yet.
+        for shard in ("-80", "80-"):  # Where the row is.
+            self.on_shard("ks", shard, "update plain set tag = 'behind' where id = 2000")
+        self.assertIn("without their lookup row: 1", self.lookup_vindex("check"))
+        self.assertIn("externalized", self.lookup_vindex("externalize"))
+        self.assertIn("complete", self.lookup_vindex("complete"))
+        self.eventually(lambda: self.assertEqual(self.plan("select * from plain where tag = 't1'")["Variant"],
+                                                 "EqualUnique"))
+        self.assertEqual(self.run_sql("select id from plain where tag = 't1200'"), [(1200,)])
+        # Rows and lookup rows that do not belong together.
+        self.on_shard("look", "0", "delete from by_tag where tag = 't7'")
+        self.on_shard("look", "0", "update by_tag set keyspace_id = x'00' where tag = 't8'")
+        self.on_shard("look", "0", "insert into by_tag values ('nobody', x'166b40b44aba4bd6')")
+        self.assertEqual(self.lookup_vindex("check").splitlines()[:4],
+                         ["rows: 1201", "without their lookup row: 2", "conflicts: 0", "lookup rows without a row: 2"])
+        self.assertIn("lookup rows written: 2", self.lookup_vindex("repair"))
+        self.assertIn("without their lookup row: 0", self.lookup_vindex("check"))
+        self.assertEqual(self.run_sql("select id from plain where tag in ('t7', 't8') order by id"), [(7,), (8,)])
+        self.lookup_vindex("internalize")
+        self.eventually(lambda: self.assertEqual(self.plan("select * from plain where tag = 't1'")["Variant"], "Scatter"))
+        self.lookup_vindex("cancel")
+        self.assertNotIn("by_tag", self.ctl("GetVSchema", "ks"))
+        # Not unique what should be.
+        with self.assertRaisesRegex(Exception, "is also the value of a row of keyspace id"):
+            self.lookup_vindex("create", "--type", "lookup_unique", "--table-owner", "plain", "--table-owner-columns",
+                               "kind", "--ignore-nulls", name="by_kind")
+        with self.assertRaisesRegex(Exception, "stays write-only"):
+            self.lookup_vindex("externalize", name="by_kind")
+        self.lookup_vindex("cancel", name="by_kind")
+
+    def test_vindexes_that_do_not_follow_their_columns_are_named(self):
+        vschema = json.loads(self.ctl("GetVSchema", "ks"))
+        vschema["vindexes"]["xx"] = {"type": "xxhash"}
+        vschema["tables"]["plain"]["column_vindexes"].append({"column": "tag", "name": "xx"})
+        self.assertRegex(self.ctl("ApplyVSchema", "--dry-run", "--vschema", json.dumps(vschema), "ks"),
+                         "Warning: vindex xx of type xxhash does not follow the collation .* of column tag of table plain")
+
+    # --- crashes ---
+    def test_no_row_is_lost_when_vtgate_is_killed(self):
+        self.run_sql("insert into person(id, name, city, code) values " + ", ".join(
+            f"({n}, 'p{n}', 'c{n % 3}', {n})" for n in range(1, 21)))
+        stop = threading.Event()
+
+        def change(offset):
+            step = 0
+            while not stop.is_set():
+                try:
+                    with self.cluster.connect("ks", autocommit=True) as connection, connection.cursor() as cursor:
+                        while not stop.is_set():
+                            step += 1
+                            n = offset + step % 5
+                            for sql in (f"update person set name = 'q{offset}-{step}', city = 'c{step % 7}' where id = {n}",
+                                        f"delete from person where id = {n}",
+                                        f"insert into person(id, name, city, code) values ({n}, 'r{offset}-{step}', "
+                                        f"'c{step % 5}', {n})"):
+                                try:
+                                    cursor.execute(sql)
+                                except pymysql.MySQLError as error:
+                                    if error.args[0] in (2006, 2013, 0):
+                                        raise
+                except (pymysql.MySQLError, OSError):
+                    time.sleep(0.02)
+
+        threads = [threading.Thread(target=change, args=(1 + 5 * i,)) for i in range(4)]
+        for thread in threads:
+            thread.start()
+        for _ in range(4):
+            time.sleep(0.7)  # Of changes; they are anywhere when it dies.
+            os.kill(self.cluster.processes["vtgate"].pid, signal.SIGKILL)
+            self.cluster.restart("vtgate")
+        stop.set()
+        for thread in threads:
+            thread.join()
+        self.wait_for_columns()
+        self.session = self.open()
+        self.assertGreater(len(self.run_sql("select id from person")), 0)
+        self.assert_consistent()
+
+
+if __name__ == "__main__":
+    main()
