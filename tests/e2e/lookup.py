@@ -288,8 +288,9 @@ class LookupTest(ClusterTest):
         self.assertEqual(self.run_sql("select id, name from person order by id"), [(1, "ann"), (4, "bob")])
         self.assertEqual([row[0] for row in self.lookups("name_idx")], ["ann", "bob"])
         # Rows that are found first, by a lookup.
-        self.run_sql("insert into guest(id, same_id) select id, id from person where name = 'ann'")
-        self.assertEqual(self.run_sql("select id from guest"), [(1,)])
+        self.run_sql("insert into plain(id, tag) select id, name from person where name = 'ann'")
+        self.run_sql("insert into plain(id, kind) select count(*) + 1, 'n' from person where name = 'bob'")
+        self.assertEqual(self.run_sql("select id from plain order by id"), [(1,), (2,)])
 
     def test_hashed_forms(self):
         self.run_sql("insert into loose(id, word, num) values (1, 'Word', 100), (4, 'other', 200)")
