@@ -11,7 +11,6 @@ std::optional<std::string> sharded_only_warning(sql::StatementKind kind, const p
     case kCall:
     case kLoad:
     case kLockTables:
-    case kTableAdmin:
     case kFlush:
     case kOther: return fmt::format("'{}' not supported in sharded mode", sql::statement_kind_name(kind));
     default: return std::nullopt;

@@ -352,7 +352,7 @@ class Legacy(ClusterTest):
                  "customer.split")
 
         def stream():
-            workflow = json.loads(self.ctl("GetWorkflows", "customer"))["workflows"][0]
+            workflow = json.loads(self.ctl("GetWorkflows", "--show-all", "customer"))["workflows"][0]
             return list(workflow["shard_streams"].values())[0]["streams"][0]
         self.eventually(lambda: self.assertEqual((stream()["state"], stream()["copy_states"]), ("Running", [])))
         uid = stream()["id"]
