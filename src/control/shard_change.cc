@@ -107,12 +107,12 @@ net::Task<Result<std::unique_ptr<engine::Operation>>> make_shard_change(TabletCl
   if (record.target_shards().empty()) co_return fail(Code::kDataLoss, "the record of a reparent names no shard");
   const std::string kind = record.open().kind();
   if (kind != kPlannedReparent && kind != kEmergencyReparent) {
-    co_return fail(Code::kUnimplemented, fmt::format("this vtctld does not know the operation {} of {}", kind,
-                                                     engine::name_of(record)));
+    co_return fail(Code::kUnimplemented,
+                   fmt::format("this vtctld does not know the operation {} of {}", kind, engine::name_of(record)));
   }
-  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(
-                                     tablets.topology(), record.target_keyspace(), record.target_shards(0),
-                                     "repair of " + kind, {.wait_max = 6s, .lease = kShardLockLease}));
+  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::ShardLock::acquire(tablets.topology(), record.target_keyspace(),
+                                                                   record.target_shards(0), "repair of " + kind,
+                                                                   {.wait_max = 6s, .lease = kShardLockLease}));
   auto made = kind == kPlannedReparent ? co_await make_planned(tablets, tenure, std::move(lock))
                                        : co_await make_emergency(tablets, tenure, std::move(lock));
   if (!made.ok()) co_return std::move(made).error();

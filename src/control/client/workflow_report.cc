@@ -33,7 +33,9 @@ Json steps_of(const ::workflowdata::Operation& operation) {
 
 Json open_json(const ::workflowdata::Operation& operation) {
   return {{"operation", operation.kind()},
-          {"state", operation.owner().empty() ? "WAITING" : operation.undoing() ? "UNDOING" : "UNDER_WAY"},
+          {"state", operation.owner().empty() ? "WAITING"
+                    : operation.undoing()     ? "UNDOING"
+                                              : "UNDER_WAY"},
           {"undoing", operation.undoing()},
           {"started_at", time_text(operation.started_ms())},
           {"owner", operation.owner().empty() ? "" : operation.owner_text()},

@@ -54,20 +54,17 @@ net::Task<Result<std::vector<SequenceState>>> read_target_sequences(TabletClient
   CO_ASSIGN_OR_RETURN(const auto vschemas, co_await read_vschemas(tablets.topology()));
   CO_ASSIGN_OR_RETURN(const auto uses, states::find_sequences(vschemas, target_keyspace, tables));
   for (const auto& use : uses) {
-    SequenceState state{.table = use.table,
-                        .column = use.column,
-                        .keyspace = use.sequence_keyspace,
-                        .sequence = use.sequence};
+    SequenceState state{
+        .table = use.table, .column = use.column, .keyspace = use.sequence_keyspace, .sequence = use.sequence};
     CO_ASSIGN_OR_RETURN(const auto shards, co_await topo::find_serving_shards(tablets.topology(), state.keyspace));
     if (shards.size() != 1) {
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("the sequence {}.{} is not in a keyspace of one shard", state.keyspace,
-                                 state.sequence));
+      co_return fail(Code::kFailedPrecondition, fmt::format("the sequence {}.{} is not in a keyspace of one shard",
+                                                            state.keyspace, state.sequence));
     }
     CO_ASSIGN_OR_RETURN(state.tablet, co_await tablets.primary_of(state.keyspace, shards.front().name));
-    auto next = co_await ask_number(tablets, state.tablet,
-                                    fmt::format("select next_id from {} where id = 0",
-                                                mysqld::quote_identifier(state.sequence)));
+    auto next = co_await ask_number(
+        tablets, state.tablet,
+        fmt::format("select next_id from {} where id = 0", mysqld::quote_identifier(state.sequence)));
     if (!next.ok()) {
       co_return Error(next.error())
           .with_context(fmt::format("sequence {}.{} (create table {} (id bigint primary key, next_id bigint, cache "
@@ -99,9 +96,10 @@ net::Task<Status> raise_sequence(TabletClient& tablets, ::workflowdata::Fence fe
   tmd::ExecuteFetchAsDbaRequest request;
   request.set_db_name(topo::tablet_db_name(state.tablet));
   // Never lower: somebody may have raised it meanwhile.
-  request.set_query(fmt::format("insert into {} (id, next_id, cache) values (0, {}, {}) on duplicate key update next_id "
-                                "= greatest(coalesce(next_id, 0), values(next_id))",
-                                mysqld::quote_identifier(state.sequence), *least, kCache));
+  request.set_query(
+      fmt::format("insert into {} (id, next_id, cache) values (0, {}, {}) on duplicate key update next_id "
+                  "= greatest(coalesce(next_id, 0), values(next_id))",
+                  mysqld::quote_identifier(state.sequence), *least, kCache));
   topo::set_fence(request, fence);
   auto raised = co_await tablets.call<tmd::ExecuteFetchAsDbaResponse>(state.tablet, "ExecuteFetchAsDba",
                                                                       std::move(request), wait);

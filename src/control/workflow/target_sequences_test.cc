@@ -12,9 +12,12 @@ TEST(TargetSequences, BeginBehindTheLargestIdInUse) {
     std::optional<int64_t> wanted;
   };
   const Case cases[] = {
-      {"no row yet, no ids", 0, 0, 1},        {"no row yet", 0, 100, 101},
-      {"below", 5, 100, 101},                 {"it would give the largest again", 100, 100, 101},
-      {"just behind", 101, 100, std::nullopt}, {"far above", 5000, 100, std::nullopt},
+      {"no row yet, no ids", 0, 0, 1},
+      {"no row yet", 0, 100, 101},
+      {"below", 5, 100, 101},
+      {"it would give the largest again", 100, 100, 101},
+      {"just behind", 101, 100, std::nullopt},
+      {"far above", 5000, 100, std::nullopt},
   };
   for (const Case& one : cases) {
     SequenceState state;
