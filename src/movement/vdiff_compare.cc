@@ -3,12 +3,24 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <nlohmann/json.hpp>
 #include <unordered_map>
 
 #include "mysqld/rows.h"
 
 namespace vitrail::movement {
 namespace {
+
+using nlohmann::json;
+
+// Rows hold any bytes.
+std::string text_of(const json& document) { return document.dump(-1, ' ', false, json::error_handler_t::replace); }
+
+json to_array(const std::vector<std::string>& texts) {
+  json out = json::array();
+  for (const auto& text : texts) out.push_back(json::parse(text, nullptr, false));
+  return out;
+}
 
 constexpr size_t kStatementBytes = 1u << 20;
 
@@ -91,11 +103,11 @@ std::string Report::to_json(const std::string& table) const {
                    {"MismatchedRows", mismatched},
                    {"ExtraRowsSource", extra_source},
                    {"ExtraRowsTarget", extra_target},
-                   {"ExtraRowsSourceSample", source_samples},
-                   {"ExtraRowsTargetSample", target_samples},
-                   {"MismatchedRowsSample", mismatch_samples}};
+                   {"ExtraRowsSourceSample", to_array(source_samples)},
+                   {"ExtraRowsTargetSample", to_array(target_samples)},
+                   {"MismatchedRowsSample", to_array(mismatch_samples)}};
   if (repaired != 0) document["RepairedRows"] = repaired;
-  return document.dump(-1, ' ', false, json::error_handler_t::replace);
+  return text_of(document);
 }
 
 Report Report::parse(std::string_view text) {
@@ -108,7 +120,10 @@ Report Report::parse(std::string_view text) {
   };
   const auto list = [&](const char* name) {
     const auto found = document.find(name);
-    return found != document.end() && found->is_array() ? *found : json::array();
+    std::vector<std::string> texts;
+    if (found == document.end() || !found->is_array()) return texts;
+    for (const auto& one : *found) texts.push_back(text_of(one));
+    return texts;
   };
   report.processed = number("ProcessedRows");
   report.matching = number("MatchingRows");
@@ -129,7 +144,7 @@ void Report::add(Report more, size_t samples_max) {
   extra_source += more.extra_source;
   extra_target += more.extra_target;
   repaired += more.repaired;
-  const auto join = [samples_max](json& all, json& some) {
+  const auto join = [samples_max](std::vector<std::string>& all, std::vector<std::string>& some) {
     for (auto& one : some) {
       if (all.size() < samples_max) all.push_back(std::move(one));
     }
@@ -169,7 +184,7 @@ Status compare_rows(const TargetTable& table, const std::vector<const ::binlogda
       }
       ++report.extra_source;
       if (report.source_samples.size() < samples.count_max) {
-        report.source_samples.push_back(sample(table, cells, samples));
+        report.source_samples.push_back(text_of(sample(table, cells, samples)));
       }
     }
   }
@@ -183,7 +198,7 @@ Status compare_rows(const TargetTable& table, const std::vector<const ::binlogda
       ++report.extra_target;
       if (repair != nullptr) plan.remove(other);
       if (report.target_samples.size() < samples.count_max)
-        report.target_samples.push_back(sample(table, other, samples));
+        report.target_samples.push_back(text_of(sample(table, other, samples)));
       continue;
     }
     found->second.met = true;
@@ -201,7 +216,7 @@ Status compare_rows(const TargetTable& table, const std::vector<const ::binlogda
     }
     if (report.mismatch_samples.size() < samples.count_max) {
       report.mismatch_samples.push_back(
-          {{"Source", sample(table, cells, samples)}, {"Target", sample(table, other, samples)}});
+          text_of(json{{"Source", sample(table, cells, samples)}, {"Target", sample(table, other, samples)}}));
     }
   }
   for (const auto& [bytes, row] : by_key) {
@@ -210,7 +225,7 @@ Status compare_rows(const TargetTable& table, const std::vector<const ::binlogda
     RETURN_IF_ERROR(read_row(*row.row, table.field_count(), cells));
     if (repair != nullptr) plan.insert(cells);
     if (report.source_samples.size() >= samples.count_max) continue;
-    report.source_samples.push_back(sample(table, cells, samples));
+    report.source_samples.push_back(text_of(sample(table, cells, samples)));
   }
   if (repair != nullptr) repair->statements = plan.take();
   return {};

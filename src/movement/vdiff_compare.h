@@ -1,7 +1,6 @@
 #pragma once
 
 #include <cstdint>
-#include <nlohmann/json.hpp>
 #include <optional>
 #include <span>
 #include <string>
@@ -14,8 +13,6 @@
 // What a VDiff finds in the rows of one interval, and what would mend it. No I/O.
 namespace vitrail::movement {
 
-using nlohmann::json;
-
 // A table's result so far.
 struct Report {
   int64_t processed = 0;
@@ -23,9 +20,9 @@ struct Report {
   int64_t mismatched = 0;
   int64_t extra_source = 0;
   int64_t extra_target = 0;
-  json source_samples = json::array();
-  json target_samples = json::array();
-  json mismatch_samples = json::array();
+  std::vector<std::string> source_samples;  // Each as JSON.
+  std::vector<std::string> target_samples;
+  std::vector<std::string> mismatch_samples;
   int64_t repaired = 0;  // Rows of the target that were made what the source has.
 
   // The results of one more interval.
