@@ -235,6 +235,7 @@ TEST(StoredLiteral, IsStoredAsTheResultsValueWouldBe) {
            {kTime, 0, "10:00:00", "datetime", "time'10:00:00'"},
            {kTime, 0, "10:00:00", "text", "'10:00:00'"},
            {kBit, 0, "\x05", "int", "0x05"},
+           {kBit, 0, "\x05", "varchar", "refused"},
            {kString, mysql::kFieldEnum, "b", "enum", "_utf8mb4'b'"},
            {kString, mysql::kFieldEnum, "b", "int", "refused"},
            {kLong, mysql::kFieldZerofill, "5", "varchar", "refused"},

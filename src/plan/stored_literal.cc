@@ -83,7 +83,10 @@ Result<std::string> result_literal(const mysql::ColumnDef& from, const std::opti
     return double_literal(*cell);
   }
   if (mysql::is_temporal_type(from.type)) return temporal_literal(from, *cell, family);
-  if (from.type == kBit) return "0x" + base::hex_encode(*cell);
+  if (from.type == kBit) {  // Of BIT for a text servers make other things than of the same literal.
+    if (family != Family::kBits && family != Family::kNumber) return no_literal("BIT", target);
+    return "0x" + base::hex_encode(*cell);
+  }
   const bool member =
       (from.flags & (mysql::kFieldEnum | mysql::kFieldSet)) != 0 || from.type == kEnum || from.type == kSet;
   if (member && (family == Family::kNumber || family == Family::kBits)) return no_literal("ENUM", target);
