@@ -79,6 +79,10 @@ struct Wanted {
 
 Result<Wanted> read_wanted(const vd::LookupVindexCreateRequest& request) {
   Wanted out;
+  if (request.cells_size() != 0 || request.tablet_types_size() != 0) {
+    return fail(Code::kInvalidArgument,
+                "the owner's rows are read from its primaries: leave out --cells and --tablet-types");
+  }
   if (request.vindex().vindexes_size() != 1) {
     return fail(Code::kInvalidArgument, "only one vindex must be specified");
   }

@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "control/client/call.h"
 #include "shard/lookup.h"
+#include "topo/tablet.h"
 
 namespace vitrail::control {
 namespace {
@@ -26,6 +27,11 @@ struct CreateFlags {
 std::string keyspace_of(const Base& base) { return base.keyspace.empty() ? base.table_keyspace : base.keyspace; }
 
 Output create(const ClientContext& c, Base base, CreateFlags flags) {
+  if (!flags.with_owner) {
+    co_return fail(Code::kInvalidArgument,
+                   "vtgate maintains a vindex from its creation on: --continue-after-copy-with-owner=false is not "
+                   "offered");
+  }
   if (!shard::is_lookup_type(flags.type)) {
     co_return fail(Code::kInvalidArgument, "vindex type is not a lookup vindex: " + flags.type);
   }
@@ -34,6 +40,10 @@ Output create(const ClientContext& c, Base base, CreateFlags flags) {
   q.set_workflow(base.name);
   q.set_continue_after_copy_with_owner(flags.with_owner);
   q.mutable_cells()->Add(flags.cells.begin(), flags.cells.end());
+  for (const std::string& name : flags.tablet_types) {
+    CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(name));
+    q.add_tablet_types(type);
+  }
   const std::string table = flags.table.empty() ? base.name : flags.table;
   auto& vindex = (*q.mutable_vindex()->mutable_vindexes())[base.name];
   vindex.set_type(flags.type);
@@ -140,14 +150,14 @@ void add_lookup_commands(CommandSet& set) {
         "the lookup's table in a sharded keyspace: by its first column");
   s.add("ignore-nulls", &flags->ignore_nulls, "rows with a NULL have no lookup row");
   s.add("continue-after-copy-with-owner", &flags->with_owner,
-        "of no meaning: from its creation on vtgate maintains the vindex");
-  s.add("cells", &flags->cells, "of no meaning: rows are read from primaries").alias("c");
-  s.add("tablet-types", &flags->tablet_types, "of no meaning: rows are read from primaries");
+        "from its creation on vtgate maintains the vindex: anything but true is refused");
+  s.add("cells", &flags->cells, "refused: rows are read from primaries").alias("c");
+  s.add("tablet-types", &flags->tablet_types, "refused: rows are read from primaries");
   action("show", "prints the vindex", [base](const ClientContext& c) { return show(c, *base); });
   auto remove = std::make_shared<bool>(false);
   action("externalize", "goes through all rows once more, and puts the vindex into use",
          [base, remove](const ClientContext& c) { return externalize(c, *base, *remove); })
-      .add("delete", remove.get(), "of no meaning: nothing is left that could be deleted");
+      .add("delete", remove.get(), "as always: externalize leaves nothing that could be deleted");
   action("internalize", "makes the vindex write-only again",
          [base](const ClientContext& c) { return internalize(c, *base); });
   action("complete", "says whether the vindex is in use",
