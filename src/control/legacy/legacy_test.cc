@@ -394,7 +394,7 @@ TEST_F(LegacyRequests, VDiffAndWorkflow) {
   EXPECT_EQ(error({"Workflow", "customer", "stop"}), "Workflow stop needs <keyspace.workflow>, received customer");
   EXPECT_EQ(error({"Workflow", name, "tags"}),
             "found unsupported action tags: Workflow knows show, listall, start, stop and delete");
-  EXPECT_EQ(error({"CreateLookupVindex", "customer", "{}"}).substr(0, 38), "CreateLookupVindex is not built yet: m");
+  EXPECT_EQ(error({"CreateLookupVindex", "customer", "{}"}).substr(0, 38), "CreateLookupVindex is not built yet: u");
 }
 
 TEST_F(Legacy, FilesAreReadAndWrittenByTheClient) {

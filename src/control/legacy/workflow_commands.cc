@@ -316,8 +316,8 @@ void add_workflow_commands(std::vector<Command>& out) {
   };
   add_unbuilt("CreateLookupVindex", "<keyspace> <json_spec>",
               {ignored("cells"), ignored("tablet_types"), ignored_toggle("continue_after_copy_with_owner")},
-              "make the lookup table, fill it, and name it with ApplyVSchema");
-  add_unbuilt("ExternalizeVindex", "<keyspace>.<vindex>", {}, "CreateLookupVindex is not there either");
+              "use vtctldclient LookupVindex create");
+  add_unbuilt("ExternalizeVindex", "<keyspace>.<vindex>", {}, "use vtctldclient LookupVindex externalize");
   add_unbuilt("Materialize", "<json_spec>", {ignored("cells"), ignored("tablet_types")},
               "MoveTables copies tables as they are");
   add_unbuilt("Migrate", "<action> <target keyspace.workflow>",
