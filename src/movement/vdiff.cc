@@ -460,11 +460,11 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
     const uint64_t rows_max = may_bound ? target_rows_max(schema) : 0;
     target_query = fmt::format("SELECT {} FROM {}{}", table->read_list(), table->qualified_name(), where);
     const std::string limit =
-        rows_max == 0 ? "" : fmt::format(" ORDER BY {} LIMIT {}", identity_order(schema), rows_max);
+        rows_max == 0 ? "" : fmt::format(" ORDER BY {} LIMIT {}", identity_order(schema), rows_max + 1);
     CO_ASSIGN_OR_RETURN(target, co_await session->client().query(target_query + limit, wait, SIZE_MAX));
-    if (rows_max == 0 || target.rows.size() < rows_max) break;
-    // There may be more than is read at once: the same again up to the last of these.
-    bound = table->key_result(target.rows.back(), sources[0].pkfields);
+    if (rows_max == 0 || target.rows.size() <= rows_max) break;
+    // There are more than are read at once: the same again up to the last of these.
+    bound = table->key_result(target.rows[rows_max - 1], sources[0].pkfields);
     attempt = std::min(attempt, 0);
   }
 
