@@ -162,6 +162,7 @@ class TransactionsTest(ClusterTest):
         client = self.client()
         client("alter table d add column once int")
         self.cluster.processes[self.high.name].kill()
+        self.cluster.processes[self.high.name].wait_ended(10)  # Else the statement may reach it, and nobody knows what became of it.
         thread = threading.Timer(1.0, lambda: self.cluster.restart(self.high.name))
         thread.start()
         try:
