@@ -19,8 +19,8 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// Sends `text` on a new connection and returns all that comes until the server closes it.
-std::string send_text(uint16_t port, const std::string& text) {
+// Sends `text` on a new connection and returns all that comes until the server closes it, or until `enough` has come.
+std::string send_text(uint16_t port, const std::string& text, const std::string& enough = "") {
   const int fd = ::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   const timeval patience{.tv_sec = 20, .tv_usec = 0};
   ::setsockopt(fd, SOL_SOCKET, SO_RCVTIMEO, &patience, sizeof patience);
@@ -37,8 +37,10 @@ std::string send_text(uint16_t port, const std::string& text) {
       sent += static_cast<size_t>(done);
     }
     char buffer[65536];
-    for (ssize_t got; (got = ::recv(fd, buffer, sizeof buffer, 0)) > 0;)
+    for (ssize_t got; (got = ::recv(fd, buffer, sizeof buffer, 0)) > 0;) {
       answer.append(buffer, static_cast<size_t>(got));
+      if (!enough.empty() && answer.contains(enough)) break;
+    }
   }
   ::close(fd);
   return answer;
@@ -156,15 +158,15 @@ TEST_F(HttpTest, QueryPagesShowStatements) {
   EXPECT_FALSE(log.wanted());
   std::string logged, streamed;
   std::thread table([&] { logged = get(port, "/querylogz?limit=2&timeout=60"); });
-  std::thread text([&] { streamed = body_of(send_text(port, "GET /debug/querylog HTTP/1.0\r\n\r\n")); });
+  std::thread text([&] { streamed = body_of(send_text(port, "GET /debug/querylog HTTP/1.0\r\n\r\n", "\tOK\n")); });
   while (log.listeners() < 2) std::this_thread::yield();
   for (int i = 0; i < 2; ++i) log.write("now\t0.1\tdemo\tks@primary\t\"select '<1>'\"\tOK\n");
   table.join();  // It has its lines; the stream goes on.
   EXPECT_NE(logged.find("<td>demo</td><td>ks@primary</td><td>&quot;select &#39;&lt;1&gt;&#39;&quot;</td><td>OK</td>"),
             std::string::npos)
       << logged;
-  server.stop();  // Ends the stream.
   text.join();
+  server.stop();  // Ends the stream.
   EXPECT_NE(streamed.find("select '<1>'\"\tOK\n"), std::string::npos) << streamed;
   EXPECT_FALSE(log.wanted());
 }

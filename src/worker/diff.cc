@@ -21,6 +21,8 @@ namespace tmd = ::tabletmanagerdata;
 using control::WorkerClaim;
 using SourceShard = ::topodata::Shard::SourceShard;
 
+constexpr int kAlignments = 20;  // Attempts to stop two things that move at one position.
+
 class Diff final : public Job {
  public:
   Diff(bool vertical, JobSettings settings, std::string argument)
@@ -119,11 +121,49 @@ class Diff final : public Job {
     co_return std::move(*done.mutable_result());
   }
 
+  // Where the stream, which is stopped, has come to.
+  net::Task<Result<mysql::Position>> stream_position(::topodata::Tablet primary) {
+    const std::string name = alias_of(primary);
+    CO_ASSIGN_OR_RETURN(
+        const auto row,
+        co_await on_streams(std::move(primary),
+                            fmt::format("select pos from _vt.vreplication where id = {}", source_.uid())));
+    if (row.rows_size() != 1) {
+      co_return fail(Code::kFailedPrecondition,
+                     fmt::format("no filtered replication with id {} on tablet {}", source_.uid(), name));
+    }
+    std::vector<mysql::Cell> cells;
+    CO_RETURN_IF_ERROR(movement::read_row(row.rows(0), 1, cells));
+    co_return mysql::Position::parse(std::string(cells[0].value_or("")));
+  }
+
+  // The stream runs until it has all up to `position`. It may stop behind it: of transactions that have nothing for
+  // this shard it hears only with the next one that has.
+  net::Task<Status> run_stream_to(::topodata::Tablet primary, const mysql::Position& position) {
+    const std::string text = position.prefixed_string();
+    auto started = co_await on_streams(
+        primary,
+        fmt::format("update _vt.vreplication set state = 'Running', message = '', stop_pos = '{}' where id = {}", text,
+                    source_.uid()));
+    if (!started.ok()) co_return std::move(started).error();
+    tmd::VReplicationWaitForPosRequest wait;
+    wait.set_id(source_.uid());
+    wait.set_position(text);
+    auto reached = co_await context_->tablets.call<tmd::VReplicationWaitForPosResponse>(
+        primary, "VReplicationWaitForPos", std::move(wait), context_->action_wait());
+    if (!reached.ok()) co_return std::move(reached).error();
+    // It stops by itself; this waits for the end of that.
+    auto stopped = co_await on_streams(
+        std::move(primary),
+        fmt::format("update _vt.vreplication set state = 'Stopped', message = 'for SplitDiff' where id = {}",
+                    source_.uid()));
+    co_return stopped.ok() ? Status{} : Status(std::move(stopped).error());
+  }
+
   // Both tablets stand at the same moment of the source when this returns, and the streams run again.
   net::Task<Status> synchronize() {
     context_->progress.set_state(State::kSynchronizing);
     CO_ASSIGN_OR_RETURN(const auto primary, co_await context_->tablets.primary_of(keyspace_, shard_));
-    const int32_t id = source_.uid();
     // All streams of the shard: the tablet that is stopped below must not get other sources' rows on the way either.
     CO_ASSIGN_OR_RETURN(const auto info, co_await topo::get_shard(context_->topology(), keyspace_, shard_));
     std::vector<int32_t> ids;
@@ -137,29 +177,21 @@ class Diff final : public Job {
         primary,
         fmt::format("update _vt.vreplication set state = 'Stopped', message = 'for SplitDiff' where id in ({})", list));
     if (!stopped.ok()) co_return std::move(stopped).error();
-    CO_ASSIGN_OR_RETURN(
-        const auto row,
-        co_await on_streams(primary, fmt::format("select pos from _vt.vreplication where id = {}", id)));
-    if (row.rows_size() != 1) {
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("no filtered replication with id {} on tablet {}", id, alias_of(primary)));
+    CO_ASSIGN_OR_RETURN(auto stream_at, co_await stream_position(primary));
+    for (int attempt = 0;; ++attempt) {
+      if (attempt == kAlignments) {
+        co_return fail(Code::kUnavailable,
+                       fmt::format("tablet {} and the filtered replication of {} do not stop at one position",
+                                   alias_of(left_), path()));
+      }
+      if (attempt != 0) CO_RETURN_IF_ERROR(co_await start_replication(*context_, left_));
+      CO_RETURN_IF_ERROR(co_await stop_replication_at(*context_, left_, stream_at.prefixed_string()));
+      CO_ASSIGN_OR_RETURN(left_position_, co_await standing_position(*context_, left_, tables_[0]));
+      if (left_position_ == stream_at) break;
+      CO_RETURN_IF_ERROR(co_await run_stream_to(primary, left_position_));
+      CO_ASSIGN_OR_RETURN(stream_at, co_await stream_position(primary));
+      if (left_position_ == stream_at) break;
     }
-    std::vector<mysql::Cell> cells;
-    CO_RETURN_IF_ERROR(movement::read_row(row.rows(0), 1, cells));
-    CO_RETURN_IF_ERROR(co_await stop_replication_at(*context_, left_, std::string(cells[0].value_or(""))));
-    CO_ASSIGN_OR_RETURN(left_position_, co_await standing_position(*context_, left_, tables_[0]));
-    const std::string position = left_position_.prefixed_string();
-    auto started = co_await on_streams(
-        primary,
-        fmt::format("update _vt.vreplication set state = 'Running', message = '', stop_pos = '{}' where id = {}",
-                    position, id));
-    if (!started.ok()) co_return std::move(started).error();
-    tmd::VReplicationWaitForPosRequest wait;
-    wait.set_id(id);
-    wait.set_position(position);
-    auto reached = co_await context_->tablets.call<tmd::VReplicationWaitForPosResponse>(
-        primary, "VReplicationWaitForPos", std::move(wait), context_->action_wait());
-    if (!reached.ok()) co_return std::move(reached).error();
     CO_ASSIGN_OR_RETURN(const auto at,
                         co_await context_->tablets.call<tmd::PrimaryPositionResponse>(
                             primary, "PrimaryPosition", tmd::PrimaryPositionRequest(), context_->action_wait()));

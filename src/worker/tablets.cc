@@ -142,6 +142,12 @@ net::Task<Status> stop_replication_at(JobContext& context, ::topodata::Tablet ta
   co_return done.ok() ? Status{} : Status(std::move(done).error());
 }
 
+net::Task<Status> start_replication(JobContext& context, ::topodata::Tablet tablet) {
+  auto done = co_await context.tablets.call<tmd::StartReplicationResponse>(
+      std::move(tablet), "StartReplication", tmd::StartReplicationRequest(), context.action_wait());
+  co_return done.ok() ? Status{} : Status(std::move(done).error());
+}
+
 net::Task<Result<RowsRead>> read_rows(JobContext& context, RowsRequest wanted) {
   CO_ASSIGN_OR_RETURN(const auto channel, context.channels.get(topo::tablet_address(wanted.tablet, topo::kPortGrpc)));
   ::binlogdata::VStreamRowsRequest request;

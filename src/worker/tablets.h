@@ -31,6 +31,7 @@ net::Task<Result<::tabletmanagerdata::SchemaDefinition>> read_schema(JobContext&
                                                                      std::vector<std::string> tables,
                                                                      std::vector<std::string> exclude);
 
+net::Task<Status> start_replication(JobContext& context, ::topodata::Tablet tablet);
 net::Task<Status> stop_replication(JobContext& context, ::topodata::Tablet tablet);
 // Stops replication when it has at least this position.
 net::Task<Status> stop_replication_at(JobContext& context, ::topodata::Tablet tablet, std::string position);

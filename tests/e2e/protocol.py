@@ -75,7 +75,7 @@ class ProtocolTest(ClusterTest):
         self.assertEqual(self.results(many, "select 1; set @a = 2; select count(*) from customer; select @a;"),
                          [[(1,)], 0, [(8,)], [(2,)]])
         self.assertEqual(self.results(many, "select name from customer where customer_id = 3; select 1 from nowhere; select 2"),
-                         [[("c3",)], 1105])
+                         [[("c3",)], 1146])
         self.assertEqual(self.run_on(many, "select 5"), [(5,)])
         self.assertEqual(self.results(many, "begin; insert into customer(customer_id, name) values (50, 'x;y'); rollback; "
                                             "select count(*) from customer"), [0, 1, 0, [(8,)]])
