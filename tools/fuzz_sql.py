@@ -559,6 +559,12 @@ class Fuzzer:
             self.outcomes["refused"] += 1
             self.refusals[found[2].split(" (")[0][:100]] += 1
             return True
+        if (expected[0] == "changed" and found[:2] == ("error", 1292)) or (found == ("changed", 0) and expected[:2] == ("error", 1292)):
+            # A strict session's change may not compare with what is no number. Whether a server comes to that comparison depends on the order in which
+            # it looks at conditions, which shards and it do differently. vtgate changed nothing.
+            self.outcomes["refused"] += 1
+            self.refusals["1292 where the server did not look"] += 1
+            return True
         if expected[0] == "error" and found[0] == "error":
             self.outcomes["both refuse"] += 1
             return True

@@ -57,7 +57,7 @@ class Flags(unittest.TestCase):
                     continue
                 seen.add(program)
                 self.assertEqual(used(container.get("args", [])) - flags_of(program), set(), program)
-        self.assertEqual(seen, {"mysqlctl", "vttablet", "vtgate", "vtctld", "vtctldclient"})
+        self.assertEqual(seen, {"mysqlctl", "vttablet", "vtgate", "vtctld", "vtctldclient", "vtorc"})
 
     def test_of_its_scripts(self):
         folder = os.path.join(REPOSITORY, "helm", "vitess", "scripts")
