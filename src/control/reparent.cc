@@ -11,6 +11,7 @@
 #include "topo/locks.h"
 #include "topo/shard.h"
 #include "topo/srv_keyspace.h"
+#include "workflowdata.pb.h"
 
 namespace vitrail::control {
 namespace {
@@ -236,6 +237,9 @@ class PlannedChange final : public ShardChange {
   net::Task<Status> demote() {
     CO_ASSIGN_OR_RETURN(auto primary, co_await old_primary());
     CO_RETURN_IF_ERROR(co_await lock_.check_held());
+    // Open transactions end, if they can, while statements outside of transactions go on. Whatever comes of it.
+    (void)co_await tablets_.call<::workflowdata::HoldTransactionsResponse>(
+        primary, "HoldTransactions", ::workflowdata::HoldTransactionsRequest(), net::Wait::within(10s));
     CO_ASSIGN_OR_RETURN(const auto demoted, co_await call<tmd::DemotePrimaryResponse>(
                                                 std::move(primary), "DemotePrimary", tmd::DemotePrimaryRequest()));
     note("demote_primary", "position", demoted.primary_status().position());

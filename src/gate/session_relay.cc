@@ -62,6 +62,7 @@ std::vector<mysql::QueryAttribute> ClientSession::attributes_for(HeldConnection*
   }
   if (held == nullptr || !held->in_transaction) {
     add(mysql::kBeginAttribute, options_.to_text());
+    if (std::ranges::any_of(held_, &HeldConnection::in_transaction)) add(mysql::kJoinsAttribute, "1");
     // The transaction's earlier savepoints: to a shard that joins now they all mean its beginning.
     for (const auto& name : savepoints_) add(mysql::kSavepointAttribute, name);
   }

@@ -15,6 +15,9 @@ namespace vitrail::mysql {
 // Asks for a transaction around and after the statement: BEGIN and the statement are admitted as one, so that the
 // statement can never run without its transaction. Value: TransactionOptions::to_text(). Ignored inside a transaction.
 inline constexpr std::string_view kBeginAttribute = "vitrail_begin";
+// Beside kBeginAttribute: the transaction is open on another shard already, so that holding it back here would only
+// keep that one waiting.
+inline constexpr std::string_view kJoinsAttribute = "vitrail_joins";
 // What SET TRANSACTION said for this one statement, outside of a transaction. Value as kBeginAttribute's.
 inline constexpr std::string_view kOnceAttribute = "vitrail_once";
 // Sets a savepoint of this name in front of the statement; several, in their order. Inside a transaction (or beside

@@ -87,8 +87,20 @@ net::Task<void> QueryLoop::trim_pools() {
   }
 }
 
+net::Task<bool> QueryLoop::hold_transactions(TransactionHold wanted, base::Duration patience) {
+  hold = wanted;
+  const net::Wait wait = net::Wait::within(patience, scope.token());
+  const auto open = [&] {
+    return std::ranges::any_of(sessions, [&](const QuerySession* session) { return session->in_the_way_of(wanted); });
+  };
+  while (open() && (co_await session_idle.wait(wait)).ok()) {
+  }
+  co_return open();
+}
+
 net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, base::Duration grace) {
   const auto previous = std::exchange(state, next);
+  hold.reset();
   for (QuerySession* session : sessions) {
     if (session->conflicts_with(*next, *previous)) session->grandfather();
   }

@@ -113,6 +113,7 @@ net::Task<Status> QuerySession::prepare_to_send(Request& request, net::Wait wait
   if (admitted_in != shared_.state || lost_ != Lost::kNothing) {
     CO_RETURN_IF_ERROR(admit(*request.info, request.text));
   }
+  CO_RETURN_IF_ERROR(hold_back(request));
   co_return Status{};
 }
 

@@ -4,6 +4,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <atomic>
 
 #include "base/log.h"
@@ -26,6 +27,9 @@ constexpr auto kLocalCapabilities = mysql::kClientLongPassword | mysql::kClientL
                                     mysql::kClientTransactions | mysql::kClientSecureConnection |
                                     mysql::kClientMultiResults | mysql::kClientPsMultiResults |
                                     mysql::kClientPluginAuth | mysql::kClientDeprecateEof;
+
+// What stops the writes after a hold has to come meanwhile; and if nobody comes, transactions wait no longer.
+constexpr auto kHoldOutlasts = 5s;
 
 }  // namespace
 
@@ -257,6 +261,23 @@ net::Task<Status> QueryService::apply(std::shared_ptr<const ServingState> state,
   co_await net::when_all(std::move(tasks));
   for (auto& outcome : outcomes) CO_RETURN_IF_ERROR(std::move(outcome));
   co_return Status{};
+}
+
+net::Task<bool> QueryService::hold_transactions(std::vector<std::string> tables, base::Duration patience) {
+  std::ranges::sort(tables);
+  const TransactionHold hold{std::move(tables), base::system_clock().now() + patience + kHoldOutlasts};
+  net::Loop& caller = *net::Loop::current();
+  auto one = [](QueryLoop& loop, net::Loop& home, TransactionHold wanted, base::Duration limit,
+                std::atomic<bool>& out) -> net::Task<void> {
+    co_await loop.loop.enter();
+    if (co_await loop.hold_transactions(std::move(wanted), limit)) out = true;
+    co_await home.enter();
+  };
+  std::atomic<bool> open = false;
+  std::vector<net::Task<void>> tasks;
+  for (auto& loop : core_->loops) tasks.push_back(one(*loop, caller, hold, patience, open));
+  co_await net::when_all(std::move(tasks));
+  co_return open;
 }
 
 net::Task<void> QueryService::reset_sequences() {

@@ -78,6 +78,12 @@ class QueryService {
   //   call again.
   net::Task<Status> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
 
+  // From now on no transaction begins that touches one of `tables` (lower case; empty: any), unless it is open on
+  // another shard already (mysql::kJoinsAttribute); statements outside of transactions go on. Returns when none is open
+  // any more, or after `patience`; then: true. What is held back is refused, to be tried again; the hold ends with the
+  // next apply(), or by itself after `patience` and a few seconds.
+  net::Task<bool> hold_transactions(std::vector<std::string> tables, base::Duration patience);
+
   // What this process knows of its shard is of now: statements for a primary are refused while that was not said for
   // long (Standstill).
   Standstill& standstill();

@@ -31,6 +31,7 @@ constexpr mysql::Capabilities kCarried = mysql::kResponseShapeCapabilities | mys
 struct Prelude {
   std::vector<std::string> statements;
   bool begins = false;
+  bool joins = false;
   bool once = false;
   bool unlimited = false;
 };
@@ -44,6 +45,8 @@ Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bo
     prelude.statements = options.statements();
     prelude.begins = true;
   }
+  prelude.joins =
+      std::ranges::find(attributes, mysql::kJoinsAttribute, &mysql::QueryAttribute::name) != attributes.end();
   for (const auto& attribute : attributes) {
     if (attribute.name != mysql::kOnceAttribute || in_transaction || prelude.begins) continue;
     ASSIGN_OR_RETURN(const auto options, mysql::TransactionOptions::parse(attribute.value.bytes));
@@ -134,6 +137,30 @@ bool QuerySession::conflicts_with(const ServingState& state, const ServingState&
   if (touched_all_ || locks_tables) return true;
   if (std::any_of(touched_.begin(), touched_.end(), [&](const auto& t) { return state.reaches(t, true); })) return true;
   return sent_ && current_ != nullptr && QueryGuard::denied_table(*current_, "", state).has_value();
+}
+
+bool QuerySession::in_the_way_of(const TransactionHold& hold) const {
+  if (!in_transaction_ && (left_ & sql::Left::kTableLock) == sql::Left::kNothing) return false;
+  return hold.tables.empty() || touched_all_ || std::ranges::any_of(touched_, [&](const std::string& table) {
+           return std::ranges::binary_search(hold.tables, table);
+         });
+}
+
+Status QuerySession::hold_back(const Request& request) const {
+  if (!shared_.hold || in_transaction_ || request.joins || target_.tablet_type != "primary") return {};
+  const StatementInfo& info = *request.info;
+  const bool locks = (info.effects.leaves & sql::Left::kTableLock) != sql::Left::kNothing;
+  if (!request.begins && !locks && info.kind != sql::StatementKind::kBegin) return {};
+  if (base::system_clock().now() >= shared_.hold->until) return {};
+  const auto& tables = shared_.hold->tables;
+  const bool touches = tables.empty() || !info.tables_known || info.effects.runs_unseen_code ||
+                       std::ranges::any_of(info.tables, [&](const StatementInfo::Table& table) {
+                         return std::ranges::binary_search(tables, table.name);
+                       });
+  if (!touches) return {};
+  return fail(Code::kClusterEvent, "no transaction begins here now: the traffic is about to be switched")
+      .with_reason(Reason::kResharding)
+      .with_retry(Retry::kAfterTopologyRefresh);
 }
 
 net::Task<Status> QuerySession::end_by_force(net::Wait wait) {
@@ -313,6 +340,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
     request.prelude = std::move(prelude->statements);
     request.begins = prelude->begins;
+    request.joins = prelude->joins;
     request.once = prelude->once;
     request.unlimited = prelude->unlimited;
     attributes = std::move(query->attributes);
@@ -328,6 +356,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     shared_.metrics.refused.add();
     co_return co_await send_error(std::move(allowed).error());
   }
+  if (Status held = hold_back(request); !held.ok()) co_return co_await send_error(std::move(held).error());
   if (info.kind == sql::StatementKind::kSet && !info.sets_user_variable) {
     if (info.effects.runs_unseen_code) {
       co_return co_await send_error(
@@ -509,9 +538,14 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
   request.prelude = std::move(prelude->statements);
   request.begins = prelude->begins;
+  request.joins = prelude->joins;
   request.once = prelude->once;
   request.unlimited = prelude->unlimited;
   request.execute = &execute_;
+  if (Status held = hold_back(request); !held.ok()) {
+    statement.forget_long_data();
+    co_return co_await send_error(std::move(held).error());
+  }
   Status outcome =
       co_await (shared_.query_log->wanted() ? run_logged(std::move(request)) : run_request(std::move(request)));
   if (const auto still = statements_.find(*id); still != statements_.end()) still->second.forget_long_data();

@@ -35,6 +35,12 @@ struct QueryMetrics {
   base::Gauge& sessions;
 };
 
+// Which transactions do not begin now: see QueryService::hold_transactions.
+struct TransactionHold {
+  std::vector<std::string> tables;  // Those that touch one of these, lower case, sorted; empty: all.
+  base::TimePoint until;
+};
+
 // What the sessions of one loop share. Confined to that loop.
 struct QueryLoop {
   QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in,
@@ -45,6 +51,7 @@ struct QueryLoop {
   QueryMetrics metrics;
   Sequences* sequences;  // On the first loop.
   std::shared_ptr<const ServingState> state = std::make_shared<ServingState>();
+  std::optional<TransactionHold> hold;
   QueryGuard guard{settings.policy};
   std::list<QuerySession*> sessions;
   net::Signal session_idle;  // A session ended a statement or a transaction.
@@ -65,6 +72,8 @@ struct QueryLoop {
   net::Task<void> trim_pools();
   net::MysqlPool& pool_for(mysql::Capabilities capabilities, uint8_t collation);
 
+  // See QueryService::hold_transactions. Whether some are open still.
+  net::Task<bool> hold_transactions(TransactionHold wanted, base::Duration patience);
   // See QueryService::apply.
   net::Task<Status> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
   // Ends the statement (or the connection) of a session of any loop. kNotFound: no session has this number.
@@ -91,6 +100,7 @@ class QuerySession {
 
   // For QueryLoop::apply: whether the server has something of this session under way that `state` forbids.
   bool conflicts_with(const ServingState& state, const ServingState& previous) const;
+  bool in_the_way_of(const TransactionHold& hold) const;
   // It may finish what it has begun (until it is ended by force).
   void grandfather() { grandfathered_ = true; }
   bool grandfathered() const { return grandfathered_; }
@@ -116,7 +126,8 @@ class QuerySession {
     std::shared_ptr<const StatementInfo> info;
     std::string_view text;             // Valid until the client's stream is read again.
     std::vector<std::string> prelude;  // Statements to run before it, in the same write.
-    bool begins = false;               // One of them opens a transaction.
+    bool begins = false;               // One of them opens a transaction,
+    bool joins = false;                // which is open on another shard.
     bool once = false;                 // One of them is about this statement alone.
     bool unlimited = false;            // The query timeout is not for it.
     std::string_view framed;           // The command as it goes to the server; empty: it is still to be encoded.
@@ -142,6 +153,8 @@ class QuerySession {
   net::Task<Outcome> on_reset();
   void add_long_data(Prepared& statement, const mysql::StmtLongData& data);
   Status admit(const StatementInfo& info, std::string_view text);
+  // Refuses what would open a transaction while none is to begin (QueryLoop::hold).
+  Status hold_back(const Request& request) const;
   // Whether the table ACL lets this caller do it.
   Status allow(const StatementInfo& info, std::span<const mysql::QueryAttribute> attributes) const;
   net::Task<Status> need_connection(net::Wait wait);

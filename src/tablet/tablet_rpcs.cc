@@ -1,8 +1,10 @@
 #include "tablet/tablet_rpcs.h"
 
+#include "base/text.h"
 #include "query.pb.h"
 #include "tablet/hook.h"
 #include "tablet/rpc_registrar.h"
+#include "workflowdata.pb.h"
 
 namespace vitrail::tablet {
 namespace {
@@ -50,6 +52,17 @@ void register_basics(Registrar& r) {
          tmd::ResetSequencesRequest) -> net::Task<Result<tmd::ResetSequencesResponse>> {
         co_await manager.queries().reset_sequences();
         co_return tmd::ResetSequencesResponse();
+      });
+  r.unary<::workflowdata::HoldTransactionsRequest, ::workflowdata::HoldTransactionsResponse>(
+      "HoldTransactions",
+      [](TabletManager& manager, CallContext, ::workflowdata::HoldTransactionsRequest request)
+          -> net::Task<Result<::workflowdata::HoldTransactionsResponse>> {
+        std::vector<std::string> tables;
+        for (const auto& table : request.tables()) tables.push_back(base::to_lower(table));
+        ::workflowdata::HoldTransactionsResponse response;
+        response.set_open(
+            co_await manager.queries().hold_transactions(std::move(tables), manager.settings().fence_grace));
+        co_return response;
       });
   r.unary<tmd::SetReadOnlyRequest, tmd::SetReadOnlyResponse>(
       "SetReadOnly",

@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/log.h"
 #include "base/text.h"
 #include "control/workflow/model.h"
 #include "control/workflow/stream_settings.h"
@@ -289,9 +290,20 @@ net::Task<Status> SwitchOperation::delete_created_streams() {
 
 // --- writes, while they are stopped ---------------------------------------------------------------------------------
 
+// So that transactions over several shards of the "from" side end before one of the shards refuses them. It is a
+// courtesy: whatever comes of it, the fence holds.
+net::Task<void> SwitchOperation::let_transactions_end() {
+  ::workflowdata::HoldTransactionsRequest request;
+  if (!is_reshard()) request.mutable_tables()->Add(tables_.begin(), tables_.end());
+  Status held = co_await call_all<::workflowdata::HoldTransactionsResponse>(
+      tablets_, from_.primaries(), "HoldTransactions", std::move(request), net::Wait::within(10s));
+  if (!held.ok()) log_info("{}: transactions are not awaited: {}", record().workflow(), held.error().message());
+}
+
 // The fence: from here on nothing is written on the "from" side. RefreshState returns when what was under way has
 // ended.
 net::Task<Status> SwitchOperation::stop_writes(bool stop) {
+  if (stop) co_await let_transactions_end();
   if (is_reshard()) {
     CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology()));
     for (const auto& cell : cells) {

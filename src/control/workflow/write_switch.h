@@ -52,6 +52,7 @@ class SwitchOperation final : public engine::Operation {
   Result<::tabletmanagerdata::CreateVReplicationWorkflowRequest> reverse_streams(
       const Place& place, const ::vschema::Keyspace& from_vschema) const;
   net::Task<Status> delete_created_streams();
+  net::Task<void> let_transactions_end();
   net::Task<Status> stop_writes(bool stop);
   net::Task<Status> catch_up();
   net::Task<Status> initialize_sequences();
