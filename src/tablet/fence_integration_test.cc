@@ -287,9 +287,33 @@ net::Task<Result<std::string>> last_events(net::PooledConnection& connection, ne
   co_return out;
 }
 
+// While transactions are held: none begins, but as a part of one that is open elsewhere; statements outside of
+// transactions go on.
+net::Task<Status> check_hold(World& world, QueryService& service) {
+  const net::Wait wait = net::Wait::within(30s);
+  CO_ASSIGN_OR_RETURN(auto lease, co_await world.port.acquire("", wait));
+  auto& client = lease->client;
+  (void)co_await service.hold_transactions({}, std::chrono::microseconds(world.pick(3000)));
+  std::vector<mysql::QueryAttribute> attributes{{std::string(mysql::kBeginAttribute), mysql::Value::of_text("")}};
+  const auto begun = co_await client.query("select 1", wait, 10, attributes);
+  if (begun.ok() || begun.error().reason() != Reason::kResharding) {
+    co_return fail(Code::kInternal, "a transaction begins while they are held: " +
+                                        (begun.ok() ? std::string("no error") : begun.error().message()));
+  }
+  CO_ASSIGN_OR_RETURN(const auto alone, co_await client.query("delete from l where k = 77", wait));
+  attributes.push_back({std::string(mysql::kJoinsAttribute), mysql::Value::of_text("1")});
+  CO_ASSIGN_OR_RETURN(const auto joined, co_await client.query("select 1", wait, 10, attributes));
+  CO_ASSIGN_OR_RETURN(const auto left, co_await client.query("rollback", wait));
+  if ((joined.ok.status_flags & mysql::kStatusInTransaction) == 0) {
+    co_return fail(Code::kInternal, "the part of a transaction did not begin one");
+  }
+  co_return Status{};
+}
+
 net::Task<Status> check_round(World& world, QueryService& service, net::MysqlPool& direct, Checks& checks) {
   const net::Wait wait = net::Wait::within(30s);
   (void)co_await net::sleep_for(std::chrono::microseconds(500 + world.pick(3000)));
+  if (world.pick(3) == 0) CO_RETURN_IF_ERROR(co_await check_hold(world, service));
   const auto state = fenced(world.pick(4));
   const auto started = base::system_clock().now();
   CO_RETURN_IF_ERROR(co_await service.apply(state, std::chrono::microseconds(world.pick(2) * world.pick(4000))));
