@@ -393,8 +393,9 @@ class ClientSession {
   static net::Task<void> interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session);
   net::Task<RunResult> relay_failed(const shard::Target& target, HeldConnection* held, net::RelayFailure failure,
                                     bool in_transaction);
+  // again: the statement may be sent a second time when the server has refused it, since it has had no effect.
   net::Task<RunResult> relay_refused(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own,
-                                     const net::RelayResult& result, bool begins);
+                                     const net::RelayResult& result, bool begins, bool again);
 
   // session_transaction.cc
   net::Task<RunResult> begin(const Statement& statement);

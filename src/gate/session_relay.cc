@@ -207,7 +207,9 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
       if (begins) absorb(target, held, own, mysql::kStatusInTransaction, false);
       co_return RunResult::failed(met_at(target, gate_timeout()));
     }
-    co_return co_await relay_refused(target, held, own, *result, begins);
+    co_return co_await relay_refused(
+        target, held, own, *result, begins,
+        !plan.effects.runs_unseen_code && statement.scan.kind != sql::StatementKind::kLoad);
   }
   const bool was_open = begins || (held != nullptr && held->in_transaction);
   next_options_ = {};
@@ -248,7 +250,7 @@ net::Task<RunResult> ClientSession::relay_failed(const shard::Target& target, He
 // The answer is an error: of the tablet, or of the server.
 net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, HeldConnection* held,
                                                   net::MysqlPool::Lease& own, const net::RelayResult& result,
-                                                  bool begins) {
+                                                  bool begins, bool again) {
   const bool in_transaction = begins || (held != nullptr && held->in_transaction);
   if (std::optional<Error> tablets = mysql::decode_tablet_error(*result.error)) {
     if (is_older_refusal(*tablets)) {
@@ -270,6 +272,15 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
     RunResult over = co_await fail_transaction(mysql::from_err_packet(*result.error));
     if (!result.error_held) co_return RunResult{.told_error = true};
     co_return over;
+  }
+  if (again && held == nullptr && result.error_held) {
+    Error error = mysql::from_err_packet(*result.error);
+    if (error.reason() == Reason::kReadOnlyServer) {
+      // It was started anew, or demoted: it takes writes again in a moment, or another one does. What the statement has
+      // begun goes with the connection.
+      own.discard();
+      co_return refused(met_at(target, std::move(error)));
+    }
   }
   if (begins) {
     absorb(target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);

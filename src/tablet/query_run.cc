@@ -258,6 +258,7 @@ net::Task<Status> QuerySession::after_failure(net::RelayFailure failure, bool wa
     in_transaction_ = false;
   }
   statement_done();
+  if (failure.backend && !told_to_end && !timed_out_ && shared_.settings.on_trouble) shared_.settings.on_trouble();
   if (!failure.backend || !failure.client_untouched || gone_.cancelled()) co_return std::move(failure.error);
   shared_.metrics.errors.add();
   if (lost_ == Lost::kTransaction) {
@@ -307,6 +308,10 @@ net::Task<Status> QuerySession::after_error(const Request& request, const net::R
         fail(Code::kAborted, "the transaction was rolled back: " + why).with_reason(Reason::kTransactionLost));
   }
   if (transaction_ended) lost_ = Lost::kNothing;
+  if (err.code == mysql::errnos::kOptionPreventsStatement && shared_.state->target.tablet_type == "primary" &&
+      shared_.state->no_writes.empty() && shared_.settings.on_trouble) {
+    shared_.settings.on_trouble();  // A server that has just started again is read-only until it is looked at.
+  }
   std::string out;
   std::string payload;
   const bool terse = shared_.settings.terse_errors;

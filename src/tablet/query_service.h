@@ -46,7 +46,9 @@ struct QueryServiceSettings {
   base::Duration idle_timeout = std::chrono::minutes(30);  // Connections to mysqld that are idle for longer go.
   uint64_t max_result_rows = 0;                            // Of one response; more: error 10001. 0: any number.
   std::function<void()> on_ddl;                            // Called on any thread behind a DDL statement; may be empty.
-  bool terse_errors = false;                               // Texts of the server's errors stay here.
+  // Called on any thread when the server is lost, or refuses changes though this is the primary; may be empty.
+  std::function<void()> on_trouble;
+  bool terse_errors = false;  // Texts of the server's errors stay here.
 };
 
 // Serves statements on the tablet's MySQL data port (docs/formats/data_port.md): MySQL protocol, bound to a target

@@ -262,7 +262,10 @@ net::Task<Status> QuerySession::need_connection(net::Wait wait) {
   if (lease_) co_return Status{};
   wait.deadline = std::min(wait.deadline, base::system_clock().now() + shared_.settings.pool_timeout);
   auto lease = co_await shared_.pool_for(shape_, static_cast<uint8_t>(client_.collation)).acquire(settings_, wait);
-  if (!lease.ok()) co_return std::move(lease).error();
+  if (!lease.ok()) {
+    if (lease.error().code() == Code::kUnavailable && shared_.settings.on_trouble) shared_.settings.on_trouble();
+    co_return std::move(lease).error();
+  }
   lease_ = std::move(*lease);
   co_return Status{};
 }

@@ -246,6 +246,7 @@ struct Tablet::Core {
     std::unique_ptr<SchemaWatch> watch;
   };
   std::shared_ptr<SchemaSignal> schema = std::make_shared<SchemaSignal>();
+  std::shared_ptr<net::Signal> look = std::make_shared<net::Signal>();  // At the server, before it is time.
   net::Scope scope;
   base::Metrics::Subscription streams;
   bool grpc_started = false;
@@ -294,6 +295,7 @@ net::Task<Status> Tablet::start() {
       options.tablet.db_name_override.empty() ? "vt_" + options.tablet.keyspace : options.tablet.db_name_override;
   options.queries.database = database;
   // Statements end on loops of their own.
+  options.queries.on_trouble = [&loop, look = core.look] { loop.post([look] { look->notify_all(); }); };
   options.queries.on_ddl = [&loop, schema = core.schema] {
     loop.post([schema] {
       if (schema->watch != nullptr) schema->watch->poke();
@@ -367,6 +369,7 @@ net::Task<Status> Tablet::start() {
   CO_RETURN_IF_ERROR(core.grpc->start());
   core.grpc_started = true;
   core.ready = true;
+  core.manager->set_look_signal(core.look);
   CO_RETURN_IF_ERROR(co_await core.manager->start());
   if (options.signal_schema) {
     core.schema->watch = std::make_unique<SchemaWatch>(

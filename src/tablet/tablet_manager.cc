@@ -306,7 +306,10 @@ net::Task<void> TabletManager::health_loop() {
         role_.kind == RoleKind::kReplica && observed_.replication.has_source() && !decision_.state.serving;
     const base::Duration pause =
         settling ? std::min<base::Duration>(1s, settings_.health_check_interval) : settings_.health_check_interval;
-    if (!(co_await net::sleep_for(pause, scope_.token())).ok()) co_return;
+    // Not more often than this, however many statements fail.
+    if (!(co_await net::sleep_for(std::min<base::Duration>(100ms, pause), scope_.token())).ok()) co_return;
+    (void)co_await look_->wait(net::Wait::within(std::max<base::Duration>(pause - 100ms, 0ms), scope_.token()));
+    if (scope_.stopping()) co_return;
   }
 }
 

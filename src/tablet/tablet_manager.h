@@ -97,6 +97,9 @@ class TabletManager {
   net::Task<Status> start();
   net::Task<void> stop();
 
+  // Told on the manager's loop when the server should be looked at before it is time. Before start().
+  void set_look_signal(std::shared_ptr<net::Signal> signal) { look_ = std::move(signal); }
+
   // Called behind statements and commands that may have changed tables, on the manager's loop.
   void set_on_ddl(std::function<void()> on_ddl) { on_ddl_ = std::move(on_ddl); }
   void tables_may_have_changed() const {
@@ -262,6 +265,7 @@ class TabletManager {
   const std::vector<std::string> sidecar_schema_;
   OnPrimary on_primary_;
   std::function<void()> on_ddl_;
+  std::shared_ptr<net::Signal> look_ = std::make_shared<net::Signal>();
   LocalServer server_;
   HealthStreams health_;
   std::unique_ptr<Heartbeat> heartbeat_;  // Null without --heartbeat-enable.

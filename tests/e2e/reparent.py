@@ -28,6 +28,7 @@ class Writers:
 
     def __init__(self, cluster, count=2):
         self.cluster, self.acknowledged, self.stopping = cluster, set(), threading.Event()
+        self.errors = []
         self.threads = [threading.Thread(target=self.run, args=(n,), daemon=True) for n in range(count)]
 
     def run(self, number):
@@ -39,7 +40,8 @@ class Writers:
                 with connection.cursor() as cursor:
                     cursor.execute(f"insert into t values ({row}, 'w')")
                 self.acknowledged.add(row)
-            except pymysql.MySQLError:
+            except pymysql.MySQLError as error:
+                self.errors.append(error)
                 connection = None
             self.stopping.wait(.003)
 
@@ -547,6 +549,23 @@ class ReparentTest(ClusterTest):
         self.assertIn(primary, (200, 201))
         self.assertEqual((self.value(primary, "select @@global.read_only"), self.role(401 - primary)), ("0", "replica"))
         self.assert_follows(401 - primary, primary)
+
+    def test_14_a_server_that_is_started_anew_is_writable_at_once(self):
+        """Though the tablet would look at it only now and then. Nobody hears that it is read-only."""
+        uid = self.primary()
+        tablet = self.tablet(uid)
+        argv = self.cluster.processes[tablet.name].argv
+        place = argv.index("--health-check-interval") + 1
+        self.cluster.processes[tablet.name].kill(15)
+        self.cluster.processes[tablet.name].wait_ended(20)
+        self.cluster.start(tablet.name, [*argv[:place], "60s", *argv[place + 1:]],
+                           lambda: self.cluster.vars(tablet).get("TabletStateName") == "SERVING")
+        with Writers(self.cluster) as writers:
+            self.restart_server(uid)
+            since = time.monotonic()
+            self.recovered(writers, since)
+        self.assertEqual([error for error in writers.errors if "read-only" in str(error)], [])
+        self.assert_nothing_lost(writers)
 
 
 if __name__ == "__main__":
