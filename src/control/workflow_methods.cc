@@ -292,6 +292,9 @@ Answer<vd::MoveTablesCompleteResponse> workflow_complete(TabletClient& tablets, 
 Answer<vd::WorkflowDeleteResponse> workflow_delete(TabletClient& tablets, vd::WorkflowDeleteRequest request) {
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
+  constexpr int64_t kUsualBatch = 1000;  // What clients send who were not asked for one.
+  CO_RETURN_IF_ERROR(refuse_unbuilt(request.delete_batch_size() != 0 && request.delete_batch_size() != kUsualBatch,
+                                    "--delete-batch-size (tables are dropped as a whole)"));
   co_return co_await cancel_workflow(tablets, std::move(request));
 }
 
@@ -399,6 +402,7 @@ Answer<::workflowdata::VDiffRepairResponse> vdiff_repair(TabletClient& tablets,
   command.set_action("repair");
   const std::string uuid = request.uuid().empty() ? base::system_random().uuid() : request.uuid();
   command.set_vdiff_uuid(uuid);
+  command.mutable_options()->mutable_core_options()->set_auto_retry(true);
   command.mutable_options()->mutable_core_options()->set_tables(
       base::join(std::vector<std::string>(request.tables().begin(), request.tables().end()), ","));
   auto done = co_await vdiff_everywhere(tablets, request.target_keyspace(), request.workflow(), std::move(command));

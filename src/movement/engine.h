@@ -28,6 +28,8 @@ class Server;
 
 namespace vitrail::movement {
 
+class Throttle;
+
 // A tablet that a stream may read from.
 struct SourceEndpoint {
   ::topodata::TabletAlias alias;
@@ -68,6 +70,7 @@ struct EngineOptions {
   std::string dba_password;
   SourcePicker* sources = nullptr;  // Required; must outlive the engine.
   rpc::ChannelOptions channel;      // For the sources; messages may be larger than it says.
+  Throttle* throttle = nullptr;     // Asked by copies, streams and comparisons; must outlive the engine.
   base::Metrics* metrics = nullptr;
   const base::Clock* clock = &base::system_clock();
 

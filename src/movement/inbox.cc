@@ -70,6 +70,10 @@ net::Task<void> ChunkInbox::run(rpc::TypedStream<::binlogdata::VStreamRowsRespon
     if (piece.throttled()) {
       if (piece.throttled_reason() == kMoreRows && ready_) ready_->more = true;
       if (piece.throttled_reason() == kMoreRows && current) current->more = true;
+      if (piece.throttled_reason() != kMoreRows) {
+        throttled_ = piece.throttled_reason();
+        wake_.notify_all();
+      }
       continue;
     }
     if (piece.fields_size() != 0) {

@@ -3,6 +3,7 @@
 #include <deque>
 #include <optional>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -64,6 +65,8 @@ class ChunkInbox {
   // The table is at its end and every chunk has been taken.
   bool ended() const { return ended_ && !ready_; }
   const std::optional<Error>& error() const { return error_; }
+  // Why the source's throttler holds the rows back; empty: it has not said so since the last call.
+  std::string take_throttled() { return std::exchange(throttled_, {}); }
   // Of the first response.
   const google::protobuf::RepeatedPtrField<::query::Field>& fields() const { return fields_; }
   const google::protobuf::RepeatedPtrField<::query::Field>& pkfields() const { return pkfields_; }
@@ -75,6 +78,7 @@ class ChunkInbox {
   net::Signal taken_;
   std::optional<Chunk> ready_;
   bool ended_ = false;
+  std::string throttled_;
   std::optional<Error> error_;
   google::protobuf::RepeatedPtrField<::query::Field> fields_;
   google::protobuf::RepeatedPtrField<::query::Field> pkfields_;

@@ -43,6 +43,60 @@ TEST_F(Movement, CopiesAndFollowsUnderAWriter) {
   EXPECT_EQ(log, (std::vector<std::string>{"Stream Created", "Started Copy Phase", "Ended Copy Phase"}));
 }
 
+TEST_F(Movement, AddsSecondaryKeysAfterTheCopy) {
+  on_both(kItem);
+  on_both("CREATE TABLE other (id INT PRIMARY KEY, a INT, b VARCHAR(9), UNIQUE KEY (a), KEY `b``c` (b, a))");
+  make_rows(40'000);
+  source_tablet();
+  Tablet& to = tablet(
+      {.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 16u << 10});
+  const auto definition = [&](Sql& sql, const std::string& database, const std::string& table) {
+    return sql.lines(
+        fmt::format("SELECT GROUP_CONCAT(CONCAT(index_name, ' ', column_name, ' ', seq_in_index) ORDER BY "
+                    "index_name, seq_in_index) FROM information_schema.statistics WHERE table_schema = "
+                    "'{}' AND table_name = '{}'",
+                    database, table))[0];
+  };
+  const std::string without = "PRIMARY id 1";
+  Writer writer(source_socket(), source_db(), 40'000, 5);
+  Background writing([&] { writer.step(); });
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}, {"other", ""}}), target_, true);
+  ASSERT_TRUE(eventually([&] {
+    return definition(target_, target_db(), "item") == without &&
+           definition(target_, target_db(), "other") == "a a 1,PRIMARY id 1";
+  })) << definition(target_, target_db(), "item")
+      << " " << state(id) << message(id);
+  to.restart();  // What was dropped is known to the next life, too.
+  wait_running(id);
+  writing.stop();
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+  for (const char* table : {"item", "other"}) {
+    EXPECT_EQ(definition(target_, target_db(), table), definition(source_, source_db(), table));
+  }
+  EXPECT_EQ(target_.value("SELECT COUNT(*) FROM _vt.post_copy_action"), "0");
+}
+
+TEST_F(Movement, AddsSecondaryKeysWhenAWorkflowIsGivenUpAndItsDataAreKept) {
+  on_both(kItem);
+  make_rows(40'000);
+  source_tablet();
+  Tablet& to = tablet(
+      {.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 16u << 10});
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_, true);
+  const std::string keys = fmt::format(
+      "SELECT COUNT(*) FROM information_schema.statistics WHERE table_schema = '{}' AND index_name = 'price'",
+      target_db());
+  ASSERT_TRUE(eventually([&] { return target_.value(keys) == "0"; })) << state(id) << message(id);
+  ::tabletmanagerdata::DeleteVReplicationWorkflowRequest request;
+  request.set_workflow("wf");
+  const auto deleted =
+      to.call<::tabletmanagerdata::DeleteVReplicationWorkflowResponse>("DeleteVReplicationWorkflow", request);
+  ASSERT_TRUE(deleted.ok()) << deleted.error().to_string();
+  EXPECT_EQ(target_.value(keys), "1");
+  EXPECT_EQ(target_.value("SELECT COUNT(*) FROM _vt.post_copy_action"), "0");
+}
+
 TEST_F(Movement, ReadsEachChunkOnceUnderAWriter) {
   on_both(kItem);
   make_rows(40'000);

@@ -130,12 +130,14 @@ void Tablet::restart() {
   start();
 }
 
-int32_t Tablet::start_workflow(const std::string& workflow, const ::binlogdata::BinlogSource& source, Sql& sql) {
+int32_t Tablet::start_workflow(const std::string& workflow, const ::binlogdata::BinlogSource& source, Sql& sql,
+                               bool defer_secondary_keys) {
   ::tabletmanagerdata::CreateVReplicationWorkflowRequest create;
   create.set_workflow(workflow);
   *create.add_binlog_source() = source;
   create.add_tablet_types(::topodata::PRIMARY);
   create.set_workflow_type(::binlogdata::MoveTables);
+  create.set_defer_secondary_keys(defer_secondary_keys);
   auto created = call<::tabletmanagerdata::CreateVReplicationWorkflowResponse>("CreateVReplicationWorkflow", create);
   EXPECT_TRUE(created.ok()) << created.error().to_string();
   const std::string where =

@@ -83,7 +83,8 @@ class Tablet {
                         base::Duration timeout = std::chrono::seconds(30));
 
   // Creates and starts a workflow with one stream. Returns its id.
-  int32_t start_workflow(const std::string& workflow, const ::binlogdata::BinlogSource& source, Sql& sql);
+  int32_t start_workflow(const std::string& workflow, const ::binlogdata::BinlogSource& source, Sql& sql,
+                         bool defer_secondary_keys = false);
   Status wait_for(int32_t id, const std::string& position, base::Duration timeout = std::chrono::seconds(30));
 
  private:

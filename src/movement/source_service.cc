@@ -8,6 +8,7 @@
 #include "base/metrics.h"
 #include "movement/event_stream.h"
 #include "movement/row_stream.h"
+#include "movement/throttle.h"
 #include "net/scope.h"
 #include "rpc/typed.h"
 
@@ -16,6 +17,8 @@ namespace {
 
 constexpr auto kSetupTimeout = std::chrono::seconds(30);
 constexpr auto kChunkTimeout = std::chrono::minutes(5);
+constexpr auto kThrottleLook = std::chrono::milliseconds(250);
+constexpr auto kThrottleTell = std::chrono::seconds(1);
 
 }  // namespace
 
@@ -37,6 +40,9 @@ struct SourceService::Core {
     return options.check_target ? options.check_target(target) : Status{};
   }
   net::Task<Result<std::optional<::vschema::SrvVSchema>>> load_vschema(bool needed);
+  // Waits while the throttler wants it; `tell` sends the reason, so that nobody takes the silence for a failure.
+  net::Task<Status> obey_throttle(std::string app, std::function<net::Task<Status>(std::string)> tell,
+                                  net::CancelToken cancel);
   net::Task<Status> stream_events(rpc::CallContext context, ::binlogdata::VStreamRequest request,
                                   rpc::TypedWriter<::binlogdata::VStreamResponse> writer);
   net::Task<Status> stream_rows(rpc::CallContext context, ::binlogdata::VStreamRowsRequest request,
@@ -124,6 +130,31 @@ net::Task<Result<std::optional<::vschema::SrvVSchema>>> SourceService::Core::loa
   co_return std::optional<::vschema::SrvVSchema>(std::move(*loaded));
 }
 
+namespace {
+
+template <typename Response>
+net::Task<Status> send(rpc::TypedWriter<Response> writer, Response message) {
+  co_return co_await writer.write(message);
+}
+
+}  // namespace
+
+net::Task<Status> SourceService::Core::obey_throttle(std::string app,
+                                                     std::function<net::Task<Status>(std::string)> tell,
+                                                     net::CancelToken cancel) {
+  base::TimePoint told;
+  while (options.throttle != nullptr && !cancel.cancelled()) {
+    auto reason = options.throttle->reason_to_wait(app);
+    if (!reason) break;
+    if (base::system_clock().now() >= told + kThrottleTell) {
+      CO_RETURN_IF_ERROR(co_await tell(std::move(*reason)));
+      told = base::system_clock().now();
+    }
+    (void)co_await net::sleep_for(kThrottleLook, cancel);
+  }
+  co_return Status{};
+}
+
 net::Task<Status> SourceService::Core::stream_events(rpc::CallContext context, ::binlogdata::VStreamRequest request,
                                                      rpc::TypedWriter<::binlogdata::VStreamResponse> writer) {
   CO_RETURN_IF_ERROR(check_target(request.target()));
@@ -136,6 +167,17 @@ net::Task<Status> SourceService::Core::stream_events(rpc::CallContext context, :
                       co_await EventStream::open(std::move(stream_options), request.position(), request.filter(),
                                                  net::Wait::within(kSetupTimeout, call.token())));
   for (;;) {
+    CO_RETURN_IF_ERROR(co_await obey_throttle(
+        "vstreamer:vreplication",
+        [&writer](std::string reason) -> net::Task<Status> {
+          ::binlogdata::VStreamResponse message;
+          auto& event = *message.add_events();
+          event.set_type(::binlogdata::HEARTBEAT);
+          event.set_throttled(true);
+          event.set_throttled_reason(reason);
+          return send(writer, std::move(message));
+        },
+        call.token()));
     CO_ASSIGN_OR_RETURN(const auto response, co_await stream->next(call.token()));
     if (events != nullptr) events->add(static_cast<uint64_t>(response.events_size()));
     CO_RETURN_IF_ERROR(co_await writer.write(response));
@@ -188,6 +230,18 @@ net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::b
     if (more) {
       ahead = std::make_unique<ReadAhead>(*stream);
       scope.spawn(ahead->read(net::Wait::within(kChunkTimeout, scope.token())));
+    }
+    if (stream->chunks_wanted() == 0) {
+      status = co_await obey_throttle(
+          "rowstreamer:vreplication",
+          [&writer](std::string reason) -> net::Task<Status> {
+            ::binlogdata::VStreamRowsResponse message;
+            message.set_throttled(true);
+            message.set_throttled_reason(reason);
+            return send(writer, std::move(message));
+          },
+          call.token());
+      if (!status.has_value()) break;
     }
     for (const auto& response : chunk.responses) {
       if (rows != nullptr) rows->add(static_cast<uint64_t>(response.rows_size()));

@@ -21,6 +21,8 @@ class Server;
 
 namespace vitrail::movement {
 
+class Throttle;
+
 struct SourceOptions {
   net::MysqlAddress mysqld;  // The tablet's own server; a unix socket.
   std::string user = "vt_filtered";
@@ -34,6 +36,7 @@ struct SourceOptions {
   // The vschemas of all keyspaces, read when a stream with a key range filter begins (topo::get_srv_vschema). Empty:
   // such filters are refused unless they name a vindex type.
   std::function<net::Task<Result<::vschema::SrvVSchema>>()> load_vschema;
+  Throttle* throttle = nullptr;  // Asked before each chunk and each message of events; must outlive the service.
   base::Metrics* metrics = nullptr;
 };
 
@@ -49,6 +52,9 @@ struct SourceOptions {
 //                that has lastpk, and the next one begins behind that key. The end of the stream is the end of the
 //                table. Fields and pkfields are in the first response. The next chunk is read ahead while one is sent,
 //                not more. options.config_overrides: see row_stream.h for the keys that bound a chunk.
+//
+//   A message with throttled set, each second, says why nothing comes: the tablet's throttler wants it so. Comparisons
+//   (row_stream.h: chunks) are not held up here, they ask before they begin.
 //
 //   Threads : set up and registered on one thread; everything runs on the object's own loop().
 //   Bounds  : a chunk of about 8 MiB twice for each row stream; 1 MiB of events for each event stream.

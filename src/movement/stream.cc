@@ -7,6 +7,8 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "movement/row_stream.h"
+#include "movement/secondary_keys.h"
+#include "movement/throttle.h"
 #include "mysqld/rows.h"
 #include "sql/parser.h"
 
@@ -17,6 +19,8 @@ constexpr auto kConnectTimeout = std::chrono::seconds(10);
 constexpr int kLockAttempts = 10;
 constexpr size_t kGroupEventsMax = 20'000;
 constexpr int kTerminalAttempts = 3;
+constexpr auto kThrottleLook = std::chrono::milliseconds(250);
+constexpr auto kThrottleNote = std::chrono::seconds(1);
 constexpr auto kProbeInterval = std::chrono::seconds(1);
 constexpr auto kProbeTimeout = std::chrono::seconds(2);
 constexpr int kProbesMax = 3;                             // Bad answers in a row until another source is taken.
@@ -73,6 +77,8 @@ Stream::Stream(const StreamContext& context, int32_t id) : context_(context), id
 Stream::~Stream() = default;
 
 base::Duration Stream::lag() const { return context_.options.clock->now() - fresh_at_; }
+
+KeyOwner Stream::key_owner() const { return {id_, record_.workflow, record_.db_name}; }
 
 ::query::Target Stream::source_target() const {
   ::query::Target target;
@@ -349,6 +355,8 @@ net::Task<Status> Stream::handle_ddl(Session& session, std::string statement) {
   if (action == ::binlogdata::STOP) {
     co_return co_await finish(session, ::binlogdata::Stopped, fmt::format("Stopped at DDL {}", statement));
   }
+  // The change may be one of a key that the copy goes without.
+  CO_RETURN_IF_ERROR(co_await restore_all_keys(*session.server, key_owner(), cancel_));
   auto done =
       co_await session.server->query(fmt::format("USE {}", mysqld::quote_identifier(record_.db_name)), write_wait());
   if (done.ok()) done = co_await session.server->query(statement, write_wait());
@@ -404,6 +412,10 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
         moved = true;
         break;
       case ::binlogdata::HEARTBEAT:
+        if (event.throttled()) {
+          CO_RETURN_IF_ERROR(co_await note_throttled(session, "vstreamer", event.throttled_reason()));
+          break;
+        }
         if (!session.events.empty()) break;
         fresh_at_ = endpoint_.type == ::topodata::PRIMARY ? context_.options.clock->now() : source_fresh_at_;
         break;
@@ -434,8 +446,37 @@ net::Wait Stream::idle_wait(const Session& session) const {
 
 net::Task<Status> Stream::step(Session& session, const mysql::Position* stop) {
   if (session.source_failed && !session.in_transaction) co_return *session.source_failed;
-  if (!session.events.empty()) co_return co_await apply_group(session, stop);
-  co_return co_await rest(session);
+  if (session.events.empty()) co_return co_await rest(session);
+  CO_ASSIGN_OR_RETURN(const bool throttled, co_await obey_throttle(session, "vplayer"));
+  if (throttled) co_return Status{};
+  co_return co_await apply_group(session, stop);
+}
+
+net::Task<Result<bool>> Stream::obey_throttle(Session& session, std::string_view component) {
+  Throttle* throttle = context_.options.throttle;
+  if (throttle == nullptr || session.in_transaction || waiters_ > 0 || hold_ != nullptr) co_return false;
+  auto reason = throttle->reason_to_wait(fmt::format("{}:{}:vreplication", component, record_.workflow));
+  if (!reason) co_return false;
+  CO_RETURN_IF_ERROR(co_await note_throttled(session, component, std::move(*reason)));
+  const base::TimePoint until = base::system_clock().now() + kThrottleLook;
+  while (waiters_ == 0 && hold_ == nullptr && base::system_clock().now() < until) {
+    Status woken = co_await wake_.wait(net::Wait::until(until, cancel_));
+    if (!woken.has_value() && woken.error().code() != Code::kDeadlineExceeded) co_return std::move(woken).error();
+  }
+  co_return true;
+}
+
+net::Task<Status> Stream::note_throttled(Session& session, std::string_view component, std::string reason) {
+  const base::TimePoint now = base::system_clock().now();
+  if (now < throttled_noted_at_ + kThrottleNote || session.in_transaction) co_return Status{};
+  throttled_noted_at_ = now;
+  auto noted = co_await session.server->query(
+      fmt::format("UPDATE _vt.vreplication SET time_throttled = {}, component_throttled = {}, reason_throttled = {} "
+                  "WHERE id = {}",
+                  unix_now(), sql_text(component), sql_text(std::string_view(reason).substr(0, 250)), id_),
+      write_wait());
+  if (!noted.ok()) co_return std::move(noted).error();
+  co_return Status{};
 }
 
 net::Task<Status> Stream::rest(Session& session) {
@@ -514,9 +555,19 @@ net::Task<Status> Stream::copy(Session& session) {
     if (!updated.ok()) co_return std::move(updated).error();
     record_.state = ::binlogdata::Copying;
   }
+  if (record_.defer_secondary_keys) {
+    for (const auto& state : session.copy_states) {
+      if (state.lastpk.rows_size() > 0 || !session.tables.contains(state.table)) continue;
+      CO_RETURN_IF_ERROR(co_await defer_keys(*session.server, key_owner(), state.table, cancel_));
+    }
+  }
   for (size_t i = 0; i < session.copy_states.size(); ++i) {
     CO_RETURN_IF_ERROR(co_await copy_table(session, session.copy_states[i]));
     if (ended_) co_return Status{};
+    if (record_.defer_secondary_keys) {
+      auto restored = co_await restore_keys(*session.server, key_owner(), session.copy_states[i].table, false, cancel_);
+      if (!restored.ok()) co_return std::move(restored).error();
+    }
     if (i + 1 != session.copy_states.size()) {
       CO_RETURN_IF_ERROR(
           co_await commit(session, {},
@@ -557,7 +608,15 @@ net::Task<Status> Stream::copy_table(Session& session, CopyState state) {
       for (;;) {
         // Events wait meanwhile: one that is younger than the snapshot of the next chunk would make that useless, and
         // under steady writes each of the chunks.
-        while (!chunks.has_chunk() && !chunks.ended()) CO_RETURN_IF_ERROR(co_await self.rest(session));
+        while (!chunks.has_chunk() && !chunks.ended()) {
+          CO_RETURN_IF_ERROR(co_await self.rest(session));
+          if (auto reason = chunks.take_throttled(); !reason.empty()) {
+            CO_RETURN_IF_ERROR(co_await self.note_throttled(session, "rowstreamer", std::move(reason)));
+          }
+        }
+        for (bool throttled = chunks.has_chunk(); throttled;) {
+          CO_ASSIGN_OR_RETURN(throttled, co_await self.obey_throttle(session, "vcopier"));
+        }
         if (!chunks.has_chunk()) {
           if (chunks.error()) co_return Error(*chunks.error()).with_context("copy table " + schema.name);
           done = true;

@@ -19,6 +19,8 @@
 
 namespace vitrail::movement {
 
+struct KeyOwner;
+
 // What the streams of an engine share. Must outlive them.
 struct StreamContext {
   EngineOptions options;
@@ -126,6 +128,10 @@ class Stream {
 
   // Applies what has arrived, up to a group's size, and not beyond `stop`.
   net::Task<Status> apply_group(Session& session, const mysql::Position* stop);
+  // Whether the throttler wants the stream to wait; then it has waited a little, and the row says why. Never while
+  // somebody waits for a position: a switch has stopped the writes that the servers are to be spared.
+  net::Task<Result<bool>> obey_throttle(Session& session, std::string_view component);
+  net::Task<Status> note_throttled(Session& session, std::string_view component, std::string reason);
   // Applies what has arrived, or rests.
   net::Task<Status> step(Session& session, const mysql::Position* stop);
   // Waits for something to happen, at most until the next heartbeat is due, which it commits.
@@ -137,6 +143,7 @@ class Stream {
   Status set_position(std::string position);
   net::Task<Status> finish(Session& session, ::binlogdata::VReplicationWorkflowState state, std::string message);
   net::Task<void> record_error(Error error, bool terminal);
+  KeyOwner key_owner() const;
   net::Wait idle_wait(const Session& session) const;
 
   const StreamContext& context_;
@@ -159,6 +166,7 @@ class Stream {
   bool ended_ = false;
   bool careful_ = false;
   uint64_t progress_ = 0;  // Grows with each step forward.
+  base::TimePoint throttled_noted_at_;
   base::LogLimit log_limit_{std::chrono::seconds(10)};
   size_t candidate_ = 0;   // Which source tablet to try.
   size_t candidates_ = 0;  // How many there were.

@@ -14,6 +14,7 @@
 #include "movement/engine_core.h"
 #include "movement/row_stream.h"
 #include "movement/target_table.h"
+#include "movement/throttle.h"
 #include "movement/vdiff_compare.h"
 
 namespace vitrail::movement {
@@ -23,6 +24,7 @@ using nlohmann::json;
 
 constexpr uint64_t kChunkBytes = 2u << 20;
 constexpr auto kStepTimeout = std::chrono::minutes(2);
+constexpr auto kThrottleLook = std::chrono::milliseconds(250);
 constexpr auto kSaveInterval = std::chrono::milliseconds(500);
 constexpr auto kRetryDelay = std::chrono::seconds(1);
 constexpr int kRetriesMax = 60;
@@ -33,6 +35,7 @@ struct Settings {
   int64_t max_rows = INT64_MAX;               // Of each table.
   SampleSettings samples;
   bool repair = false;        // Rows of the target that differ are made what the source has.
+  bool auto_retry = true;     // After errors that may pass.
   bool update_stats = false;  // The server looks at the sizes of the tables first.
   base::Duration wait_running = std::chrono::seconds(60);
 };
@@ -50,6 +53,7 @@ Settings read_settings(const ::tabletmanagerdata::VDiffOptions& options) {
   }
   settings.samples.only_pks = options.report_options().only_pks();
   settings.samples.debug_query = options.report_options().debug_query();
+  settings.auto_retry = options.core_options().auto_retry();
   settings.update_stats = options.core_options().update_table_stats();
   if (options.core_options().timeout_seconds() > 0) {
     settings.wait_running =
@@ -145,6 +149,7 @@ struct VDiffs::Run {
                                      ::query::QueryResult& last, bool& done);
   net::Task<Status> save(std::string name, const Report& report, const ::query::QueryResult& last, std::string state);
   net::Task<Result<std::vector<int32_t>>> wait_for_streams();
+  net::Task<Status> obey_throttle(const std::vector<int32_t>& streams);
   net::Task<Status> update_statistics(TableSchema& schema);
   net::Task<Status> apply_repair(const Repair& repair);
 
@@ -156,6 +161,7 @@ struct VDiffs::Run {
   std::string workflow;
   Settings settings;
   TableMap tables;
+  base::TimePoint throttle_asked_at;
   uint64_t progress = 0;  // Grows with each chunk.
   bool stalled = false;   // The workflow did not run for too long.
 };
@@ -216,7 +222,7 @@ net::Task<void> VDiffs::Run::run() {
     failures = progress != before ? 1 : failures + 1;
     const Code code = status.error().code();
     const bool hopeless = code == Code::kInvalidArgument || code == Code::kUnimplemented || code == Code::kNotFound;
-    const bool give_up = hopeless || stalled || failures > kRetriesMax;
+    const bool give_up = hopeless || stalled || !settings.auto_retry || failures > kRetriesMax;
     if (!session || session->client().broken()) {
       auto opened = co_await engine.connect(net::Wait::within(std::chrono::seconds(5), cancel));
       if (opened.ok()) session = std::move(*opened);
@@ -352,6 +358,7 @@ net::Task<Status> VDiffs::Run::compare_table(std::string name) {
       const Stream* at = engine.find_stream(stream);
       if (at != nullptr && at->carries(name)) carrying.push_back(stream);
     }
+    CO_RETURN_IF_ERROR(co_await obey_throttle(carrying));
     CO_RETURN_IF_ERROR(co_await compare_interval(schema->second, carrying, report, last, done));
     ++progress;
     if (report.processed >= settings.max_rows) done = true;
@@ -361,6 +368,32 @@ net::Task<Status> VDiffs::Run::compare_table(std::string name) {
     CO_RETURN_IF_ERROR(co_await save(name, report, last, "started"));
   }
   co_return co_await save(name, report, last, "completed");
+}
+
+// Before anything is held: the throttler of this tablet, and those of the sources.
+net::Task<Status> VDiffs::Run::obey_throttle(const std::vector<int32_t>& streams) {
+  const std::string app = "vdiff:" + workflow;
+  Throttle* throttle = engine.context.options.throttle;
+  if (throttle == nullptr || base::system_clock().now() < throttle_asked_at + kThrottleLook) co_return Status{};
+  for (;;) {
+    throttle_asked_at = base::system_clock().now();
+    bool wait = throttle->reason_to_wait(app).has_value();
+    for (const int32_t id_of_stream : streams) {
+      const Stream* stream = engine.find_stream(id_of_stream);
+      const auto channel = stream == nullptr ? nullptr : stream->channel();
+      if (wait || channel == nullptr) continue;
+      ::tabletmanagerdata::CheckThrottlerRequest request;
+      request.set_app_name(app);
+      request.set_ok_if_not_exists(true);
+      const auto answer = co_await rpc::call<::tabletmanagerdata::CheckThrottlerResponse>(
+          *channel, "/tabletmanagerservice.TabletManager/CheckThrottler", request,
+          net::Wait::within(kStepTimeout, scope.token()));
+      // A source that cannot say is found out by reading from it.
+      wait = answer.ok() && answer->response_code() != ::tabletmanagerdata::OK;
+    }
+    if (!wait) co_return Status{};
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(kThrottleLook, scope.token()));
+  }
 }
 
 net::Task<Status> VDiffs::Run::update_statistics(TableSchema& schema) {

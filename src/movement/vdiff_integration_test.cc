@@ -9,6 +9,7 @@ namespace {
 
 ::tabletmanagerdata::VDiffRequest vdiff_request(const std::string& action, const std::string& argument = "") {
   ::tabletmanagerdata::VDiffRequest request;
+  request.mutable_options()->mutable_core_options()->set_auto_retry(true);
   request.set_keyspace("to");
   request.set_workflow("wf");
   request.set_action(action);

@@ -4,6 +4,7 @@
 
 #include "base/text.h"
 #include "movement/engine_core.h"
+#include "movement/secondary_keys.h"
 #include "movement/epochs.h"
 #include "movement/sidecar.h"
 #include "movement/table_schema.h"
@@ -330,6 +331,15 @@ net::Task<Result<::tabletmanagerdata::DeleteVReplicationWorkflowResponse>> Engin
     if (const auto found = controllers.find(id); found != controllers.end()) found->second->scope.request_stop();
   }
   for (const int32_t id : ids) co_await stop_stream(id);
+  // The tables of a workflow that is given up are gone by now, unless its data are kept.
+  for (const int32_t id : ids) {
+    const KeyOwner owner{id, request.workflow(), context.options.db_name};
+    Status restored = co_await restore_all_keys(*session, owner, wait.cancel);
+    if (!restored.has_value()) {
+      (void)co_await start_streams(*session, net::Wait::within(std::chrono::seconds(10)));
+      co_return std::move(restored).error();
+    }
+  }
   const std::string list = id_list(ids);
   auto deleted = co_await session->script(
       fmt::format(

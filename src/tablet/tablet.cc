@@ -18,6 +18,7 @@
 #include "tablet/query_rpcs.h"
 #include "tablet/schema_watch.h"
 #include "tablet/tablet_rpcs.h"
+#include "tablet/throttler.h"
 #include "topo/keyspace.h"
 #include "topo/srv_vschema.h"
 #include "topo/tablet.h"
@@ -137,6 +138,8 @@ void declare(base::Settings& settings, Options& options) {
                "a replica that lags more does not serve; the time for which its replication is stopped counts");
   settings.add("degraded_threshold", &tablet.degraded_threshold,
                "a replica that lags more is shown as unhappy on the status page");
+  settings.add("throttle_tablet_types", &options.throttle_tablet_types,
+               "types of tablets whose lag and load the primary's throttler counts for the shard");
   settings.add("lock_tables_timeout", &tablet.lock_tables_timeout,
                "how long tables stay locked for LockTables without an UnlockTables");
   settings.add("fence_grace_period", &tablet.fence_grace,
@@ -235,6 +238,7 @@ struct Tablet::Core {
   base::Metrics& metrics;
   base::QueryLog query_log;
   std::unique_ptr<QueryService> queries;
+  std::unique_ptr<Throttler> throttler;
   std::unique_ptr<movement::SourcePicker> picker;
   std::unique_ptr<movement::SourceService> source;
   std::unique_ptr<movement::Engine> engine;
@@ -324,6 +328,11 @@ net::Task<Status> Tablet::start() {
     }(topology, cell);
   };
   source.metrics = &core.metrics;
+  Throttler::Options throttling;
+  throttling.tablet_types = options.throttle_tablet_types;
+  throttling.channel = channel;
+  core.throttler = std::make_unique<Throttler>(std::move(throttling), core.topology, core.metrics);
+  source.throttle = core.throttler.get();
   core.source = std::make_unique<movement::SourceService>(std::move(source));
 
   core.picker = movement::make_topology_picker(core.topology, alias.cell());
@@ -338,6 +347,7 @@ net::Task<Status> Tablet::start() {
   engine.dba_password = options.tablet.dba_password;
   engine.sources = core.picker.get();
   engine.metrics = &core.metrics;
+  engine.throttle = core.throttler.get();
   engine.channel = std::move(channel);
   core.engine = std::make_unique<movement::Engine>(std::move(engine));
   core.streams = core.metrics.json_function("VReplication", [&core] { return core.engine->status_json(); });
@@ -364,6 +374,7 @@ net::Task<Status> Tablet::start() {
   register_tablet_handlers(*core.grpc, loop, *core.manager);
   core.statements = std::make_unique<QueryRpcs>(*core.manager, *core.queries, options.queries.transaction_timeout);
   core.statements->register_handlers(*core.grpc, loop);
+  core.throttler->register_handlers(*core.grpc, loop);
   core.source->register_handlers(*core.grpc);
   core.engine->register_handlers(*core.grpc);
   CO_RETURN_IF_ERROR(core.grpc->start());
@@ -371,6 +382,7 @@ net::Task<Status> Tablet::start() {
   core.ready = true;
   core.manager->set_look_signal(core.look);
   CO_RETURN_IF_ERROR(co_await core.manager->start());
+  core.scope.spawn(core.throttler->run(*core.manager, core.scope.token()));
   if (options.signal_schema) {
     core.schema->watch = std::make_unique<SchemaWatch>(
         core.manager->server(), database,

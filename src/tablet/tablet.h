@@ -37,6 +37,7 @@ struct Options {
   bool signal_schema = true;   // Tell vtgates of tables that have changed: see SchemaWatch.
   bool watch_schema = false;   // Look at every health check what others have changed.
   base::Duration schema_reload = std::chrono::minutes(30);  // Else this often.
+  std::vector<std::string> throttle_tablet_types = {"replica"};
 };
 
 // Declares the settings of a vttablet.

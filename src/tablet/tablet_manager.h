@@ -113,6 +113,10 @@ class TabletManager {
   net::Task<Status> wait_started(net::Wait wait);
   const ::topodata::Tablet& record() const { return desired_.record; }
   ::topodata::TabletType shown_type() const { return decision_.type; }
+  // As the heartbeat says; nothing without one.
+  std::optional<base::Duration> heartbeat_lag() const {
+    return heartbeat_ == nullptr ? std::nullopt : heartbeat_->lag();
+  }
   std::string database() const;
   const TabletSettings& settings() const { return settings_; }
   topo::Server& topology() { return topology_; }

@@ -30,9 +30,9 @@ class MovementTest(ClusterTest):
     def prepare(cls):
         cluster = cls.cluster
         cluster.start_vtctld()
-        for keyspace, uid in (("commerce", 100), ("customer", 200), ("other", 210)):
+        for keyspace, uid, kinds in (("commerce", 100, ("replica",)), ("customer", 200, ("replica",)), ("other", 210, ("replica", "replica"))):
             cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", keyspace)
-            cluster.add_shard(keyspace, "0", uid)
+            cluster.add_shard(keyspace, "0", uid, kinds)
         cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "sharded")
         cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(
             {"sharded": True, "vindexes": {"hash": {"type": "hash"}}, "tables": {"t": HASHED, "nulls": HASHED, "into": HASHED}}), "sharded")
@@ -374,6 +374,176 @@ class MovementTest(ClusterTest):
         self.assertEqual(self.on_server(100, "select next_id from numbers where id = 0"), [(778,)])
         self.refused("is for MoveTables switchtraffic", "numbered", "customer", "reversetraffic", flag)
         self.move("numbered", "customer", "complete")
+
+    # --- options of create ---
+    def test_options_of_create(self):
+        self.on_server(100, "create table `o,dd`(id bigint primary key auto_increment, v int, w int, key (v), key `w,v` (w, v))")
+        self.on_server(100, "insert into `o,dd`(v, w) select seq % 7, seq from seq_1_to_500")
+        self.on_server(100, "create table _vt_hld_6ace8bcef73211ea87e9f875a4d24e90_20200915120410_(id int primary key)")
+        vschema = json.loads(self.ctl("GetVSchema", "sharded"))
+        vschema["tables"]["o,dd"] = HASHED
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "sharded")
+        table = ("--source-keyspace", "commerce", "--tables", "`o,dd`")
+        before = self.everything_recorded()
+        for flags, message in (
+                (("--tenant-id", "1"), "--tenant-id .* is not built"), (("--shards", "0"), "--shards .* is not built"),
+                (("--atomic-copy",), "--atomic-copy is not built"), (("--source-time-zone", "Europe/Paris"), "is not built"),
+                (("--config-overrides", "a=b"), "is not built"), (("--global-keyspace", "commerce"), "goes with"),
+                (("--sharded-auto-increment-handling", "REPLACE"), "needs --global-keyspace"),
+                (("--sharded-auto-increment-handling", "replace", "--global-keyspace", "sharded"), "is sharded")):
+            self.refused(message, "options", "sharded", "create", *table, *flags)
+        self.refused("is for a sharded target", "options", "customer", "create", *table, "--sharded-auto-increment-handling", "REPLACE",
+                     "--global-keyspace", "commerce")
+        self.refused("one that a tool has made", "options", "customer", "create", "--source-keyspace", "commerce", "--tables",
+                     "_vt_hld_6ace8bcef73211ea87e9f875a4d24e90_20200915120410_")
+        self.refused("odd number of backquotes", "options", "customer", "create", "--source-keyspace", "commerce", "--tables", "`o")
+        self.assertEqual(self.everything_recorded(), before)
+
+        # Sequences in the place of AUTO_INCREMENT; they go when the creation is taken back.
+        self.move("options", "sharded", "create", *table, "--sharded-auto-increment-handling", "REPLACE", "--global-keyspace", "commerce")
+        self.wait_running("options", 300)
+        vschema = json.loads(self.ctl("GetVSchema", "sharded"))
+        self.assertEqual(vschema["tables"]["o,dd"]["auto_increment"], {"column": "id", "sequence": "commerce.o,dd_seq"})
+        self.assertEqual(json.loads(self.ctl("GetVSchema", "commerce"))["tables"]["o,dd_seq"]["type"], "sequence")
+        self.assertEqual(self.on_server(100, "select next_id, cache from `o,dd_seq`"), [(1, 1000)])
+        made = self.on_server(300, "show create table `o,dd`")[0][1]
+        self.assertNotIn("AUTO_INCREMENT", made)
+        # Deferred keys are there again.
+        self.assertIn("KEY `v` (`v`)", made)
+        self.assertIn("KEY `w,v` (`w`,`v`)", made)
+        types = [row[0] for row in self.on_server(300, "select message from vreplication_log where type = 'Message'", "_vt")]
+        self.assertTrue(any("secondary keys of table o,dd were added" in text for text in types), types)
+        self.move("options", "sharded", "switchtraffic", "--initialize-target-sequences")
+        self.assertEqual(self.on_server(100, "select next_id from `o,dd_seq`"), [(501,)])
+        self.rows("insert into `o,dd`(v) values (-1)", "sharded")
+        self.assertEqual(self.on_server(300, "select id from `o,dd` where v = -1"), [(501,)])
+        self.move("options", "sharded", "reversetraffic")
+        self.move("options", "sharded", "cancel")
+
+    def test_a_keyspace_with_tables_of_tools_is_moved_without_them(self):
+        self.on_server(210, "create table mine(id bigint primary key, v int)")
+        self.on_server(210, "create table _4e5dcf80_354b_11eb_82cd_f875a4d24e90_20201203114014_gho(id int primary key)")
+        self.move("whole", "customer", "create", "--source-keyspace", "other", "--all-tables", "--no-routing-rules")
+        self.wait_running("whole", 200)
+        self.assertEqual(self.on_server(200, "show tables like '%gho'"), [])
+        self.assertEqual(self.on_server(200, "show tables like 'mine'"), [("mine",)])
+        self.refused("--ignore-source-keyspace is not built", "whole", "customer", "cancel", "--ignore-source-keyspace")
+        self.refused("--delete-batch-size .* is not built", "whole", "customer", "cancel", "--delete-batch-size", "10")
+        self.move("whole", "customer", "cancel")
+        for name in ("mine", "_4e5dcf80_354b_11eb_82cd_f875a4d24e90_20201203114014_gho"):
+            self.on_server(210, f"drop table `{name}`")
+
+    # --- the throttler ---
+    def throttle(self, keyspace, *flags):
+        self.ctl("UpdateThrottlerConfig", *flags, keyspace)
+
+    def check(self, uid, app):
+        return json.loads(self.ctl("CheckThrottler", "--app-name", app, f"zone1-{uid}"))["Check"]["response_code"]
+
+    def wait_throttled(self, workflow, component):
+        noted = f"select component_throttled, reason_throttled from vreplication where workflow = '{workflow}'"
+        wait_until(lambda: [row[0] for row in self.on_server(210, noted, "_vt")] == [component], f"{component} to be held up", 30)
+
+    def test_copies_streams_and_comparisons_obey_the_throttler(self):
+        for flags, message in ((("--enable", "--disable"), "contradict"), (("--threshold", "-1"), "above 0"),
+                               (("--metric-name", "nonsense", "--threshold", "1"), "no metric nonsense"),
+                               (("--custom-query", "delete from t"), "must be a SELECT"),
+                               (("--throttle-app", "x", "--throttle-app-ratio", "2"), "from 0"),
+                               (("--check-as-check-self",), "not built")):
+            self.assert_command_fails(message, "UpdateThrottlerConfig", *flags, "other")
+        self.throttle("other", "--enable", "--threshold", "1.5")
+
+        def status(uid):
+            return json.loads(self.ctl("GetThrottlerStatus", f"zone1-{uid}"))["status"]
+        wait_until(lambda: status(210)["is_enabled"] and status(210)["metrics_health"], "the throttler to be on", 30)
+        wait_until(lambda: "shard/lag" in status(210)["aggregated_metrics"], "the replica to be measured", 30)
+        self.assertTrue(json.loads(self.ctl("GetKeyspace", "other"))["keyspace"]["throttler_config"]["enabled"])
+        self.assertTrue(json.loads(self.ctl("GetSrvKeyspaces", "other"))["zone1"]["throttler_config"]["enabled"])
+
+        # A copy waits while its app is held up; whoever is exempt does not.
+        self.make_table("slowly")
+        self.throttle("other", "--throttle-app", "vcopier")
+        wait_until(lambda: self.check(210, "vcopier:slowly:vreplication") == "APP_DENIED", "the rule to arrive", 30)
+        self.move("slowly", "other", "create", "--source-keyspace", "commerce", "--tables", "slowly")
+        self.wait_throttled("slowly", "vcopier")
+        self.assertEqual(self.on_server(210, "select count(*) from slowly"), [(0,)])
+        self.throttle("other", "--throttle-app", "slowly", "--throttle-app-exempt")
+        self.wait_running("slowly", 210)
+        self.throttle("other", "--unthrottle-app", "slowly")
+        self.throttle("other", "--unthrottle-app", "vcopier")
+
+        # So do streams while a replica of the target lags, and comparisons.
+        self.ctl("StopReplication", "zone1-211")
+        wait_until(lambda: self.check(210, "vplayer") == "THRESHOLD_EXCEEDED", "the lag to be noticed", 30)
+        self.write("slowly", 1001, "commerce")
+        self.wait_throttled("slowly", "vplayer")
+        arrived = "select count(*) from slowly where id = 1001"
+        self.assertEqual(self.on_server(210, arrived), [(0,)])
+        self.ctl("VDiff", "--workflow", "slowly", "--target-keyspace", "other", "create", "0d0b2a4e-0000-4000-8000-000000000001")
+        compared = "select state, rows_compared from vdiff_table where table_name = 'slowly'"
+        wait_until(lambda: self.on_server(210, compared, "_vt") == [("started", 0)], "the comparison to begin", 30)
+        self.ctl("StartReplication", "zone1-211")
+        wait_until(lambda: self.on_server(210, arrived) == [(1,)], "the row to arrive", 30)
+        wait_until(lambda: self.on_server(210, compared, "_vt")[0][0] == "completed", "the comparison to end", 30)
+
+        # And the source is spared, too: its own keyspace's throttler says so, here by a query of the operator's.
+        self.throttle("commerce", "--enable", "--custom-query", "select 3", "--threshold", "2")
+        wait_until(lambda: self.check(100, "vstreamer") == "THRESHOLD_EXCEEDED", "the query to be measured", 30)
+        self.write("slowly", 1002, "commerce")
+        self.wait_throttled("slowly", "vstreamer")
+        self.throttle("commerce", "--disable", "--custom-query", "")
+        wait_until(lambda: self.on_server(210, "select count(*) from slowly where id = 1002") == [(1,)], "the row to arrive", 30)
+        self.throttle("other", "--disable")
+        self.move("slowly", "other", "cancel")
+
+    # --- which source ---
+    def streams_from(self, uid):
+        return json.loads(http_get(self.cluster.tablets[uid].ports["port"], "/debug/vars"))["VStreamsActive"]
+
+    def test_a_source_that_cannot_give_everything_is_left(self):
+        """A replica that stops replicating, or has lost its logs, is left for the primary; without another one the switch refuses."""
+        self.on_server(210, "create table sourced(id bigint primary key, v int)")
+        vschema = json.loads(self.ctl("GetVSchema", "other"))
+        vschema.setdefault("tables", {})["sourced"] = {}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "other")
+        self.on_server(210, "insert into sourced select seq, seq from seq_1_to_20")
+        wait_until(lambda: self.on_server(211, "show tables like 'sourced'"), "the replica to have the table", 30)
+        self.move("sourced", "customer", "create", "--source-keyspace", "other", "--tables", "sourced")
+        self.wait_running("sourced", 200)
+        self.assertEqual((self.streams_from(211), self.streams_from(210)), (1, 0))
+
+        def arrives(value):
+            self.on_server(210, f"insert into sourced values ({value}, 0)")
+            wait_until(lambda: self.on_server(200, f"select id from sourced where id = {value}"), f"row {value} to arrive", 40)
+        self.ctl("StopReplication", "zone1-211")
+        arrives(101)
+        self.assertEqual((self.streams_from(211), self.streams_from(210)), (0, 1))
+
+        # Its logs do not reach back to where the stream stands.
+        self.move("sourced", "customer", "stop")
+        self.ctl("StartReplication", "zone1-211")
+        self.on_server(210, "insert into sourced values (102, 0)")
+        wait_until(lambda: self.on_server(211, "select id from sourced where id = 102"), "the replica to catch up", 30)
+        self.on_server(211, "flush binary logs")
+        last = self.on_server(211, "show binary logs")[-1][0]
+        self.on_server(211, f"purge binary logs to '{last}'")
+        self.move("sourced", "customer", "start")
+        wait_until(lambda: self.on_server(200, "select id from sourced where id = 102"), "the row to arrive", 40)
+        arrives(103)
+
+        # Nobody else may be read from: the switch says so, and the source takes writes again.
+        self.ctl("Workflow", "--keyspace", "customer", "update", "--workflow", "sourced", "--tablet-types", "replica")
+        arrives(104)
+        self.ctl("StopReplication", "zone1-211")
+        self.refused("failed to sync up replication|replication lag", "sourced", "customer", "switchtraffic", "--timeout", "2s")
+        self.assertLess(self.write("sourced", 105, "other"), 10)
+        wait_until(lambda: int(json.loads(self.ctl("Workflow", "--keyspace", "customer", "show", "--workflow", "sourced"))
+                               ["workflows"][0]["max_v_replication_lag"]) > 1, "the lag to be seen", 30)
+        self.refused("replication lag .* is higher than allowed", "sourced", "customer", "switchtraffic", "--max-replication-lag-allowed", "1s")
+        self.ctl("StartReplication", "zone1-211")
+        wait_until(lambda: self.on_server(200, "select id from sourced where id = 105"), "the row to arrive", 40)
+        self.move("sourced", "customer", "switchtraffic")
+        self.move("sourced", "customer", "complete")
 
     # --- large rows ---
     def test_rows_larger_than_any_message(self):

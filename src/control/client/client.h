@@ -105,6 +105,7 @@ void add_schema_commands(CommandSet& set);
 void add_validate_commands(CommandSet& set);
 void add_workflow_commands(CommandSet& set);
 void add_lookup_commands(CommandSet& set);
+void add_throttler_commands(CommandSet& set);
 void add_sharding_workflow_commands(CommandSet& set);
 void add_backup_commands(CommandSet& set);
 void add_unbuilt_commands(CommandSet& set);  // Behind all others: only what they have not.

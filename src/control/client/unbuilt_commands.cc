@@ -4,16 +4,12 @@
 namespace vitrail::control {
 
 void add_unbuilt_commands(CommandSet& set) {
-  constexpr const char* kThrottler = "there is no throttler yet";
   constexpr std::pair<const char*, const char*> kCommands[] = {
       {"Materialize", "MoveTables copies tables as they are"},
       {"Migrate", "no other cluster can be mounted; MoveTables moves tables within one"},
       {"Mount", "a cluster knows no others"},
       {"OnlineDDL", "ApplySchema changes tables directly"},
       {"DistributedTransaction", "transactions over shards are not atomic, so that none is ever left in doubt"},
-      {"CheckThrottler", kThrottler},
-      {"GetThrottlerStatus", kThrottler},
-      {"UpdateThrottlerConfig", kThrottler},
       {"ApplyMirrorRules", "traffic is not mirrored"},
   };
   for (const auto& [name, why] : kCommands) {

@@ -26,7 +26,8 @@ struct Base {
 struct CreateFlags {
   std::vector<std::string> cells, tablet_types = {"REPLICA", "PRIMARY"}, tables, exclude, source_shards, target_shards,
                                   config;
-  std::string source_keyspace, on_ddl = "IGNORE", source_time_zone;
+  std::string source_keyspace, on_ddl = "IGNORE", source_time_zone, tenant_id, global_keyspace, numbering = "REMOVE";
+  std::vector<std::string> shards;
   bool all_cells = false, in_order = true, defer_keys = true, auto_start = true, stop_after_copy = false,
        all_tables = false;
   bool no_rules = false, atomic = false, skip_schema = false;
@@ -114,6 +115,15 @@ Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) 
   q.set_no_routing_rules(flags.no_rules);
   q.set_atomic_copy(flags.atomic);
   q.set_source_time_zone(flags.source_time_zone);
+  auto& options = *q.mutable_workflow_options();
+  options.set_tenant_id(flags.tenant_id);
+  options.set_global_keyspace(flags.global_keyspace);
+  for (const auto& shard : flags.shards) options.add_shards(shard);
+  vd::ShardedAutoIncrementHandling numbering = vd::LEAVE;
+  if (!vd::ShardedAutoIncrementHandling_Parse(flags.numbering, &numbering)) {
+    co_return fail(Code::kInvalidArgument, "--sharded-auto-increment-handling: " + flags.numbering);
+  }
+  options.set_sharded_auto_increment_handling(numbering);
   CO_RETURN_IF_ERROR(add_config(*q.mutable_workflow_options(), flags.config));
   CO_ASSIGN_OR_RETURN(const auto status, co_await c.call<vd::WorkflowStatusResponse>("MoveTablesCreate", std::move(q)));
   co_return print_status(c, base, status);
@@ -191,6 +201,8 @@ Output cancel(const ClientContext& c, Base base, CompleteFlags flags, bool alway
   q.set_keep_data(flags.keep_data);
   q.set_keep_routing_rules(flags.keep_rules);
   q.set_delete_batch_size(flags.batch);
+  q.set_ignore_source_keyspace(flags.ignore_source);
+  for (const auto& shard : flags.shards) q.add_shards(shard);
   CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::WorkflowDeleteResponse>("WorkflowDelete", std::move(q)));
   if (base.format == "json" || always_json) co_return c.json(done);
   co_return done.summary() + "\n";
@@ -307,7 +319,7 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("tablet-types-in-preference-order", &f.in_order, "in this order");
   s.add("on-ddl", &f.on_ddl, "what a schema change of the source does")
       .one_of({"IGNORE", "STOP", "EXEC", "EXEC_IGNORE"});
-  s.add("defer-secondary-keys", &f.defer_keys, "build secondary keys after the copy");
+  s.add("defer-secondary-keys", &f.defer_keys, "drop secondary keys that are not unique, and add them after the copy");
   s.add("auto-start", &f.auto_start, "start at once");
   s.add("stop-after-copy", &f.stop_after_copy, "stop when the copy is done");
   s.add("config-overrides", &f.config, "not built, refused");
@@ -324,6 +336,12 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("exclude-tables", &f.exclude, "but not these");
   s.add("no-routing-rules", &f.no_rules, "do not make routing rules");
   s.add("atomic-copy", &f.atomic, "not built, refused");
+  s.add("tenant-id", &f.tenant_id, "not built, refused");
+  s.add("shards", &f.shards, "not built, refused: all shards take part");
+  s.add("sharded-auto-increment-handling", &f.numbering,
+        "sharded targets: leave AUTO_INCREMENT in the tables, remove it, or replace it by sequences")
+      .one_of({"LEAVE", "REMOVE", "REPLACE"});
+  s.add("global-keyspace", &f.global_keyspace, "REPLACE: the keyspace of one shard in which sequences are made");
 }
 
 void declare_switch(base::Settings& s, SwitchFlags& f) {
@@ -337,6 +355,11 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
   s.add("shards", &f.shards, "not built, refused: all shards are switched at once");
   s.add("initialize-target-sequences", &f.sequences,
         "MoveTables: have the sequences of the moved tables begin behind their largest ids");
+}
+
+void declare_unbuilt_removal(base::Settings& s, CompleteFlags& f) {
+  s.add("delete-batch-size", &f.batch, "not built, another one than 1000 is refused: tables are dropped as a whole");
+  s.add("ignore-source-keyspace", &f.ignore_source, "not built, refused");
 }
 
 void add_actions(CommandSet& set, std::string_view name, std::string_view lower, bool reshard) {
@@ -368,16 +391,21 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
   auto& done = set.add(parent, "complete", "removes what is not needed any more",
                        [base, finish](const ClientContext& c) { return complete(c, *base, *finish); }, {"Complete"});
   done.add("keep-data", &finish->keep_data, "keep the source's tables or shards");
-  done.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-  done.add("rename-tables", &finish->rename, "rename the source's tables instead of dropping them");
   done.add("dry-run", &finish->dry_run, "only say what would be done");
-  done.add("ignore-source-keyspace", &finish->ignore_source, "not built, refused");
-  done.add("shards", &finish->shards, "not built, refused: all shards are completed at once");
+  if (!reshard) {
+    done.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
+    done.add("rename-tables", &finish->rename, "rename the source's tables instead of dropping them");
+    done.add("ignore-source-keyspace", &finish->ignore_source, "not built, refused");
+    done.add("shards", &finish->shards, "not built, refused: all shards are completed at once");
+  }
   auto& stop = set.add(parent, "cancel", "gives the workflow up",
                        [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, false); }, {"Cancel"});
   stop.add("keep-data", &finish->keep_data, "keep the copies");
-  stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-  stop.add("delete-batch-size", &finish->batch, "of no meaning: tables are dropped as a whole");
+  if (!reshard) {
+    stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
+    stop.add("shards", &finish->shards, "not built, refused: all shards are cancelled at once");
+    declare_unbuilt_removal(stop, *finish);
+  }
   auto logs = std::make_shared<bool>(true);
   auto& shown = set.add(parent, "show", "prints everything about the workflow",
                         [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"});
@@ -475,6 +503,9 @@ Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
   q.set_target_keyspace(base.target_keyspace);
   if (!c.arguments.empty()) q.set_uuid(c.arguments[0]);
   for (const auto& cell : flags.source_cells) q.add_source_cells(cell);
+  if (!flags.target_cells.empty()) {
+    co_return fail(Code::kUnimplemented, "--target-cells is not built: the target's primary is what is compared");
+  }
   for (const auto& table : flags.tables) q.add_tables(table);
   CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
   q.set_limit(flags.limit);
@@ -554,7 +585,8 @@ void add_workflow_commands(CommandSet& set) {
               [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, true); }, {"Delete"}));
   remove.add("keep-data", &finish->keep_data, "keep the copies");
   remove.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-  remove.add("delete-batch-size", &finish->batch, "of no meaning: tables are dropped as a whole");
+  remove.add("shards", &finish->shards, "not built, refused: all shards are cancelled at once");
+  declare_unbuilt_removal(remove, *finish);
   auto dry_run = std::make_shared<bool>(false);
   auto wanted = std::make_shared<std::string>();
   auto& mend = set.add(workflow, "repair", "brings to an end what an interrupted command left open",
@@ -584,7 +616,7 @@ void add_workflow_commands(CommandSet& set) {
   auto& create = set.add(vdiff, "create", "starts a comparison",
                          [vbase, f](const ClientContext& c) { return vdiff_create(c, *vbase, *f); }, {"Create"});
   create.add("source-cells", &f->source_cells, "accepted: rows are read where the streams read");
-  create.add("target-cells", &f->target_cells, "accepted: the primary is what is compared");
+  create.add("target-cells", &f->target_cells, "not built, refused: the primary is what is compared");
   create.add("tablet-types", &f->tablet_types, "accepted: rows are read where the streams read");
   create.add("tablet-types-in-preference-order", &f->in_order, "accepted: rows are read where the streams read");
   create.add("tables", &f->tables, "only these tables");

@@ -7,7 +7,7 @@
 namespace vitrail::control::legacy {
 
 void add_unbuilt_commands(std::vector<Command>& out) {
-  constexpr std::string_view kThrottler = "there is no throttler yet";
+  constexpr std::string_view kThrottler = "vtctldclient UpdateThrottlerConfig throttles by lag and load, not by rates";
   constexpr std::string_view kManager = "start the steps one by one: Reshard, MoveTables";
   constexpr std::pair<std::string_view, std::string_view> kCommands[] = {
       {"OnlineDDL", "ApplySchema changes tables directly"},

@@ -175,6 +175,9 @@ net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletCli
                                                                        ::vtctldata::WorkflowDeleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.keyspace(), request.workflow()));
   const engine::Record& record = found.record();
+  if (record.kind() == "Reshard" && request.keep_routing_rules()) {
+    co_return fail(Code::kInvalidArgument, "--keep-routing-rules is for MoveTables: a Reshard makes no such rules");
+  }
   CO_RETURN_IF_ERROR(co_await check_not_switched(tablets, found, request.keyspace(), request.workflow()));
   CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
                                                       {record.source_shards().begin(), record.source_shards().end()}));

@@ -161,6 +161,9 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
   const engine::Record& record = found.record();
+  if (record.kind() == "Reshard" && (request.rename_tables() || request.keep_routing_rules())) {
+    co_return fail(Code::kInvalidArgument, "--rename-tables and --keep-routing-rules are for MoveTables");
+  }
   CO_RETURN_IF_ERROR(co_await check_switched(tablets, found, request.target_keyspace(), request.workflow()));
   CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
                                                       {record.source_shards().begin(), record.source_shards().end()}));

@@ -8,6 +8,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "control/workflow/conflicts.h"
+#include "control/workflow/moved_tables.h"
 #include "control/workflow/records.h"
 #include "control/workflow/source_checks.h"
 #include "control/workflow/write_switch.h"
@@ -58,15 +59,58 @@ net::Task<Status> check_settings(topo::Server& topology, const Request& request)
 
 // Options that today's clients can send and that would have no effect.
 Status refuse_unbuilt(const ::vtctldata::WorkflowOptions& options) {
-  const auto refuse = [](std::string_view name) {
-    return fail(Code::kUnimplemented, fmt::format("{} is not built: leave it out", name));
+  const auto refuse = [](std::string_view what) {
+    return fail(Code::kUnimplemented, fmt::format("{} is not built: leave it out", what));
   };
-  if (!options.tenant_id().empty()) return refuse("--tenant-id");
-  if (options.shards_size() > 0) return refuse("--shards");
+  if (!options.tenant_id().empty()) return refuse("--tenant-id (to move the rows of one tenant)");
+  if (options.shards_size() > 0) return refuse("--shards (to move the tables of a part of the shards)");
   if (!options.config().empty()) return refuse("--config-overrides");
-  if (!options.global_keyspace().empty()) return refuse("--global-keyspace");
   if (options.lookup_vindexes_size() > 0) return refuse("lookup_vindexes");
   return {};
+}
+
+// What becomes of AUTO_INCREMENT in a sharded keyspace, where each shard would count for itself.
+Status check_numbering(const ::vtctldata::WorkflowOptions& options, bool sharded) {
+  const bool replace = options.sharded_auto_increment_handling() == ::vtctldata::REPLACE;
+  if (!replace && !options.global_keyspace().empty()) {
+    return fail(Code::kInvalidArgument,
+                "--global-keyspace says where sequences are made: it goes with --sharded-auto-increment-handling "
+                "REPLACE");
+  }
+  if (replace && options.global_keyspace().empty()) {
+    return fail(Code::kInvalidArgument,
+                "--sharded-auto-increment-handling REPLACE needs --global-keyspace, a keyspace of one shard in which "
+                "sequences are made");
+  }
+  if (replace && !sharded) {
+    return fail(Code::kInvalidArgument,
+                "--sharded-auto-increment-handling REPLACE is for a sharded target keyspace: in this one "
+                "AUTO_INCREMENT stays");
+  }
+  return {};
+}
+
+// Takes AUTO_INCREMENT out of the definitions; whose it was, with the column.
+std::map<std::string, std::string> take_numbering(std::vector<tmd::TableDefinition>& tables,
+                                                  const ::vschema::Keyspace& target) {
+  std::map<std::string, std::string> numbered;
+  for (auto& table : tables) {
+    const auto found = target.tables().find(table.name());
+    // A reference table gets its rows from its source only.
+    if (found != target.tables().end() && found->second.type() == "reference") continue;
+    auto stripped = strip_auto_increment(table.schema());
+    if (stripped.column.empty()) continue;
+    table.set_schema(std::move(stripped.create));
+    numbered[table.name()] = std::move(stripped.column);
+  }
+  return numbered;
+}
+
+void remove_internal_tables(tmd::SchemaDefinition& schema) {
+  auto& tables = *schema.mutable_table_definitions();
+  for (int i = tables.size() - 1; i >= 0; --i) {
+    if (is_internal_table_name(tables[i].name())) tables.DeleteSubrange(i, 1);
+  }
 }
 
 Status check_name(const std::string& workflow) {
@@ -100,6 +144,7 @@ class Creation {
     for (auto& [name, value] : plan_.settings.to_options()) (*record_.mutable_options())[name] = value;
     auto open = engine::make_operation("create", {{"routing_rules", plan_.routing_rules ? "true" : "false"},
                                                   {"auto_start", plan_.auto_start ? "true" : "false"},
+                                                  {"sequences", plan_.numbered.empty() ? "false" : "true"},
                                                   {"source_shards", plan_.positions.empty() ? "false" : "true"}});
     open.set_started_ms(record_.created_ms());
     *record_.mutable_open() = std::move(open);
@@ -147,15 +192,23 @@ struct MovedTables {
 
 net::Task<Result<MovedTables>> choose_tables(TabletClient& tablets, const ::vtctldata::MoveTablesCreateRequest& request,
                                              ::topodata::Tablet source) {
-  std::vector<std::string> wanted(request.include_tables().begin(), request.include_tables().end());
+  CO_ASSIGN_OR_RETURN(const auto wanted,
+                      read_table_names({request.include_tables().begin(), request.include_tables().end()}));
+  CO_ASSIGN_OR_RETURN(auto excluded,
+                      read_table_names({request.exclude_tables().begin(), request.exclude_tables().end()}));
+  for (const auto& table : wanted) {
+    if (!is_internal_table_name(table)) continue;
+    co_return fail(Code::kInvalidArgument,
+                   fmt::format("table {} is one that a tool has made for its own work: it is not moved", table));
+  }
   if (wanted.empty() && !request.all_tables()) {
     co_return fail(Code::kInvalidArgument, "no tables to move: give --tables or --all-tables");
   }
   MovedTables out;
-  CO_ASSIGN_OR_RETURN(
-      out.schema,
-      co_await read_schema(tablets, std::move(source), request.all_tables() ? std::vector<std::string>() : wanted,
-                           {request.exclude_tables().begin(), request.exclude_tables().end()}));
+  CO_ASSIGN_OR_RETURN(out.schema, co_await read_schema(tablets, std::move(source),
+                                                       request.all_tables() ? std::vector<std::string>() : wanted,
+                                                       std::move(excluded)));
+  remove_internal_tables(out.schema);
   for (const auto& table : out.schema.table_definitions()) out.names.push_back(table.name());
   std::sort(out.names.begin(), out.names.end());
   if (out.names.empty()) co_return fail(Code::kInvalidArgument, "no tables to move");
@@ -201,7 +254,11 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   }
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
   CO_RETURN_IF_ERROR(co_await check_settings(topology, request));
-  if (request.atomic_copy()) co_return fail(Code::kUnimplemented, "--atomic-copy is not built: leave it out");
+  if (request.atomic_copy()) {
+    co_return fail(Code::kUnimplemented,
+                   "--atomic-copy is not built: leave it out; each table is copied consistently, and when the copy has "
+                   "ended all of them are as of one position");
+  }
   if (!request.source_time_zone().empty()) {
     co_return fail(Code::kUnimplemented, "--source-time-zone is not built: leave it out");
   }
@@ -237,6 +294,16 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   plan.routing_rules = !request.no_routing_rules();
   plan.auto_start = request.auto_start();
   plan.tables = {moved.schema.table_definitions().begin(), moved.schema.table_definitions().end()};
+  const auto& options = request.workflow_options();
+  CO_RETURN_IF_ERROR(check_numbering(options, target_vschema.sharded()));
+  if (target_vschema.sharded() && options.sharded_auto_increment_handling() != ::vtctldata::LEAVE) {
+    auto numbered = take_numbering(plan.tables, target_vschema);
+    if (options.sharded_auto_increment_handling() == ::vtctldata::REPLACE && !numbered.empty()) {
+      CO_RETURN_IF_ERROR(co_await check_new_sequences(tablets, options.global_keyspace(), numbered));
+      plan.numbered = std::move(numbered);
+      plan.global_keyspace = options.global_keyspace();
+    }
+  }
   // The filters, before anything changes: a missing vindex is found here.
   for (const auto& info : target_shards) {
     CO_ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(info.name));
@@ -293,6 +360,10 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
     co_return fail(Code::kInvalidArgument, "Reshard needs --source-shards and --target-shards");
   }
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
+  if (request.workflow_options().sharded_auto_increment_handling() == ::vtctldata::REPLACE ||
+      !request.workflow_options().global_keyspace().empty()) {
+    co_return fail(Code::kInvalidArgument, "sequences in the place of AUTO_INCREMENT are made by MoveTables");
+  }
   CO_RETURN_IF_ERROR(co_await check_settings(topology, request));
   CO_ASSIGN_OR_RETURN(const auto vschema, co_await topo::get_vschema(topology, keyspace));
   if (!vschema.record.sharded()) {
@@ -310,7 +381,8 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
   CO_ASSIGN_OR_RETURN(const auto target_side, co_await load_side(tablets, keyspace, targets.names));
   CO_RETURN_IF_ERROR(check_primaries(source_side));
   CO_RETURN_IF_ERROR(check_primaries(target_side));
-  CO_ASSIGN_OR_RETURN(const auto schema, co_await read_schema(tablets, *source_side.places.front().primary, {}, {}));
+  CO_ASSIGN_OR_RETURN(auto schema, co_await read_schema(tablets, *source_side.places.front().primary, {}, {}));
+  remove_internal_tables(schema);
 
   engine::Record record;
   record.set_kind("Reshard");

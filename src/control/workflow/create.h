@@ -19,6 +19,9 @@ struct CreatePlan {
   std::map<std::string, std::vector<::binlogdata::BinlogSource>> sources;  // By target shard: one for each stream.
   // By source shard: the rows are there already, as of this position, and the streams go on from it.
   std::map<std::string, std::string> positions;
+  // Tables whose AUTO_INCREMENT a sequence replaces, with its column; the sequences are made in this keyspace.
+  std::map<std::string, std::string> numbered;
+  std::string global_keyspace;
   bool unsharded_target = false;
   bool routing_rules = false;
   bool auto_start = true;
@@ -44,6 +47,8 @@ class CreateOperation final : public engine::Operation {
   net::Task<Status> deploy_schema_on(Place place);
   net::Task<Status> drop_created_tables();
   net::Task<Status> drop_created_tables_on(Place place);
+  net::Task<Status> create_sequences();
+  net::Task<Status> remove_created_sequences();
   net::Task<Status> create_streams();
   net::Task<Status> create_streams_on(Place place);
   net::Task<Status> delete_created_streams();
@@ -63,6 +68,10 @@ class CreateOperation final : public engine::Operation {
   const Side target_;
   const std::vector<std::string> tables_;
 };
+
+// Whether create_sequences() would find nothing of another kind in its way.
+net::Task<Status> check_new_sequences(TabletClient& tablets, std::string keyspace,
+                                      std::map<std::string, std::string> numbered);
 
 // Both check everything that can be checked before anything changes; a refusal leaves nothing behind.
 net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTablesCreateRequest request);

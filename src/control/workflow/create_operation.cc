@@ -34,6 +34,9 @@ std::vector<engine::Step> CreateOperation::steps() {
     return found != tenure_.open().settings().end() && found->second == "true";
   };
   add("deploy_schema", [this] { return deploy_schema(); }, [this] { return drop_created_tables(); });
+  if (wants("sequences")) {
+    add("create_sequences", [this] { return create_sequences(); }, [this] { return remove_created_sequences(); });
+  }
   add("create_streams", [this] { return create_streams(); }, [this] { return delete_created_streams(); });
   if (wants("routing_rules")) {
     // Nobody writes to the copies: first the rules that lead everybody to the source, then the denial on the target.
