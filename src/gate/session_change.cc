@@ -281,7 +281,8 @@ net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
 net::Task<Status> ClientSession::change_rows(const plan::Change& change, ChangeOutcome& out,
                                              base::MemoryBudget::Hold& memory) {
   out.updates = change.update;
-  CO_ASSIGN_OR_RETURN(const net::QueryResult rows, co_await source_rows(change.rows, memory));
+  CO_ASSIGN_OR_RETURN(net::QueryResult rows, co_await source_rows(change.rows, memory));
+  CO_RETURN_IF_ERROR(plan::make_bits_digits(rows.columns, rows.rows));
   if (change.strict) CO_RETURN_IF_ERROR(as_in_a_change(warning_rows_));
   for (const auto& target : change.targets) CO_RETURN_IF_ERROR(co_await change_target(target, rows, out));
   co_return Status{};
@@ -557,6 +558,7 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
       found[i].rows.emplace_back();
     } else {
       CO_ASSIGN_OR_RETURN(found[i], co_await source_rows(*insert.rows[i].source, memory));
+      CO_RETURN_IF_ERROR(plan::make_bits_digits(found[i].columns, found[i].rows));
       if (insert.query && found[i].columns.size() != insert.columns.size()) {
         co_return fail(Code::kInvalidArgument, "Column count doesn't match value count at row 1")
             .with_mysql(1136, "21S01");

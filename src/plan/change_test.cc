@@ -234,8 +234,12 @@ TEST(StoredLiteral, IsStoredAsTheResultsValueWouldBe) {
            {kDate, 0, "2020-01-02", "time", "date'2020-01-02'"},
            {kTime, 0, "10:00:00", "datetime", "time'10:00:00'"},
            {kTime, 0, "10:00:00", "text", "'10:00:00'"},
-           {kBit, 0, "\x05", "int", "0x05"},
-           {kBit, 0, "\x05", "varchar", "refused"},
+           {kNewDecimal, 0, "-5", "bit", "-5.0"},
+           {kNewDecimal, 0, "5", "set", "5.0"},
+           {kNewDecimal, 0, "5", "varchar", "5"},
+           {kBit, 0, "5", "int", "5"},
+           {kBit, 0, "511", "bit", "511"},
+           {kBit, 0, "5", "varchar", "refused"},
            {kString, mysql::kFieldEnum, "b", "enum", "_utf8mb4'b'"},
            {kString, mysql::kFieldEnum, "b", "int", "refused"},
            {kLong, mysql::kFieldZerofill, "5", "varchar", "refused"},
@@ -248,6 +252,49 @@ TEST(StoredLiteral, IsStoredAsTheResultsValueWouldBe) {
     schema::Column target{.name = "c", .data_type = item.target};
     const auto literal = result_literal(from, item.cell, target);
     EXPECT_EQ(literal.ok() ? *literal : "refused", item.literal) << item.cell << " " << item.target;
+  }
+}
+
+TEST(StoredLiteral, BitsAreBytesOrDigits) {
+  using Cells = std::vector<std::optional<std::string>>;
+  struct Case {
+    uint32_t bits;
+    uint16_t flags;
+    Cells cells;
+    Cells digits;  // Empty: refused.
+  };
+  const uint16_t kept = mysql::kFieldUnsigned;
+  const uint16_t computed = mysql::kFieldUnsigned | mysql::kFieldBinary;
+  const std::string zero(1, '\0');
+  for (const Case& item : std::initializer_list<Case>{
+           {9, kept, {"\x01\xff", std::nullopt}, {"511", std::nullopt}},
+           {9, kept, {zero + "\x05"}, {"5"}},
+           {9, computed, {"511", "0", std::nullopt}, {"511", "0", std::nullopt}},
+           {9, computed, {"\x01\xff"}, {"511"}},
+           {9, computed, {"10", "11"}, {"10", "11"}},  // Bytes would have more bits than there are.
+           {1, computed, {"1"}, {"1"}},
+           {1, computed, {"\x01"}, {"1"}},
+           {8, kept, {"5"}, {"53"}},
+           {8, computed, {"5"}, {}},
+           {8, computed, {"5", "53"}, {"5", "53"}},
+           {8, computed, {"5", "\x01"}, {"53", "1"}},
+           {8, computed, {std::nullopt}, {std::nullopt}},
+           {64, kept, {std::string(8, '\xff')}, {"18446744073709551615"}},
+           {64, computed, {"18446744073709551615"}, {"18446744073709551615"}},
+           {64, computed, {"12345678"}, {}},
+           {9, kept, {"512"}, {}},
+           {9, kept, {"x"}, {}},
+           {9, computed, {"05 "}, {}},
+       }) {
+    mysql::ColumnDef column;
+    column.type = mysql::FieldType::kBit;
+    column.length = item.bits;
+    column.flags = item.flags;
+    std::vector<Cells> rows;
+    for (const auto& cell : item.cells) rows.push_back({"x", cell});
+    const Status status = make_bits_digits(std::vector<mysql::ColumnDef>{{}, column}, rows);
+    EXPECT_EQ(status.ok(), !item.digits.empty()) << item.bits << " " << item.cells.front().value_or("null");
+    for (size_t i = 0; status.ok() && i < item.digits.size(); ++i) EXPECT_EQ(rows[i], Cells({"x", item.digits[i]}));
   }
 }
 

@@ -1,6 +1,7 @@
 #include "plan/stored_literal.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/hex.h"
 #include "mysql/collations.h"
@@ -46,7 +47,52 @@ std::string temporal_literal(const mysql::ColumnDef& from, const std::string& ce
   return (time ? "time" : date ? "date" : "timestamp") + sql_string(cell);
 }
 
+using Row = std::vector<std::optional<std::string>>;
+
+bool is_number_of_bits(std::string_view digits, uint32_t bits) {
+  uint64_t number = 0;
+  const char* end = digits.data() + digits.size();
+  const auto [stop, error] = std::from_chars(digits.data(), end, number);
+  if (error != std::errc() || stop != end) return false;
+  return (digits.size() == 1 || digits.front() != '0') && (bits >= 64 || number >> bits == 0);
+}
+
+bool is_bytes_of_bits(std::string_view bytes, uint32_t bits) {
+  if (bytes.empty() || bytes.size() != (bits + 7) / 8) return false;
+  return bits % 8 == 0 || static_cast<uint8_t>(bytes.front()) >> (bits % 8) == 0;
+}
+
+Status make_digits(const mysql::ColumnDef& column, size_t at, std::vector<Row>& rows) {
+  const auto all = [&](bool (*fits)(std::string_view, uint32_t)) {
+    return std::ranges::all_of(rows, [&](const Row& row) { return !row[at] || fits(*row[at], column.length); });
+  };
+  const bool bytes = all(is_bytes_of_bits);
+  const bool digits = all(is_number_of_bits);
+  const bool computed = (column.flags & mysql::kFieldBinary) != 0;  // What a table keeps is not marked so.
+  if (digits && !bytes) return {};
+  const bool any = std::ranges::any_of(rows, [&](const Row& row) { return row[at].has_value(); });
+  if (!any) return {};
+  if (!bytes || (digits && computed)) {
+    return unsupported("a value of type BIT, " + column.name +
+                       ", which this server sends in a form that is not clear; use CAST(... AS UNSIGNED)");
+  }
+  for (auto& row : rows) {
+    if (!row[at]) continue;
+    uint64_t number = 0;
+    for (const char byte : *row[at]) number = number << 8 | static_cast<uint8_t>(byte);
+    row[at] = std::to_string(number);
+  }
+  return {};
+}
+
 }  // namespace
+
+Status make_bits_digits(std::span<const mysql::ColumnDef> columns, std::vector<Row>& rows) {
+  for (size_t i = 0; i < columns.size(); ++i) {
+    if (columns[i].type == mysql::FieldType::kBit) RETURN_IF_ERROR(make_digits(columns[i], i, rows));
+  }
+  return {};
+}
 
 std::string string_literal(std::string_view charset, std::string_view bytes) {
   const bool ascii = charset == "binary" || (!charset.empty() && !charset.starts_with("utf8"));
@@ -74,7 +120,9 @@ Result<std::string> result_literal(const mysql::ColumnDef& from, const std::opti
     if (family == Family::kText && (from.flags & mysql::kFieldZerofill) != 0 && from.type != kYear) {
       return no_literal("ZEROFILL", target);
     }
-    return *cell;
+    // What has no fraction is taken for an integer, which is less than nothing to some types.
+    const bool integer = mysql::is_integer_type(from.type) || family == Family::kText;
+    return integer || cell->find('.') != std::string::npos ? *cell : *cell + ".0";
   }
   if (mysql::is_float_type(from.type)) {
     constexpr uint8_t kAll = 31;
@@ -85,7 +133,7 @@ Result<std::string> result_literal(const mysql::ColumnDef& from, const std::opti
   if (mysql::is_temporal_type(from.type)) return temporal_literal(from, *cell, family);
   if (from.type == kBit) {  // Of BIT for a text servers make other things than of the same literal.
     if (family != Family::kBits && family != Family::kNumber) return no_literal("BIT", target);
-    return "0x" + base::hex_encode(*cell);
+    return *cell;
   }
   const bool member =
       (from.flags & (mysql::kFieldEnum | mysql::kFieldSet)) != 0 || from.type == kEnum || from.type == kSet;

@@ -1,8 +1,10 @@
 #pragma once
 
 #include <optional>
+#include <span>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "mysql/types.h"
@@ -15,8 +17,14 @@ namespace vitrail::plan {
 // A string of these bytes in this character set ("binary" too).
 std::string string_literal(std::string_view charset, std::string_view bytes);
 
+// Makes the digits of a number of each cell of BIT. Servers send what they keep in a column as bytes and what they
+// compute as digits, and do not always say which it is.
+//   kUnimplemented  it cannot be told from the values either.
+Status make_bits_digits(std::span<const mysql::ColumnDef> columns,
+                        std::vector<std::vector<std::optional<std::string>>>& rows);
+
 // A cell of a result: what is stored when it is assigned to `target` is what the column of the result would have been
-// stored as. Numbers are expected with all their digits (see net/binary_query.h).
+// stored as. Numbers are expected with all their digits (see net/binary_query.h), those of BIT too.
 //   kUnimplemented  no literal is converted as a value of that type is (FLOAT to a text, ENUM to a number).
 Result<std::string> result_literal(const mysql::ColumnDef& from, const std::optional<std::string>& cell,
                                    const schema::Column& target);

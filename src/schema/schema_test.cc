@@ -78,6 +78,9 @@ TEST(Schema, WhatHasALimitCanBeIndexed) {
   EXPECT_TRUE(indexable(column("varchar(190)", "varchar")));
   EXPECT_FALSE(indexable(column("varchar(191)", "varchar")));
   EXPECT_FALSE(indexable(column("text", "text")));
+  Column unpadded = column("varchar(20)", "varchar");
+  unpadded.collation = "utf8mb4_general_nopad_ci";
+  EXPECT_FALSE(indexable(unpadded));
   EXPECT_FALSE(indexable(column("year(4)", "year")));
   EXPECT_FALSE(indexable(column("set('a')", "set")));
   EXPECT_FALSE(indexable(column("point", "point")));
