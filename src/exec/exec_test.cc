@@ -3,6 +3,7 @@
 #include "exec/compare.h"
 #include "exec/merge.h"
 #include "exec/number.h"
+#include "exec/row_merge.h"
 
 namespace vitrail::exec {
 namespace {
@@ -149,13 +150,67 @@ TEST_F(Merging, OrdersAndCuts) {
   merge_.order_by = {{.column = 0, .descending = true}};
   merge_.limit = 2;
   merge_.offset = 1;
-  EXPECT_EQ(merged({{"3", "a"}, {"10", "b"}}, {{"4", "c"}, {std::nullopt, "d"}}), "4,c 3,a");
+  EXPECT_EQ(merged({{"10", "b"}, {"3", "a"}}, {{"4", "c"}, {std::nullopt, "d"}}), "4,c 3,a");
   EXPECT_EQ(found_rows_, 2);
   merge_.count_found_rows = true;
-  merged({{"3", "a"}, {"10", "b"}}, {{"4", "c"}, {std::nullopt, "d"}});
+  merged({{"10", "b"}, {"3", "a"}}, {{"4", "c"}, {std::nullopt, "d"}});
   EXPECT_EQ(found_rows_, 4);
   merge_.limit = UINT64_MAX;
-  EXPECT_EQ(merged({{"3", "a"}, {"10", "b"}}, {{"4", "c"}, {std::nullopt, "d"}}), "4,c 3,a NULL,d");
+  EXPECT_EQ(merged({{"10", "b"}, {"3", "a"}}, {{"4", "c"}, {std::nullopt, "d"}}), "4,c 3,a NULL,d");
+}
+
+TEST_F(Merging, EqualRowsOfTheFirstShardComeFirst) {
+  merge_.order_by = {{.column = 0}};
+  EXPECT_EQ(merged({{"1", "a"}, {"1", "b"}, {"2", "c"}}, {{"1", "d"}, {"2", "e"}, {"3", "f"}}),
+            "1,a 1,b 1,d 2,c 2,e 3,f");
+  merge_.distinct = true;
+  merge_.distinct_by = {{.column = 0}};
+  EXPECT_EQ(merged({{"1", "a"}, {"2", "c"}}, {{"1", "d"}, {"2", "e"}, {"3", "f"}}), "1,a 2,c 3,f");
+}
+
+TEST(InOrder, MergesManyShards) {
+  Merge merge;
+  merge.order_by = {{.column = 0}};
+  const RowMerge rows(merge, {column(FieldType::kLong)}, {.max_rows = 0});
+  InOrder heads(rows);
+  // Shard i has i, i + 17, i + 34 ...
+  constexpr size_t kShards = 17;
+  constexpr size_t kRows = 50;
+  std::vector<size_t> next(kShards, 1);
+  for (size_t i = 0; i < kShards; ++i) ASSERT_TRUE(heads.push(kShards - 1 - i, {std::to_string(kShards - 1 - i)}).ok());
+  for (size_t expected = 0; expected < kShards * kRows; ++expected) {
+    ASSERT_FALSE(heads.empty());
+    auto head = heads.pop();
+    ASSERT_TRUE(head.ok());
+    ASSERT_EQ(head->row[0], std::to_string(expected));
+    if (next[head->shard] == kRows) continue;
+    ASSERT_TRUE(heads.push(head->shard, {std::to_string(head->shard + kShards * next[head->shard]++)}).ok());
+  }
+  EXPECT_TRUE(heads.empty());
+}
+
+TEST(RowMerge, KeepsWhatItMustWithinItsLimits) {
+  base::Metrics metrics("test");
+  base::MemoryBudget budget({.session = 100'000, .session_flag = "--memory-per-session"}, metrics);
+  base::MemoryBudget::Session session(budget);
+  base::MemoryBudget::Hold memory(session, base::MemoryBudget::Kind::kResults);
+  Merge merge;
+  merge.aggregates = {{.column = 0}, {.column = 1, .function = AggregateFunction::kCount}};
+  merge.group_by = {{.column = 0}};
+  const std::vector<mysql::ColumnDef> columns = {column(FieldType::kLong), column(FieldType::kLongLong)};
+  RowMerge groups(merge, columns, {.max_rows = 10'000, .memory = &memory});
+  for (int i = 0; i < 100'000; ++i) ASSERT_TRUE(groups.add({std::to_string(i % 10), "1"}).ok());  // Of 10 groups.
+  Status full;
+  int rows = 0;
+  for (; full.ok() && rows < 10'000; ++rows) full = groups.add({std::to_string(rows), "1"});
+  EXPECT_EQ(full.error().code(), Code::kResourceExhausted);
+  EXPECT_LT(rows, 1000);
+
+  RowMerge few(merge, columns, {.max_rows = 2});
+  EXPECT_TRUE(few.add({"1", "1"}).ok());
+  EXPECT_TRUE(few.add({"2", "1"}).ok());
+  EXPECT_TRUE(few.add({"2", "1"}).ok());
+  EXPECT_EQ(few.add({"3", "1"}).error().message(), "in-memory row count exceeded allowed limit of 2");
 }
 
 TEST_F(Merging, AddsUpGroups) {

@@ -1,6 +1,7 @@
 #include "gate/scratch.h"
 
 #include <algorithm>
+#include <utility>
 
 #include "mysql/collations.h"
 #include "mysql/data_port.h"
@@ -12,9 +13,8 @@ namespace vitrail::gate {
 namespace {
 
 constexpr size_t kMaxPreparedPerConnection = 64;
-constexpr size_t kValuesMax = 4000;            // Of one INSERT.
-constexpr size_t kRowsMax = 500;               // The same.
-constexpr size_t kBytesMax = size_t{1} << 20;  // The same; a single row may have more.
+constexpr size_t kValuesMax = 4000;  // Of one INSERT.
+constexpr size_t kRowsMax = 500;     // The same.
 
 // What a server tells of a column's place in its table, and not of its type.
 constexpr uint16_t kOriginFlags = mysql::kFieldPrimaryKey | mysql::kFieldUniqueKey | mysql::kFieldMultipleKey |
@@ -83,31 +83,6 @@ net::Task<Status> ScratchSession::create(const plan::FinishInput& input, net::Wa
   co_return Status{};
 }
 
-net::Task<Status> ScratchSession::load(const plan::FinishInput& input, const net::QueryResult& rows, net::Wait wait) {
-  const size_t width = std::max<size_t>(input.columns.size(), 1);
-  const size_t most = std::clamp<size_t>(kValuesMax / width, 1, kRowsMax);
-  std::vector<schema::Form> forms;
-  for (const auto& column : input.columns) forms.push_back(schema::form_of(column));
-  if (forms.empty()) forms.push_back(schema::Form::kText);
-  std::vector<mysql::Value> values;
-  size_t count = 0;
-  size_t bytes = 0;
-  for (const auto& row : rows.rows) {
-    if (row.size() != width)
-      co_return fail(Code::kInternal, "VT13001: [BUG] a row of another width than was asked for");
-    for (size_t i = 0; i < width; ++i) {
-      values.push_back(scratch_value(forms[i], row[i]));
-      bytes += values.back().bytes.size();
-    }
-    if (++count < most && bytes < kBytesMax) continue;
-    CO_RETURN_IF_ERROR(co_await insert(input, count, values, wait));
-    values.clear();
-    count = bytes = 0;
-  }
-  if (count > 0) CO_RETURN_IF_ERROR(co_await insert(input, count, values, wait));
-  co_return Status{};
-}
-
 net::Task<Status> ScratchSession::insert(const plan::FinishInput& input, size_t rows,
                                          std::span<const mysql::Value> values, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto prepared,
@@ -120,6 +95,11 @@ net::Task<Status> ScratchSession::insert(const plan::FinishInput& input, size_t 
   CO_ASSIGN_OR_RETURN(const auto err, mysql::decode_err(answer.payload));
   if (auto tablets = mysql::decode_tablet_error(err)) co_return std::move(*tablets);
   co_return mysql::from_err_packet(err);
+}
+
+net::Task<Status> ScratchSession::take_any_member(net::Wait wait) {
+  if (std::exchange(any_member_, true)) co_return Status{};
+  co_return co_await become("set @@session.sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'", std::move(wait));
 }
 
 net::Task<Status> ScratchSession::become(std::string settings, net::Wait wait) {
@@ -154,6 +134,33 @@ net::Task<void> ScratchSession::end(net::Wait wait) {
     }
   }
   lease_.discard();
+}
+
+ScratchLoad::ScratchLoad(ScratchSession& session, const plan::FinishInput& input) : session_(session), input_(input) {
+  for (const auto& column : input.columns) forms_.push_back(schema::form_of(column));
+  if (forms_.empty()) forms_.push_back(schema::Form::kText);
+  most_ = std::clamp<size_t>(kValuesMax / forms_.size(), 1, kRowsMax);
+}
+
+Status ScratchLoad::row(std::string_view payload) {
+  RETURN_IF_ERROR(mysql::decode_text_row(payload, forms_.size(), cells_));
+  for (size_t i = 0; i < cells_.size(); ++i) {
+    const auto& cell = cells_[i];
+    no_member_ = no_member_ || (cell == "0" && i < input_.columns.size() && input_.columns[i].data_type == "enum");
+    values_.push_back(scratch_value(forms_[i], cell ? std::optional<std::string>(*cell) : std::nullopt));
+    bytes_ += values_.back().bytes.size();
+  }
+  ++count_;
+  return {};
+}
+
+net::Task<Status> ScratchLoad::flush(net::Wait wait) {
+  if (count_ == 0) co_return Status{};
+  if (no_member_) CO_RETURN_IF_ERROR(co_await session_.take_any_member(wait));
+  CO_RETURN_IF_ERROR(co_await session_.insert(input_, count_, values_, std::move(wait)));
+  values_.clear();
+  count_ = bytes_ = 0;
+  co_return Status{};
 }
 
 }  // namespace vitrail::gate

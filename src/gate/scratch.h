@@ -21,8 +21,8 @@ mysql::Value scratch_value(schema::Form form, const std::optional<std::string>& 
 // Puts the tables of the query in the place of the temporary ones in what a result says of its columns.
 void restore_columns(const plan::Finish& finish, std::vector<mysql::ColumnDef>& columns);
 
-// A session on one tablet with temporary tables, for one statement: create() and load() all inputs, become() the
-// client's, query(), end(). Without end() the connection is closed, and the tablet ends what runs there.
+// A session on one tablet with temporary tables, for one statement: create() all inputs and load them (ScratchLoad),
+// become() the client's, query(), end(). Without end() the connection is closed, and the tablet ends what runs there.
 //   Threads: the loop of the lease.
 //   Errors : of the tablet or its server; after one of the connection, it is broken.
 class ScratchSession {
@@ -32,7 +32,10 @@ class ScratchSession {
   ~ScratchSession();
 
   net::Task<Status> create(const plan::FinishInput& input, net::Wait wait);
-  net::Task<Status> load(const plan::FinishInput& input, const net::QueryResult& rows, net::Wait wait);
+  // From now on an ENUM may be none of its members (number 0), which no strict mode takes.
+  net::Task<Status> take_any_member(net::Wait wait);
+  net::Task<Status> insert(const plan::FinishInput& input, size_t rows, std::span<const mysql::Value> values,
+                           net::Wait wait);
   net::Task<Status> become(std::string settings, net::Wait wait);
   // `all_digits`: see net/binary_query.h.
   net::Task<Result<net::QueryResult>> query(std::string text, net::Wait wait, size_t max_rows,
@@ -43,13 +46,37 @@ class ScratchSession {
 
   net::MysqlClient& client() { return lease_->client; }
   net::MysqlPool& pool() { return lease_.pool(); }
+  net::PooledConnection& connection() { return *lease_; }
+  const std::vector<mysql::QueryAttribute>& attributes() const { return attributes_; }
 
  private:
-  net::Task<Status> insert(const plan::FinishInput& input, size_t rows, std::span<const mysql::Value> values,
-                           net::Wait wait);
-
   net::MysqlPool::Lease lease_;
   std::vector<mysql::QueryAttribute> attributes_;
+  bool any_member_ = false;
+};
+
+// Rows on their way into one of its tables, some hundred by one statement. Both arguments must outlive it.
+class ScratchLoad {
+ public:
+  ScratchLoad(ScratchSession& session, const plan::FinishInput& input);
+  // The payload of a row of the text protocol.
+  Status row(std::string_view payload);
+  // As many are here as go together: flush() before the next one; and at the end.
+  bool full() const { return count_ >= most_ || bytes_ >= kBytesMax; }
+  net::Task<Status> flush(net::Wait wait);
+
+ private:
+  static constexpr size_t kBytesMax = size_t{1} << 20;  // A single row may have more.
+
+  ScratchSession& session_;
+  const plan::FinishInput& input_;
+  std::vector<schema::Form> forms_;
+  std::vector<mysql::Value> values_;
+  std::vector<mysql::Cell> cells_;
+  size_t most_ = 0;
+  size_t count_ = 0;
+  size_t bytes_ = 0;
+  bool no_member_ = false;
 };
 
 }  // namespace vitrail::gate

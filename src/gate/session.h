@@ -24,6 +24,10 @@
 #include "plan/planner.h"
 #include "sql/parser.h"
 
+namespace vitrail::exec {
+class RowMerge;
+}
+
 namespace vitrail::plan {
 struct Change;
 struct ChangeTarget;
@@ -219,7 +223,22 @@ class ClientSession {
   Result<std::shared_ptr<const plan::Plan>> plan_with_names(sql::Ast& ast, const plan::PlanContext& context) const;
   net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
+  // session_stream.h: rows on their way; session_gather.cc: one result of those of several shards.
+  class RowSink;
+  class ClientRows;
+  class KeptRows;
+  class ShardStreams;
+  struct RowBatch;
+  struct OpenRows;
   net::Task<RunResult> gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
+  net::Task<Status> open_rows(OpenRows& rows, const Statement& statement, std::vector<ShardText> texts);
+  net::Task<RunResult> gather_rows(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
+  net::Task<RunResult> gather_named(const plan::Plan& plan, std::vector<ShardText> texts);
+  net::Task<RunResult> finish_instead(const Statement& statement, Error refusal);
+  static net::Task<Status> pass_rows(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out);
+  static net::Task<Status> pass_in_order(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out);
+  static net::Task<Status> pass_groups(ShardStreams& streams, const plan::Merge& how, exec::RowMerge& merge,
+                                       ClientRows& out);
   net::Task<Result<std::vector<net::QueryResult>>> ask_all(std::vector<ShardText> texts,
                                                            base::MemoryBudget::Hold& memory, Digits digits = {});
   net::Task<RunResult> run_with_questions(const plan::Plan& plan, const Statement& statement, ShardText what);
@@ -348,19 +367,25 @@ class ClientSession {
   struct Scratch {
     shard::Target target;
     ScratchSession session;
+    bool answering = false;  // A result is under way there.
+  };
+  struct InputQuestion;
+  struct Copied {
+    uint64_t rows = 0;
+    uint64_t bytes = 0;
   };
   net::Task<RunResult> run_finish(const plan::Plan& plan, const Statement& statement);
   // Sets finished_rows_ (of FOUND_ROWS()), and last_insert_id_ where the statement asks for it.
+  net::Task<Status> finish_rows(const plan::Plan& plan, const Statement& statement, Digits digits, RowSink& out);
   net::Task<Result<net::QueryResult>> finish_result(const plan::Plan& plan, const Statement& statement,
                                                     base::MemoryBudget::Hold& memory, Digits digits);
-  net::Task<Result<net::QueryResult>> finish_on(Scratch& scratch, const plan::Plan& plan,
-                                                const std::vector<std::vector<net::QueryResult>>& inputs,
-                                                std::string text, Digits digits, base::MemoryBudget::Hold& memory,
-                                                net::Wait wait);
+  net::Task<Status> finish_on(Scratch& scratch, const plan::Plan& plan, std::string text, Digits digits, RowSink& out,
+                              net::Wait wait);
   net::Task<Result<net::MysqlClient::Shape>> finish_shape(const plan::Plan& plan);
-  net::Task<Result<std::vector<std::vector<net::QueryResult>>>> read_inputs(const plan::Finish& finish,
-                                                                            const Statement& statement,
-                                                                            base::MemoryBudget::Hold& memory);
+  net::Task<Result<std::vector<InputQuestion>>> input_questions(const plan::Finish& finish, const Statement& statement);
+  net::Task<Status> load_inputs(const plan::Finish& finish, std::vector<InputQuestion> questions, Scratch& scratch);
+  net::Task<Status> load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input, Scratch& scratch,
+                               Copied& copied);
   net::Task<Status> check_hidden(const plan::FinishInput& input, const shard::Target& target);
   net::Task<Result<Scratch>> open_scratch(const plan::Finish& finish, net::Wait wait);
   std::vector<shard::Target> scratch_targets(const plan::Finish& finish);
@@ -374,6 +399,10 @@ class ClientSession {
   net::Task<Result<net::QueryResult>> ask(ShardText what, std::string savepoint = "",
                                           base::MemoryBudget::Hold* memory = nullptr, size_t max_rows = 0,
                                           Digits digits = {});
+  // After the error of a statement on one shard: what it is for the session, and what becomes of the connection.
+  // `begins`: the statement would have opened the transaction there.
+  net::Task<Error> ask_failed(const ShardText& what, HeldConnection* held, net::MysqlPool::Lease& own, bool begins,
+                              Error error);
   // Where the tablet asks for it, says who sends the statement.
   void add_caller(mysql::Capabilities capabilities, std::vector<mysql::QueryAttribute>& attributes) const;
   HeldConnection* find_held(const shard::Target& target, Phase phase = Phase::kMain);

@@ -6,6 +6,7 @@
 
 #include "gate/scratch.h"
 #include "gate/session.h"
+#include "gate/session_stream.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 
@@ -38,28 +39,6 @@ Error of_scratch(const shard::Target& target, Error error) {
   return met_at(target, std::move(told).with_reason(error.reason()).with_retry(error.retry()))
       .with_context("while the statement was finished there")
       .with_effect(Effect::kNone);
-}
-
-uint64_t bytes_of(const net::QueryResult& result) {
-  uint64_t bytes = 0;
-  for (const auto& row : result.rows) {
-    for (const auto& cell : row) bytes += cell ? cell->size() : 1;
-  }
-  return bytes;
-}
-
-// Whether there is an ENUM that is none of its members (number 0), which no strict mode takes.
-bool has_no_member(const plan::Finish& finish, const std::vector<std::vector<net::QueryResult>>& inputs) {
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    const auto& columns = finish.inputs[i].columns;
-    for (size_t column = 0; column < columns.size(); ++column) {
-      if (columns[column].data_type != "enum") continue;
-      for (const auto& rows : inputs[i]) {
-        if (std::ranges::any_of(rows.rows, [&](const auto& row) { return row[column] == "0"; })) return true;
-      }
-    }
-  }
-  return false;
 }
 
 std::string name_of(const plan::FinishInput& input) {
@@ -110,16 +89,15 @@ net::Task<Status> ClientSession::check_hidden(const plan::FinishInput& input, co
                              input.table));
 }
 
-// The rows of all inputs, each shard's by itself.
-net::Task<Result<std::vector<std::vector<net::QueryResult>>>> ClientSession::read_inputs(
-    const plan::Finish& finish, const Statement& statement, base::MemoryBudget::Hold& memory) {
-  const ScratchLimits& limits = shared_.settings.scratch;
-  struct Question {
-    size_t input;
-    ShardText what;
-    std::optional<Result<net::QueryResult>> answer;
-  };
-  std::vector<Question> questions;
+// What is asked for one input on one shard.
+struct ClientSession::InputQuestion {
+  size_t input = 0;
+  ShardText what;
+};
+
+net::Task<Result<std::vector<ClientSession::InputQuestion>>> ClientSession::input_questions(
+    const plan::Finish& finish, const Statement& statement) {
+  std::vector<InputQuestion> questions;
   // A limit of its own comes before sql_select_limit.
   const char* all_rows = settings_.values().contains("sql_select_limit") ? " limit 18446744073709551615" : "";
   for (size_t i = 0; i < finish.inputs.size(); ++i) {
@@ -127,14 +105,16 @@ net::Task<Result<std::vector<std::vector<net::QueryResult>>>> ClientSession::rea
     CO_ASSIGN_OR_RETURN(auto targets, co_await targets_of(rows.route, statement, !rows.is_read));
     for (auto& target : targets) {
       CO_RETURN_IF_ERROR(co_await check_hidden(finish.inputs[i], target));
-      questions.push_back({i, {std::move(target), *rows.text + all_rows + finish.inputs[i].lock}, std::nullopt});
+      questions.push_back({i, {std::move(target), *rows.text + all_rows + finish.inputs[i].lock}});
     }
   }
-  count_statement(questions.size());
-  auto one = [](ClientSession& self, Question& question, base::MemoryBudget::Hold& held) -> net::Task<void> {
-    question.answer.emplace(
-        co_await self.ask(std::move(question.what), "", &held, self.shared_.settings.scratch.max_rows));
-  };
+  co_return questions;
+}
+
+// Copies the rows of all inputs into their temporary tables, as they come.
+net::Task<Status> ClientSession::load_inputs(const plan::Finish& finish, std::vector<InputQuestion> questions,
+                                             Scratch& scratch) {
+  Copied copied;
   // A connection that is this session's own takes one statement at a time.
   const bool together = !in_transaction_ && held_.empty();
   for (size_t begin = 0; begin < questions.size();) {
@@ -144,39 +124,60 @@ net::Task<Result<std::vector<std::vector<net::QueryResult>>>> ClientSession::rea
       if (end > begin && !finish.inputs[questions[begin].input].lock.empty()) break;
       ++end;
     }
-    std::vector<net::Task<void>> tasks;
-    for (size_t i = begin; i < end; ++i) tasks.push_back(one(*this, questions[i], memory));
-    co_await net::when_all(std::move(tasks));
+    std::vector<ShardText> texts;
+    for (size_t i = begin; i < end; ++i) texts.push_back(std::move(questions[i].what));
+    ShardStreams streams(*this, std::move(texts), Digits::kOfText, true);
+    CO_RETURN_IF_ERROR(co_await streams.open());
+    Status loaded;
+    for (size_t i = begin; loaded.ok() && i < end; ++i) {
+      loaded = co_await load_input(streams, i - begin, finish.inputs[questions[i].input], scratch, copied);
+    }
+    co_await (loaded.ok() ? streams.drain() : streams.stop());
+    CO_RETURN_IF_ERROR(loaded);
     begin = end;
   }
-  std::vector<std::vector<net::QueryResult>> out(finish.inputs.size());
-  uint64_t rows = 0;
-  uint64_t bytes = 0;
-  for (auto& question : questions) {
-    const plan::FinishInput& input = finish.inputs[question.input];
-    if (!question.answer->ok()) {
-      Error error = std::move(*question.answer).error();
-      if (error.code() == Code::kResourceExhausted && error.mysql_errno() == 0) {
-        co_return std::move(error).with_context(
-            fmt::format("the statement needs too much of {} to be finished on one server (--scratch-max-rows {})",
-                        name_of(input), limits.max_rows));
-      }
-      co_return error;
-    }
-    const uint64_t size = bytes_of(**question.answer);
-    rows += (*question.answer)->rows.size();
-    bytes += size;
-    if (rows > limits.max_rows || bytes > limits.max_bytes) {
+  shared_.metrics.statistics.finished_rows.add(copied.rows);
+  shared_.metrics.statistics.finished_bytes.add(copied.bytes);
+  clear_warnings();  // What the inputs' conditions warn of is warned of again.
+  co_return Status{};
+}
+
+net::Task<Status> ClientSession::load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input,
+                                            Scratch& scratch, Copied& copied) {
+  const ScratchLimits& limits = shared_.settings.scratch;
+  net::Wait wait = finish_wait();
+  wait.each = limits.timeout;  // Rows may be long in coming.
+  ScratchLoad load(scratch.session, input);
+  const auto flush = [](Scratch& to, ScratchLoad& what, const plan::FinishInput& of,
+                        net::Wait until) -> net::Task<Status> {
+    Status loaded = co_await what.flush(std::move(until));
+    if (loaded.ok()) co_return loaded;
+    Error error = std::move(loaded).error();
+    if (error.mysql_errno() == 0 || error.reason() != Reason::kNone) co_return of_scratch(to.target, std::move(error));
+    // What its server had does not go into a column of the same type: it is of another type by now.
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("the columns of {} are not what they were known to be, try again: {}", name_of(of),
+                               error.message()))
+        .with_effect(Effect::kNone);
+  };
+  for (bool last = false; !last;) {
+    RowBatch batch = co_await streams.next_of(place);
+    if (batch.error) co_return std::move(*batch.error);
+    last = batch.last;
+    copied.rows += batch.ends.size();
+    copied.bytes += batch.bytes.size();
+    if (copied.rows > limits.max_rows || copied.bytes > limits.max_bytes) {
       co_return fail(Code::kResourceExhausted,
                      fmt::format("the statement needs more than may go to one server to be finished there: {} rows and "
                                  "{} bytes with those of {} (--scratch-max-rows {}, --scratch-max-bytes {})",
-                                 rows, bytes, name_of(input), limits.max_rows, limits.max_bytes));
+                                 copied.rows, copied.bytes, name_of(input), limits.max_rows, limits.max_bytes));
     }
-    out[question.input].push_back(std::move(**question.answer));
+    for (size_t i = 0; i < batch.ends.size(); ++i) {
+      CO_RETURN_IF_ERROR(load.row(batch.row(i)));
+      if (load.full()) CO_RETURN_IF_ERROR(co_await flush(scratch, load, input, wait));
+    }
   }
-  shared_.metrics.statistics.finished_rows.add(rows);
-  shared_.metrics.statistics.finished_bytes.add(bytes);
-  co_return out;
+  co_return co_await flush(scratch, load, input, wait);
 }
 
 net::Task<Result<ClientSession::Scratch>> ClientSession::open_scratch(const plan::Finish& finish, net::Wait wait) {
@@ -216,54 +217,45 @@ net::Wait ClientSession::finish_wait() const {
   return wait;
 }
 
-net::Task<Result<net::QueryResult>> ClientSession::finish_on(Scratch& scratch, const plan::Plan& plan,
-                                                             const std::vector<std::vector<net::QueryResult>>& inputs,
-                                                             std::string text, Digits digits,
-                                                             base::MemoryBudget::Hold& memory, net::Wait wait) {
-  const plan::Finish& finish = *plan.finish;
-  const Running running(in_flight_, {&scratch.session.pool(), scratch.session.client().server().connection_id});
-  if (has_no_member(finish, inputs)) {
-    CO_RETURN_IF_ERROR(
-        co_await scratch.session.become("set @@session.sql_mode = 'ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO'", wait));
-  }
-  for (size_t i = 0; i < inputs.size(); ++i) {
-    for (const auto& rows : inputs[i]) {
-      Status loaded = co_await scratch.session.load(finish.inputs[i], rows, wait);
-      if (loaded.ok()) continue;
-      Error error = std::move(loaded).error();
-      if (error.mysql_errno() == 0 || error.reason() != Reason::kNone) co_return error;
-      // What its server had does not go into a column of the same type: it is of another type by now.
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("the columns of {} are not what they were known to be, try again: {}",
-                                 name_of(finish.inputs[i]), error.message()));
-    }
-  }
-  CO_RETURN_IF_ERROR(co_await scratch.session.become(scratch_client_settings(form_.collation, settings_text_), wait));
+net::Task<Status> ClientSession::finish_on(Scratch& scratch, const plan::Plan& plan, std::string text, Digits digits,
+                                           RowSink& out, net::Wait wait) {
+  auto& session = scratch.session;
+  CO_RETURN_IF_ERROR(co_await session.become(scratch_client_settings(form_.collation, settings_text_), wait));
   if (killed_) {
     co_return fail(Code::kCanceled, "Query execution was interrupted")
         .with_mysql(mysql::errnos::kQueryInterrupted, "70100");
   }
-  auto answer = co_await scratch.session.query(std::move(text), wait, shared_.settings.max_memory_rows, &memory,
-                                               digits == Digits::kAll);
-  if (!answer.ok()) co_return std::move(answer).error();
-  net::QueryResult result = std::move(*answer);
-  if (result.ok.warnings > 0) co_await take_warnings(scratch.session.client(), result.ok.warnings);
-  finished_rows_ = result.rows.size();
-  if (plan.asks_found_rows || plan.asks_insert_id) {
-    CO_ASSIGN_OR_RETURN(const auto known,
-                        co_await scratch.session.query("select found_rows(), last_insert_id()", wait, 1));
-    const auto number = [&](size_t column) {
-      return std::strtoull(std::string(known.text(0, column)).c_str(), nullptr, 10);
-    };
-    if (plan.asks_found_rows) finished_rows_ = number(0);
-    if (plan.asks_insert_id) last_insert_id_ = number(1);
+  net::ResultStream rows(session.connection());
+  CO_RETURN_IF_ERROR(co_await rows.begin(std::move(text), session.attributes(), digits == Digits::kAll, wait));
+  scratch.answering = true;
+  std::vector<mysql::ColumnDef> columns = rows.columns();
+  restore_columns(*plan.finish, columns);
+  out.begin(columns);
+  finished_rows_ = 0;
+  for (;;) {
+    const auto row = co_await rows.next(wait);
+    scratch.answering = row.ok() && *row;
+    if (!row.ok()) co_return row.error();
+    if (!*row) break;
+    CO_RETURN_IF_ERROR(out.row(**row));
+    ++finished_rows_;
+    if (!out.full()) continue;
+    CO_RETURN_IF_ERROR(co_await out.flush());
+    wait.each = shared_.settings.scratch.timeout;  // What a slow client takes is not the statement's time.
   }
-  restore_columns(finish, result.columns);
-  co_return std::move(result);
+  if (rows.ok().warnings > 0) co_await take_warnings(session.client(), rows.ok().warnings);
+  if (!plan.asks_found_rows && !plan.asks_insert_id) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const auto known, co_await session.query("select found_rows(), last_insert_id()", wait, 1));
+  const auto number = [&](size_t column) {
+    return std::strtoull(std::string(known.text(0, column)).c_str(), nullptr, 10);
+  };
+  if (plan.asks_found_rows) finished_rows_ = number(0);
+  if (plan.asks_insert_id) last_insert_id_ = number(1);
+  co_return Status{};
 }
 
-net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Plan& plan, const Statement& statement,
-                                                                 base::MemoryBudget::Hold& memory, Digits digits) {
+net::Task<Status> ClientSession::finish_rows(const plan::Plan& plan, const Statement& statement, Digits digits,
+                                             RowSink& out) {
   const plan::Finish& finish = *plan.finish;
   const ScratchLimits& limits = shared_.settings.scratch;
   if (shared_.scratch_sessions >= limits.max_sessions) {
@@ -276,35 +268,57 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Pla
   const Counted counted(shared_.scratch_sessions);
   CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(finish.text));
   std::string text = replaced ? std::move(*replaced) : finish.text;
-  CO_ASSIGN_OR_RETURN(auto inputs, co_await read_inputs(finish, statement, memory));
-  clear_warnings();  // What the inputs' conditions warn of is warned of again.
-  const net::Wait wait = finish_wait();
-  CO_ASSIGN_OR_RETURN(Scratch scratch, co_await open_scratch(finish, wait));
-  auto result = co_await finish_on(scratch, plan, inputs, std::move(text), digits, memory, wait);
-  if (result.ok() || !scratch.session.client().broken()) {
+  CO_ASSIGN_OR_RETURN(auto questions, co_await input_questions(finish, statement));
+  count_statement(questions.size());
+  CO_ASSIGN_OR_RETURN(Scratch scratch, co_await open_scratch(finish, finish_wait()));
+  Status done;
+  {
+    const Running running(in_flight_, {&scratch.session.pool(), scratch.session.client().server().connection_id});
+    done = co_await load_inputs(finish, std::move(questions), scratch);
+    if (done.ok()) {
+      const net::Wait wait = finish_wait();
+      done = co_await finish_on(scratch, plan, std::move(text), digits, out, wait);
+      if (!done.ok()) {
+        Error error = std::move(done).error();
+        if (error.code() == Code::kDeadlineExceeded && base::system_clock().now() >= wait.deadline) {
+          error = std::move(error).with_context(
+              "it took longer to finish the statement than --scratch-timeout or the query's timeout");
+        }
+        done = of_scratch(scratch.target, std::move(error));
+      }
+    }
+  }
+  if (!scratch.answering && !scratch.session.client().broken()) {
     co_await scratch.session.end(net::Wait::within(kEndMax, shared_.scope.token()));
   }
-  if (result.ok()) co_return std::move(*result);
-  Error error = std::move(result).error();
-  if (error.code() == Code::kDeadlineExceeded && base::system_clock().now() >= wait.deadline) {
-    error = std::move(error).with_context(
-        "it took longer to finish the statement than --scratch-timeout or the query's timeout");
-  }
-  co_return of_scratch(scratch.target, std::move(error));
+  co_return done;
+}
+
+net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Plan& plan, const Statement& statement,
+                                                                 base::MemoryBudget::Hold& memory, Digits digits) {
+  net::QueryResult result;
+  KeptRows kept(result, shared_.settings.max_memory_rows, memory);
+  CO_RETURN_IF_ERROR(co_await finish_rows(plan, statement, digits, kept));
+  result.ok.warnings = fresh_warnings_;
+  co_return std::move(result);
 }
 
 net::Task<RunResult> ClientSession::run_finish(const plan::Plan& plan, const Statement& statement) {
-  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
-  auto result = co_await finish_result(plan, statement, memory, statement.binary() ? Digits::kAll : Digits::kOfText);
-  if (!result.ok()) {
-    Error error = std::move(result).error();
-    if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
-    co_return refused(std::move(error));
+  ClientRows out(*this);
+  Status finished = co_await finish_rows(plan, statement, statement.binary() ? Digits::kAll : Digits::kOfText, out);
+  if (finished.ok()) {
+    found_rows_ = finished_rows_;
+    row_count_ = -1;
+    Status sent = co_await out.end();
+    co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
   }
-  found_rows_ = finished_rows_;
-  row_count_ = -1;
-  Status sent = co_await send_result(*result);
-  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+  Error error = std::move(finished).error();
+  if (out.client_gone()) co_return RunResult::hang_up(std::move(error));
+  const bool untouched = out.take_back();
+  RunResult result = in_transaction_ && ends_transaction(error) ? co_await fail_transaction(std::move(error))
+                                                                : refused(std::move(error));
+  if (untouched || !result.error) co_return result;
+  co_return co_await out.end_with(std::move(*result.error));
 }
 
 net::Task<Result<net::MysqlClient::Shape>> ClientSession::finish_shape(const plan::Plan& plan) {

@@ -344,10 +344,16 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
            (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0, phase);
     co_return std::move(*result);
   }
-  Error error = is_older_refusal(result.error())
-                    ? older_refusal(what.target, *shared_.view(),
-                                    client_.user_data.empty() ? client_.user : client_.user_data, result.error())
-                    : met_at(what.target, std::move(result).error());
+  co_return co_await ask_failed(what, held, own, begins, std::move(result).error());
+}
+
+net::Task<Error> ClientSession::ask_failed(const ShardText& what, HeldConnection* held, net::MysqlPool::Lease& own,
+                                           bool begins, Error error) {
+  error = is_older_refusal(error)
+              ? older_refusal(what.target, *shared_.view(),
+                              client_.user_data.empty() ? client_.user : client_.user_data, std::move(error))
+              : met_at(what.target, std::move(error));
+  net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
   const bool servers = error.mysql_errno() != 0 && error.reason() == Reason::kNone;
   if (lease->client.broken() || error.code() == Code::kAborted) {
     const bool in_transaction = begins || (held != nullptr && held->in_transaction);
@@ -355,7 +361,7 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
     if (in_transaction) error = std::move(error).with_reason(Reason::kTransactionLost);
   } else if (begins && servers) {
     // After an error of the server itself the transaction that this statement opened is open all the same.
-    absorb(what.target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned, phase);
+    absorb(what.target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned, what.phase);
   } else if (held == nullptr && servers) {
     co_await ask_state(what.target, own);
   }

@@ -5,16 +5,12 @@
 #include <algorithm>
 
 #include "base/text.h"
-#include "exec/compare.h"
-#include "exec/merge.h"
 #include "gate/hint_settings.h"
 #include "gate/session.h"
-#include "gate/shown_names.h"
 #include "gate/sharded_only.h"
 #include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
-#include "plan/finish.h"
 #include "plan/given_id.h"
 #include "plan/key_value.h"
 #include "plan/planner.h"
@@ -43,13 +39,6 @@ bool may_lock(std::string_view text) {
 std::string lower(std::string text) {
   std::transform(text.begin(), text.end(), text.begin(), [](unsigned char c) { return std::tolower(c); });
   return text;
-}
-
-// Whether texts of such a column are not all that its numbers are.
-bool loses_digits(const mysql::ColumnDef& column) {
-  constexpr uint8_t kAll = 31;
-  return column.type == mysql::FieldType::kFloat ||
-         (column.type == mysql::FieldType::kDouble && column.decimals < kAll);
 }
 
 }  // namespace
@@ -544,70 +533,6 @@ net::Task<Result<std::vector<net::QueryResult>>> ClientSession::ask_all(std::vec
     results.push_back(std::move(**answer));
   }
   co_return results;
-}
-
-net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
-                                           std::vector<ShardText> texts) {
-  // What is not put together here one server may put together; else `refusal` is told.
-  const auto finish_instead = [](ClientSession& self, const Statement& what, Error refusal) -> net::Task<RunResult> {
-    auto ast = sql::parse(what.text);
-    const auto view = self.shared_.view();
-    auto context = self.plan_context(*view, what);
-    if (!ast.ok() || !context.ok() || what.scan.kind != sql::StatementKind::kSelect) {
-      co_return RunResult::failed(std::move(refusal));
-    }
-    auto finish = plan::plan_finish(*ast, *context);
-    if (!finish.ok()) co_return RunResult::failed(std::move(refusal));
-    co_return co_await self.run_finish(**finish, what);
-  };
-  if (texts.size() > 1 && settings_.values().contains("sql_select_limit")) {
-    // Each shard would obey it by itself.
-    co_return co_await finish_instead(
-        *this, statement,
-        fail(Code::kUnimplemented, "VT12001: unsupported: sql_select_limit in a statement over several shards"));
-  }
-  std::vector<shard::Target> targets;
-  for (const auto& what : texts) targets.push_back(what.target);
-  std::string text = texts.empty() ? "" : texts.front().text;
-  const auto texts_again = [&] {
-    std::vector<ShardText> out;
-    for (const auto& target : targets) out.push_back({target, text});
-    return out;
-  };
-  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
-  auto results = co_await ask_all(std::move(texts), memory);
-  const plan::Merge* merge = &plan.merge;
-  std::shared_ptr<const plan::Plan> refined;
-  std::map<uint32_t, plan::KeyForm> forms;
-  if (results.ok()) forms = exec::refined_forms(plan.merge, results->front().columns);
-  if (!forms.empty()) {
-    // Types that the plan did not know (ENUM, FLOAT): asked again, in the form in which they can be compared.
-    auto again = plan_refined(statement, std::move(forms));
-    if (!again.ok()) co_return RunResult::failed(std::move(again).error());
-    refined = std::move(again->plan);
-    merge = &refined->merge;
-    text = std::move(again->text);
-    results = co_await ask_all(texts_again(), memory);
-  }
-  if (results.ok() && statement.binary() && std::ranges::any_of(results->front().columns, loses_digits)) {
-    results = co_await ask_all(texts_again(), memory, Digits::kAll);
-  }
-  if (!results.ok()) {
-    Error error = std::move(results).error();
-    if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
-    co_return refused(std::move(error));
-  }
-  auto merged = exec::merge_results(*merge, std::move(*results), shared_.settings.max_memory_rows);
-  if (!merged.ok() &&
-      merged.error().code() == Code::kUnimplemented) {  // By values or types that the plan did not know.
-    co_return co_await finish_instead(*this, statement, std::move(merged).error());
-  }
-  if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
-  show_names(plan.names, shared_.view()->databases, merged->result);
-  found_rows_ = merged->found_rows;
-  row_count_ = -1;
-  Status sent = co_await send_result(merged->result);
-  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
 Result<ClientSession::RefinedPlan> ClientSession::plan_refined(const Statement& statement,

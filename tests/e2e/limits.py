@@ -184,20 +184,65 @@ class LimitsTest(ClusterTest):
 
     def test_rows_held_are_bounded_by_bytes(self):
         connection = self.connect()
-        for sql in ("select id, repeat('x', 1000000) b from item order by id",):
-            error = Outcome(connection, sql).result(30).error
-            self.assertEqual(error[0], 1041, error)
-            self.assertIn("--memory-per-session", error[1])
+        large = "select distinct concat(v, repeat('x', 1000000)) b from item"
+        error = Outcome(connection, large).result(30).error
+        self.assertEqual(error[0], 1041, error)
+        self.assertIn("--memory-per-session", error[1])
         self.assertEqual(self.execute(connection, "select count(*) from item"), ((40,),))
         # In a transaction the transaction stays.
         self.execute(connection, "begin")
-        self.execute(connection, f"insert into item(id, v) values (1001, 'x')")
-        self.assertEqual(Outcome(connection, "select id, repeat('x', 1000000) b from item order by id").result(30).error[0], 1041)
+        self.execute(connection, "insert into item(id, v) values (1001, 'x')")
+        self.assertEqual(Outcome(connection, large).result(30).error[0], 1041)
         self.assertEqual(self.execute(connection, "select v from item where id = 1001"), (("x",),))
         self.execute(connection, "rollback")
         values = self.vars()
         self.assertGreaterEqual(values["MemoryRefused"]["results"], 2)
         self.assertEqual(values["MemoryHeldBytes"]["results"], 0)
+
+    def resident(self):
+        with open(f"/proc/{self.cluster.processes['vtgate'].pid}/status", encoding="utf-8") as file:
+            return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmRSS:"))
+
+    def test_rows_of_several_shards_are_passed_on_as_they_come(self):
+        # Far more than a session may hold: as they come, in order, of a join that one server finishes.
+        for sql, ordered in (("select id, repeat(v, 500000) b from item", False), ("select id, repeat(v, 500000) b from item order by id desc", True),
+                             ("select a.id, repeat(a.v, 500000) b from item a join item b on a.v = b.v order by a.id desc", True)):
+            with self.subTest(sql), self.connect(cursorclass=pymysql.cursors.SSCursor) as connection, connection.cursor() as cursor:
+                before = self.resident()
+                cursor.execute(sql)
+                ids, most = [], 0
+                for key, text in cursor:
+                    self.assertEqual(text, f"v{key}" * 500000)
+                    ids.append(key)
+                    most = max(most, self.resident())
+                self.assertEqual(ids if ordered else sorted(ids, reverse=True), list(range(40, 0, -1)))
+                self.assertLess(most - before, 40 << 20)  # Of some 60 MB.
+        # A client that leaves in the middle leaves nothing behind.
+        connection = self.connect(cursorclass=pymysql.cursors.SSCursor)
+        cursor = connection.cursor()
+        cursor.execute("select id, repeat(v, 500000) b from item order by id")
+        cursor.fetchone()
+        connection._force_close()  # pylint: disable=protected-access
+        cursor._result.unbuffered_active = False  # Else it reads the rest at its end.  # pylint: disable=protected-access
+        wait_until(lambda: all(self.cluster.server_rows(t, "select count(*) from information_schema.processlist where info like '%repeat(v%' and "
+                                                        "id <> connection_id()")[0][0] == 0 for t in self.tablets),
+                   "the statements to end with their client", 20)
+        self.assertEqual(self.execute(self.connect(), "select count(*) from item"), ((40,),))
+
+    def test_an_error_comes_behind_rows(self):
+        # The shard of the last row fails when rows have been sent: the rest is ended, and the session goes on.
+        last = max(self.ids[0])
+        sql = f"select id, repeat('x', 100000) b, exp(if(id = {last}, 10000, 1)) c from item"
+        for begin in (False, True):
+            connection = self.connect(cursorclass=pymysql.cursors.SSCursor)
+            if begin:
+                self.execute(connection, "begin")
+                self.execute(connection, "insert into item(id, v) values (1002, 'y')")
+            with connection.cursor() as cursor, self.assertRaisesRegex(pymysql.MySQLError, "out of range"):
+                cursor.execute(sql)
+                cursor.fetchall()
+            self.assertEqual(list(self.execute(connection, "select count(*) from item")), [(40 + begin,)])
+            self.execute(connection, "rollback")
 
     def test_statements_held_are_bounded_by_bytes(self):
         connection = self.connect()

@@ -239,6 +239,8 @@ class FinishTest(ClusterTest):
         # The last one by its name: it starts vtgate anew.
         self.cluster.processes.pop("vtgate").stop()
         self.cluster.start_vtgate("--scratch-max-rows", "100", "--scratch-max-bytes", "400", "--scratch-max-sessions", "1")
+        schema = self.cluster.addresses["vtgate"]["port"], "/debug/schema"
+        wait_until(lambda: {"corder", "customer"} <= set(http_json(*schema).get("customer", {})), "the columns to be known", 20)
         with plain.Session(self.cluster) as vtgate:
             for statement, pattern in (("select avg(price) from corder", r"customer.corder.*--scratch-max-rows 100"),
                                        ("select a.email from customer a join customer b on a.email = b.email", r"customer.customer \(b\).*--scratch-max-bytes 400")):

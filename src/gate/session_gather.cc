@@ -1,0 +1,249 @@
+// One result of the rows of several shards, passed on as they come.
+#include <fmt/core.h>
+
+#include <algorithm>
+
+#include "exec/compare.h"
+#include "exec/merge.h"
+#include "exec/row_merge.h"
+#include "gate/session.h"
+#include "gate/session_stream.h"
+#include "gate/shown_names.h"
+#include "mysql/errors.h"
+#include "plan/finish.h"
+#include "plan/planner.h"
+
+namespace vitrail::gate {
+namespace {
+
+// Whether texts of such a column are not all that its numbers are.
+bool loses_digits(const mysql::ColumnDef& column) {
+  constexpr uint8_t kAll = 31;
+  return column.type == mysql::FieldType::kFloat ||
+         (column.type == mysql::FieldType::kDouble && column.decimals < kAll);
+}
+
+Status decode_row(std::string_view payload, size_t columns, std::vector<mysql::Cell>& cells, exec::Row& row) {
+  RETURN_IF_ERROR(mysql::decode_text_row(payload, columns, cells));
+  row.clear();
+  row.reserve(cells.size());
+  for (const auto& cell : cells) row.push_back(cell ? std::optional<std::string>(*cell) : std::nullopt);
+  return {};
+}
+
+std::span<const mysql::Cell> visible_cells(const exec::Row& row, size_t visible, std::vector<mysql::Cell>& cells) {
+  cells.clear();
+  for (size_t i = 0; i < visible; ++i) cells.push_back(row[i] ? mysql::Cell(*row[i]) : mysql::Cell());
+  return cells;
+}
+
+}  // namespace
+
+// The shards' rows, asked for in the form in which they can be merged.
+struct ClientSession::OpenRows {
+  const plan::Merge* merge = nullptr;
+  std::shared_ptr<const plan::Plan> refined;  // Keeps `merge`, when it is not the plan's.
+  std::unique_ptr<ShardStreams> streams;
+};
+
+// What is not put together here one server may put together; else `refusal` is told.
+net::Task<RunResult> ClientSession::finish_instead(const Statement& statement, Error refusal) {
+  auto ast = sql::parse(statement.text);
+  const auto view = shared_.view();
+  auto context = plan_context(*view, statement);
+  if (!ast.ok() || !context.ok() || statement.scan.kind != sql::StatementKind::kSelect) {
+    co_return RunResult::failed(std::move(refusal));
+  }
+  auto finish = plan::plan_finish(*ast, *context);
+  if (!finish.ok()) co_return RunResult::failed(std::move(refusal));
+  co_return co_await run_finish(**finish, statement);
+}
+
+net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
+                                           std::vector<ShardText> texts) {
+  if (!plan.names.empty()) co_return co_await gather_named(plan, std::move(texts));
+  if (texts.size() > 1 && settings_.values().contains("sql_select_limit")) {
+    // Each shard would obey it by itself.
+    co_return co_await finish_instead(
+        statement,
+        fail(Code::kUnimplemented, "VT12001: unsupported: sql_select_limit in a statement over several shards"));
+  }
+  co_return co_await gather_rows(plan, statement, std::move(texts));
+}
+
+// Short results with names of databases in them, which are translated.
+net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::vector<ShardText> texts) {
+  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
+  auto results = co_await ask_all(std::move(texts), memory);
+  if (!results.ok()) {
+    Error error = std::move(results).error();
+    if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
+    co_return refused(std::move(error));
+  }
+  auto merged = exec::merge_results(plan.merge, std::move(*results), shared_.settings.max_memory_rows);
+  if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
+  show_names(plan.names, shared_.view()->databases, merged->result);
+  found_rows_ = merged->found_rows;
+  row_count_ = -1;
+  Status sent = co_await send_result(merged->result);
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+net::Task<Status> ClientSession::open_rows(OpenRows& rows, const Statement& statement, std::vector<ShardText> texts) {
+  auto digits = Digits::kOfText;
+  for (;;) {
+    const bool apart = !rows.merge->order_by.empty() && rows.merge->aggregates.empty();
+    rows.streams = std::make_unique<ShardStreams>(*this, texts, digits, apart);
+    CO_RETURN_IF_ERROR(co_await rows.streams->open());
+    if (!rows.streams->alike()) {
+      co_await rows.streams->stop();
+      co_return fail(Code::kFailedPrecondition, "the shards answer with different columns: their tables differ");
+    }
+    const auto& columns = rows.streams->columns();
+    std::map<uint32_t, plan::KeyForm> forms;
+    if (rows.refined == nullptr) forms = exec::refined_forms(*rows.merge, columns);
+    const bool all_digits =
+        statement.binary() && digits == Digits::kOfText && std::ranges::any_of(columns, loses_digits);
+    if (forms.empty() && !all_digits) co_return Status{};
+    co_await rows.streams->drain();
+    clear_warnings();  // They are told again.
+    if (all_digits) digits = Digits::kAll;
+    if (forms.empty()) continue;
+    // Types that the plan did not know (ENUM, FLOAT): asked again, in the form in which they can be compared.
+    CO_ASSIGN_OR_RETURN(auto again, plan_refined(statement, std::move(forms)));
+    rows.refined = std::move(again.plan);
+    rows.merge = &rows.refined->merge;
+    for (auto& what : texts) what.text = again.text;
+  }
+}
+
+net::Task<RunResult> ClientSession::gather_rows(const plan::Plan& plan, const Statement& statement,
+                                                std::vector<ShardText> texts) {
+  OpenRows rows{.merge = &plan.merge};
+  Status opened = co_await open_rows(rows, statement, std::move(texts));
+  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
+  ClientRows out(*this);
+  std::optional<exec::RowMerge> merge;
+  Status passed = std::move(opened);
+  if (passed.ok() && rows.streams->columns().empty()) {
+    co_await rows.streams->drain();
+    Status sent = co_await send_ok({});
+    co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+  }
+  if (passed.ok()) {
+    ShardStreams& streams = *rows.streams;
+    merge.emplace(*rows.merge, streams.columns(),
+                  exec::RowLimits{.max_rows = shared_.settings.max_memory_rows, .memory = &memory});
+    out.begin(std::span(merge->columns()).first(merge->visible()));
+    using Form = exec::RowMerge::Form;
+    switch (merge->form()) {
+      case Form::kAsTheyCome: passed = co_await pass_rows(streams, *merge, out); break;
+      case Form::kInOrder: passed = co_await pass_in_order(streams, *merge, out); break;
+      case Form::kGroups: passed = co_await pass_groups(streams, *rows.merge, *merge, out); break;
+    }
+    co_await (passed.ok() ? streams.drain() : streams.stop());
+  }
+  if (passed.ok()) {
+    found_rows_ = merge->found_rows();
+    row_count_ = -1;
+    passed = co_await out.end();
+    co_return passed.ok() ? RunResult::answered() : RunResult::hang_up(std::move(passed).error());
+  }
+  Error error = std::move(passed).error();
+  if (out.client_gone()) co_return RunResult::hang_up(std::move(error));
+  const bool untouched = out.take_back();
+  if (untouched && merge && error.code() == Code::kUnimplemented) {  // By values or types that the plan did not know.
+    clear_warnings();
+    co_return co_await finish_instead(statement, std::move(error));
+  }
+  RunResult result = in_transaction_ && ends_transaction(error) ? co_await fail_transaction(std::move(error))
+                                                                : refused(std::move(error));
+  if (untouched || !result.error) co_return result;
+  co_return co_await out.end_with(std::move(*result.error));
+}
+
+net::Task<Status> ClientSession::pass_rows(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out) {
+  const size_t columns = merge.columns().size();
+  const bool as_they_are = !merge.distinct() && merge.visible() == columns;
+  std::vector<mysql::Cell> cells;
+  exec::Row row;
+  for (size_t ended = 0; ended < streams.size() && !merge.done();) {
+    RowBatch batch = co_await streams.next();
+    if (batch.error) co_return std::move(*batch.error);
+    for (size_t i = 0; i < batch.ends.size() && !merge.done(); ++i) {
+      const std::string_view payload = batch.row(i);
+      if (!as_they_are) {
+        CO_RETURN_IF_ERROR(decode_row(payload, columns, cells, row));
+        CO_ASSIGN_OR_RETURN(const bool fresh, merge.is_new(row));
+        if (!fresh) continue;
+      }
+      if (!merge.admit()) continue;
+      CO_RETURN_IF_ERROR(as_they_are ? out.row(payload) : out.row(visible_cells(row, merge.visible(), cells)));
+      if (out.full()) CO_RETURN_IF_ERROR(co_await out.flush());
+    }
+    if (batch.last) ++ended;
+  }
+  co_return Status{};
+}
+
+net::Task<Status> ClientSession::pass_in_order(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out) {
+  struct Source {
+    RowBatch batch;
+    size_t at = 0;
+  };
+  std::vector<Source> sources(streams.size());
+  exec::InOrder heads(merge);
+  std::vector<mysql::Cell> cells;
+  const size_t columns = merge.columns().size();
+  const auto advance = [](ShardStreams& from, Source& source, size_t shard, exec::InOrder& into,
+                          std::vector<mysql::Cell>& room, size_t width) -> net::Task<Status> {
+    while (source.at >= source.batch.ends.size()) {
+      if (source.batch.last) co_return Status{};
+      source.batch = co_await from.next_of(shard);
+      source.at = 0;
+      if (source.batch.error) co_return std::move(*source.batch.error);
+    }
+    exec::Row row;
+    CO_RETURN_IF_ERROR(decode_row(source.batch.row(source.at++), width, room, row));
+    co_return into.push(shard, std::move(row));
+  };
+  for (size_t i = 0; i < sources.size(); ++i) {
+    CO_RETURN_IF_ERROR(co_await advance(streams, sources[i], i, heads, cells, columns));
+  }
+  while (!heads.empty() && !merge.done()) {
+    CO_ASSIGN_OR_RETURN(auto head, heads.pop());
+    CO_ASSIGN_OR_RETURN(const bool fresh, merge.is_new(head.row));
+    if (fresh && merge.admit()) {
+      CO_RETURN_IF_ERROR(out.row(visible_cells(head.row, merge.visible(), cells)));
+      if (out.full()) CO_RETURN_IF_ERROR(co_await out.flush());
+    }
+    CO_RETURN_IF_ERROR(co_await advance(streams, sources[head.shard], head.shard, heads, cells, columns));
+  }
+  co_return Status{};
+}
+
+net::Task<Status> ClientSession::pass_groups(ShardStreams& streams, const plan::Merge& how, exec::RowMerge& merge,
+                                             ClientRows& out) {
+  std::vector<mysql::Cell> cells;
+  for (size_t ended = 0; ended < streams.size();) {
+    RowBatch batch = co_await streams.next();
+    if (batch.error) co_return std::move(*batch.error);
+    for (size_t i = 0; i < batch.ends.size(); ++i) {
+      exec::Row row;
+      CO_RETURN_IF_ERROR(decode_row(batch.row(i), merge.columns().size(), cells, row));
+      CO_RETURN_IF_ERROR(merge.add(std::move(row)));
+    }
+    if (batch.last) ++ended;
+  }
+  CO_RETURN_IF_ERROR(exec::check_warnings(how, streams.warnings()));
+  CO_ASSIGN_OR_RETURN(const auto rows, merge.groups());
+  for (const auto& row : rows) {
+    CO_ASSIGN_OR_RETURN(const bool fresh, merge.is_new(row));
+    if (!fresh || !merge.admit()) continue;
+    CO_RETURN_IF_ERROR(out.row(visible_cells(row, merge.visible(), cells)));
+    if (out.full()) CO_RETURN_IF_ERROR(co_await out.flush());
+  }
+  co_return Status{};
+}
+
+}  // namespace vitrail::gate
