@@ -74,6 +74,8 @@ class Gate {
   std::shared_ptr<const View> view() const;
   // The plans that are kept, of all loops, sorted by statement; none before start().
   std::vector<PlanUse> plans() const;
+  // What statements have cost, of all loops; none before start().
+  std::vector<StatementUse> statements() const;
   base::QueryLog& query_log();
 
  private:

@@ -100,6 +100,14 @@ void GateLoop::remember_counters(const sql::Fingerprint& fingerprint, const std:
   counters_.emplace(PlanKey{fingerprint, context}, counters);
 }
 
+const std::shared_ptr<StatementTotals>& GateLoop::add_totals(PlanKey key, StatementTotals totals) {
+  if (totals_.size() >= settings.plan_cache_size) {
+    totals_.clear();
+    for (auto& [plan_key, known] : plans_) known.totals = nullptr;
+  }
+  return totals_.emplace(std::move(key), std::make_shared<StatementTotals>(std::move(totals))).first->second;
+}
+
 void GateLoop::remember_plan(const sql::Fingerprint& fingerprint, const std::string& context, KnownPlan plan) {
   if (plans_.size() >= settings.plan_cache_size) plans_.clear();
   plans_.emplace(PlanKey{fingerprint, context}, std::move(plan));

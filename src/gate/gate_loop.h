@@ -14,6 +14,7 @@
 #include "base/query_log.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "gate/statement_totals.h"
 #include "gate/statistics.h"
 #include "gate/view.h"
 #include "mysql/protocol.h"
@@ -132,6 +133,7 @@ class GateLoop {
     const PlanCounters* counters = nullptr;
     std::string query;   // The statement with :vtg1 in the place of literals; empty when it is long.
     uint64_t count = 0;  // Statements that used it.
+    std::shared_ptr<StatementTotals> totals = {};
   };
   // Counts a use.
   const KnownPlan* find_plan(const sql::Fingerprint& fingerprint, std::string_view context);
@@ -146,6 +148,23 @@ class GateLoop {
   // The counters of statements whose plans cannot be kept, such as inserts of many rows.
   const PlanCounters* find_counters(const sql::Fingerprint& fingerprint, const std::string& context) const;
   void remember_counters(const sql::Fingerprint& fingerprint, const std::string& context, const PlanCounters* counters);
+  // What statements of this text have cost. Counting starts anew when more texts come than plans are kept. `query`
+  // makes its text and plan when it is new.
+  template <typename Query>
+  const std::shared_ptr<StatementTotals>& totals_of(const sql::Fingerprint& fingerprint, std::string_view context,
+                                                    Query query) {
+    const auto found = totals_.find(PlanKeyView{fingerprint, context});
+    if (found != totals_.end()) return found->second;
+    return add_totals({fingerprint, std::string(context)}, query());
+  }
+  // Calls `visit` with each of them, its context, and its plan where that is kept (else null).
+  template <typename Visit>
+  void for_each_statement(Visit visit) const {
+    for (const auto& [key, totals] : totals_) {
+      const auto known = plans_.find(key);
+      visit(*totals, key.context, known == plans_.end() ? nullptr : known->second.plan.get());
+    }
+  }
 
   // KILL of a connection (or of its statement) of any loop, by one of the same user.
   enum class KillOutcome : uint8_t { kDone, kDenied, kUnknown };
@@ -186,9 +205,12 @@ class GateLoop {
     friend auto operator<=>(const PoolKey&, const PoolKey&) = default;
   };
   std::shared_ptr<const View> view_;
+  const std::shared_ptr<StatementTotals>& add_totals(PlanKey key, StatementTotals totals);
+
   uint64_t plans_version_ = 0;
   std::unordered_map<PlanKey, KnownPlan, PlanKeyHash, PlanKeyEqual> plans_;
   std::unordered_map<PlanKey, const PlanCounters*, PlanKeyHash, PlanKeyEqual> counters_;
+  std::unordered_map<PlanKey, std::shared_ptr<StatementTotals>, PlanKeyHash, PlanKeyEqual> totals_;
   uint64_t pools_epoch_ = 1;  // Changes with the view, and when a pool goes.
   std::map<PoolKey, std::unique_ptr<net::MysqlPool>> pools_;
   std::map<std::string, std::shared_ptr<net::PoolGroup>> groups_;  // By address: one limit for a tablet.

@@ -87,6 +87,16 @@ std::string plans_json(const std::vector<PlanUse>& plans) {
   return json + "\n}\n";
 }
 
+// ?order=time|count|rows|errors&limit=
+rpc::HttpResponse statement_page(const rpc::HttpRequest& request, const Gate& gate) {
+  const auto given = request.query.find("order");
+  const auto order = parse_statement_order(given == request.query.end() ? "time" : given->second);
+  if (!order.ok()) return rpc::HttpResponse::error(order.error());
+  const auto limit = rpc::number_of(request, "limit", 500, 100'000);
+  if (!limit.ok()) return rpc::HttpResponse::error(limit.error());
+  return rpc::HttpResponse::json(statements_json(top_statements(gate.statements(), *order, *limit)));
+}
+
 }  // namespace
 
 void add_pages(rpc::HttpServer& http, Gate& gate) {
@@ -97,6 +107,7 @@ void add_pages(rpc::HttpServer& http, Gate& gate) {
   http.handle("/debug/srv_keyspace", [&](const HttpRequest&) { return HttpResponse::json(srv_keyspaces_json(gate)); });
   http.handle("/debug/gateway", [&](const HttpRequest&) { return HttpResponse::html(targets_html(gate)); });
   http.handle("/debug/query_plans", [&](const HttpRequest&) { return HttpResponse::json(plans_json(gate.plans())); });
+  http.handle("/debug/query_stats", [&](const HttpRequest& request) { return statement_page(request, gate); });
   http.add_status_part("Tablets", [&] { return targets_html(gate); });
   rpc::add_query_pages(http, gate.query_log(), [&] {
     std::vector<rpc::QueryUse> uses;

@@ -194,6 +194,24 @@ net::Task<Status> ClientSession::finish(RunResult result) {
   co_return co_await send_error(std::move(*result.error));
 }
 
+std::string ClientSession::shown_text(const Statement& statement) {
+  if (statement.scan.malformed) return "(not a statement)";
+  return without_literals(statement.text, statement.literals, statement.scan.literal_count, kQueryMax);
+}
+
+void ClientSession::account(const Statement& statement, base::TimePoint started, const RunResult& result) {
+  if (!totals_known_) {
+    // All that cannot be read is one: its text may be anything.
+    const auto& key = statement.scan.malformed ? sql::Fingerprint() : statement.scan.fingerprint;
+    use_totals(shared_.totals_of(key, plan_context_,
+                                 [&] { return StatementTotals{.query = shown_text(statement), .plan = "Local"}; }));
+  }
+  const bool failed = result.verdict != RunResult::Verdict::kAnswered || result.told_error;
+  const bool has_rows = !failed && counters_ != nullptr;
+  const uint64_t rows = !has_rows ? 0 : row_count_ < 0 ? found_rows_ : static_cast<uint64_t>(row_count_);
+  totals_->add(base::system_clock().now() - started, rows, failed);
+}
+
 ClientSession::Held ClientSession::held_by(const Error& error) const {
   const Origin& origin = error.origin();  // Errors that have met no particular shard have none.
   return {.keyspace = origin.keyspace.empty() ? keyspace_ : origin.keyspace,
@@ -213,7 +231,12 @@ BufferStop ClientSession::stop_reason(const Held& held) const {
 net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   std::optional<base::TimePoint> deadline;  // From when it was held back first.
   counters_ = nullptr;
-  counted_ = false;
+  counted_ = totals_known_ = false;
+  const base::TimePoint started = base::system_clock().now();
+  const auto ended = [&](RunResult result) {
+    account(statement, started, result);
+    return result;
+  };
   bool counted = false;
   Held held;
   const auto let_go = [&](BufferStop why) {
@@ -227,14 +250,14 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
     RunResult result = co_await (fast ? relay(*fast->plan, statement, std::move(fast->target)) : run_once(statement));
     if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer) {
       if (counted) let_go(stop_reason(held));
-      co_return result;
+      co_return ended(std::move(result));
     }
     // Held back until the view has changed; looked at again after a while in any case, since a tablet may come back
     // under the same address.
     if (!counted) {
       if (shared_.buffered >= shared_.settings.buffer_size) {
         shared_.metrics.buffer_timeouts.add();
-        co_return RunResult::failed(std::move(*result.error).with_context("primary buffer is full"));
+        co_return ended(RunResult::failed(std::move(*result.error).with_context("primary buffer is full")));
       }
       counted = true;
       ++shared_.buffered;
@@ -245,13 +268,13 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
     if (!deadline) deadline = now + shared_.settings.buffer_window;
     if (killed_ || gone_.cancelled()) {
       let_go(BufferStop::kTooLong);
-      co_return RunResult::failed(fail(Code::kCanceled, "Query execution was interrupted")
-                                      .with_mysql(mysql::errnos::kQueryInterrupted, "70100"));
+      co_return ended(RunResult::failed(fail(Code::kCanceled, "Query execution was interrupted")
+                                            .with_mysql(mysql::errnos::kQueryInterrupted, "70100")));
     }
     if (now >= *deadline || shared_.scope.stopping()) {
       let_go(shared_.scope.stopping() ? BufferStop::kShutdown : BufferStop::kTooLong);
       shared_.metrics.buffer_timeouts.add();
-      co_return RunResult::failed(std::move(*result.error));
+      co_return ended(RunResult::failed(std::move(*result.error)));
     }
     if (shared_.view()->version == before) {
       const net::Wait wait = net::Wait::until(std::min<base::TimePoint>(*deadline, now + 50ms), interrupt_->token());

@@ -61,6 +61,7 @@ bool ends_transaction(const Error& error);
 
 // Literals recorded of a statement; statements with more are planned each time.
 inline constexpr size_t kRecordedLiterals = 64;
+inline constexpr size_t kQueryMax = 4096;  // Bytes; of longer statements pages do not show all.
 
 // The statement being run, in the form the client sent it.
 struct Statement {
@@ -192,6 +193,14 @@ class ClientSession {
   net::Task<RunResult> run_logged(const Statement& statement);
   net::Task<Status> finish(RunResult result);
   void log_statement(const Statement& statement, base::TimePoint started, const RunResult& result) const;
+  // As pages show it.
+  static std::string shown_text(const Statement& statement);
+  // Adds it to what statements of its text have cost.
+  void account(const Statement& statement, base::TimePoint started, const RunResult& result);
+  void use_totals(const std::shared_ptr<StatementTotals>& totals) {
+    if (totals_ != totals) totals_ = totals;
+    totals_known_ = totals_ != nullptr;
+  }
   // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
   net::Task<RunResult> run_statement(const Statement& statement);
   net::Task<Status> send(std::string framed);
@@ -594,6 +603,8 @@ class ClientSession {
   }
   const PlanCounters* counters_ = nullptr;  // Of the statement that runs; null when the gate answers it itself.
   bool counted_ = false;
+  bool totals_known_ = false;  // totals_ is of the statement that runs, not of the one before.
+  std::shared_ptr<StatementTotals> totals_;
   // Of statements for a shard that was named, by kind; forgotten with the target.
   std::map<sql::StatementKind, const PlanCounters*> named_shard_counters_;
   std::unordered_map<uint32_t, Prepared> statements_;

@@ -68,6 +68,7 @@ std::optional<ClientSession::FastRoute> ClientSession::fast_route(const Statemen
   if (shard == nullptr || shard->disabled) return std::nullopt;
   ++known->count;
   counters_ = known->counters;
+  use_totals(known->totals);
   begin_warnings(statement);
   count_statement(1);
   return FastRoute{known->plan, {keyspace, shard->name, tablet_type_}};

@@ -28,8 +28,6 @@ namespace {
 using mysql::Command;
 using namespace std::chrono_literals;
 
-constexpr size_t kQueryMax = 4096;  // Bytes; longer statements are not shown by their text.
-
 bool may_lock(std::string_view text) {
   constexpr std::string_view kLock = "lock";
   return std::search(text.begin(), text.end(), kLock.begin(), kLock.end(),
@@ -76,12 +74,16 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
       counters = shared_.metrics.statistics.counters_of(*plan, statement.scan.kind, keyspace_, tablet_type_, {});
     }
     counters_ = counters;
+    use_totals(shared_.totals_of(statement.scan.fingerprint, plan_context_, [&] {
+      return StatementTotals{.query = shown_text(statement), .plan = std::string(plan_type_name(*plan))};
+    }));
     return plan;
   }
   if (keyable) {
     const auto* known = shared_.find_plan(statement.scan.fingerprint, plan_context_);
     if (known != nullptr && (!statement.binary() || plan::fits(known->plan->route, statement.parameters))) {
       counters_ = known->counters;
+      use_totals(known->totals);
       return known->plan;
     }
     counters_ = shared_.find_counters(statement.scan.fingerprint, plan_context_);
@@ -127,10 +129,14 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     counters_ = shared_.metrics.statistics.counters_of(*plan, ast.kind(), home.empty() ? keyspace_ : home, tablet_type_,
                                                        sql::collect_tables(ast.statement()));
   }
+  std::string query;
+  if (statement.text.size() <= kQueryMax) query = sql::normalized(ast.statement());
+  use_totals(shared_.totals_of(statement.scan.fingerprint, plan_context_, [&] {
+    return StatementTotals{.query = query.empty() ? shown_text(statement) : query,
+                           .plan = std::string(plan_type_name(*plan))};
+  }));
   if (remember && plan->cacheable) {
-    std::string query;
-    if (statement.text.size() <= kQueryMax) query = sql::normalized(ast.statement());
-    shared_.remember_plan(statement.scan.fingerprint, plan_context_, {plan, counters_, std::move(query), 1});
+    shared_.remember_plan(statement.scan.fingerprint, plan_context_, {plan, counters_, std::move(query), 1, totals_});
   } else if (remember) {
     shared_.remember_counters(statement.scan.fingerprint, plan_context_, counters_);
   }

@@ -21,19 +21,6 @@ std::string page(const std::string& title, const std::string& head, const std::s
       title, head, rows);
 }
 
-// A number of the request, within its bounds.
-Result<uint64_t> number_of(const HttpRequest& request, const std::string& name, uint64_t otherwise, uint64_t most) {
-  const auto found = request.query.find(name);
-  if (found == request.query.end()) return otherwise;
-  uint64_t value = 0;
-  const char* end = found->second.data() + found->second.size();
-  const auto parsed = std::from_chars(found->second.data(), end, value);
-  if (parsed.ec != std::errc() || parsed.ptr != end || value == 0 || value > most) {
-    return fail(Code::kInvalidArgument, fmt::format("{}={}: give a number from 1 to {}", name, found->second, most));
-  }
-  return value;
-}
-
 HttpResponse query_page(const HttpRequest& request, std::vector<QueryUse> uses) {
   const auto limit = number_of(request, "limit", 500, 100'000);
   if (!limit.ok()) return HttpResponse::error(limit.error());
@@ -74,6 +61,18 @@ HttpResponse log_page(const HttpRequest& request, base::QueryLog& log) {
 }
 
 }  // namespace
+
+Result<uint64_t> number_of(const HttpRequest& request, const std::string& name, uint64_t otherwise, uint64_t most) {
+  const auto found = request.query.find(name);
+  if (found == request.query.end()) return otherwise;
+  uint64_t value = 0;
+  const char* end = found->second.data() + found->second.size();
+  const auto parsed = std::from_chars(found->second.data(), end, value);
+  if (parsed.ec != std::errc() || parsed.ptr != end || value == 0 || value > most) {
+    return fail(Code::kInvalidArgument, fmt::format("{}={}: give a number from 1 to {}", name, found->second, most));
+  }
+  return value;
+}
 
 void add_query_pages(HttpServer& http, base::QueryLog& log, std::function<std::vector<QueryUse>()> uses) {
   http.handle("/queryz", [uses = std::move(uses)](const HttpRequest& request) { return query_page(request, uses()); });

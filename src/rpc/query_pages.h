@@ -18,6 +18,9 @@ struct QueryUse {
   uint64_t count = 0;
 };
 
+// A number of the request, from 1 to `most`. kInvalidArgument.
+Result<uint64_t> number_of(const HttpRequest& request, const std::string& name, uint64_t otherwise, uint64_t most);
+
 // Before start():
 //   /queryz         the statements of `uses`, the most frequent first, as an HTML table; ?limit= (default 500)
 //   /querylogz      statements that run from now on, for ?timeout= seconds (10; at most 60) or until ?limit= (300; at

@@ -4,6 +4,8 @@ import json
 import threading
 import urllib.error
 
+import pymysql
+
 from support import ClusterTest, main
 
 from vitrail.processes import http_get, http_json
@@ -39,6 +41,33 @@ class PagesTest(ClusterTest):
         self.assertIn(f"<td>{text}</td><td>ks@primary</td><td>Passthrough</td>", http_get(self.gate, "/queryz"))
         self.assertIn(f"<td>{text}</td><td>t</td>", http_get(self.tablet.ports["port"], "/queryz"))
 
+    def test_what_statements_cost(self):
+        def uses(query, order="time"):
+            return [u for u in http_json(self.gate, f"/debug/query_stats?order={order}") if u["Query"] == query]
+
+        for i in range(6):  # Connections of both event loops.
+            self.rows(f"insert into t values ({1000 + i}, 'a'), ({2000 + i}, 'b')", "ks")
+            self.assertEqual(len(self.rows(f"select v from t where id in ({1000 + i}, {2000 + i}, 3)", "ks")), 2)
+            for bad, number in ((f"insert into t values ({1000 + i}, 'again')", 1062), (f"select {i} frm t", 1064)):
+                with self.assertRaises(pymysql.MySQLError) as caught:
+                    self.rows(bad, "ks")
+                self.assertEqual(caught.exception.args[0], number)
+        read, = uses("select v from t where id in (:vtg1, :vtg2, :vtg3)")
+        self.assertEqual((read["QueryCount"], read["RowCount"], read["ErrorCount"]), (6, 12, 0))
+        self.assertEqual((read["Target"], read["Plan"], read["Keyspace"], read["Vindex"]), ("ks@primary", "MultiShard", "ks", "hash"))
+        self.assertGreater(read["TimeNs"], 6 * 10_000)
+        self.assertLess(read["LongestNs"], read["TimeNs"])
+        wrong, = uses("insert into t values (:vtg1, :vtg2)", "errors")
+        self.assertEqual((wrong["QueryCount"], wrong["RowCount"], wrong["ErrorCount"]), (6, 0, 6))
+        self.assertEqual(uses("insert into t values (:vtg1, :vtg2)", "rows"), [])
+        unread, = uses("select :vtg1 frm t", "errors")
+        self.assertEqual((unread["Plan"], unread["ErrorCount"]), ("Local", 6))
+        written, = uses("insert into t values (:vtg1, :vtg2), (:vtg3, :vtg4)", "rows")
+        self.assertEqual((written["QueryCount"], written["RowCount"]), (6, 12))
+        self.rows("delete from t where id >= 1000", "ks")
+        times = [u["TimeNs"] for u in http_json(self.gate, "/debug/query_stats?limit=3")]
+        self.assertEqual((len(times), times), (3, sorted(times, reverse=True)))
+
     def test_targets_and_records(self):
         page = http_get(self.gate, "/debug/gateway")
         self.assertIn(f"ks/80-@primary</td><td>{self.tablet.alias} (127.0.0.1:{self.tablet.ports['data']})", page)
@@ -59,7 +88,7 @@ class PagesTest(ClusterTest):
             self.assertRegex(pages[0], rf"<td>{user}</td><td>ks[^<]*</td><td>&quot;select \d+ /\* {name} \*/ from t where id = 4")
 
     def test_bad_numbers_are_refused(self):
-        for page in ("/querylogz?timeout=0", "/querylogz?limit=many", "/queryz?limit=-1"):
+        for page in ("/querylogz?timeout=0", "/querylogz?limit=many", "/queryz?limit=-1", "/debug/query_stats?limit=0"):
             with self.assertRaises(urllib.error.HTTPError) as caught:
                 http_get(self.gate, page)
             self.assertEqual(caught.exception.code, 400)
