@@ -72,12 +72,12 @@ std::string statements_json(const std::vector<StatementUse>& statements) {
   for (const StatementUse& use : statements) {
     const StatementTotals& totals = use.totals;
     json += json.size() > 1 ? ",\n" : "\n";
-    json += fmt::format(
-        R"({{"Query":{},"Target":{},"Plan":{},"QueryCount":{},"ErrorCount":{},"RowCount":{},"TimeNs":{},)"
-        R"("LongestNs":{},"Keyspace":{},"Vindex":{},"Sent":{}}})",
-        base::json_string(totals.query), base::json_string(use.target), base::json_string(totals.plan), totals.count,
-        totals.errors, totals.rows, totals.time.count(), totals.longest.count(), base::json_string(use.keyspace),
-        base::json_string(use.vindex), base::json_string(use.sent));
+    json +=
+        fmt::format(R"({{"Query":{},"Target":{},"Plan":{},"QueryCount":{},"ErrorCount":{},"RowCount":{},"TimeNs":{},)"
+                    R"("LongestNs":{},"Keyspace":{},"Vindex":{},"Sent":{}}})",
+                    base::json_string(totals.query), base::json_string(use.target), base::json_string(totals.plan),
+                    totals.count, totals.errors, totals.rows, totals.time.count(), totals.longest.count(),
+                    base::json_string(use.keyspace), base::json_string(use.vindex), base::json_string(use.sent));
   }
   return json + "\n]\n";
 }

@@ -143,7 +143,8 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("lock_tables_timeout", &tablet.lock_tables_timeout,
                "how long tables stay locked for LockTables without an UnlockTables");
   settings.add("fence_grace_period", &tablet.fence_grace,
-               "how long transactions in the way of a switch may take to end");
+               "how long transactions in the way of a switch may take to end; before that, none begins for up to three "
+               "times as long");
   settings.add("grpc_port", &options.grpc_port, "port of the gRPC services");
   settings.add("grpc_bind_address", &options.grpc_host, "address of the gRPC services");
   settings.add("mysql_data_port", &options.data_port, "port on which vtgates send statements; 0: a free one");

@@ -60,8 +60,9 @@ void register_basics(Registrar& r) {
         std::vector<std::string> tables;
         for (const auto& table : request.tables()) tables.push_back(base::to_lower(table));
         ::workflowdata::HoldTransactionsResponse response;
+        // Longer than behind the fence: only clients that are about to begin a transaction wait.
         response.set_open(
-            co_await manager.queries().hold_transactions(std::move(tables), manager.settings().fence_grace));
+            co_await manager.queries().hold_transactions(std::move(tables), 3 * manager.settings().fence_grace));
         co_return response;
       });
   r.unary<tmd::SetReadOnlyRequest, tmd::SetReadOnlyResponse>(

@@ -343,8 +343,12 @@ TEST_F(LegacyRequests, TrafficAndState) {
     EXPECT_EQ(json.find("enable_reverse_replication"), std::string::npos) << json;
     json = request<vd::MoveTablesCompleteRequest>({kind, "--", "--keep_data", "Complete", name}, "MoveTablesComplete");
     EXPECT_NE(json.find("\"keep_data\":true"), std::string::npos) << json;
-    json = request<vd::WorkflowDeleteRequest>({kind, "--", "--keep_routing_rules", "Cancel", name}, "WorkflowDelete");
-    EXPECT_NE(json.find("\"keep_routing_rules\":true"), std::string::npos) << json;
+    json = request<vd::WorkflowDeleteRequest>({kind, "--", "--keep_data", "Cancel", name}, "WorkflowDelete");
+    EXPECT_NE(json.find("\"keep_data\":true"), std::string::npos) << json;
+    if (kind == "MoveTables") {  // A Reshard has no routing rules.
+      json = request<vd::WorkflowDeleteRequest>({kind, "--", "--keep_routing_rules", "Cancel", name}, "WorkflowDelete");
+      EXPECT_NE(json.find("\"keep_routing_rules\":true"), std::string::npos) << json;
+    }
     for (const std::string action : {"Status", "Progress", "GetState"}) {
       EXPECT_EQ(request<vd::WorkflowStatusRequest>({kind, action, name}, "WorkflowStatus"),
                 R"({"keyspace":"customer","workflow":"commerce2customer"})");
