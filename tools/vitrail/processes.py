@@ -44,10 +44,11 @@ def port_is_free(port, host="127.0.0.1"):
 class Ports:
     """Hands out free TCP ports, each once; the wanted one where it is free.
 
-    scattered: none is wanted, so that clusters that start at the same moment do not choose the same.
+    scattered: none is wanted, so that clusters that start at the same moment do not choose the same. VITRAIL_PORTS=scattered
+    makes it so for all.
     """
 
-    def __init__(self, scattered=False):
+    def __init__(self, scattered=os.environ.get("VITRAIL_PORTS") == "scattered"):
         self.given, self.scattered = set(), scattered
 
     def take(self, wanted=0):
