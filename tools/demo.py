@@ -81,9 +81,9 @@ def main():
         print(f"""
 The cluster is running. Try it:   {cluster.mysql_command()}
   vtgate   127.0.0.1:{cluster.addresses['vtgate']['mysql']} (MySQL), http://127.0.0.1:{cluster.addresses['vtgate']['port']}/debug/status
-  vtctld   http://127.0.0.1:{cluster.addresses['vtctld']['port']}/ (web pages)
-           build/bin/vtctldclient --server 127.0.0.1:{cluster.addresses['vtctld']['grpc']} GetTablets
-Stop it:  {stop_line(cluster.root)}""")
+  vtctld   build/bin/vtctldclient --server 127.0.0.1:{cluster.addresses['vtctld']['grpc']} GetTablets
+Stop it:  {stop_line(cluster.root)}
+Look at it: http://127.0.0.1:{cluster.addresses['vtctld']['port']}/""")
     if options.json:
         print(json.dumps(summary))
     return 0 if summary["ok"] else 1

@@ -5,6 +5,7 @@
 #include "base/metrics.h"
 #include "base/signals.h"
 #include "base/startup.h"
+#include "control/http_client.h"
 #include "control/vtctld.h"
 #include "control/web_api.h"
 #include "control/web_site.h"
@@ -12,6 +13,7 @@
 #include "net/loop.h"
 #include "rpc/http.h"
 #include "topo/flags.h"
+#include "topo/process.h"
 
 // vtctld: the control plane.
 int main(int argc, char** argv) {
@@ -25,6 +27,8 @@ int main(int argc, char** argv) {
   topo::declare(settings, topology_options);
   control::declare(settings, options);
   rpc::declare(settings, http_options);
+  control::HttpClientOptions http_client;
+  control::declare(settings, http_client);
   settings
       .add("test_crash_at_step", &crash_point,
            "for tests: the process kills itself when this step of an operation was noted")
@@ -46,6 +50,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "vtctld: %s\n", error.message().c_str());
     return 1;
   };
+  if (Status usable = control::set_http_client(http_client); !usable.ok()) return refuse(usable.error());
   auto topology = net::block_on(control.loop(), topo::Server::open(topology_options));
   if (!topology.ok()) return refuse(topology.error());
   http_options.program = "vtctld";
@@ -64,12 +69,20 @@ int main(int argc, char** argv) {
   if (started.ok()) started = net::block_on(control.loop(), vtctld.start());
   if (started.ok()) started = http.start();
   int exit_code = 0;
+  topo::Announcement announcement(**topology,
+                                  {.program = "vtctld",
+                                   .port = http.port(),
+                                   .http_tls = !http_options.tls.certificate_file.empty(),
+                                   .cell = options.cell},
+                                  http_options.host);
   if (started.ok()) {
+    net::block_on(control.loop(), announcement.start());
     base::wait_for_termination_signal();
     log_info("stopping");
   } else {
     exit_code = refuse(started.error());
   }
+  net::block_on(control.loop(), announcement.stop());
   http.stop();
   net::block_on(control.loop(), api.stop());
   net::block_on(control.loop(), vtctld.stop());

@@ -15,6 +15,7 @@
 #include "rpc/http.h"
 #include "rpc/security.h"
 #include "topo/flags.h"
+#include "topo/process.h"
 
 // vtgate: routes the statements of MySQL clients to the shards.
 int main(int argc, char** argv) {
@@ -67,9 +68,17 @@ int main(int argc, char** argv) {
     net::block_on(control.loop(), router.stop());
     return 1;
   }
+  topo::Announcement announcement(**topology,
+                                  {.program = "vtgate",
+                                   .port = http.port(),
+                                   .http_tls = !http_options.tls.certificate_file.empty(),
+                                   .cell = options.serving.cell},
+                                  http_options.host);
+  net::block_on(control.loop(), announcement.start());
   log_info("vtgate serves MySQL clients on port {}", router.mysql_port());
   base::wait_for_termination_signal([&] { router.reload(); });
   log_info("stopping");
+  net::block_on(control.loop(), announcement.stop());
   http.stop();
   net::block_on(control.loop(), router.stop());
   net::block_on(control.loop(), (*topology)->close());

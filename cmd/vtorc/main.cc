@@ -4,10 +4,12 @@
 #include "base/metrics.h"
 #include "base/signals.h"
 #include "base/startup.h"
+#include "control/web_access.h"
 #include "net/loop.h"
 #include "orc/orc.h"
 #include "rpc/http.h"
 #include "topo/flags.h"
+#include "topo/process.h"
 
 // vtorc: notices a dead or misconfigured primary and repairs it.
 int main(int argc, char** argv) {
@@ -18,8 +20,10 @@ int main(int argc, char** argv) {
   rpc::HttpOptions http_options;
   topo::declare(settings, topology_options);
   orc::declare(settings, options);
-  settings.add("port", &http_options.port, "port of the API and the debug pages");
-  settings.add("bind_address", &http_options.host, "address of the API and the debug pages");
+  rpc::declare(settings, http_options);
+  bool http_allow_insecure = false;
+  settings.add("http_allow_insecure", &http_allow_insecure,
+               "whoever reaches the HTTP port of another machine may switch recoveries on and off");
   settings.add_config_file();
   base::Startup startup(settings);
   if (const auto exit_code = startup.run(argc, argv)) return *exit_code;
@@ -39,16 +43,25 @@ int main(int argc, char** argv) {
   orc::Orc orc(options, **topology, metrics);
   http_options.health = [&] { return orc.health(); };
   rpc::HttpServer http(http_options);
-  orc.add_pages(http);
+  orc.add_pages(http, {.http_host = http_options.host,
+                       .asks_certificates = !http_options.tls.ca_file.empty(),
+                       .grpc = {.allow_insecure = http_allow_insecure},
+                       .remedy = "send them from this machine with --bind-address 127.0.0.1, or give vtorc "
+                                 "--http-tls-ca, or --http-allow-insecure where the network keeps strangers out"});
   Status started = net::block_on(control.loop(), orc.start());
   if (started.ok()) started = http.start();
   int exit_code = 0;
+  topo::Announcement announcement(
+      **topology, {.program = "vtorc", .port = http.port(), .http_tls = !http_options.tls.certificate_file.empty()},
+      http_options.host);
   if (started.ok()) {
+    net::block_on(control.loop(), announcement.start());
     base::wait_for_termination_signal();
     log_info("stopping");
   } else {
     exit_code = refuse(started.error());
   }
+  net::block_on(control.loop(), announcement.stop());
   http.stop();
   net::block_on(control.loop(), orc.stop());
   net::block_on(control.loop(), (*topology)->close());

@@ -16,6 +16,7 @@
 #include "rpc/http.h"
 #include "rpc/security.h"
 #include "topo/flags.h"
+#include "topo/process.h"
 #include "worker/instance.h"
 #include "worker/pages.h"
 
@@ -104,8 +105,14 @@ int main(int argc, char** argv) {
   worker::Instance instance(options, tablets, channels);
   const std::vector<std::string> command = settings.positional();
   rpc::HttpServer http(http_options);
-  worker::add_pages(http, control.loop(), instance);
   Status started = rpc::secure(server_security, grpc_options);
+  worker::add_pages(http, control.loop(), instance,
+                    {.http_host = http_options.host,
+                     .asks_certificates = !http_options.tls.ca_file.empty(),
+                     .grpc = server_security,
+                     .authenticate = grpc_options.authenticate,
+                     .remedy = "use vtworkerclient, or give vtworker --grpc-auth-mode, or --http-tls-ca, or "
+                               "--grpc-allow-insecure where the network keeps strangers out"});
   auto grpc = std::make_unique<rpc::Server>(std::move(grpc_options));
   instance.register_method(*grpc, control.loop());
   // A job of the command line needs no ports.
@@ -116,8 +123,14 @@ int main(int argc, char** argv) {
   if (!started.ok()) {
     exit_code = refuse(started.error());
   } else if (command.empty()) {
+    topo::Announcement announcement(
+        **topology,
+        {.program = "vtworker", .port = http.port(), .http_tls = !http_options.tls.certificate_file.empty()},
+        http_options.host);
+    net::block_on(control.loop(), announcement.start());
     base::wait_for_termination_signal();
     log_info("stopping");
+    net::block_on(control.loop(), announcement.stop());
   } else if (Status done = run_job(control.loop(), instance, command); !done.ok()) {
     std::fprintf(stderr, "vtworker: %s: %s\n", command[0].c_str(), done.error().message().c_str());
     exit_code = 1;

@@ -22,8 +22,8 @@ bool is_foreign_page(const rpc::HttpRequest& request, std::string_view http_host
   const std::string_view site = header(request, "sec-fetch-site");
   if (!site.empty() && site != "same-origin" && site != "none") return true;
   const std::string_view origin = header(request, "origin");
-  if (origin.empty()) return false;
   const std::string_view host = header(request, "host");
+  if (origin.empty()) return !site.empty() && rpc::is_loopback(http_host) && !rpc::is_loopback(host_name(host));
   if (host.empty() || (origin != "http://" + std::string(host) && origin != "https://" + std::string(host))) {
     return true;
   }
@@ -69,8 +69,8 @@ Status WebAccess::check(const rpc::HttpRequest& request) const {
   const bool by_certificate = grpc.auth_mode == "mtls" || (grpc.auth_mode.empty() && !grpc.tls.ca_file.empty());
   if (by_certificate && request.peer_subject.empty()) {
     return fail(Code::kPermissionDenied,
-                "commands by HTTP are off, because gRPC asks callers for a certificate and HTTP does not: give vtctld "
-                "--http-tls-cert, --http-tls-key and --http-tls-ca, or use vtctldclient");
+                "commands by HTTP are off, because gRPC asks callers for a certificate and HTTP does not: give this "
+                "program --http-tls-cert, --http-tls-key and --http-tls-ca, or use its client");
   }
   if (!grpc.auth_mode.empty()) {
     rpc::CallContext caller;
@@ -91,11 +91,24 @@ Status WebAccess::check(const rpc::HttpRequest& request) const {
   if (asks_certificates && !request.peer_subject.empty()) return {};
   if (!rpc::is_loopback(http_host) && !grpc.allow_insecure) {
     return fail(Code::kPermissionDenied,
-                "commands by HTTP are off, because other machines can reach this port: use vtctldclient, or give "
-                "vtctld --grpc-auth-mode, or --http-tls-ca, or --grpc-allow-insecure where the network keeps strangers "
-                "out");
+                "commands by HTTP are off, because other machines can reach this port: " + remedy);
   }
   return {};
+}
+
+std::optional<rpc::HttpResponse> WebAccess::refuse(const rpc::HttpRequest& request) const {
+  const Status allowed = check(request);
+  if (allowed.ok()) return std::nullopt;
+  auto refusal = rpc::HttpResponse::error(allowed.error());
+  if (refusal.status == 401) refusal.headers["WWW-Authenticate"] = "Basic realm=\"vitrail\", charset=\"UTF-8\"";
+  return refusal;
+}
+
+std::string WebAccess::caller_of(const rpc::HttpRequest& request) const {
+  if (grpc.auth_mode == "static") {
+    if (const auto user = parse_basic(header(request, "authorization")); user.ok()) return user->first;
+  }
+  return request.peer_subject.empty() ? "an unnamed HTTP client" : request.peer_subject;
 }
 
 }  // namespace vitrail::control

@@ -1,5 +1,7 @@
 #include "control/web_access.h"
 
+#include "control/caller_name.h"
+
 #include <gtest/gtest.h>
 
 namespace vitrail::control {
@@ -39,7 +41,11 @@ TEST(WebAccess, LetsInWhomGrpcLetsIn) {
   const Case cases[] = {
       {"a tool on this machine", local(), {}, "", Code::kOk},
       {"our page", local(), ours, "", Code::kOk},
-      {"our page, as new browsers say", local(), {{"sec-fetch-site", "same-origin"}}, "", Code::kOk},
+      {"our page, as new browsers say",
+       local(),
+       {{"sec-fetch-site", "same-origin"}, {"host", "[::1]:1"}},
+       "",
+       Code::kOk},
       {"our page over TLS", local(), {{"origin", "https://[::1]:1"}, {"host", "[::1]:1"}}, "", Code::kOk},
       {"another site", local(), {{"origin", "http://a.example"}, {"host", "localhost:1"}}, "", Code::kPermissionDenied},
       {"a site whose name ends like ours",
@@ -61,6 +67,16 @@ TEST(WebAccess, LetsInWhomGrpcLetsIn) {
        {{"origin", "http://a.example:1"}, {"host", "a.example:1"}},
        "",
        Code::kPermissionDenied},
+      {"a name that leads here, without an origin",
+       local(),
+       {{"sec-fetch-site", "same-origin"}, {"host", "a.example:1"}},
+       "",
+       Code::kPermissionDenied},
+      {"our page, without an origin",
+       local(),
+       {{"sec-fetch-site", "same-origin"}, {"host", "localhost:1"}},
+       "",
+       Code::kOk},
       {"reachable by others", open_to_all(), {}, "", Code::kPermissionDenied},
       {"reachable, as the operator wants it", open_to_all({.allow_insecure = true}), {}, "", Code::kOk},
       {"a password is asked", with_passwords(), {}, "", Code::kUnauthenticated},
@@ -93,6 +109,32 @@ TEST(WebAccess, LetsInWhomGrpcLetsIn) {
     EXPECT_EQ(got.ok() ? Code::kOk : got.error().code(), c.code)
         << c.name << ": " << (got.ok() ? "let in" : got.error().message());
   }
+}
+
+TEST(WebAccess, TellsWhoItIs) {
+  const auto caller = [](const WebAccess& access, std::map<std::string, std::string> headers, std::string subject) {
+    rpc::HttpRequest request;
+    request.headers = std::move(headers);
+    request.peer_subject = std::move(subject);
+    return access.caller_of(request);
+  };
+  EXPECT_EQ(caller(local(), {}, ""), "an unnamed HTTP client");
+  EXPECT_EQ(caller(local(), {{"authorization", kUser}}, ""), "an unnamed HTTP client");  // Nobody has looked at it.
+  EXPECT_EQ(caller(with_passwords(), {{"authorization", kUser}}, ""), "operator");
+  EXPECT_EQ(caller(with_certificates(true), {}, "CN=operator"), "CN=operator");
+}
+
+TEST(CallerName, IsWhatWasProvedOrSaid) {
+  rpc::CallContext context;
+  EXPECT_EQ(caller_of(context), "");
+  EXPECT_EQ(caller_of(context, "me@here"), "me@here");  // A call of this process.
+  context.peer = "ipv4:10.0.0.7:51234";
+  EXPECT_EQ(caller_of(context), "10.0.0.7");
+  EXPECT_EQ(caller_of(context, "me@here"), "me@here");
+  context.metadata = {{"username", "operator"}};
+  EXPECT_EQ(caller_of(context, "me@here"), "operator");
+  context.peer_subject = "CN=ann";
+  EXPECT_EQ(caller_of(context, "me@here"), "CN=ann");
 }
 
 }  // namespace

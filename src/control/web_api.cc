@@ -8,6 +8,7 @@
 #include "base/settings.h"
 #include "base/text.h"
 #include "control/client/client.h"
+#include "control/legacy/legacy.h"
 #include "topo/decode.h"
 #include "topo/tablet.h"
 #include "vtctldata.pb.h"
@@ -97,11 +98,7 @@ rpc::HttpResponse WebApi::answer(const rpc::HttpRequest& request) {
   if (command) {
     if (request.method != "POST")
       return {.status = 405, .body = "send this with POST\n", .headers = {{"Allow", "POST"}}};
-    if (Status allowed = access_.check(request); !allowed.ok()) {
-      auto refusal = rpc::HttpResponse::error(allowed.error());
-      if (refusal.status == 401) refusal.headers["WWW-Authenticate"] = "Basic realm=\"vtctld\", charset=\"UTF-8\"";
-      return refusal;
-    }
+    if (auto refusal = access_.refuse(request)) return std::move(*refusal);
     if (collection == "run") return run_command(request);
     if (collection == "vtctl") return run_older_command(request);
     auto applied = apply_schema(request);
@@ -297,6 +294,7 @@ rpc::HttpResponse WebApi::run_command(const rpc::HttpRequest& request) {
     ClientContext context{.vtctld = vtctld_.methods().in_process(),
                           .compact = compact,
                           .arguments = settings.positional(),
+                          .who = access_.caller_of(request),
                           .read_file = [](const std::string& path) -> Result<std::string> {
                             return fail(Code::kInvalidArgument,
                                         "files are not read here: send what is in " + path + " itself");
@@ -312,20 +310,22 @@ rpc::HttpResponse WebApi::run_command(const rpc::HttpRequest& request) {
 }
 
 rpc::HttpResponse WebApi::run_older_command(const rpc::HttpRequest& request) {
-  const auto arguments = parse_command(request.body);
+  auto arguments = parse_command(request.body);
   if (!arguments.ok()) return rpc::HttpResponse::error(arguments.error());
-  vd::ExecuteVtctlCommandRequest wanted;
-  wanted.set_action_timeout(std::chrono::nanoseconds(1h).count());
-  for (const std::string& argument : *arguments) wanted.add_args(argument);
   json out = {{"Error", ""}, {"Output", ""}};
   std::string output;
-  const auto take = [&output](const std::string& bytes) {
-    vd::ExecuteVtctlCommandResponse part;
-    if (part.ParseFromString(bytes)) output += part.event().value();
+  const auto take = [](std::string& all, std::string text) -> net::Task<Status> {
+    all += text;
+    co_return Status{};
   };
-  const Status done =
-      net::block_on(loop_, vtctld_.methods().stream_local("/vtctlservice.Vtctl/ExecuteVtctlCommand",
-                                                          wanted.SerializeAsString(), take, net::Wait::within(1h)));
+  const LegacyEnvironment environment{
+      .tablets = vtctld_.tablets(),
+      .vtctld = vtctld_.methods().in_process(),
+      .report = [&](LegacyLevel, std::string text) { return take(output, std::move(text)); },
+      .streams = streams_of(vtctld_.methods()),
+      .workflow_factories = vtctld_.workflow_manager() == nullptr ? nullptr : &vtctld_.workflow_factories(),
+      .who = access_.caller_of(request)};
+  const Status done = net::block_on(loop_, run_legacy_command(environment, std::move(*arguments)));
   if (!done.ok() && done.error().code() == Code::kUnimplemented && output.empty()) {
     return rpc::HttpResponse::error(done.error());
   }

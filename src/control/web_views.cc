@@ -10,6 +10,7 @@
 #include "control/client/vdiff_report.h"
 #include "control/manager/records.h"
 #include "control/manager/tree.h"
+#include "control/process_views.h"
 #include "control/states/table.h"
 #include "shardingworkflow.pb.h"
 #include "topo/decode.h"
@@ -150,12 +151,15 @@ class WebViews::Impl {
     }
     if (kind == "manager" && rest.empty()) co_return text(co_await managed_workflows());
     if (kind == "cells" && rest.empty()) co_return text(co_await cells());
+    if (kind == "processes" && rest.empty()) co_return text(co_await all_processes());
+    if (kind == "queries" && !rest.empty()) co_return text(co_await process_views().queries(std::string(rest)));
     if (kind == "topology") co_return text(co_await topology(std::string(rest)));
     co_return fail(Code::kNotFound, "no such document: " + name);
   }
 
   net::Task<void> stop() {
     if (healths_) co_await healths_->stop();
+    if (processes_) co_await processes_->stop();
   }
 
  private:
@@ -167,6 +171,11 @@ class WebViews::Impl {
   TabletHealths& healths() {
     if (!healths_) healths_.emplace(vtctld_.tablets());
     return *healths_;
+  }
+
+  ProcessViews& process_views() {
+    if (!processes_) processes_.emplace(vtctld_.tablets().topology());
+    return *processes_;
   }
 
   template <typename Response, typename Request>
@@ -441,6 +450,16 @@ class WebViews::Impl {
                    {"nodes", std::move(nodes)}};
   }
 
+  net::Task<Json> all_processes() {
+    CO_ASSIGN_OR_RETURN(const auto names,
+                        co_await ask<vd::GetCellInfoNamesResponse>("GetCellInfoNames", vd::GetCellInfoNamesRequest()));
+    vd::GetTabletsResponse found;
+    if (names.names_size() > 0) {
+      CO_ASSIGN_OR_RETURN(found, co_await tablets_of("", ""));
+    }
+    co_return co_await process_views().processes({found.tablets().begin(), found.tablets().end()});
+  }
+
   net::Task<Json> cells() {
     CO_ASSIGN_OR_RETURN(const auto names,
                         co_await ask<vd::GetCellInfoNamesResponse>("GetCellInfoNames", vd::GetCellInfoNamesRequest()));
@@ -483,6 +502,7 @@ class WebViews::Impl {
   Vtctld& vtctld_;
   const std::string cell_;
   std::optional<TabletHealths> healths_;
+  std::optional<ProcessViews> processes_;
 };
 
 WebViews::WebViews(Vtctld& vtctld, std::string cell) : impl_(std::make_unique<Impl>(vtctld, std::move(cell))) {}

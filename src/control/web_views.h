@@ -19,6 +19,8 @@ namespace vitrail::control {
 //     sharding/<branch>/<name>    one of them, with what its engine says
 //     manager                     workflows of the workflow manager, as trees of nodes, and who runs them
 //     cells                       cells and their aliases
+//     processes                   programs that run, with their versions, and the versions of tablets
+//     queries/<order>             statements of all vtgates that cost most: by time, count, rows or errors
 //     topology/<path>             a record or its children
 //
 //   Threads: one loop. `vtctld` has started, and outlives this object. stop() before destruction.

@@ -599,19 +599,14 @@ std::vector<StatementUse> Gate::statements() const {
   if (!core_->ready) return out;
   std::map<std::pair<std::string, std::string>, StatementUse> uses;
   const auto collect = [](const GateLoop& loop, auto& into) -> net::Task<void> {
-    loop.for_each_statement([&](const StatementTotals& totals, const std::string& context, const plan::Plan* plan) {
+    loop.for_each_statement([&](const StatementTotals& totals, const std::string& context) {
       StatementUse& use = into[{totals.query, context}];
       if (use.target.empty()) {
-        use.totals = {.query = totals.query, .plan = totals.plan};
         use.target = context;
+        use.totals = totals;
+      } else {
+        use.totals.add(totals);
       }
-      use.totals.add(totals);
-      if (plan == nullptr) return;
-      use.totals.plan = plan_type_name(*plan);
-      use.keyspace = plan->insert ? plan->insert->keyspace : plan->route.keyspace;
-      const auto& vindex = plan->insert ? plan->insert->vindex : plan->route.vindex;
-      use.vindex = vindex == nullptr ? "" : vindex->name();
-      use.sent = plan->text.value_or("");
     });
     co_return;
   };

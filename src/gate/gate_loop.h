@@ -157,13 +157,10 @@ class GateLoop {
     if (found != totals_.end()) return found->second;
     return add_totals({fingerprint, std::string(context)}, query());
   }
-  // Calls `visit` with each of them, its context, and its plan where that is kept (else null).
+  // Calls `visit` with each of them and its context.
   template <typename Visit>
   void for_each_statement(Visit visit) const {
-    for (const auto& [key, totals] : totals_) {
-      const auto known = plans_.find(key);
-      visit(*totals, key.context, known == plans_.end() ? nullptr : known->second.plan.get());
-    }
+    for (const auto& [key, totals] : totals_) visit(*totals, key.context);
   }
 
   // KILL of a connection (or of its statement) of any loop, by one of the same user.

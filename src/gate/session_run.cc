@@ -75,7 +75,9 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     }
     counters_ = counters;
     use_totals(shared_.totals_of(statement.scan.fingerprint, plan_context_, [&] {
-      return StatementTotals{.query = shown_text(statement), .plan = std::string(plan_type_name(*plan))};
+      StatementTotals totals{.query = shown_text(statement)};
+      describe_plan(*plan, totals);
+      return totals;
     }));
     return plan;
   }
@@ -132,9 +134,9 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   std::string query;
   if (statement.text.size() <= kQueryMax) query = sql::normalized(ast.statement());
   use_totals(shared_.totals_of(statement.scan.fingerprint, plan_context_, [&] {
-    return StatementTotals{.query = query.empty() ? shown_text(statement) : query,
-                           .plan = std::string(plan_type_name(*plan))};
+    return StatementTotals{.query = query.empty() ? shown_text(statement) : query};
   }));
+  describe_plan(*plan, *totals_);
   if (remember && plan->cacheable) {
     shared_.remember_plan(statement.scan.fingerprint, plan_context_, {plan, counters_, std::move(query), 1, totals_});
   } else if (remember) {

@@ -5,6 +5,9 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "gate/statistics.h"
+#include "plan/insert.h"
+#include "plan/plan.h"
 
 namespace vitrail::gate {
 namespace {
@@ -20,6 +23,14 @@ uint64_t value_of(const StatementTotals& totals, StatementOrder order) {
 }
 
 }  // namespace
+
+void describe_plan(const plan::Plan& plan, StatementTotals& totals) {
+  totals.plan = plan_type_name(plan);
+  totals.keyspace = plan.insert ? plan.insert->keyspace : plan.route.keyspace;
+  const auto& vindex = plan.insert ? plan.insert->vindex : plan.route.vindex;
+  totals.vindex = vindex == nullptr ? "" : vindex->name();
+  totals.sent = plan.text.value_or("");
+}
 
 Result<StatementOrder> parse_statement_order(std::string_view name) {
   if (name == "time") return StatementOrder::kTime;
@@ -72,12 +83,12 @@ std::string statements_json(const std::vector<StatementUse>& statements) {
   for (const StatementUse& use : statements) {
     const StatementTotals& totals = use.totals;
     json += json.size() > 1 ? ",\n" : "\n";
-    json +=
-        fmt::format(R"({{"Query":{},"Target":{},"Plan":{},"QueryCount":{},"ErrorCount":{},"RowCount":{},"TimeNs":{},)"
-                    R"("LongestNs":{},"Keyspace":{},"Vindex":{},"Sent":{}}})",
-                    base::json_string(totals.query), base::json_string(use.target), base::json_string(totals.plan),
-                    totals.count, totals.errors, totals.rows, totals.time.count(), totals.longest.count(),
-                    base::json_string(use.keyspace), base::json_string(use.vindex), base::json_string(use.sent));
+    json += fmt::format(
+        R"({{"Query":{},"Target":{},"Plan":{},"QueryCount":{},"ErrorCount":{},"RowCount":{},"TimeNs":{},)"
+        R"("LongestNs":{},"Keyspace":{},"Vindex":{},"Sent":{}}})",
+        base::json_string(totals.query), base::json_string(use.target), base::json_string(totals.plan), totals.count,
+        totals.errors, totals.rows, totals.time.count(), totals.longest.count(), base::json_string(totals.keyspace),
+        base::json_string(totals.vindex), base::json_string(totals.sent));
   }
   return json + "\n]\n";
 }

@@ -12,12 +12,19 @@
 #include "base/result.h"
 #include "sql/fingerprint.h"
 
+namespace vitrail::plan {
+struct Plan;
+}
+
 namespace vitrail::gate {
 
 // What the statements of one text have cost since the gate began to count them.
 struct StatementTotals {
-  std::string query;  // With :vtg1 in the place of literals.
-  std::string plan;   // "Scatter"; "Local": the gate answers it itself.
+  std::string query;     // With :vtg1 in the place of literals.
+  std::string plan;      // "Scatter"; "Local": the gate answers it itself.
+  std::string keyspace;  // Of the plan.
+  std::string vindex;    // That decides the shard; empty: none.
+  std::string sent;      // What the shards get; empty: the statement as it is.
   uint64_t count = 0;
   uint64_t errors = 0;
   uint64_t rows = 0;  // Returned, or changed.
@@ -40,13 +47,13 @@ struct StatementTotals {
   }
 };
 
-// The same, of all loops of a gate, with the plan of the statement where it is kept.
+// Tells of the plan: of the newest one, as plans are made anew when the VSchema changes.
+void describe_plan(const plan::Plan& plan, StatementTotals& totals);
+
+// The same, of all loops of a gate.
 struct StatementUse {
   StatementTotals totals;
-  std::string target;    // "keyspace@type" of the session.
-  std::string keyspace;  // Of the plan, as what follows; empty: the plan is not kept.
-  std::string vindex;
-  std::string sent;  // What the shards get; empty: the statement as it is.
+  std::string target;  // "keyspace@type" of the session.
 };
 
 enum class StatementOrder : uint8_t { kTime, kCount, kRows, kErrors };

@@ -19,6 +19,9 @@
 namespace vitrail::base {
 class Settings;
 }
+namespace vitrail::control {
+struct WebAccess;
+}
 namespace vitrail::rpc {
 class HttpServer;
 }
@@ -57,7 +60,8 @@ class Orc {
   net::Task<Status> start();
   net::Task<void> stop();
   // /api/... and a part of the status page. Before `http` is started.
-  void add_pages(rpc::HttpServer& http);
+  // `access`: who may switch recoveries on and off.
+  void add_pages(rpc::HttpServer& http, const control::WebAccess& access);
   // OK once every shard has been looked for. Any thread.
   Status health() const;
 

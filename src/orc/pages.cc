@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "base/text.h"
+#include "control/web_access.h"
 #include "orc/orc.h"
 #include "rpc/http.h"
 
@@ -90,7 +91,7 @@ std::string Orc::page() const {
   return html + "</table>";
 }
 
-void Orc::add_pages(rpc::HttpServer& http) {
+void Orc::add_pages(rpc::HttpServer& http, const control::WebAccess& access) {
   using rpc::HttpRequest;
   using rpc::HttpResponse;
   http.handle("/api/problems", [this](const HttpRequest&) { return HttpResponse::json(seen_json()); });
@@ -107,8 +108,9 @@ void Orc::add_pages(rpc::HttpServer& http) {
     }
     return HttpResponse::json(json + "\n}\n");
   });
-  const auto toggle = [this](bool on) {
-    return [this, on](const HttpRequest&) {
+  const auto toggle = [this, &access](bool on) {
+    return [this, on, access](const HttpRequest& request) {
+      if (auto refusal = access.refuse(request)) return std::move(*refusal);
       enabled_ = on;
       return HttpResponse{.body = on ? "Global recoveries enabled\n" : "Global recoveries disabled\n"};
     };

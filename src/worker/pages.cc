@@ -116,9 +116,11 @@ HttpResponse not_a_post() {
   return response;
 }
 
-void add_command(rpc::HttpServer& http, net::Loop& loop, Instance& instance, const Command& command) {
-  http.handle(fmt::format("/{}/{}", command.group, command.name), [&](const HttpRequest& request) {
+void add_command(rpc::HttpServer& http, net::Loop& loop, Instance& instance, const control::WebAccess& access,
+                 const Command& command) {
+  http.handle(fmt::format("/{}/{}", command.group, command.name), [&, access](const HttpRequest& request) {
     if (request.method != "POST") return HttpResponse::html(form_page(command, ""));
+    if (auto refusal = access.refuse(request)) return std::move(*refusal);
     Status begun = net::block_on(loop, instance.begin(words_of(command, parse_form(request.body))));
     if (begun.ok()) return HttpResponse::redirect("/status");
     return with_status(begun.error().code() == Code::kInvalidArgument ? 400 : 409,
@@ -157,7 +159,7 @@ std::map<std::string, std::string> parse_form(std::string_view body) {
   return form;
 }
 
-void add_pages(rpc::HttpServer& http, net::Loop& loop, Instance& instance) {
+void add_pages(rpc::HttpServer& http, net::Loop& loop, Instance& instance, const control::WebAccess& access) {
   http.handle("/", [](const HttpRequest& request) {
     if (request.path == "/") return HttpResponse::html(index_page());
     return HttpResponse::error(fail(Code::kNotFound, "there is no page " + request.path));
@@ -169,13 +171,14 @@ void add_pages(rpc::HttpServer& http, net::Loop& loop, Instance& instance) {
       http.handle("/" + std::string(group),
                   [name = command.group](const HttpRequest&) { return HttpResponse::html(group_page(name)); });
     }
-    add_command(http, loop, instance, command);
+    add_command(http, loop, instance, access, command);
   }
   http.handle("/status",
               [&instance](const HttpRequest&) { return HttpResponse::html(status_page(instance.snapshot())); });
   const auto act = [&](std::string path, std::function<Status(Instance&)> what) {
-    http.handle(std::move(path), [&loop, &instance, what = std::move(what)](const HttpRequest& request) {
+    http.handle(std::move(path), [&loop, &instance, access, what = std::move(what)](const HttpRequest& request) {
       if (request.method != "POST") return not_a_post();
+      if (auto refusal = access.refuse(request)) return std::move(*refusal);
       Status done = net::block_on(loop, on_loop(instance, what));
       return done.ok() ? HttpResponse::redirect("/status") : HttpResponse::error(done.error());
     });

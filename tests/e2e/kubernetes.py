@@ -257,7 +257,7 @@ class Walkthrough(ClusterTest):
         self.upgrade("202", ["commerce-apply-vschema-vsplit", "customer-apply-vschema-vsplit", "customer-copy-schema-0",
                              "zone1-customer-0-init-shard-master"])
         self.assertEqual(sum(ready == "6/6" for ready in self.pods().values()), 6)
-        self.upgrade("203", ["shell-vertical-split"])
+        self.upgrade("203", ["vtworker-vertical-split"])
         self.check_client()
         self.assertEqual(self.mysql("select_customer0_data.sql"), (CUSTOMER0, "", 0))
         self.client.go_on.set()
@@ -279,7 +279,7 @@ class Walkthrough(ClusterTest):
         self.assertEqual(sum(ready == "6/6" for ready in self.pods().values()), 12)
         self.assertEqual(self.mysql("select_customer-80_data.sql"), ("Using customer/-80\nCustomer\nCOrder\n", "", 0))
         self.assertEqual(self.mysql("select_customer80-_data.sql"), ("Using customer/80-\nCustomer\nCOrder\n", "", 0))
-        self.upgrade("303", ["shell-horizontal-split"])
+        self.upgrade("303", ["vtworker-horizontal-split"])
         self.upgrade("304", ["vtctlclient-mst1", "vtctlclient-mst2"])
         self.upgrade("305", ["vtctlclient-mst3"])
         self.check_client()

@@ -13,9 +13,9 @@ import sys
 import urllib.error
 import urllib.request
 
-from support import REPOSITORY, ClusterTest, main
+from support import BIN, REPOSITORY, ClusterTest, main
 
-from vitrail.processes import Failure, http_get, http_json, wait_until
+from vitrail.processes import http_get, http_json
 
 TESTS = os.path.join(REPOSITORY, "web", "tests")
 CHROMIUM = "/usr/bin/chromium"
@@ -67,6 +67,7 @@ class WebTest(ClusterTest):
             cursor.execute("insert into corder values (1), (2), (3)")
         for shard in ("-80", "80-"):
             cluster.vtctldclient("CreateShard", f"commerce/{shard}")
+        cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY")
         cls.port = cluster.addresses["vtctld"]["port"]
         cls.artifacts = os.path.join(os.path.dirname(os.path.abspath(os.environ.get("VITRAIL_BIN", "build/bin"))),
                                      "web-pictures")
@@ -141,56 +142,45 @@ class WebTest(ClusterTest):
         finally:
             self.restart_vtctld()
 
-    def test_3_actions_survive_the_death_of_vtctld(self):
+    def test_2_who_may_send_commands_to_other_programs(self):
         cluster = self.cluster
 
-        def state():
-            return json.loads(self.ctl("ShardingWorkflow", "--format", "json", "show", "w"))["state"]
-
-        def killed_during(wanted, action, *args):
-            server = f"127.0.0.1:{cluster.addresses['vtctld']['grpc']}"
-            with subprocess.Popen([f"{os.environ['VITRAIL_BIN']}/vtctldclient", "--server", server, "ShardingWorkflow",
-                                   action, *args, "w"], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as command:
-                wait_until(lambda: command.poll() is not None or any(
-                    w.get("under_way") for w in http_json(self.port, "/api/views/sharding")["workflows"]),
-                    f"{action} to begin", interval=0.01)
-                cluster.processes["vtctld"].kill(9)
-                command.wait(60)
-            cluster.restart("vtctld")
-
-            def reached():
-                now = state()
-                if now == "error":  # Its cause is shown; a retry goes on.
+        def commands_of(name, *flags, path, refused, **headers):
+            """Sends one that is refused with that text, and one that is not."""
+            port = cluster.ports.take()
+            cluster.start(name, [f"{BIN}/{name}", *cluster.topo_flags(), "--port", port, *flags], lambda: http_get(port, "/debug/vars"))
+            try:
+                for text, status, sent in ((refused, 403, headers), ("", 200, {})):
+                    request = urllib.request.Request(f"http://127.0.0.1:{port}{path}", data=b"", headers=sent)
                     try:
-                        self.ctl("ShardingWorkflow", "retry", "w")
-                    except Failure:
-                        pass  # Not yet: again.
-                return now == wanted
-            wait_until(reached, f"{action} to reach {wanted}", 60, 0.3)
-        self.ctl("ShardingWorkflow", "create", "--source-keyspace", "commerce", "--target-keyspace", "customer", "--tables",
-                 "corder", "w")
-        wait_until(lambda: state() == "running", "the copy to run")
-        self.assert_command_fails("has an active sharding workflow: w, in the state running", "ShardingWorkflow", "create",
-                                  "--source-keyspace", "commerce", "--target-keyspace", "customer", "second")
-        killed_during("switched_primaries", "switch-primaries")
-        ((next_id,),) = cluster.server_rows(self.first, "select next_id from corder_seq", "commerce")
-        self.assertGreater(next_id, 3)
-        killed_during("running", "reverse-traffic")
-        killed_during("switched_primaries", "switch-primaries")
-        self.assert_command_fails("Give --yes to go on", "ShardingWorkflow", "cutover", "w")
-        killed_during("cutover", "cutover", "--yes")
-        self.assertEqual(self.routing_rules(), {})
-        rows = [row for shard in ("-80", "80-") for row in
-                cluster.server_rows(cluster.primary("customer", shard), "select id from corder", "customer")]
-        self.assertEqual(sorted(rows), [(1,), (2,), (3,)])
-        self.assertEqual(cluster.server_rows(self.first, "show tables like 'corder'", "commerce"), ())
-        self.ctl("ShardingWorkflow", "complete", "w")
+                        with urllib.request.urlopen(request, timeout=20) as answer:
+                            got, body = answer.status, answer.read().decode()
+                    except urllib.error.HTTPError as answer:
+                        got, body = answer.code, answer.read().decode()
+                    if "0.0.0.0" in flags and "--http-allow-insecure" not in flags:
+                        text, status = refused, 403
+                    self.assertEqual((got, text in body), (status, True), (name, flags, body))
+            finally:
+                cluster.processes.pop(name).stop()
+        foreign = {"Origin": "http://evil.example"}
+        image = {"Sec-Fetch-Site": "cross-site"}
+        commands_of("vtworker", path="/cancel", refused="another site", **foreign)
+        commands_of("vtworker", "--bind-address", "0.0.0.0", path="/cancel", refused="other machines can reach this port")
+        commands_of("vtorc", path="/api/disable-global-recoveries", refused="another site", **image)
+        commands_of("vtorc", "--bind-address", "0.0.0.0", path="/api/disable-global-recoveries",
+                    refused="other machines can reach this port")
+        commands_of("vtorc", "--bind-address", "0.0.0.0", "--http-allow-insecure", path="/api/enable-global-recoveries",
+                    refused="another site", **image)
 
-    def test_4_pages(self):
+    def test_3_pages(self):
+        for _ in range(3):
+            self.eventually(lambda: self.assertEqual(self.rows("select name from commerce.customer where id = 2"), [("bob",)]))
+        self.assert_sql_refused(1054, "nothing", "select nothing from commerce.customer where name = 'secret'")
         config = {"url": f"http://127.0.0.1:{self.port}", "chromium": CHROMIUM, "artifacts": self.artifacts,
                   "vtctldclient": [f"{os.environ['VITRAIL_BIN']}/vtctldclient", "--server",
                                    f"127.0.0.1:{self.cluster.addresses['vtctld']['grpc']}"],
-                  "replica": self.replica.alias, "seconds": 1}
+                  "replica": self.replica.alias, "seconds": 1,
+                  "tablets": len(self.cluster.tablets), "version": http_json(self.port, "/api/views/cluster")["version"]}
         process = subprocess.Popen(["node", os.path.join(TESTS, "pages.mjs"), json.dumps(config)], text=True,
                                    stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         try:
@@ -200,6 +190,8 @@ class WebTest(ClusterTest):
                 process.stdin.write("done\n")
                 process.stdin.flush()
             self.assertEqual(process.wait(60), 0, f"pictures are in {self.artifacts}")
+            ((next_id,),) = self.cluster.server_rows(self.first, "select next_id from corder_seq", "commerce")
+            self.assertGreater(next_id, 3)  # S0-23
         finally:
             process.kill()
             process.wait()

@@ -150,7 +150,7 @@ CONTEXT = {
     "kind": {"jobs": [{"name": "one", "kind": "vtctldclient", "command": "Validate"}]},
 }
 # Refused with a reason: what is not built, and a change that leaves another key without its meaning.
-REFUSED = ("config.backup.enabled", "vtworker.enabled", "pmm.enabled", "topology.cells.0.name", "jobs.0.cell", "jobs.0.kind")
+REFUSED = ("config.backup.enabled", "pmm.enabled", "topology.cells.0.name", "jobs.0.cell", "jobs.0.kind")
 
 
 def merge(base, over):
@@ -258,7 +258,7 @@ class Refused(unittest.TestCase):
         self.refused({"topology": {"cells": [{"name": "zone1", "keyspace": []}]}}, "keyspace")
 
     def test_what_is_not_built(self):
-        self.refused({"jobs": [{"name": "split", "kind": "vtworker", "command": "SplitClone customer/0"}]}, "job split", "no vtworker")
+        self.refused({"jobs": [{"name": "split", "kind": "vtworker", "command": "SplitClone customer/0"}]}, "job split", "give the job's cell")
         self.refused({"config": {"backup": {"enabled": True}}}, "config.backup.enabled")
 
     def test_shard_names(self):

@@ -174,6 +174,45 @@ export interface Cells {
   aliases: Record<string, string[]>;
 }
 
+export interface Process {
+  program: string;
+  host: string;
+  port: number;
+  tls: boolean;
+  version: string;
+  cell: string;
+  started_ms: number;
+}
+
+export interface Processes {
+  processes: Process[];
+  own_version: string;
+  tablets: Record<string, number>; // By version.
+  other_tablets: { tablet: string; shard: string; version: string; error: string }[];
+  asked: number;
+  total: number;
+}
+
+export interface StatementUse {
+  query: string;
+  target: string;
+  plan: string;
+  keyspace: string; // Of the newest plan.
+  vindex: string;
+  sent: string;
+  count: number;
+  errors: number;
+  rows: number;
+  time_ns: number;
+  longest_ns: number;
+  gates: string[];
+}
+
+export interface Queries {
+  statements: StatementUse[];
+  gates: { name: string; error: string }[];
+}
+
 export interface Access {
   commands: boolean;
   sign_in: boolean;

@@ -6,6 +6,7 @@ import { CellsPage } from "./pages/cluster";
 import { Dashboard } from "./pages/dashboard";
 import { KeyspaceView } from "./pages/keyspace";
 import { ManagerView } from "./pages/manager";
+import { QueriesView } from "./pages/queries";
 import { SchemaView } from "./pages/schema";
 import { ShardView } from "./pages/shard";
 import { ShardingView } from "./pages/sharding";
@@ -21,6 +22,7 @@ const menu: [string, string][] = [
   ["schema", "Schema"],
   ["topology", "Topology"],
   ["workflows", "Workflows"],
+  ["queries", "Queries"],
   ["cluster", "Cluster"],
 ];
 const parents: Record<string, string> = { keyspace: "dashboard", shard: "dashboard", workflow: "workflows", sharding: "workflows" };
@@ -37,6 +39,7 @@ function View({ route }: { route: string[] }) {
   if (kind === "workflows") return <WorkflowList />;
   if (kind === "workflow" && second) return <WorkflowView key={`${first}/${second}`} keyspace={first} name={second} />;
   if (kind === "sharding" && second) return <ShardingView key={`${first}/${second}`} branch={first} name={second} />;
+  if (kind === "queries") return <QueriesView key={first} order={first || "time"} />;
   if (kind === "cluster") return <CellsPage />;
   return (
     <Page title="No such page">

@@ -87,6 +87,11 @@ export class Browser {
     await page.setViewportSize({ width: 1280, height: 900 });
   }
 
+  // A picture for the documentation: `./dev pictures` puts it there.
+  async picture(page, name) {
+    await page.screenshot({ path: join(this.config.artifacts, `docs-${name}.png`), clip: { x: 0, y: 0, width: 1280, height: 560 } });
+  }
+
   async close() {
     await this.context.close();
     rmSync(this.folder, { recursive: true, force: true });

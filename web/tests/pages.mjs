@@ -272,7 +272,7 @@ await step("a sharding workflow, from its creation to its end, by clicking", asy
     "Name of the workflow": "shard",
     "Source keyspace (MoveTables)": "commerce",
     "Target keyspace": "customer",
-    "Tables, separated by commas (MoveTables; none: all)": "customer",
+    "Tables, separated by commas (MoveTables; none: all)": "customer,corder",
   });
   await closeDialog(page);
   await page.getByRole("link", { name: "main/shard" }).click();
@@ -280,6 +280,7 @@ await step("a sharding workflow, from its creation to its end, by clicking", asy
   await click("Verify data");
   await inState("running", "running: verified data");
   await browser.inspect(page, "sharding");
+  await browser.picture(page, "workflow-running");
   assert.match(await click("Switch replicas"), /Data: verified data/);
   await inState("switched_replicas");
   await click("Switch primaries");
@@ -288,8 +289,13 @@ await step("a sharding workflow, from its creation to its end, by clicking", asy
   await inState("running", "running: verified data");
   await click("Switch primaries");
   await inState("switched_primaries");
+  await browser.picture(page, "workflow-switched");
   const switched = ctl("GetRoutingRules");
   assert.notEqual(switched, rules);
+  await button("Cutover", page.getByRole("group", { name: "actions" })).click();
+  await page.locator("dialog[open]").waitFor();
+  await browser.picture(page, "workflow-cutover");
+  await closeDialog(page);
   assert.match(await click("Cutover"), /dropped[\s\S]*not routed[\s\S]*--yes/);
   await inState("cutover");
   assert.equal(ctl("GetRoutingRules"), rules);
@@ -307,9 +313,26 @@ await step("a sharding workflow, from its creation to its end, by clicking", asy
   assert.match(ctl("ShardingWorkflow", "list"), /main\/shard: .*: complete/);
 });
 
+await step("queries", async () => {
+  await browser.go(page, "queries");
+  const text = /select .?name.? from commerce\.customer where id = :vtg1/;
+  const one = page.locator(".statements > li", { hasText: text });
+  await one.getByText(/3 runs, .* in all, .* each, .* the longest, 3 rows/).waitFor();
+  await one.locator("summary").click();
+  await one.getByText(/Plan: Passthrough in commerce/).waitFor();
+  await browser.inspect(page, "queries");
+  await page.getByRole("link", { name: "By errors" }).click();
+  await page.locator(".statements > li", { hasText: /where .?name.? = :vtg1/ }).getByText("1 error").waitFor();
+  assert.ok(!(await page.locator("main").innerText()).includes("secret"));
+});
+
 await step("cluster", async () => {
   await browser.go(page, "cluster");
   await page.getByText("zone1").first().waitFor();
+  for (const program of ["vtctld", "vtgate"]) {
+    await page.getByRole("region", { name: "processes" }).locator("li", { hasText: program }).locator(".badge.good").waitFor();
+  }
+  await page.getByText(`${config.tablets} × ${config.version}`).waitFor();
   await browser.inspect(page, "cluster");
 });
 
@@ -321,6 +344,25 @@ await step("pages go on by themselves after a restart of vtctld", async () => {
   await page.locator(".keyspace", { hasText: "later" }).waitFor();
   await page.locator(".live.on").waitFor();
   page.expected = [];
+});
+
+await step("a shard of 10,000 tablets", async () => {
+  const view = await page.evaluate(() => fetch("api/views/shard/commerce/0").then((r) => r.json()));
+  const members = Array.from({ length: 10_000 }, (_, i) => ({ ...view.members[0], alias: `zone1-${String(i).padStart(10, "0")}`, uid: i, type: "replica" }));
+  const body = `retry: 60000\n\nevent: shard/commerce/0\ndata: ${JSON.stringify({ ...view, members })}\n\n`;
+  await page.route("**/api/events**", (route) => route.fulfill({ contentType: "text/event-stream", body }));
+  const begun = Date.now();
+  await page.goto(`${config.url}/#/shard/commerce/0`);
+  await button("9950 more tablets").click();
+  await button("9900 more tablets").waitFor();
+  assert.equal(await page.locator(".tablet").count(), 100);
+  await page.getByLabel("Show only (alias, host, type)").fill("zone1-0000009876");
+  await tablet("zone1-0000009876").waitFor();
+  assert.equal(await page.locator(".tablet").count(), 1);
+  const took = Date.now() - begun;
+  assert.ok(took < 5000, `it took ${took} ms`);
+  await page.unroute("**/api/events**");
+  await page.reload();
 });
 
 await step("an unknown page says so", async () => {

@@ -1,12 +1,12 @@
 {{/*
-(dict root name component sum script env files cell): a job that runs a script once.
+(dict root name component sum script env files cell worker): a job that runs a script once. worker: it is vtworker's, and the script gets its flags.
 
 A job's pod template cannot be changed, but an image's tag or a limit in the values can. So a job that is there keeps the template it was made
 with, as long as what it did (`sum`) is the same; with another text under the same name the upgrade is refused instead of ignored.
 */}}
 {{- define "vitess.job" -}}
 {{- $root := .root -}}
-{{- $client := $root.Values.vtctlclient -}}
+{{- $client := ternary $root.Values.vtworker $root.Values.vtctlclient (eq true .worker) -}}
 {{- $name := include "vitess.checked" (list .name 63) -}}
 {{- $sum := sha256sum .sum | trunc 16 -}}
 {{- $labels := dict "root" $root "component" .component -}}
@@ -40,10 +40,18 @@ spec:
           imagePullPolicy: {{ $root.Values.images.pullPolicy }}
           command: [bash, /vt/scripts/{{ .script }}]
           args:
+            {{- if .worker }}
+            {{- include "vitess.topoFlags" $root | nindent 12 }}
+            - --cell={{ .cell.name }}
+            {{- end }}
             {{- include "vitess.flags" $client.extraFlags | nindent 12 }}
           env:
             - {name: VTCTLD, value: "vtctld:15999"}
             - {name: WAIT_SECONDS, value: {{ $root.Values.config.jobWaitSeconds | quote }}}
+            {{- if and .worker $root.Values.vtctlclient.extraFlags }}
+            - name: CLIENT_FLAGS
+              value: {{ include "vitess.flags" $root.Values.vtctlclient.extraFlags | fromYamlArray | join "\n" | quote }}
+            {{- end }}
             {{- range $key, $value := .env }}
             - name: {{ $key }}
               value: {{ $value | quote }}

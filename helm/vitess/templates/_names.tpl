@@ -80,7 +80,6 @@ etcd-{{ include "vitess.dns" . }}-client:2379
 {{/* Refuses what this version does not have, by name. */}}
 {{- define "vitess.guard" -}}
 {{- if .Values.config.backup.enabled }}{{ fail "config.backup.enabled: this version of the chart has no backups; see docs/operators/kubernetes.md" }}{{ end -}}
-{{- if .Values.vtworker.enabled }}{{ fail "vtworker.enabled: this chart runs no vtworker yet; use MoveTables and Reshard (docs/operators/kubernetes.md)" }}{{ end -}}
 {{- if .Values.pmm.enabled }}{{ fail "pmm.enabled: this chart does not run PMM; the pods tell their metrics at /metrics" }}{{ end -}}
 {{- end -}}
 

@@ -32,6 +32,7 @@ struct ClientContext {
   base::Duration action_timeout = std::chrono::hours(1);
   bool compact = false;
   std::vector<std::string> arguments;  // Positional ones.
+  std::string who = {};                // For logs of what was done; empty: who runs this program.
   // The topology itself, for the few commands that do not ask vtctld; opened when it is first called, by the --topo
   // settings. Lives as long as the context.
   std::function<net::Task<Result<topo::Server*>>()> topology;

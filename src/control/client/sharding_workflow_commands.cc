@@ -98,7 +98,7 @@ Output create(const ClientContext& c, Flags flags) {
   for (const auto& table : flags.tables) record.add_tables(table);
   for (const auto& shard : flags.source_shards) record.add_source_shards(shard);
   for (const auto& shard : flags.target_shards) record.add_target_shards(shard);
-  q.set_who(caller());
+  q.set_who(c.who.empty() ? caller() : c.who);
   auto made = co_await c.call<sw::Record>("ShardingWorkflowCreate", std::move(q));
   if (!made.ok()) co_return std::move(made).error();
   co_return co_await show(c, flags.branch, flags.format, c.arguments[0]);
@@ -125,7 +125,7 @@ Output act(const ClientContext& c, Flags flags, states::Action action) {
   q.set_branch(flags.branch);
   q.set_name(c.arguments[0]);
   q.set_action(std::string(states::name_of(action)));
-  q.set_who(caller());
+  q.set_who(c.who.empty() ? caller() : c.who);
   q.set_confirmed(flags.yes);
   q.set_timeout_seconds(std::chrono::duration_cast<std::chrono::seconds>(flags.timeout).count());
   const bool before_switch = action == states::Action::kSwitchReplicas || action == states::Action::kSwitchPrimaries;

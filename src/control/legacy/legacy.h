@@ -40,6 +40,7 @@ struct LegacyEnvironment {
   net::CancelToken cancel = {};  // Ends commands that wait.
   // Factories of the workflow manager; null: no manager runs here.
   const std::vector<std::string>* workflow_factories = nullptr;
+  std::string who = {};  // For logs of what was done; empty: not known.
 
   topo::Server& topology() const { return tablets.topology(); }
 };

@@ -86,7 +86,8 @@ Output workflow_create(const Call& call) {
   const std::string uuid = base::system_random().uuid();
   CO_ASSIGN_OR_RETURN(auto record, manager::make_record(parameters, shards, uuid, now(call)));
   CO_RETURN_IF_ERROR(co_await check_alone(topology, record));
-  if (!skip_start) CO_RETURN_IF_ERROR(manager::press(record, "/" + uuid, manager::kStart, now(call)));
+  if (!skip_start)
+    CO_RETURN_IF_ERROR(manager::press(record, "/" + uuid, manager::kStart, now(call), call.environment.who));
   CO_RETURN_IF_ERROR(co_await manager::create(topology, std::move(record)));
   co_return "uuid: " + uuid + "\n";
 }
@@ -103,7 +104,7 @@ Output press(const Call& call, std::string path, std::string button) {
     }
   }
   const auto change = [&](manager::Record& record) -> Result<bool> {
-    RETURN_IF_ERROR(manager::press(record, path, button, now(call)));
+    RETURN_IF_ERROR(manager::press(record, path, button, now(call), call.environment.who));
     return true;
   };
   CO_ASSIGN_OR_RETURN(const auto changed, co_await manager::change(topology, uuid, change));

@@ -1,6 +1,7 @@
 // /vtctlservice.Vtctl, the method of the older generation.
 #include <chrono>
 
+#include "control/caller_name.h"
 #include "base/clock.h"
 #include "control/legacy/legacy.h"
 #include "rpc/typed.h"
@@ -62,15 +63,16 @@ net::Task<Status> write_event(EventWriter& writer, LegacyLevel level, std::strin
 }
 
 net::Task<Status> execute(TabletClient& tablets, rpc::Server& server, const std::vector<std::string>* factories,
-                          net::CancelToken cancel, vd::ExecuteVtctlCommandRequest request, EventWriter writer) {
+                          rpc::CallContext context, vd::ExecuteVtctlCommandRequest request, EventWriter writer) {
   const LegacyEnvironment environment{
       .tablets = tablets,
       .vtctld = server.in_process(),
       .action_timeout = request.action_timeout() > 0 ? base::Duration(request.action_timeout()) : std::chrono::hours(1),
       .report = [&writer](LegacyLevel level, std::string text) { return write_event(writer, level, std::move(text)); },
       .streams = streams_of(server),
-      .cancel = std::move(cancel),
-      .workflow_factories = factories};
+      .cancel = context.cancel,
+      .workflow_factories = factories,
+      .who = caller_of(context)};
   co_return co_await run_legacy_command(environment, {request.args().begin(), request.args().end()});
 }
 
@@ -82,7 +84,7 @@ void register_legacy_method(rpc::Server& server, net::Loop& loop, TabletClient& 
       server, "/vtctlservice.Vtctl/ExecuteVtctlCommand", loop,
       [&server, &tablets, workflow_factories](rpc::CallContext context, vd::ExecuteVtctlCommandRequest request,
                                               EventWriter writer) {
-        return execute(tablets, server, workflow_factories, context.cancel, std::move(request), writer);
+        return execute(tablets, server, workflow_factories, std::move(context), std::move(request), writer);
       });
 }
 

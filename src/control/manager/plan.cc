@@ -199,7 +199,7 @@ std::vector<Button> buttons_of(const Record& record, std::string_view path) {
   return node ? node_buttons(record, phases, *node) : std::vector<Button>();
 }
 
-Status press(Record& record, std::string_view path, std::string_view button, base::WallTime now) {
+Status press(Record& record, std::string_view path, std::string_view button, base::WallTime now, std::string_view who) {
   const std::vector<Phase> phases = phases_of(record);
   const auto node = find_node(record, phases, path);
   if (!node) {
@@ -224,28 +224,29 @@ Status press(Record& record, std::string_view path, std::string_view button, bas
     return fail(Code::kFailedPrecondition, fmt::format("{} has no action \"{}\" now; it has {}", path, button,
                                                        there.empty() ? "none" : base::join(there, ", ")));
   }
+  const std::string by = who.empty() ? "" : fmt::format(" by {}", who);
   auto& workflow = record.workflow;
   if (button == kStart) {
     if (workflow.start_time() == 0) workflow.set_start_time(to_s(now));
     workflow.set_state(::workflow::Running);
     workflow.clear_error();
     workflow.clear_end_time();
-    add_log(record, now, "", "started");
+    add_log(record, now, "", "started" + by);
   } else if (button == kStop) {
     workflow.set_state(::workflow::Done);
     workflow.set_error("canceled: the workflow was stopped");
     workflow.set_end_time(to_s(now));
-    add_log(record, now, "", "stopped");
+    add_log(record, now, "", "stopped" + by);
   } else if (approval) {
     const bool first = button == kApproveFirst;
     set(record, approval_key(*node->phase), first ? "first" : "all");
-    add_log(record, now, node->phase->path, first ? "first shard approved" : "remaining shards approved");
+    add_log(record, now, node->phase->path, (first ? "first shard approved" : "remaining shards approved") + by);
   } else if (button == kRetry) {
     const std::string id = node->phase->id(*node->task);
     Task& task = (*record.checkpoint.mutable_tasks())[id];
     task.set_state(::workflow::TaskNotStarted);
     task.clear_error();
-    add_log(record, now, id, "retry");
+    add_log(record, now, id, "retry" + by);
   } else {
     return fail(Code::kInvalidArgument, fmt::format("use WorkflowDelete {}", workflow.uuid()));
   }

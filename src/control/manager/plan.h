@@ -84,9 +84,10 @@ inline constexpr std::string_view kDelete = "Delete";
 // Of "/<uuid>", "/<uuid>/<phase>" and "/<uuid>/<phase>/<shard>"; none for other paths.
 std::vector<Button> buttons_of(const Record& record, std::string_view path);
 
-// Presses a button, all but Delete.
+// Presses a button, all but Delete. `who`: for the log; empty: not known.
 //   kNotFound: no such node or button. kFailedPrecondition: not now.
-Status press(Record& record, std::string_view path, std::string_view button, base::WallTime now);
+Status press(Record& record, std::string_view path, std::string_view button, base::WallTime now,
+             std::string_view who = "");
 
 // Changes by whoever runs it.
 void begin_task(Record& record, const std::string& id, base::WallTime now);

@@ -35,6 +35,7 @@ Record started(const Names& flags = {}) {
   EXPECT_TRUE(press(record, "/u", kStart, kNow).ok());
   return record;
 }
+std::string newest_log(const Record& record) { return log_of(record).back().what; }
 std::string text(const Decision& decision) { return decision.finished ? "finished" : base::join(decision.start, " "); }
 std::string buttons(const Record& record, const std::string& path) {
   std::string out;
@@ -306,6 +307,16 @@ TEST(WorkflowPlan, TheLogIsBounded) {
   const auto log = log_of(record);
   EXPECT_EQ(log.size(), kLogEntriesMax);
   EXPECT_EQ(log.back().what, std::to_string(kLogEntriesMax + 4));
+}
+
+TEST(Plan, TheLogTellsWhoPressedAButton) {
+  Record record = make({});
+  EXPECT_TRUE(press(record, "/u", kStart, kNow, "ops").ok());
+  EXPECT_EQ(newest_log(record), "started by ops");
+  EXPECT_TRUE(press(record, "/u/copy_schema", kApproveFirst, kNow, "CN=ann").ok());
+  EXPECT_EQ(newest_log(record), "first shard approved by CN=ann");
+  EXPECT_TRUE(press(record, "/u", kStop, kNow).ok());
+  EXPECT_EQ(newest_log(record), "stopped");
 }
 
 }  // namespace

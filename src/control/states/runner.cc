@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/random.h"
 #include "base/text.h"
+#include "control/workflow/engine/runner.h"
 #include "net/scope.h"
 #include "net/sync.h"
 #include "topo/locks.h"
@@ -178,9 +179,13 @@ net::Task<Result<Record>> Runner::run(StoredRecord stored, Transition transition
   alive.spawn(tenure.keep_alive(alive.token()));
   Status failed;
   for (size_t i = static_cast<size_t>(tenure.record().pending().steps_done()); i < transition.steps.size(); ++i) {
+    // "cutover/1": its second step was noted, and not yet carried out; "cutover/1+": not yet noted as done.
+    const std::string point = fmt::format("{}/{}", tenure.record().pending().action(), i);
+    engine::pass_test_point(point);
     // On a copy: the heartbeat writes the record meanwhile.
     Record learned = tenure.record();
     failed = co_await carry_out(plane_, transition.steps[i], learned);
+    if (failed.ok()) engine::pass_test_point(point + "+");
     if (!failed.ok()) {
       failed = std::move(failed).error().with_context(std::string(name_of(transition.steps[i])));
       break;
@@ -197,6 +202,7 @@ net::Task<Result<Record>> Runner::run(StoredRecord stored, Transition transition
   Record& record = tenure.record();
   const std::string who = record.pending().who();
   if (failed.ok()) {
+    engine::pass_test_point(record.pending().action() + "/end");
     std::string note = fmt::format("{} is done: {}", record.pending().action(), name_of(transition.to));
     if (record.pending().action() == name_of(Action::kVerify)) {
       note = record.verification().agrees() ? "verified: no row differs"

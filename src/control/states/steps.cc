@@ -9,6 +9,7 @@
 #include "control/client/vdiff_report.h"
 #include "control/states/rules.h"
 #include "control/states/sequences.h"
+#include "control/workflow/engine/record.h"
 #include "topo/srv_vschema.h"
 #include "topo/vschema.h"
 #include "vtctldata.pb.h"
@@ -21,6 +22,7 @@ using namespace std::chrono_literals;
 
 constexpr base::Duration kCommandTime = 10min;
 constexpr base::Duration kQuestionTime = 30s;
+constexpr base::Duration kLeftOpenTime = 2min;
 
 template <typename Response, typename Request>
 net::Task<Result<Response>> call(const Plane& plane, std::string_view method, Request request,
@@ -87,9 +89,29 @@ std::vector<std::string> tables_of(const vd::Workflow& workflow) {
   return out;
 }
 
+// Whether the engine has made the workflow. A creation that is open is that of a vtctld that has died: the engine
+// brings it to its end, or undoes it.
+net::Task<Result<bool>> is_made(const Plane& plane, const Record& record) {
+  const base::TimePoint end = base::system_clock().now() + kLeftOpenTime;
+  for (;;) {
+    const auto stored = co_await engine::load_record(plane.tablets.topology(), record.target_keyspace(), record.name());
+    if (!stored.ok() && stored.error().code() == Code::kNotFound) co_return false;
+    if (!stored.ok()) co_return stored.error();
+    if (!stored->record.has_open()) co_return true;
+    if (base::system_clock().now() >= end) {
+      co_return fail(Code::kUnavailable, "what is open on the workflow does not end: " +
+                                             engine::describe_open(stored->record) + "; see Workflow show, and retry");
+    }
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms));
+  }
+}
+
 net::Task<Status> create_workflow(const Plane& plane, Record& record) {
   Result<vd::WorkflowStatusResponse> made = vd::WorkflowStatusResponse();
-  if (moves_tables(record)) {
+  CO_ASSIGN_OR_RETURN(const bool is_there, co_await is_made(plane, record));
+  if (is_there) {
+    // By who carried this out before, and could not note it.
+  } else if (moves_tables(record)) {
     vd::MoveTablesCreateRequest q;
     q.set_workflow(record.name());
     q.set_source_keyspace(record.source_keyspace());

@@ -2,7 +2,7 @@ import { useEffect, useState } from "preact/hooks";
 import { type Cluster, type KeyspacePage, read, type Schemas, type TableDefinition } from "../api";
 import { useLive } from "../live";
 import { href } from "../router";
-import { bytes, CommandButton, count, Page } from "../ui";
+import { bytes, CommandButton, count, Page, Paged } from "../ui";
 
 interface Table {
   definition: TableDefinition;
@@ -112,33 +112,35 @@ function Tables({ keyspace }: { keyspace: string }) {
       {!schemas && !error && <p class="muted">Loading…</p>}
       {schemas && tables.length === 0 && errors.length === 0 && <p>No tables.</p>}
       <ul class="tables">
-        {tables.map((table) => {
-          const known = vschema.tables?.[table.definition.name];
-          return (
-            <li key={table.definition.name} class="card">
-              <details>
-                <summary>
-                  <strong>{table.definition.name}</strong>{" "}
-                  <span class="muted">
-                    {bytes(table.size)}, about {count(table.rows, "row")}, {count(table.shards.length, "shard")}
-                    {table.definition.type === "VIEW" ? ", view" : ""}
-                    {known?.type ? `, ${known.type}` : ""}
-                  </span>
-                </summary>
-                {(known?.column_vindexes ?? []).map((vindex, i) => (
-                  <p key={i}>
-                    {i === 0 ? "Primary vindex" : "Vindex"} {vindex.name} on {vindex.column ?? vindex.columns?.join(", ")}
-                  </p>
-                ))}
-                {!known && <p class="muted">Not in the VSchema.</p>}
-                {table.differs.length > 0 && <p class="error">The definition differs in {table.differs.join(", ")}.</p>}
-                <pre tabIndex={0} aria-label={`definition of ${table.definition.name}`}>
-                  {table.definition.schema}
-                </pre>
-              </details>
-            </li>
-          );
-        })}
+        <Paged items={tables} size={100} what="tables">
+          {(table) => {
+            const known = vschema.tables?.[table.definition.name];
+            return (
+              <li key={table.definition.name} class="card">
+                <details>
+                  <summary>
+                    <strong>{table.definition.name}</strong>{" "}
+                    <span class="muted">
+                      {bytes(table.size)}, about {count(table.rows, "row")}, {count(table.shards.length, "shard")}
+                      {table.definition.type === "VIEW" ? ", view" : ""}
+                      {known?.type ? `, ${known.type}` : ""}
+                    </span>
+                  </summary>
+                  {(known?.column_vindexes ?? []).map((vindex, i) => (
+                    <p key={i}>
+                      {i === 0 ? "Primary vindex" : "Vindex"} {vindex.name} on {vindex.column ?? vindex.columns?.join(", ")}
+                    </p>
+                  ))}
+                  {!known && <p class="muted">Not in the VSchema.</p>}
+                  {table.differs.length > 0 && <p class="error">The definition differs in {table.differs.join(", ")}.</p>}
+                  <pre tabIndex={0} aria-label={`definition of ${table.definition.name}`}>
+                    {table.definition.schema}
+                  </pre>
+                </details>
+              </li>
+            );
+          }}
+        </Paged>
       </ul>
     </Page>
   );

@@ -3,10 +3,13 @@ import type { ShardPage, Tablet } from "../api";
 import { shardCommands, tabletCommands } from "../commands";
 import { useLive } from "../live";
 import { href } from "../router";
-import { Badge, CommandButton, Loaded, Page, seconds } from "../ui";
+import { Badge, CommandButton, Loaded, Page, Paged, seconds } from "../ui";
+
+const pageSize = 50;
 
 export function ShardView({ keyspace, shard }: { keyspace: string; shard: string }) {
   const live = useLive<ShardPage>(`shard/${keyspace}/${shard}`);
+  const [filter, setFilter] = useState("");
   const commands = shardCommands(keyspace, shard, live.data?.members ?? [], live.data?.primary ?? "");
   return (
     <Page
@@ -31,10 +34,16 @@ export function ShardView({ keyspace, shard }: { keyspace: string; shard: string
               <a href={href("topology", "global", "keyspaces", keyspace, "shards", shard, "Shard")}>Record</a>
             </p>
             {data.members.length === 0 && <p>No tablets.</p>}
+            {data.members.length > pageSize && (
+              <label class="field">
+                <span>Show only (alias, host, type)</span>
+                <input type="search" value={filter} onInput={(e) => setFilter(e.currentTarget.value)} />
+              </label>
+            )}
             <ul class="tablets">
-              {data.members.map((tablet) => (
-                <TabletRow key={tablet.alias} tablet={tablet} />
-              ))}
+              <Paged items={data.members.filter((t) => `${t.alias} ${t.host} ${t.type}`.toLowerCase().includes(filter.toLowerCase()))} size={pageSize} what="tablets">
+                {(tablet) => <TabletRow key={tablet.alias} tablet={tablet} />}
+              </Paged>
             </ul>
           </>
         )}

@@ -2,7 +2,8 @@ import type { ShardingWorkflow } from "../api";
 import { shardingCommands } from "../commands";
 import { useLive } from "../live";
 import { href } from "../router";
-import { Badge, Bar, CommandButton, count, Loaded, Page, seconds } from "../ui";
+import { Badge, CommandButton, count, Loaded, Page, seconds } from "../ui";
+import { Movement } from "./workflow";
 
 export function shardingState(view: ShardingWorkflow) {
   const kind = view.state === "error" ? "bad" : view.state === "complete" || view.state === "running" ? "good" : view.state === "cancelled" ? "warn" : "plain";
@@ -45,22 +46,13 @@ export function ShardingView({ branch, name }: { branch: string; name: string })
                 </p>
               )}
               {view.tables && (
-                <section class="card" aria-label="copy progress">
-                  <h2>Copy</h2>
+                <>
                   <p class="muted">
                     {count(Number(view.rows_copied ?? 0), "row")} copied, lag {seconds(Number(view.lag_seconds ?? 0))}. {view.traffic}{" "}
-                    <a href={href("workflow", record.target_keyspace ?? "", record.name)}>Streams, rates and reports</a>
+                    <a href={href("workflow", record.target_keyspace ?? "", record.name)}>Streams</a>
                   </p>
-                  <ul class="progress">
-                    {view.tables.map((table) => (
-                      <li key={table.name}>
-                        <span>{table.name}</span>
-                        <Bar value={table.copy === "done" ? 100 : table.copy === "copying" ? 50 : 0} label={`copy of ${table.name}`} />
-                        <span class="muted">{table.copy}</span>
-                      </li>
-                    ))}
-                  </ul>
-                </section>
+                  <Movement keyspace={record.target_keyspace ?? ""} name={record.name} />
+                </>
               )}
               <section class="card" aria-label="log">
                 <h2>Log</h2>

@@ -94,6 +94,21 @@ export function WorkflowView({ keyspace, name }: { keyspace: string; name: strin
   );
 }
 
+// What moves below a sharding workflow.
+export function Movement({ keyspace, name }: { keyspace: string; name: string }) {
+  const live = useLive<WorkflowPage>(`workflow/${keyspace}/${name}`);
+  const samples = useHistory(live.data);
+  if (!live.data || live.error) return null;
+  return (
+    <>
+      <Flow data={live.data} samples={samples} />
+      <Progress data={live.data} samples={samples} />
+      <LagChart samples={samples} />
+      <Report diff={live.data.vdiff} />
+    </>
+  );
+}
+
 // Data in flight: source and target shards as boxes, streams as arrows with their rate.
 function Flow({ data, samples }: { data: WorkflowPage; samples: Sample[] }) {
   const sources = [...new Set(data.streams.map((s) => s.source))].sort();

@@ -95,10 +95,7 @@ class Run {
       note.set_started_ms(now);
       note.set_who(who);
     });
-    if (outcome.ok() && test_point().step == step.id) {
-      test_point().step.clear();
-      std::raise(test_point().signal);
-    }
+    if (outcome.ok()) pass_test_point(step.id);
     if (outcome.ok()) outcome = co_await step.apply();
     if (outcome.ok()) {
       tenure_.note([&](Record& record) {
@@ -200,6 +197,12 @@ class Run {
 }  // namespace
 
 void set_test_point(std::string step, int signal) { test_point() = {std::move(step), signal}; }
+
+void pass_test_point(std::string_view step) {
+  if (test_point().step.empty() || test_point().step != step) return;
+  test_point().step.clear();
+  std::raise(test_point().signal);
+}
 
 net::Task<Status> carry_out(Tenure& tenure, Operation& operation, bool taken_over) {
   Run run(tenure, operation);

@@ -37,6 +37,8 @@ class Operation {
 // For tests: the process sends itself this signal when a step of this name was noted as started for the first time,
 // before it is applied. SIGKILL: it dies there. SIGSTOP: whoever tests does what he wants, then lets it go on.
 void set_test_point(std::string step, int signal);
+// Where that may be.
+void pass_test_point(std::string_view step);
 
 // Carries the operation out until it is closed, or as far as it can be now, and gives the tenure back (end()).
 // `taken_over`: from an owner that was not heard of any more. Then what is not behind its point of no return is undone.
