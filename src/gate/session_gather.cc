@@ -61,8 +61,7 @@ net::Task<RunResult> ClientSession::finish_instead(const Statement& statement, E
 
 net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
                                            std::vector<ShardText> texts) {
-  const bool variables =
-      statement.scan.kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
+  const bool variables = statement.scan.kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
   if (!plan.names.empty() || variables) co_return co_await gather_named(plan, std::move(texts), variables);
   if (texts.size() > 1 && settings_.values().contains("sql_select_limit")) {
     // Each shard would obey it by itself.
@@ -74,8 +73,7 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
 }
 
 // Short results in which names of databases are translated, or the variables that the gate holds are told.
-net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::vector<ShardText> texts,
-                                                 bool variables) {
+net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::vector<ShardText> texts, bool variables) {
   base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
   auto results = co_await ask_all(std::move(texts), memory);
   if (!results.ok()) {

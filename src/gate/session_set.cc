@@ -467,7 +467,8 @@ net::Task<RunResult> ClientSession::run_set_statement(const sql::Ast& ast, const
   using Kind = SessionSettings::Kind;
   for (const auto& item : set.items) {
     const std::string name = lower(item.name.text);
-    const bool variable = item.kind == sql::SetItemKind::kSystemVariable && SessionSettings::kind_of(name) != Kind::kRefused;
+    const bool variable =
+        item.kind == sql::SetItemKind::kSystemVariable && SessionSettings::kind_of(name) != Kind::kRefused;
     const bool transaction = name == "autocommit" || SessionSettings::canonical(name) == "tx_isolation" ||
                              SessionSettings::canonical(name) == "tx_read_only" || name == "transaction_mode";
     if (!variable || transaction) {
@@ -481,8 +482,8 @@ net::Task<RunResult> ClientSession::run_set_statement(const sql::Ast& ast, const
   statement.execute = outer.execute;
   using enum sql::StatementKind;
   if (statement.scan.kind == kSet || statement.scan.kind == kUse) {
-    co_return RunResult::failed(unsupported("SET STATEMENT ... FOR " +
-                                            std::string(sql::statement_kind_name(statement.scan.kind))));
+    co_return RunResult::failed(
+        unsupported("SET STATEMENT ... FOR " + std::string(sql::statement_kind_name(statement.scan.kind))));
   }
   const auto settings = settings_;
   const auto stored = stored_;
