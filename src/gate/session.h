@@ -185,6 +185,9 @@ class ClientSession {
   // Tells memory_ of long data and cursors that are kept less of.
   void recount(Prepared& prepared);
   void forget(uint32_t statement_id);
+  using Variables = std::map<std::string, mysql::Value>;
+  using Statements = std::unordered_map<uint32_t, Prepared>;
+  Statements::iterator find_statement(uint32_t id);
   static Error unknown_statement(uint32_t id, std::string_view command);
 
   // session.cc: answers.
@@ -242,7 +245,7 @@ class ClientSession {
   net::Task<RunResult> gather(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
   net::Task<Status> open_rows(OpenRows& rows, const Statement& statement, std::vector<ShardText> texts);
   net::Task<RunResult> gather_rows(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
-  net::Task<RunResult> gather_named(const plan::Plan& plan, std::vector<ShardText> texts);
+  net::Task<RunResult> gather_named(const plan::Plan& plan, std::vector<ShardText> texts, bool variables);
   net::Task<RunResult> finish_instead(const Statement& statement, Error refusal);
   static net::Task<Status> pass_rows(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out);
   static net::Task<Status> pass_in_order(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out);
@@ -477,8 +480,12 @@ class ClientSession {
   Status check_one_home(const plan::Plan& plan, const Statement& statement) const;
 
   // session_set.cc
-  net::Task<RunResult> run_set(std::string_view text);
-  using Variables = std::map<std::string, mysql::Value>;
+  net::Task<RunResult> run_set(const Statement& statement);
+  // MariaDB's SET STATEMENT a = 1 FOR statement: values that hold for that statement alone.
+  net::Task<RunResult> run_set_statement(const sql::Ast& ast, const sql::SetStatement& set, const Statement& outer);
+  RunResult not_set(Error error) const;
+  // All of it or nothing. `assigned`: user variables, which are yet to be set.
+  net::Task<Status> change_settings(const sql::Ast& ast, const sql::SetStatement& set, Variables& assigned);
   net::Task<Status> set_item(const sql::Ast& ast, const sql::SetItem& item, Variables& assigned);
   net::Task<Status> set_variable(std::string name, const sql::Ast& ast, const sql::SetItem& item);
   net::Task<Status> set_gate_variable(const std::string& name, std::string literal);
@@ -497,6 +504,9 @@ class ClientSession {
   // alter_vschema.cc: changes a keyspace's vschema in the topology, and waits for a while until this gate goes by it.
   net::Task<RunResult> alter_vschema(std::string text);
   std::optional<std::string> gate_variable(const sql::SystemVariable& variable) const;
+  std::optional<std::string> gate_variable(const std::string& name) const;
+  // Puts the variables that the gate holds into a server's answer to SHOW VARIABLES.
+  void show_gate_variables(net::QueryResult& result) const;
   // Replaces LAST_INSERT_ID(), DATABASE(), @variables ... by their values; nullopt when there is nothing to replace.
   Result<std::optional<std::string>> with_session_values(std::string_view text, bool with_variables = true) const;
 
@@ -607,8 +617,9 @@ class ClientSession {
   std::shared_ptr<StatementTotals> totals_;
   // Of statements for a shard that was named, by kind; forgotten with the target.
   std::map<sql::StatementKind, const PlanCounters*> named_shard_counters_;
-  std::unordered_map<uint32_t, Prepared> statements_;
+  Statements statements_;
   uint32_t next_statement_id_ = 1;
+  uint32_t last_prepared_ = 0;  // 0: the last prepare failed, or there was none.
 };
 
 }  // namespace vitrail::gate

@@ -42,7 +42,7 @@ net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& m
       return done();
     case Command::kStmtReset: {
       auto id = mysql::decode_statement_id(payload);
-      const auto found = id.ok() ? statements_.find(*id) : statements_.end();
+      const auto found = id.ok() ? find_statement(*id) : statements_.end();
       if (found == statements_.end()) return send_error(unknown_statement(id.ok() ? *id : 0, "RESET"));
       found->second.memory.clear_long_data();
       std::string().swap(found->second.cursor);

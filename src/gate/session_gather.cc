@@ -61,7 +61,8 @@ net::Task<RunResult> ClientSession::finish_instead(const Statement& statement, E
 
 net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
                                            std::vector<ShardText> texts) {
-  if (!plan.names.empty()) co_return co_await gather_named(plan, std::move(texts));
+  const bool variables = statement.scan.kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
+  if (!plan.names.empty() || variables) co_return co_await gather_named(plan, std::move(texts), variables);
   if (texts.size() > 1 && settings_.values().contains("sql_select_limit")) {
     // Each shard would obey it by itself.
     co_return co_await finish_instead(
@@ -71,8 +72,8 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
   co_return co_await gather_rows(plan, statement, std::move(texts));
 }
 
-// Short results with names of databases in them, which are translated.
-net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::vector<ShardText> texts) {
+// Short results in which names of databases are translated, or the variables that the gate holds are told.
+net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::vector<ShardText> texts, bool variables) {
   base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
   auto results = co_await ask_all(std::move(texts), memory);
   if (!results.ok()) {
@@ -83,6 +84,7 @@ net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::ve
   auto merged = exec::merge_results(plan.merge, std::move(*results), shared_.settings.max_memory_rows);
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
   show_names(plan.names, shared_.view()->databases, merged->result);
+  if (variables) show_gate_variables(merged->result);
   found_rows_ = merged->found_rows;
   row_count_ = -1;
   Status sent = co_await send_result(merged->result);

@@ -15,6 +15,7 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxPreparedPerConnection = 256;
+constexpr uint32_t kLastPrepared = 0xffffffff;      // In the place of an id: what was prepared last.
 constexpr size_t kKeptParameters = 64;              // Room that a session keeps for the next execute.
 constexpr uint64_t kMaxCursor = uint64_t{1} << 30;  // Rows kept for one cursor, whatever the limit of memory is.
 
@@ -119,7 +120,13 @@ net::Task<Status> ClientSession::describe(const Statement& statement, mysql::Pre
   }
 }
 
+// MariaDB's clients may send an execute right behind its prepare, whose id they do not know yet.
+ClientSession::Statements::iterator ClientSession::find_statement(uint32_t id) {
+  return statements_.find(id == kLastPrepared ? last_prepared_ : id);
+}
+
 net::Task<Status> ClientSession::on_prepare(std::string text) {
+  last_prepared_ = 0;
   if (statements_.size() >= kMaxStatements) {
     co_return co_await send_error(fail(Code::kResourceExhausted, "too many prepared statements: close some")
                                       .with_mysql(mysql::errnos::kTooManyStatements, "42000"));
@@ -194,6 +201,7 @@ net::Task<Status> ClientSession::send_prepared(mysql::PrepareOk ok, std::string 
     co_return co_await send_error(std::move(room).error());
   }
   ok.statement_id = next_statement_id_++;
+  last_prepared_ = ok.statement_id;
   Prepared& prepared = statements_[ok.statement_id];
   prepared.text = std::move(text);
   prepared.parameters = ok.parameters;
@@ -214,7 +222,7 @@ net::Task<Status> ClientSession::send_prepared(mysql::PrepareOk ok, std::string 
 void ClientSession::add_long_data(std::string_view payload) {
   auto data = mysql::decode_stmt_long_data(payload);
   if (!data.ok()) return;
-  const auto found = statements_.find(data->statement_id);
+  const auto found = find_statement(data->statement_id);
   if (found == statements_.end()) return;
   Prepared& prepared = found->second;
   const uint64_t size = data->data.size();
@@ -234,7 +242,7 @@ void ClientSession::recount(Prepared& prepared) {
 }
 
 void ClientSession::forget(uint32_t statement_id) {
-  const auto found = statements_.find(statement_id);
+  const auto found = find_statement(statement_id);
   if (found == statements_.end()) return;
   Prepared& prepared = found->second;
   prepared.memory.clear_long_data();
@@ -248,7 +256,7 @@ net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message&
   binary_answer_ = true;
   auto id = mysql::decode_statement_id(message.payload);
   if (!id.ok()) co_return co_await send_error(std::move(id).error());
-  const auto found = statements_.find(*id);
+  const auto found = find_statement(*id);
   if (found == statements_.end()) co_return co_await send_error(unknown_statement(*id, "EXECUTE"));
   Prepared& prepared = found->second;
   Status decoded = mysql::decode_stmt_execute_into(execute_, message.payload, client_.capabilities, prepared.parameters,
@@ -317,7 +325,7 @@ net::Task<Status> ClientSession::open_cursor(Prepared& prepared, std::string hel
 net::Task<Status> ClientSession::on_fetch(std::string_view payload) {
   auto fetch = mysql::decode_stmt_fetch(payload);
   if (!fetch.ok()) co_return co_await send_error(std::move(fetch).error());
-  const auto found = statements_.find(fetch->statement_id);
+  const auto found = find_statement(fetch->statement_id);
   if (found == statements_.end()) co_return co_await send_error(unknown_statement(fetch->statement_id, "FETCH"));
   std::string& cursor = found->second.cursor;
   size_t& at = found->second.cursor_at;

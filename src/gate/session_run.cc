@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "gate/hint_settings.h"
 #include "gate/session.h"
+#include "gate/shown_names.h"
 #include "gate/sharded_only.h"
 #include "mysql/collations.h"
 #include "mysql/convert.h"
@@ -447,8 +448,10 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     with_values.text = std::move(rewritten);
     co_return co_await relay(with_values, statement, std::move(targets->front()));
   }
+  const bool shows_variables = kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
   const bool questions = plan.asks_found_rows || (plan.asks_insert_id && !gives_its_id(plan, statement));
-  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty() && !questions) {
+  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty() && !questions &&
+      !shows_variables) {
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
   std::string text = !rewritten.empty() ? rewritten : plan.text ? *plan.text : std::string(statement.text);

@@ -433,12 +433,8 @@ net::Task<Status> ClientSession::apply_settings(const SessionSettings& before) {
   co_return Status{};
 }
 
-net::Task<RunResult> ClientSession::run_set(std::string_view text) {
-  auto ast = sql::parse(text);
-  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
-  const auto* set = sql::statement_as<sql::SetStatement>(&ast->statement());
-  if (set == nullptr || set->statement != nullptr) co_return RunResult::failed(unsupported("this form of SET"));
-  // All of it or nothing.
+net::Task<Status> ClientSession::change_settings(const sql::Ast& ast, const sql::SetStatement& set,
+                                                 Variables& assigned) {
   const auto settings = settings_;
   const auto stored = stored_;
   const auto timeouts = timeouts_;
@@ -446,23 +442,77 @@ net::Task<RunResult> ClientSession::run_set(std::string_view text) {
   const auto single = single_shard_;
   const bool autocommit = autocommit_;
   Status done;
-  Variables assigned;  // As on a server, all expressions are computed before the first variable changes.
-  for (const auto& item : set->items) {
-    if (done.ok()) done = co_await set_item(*ast, item, assigned);
+  // As on a server, all expressions are computed before the first variable changes.
+  for (const auto& item : set.items) {
+    if (done.ok()) done = co_await set_item(ast, item, assigned);
   }
   if (done.ok() && settings_ != settings) done = co_await apply_settings(settings);
-  if (!done.ok()) {
-    settings_ = settings;
-    stored_ = stored;
-    timeouts_ = timeouts;
-    next_options_ = next_options;
-    single_shard_ = single;
-    autocommit_ = autocommit;
-    Error error = std::move(done).error();
-    co_return error.code() == Code::kUnavailable || error.code() == Code::kClusterEvent
-        ? refused(std::move(error))
-        : RunResult::failed(std::move(error));
+  if (done.ok()) co_return done;
+  settings_ = settings;
+  stored_ = stored;
+  timeouts_ = timeouts;
+  next_options_ = next_options;
+  single_shard_ = single;
+  autocommit_ = autocommit;
+  co_return done;
+}
+
+RunResult ClientSession::not_set(Error error) const {
+  const bool elsewhere = error.code() == Code::kUnavailable || error.code() == Code::kClusterEvent;
+  return elsewhere ? refused(std::move(error)) : RunResult::failed(std::move(error));
+}
+
+net::Task<RunResult> ClientSession::run_set_statement(const sql::Ast& ast, const sql::SetStatement& set,
+                                                      const Statement& outer) {
+  using Kind = SessionSettings::Kind;
+  for (const auto& item : set.items) {
+    const std::string name = lower(item.name.text);
+    const bool variable =
+        item.kind == sql::SetItemKind::kSystemVariable && SessionSettings::kind_of(name) != Kind::kRefused;
+    const bool transaction = name == "autocommit" || SessionSettings::canonical(name) == "tx_isolation" ||
+                             SessionSettings::canonical(name) == "tx_read_only" || name == "transaction_mode";
+    if (!variable || transaction) {
+      co_return RunResult::failed(unsupported("SET STATEMENT of " + std::string(item.name.text)));
+    }
   }
+  const std::string inner(set.statement->span.of(ast.text()));
+  std::vector<sql::LiteralPosition> literals(kRecordedLiterals);
+  Statement statement;
+  scan_text(inner, literals, statement);
+  statement.execute = outer.execute;
+  using enum sql::StatementKind;
+  if (statement.scan.kind == kSet || statement.scan.kind == kUse) {
+    co_return RunResult::failed(
+        unsupported("SET STATEMENT ... FOR " + std::string(sql::statement_kind_name(statement.scan.kind))));
+  }
+  const auto settings = settings_;
+  const auto stored = stored_;
+  const auto timeouts = timeouts_;
+  Variables none;
+  Status done = co_await change_settings(ast, set, none);
+  if (!done.ok()) co_return not_set(std::move(done).error());
+  RunResult result = co_await run_statement(statement);
+  const auto changed = std::exchange(settings_, settings);
+  stored_ = stored;
+  timeouts_ = timeouts;
+  if (settings_ != changed) {
+    // A connection that cannot take them back was let go, and the transaction says so.
+    (void)co_await apply_settings(changed);
+    settings_ = settings;
+  }
+  co_return result;
+}
+
+net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+  const auto* set = sql::statement_as<sql::SetStatement>(&ast->statement());
+  if (set == nullptr) co_return RunResult::failed(unsupported("this form of SET"));
+  if (set->statement != nullptr) co_return co_await run_set_statement(*ast, *set, statement);
+  const bool autocommit = autocommit_;
+  Variables assigned;
+  Status done = co_await change_settings(*ast, *set, assigned);
+  if (!done.ok()) co_return not_set(std::move(done).error());
   for (auto& [name, value] : assigned) user_variables_[name] = std::move(value);
   if (autocommit_ && !autocommit && in_transaction_) {
     RunResult committed = co_await commit();

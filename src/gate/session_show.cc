@@ -4,7 +4,9 @@
 #include "gate/session.h"
 #include "gate/with_literals.h"
 #include "mysql/errors.h"
+#include "plan/routing.h"
 #include "sql/literal.h"
+#include "sql/parser.h"
 #include "topo/tablet.h"
 #include "vschema/vschema.h"
 
@@ -25,6 +27,20 @@ net::QueryResult table_of(std::vector<std::string> names, std::vector<std::vecto
 }
 
 }  // namespace
+
+void ClientSession::show_gate_variables(net::QueryResult& result) const {
+  for (auto& row : result.rows) {
+    if (row.size() != 2 || !row[0] || !row[1]) continue;
+    const std::string name = plan::lower(*row[0]);
+    auto value = gate_variable(name);
+    if (!value) continue;
+    if (name == "autocommit") value = *value == "1" ? "ON" : "OFF";
+    const auto parsed = sql::parse_expression(*value);
+    const auto* of = parsed.ok() ? sql::statement_as<sql::Do>(&parsed->statement()) : nullptr;
+    const auto* text = of == nullptr ? nullptr : sql::as<sql::Literal>(of->items[0].expr);
+    row[1] = text != nullptr && text->literal == sql::LiteralKind::kString ? sql::string_value(*text) : value;
+  }
+}
 
 std::optional<Result<net::QueryResult>> ClientSession::show_result(const sql::Show& show) const {
   const View& view = *shared_.view();

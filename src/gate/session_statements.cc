@@ -68,7 +68,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
       if (Status set = set_target(use->target.text); !set.ok()) co_return RunResult::failed(std::move(set).error());
       co_return co_await ok(*this);
     }
-    case kSet: co_return co_await run_set(statement.text);
+    case kSet: co_return co_await run_set(statement);
     case kAlterVschema: co_return co_await alter_vschema(std::string(statement.text));
     case kShow: {
       auto ast = sql::parse(statement.text);
@@ -127,7 +127,10 @@ std::optional<std::string> ClientSession::gate_variable(const sql::SystemVariabl
     return std::nullopt;
   }
   if (!variable.base.empty()) return std::nullopt;
-  const std::string name = lower(variable.name.text);
+  return gate_variable(lower(variable.name.text));
+}
+
+std::optional<std::string> ClientSession::gate_variable(const std::string& name) const {
   if (name == "autocommit") return autocommit_ ? "1" : "0";
   if (name == "last_insert_id" || name == "identity") return std::to_string(last_insert_id_);
   if (name == "warning_count") return std::to_string(warnings_);

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "plan/schema_names.h"
+#include "sql/lexer.h"
 #include "sql/printer.h"
 
 namespace vitrail::gate {
@@ -40,6 +41,14 @@ void show_names(const plan::ShownName& names, const std::map<std::string, std::s
       }
     }
   }
+}
+
+bool shows_session_variables(std::string_view text) {
+  sql::Lexer lexer(text);
+  (void)lexer.next();  // SHOW
+  sql::Token token = lexer.next();
+  if (token.keyword == sql::Keyword::kSession || token.keyword == sql::Keyword::kLocal) token = lexer.next();
+  return token.keyword == sql::Keyword::kVariables;
 }
 
 }  // namespace vitrail::gate

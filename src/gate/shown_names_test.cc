@@ -33,5 +33,18 @@ TEST(ShowNames, PutsTheKeyspaceInThePlaceOfItsDatabase) {
             "Create Database=CREATE DATABASE `shop` /* .. */");
 }
 
+TEST(ShownVariables, OfTheSession) {
+  for (const auto& [text, expected] :
+       std::initializer_list<std::pair<const char*, bool>>{{"show variables", true},
+                                                           {"SHOW SESSION VARIABLES like 'auto%'", true},
+                                                           {"show /* x */ local variables where value = 1", true},
+                                                           {"show global variables", false},
+                                                           {"show variable_tables", false},
+                                                           {"show", false},
+                                                           {"show tables like 'variables'", false}}) {
+    EXPECT_EQ(shows_session_variables(text), expected) << text;
+  }
+}
+
 }  // namespace
 }  // namespace vitrail::gate

@@ -465,6 +465,17 @@ TEST_P(Executes, RememberTypesOfEarlierOnes) {
   EXPECT_TRUE(decode_stmt_execute(out, GetParam(), 1, fresh).ok());
 }
 
+TEST_P(Executes, NeedNoTypesForNulls) {
+  const std::string counts = GetParam() == kAttributes ? "02" : "";
+  StatementMemory memory;
+  const auto execute = decode_stmt_execute(hex("17 05000000 00 01000000" + counts + "03 00"), GetParam(), 2, memory);
+  ASSERT_TRUE(execute.ok()) << execute.error().message();
+  ASSERT_EQ(execute->parameters.size(), 2u);
+  EXPECT_TRUE(execute->parameters[0].is_null && execute->parameters[1].is_null);
+  // A value has no type by that.
+  EXPECT_FALSE(decode_stmt_execute(hex("17 05000000 00 01000000" + counts + "01 00 05"), GetParam(), 2, memory).ok());
+}
+
 TEST_P(Executes, PutLongDataInline) {
   StatementMemory memory;
   for (const std::string_view piece : {"hello ", "world"}) {

@@ -269,7 +269,13 @@ Status decode_stmt_execute_into(StmtExecute& execute, std::string_view payload, 
       type.name = with_names ? reader.lenenc_string() : std::string_view();
     }
   } else if (memory.types.size() != count) {
-    return malformed_command("parameter types were never sent");
+    // NULLs need no types: Connector/J sends none then.
+    for (size_t i = 0; i < count; ++i) {
+      if (!is_set(bitmap, i)) return malformed_command("parameter types were never sent");
+    }
+    for (size_t i = 0; i < parameters; ++i) execute.parameters.push_back({.type = FieldType::kNull, .is_null = true});
+    if (!reader.at_end()) return malformed_command("bytes behind the parameters");
+    return {};
   }
 
   execute.parameters.resize(parameters);

@@ -536,15 +536,29 @@ class InsertPlanner {
     return std::move(*value);
   }
 
+  // Whether an assignment gives its column what the row to be inserted has in it: `a = values(a)`, `a = alias.a`.
+  bool takes_the_rows_own(const sql::Assignment& assignment) const {
+    const auto* values = as<sql::ValuesFunction>(assignment.value);
+    const auto* column = as<sql::Column>(values == nullptr ? assignment.value : values->column);
+    if (column == nullptr || lower(column->name.text) != lower(assignment.column->name.text)) return false;
+    return values != nullptr || (!insert_.row_alias.empty() && insert_.row_alias_columns.empty() &&
+                                 lower(column->table.text) == lower(insert_.row_alias.text));
+  }
+
+  // The columns of a primary vindex may take the values of the row that was to be inserted: the row that is there is on
+  // the shard which these values lead to, and stays on it.
   Status check_update(const std::vector<std::string>& key_columns, std::string_view kind) const {
-    for (const auto& assignment : insert_.on_duplicate) {
-      for (const auto& name : key_columns) {
-        if (lower(assignment.column->name.text) == lower(name)) {
-          return unsupported(fmt::format("ON DUPLICATE KEY UPDATE of the {} vindex column {}", kind, name));
-        }
-      }
+    size_t taken = 0;
+    std::string changed;
+    for (const auto& name : key_columns) {
+      const auto of_column = [&](const auto& assignment) { return lower(assignment.column->name.text) == lower(name); };
+      const auto found = std::ranges::find_if(insert_.on_duplicate, of_column);
+      if (found == insert_.on_duplicate.end()) continue;
+      if (changed.empty()) changed = name;
+      if (std::ranges::count_if(insert_.on_duplicate, of_column) == 1 && takes_the_rows_own(*found)) ++taken;
     }
-    return {};
+    if (changed.empty() || (kind == "primary" && taken == key_columns.size())) return {};
+    return unsupported(fmt::format("ON DUPLICATE KEY UPDATE of the {} vindex column {}", kind, changed));
   }
 
   void write_frame(ShardedInsert& out, bool add_column) const {

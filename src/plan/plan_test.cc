@@ -449,6 +449,14 @@ TEST(Planner, Inserts) {
   });
   check({{"insert into seq_a(v) values (1) on duplicate key update v = last_insert_id(v)",
           "insert (sequence): insert into seq_a(v, id) values (1, <n>) on duplicate key update v = last_insert_id(v)"},
+         {"insert into a(id, v) values (1, 2) on duplicate key update id = values(id), v = values(v)",
+          "insert (1): insert into a(id, v) values (1, 2) on duplicate key update id = values(id), v = values(v)"},
+         {"insert into a(id, v) values (1, 2) as n on duplicate key update id = n.id",
+          "insert (1): insert into a(id, v) values (1, 2) as n on duplicate key update id = n.id"},
+         {"insert into a(id, v) values (1, 2) on duplicate key update id = values(v)",
+          "VT12001: unsupported: ON DUPLICATE KEY UPDATE of the primary vindex column id"},
+         {"insert into a(id, v) values (1, 2) on duplicate key update id = values(id), id = id + 1",
+          "VT12001: unsupported: ON DUPLICATE KEY UPDATE of the primary vindex column id"},
          {"insert into a(id, v) values (1, 2) as n(x, y) on duplicate key update v = n.y",
           "insert (1): insert into a(id, v) values (1, 2) as n(x, y) on duplicate key update v = n.y"}},
         {}, true);

@@ -203,6 +203,38 @@ class SchemataReplacer {
   std::vector<std::pair<sql::TableRef**, sql::TableRef*>> replaced_;
 };
 
+void keep_names(sql::Query* query, std::string_view text);
+
+void keep_names_in(sql::TableRef* ref, std::string_view text) {
+  if (auto* join = sql::as<sql::Join>(ref)) {
+    keep_names_in(join->left, text);
+    keep_names_in(join->right, text);
+  } else if (auto* list = sql::as<sql::TableList>(ref)) {
+    for (auto& item : list->items) keep_names_in(item, text);
+  } else if (auto* derived = sql::as<sql::DerivedTable>(ref)) {
+    keep_names(derived->query, text);
+  }
+}
+
+// What is printed in the place of a column has no name: each gets the one that it had. The names of a union are those
+// of its first query, those of a derived table are used around it.
+void keep_names(sql::Query* query, std::string_view text) {
+  if (auto* set = sql::as<sql::SetOperation>(query)) {
+    keep_names(set->left, text);
+    keep_names(set->right, text);
+  }
+  if (auto* inner = sql::as<sql::ParenthesizedQuery>(query)) keep_names(inner->inner, text);
+  auto* select = sql::as<sql::Select>(query);
+  if (select == nullptr) return;
+  for (auto& ref : select->from) keep_names_in(ref, text);
+  for (auto& item : select->items) {
+    if (!item.alias.empty() || sql::as<sql::Star>(item.expr) != nullptr) continue;
+    const auto* column = sql::as<sql::Column>(item.expr);
+    if (column != nullptr && schema_column(column) == nullptr) continue;
+    item.alias.text = column != nullptr ? column->name.text : item.expr_span.of(text);
+  }
+}
+
 }  // namespace
 
 bool is_information_schema(std::string_view name) { return lower(name) == kInformationSchema; }
@@ -260,18 +292,11 @@ Result<std::optional<Plan>> plan_information_schema(sql::Ast& ast, const SchemaN
   const std::string database = names.database_of(keyspace);
   if (database.empty()) return std::optional<Plan>();
 
+  keep_names(statement->query, ast.text());
   Result<sql::Ast> schemata = sql::parse(schemata_text(names, database));
   CHECK(schemata.ok());
   SchemataReplacer replacer(sql::statement_as<sql::QueryStatement>(&schemata->statement())->query);
   replacer.in(statement->query);
-  if (auto* select = sql::as<sql::Select>(statement->query)) {
-    for (auto& item : select->items) {
-      if (!item.alias.empty() || sql::as<sql::Star>(item.expr) != nullptr) continue;
-      const auto* column = sql::as<sql::Column>(item.expr);
-      if (column != nullptr && schema_column(column) == nullptr) continue;
-      item.alias.text = column != nullptr ? column->name.text : item.expr_span.of(ast.text());
-    }
-  }
   sql::PrintOptions options;
   options.table = [&](const sql::TableName& table, sql::TableRewrite& rewrite) {
     if (at_home && table.qualifier.empty() && !table.name.empty()) rewrite.qualifier = kInformationSchema;

@@ -43,6 +43,13 @@ TEST(SchemaNames, AreTheKeyspaces) {
        "shop: select concat((if(table_schema = 'vt_shop', 'shop', table_schema)), '.') as `concat(table_schema, '.')` "
        "from "
        "information_schema.tables"},
+      {"select table_schema from information_schema.tables union select table_schema from information_schema.views",
+       "shop: select (if(table_schema = 'vt_shop', 'shop', table_schema)) as table_schema from "
+       "information_schema.tables union select (if(table_schema = 'vt_shop', 'shop', table_schema)) as table_schema "
+       "from information_schema.views"},
+      {"select t.table_schema from (select table_schema from information_schema.tables) t",
+       "shop: select (if(t.table_schema = 'vt_shop', 'shop', t.table_schema)) as table_schema from (select "
+       "(if(table_schema = 'vt_shop', 'shop', table_schema)) as table_schema from information_schema.tables) as t"},
       {"select id from note", "not ours"},
       {"select 1", "not ours"},
       {"select 1 from information_schema.tables, note", "not ours"},
