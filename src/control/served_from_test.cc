@@ -5,7 +5,9 @@
 
 #include <algorithm>
 
+#include "control/served_from_change.h"
 #include "control/test_control_plane.h"
+#include "control/workflow/records.h"
 #include "rpc/typed.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/srv_keyspace.h"
@@ -227,6 +229,45 @@ TEST_F(ServedFrom, MigratesThePrimaryLastAndForGood) {
   EXPECT_HAS(record("/global/keyspaces/commerce/shards/0/Shard"), "tablet_controls:{tablet_type:PRIMARY denylisted");
   EXPECT_EQ(migrate({.type = PRIMARY, .reverse = true}),
             "destination keyspace customer is not a vertical split target");
+}
+
+// Somebody died in the middle of it: whoever comes next takes it back, or finishes it.
+TEST_F(ServedFrom, AMigrationOutlivesWhoeverBeganIt) {
+  EXPECT_EQ(migrate({.type = RDONLY}), "");
+  EXPECT_EQ(migrate({.type = REPLICA}), "");
+  const std::string before = record("/global/keyspaces/commerce/shards/0/Shard");
+  const auto interrupted_at = [&](std::vector<std::string> steps) {
+    ServedFromMigration migration{.keyspace = "customer", .shard = "0", .type = PRIMARY};
+    ::topodata::Shard::SourceShard source;
+    source.set_uid(7);
+    source.set_keyspace("commerce");
+    source.set_shard("0");
+    source.add_tables("customer");
+    source.add_tables("corder");
+    auto record = make_served_from_record(migration, source, 1);
+    for (const auto& name : steps) {
+      auto& step = *record.mutable_open()->add_steps();
+      step.set_name(name);
+      step.set_state(name == steps.back() ? ::workflowdata::STARTED : ::workflowdata::DONE);
+    }
+    ASSERT_TRUE(run(engine::create_record(*topology_, std::move(record))).ok());
+    ok("SetShardTabletControl", "--denied-tables=customer,corder", "commerce/0", "primary");
+    const Status settled = run(engine::settle(*topology_, "customer", "served-from:0", operation_factory(*tablets_),
+                                              engine::this_process(), net::Wait::within(std::chrono::seconds(20))));
+    ASSERT_TRUE(settled.ok()) << settled.error().to_string();
+    EXPECT_EQ(run(engine::load_record(*topology_, "customer", "served-from:0")).error().code(), Code::kNotFound);
+  };
+  fake_->calls.clear();
+  interrupted_at({"deny_source_tables", "catch_up"});
+  EXPECT_EQ(record("/global/keyspaces/commerce/shards/0/Shard"), before);
+  EXPECT_EQ(served("zone1"), "PRIMARY ");
+  EXPECT_EQ(fake_->calls, std::vector<std::string>{"RefreshState"});
+
+  interrupted_at({"deny_source_tables", "catch_up", "end_stream"});
+  EXPECT_EQ(count("VReplicationExec delete from _vt.vreplication where id = 7"), 1u);
+  EXPECT_EQ(served("zone1") + served("zone2"), "");
+  EXPECT_FALSE(has(record("/global/keyspaces/customer/shards/0/Shard"), "source_shards"));
+  EXPECT_HAS(record("/global/keyspaces/commerce/shards/0/Shard"), "tablet_controls:{tablet_type:PRIMARY denylisted");
 }
 
 TEST_F(ServedFrom, NeedsNoShards) {

@@ -36,6 +36,11 @@ Status refuse_unbuilt(bool given, std::string_view option) {
   return fail(Code::kUnimplemented, fmt::format("{} is not built: leave it out", option));
 }
 
+template <typename List>
+std::vector<std::string> strings_of(const List& list) {
+  return {list.begin(), list.end()};
+}
+
 // Streams by target shard, and where the routing leads.
 Answer<vd::WorkflowStatusResponse> workflow_status(TabletClient& tablets, vd::WorkflowStatusRequest request) {
   CO_ASSIGN_OR_RETURN(const auto model,
@@ -367,8 +372,17 @@ Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCre
   const std::string uuid = request.uuid().empty() ? base::system_random().uuid() : request.uuid();
   command.set_vdiff_uuid(uuid);
   auto* options = command.mutable_options();
-  for (const auto& cell : request.source_cells())
-    options->mutable_picker_options()->mutable_source_cell()->append(cell + ",");
+  std::string types;
+  for (const auto type : request.tablet_types()) {
+    types += (types.empty() ? "" : ",") + ::topodata::TabletType_Name(static_cast<::topodata::TabletType>(type));
+  }
+  const bool any_order = request.tablet_selection_preference() == tmd::ANY;
+  CO_RETURN_IF_ERROR(co_await check_sources(tablets.topology(), strings_of(request.source_cells()),
+                                            {request.tablet_types().begin(), request.tablet_types().end()}));
+  CO_RETURN_IF_ERROR(
+      refuse_unbuilt(request.target_cells_size() > 0, "--target-cells (the target's primary is what is compared)"));
+  options->mutable_picker_options()->set_source_cell(base::join(strings_of(request.source_cells()), ","));
+  options->mutable_picker_options()->set_tablet_types(types.empty() || any_order ? types : "in_order:" + types);
   auto* core = options->mutable_core_options();
   std::string tables;
   for (const auto& table : request.tables()) tables += (tables.empty() ? "" : ",") + table;

@@ -100,6 +100,8 @@ class Stream {
   // Of the running session; null and empty without one.
   std::shared_ptr<rpc::Channel> channel() const { return channel_; }
   const SourceEndpoint& endpoint() const { return endpoint_; }
+  // May be ahead of what is committed.
+  const std::string& applied_position() const { return position_text_; }
   ::query::Target source_target() const;
   // The select that a VStreamRows of this table takes.
   std::string row_query(std::string_view table) const;

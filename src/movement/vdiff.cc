@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "movement/engine_core.h"
 #include "movement/row_stream.h"
+#include "movement/source_probe.h"
 #include "movement/target_table.h"
 #include "movement/throttle.h"
 #include "movement/vdiff_compare.h"
@@ -24,6 +25,7 @@ using nlohmann::json;
 
 constexpr uint64_t kChunkBytes = 2u << 20;
 constexpr auto kStepTimeout = std::chrono::minutes(2);
+constexpr auto kSourceWait = std::chrono::seconds(5);
 constexpr auto kThrottleLook = std::chrono::milliseconds(250);
 constexpr auto kSaveInterval = std::chrono::milliseconds(500);
 constexpr auto kRetryDelay = std::chrono::seconds(1);
@@ -34,7 +36,10 @@ struct Settings {
   std::set<std::string, std::less<>> tables;  // Empty: all.
   int64_t max_rows = INT64_MAX;               // Of each table.
   SampleSettings samples;
-  bool repair = false;        // Rows of the target that differ are made what the source has.
+  bool repair = false;                               // Rows of the target that differ are made what the source has.
+  std::vector<std::string> source_cells;             // Empty: all.
+  std::vector<::topodata::TabletType> source_types;  // Empty: rows are read where the streams read.
+  bool types_in_order = true;
   bool auto_retry = true;     // After errors that may pass.
   bool update_stats = false;  // The server looks at the sizes of the tables first.
   base::Duration wait_running = std::chrono::seconds(60);
@@ -53,6 +58,13 @@ Settings read_settings(const ::tabletmanagerdata::VDiffOptions& options) {
   }
   settings.samples.only_pks = options.report_options().only_pks();
   settings.samples.debug_query = options.report_options().debug_query();
+  const auto& picker = options.picker_options();
+  for (const std::string_view cell : base::split_list(picker.source_cell())) settings.source_cells.emplace_back(cell);
+  if (!picker.tablet_types().empty() || !settings.source_cells.empty()) {
+    TabletTypes types = parse_tablet_types(picker.tablet_types());
+    settings.source_types = std::move(types.types);
+    settings.types_in_order = types.in_order;
+  }
   settings.auto_retry = options.core_options().auto_retry();
   settings.update_stats = options.core_options().update_table_stats();
   if (options.core_options().timeout_seconds() > 0) {
@@ -95,13 +107,23 @@ std::vector<const ::binlogdata::VStreamRowsResponse*> texts_of(const std::vector
   return out;
 }
 
+// Where rows are read; without a channel, where the stream reads.
+struct RowSource {
+  std::shared_ptr<rpc::Channel> channel;
+  SourceEndpoint endpoint;
+};
+
 // The held stream must stay held meanwhile.
-net::Task<Result<SourceRows>> read_source(Stream& stream, std::string table, ::query::QueryResult from,
-                                          ::query::QueryResult until, uint64_t bytes) {
-  const auto channel = stream.channel();
+net::Task<Result<SourceRows>> read_source(Stream& stream, RowSource from_tablet, std::string table,
+                                          ::query::QueryResult from, ::query::QueryResult until, uint64_t bytes) {
+  const auto channel = from_tablet.channel != nullptr ? from_tablet.channel : stream.channel();
   if (channel == nullptr) co_return fail(Code::kFailedPrecondition, "the stream is not connected");
   ::binlogdata::VStreamRowsRequest request;
   *request.mutable_target() = stream.source_target();
+  if (from_tablet.channel != nullptr) {
+    request.mutable_target()->set_tablet_type(from_tablet.endpoint.type);
+    request.mutable_target()->set_cell(from_tablet.endpoint.alias.cell());
+  }
   request.set_query(stream.row_query(table));
   if (from.rows_size() != 0) *request.mutable_lastpk() = from;
   auto& options = *request.mutable_options()->mutable_config_overrides();
@@ -136,6 +158,15 @@ net::Task<Result<SourceRows>> read_source(Stream& stream, std::string table, ::q
   co_return std::move(rows);
 }
 
+net::Task<void> read_into(net::Task<Result<SourceRows>> reading, SourceRows& rows, Status& outcome) {
+  auto read = co_await std::move(reading);
+  if (read.ok()) {
+    rows = std::move(*read);
+  } else {
+    outcome = std::move(read).error();
+  }
+}
+
 }  // namespace
 
 // One VDiff at work.
@@ -149,7 +180,15 @@ struct VDiffs::Run {
                                      ::query::QueryResult& last, bool& done);
   net::Task<Status> save(std::string name, const Report& report, const ::query::QueryResult& last, std::string state);
   net::Task<Result<std::vector<int32_t>>> wait_for_streams();
+  // The rows of all sources behind `last`, up to `bound` or a nearer key, which becomes `high`.
+  net::Task<Status> read_interval(const std::vector<Stream*>& held, const std::vector<int32_t>& streams,
+                                  std::string table, const ::query::QueryResult& last,
+                                  const ::query::QueryResult& bound, std::vector<SourceRows>& sources,
+                                  ::query::QueryResult& high);
   net::Task<Status> obey_throttle(const std::vector<int32_t>& streams);
+  net::Task<Status> choose_sources(const std::vector<int32_t>& streams);
+  // Waits until the tablet that the rows of a held stream are read from has what the stream has applied.
+  net::Task<void> await_source(int32_t stream);
   net::Task<Status> update_statistics(TableSchema& schema);
   net::Task<Status> apply_repair(const Repair& repair);
 
@@ -161,6 +200,7 @@ struct VDiffs::Run {
   std::string workflow;
   Settings settings;
   TableMap tables;
+  std::map<int32_t, RowSource> sources_of;  // By stream; only those that are not read where the stream reads.
   base::TimePoint throttle_asked_at;
   uint64_t progress = 0;  // Grows with each chunk.
   bool stalled = false;   // The workflow did not run for too long.
@@ -279,6 +319,7 @@ net::Task<Status> VDiffs::Run::attempt() {
   settings = read_settings(options);
   settings.repair = wants_repair(row.get(0, "options").value_or("{}"));
   CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams());
+  CO_RETURN_IF_ERROR(co_await choose_sources(ids));
   CO_ASSIGN_OR_RETURN(tables, co_await load_tables(*session, engine.context.options.db_name, std::nullopt, wait));
 
   // Which tables: those that a stream carries and that were asked for.
@@ -396,6 +437,50 @@ net::Task<Status> VDiffs::Run::obey_throttle(const std::vector<int32_t>& streams
   }
 }
 
+net::Task<Status> VDiffs::Run::choose_sources(const std::vector<int32_t>& streams) {
+  sources_of.clear();
+  if (settings.source_types.empty()) co_return Status{};
+  for (const int32_t number : streams) {
+    const Stream* stream = engine.find_stream(number);
+    if (stream == nullptr) co_return fail(Code::kUnavailable, fmt::format("stream {} was stopped", number));
+    const auto alias = stream->endpoint().alias;
+    SourceQuery query{.keyspace = stream->record().source.keyspace(),
+                      .shard = stream->record().source.shard(),
+                      .cells = settings.source_cells,
+                      .types = settings.source_types,
+                      .in_order = settings.types_in_order};
+    CO_ASSIGN_OR_RETURN(const auto candidates, co_await engine.context.options.sources->candidates(std::move(query)));
+    for (const auto& candidate : candidates) {
+      if (candidate.alias.cell() == alias.cell() && candidate.alias.uid() == alias.uid()) break;
+      rpc::ChannelOptions options = engine.context.options.channel;
+      options.message_size_max = rpc::kRowMessageSizeMax;
+      CO_ASSIGN_OR_RETURN(auto channel, rpc::Channel::create(candidate.address, options));
+      const SourceHealth health =
+          co_await probe_source(channel, candidate.type, net::Wait::within(kSourceWait, scope.token()));
+      if (!health.replicating || health.lag > kSourceWait) continue;
+      sources_of[number] = {std::move(channel), candidate};
+      break;
+    }
+  }
+  co_return Status{};
+}
+
+net::Task<void> VDiffs::Run::await_source(int32_t stream) {
+  const auto found = sources_of.find(stream);
+  const Stream* held = engine.find_stream(stream);
+  if (found == sources_of.end() || held == nullptr) co_return;
+  ::tabletmanagerdata::WaitForPositionRequest request;
+  request.set_position(held->applied_position());
+  const auto reached = co_await rpc::call<::tabletmanagerdata::WaitForPositionResponse>(
+      *found->second.channel, "/tabletmanagerservice.TabletManager/WaitForPosition", request,
+      net::Wait::within(kSourceWait, scope.token()));
+  if (reached.ok()) co_return;
+  // The stream must not stand still for the sake of a tablet that lags.
+  log_warning("VDiff {}: tablet {}-{} has not what its stream has applied: rows are read where the stream reads", id,
+              found->second.endpoint.alias.cell(), found->second.endpoint.alias.uid());
+  sources_of.erase(stream);
+}
+
 net::Task<Status> VDiffs::Run::update_statistics(TableSchema& schema) {
   const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
   const std::string& database = engine.context.options.db_name;
@@ -429,6 +514,41 @@ net::Task<Status> VDiffs::Run::apply_repair(const Repair& repair) {
   co_return done;
 }
 
+net::Task<Status> VDiffs::Run::read_interval(const std::vector<Stream*>& held, const std::vector<int32_t>& streams,
+                                             std::string table, const ::query::QueryResult& last,
+                                             const ::query::QueryResult& bound, std::vector<SourceRows>& sources,
+                                             ::query::QueryResult& high) {
+  const auto source_of = [&](size_t i) {
+    const auto found = sources_of.find(streams[i]);
+    return found == sources_of.end() ? RowSource() : found->second;
+  };
+  // One source's chunk bounds the interval; the others are read up to the same key. A source that has far more rows
+  // there takes over, with a nearer bound.
+  sources.clear();
+  sources.resize(held.size());
+  for (size_t driver = 0;;) {
+    CO_ASSIGN_OR_RETURN(sources[driver],
+                        co_await read_source(*held[driver], source_of(driver), table, last, bound, kChunkBytes));
+    high = sources[driver].more ? sources[driver].last : bound;
+    size_t denser = held.size();
+    std::vector<net::Task<void>> reads;
+    std::vector<Status> outcomes(held.size());
+    for (size_t i = 0; i < held.size(); ++i) {
+      if (i == driver) continue;
+      reads.push_back(
+          read_into(read_source(*held[i], source_of(i), table, last, high, 4 * kChunkBytes), sources[i], outcomes[i]));
+    }
+    co_await net::when_all(std::move(reads));
+    for (size_t i = 0; i < held.size(); ++i) {
+      CO_RETURN_IF_ERROR(std::move(outcomes[i]));
+      if (i != driver && sources[i].more && denser == held.size()) denser = i;
+    }
+    if (denser == held.size()) break;
+    driver = denser;
+  }
+  co_return Status{};
+}
+
 net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const std::vector<int32_t>& streams,
                                                 Report& report, ::query::QueryResult& last, bool& done) {
   std::vector<SourceRows> sources;
@@ -454,23 +574,9 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
       CO_RETURN_IF_ERROR(co_await hold->acquire(wait));
       holds.push_back(std::move(hold));
       held.push_back(at);
+      co_await await_source(stream);
     }
-    // One source's chunk bounds the interval; the others are read up to the same key. A source that has far more rows
-    // there takes over, with a nearer bound.
-    sources.clear();
-    sources.resize(held.size());
-    for (size_t driver = 0;;) {
-      CO_ASSIGN_OR_RETURN(sources[driver], co_await read_source(*held[driver], schema.name, last, bound, kChunkBytes));
-      high = sources[driver].more ? sources[driver].last : bound;
-      size_t denser = held.size();
-      for (size_t i = 0; i < held.size() && denser == held.size(); ++i) {
-        if (i == driver) continue;
-        CO_ASSIGN_OR_RETURN(sources[i], co_await read_source(*held[i], schema.name, last, high, 4 * kChunkBytes));
-        if (sources[i].more) denser = i;
-      }
-      if (denser == held.size()) break;
-      driver = denser;
-    }
+    CO_RETURN_IF_ERROR(co_await read_interval(held, streams, schema.name, last, bound, sources, high));
     bool beyond = false;
     for (size_t i = 0; i < held.size() && !beyond; ++i) {
       Status reached = co_await holds[i]->run_to(sources[i].position, wait);

@@ -512,6 +512,16 @@ class MovementTest(ClusterTest):
         self.wait_running("sourced", 200)
         self.assertEqual((self.streams_from(211), self.streams_from(210)), (1, 0))
 
+        # A comparison reads where it is told to.
+        def rows_sent(uid):
+            return json.loads(http_get(self.cluster.tablets[uid].ports["port"], "/debug/vars"))["VStreamRowsSent"]
+        for kind, reads, rests in (("primary", 210, 211), ("replica", 211, 210)):
+            before = rows_sent(reads), rows_sent(rests)
+            self.ctl("VDiff", "--workflow", "sourced", "--target-keyspace", "customer", "create", "--tablet-types", kind, "--wait")
+            self.assertEqual((rows_sent(reads), rows_sent(rests)), (before[0] + 20, before[1]), kind)
+        self.assert_command_fails("nowhere", "VDiff", "--workflow", "sourced", "--target-keyspace", "customer", "create", "--source-cells",
+                                  "nowhere")
+
         def arrives(value):
             self.on_server(210, f"insert into sourced values ({value}, 0)")
             wait_until(lambda: self.on_server(200, f"select id from sourced where id = {value}"), f"row {value} to arrive", 40)

@@ -387,6 +387,18 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
                 {reverse ? "ReverseTraffic" : "SwitchTraffic"}),
         *flags);
   }
+  if (!reshard) {
+    set.add(parent, "mirrortraffic", "not built yet",
+            [](const ClientContext&) {
+              return []() -> Output {
+                co_return fail(Code::kUnimplemented, "mirrortraffic is not built yet: traffic is not mirrored");
+              }();
+            },
+            {"MirrorTraffic"})
+        .arguments("", 0, SIZE_MAX)
+        .take_all()
+        .hidden_command();
+  }
   auto finish = std::make_shared<CompleteFlags>();
   auto& done = set.add(parent, "complete", "removes what is not needed any more",
                        [base, finish](const ClientContext& c) { return complete(c, *base, *finish); }, {"Complete"});
@@ -503,9 +515,8 @@ Output vdiff_create(const ClientContext& c, Base base, VDiffFlags flags) {
   q.set_target_keyspace(base.target_keyspace);
   if (!c.arguments.empty()) q.set_uuid(c.arguments[0]);
   for (const auto& cell : flags.source_cells) q.add_source_cells(cell);
-  if (!flags.target_cells.empty()) {
-    co_return fail(Code::kUnimplemented, "--target-cells is not built: the target's primary is what is compared");
-  }
+  for (const auto& cell : flags.target_cells) q.add_target_cells(cell);
+  q.set_tablet_selection_preference(flags.in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY);
   for (const auto& table : flags.tables) q.add_tables(table);
   CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
   q.set_limit(flags.limit);
@@ -615,10 +626,10 @@ void add_workflow_commands(CommandSet& set) {
   auto f = std::make_shared<VDiffFlags>();
   auto& create = set.add(vdiff, "create", "starts a comparison",
                          [vbase, f](const ClientContext& c) { return vdiff_create(c, *vbase, *f); }, {"Create"});
-  create.add("source-cells", &f->source_cells, "accepted: rows are read where the streams read");
+  create.add("source-cells", &f->source_cells, "cells to read the source's rows in");
   create.add("target-cells", &f->target_cells, "not built, refused: the primary is what is compared");
-  create.add("tablet-types", &f->tablet_types, "accepted: rows are read where the streams read");
-  create.add("tablet-types-in-preference-order", &f->in_order, "accepted: rows are read where the streams read");
+  create.add("tablet-types", &f->tablet_types, "types of tablets to read the source's rows from");
+  create.add("tablet-types-in-preference-order", &f->in_order, "in this order");
   create.add("tables", &f->tables, "only these tables");
   create.add("limit", &f->limit, "rows per table at most");
   create.add("filtered-replication-wait-time", &f->replication_wait, "how long a stream may take to reach a position");

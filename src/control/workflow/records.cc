@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "control/served_from_change.h"
 #include "control/shard_change.h"
 #include "control/workflow/cancel.h"
 #include "control/workflow/complete.h"
@@ -120,6 +121,7 @@ net::Task<Result<std::pair<std::string, std::string>>> forward_of(TabletClient& 
 net::Task<Result<std::unique_ptr<engine::Operation>>> make_operation(TabletClient& tablets, engine::Tenure& tenure) {
   const auto& record = tenure.record();
   if (record.kind() == engine::kShardChange) co_return co_await make_shard_change(tablets, tenure);
+  if (record.kind() == engine::kServedFromChange) co_return co_await make_served_from_change(tablets, tenure);
   CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
                                                       {record.source_shards().begin(), record.source_shards().end()}));
   CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),

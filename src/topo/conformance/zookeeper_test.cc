@@ -86,6 +86,25 @@ TEST_F(Zookeeper, AKilledHolderLosesItsLockWithItsSession) {
   runner_.drop(std::move(*mine));
 }
 
+TEST_F(Zookeeper, ALockWithAShortTimeToLiveOutlivesItsHolderForNoLonger) {
+  use();
+  put("k/a", "0");
+  Helper holder({"hold", "zk2", server_->address(), "k", "4000"});
+  ASSERT_EQ(holder.line(), "held");
+  holder.signal(SIGKILL);
+  const auto begin = base::system_clock().now();
+  auto lock = run(store_->lock("k", "me", {.wait = net::Wait::within(15s), .ttl = 4s}));
+  ASSERT_OK(lock);
+  EXPECT_LT(base::system_clock().now() - begin, 8s);
+  // It guards writes as any other lock does, and no longer than it is held.
+  EXPECT_TRUE(run(store_->update("k/a", "1", std::nullopt, {.fence = (*lock)->fence()})).ok());
+  const Fence fence = (*lock)->fence();
+  ASSERT_TRUE(run((*lock)->unlock()).ok());
+  EXPECT_CODE(Code::kFailedPrecondition, run(store_->update("k/a", "2", std::nullopt, {.fence = fence})));
+  EXPECT_EQ(data_of("k/a"), "1");
+  runner_.drop(std::move(*lock));
+}
+
 TEST_F(Zookeeper, AStoppedHolderFindsItsLockLostBeforeItWrites) {
   use({.session_max = 1s});
   put("k/a", "1");

@@ -58,6 +58,9 @@ class Connection {
   // `sql` must be a literal: the prepared statement is kept under its address. One Query of a statement at a time.
   Query query(const char* sql);
   Status exec(const char* sql);
+  // Returns when what was committed is on the disk. A commit itself does not wait for that: a process that is paused
+  // while the disk is slow must not keep others from writing. Nobody outside of the machine has seen anything before.
+  Status sync_log();
   bool in_transaction() const;
   int64_t changes() const;
   int64_t last_rowid() const;

@@ -345,6 +345,7 @@ Status Database::run_batch(std::vector<WriteJob*>& batch) {
   }
   RETURN_IF_ERROR(trim_history(*writer_));
   Status committed = writer_->exec("COMMIT");
+  if (committed.ok()) committed = writer_->sync_log();
   if (!committed.ok()) return std::move(committed).error().with_effect(Effect::kUnknown);
   return {};
 }

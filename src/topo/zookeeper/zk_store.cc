@@ -1,6 +1,8 @@
 #include "topo/zookeeper/zk_store.h"
 
 #include <algorithm>
+#include <functional>
+#include <mutex>
 #include <utility>
 
 #include "base/file.h"
@@ -25,6 +27,7 @@ bool is_lock_entry(std::string_view path) {
 
 // A write in the making: the condition of a fence, if any, and the session that it belongs to.
 struct Write {
+  Tree tree;
   std::string path;
   std::string znode;
   std::vector<Op> ops;
@@ -37,7 +40,10 @@ struct Write {
 
 class ZkStore final : public Store {
  public:
-  explicit ZkStore(Tree tree) : tree_(std::move(tree)) {}
+  // `open_client`: makes a client whose session lasts so long.
+  using OpenClient = std::function<std::shared_ptr<Client>(std::chrono::milliseconds session)>;
+  ZkStore(Tree tree, std::chrono::milliseconds session, OpenClient open_client)
+      : tree_(std::move(tree)), session_(session), open_client_(std::move(open_client)) {}
 
   net::Task<Result<Record>> get(std::string path, net::Wait wait) override;
   net::Task<Result<Version>> create(std::string path, std::string data, WriteOptions options) override;
@@ -53,7 +59,7 @@ class ZkStore final : public Store {
   net::Task<Result<std::unique_ptr<Lock>>> campaign(std::string election, std::string id, LockOptions options) override;
   net::Task<Result<std::string>> leader(std::string election, net::Wait wait) override;
   net::Task<Result<std::vector<HistoryEntry>>> history(std::string path, net::Wait wait) override;
-  net::Task<void> close() override { return tree_.client->close(); }
+  net::Task<void> close() override;
 
  private:
   Result<std::string> clean_path(std::string_view path, bool allow_root = false) const {
@@ -65,9 +71,55 @@ class ZkStore final : public Store {
     return fail(Code::kFailedPrecondition, "the lock " + options.fence->lock_path + " was lost");
   }
 
+  // Locks that are to outlive a dead holder for less than the store's session have a shorter one of their own.
+  Tree tree_for(std::chrono::milliseconds ttl);
+  struct Place {
+    Tree tree;
+    std::shared_ptr<Queues> queues;
+  };
+  Place place_of(const std::string& entry, uint64_t id);
+
   const Tree tree_;
+  const std::chrono::milliseconds session_;
+  const OpenClient open_client_;
   const std::shared_ptr<Queues> queues_ = std::make_shared<Queues>();
+  const std::shared_ptr<Queues> quick_queues_ = std::make_shared<Queues>();
+  std::mutex quick_mutex_;
+  std::shared_ptr<Client> quick_;  // Guarded by quick_mutex_; null until it is needed.
 };
+
+constexpr std::chrono::milliseconds kQuickMax{10'000};
+constexpr std::chrono::milliseconds kQuickMin{4'000};  // Servers take no less by default.
+
+Tree ZkStore::tree_for(std::chrono::milliseconds ttl) {
+  if (ttl > kQuickMax || ttl >= session_) return tree_;
+  const std::scoped_lock lock(quick_mutex_);
+  if (quick_ == nullptr) quick_ = open_client_(std::min(session_, std::max(ttl, kQuickMin)));
+  return {.client = quick_, .root = tree_.root};
+}
+
+// Where a lock of ours was taken.
+ZkStore::Place ZkStore::place_of(const std::string& entry, uint64_t id) {
+  bool quick = false;
+  {
+    const std::scoped_lock lock(quick_queues_->mutex);
+    const auto found = quick_queues_->mine.find(entry);
+    quick = found != quick_queues_->mine.end() && found->second == id;
+  }
+  const std::scoped_lock lock(quick_mutex_);
+  if (!quick || quick_ == nullptr) return {tree_, queues_};
+  return {{.client = quick_, .root = tree_.root}, quick_queues_};
+}
+
+net::Task<void> ZkStore::close() {
+  std::shared_ptr<Client> quick;
+  {
+    const std::scoped_lock lock(quick_mutex_);
+    quick = quick_;
+  }
+  if (quick != nullptr) co_await quick->close();
+  co_await tree_.client->close();
+}
 
 net::Task<Result<Record>> ZkStore::get(std::string path, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(path, clean_path(path));
@@ -83,17 +135,20 @@ net::Task<Result<Record>> ZkStore::get(std::string path, net::Wait wait) {
 net::Task<Result<Write>> ZkStore::begin_write(std::string path, size_t bytes, WriteOptions options) {
   CO_ASSIGN_OR_RETURN(path, clean_path(path));
   if (bytes > kMaxDataBytes) co_return fail(Code::kResourceExhausted, "the record " + path + " is too large");
-  Write write{.path = path, .znode = tree_.znode(path), .wait = bounded(options.wait, kDefaultOperationWait)};
+  Write write{
+      .tree = tree_, .path = path, .znode = tree_.znode(path), .wait = bounded(options.wait, kDefaultOperationWait)};
   if (options.fence) {
     CO_ASSIGN_OR_RETURN(const std::string lock_path, normalize_path(options.fence->lock_path));
     const std::string entry = tree_.znode(lock_path);
+    const Place place = place_of(entry, options.fence->id);
     {
-      const std::scoped_lock lock(queues_->mutex);
-      const auto it = queues_->mine.find(entry);
-      if (it == queues_->mine.end() || it->second != options.fence->id) co_return lost_lock(options);
+      const std::scoped_lock lock(place.queues->mutex);
+      const auto it = place.queues->mine.find(entry);
+      if (it == place.queues->mine.end() || it->second != options.fence->id) co_return lost_lock(options);
     }
-    CO_ASSIGN_OR_RETURN(const int64_t session, co_await tree_.client->session(write.wait));
-    CO_ASSIGN_OR_RETURN(const Reply held, co_await tree_.client->exists(entry, false, write.wait));
+    write.tree = place.tree;
+    CO_ASSIGN_OR_RETURN(const int64_t session, co_await write.tree.client->session(write.wait));
+    CO_ASSIGN_OR_RETURN(const Reply held, co_await write.tree.client->exists(entry, false, write.wait));
     if (held.answer != Answer::kOk || held.znode.owner != session || held.znode.created != options.fence->id) {
       co_return lost_lock(options);
     }
@@ -107,7 +162,7 @@ net::Task<Result<Version>> ZkStore::create(std::string path, std::string data, W
   CO_ASSIGN_OR_RETURN(Write write, co_await begin_write(std::move(path), data.size(), options));
   write.ops.push_back(Op{Op::Kind::kCreate, write.znode, std::move(data)});
   CO_ASSIGN_OR_RETURN(const Written written,
-                      co_await create_with_parents(tree_, std::move(write.ops), write.wait, write.session));
+                      co_await create_with_parents(write.tree, std::move(write.ops), write.wait, write.session));
   if (written.answer == Answer::kOk) co_return Version{0};
   if (write.fence_refused(written)) co_return lost_lock(options);
   co_return fail(Code::kAlreadyExists, write.path + " exists already");
@@ -120,14 +175,14 @@ net::Task<Result<Version>> ZkStore::update(std::string path, std::string data, s
   for (;;) {
     std::vector<Op> ops = write.ops;
     ops.push_back(Op{Op::Kind::kSet, write.znode, data, expected ? static_cast<int32_t>(expected->value) : -1});
-    CO_ASSIGN_OR_RETURN(Written written, co_await tree_.client->write(std::move(ops), write.wait, write.session));
+    CO_ASSIGN_OR_RETURN(Written written, co_await write.tree.client->write(std::move(ops), write.wait, write.session));
     if (written.answer == Answer::kOk) co_return version_of(written.version);
     if (write.fence_refused(written)) co_return lost_lock(options);
     if (written.answer == Answer::kBadVersion) co_return changed(write.path);
     if (expected) co_return not_found(write.path);
     ops = write.ops;
     ops.push_back(Op{Op::Kind::kCreate, write.znode, data});
-    CO_ASSIGN_OR_RETURN(written, co_await create_with_parents(tree_, std::move(ops), write.wait, write.session));
+    CO_ASSIGN_OR_RETURN(written, co_await create_with_parents(write.tree, std::move(ops), write.wait, write.session));
     if (written.answer == Answer::kOk) co_return Version{0};
     if (write.fence_refused(written)) co_return lost_lock(options);
     if (written.answer != Answer::kNodeExists) co_return not_found(write.path);
@@ -140,8 +195,8 @@ net::Task<Status> ZkStore::remove(std::string path, std::optional<Version> expec
   write.ops.push_back(Op{Op::Kind::kRemove, write.znode, "", expected ? static_cast<int32_t>(expected->value) : -1});
   // The queue of a lock stays, so that its numbers go on and the entry's name does not come again at once.
   auto removal = is_lock_entry(write.path)
-                     ? tree_.client->write(std::move(write.ops), write.wait, write.session)
-                     : remove_with_parents(tree_, std::move(write.ops), write.wait, write.session);
+                     ? write.tree.client->write(std::move(write.ops), write.wait, write.session)
+                     : remove_with_parents(write.tree, std::move(write.ops), write.wait, write.session);
   const auto written = co_await std::move(removal);
   if (!written.ok()) co_return written.error();
   if (written->answer == Answer::kOk) co_return Status{};
@@ -219,7 +274,10 @@ net::Task<Result<std::unique_ptr<Lock>>> ZkStore::lock(std::string dir, std::str
   LockRequest request{
       .queue = tree_.znode(join(dir, "locks")), .contents = std::move(contents), .queue_up = options.queue};
   if (options.require_dir) request.must_exist = tree_.znode(dir);
-  co_return co_await acquire_lock(tree_, queues_, std::move(request), bounded(options.wait, kDefaultLockWait));
+  Tree tree = tree_for(options.ttl);
+  auto queues = tree.client == tree_.client ? queues_ : quick_queues_;
+  co_return co_await acquire_lock(std::move(tree), std::move(queues), std::move(request),
+                                  bounded(options.wait, kDefaultLockWait));
 }
 
 net::Task<Result<std::vector<LockEntry>>> ZkStore::lock_queue(std::string dir, net::Wait wait) {
@@ -281,9 +339,13 @@ Result<std::shared_ptr<Store>> open_zk_store(std::string addresses, std::string 
     auth = line.substr(colon + 1);
   }
   zookeeper::Tree tree{.root = clean_root.empty() ? "" : "/" + clean_root};
-  tree.client = std::make_shared<zookeeper::Client>(std::move(addresses), std::move(settings), std::move(scheme),
-                                                    std::move(auth));
-  return std::make_shared<zookeeper::ZkStore>(std::move(tree));
+  auto open_client = [addresses, settings, scheme, auth](std::chrono::milliseconds session) {
+    ZkSettings own = settings;
+    own.base_timeout = session;
+    return std::make_shared<zookeeper::Client>(addresses, std::move(own), scheme, auth);
+  };
+  tree.client = open_client(settings.base_timeout);
+  return std::make_shared<zookeeper::ZkStore>(std::move(tree), settings.base_timeout, std::move(open_client));
 }
 
 }  // namespace vitrail::topo

@@ -16,7 +16,9 @@ namespace vitrail::topo {
 //   Addresses : "host:port", several of one ensemble with commas between; the client goes on at another one by itself.
 //   Connects  : at first use. So a store may be opened while ZooKeeper is away.
 //   Session   : one per store, of `base_timeout`. It takes the place of a lock's ttl: locks live as long as the
-//               session. A session that ended is replaced; its locks are lost, its watches go on.
+//               session. Those whose ttl is 10 s or less share a second one, of the first of these ttls (4 s at least,
+//               unless the servers allow less), so that they do not outlive a dead holder for long. A session that
+//               ended is replaced; its locks are lost, its watches go on.
 //   Sizes     : the servers take requests below their jute.maxbuffer only, and drop the connection otherwise. By
 //               default that is one byte less than 1 MiB for record, path and frame together. A write of this size
 //               that ends with the connection is kResourceExhausted, and says what to set.

@@ -63,7 +63,8 @@ net::Task<Result<std::vector<StoredRecord>>> list_records(topo::Server& topology
   }
   for (const auto& entry : *list) {
     auto record = parse_record(entry.data);
-    if (record.ok() && record->kind() == kShardChange && !with_shard_changes) continue;
+    const bool passing = record.ok() && (record->kind() == kShardChange || record->kind() == kServedFromChange);
+    if (passing && !with_shard_changes) continue;
     if (record.ok() && !record->id().empty()) records.push_back({std::move(*record), entry.version});
   }
   co_return records;
@@ -90,6 +91,10 @@ net::Task<Status> change_options(topo::Server& topology, StoredRecord stored,
 std::string name_of(const Record& record) {
   if (record.kind() == kShardChange) {
     return fmt::format("reparent of {}/{}", record.target_keyspace(),
+                       record.target_shards().empty() ? "" : record.target_shards(0));
+  }
+  if (record.kind() == kServedFromChange) {
+    return fmt::format("MigrateServedFrom of {}/{}", record.target_keyspace(),
                        record.target_shards().empty() ? "" : record.target_shards(0));
   }
   return fmt::format("{} {}.{}", record.kind(), record.target_keyspace(), record.workflow());

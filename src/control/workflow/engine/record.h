@@ -28,7 +28,9 @@ int64_t to_ms(base::WallTime time);
 net::Task<Result<StoredRecord>> load_record(topo::Server& topology, std::string keyspace, std::string workflow);
 // Of a change of a shard's primary, not of a workflow; it is there as long as the change is under way.
 inline constexpr std::string_view kShardChange = "Reparent";
-// All of them, by path; those of kind kShardChange only when they are asked for. What cannot be read is left out.
+// Of MigrateServedFrom; likewise.
+inline constexpr std::string_view kServedFromChange = "ServedFrom";
+// All of them, by path; those of these two kinds only when they are asked for. What cannot be read is left out.
 net::Task<Result<std::vector<StoredRecord>>> list_records(topo::Server& topology, bool with_shard_changes = false);
 // kAlreadyExists: there is a workflow of that name.
 net::Task<Result<StoredRecord>> create_record(topo::Server& topology, Record record);
