@@ -5,6 +5,7 @@ middle of both.
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -213,6 +214,33 @@ class BackupTest(ClusterTest):
             self.assertFalse(os.path.exists(self.folder(101, left)), left)
         self.assert_command_fails("there is no backup of commerce/0 .* 1 later than 2001", "RestoreFromBackup",
                                   "--backup-timestamp", "2001-01-01.000000", "zone1-101")
+
+    def test_4_b_while_the_server_runs(self):
+        if shutil.which("mariadb-backup") is None:
+            self.skipTest("the package mariadb-backup is not installed")
+        with open(self.folder(102, "mysql.pid"), encoding="utf-8") as file:
+            server = file.read()
+        states = set()
+        with Writer(self.cluster) as writer, self.types_of(102) as types:
+            running = threading.Thread(target=lambda: outputs.append(
+                self.ctl("Backup", "--backup-engine", "mariabackup", "zone1-102")), daemon=True)
+            outputs = []
+            running.start()
+            while running.is_alive():
+                states.add(self.cluster.vars(self.tablet(102)).get("TabletStateName"))
+                running.join(.05)
+            self.assertGreater(writer.rows, 0)
+        self.assertRegex(outputs[0], r"backup commerce/0/\S+ is complete")
+        self.assertEqual((types, states), (["rdonly"], {"SERVING"}))
+        with open(self.folder(102, "mysql.pid"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), server)
+        self.assertFalse(os.path.exists(self.folder(102, "backup")))
+        manifest = self.manifest(self.backups()[-1])
+        self.assertEqual(manifest["BackupMethod"], "mariabackup")
+        self.assertRegex(manifest["Position"], r"^MariaDB/0-\d+-\d+$")
+        self.assertIn("replication goes on at " + manifest["Position"], self.ctl("RestoreFromBackup", "zone1-101"))
+        self.assert_in_service(101, "replica")
+        self.assertEqual(self.cluster.vars(self.tablet(101))["RestoreCount"].get("mariabackup"), 1)
 
     def test_5_a_death_in_a_backup(self):
         before = self.backups()
