@@ -295,5 +295,42 @@ class BackupTest(ClusterTest):
         self.assert_command_fails("there is no backup", "RemoveBackup", "commerce/0", names[0])
 
 
+    def vtbackup(self, *flags, shard="0"):
+        """The program, with a folder of its own for its server; which is gone again at the end. Its exit code and last line."""
+        root = self.cluster.path("vtbackup")
+        os.makedirs(root, exist_ok=True)
+        done = subprocess.run([f"{BIN}/vtbackup", *self.cluster.topo_flags(), "--init-keyspace", "commerce", "--init-shard", shard,
+                               "--file-backup-storage-root", self.cluster.path("backups"), "--mysql-port",
+                               str(self.cluster.ports.take()), *flags],
+                              env={**os.environ, **self.cluster.environment(), "VTDATAROOT": root}, capture_output=True,
+                              text=True, check=False, timeout=120)
+        self.assertEqual(os.listdir(root), [], done.stderr)
+        return done.returncode, done.stderr.strip().rpartition("\n")[2]
+
+    def test_9_b_a_program_makes_the_next_one(self):
+        names = self.backups()
+        for flags in (("--min-backup-interval", "1h"), ("--initial-backup",)):
+            self.assertEqual(self.vtbackup(*flags)[0], 0)
+            self.assertEqual(self.backups(), names)
+        code, text = self.vtbackup(shard="80-")
+        self.assertEqual(code, 1)
+        self.assertIn("there is no backup of commerce/80-", text)
+        with self.cluster.connect("commerce") as connection, connection.cursor() as cursor:
+            cursor.execute("insert into t(v) values ('behind all other backups')")
+        code, text = self.vtbackup("--min-retention-time", "1s")
+        self.assertEqual(code, 0, text)
+        new, = self.backups()
+        self.assertRegex(new, r"\.vtbackup-\d+$")
+        self.ctl("RestoreFromBackup", "zone1-101")
+        self.assert_in_service(101, "replica")
+        self.assertEqual(self.cluster.vars(self.tablet(101))["RestorePosition"], self.manifest(new)["Position"])
+
+    def test_9_c_and_the_first_one(self):
+        code, text = self.vtbackup("--initial-backup", shard="80-")
+        self.assertEqual(code, 0, text)
+        listed = json.loads(self.ctl("GetBackups", "-j", "commerce/80-"))["backups"]
+        self.assertEqual([b["status"] for b in listed], ["COMPLETE"])
+
+
 if __name__ == "__main__":
     main()
