@@ -109,7 +109,6 @@ constexpr KnownFlag kFlags[] = {
     KnownFlag{"tablet_manager_grpc_concurrency", true, kCtld | kClient, kAny, "calls share one connection"},
     KnownFlag{"tablet_manager_grpc_connpool_size", true, kCtld | kClient, kAny, "a limit that is not reached"},
     // Backups.
-    KnownFlag{"backup_engine_implementation", true, kTablet, "builtin,", "builtin is the engine that is offered"},
     KnownFlag{"restore_to_timestamp", true, kTablet, "", "restoring to a point between backups is not offered yet"},
     KnownFlag{"restore_to_pos", true, kTablet, "", "restoring to a point between backups is not offered yet"},
     KnownFlag{"backup_storage_compress", false, kCtld, kAny, "the tablets that back up have it"},

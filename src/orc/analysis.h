@@ -81,7 +81,7 @@ struct ShardView {
 
 struct AnalysisSettings {
   int failures_needed = 2;  // Looks in a row without an answer.
-  base::Duration incapacitated_after = std::chrono::seconds(10);
+  base::Duration incapacitated_after = std::chrono::seconds(3);
 };
 
 struct Finding {

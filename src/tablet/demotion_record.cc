@@ -4,44 +4,9 @@
 
 #include "mysqld/rows.h"
 #include "mysqld/schema_sql.h"
+#include "tablet/unlogged.h"
 
 namespace vitrail::tablet {
-
-namespace {
-
-constexpr uint16_t kNoSuchTable = 1146;
-constexpr uint16_t kNoSuchDatabase = 1049;
-
-// Statements that concern this server alone.
-net::Task<Status> run_unlogged(LocalServer& server, std::vector<std::string> statements, net::Wait wait) {
-  CO_ASSIGN_OR_RETURN(auto lease, co_await server.connection(wait));
-  lease->settings = "unlogged";  // Reset before its next use.
-  // MySQL's super_read_only holds for administrators too. Without it applications are still kept out by read_only.
-  bool super_read_only = false;
-  if (server.flavor().kind() == mysqld::FlavorKind::kMySql) {
-    auto state = co_await lease->client.query("SELECT @@global.super_read_only", wait);
-    if (!state.ok()) co_return std::move(state).error();
-    super_read_only = state->text(0, 0) == "1";
-  }
-  std::vector<std::string> all = {"SET SESSION sql_log_bin = 0"};
-  if (super_read_only) all.emplace_back("SET GLOBAL super_read_only = OFF");
-  for (auto& statement : statements) all.push_back(std::move(statement));
-  Status outcome;
-  for (auto& statement : all) {
-    auto done = co_await lease->client.query(server.translated(std::move(statement)), wait);
-    if (!done.ok()) {
-      outcome = std::move(done).error();
-      break;
-    }
-  }
-  if (super_read_only) {
-    auto back = co_await lease->client.query("SET GLOBAL super_read_only = ON", wait);
-    if (!back.ok() && outcome.ok()) outcome = std::move(back).error();
-  }
-  co_return outcome;
-}
-
-}  // namespace
 
 net::Task<Status> write_demotion(LocalServer& server, std::string alias, int64_t term_start_ns, net::Wait wait) {
   Status written = co_await run_unlogged(
@@ -62,8 +27,7 @@ net::Task<Status> clear_demotion(LocalServer& server, std::string alias, net::Wa
       server, {fmt::format("DELETE FROM _vt.tablet_demotion WHERE tablet_alias = {}", mysqld::quote_string(alias))},
       std::move(wait));
   if (!cleared.ok()) {
-    const auto number = cleared.error().mysql_errno();
-    if (number == kNoSuchTable || number == kNoSuchDatabase) co_return Status{};
+    if (is_missing_table(cleared.error())) co_return Status{};
     co_return std::move(cleared).error().with_context("take the demotion out of _vt");
   }
   co_return Status{};
@@ -74,8 +38,7 @@ net::Task<Result<std::optional<int64_t>>> read_demotion(LocalServer& server, std
       "SELECT term_start_ns FROM _vt.tablet_demotion WHERE tablet_alias = " + mysqld::quote_string(alias),
       std::move(wait));
   if (!rows.ok()) {
-    const auto number = rows.error().mysql_errno();
-    if (number == kNoSuchTable || number == kNoSuchDatabase) co_return std::optional<int64_t>{};
+    if (is_missing_table(rows.error())) co_return std::optional<int64_t>{};
     co_return std::move(rows).error().with_context("look in _vt whether this tablet was demoted");
   }
   if (rows->rows.empty()) co_return std::optional<int64_t>{};

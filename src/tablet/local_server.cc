@@ -191,9 +191,17 @@ net::Task<Status> LocalServer::follow(std::string host, uint16_t port, bool star
 net::Task<Status> LocalServer::promote(net::Wait wait) { co_return co_await run(flavor_->promote(), std::move(wait)); }
 
 net::Task<Status> LocalServer::reset_replication(net::Wait wait) {
+  return run_without_log_readers(flavor_->reset_all(), std::move(wait));
+}
+
+net::Task<Status> LocalServer::set_executed_position(std::string bare, net::Wait wait) {
+  return run_without_log_readers(flavor_->set_executed_position(bare), std::move(wait));
+}
+
+net::Task<Status> LocalServer::run_without_log_readers(std::vector<std::string> statements, net::Wait wait) {
   const base::TimePoint until = std::min(wait.deadline, base::system_clock().now() + 5s);
   for (;;) {
-    Status done = co_await run(flavor_->reset_all(), wait);
+    Status done = co_await run(statements, wait);
     if (done.ok() || base::system_clock().now() + 100ms >= until) co_return done;
     const auto readers =
         co_await query("select id from information_schema.processlist where command like 'Binlog Dump%'", wait);

@@ -71,6 +71,8 @@ class LocalServer {
   net::Task<Status> promote(net::Wait wait);
   // Flavor::reset_all(). Who reads the binary logs meanwhile is cut off, for servers refuse to wipe logs in use.
   net::Task<Status> reset_replication(net::Wait wait);
+  // Flavor::set_executed_position(), likewise.
+  net::Task<Status> set_executed_position(std::string bare, net::Wait wait);
 
   // Tables (and views when asked) of `database`. `tables`: names or /regex/; empty: all.
   net::Task<Result<::tabletmanagerdata::SchemaDefinition>> schema(std::string database, std::vector<std::string> tables,
@@ -79,6 +81,8 @@ class LocalServer {
   void close();
 
  private:
+  net::Task<Status> run_without_log_readers(std::vector<std::string> statements, net::Wait wait);
+
   const net::MysqlAddress address_;
   std::string sidecar_ = movement::kSidecarDatabase;
   std::unique_ptr<net::MysqlPool> pool_;

@@ -95,6 +95,11 @@ Result<std::shared_ptr<const net::TlsContext>> db_tls_context(const Options& opt
 
 void declare_backups(base::Settings& settings, BackupSettings& backup) {
   backup::declare(settings, backup.storage);
+  settings
+      .add("backup_engine_implementation", &backup.engine,
+           "how backups are taken: builtin stops the server; mariabackup copies its files while it runs and the tablet "
+           "serves, with the program mariadb-backup")
+      .one_of({"builtin", "mariabackup"});
   settings.add("backup_storage_compress", &backup.compress, "compress backups, with zstd");
   settings.add("compression_level", &backup.level, "level of zstd for backups")
       .check([](std::string_view text) -> Status {
@@ -122,6 +127,24 @@ void declare_backups(base::Settings& settings, BackupSettings& backup) {
                "with --restore_from_backup: wait for a first backup and look this often; 0: begin empty");
 }
 
+void declare_rejoin(base::Settings& settings, Rejoin& rejoin) {
+  constexpr std::pair<std::string_view, Rejoin> kRejoins[] = {
+      {"none", Rejoin::kNothing}, {"rewind", Rejoin::kRewind}, {"rewind_or_restore", Rejoin::kRewindOrRestore}};
+  settings
+      .add_parsed(
+          "diverged_replica_action", "string",
+          [&rejoin, kRejoins](std::string_view text) -> Status {
+            for (const auto& [name, action] : kRejoins) {
+              if (name == text) rejoin = action;
+            }
+            return {};
+          },
+          [&rejoin, kRejoins] { return std::string(kRejoins[static_cast<size_t>(rejoin)].first); },
+          "a replica with transactions that its primary lacks (a primary that was replaced while it could not be "
+          "asked): take them back, or where that is impossible restore a backup")
+      .one_of({"none", "rewind", "rewind_or_restore"});
+}
+
 }  // namespace
 
 void declare(base::Settings& settings, Options& options) {
@@ -140,6 +163,7 @@ void declare(base::Settings& settings, Options& options) {
                "a replica that lags more is shown as unhappy on the status page");
   settings.add("throttle_tablet_types", &options.throttle_tablet_types,
                "types of tablets whose lag and load the primary's throttler counts for the shard");
+  declare_rejoin(settings, tablet.rejoin);
   settings.add("lock_tables_timeout", &tablet.lock_tables_timeout,
                "how long tables stay locked for LockTables without an UnlockTables");
   settings.add("fence_grace_period", &tablet.fence_grace,

@@ -1,10 +1,12 @@
-// TabletManager's methods on backups: the server is stopped while its files are stored, and stopped for the moment in
-// which restored files take the place of its own. docs/operators/backup.md has the steps and what a death leaves.
+// TabletManager's methods on backups: the server is stopped while its files are stored (or, with the online engine,
+// goes on while they are copied first), and stopped for the moment in which restored files take the place of its own.
+// docs/operators/backup.md has the steps and what a death leaves.
 #include <fmt/core.h>
 
 #include <algorithm>
 
 #include "backup/catalog.h"
+#include "backup/online_copy.h"
 #include "backup/server_files.h"
 #include "backup/transfer.h"
 #include "base/log.h"
@@ -21,12 +23,36 @@ namespace tmd = ::tabletmanagerdata;
 
 namespace {
 
-constexpr std::string_view kEngine = "builtin";
+constexpr std::string_view kEngine = "builtin", kOnlineEngine = "mariabackup";
 
 std::string shard_of(const TabletSettings& settings) { return settings.keyspace + "/" + settings.shard; }
 
 base::Duration to_duration(const ::vttime::Duration& duration) {
   return std::chrono::seconds(duration.seconds()) + std::chrono::nanoseconds(duration.nanos());
+}
+
+Error refuse_primary() {
+  return fail(Code::kFailedPrecondition,
+              "type PRIMARY cannot take backup. if you really need to do this, rerun the backup command with "
+              "--allow_primary");
+}
+
+backup::TransferOptions transfer_options(const tmd::BackupRequest& request, const BackupSettings& settings) {
+  backup::TransferOptions options;
+  options.concurrency =
+      static_cast<unsigned>(std::clamp(request.concurrency() == 0 ? 4 : request.concurrency(), 1, 64));
+  options.compress = settings.compress;
+  options.level = static_cast<int>(settings.level);
+  return options;
+}
+
+// Stores the files, and what makes them a backup.
+Status store(backup::Storage& storage, const backup::Place& place, backup::ServerFiles files,
+             const backup::TransferOptions& options, backup::Progress& progress, backup::Manifest& manifest) {
+  ASSIGN_OR_RETURN(manifest.parts, backup::store_files(storage, place, files.files, options, progress));
+  manifest.directories = std::move(files.directories);
+  manifest.finished_time = base::system_clock().wall_now();
+  return backup::write_manifest(storage, place, manifest);
 }
 
 // A part of a backup that its tablet began and never finished is nothing but lost room.
@@ -57,16 +83,13 @@ net::Task<Status> TabletManager::begin_maintenance(Maintenance kind, bool allow_
   const bool restores = kind == Maintenance::kRestore;
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter(restores ? "RestoreFromBackup" : "Backup", wait));
   CO_RETURN_IF_ERROR(check_idle());
+  if (online_backup_) co_return fail(Code::kFailedPrecondition, "a backup of it is being taken; wait for its end");
   if (role_.kind == RoleKind::kPrimary && restores) {
     co_return fail(Code::kFailedPrecondition,
                    "type PRIMARY cannot restore from backup: make another tablet the primary first "
                    "(PlannedReparentShard)");
   }
-  if (role_.kind == RoleKind::kPrimary && !allow_primary) {
-    co_return fail(Code::kFailedPrecondition,
-                   "type PRIMARY cannot take backup. if you really need to do this, rerun the backup command with "
-                   "--allow_primary");
-  }
+  if (role_.kind == RoleKind::kPrimary && !allow_primary) co_return refuse_primary();
   if (role_.kind != RoleKind::kPrimary && role_.kind != RoleKind::kReplica) {
     co_return fail(Code::kFailedPrecondition, fmt::format("tablet {} is {}: elect a primary of the shard first",
                                                           settings_.tablet_path, role_name(role_.kind)));
@@ -163,11 +186,11 @@ net::Task<Status> TabletManager::transfer(std::string what, std::shared_ptr<back
 
 // ---- Backup
 
-// Statements before it, and the server stands still: nothing is written by clients or by replication.
-net::Task<Status> TabletManager::prepare_server(const tmd::BackupRequest& request, net::Wait wait) {
+net::Task<Status> TabletManager::run_before_backup(const tmd::BackupRequest& request, net::Wait wait) {
   const auto& init = request.init_sql();
   const auto& types = init.tablet_types();
-  const auto own_type = role_.kind == RoleKind::kPrimary ? ::topodata::PRIMARY : type_before_;
+  const bool on_the_way = role_.maintenance != Maintenance::kNone && role_.kind == RoleKind::kReplica;
+  const auto own_type = on_the_way ? type_before_ : desired_.record.type();
   if (types.empty() || std::ranges::find(types, own_type) != types.end()) {
     net::Wait limit = init.has_timeout() ? net::Wait::within(to_duration(init.timeout()), wait.cancel) : wait;
     for (const auto& statement : init.queries()) {
@@ -177,6 +200,12 @@ net::Task<Status> TabletManager::prepare_server(const tmd::BackupRequest& reques
       log_warning("before the backup: {}", done.error().message());
     }
   }
+  co_return Status{};
+}
+
+// The server stands still: nothing is written by clients or by replication.
+net::Task<Status> TabletManager::prepare_server(const tmd::BackupRequest& request, net::Wait wait) {
+  CO_RETURN_IF_ERROR(co_await run_before_backup(request, wait));
   if (role_.kind == RoleKind::kPrimary) {
     CO_RETURN_IF_ERROR(co_await stop_writes(wait));
   } else {
@@ -187,22 +216,52 @@ net::Task<Status> TabletManager::prepare_server(const tmd::BackupRequest& reques
   co_return co_await server_.run({"SET GLOBAL innodb_fast_shutdown = 0"}, wait);
 }
 
-net::Task<Result<backup::Manifest>> TabletManager::describe_backup(std::string name, net::Wait wait) {
+net::Task<Result<backup::Manifest>> TabletManager::begin_backup(backup::Storage& storage, std::string engine,
+                                                                Report report, net::Wait wait) {
+  const std::string alias = topo::alias_to_string(desired_.record.alias());
   backup::Manifest manifest;
-  manifest.backup_name = std::move(name);
-  manifest.backup_method = kEngine;
-  CO_ASSIGN_OR_RETURN(manifest.position, co_await server_.position(wait));
+  manifest.backup_time = base::system_clock().wall_now();
+  manifest.backup_name = backup::backup_name(manifest.backup_time, alias);
+  CO_RETURN_IF_ERROR(co_await net::offload([&]() -> Status {
+    const std::string shard = shard_of(settings_);
+    remove_unfinished(storage, shard, alias);
+    ASSIGN_OR_RETURN(const auto names, storage.list(shard));
+    for (auto time = manifest.backup_time; std::ranges::find(names, manifest.backup_name) != names.end();) {
+      time += 1s;
+      manifest.backup_name = backup::backup_name(time, alias);
+    }
+    return {};
+  }));
   const bool mysql = server_.flavor().kind() == mysqld::FlavorKind::kMySql;
   CO_ASSIGN_OR_RETURN(const auto about,
                       co_await server_.query(mysql ? "select @@version, @@server_uuid" : "select @@version, ''", wait));
+  manifest.backup_method = std::move(engine);
   manifest.server_version = about.text(0, 0);
   manifest.server_uuid = about.text(0, 1);
-  manifest.tablet_alias = topo::alias_to_string(desired_.record.alias());
+  manifest.tablet_alias = alias;
   manifest.hostname = settings_.hostname;
   manifest.keyspace = settings_.keyspace;
   manifest.shard = settings_.shard;
   manifest.compressed = settings_.backup.compress;
+  co_await report(fmt::format("backup {}/{} begins in {}, with engine {}", shard_of(settings_), manifest.backup_name,
+                              storage.describe(), manifest.backup_method));
   co_return manifest;
+}
+
+net::Task<void> TabletManager::report_backup(const backup::Manifest& manifest, const backup::Progress& progress,
+                                             Report report) {
+  const auto took = manifest.finished_time - manifest.backup_time;
+  const std::vector<std::string> labels{manifest.backup_method};
+  metrics_.counters("BackupBytes", "bytes of servers' files that backups have", {"engine"})
+      .with(labels)
+      .add(progress.done);
+  metrics_.counters("BackupCount", "backups", {"engine"}).with(labels).add();
+  metrics_.counters("BackupDurationNanoseconds", "time that backups took", {"engine"})
+      .with(labels)
+      .add(static_cast<uint64_t>(took.count()));
+  return report(fmt::format("backup {}/{} is complete: {} bytes in {} parts, {} bytes stored, {:.1f} s",
+                            shard_of(settings_), manifest.backup_name, progress.done.load(), manifest.parts.size(),
+                            progress.stored.load(), std::chrono::duration<double>(took).count()));
 }
 
 net::Task<Status> TabletManager::start_server(mysqld::Layout layout) {
@@ -214,34 +273,15 @@ net::Task<Status> TabletManager::start_server(mysqld::Layout layout) {
 net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld::Layout layout, Report report,
                                              net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
-  const std::string alias = topo::alias_to_string(desired_.record.alias());
-  const base::WallTime began = base::system_clock().wall_now();
-  backup::Place place{shard_of(settings_), backup::backup_name(began, alias)};
-  CO_RETURN_IF_ERROR(co_await net::offload([&]() -> Status {
-    remove_unfinished(*storage, place.shard, alias);
-    ASSIGN_OR_RETURN(const auto names, storage->list(place.shard));
-    for (auto time = began; std::ranges::find(names, place.name) != names.end();) {
-      time += 1s;
-      place.name = backup::backup_name(time, alias);
-    }
-    return {};
-  }));
-  co_await report(
-      fmt::format("backup {} begins in {}, with engine {}", place.to_string(), storage->describe(), kEngine));
-  Status prepared = co_await prepare_server(request, wait);
-  auto manifest = co_await describe_backup(place.name, wait);
-  if (!prepared.ok()) co_return prepared;
-  if (!manifest.ok()) co_return std::move(manifest).error();
-  manifest->upgrade_safe = request.upgrade_safe();
-  manifest->backup_time = began;
-  co_await report(fmt::format("the server stops at position {}", manifest->position));
+  CO_ASSIGN_OR_RETURN(auto manifest, co_await begin_backup(*storage, std::string(kEngine), report, wait));
+  const backup::Place place{shard_of(settings_), manifest.backup_name};
+  CO_RETURN_IF_ERROR(co_await prepare_server(request, wait));
+  CO_ASSIGN_OR_RETURN(manifest.position, co_await server_.position(wait));
+  manifest.upgrade_safe = request.upgrade_safe();
+  co_await report(fmt::format("the server stops at position {}", manifest.position));
   const base::Duration patience = request.has_mysql_shutdown_timeout() ? to_duration(request.mysql_shutdown_timeout())
                                                                        : settings_.backup.shutdown_timeout;
-  backup::TransferOptions options;
-  options.concurrency =
-      static_cast<unsigned>(std::clamp(request.concurrency() == 0 ? 4 : request.concurrency(), 1, 64));
-  options.compress = settings_.backup.compress;
-  options.level = static_cast<int>(settings_.backup.level);
+  const auto options = transfer_options(request, settings_.backup);
   const auto progress = std::make_shared<backup::Progress>();
   Status stored = co_await transfer(
       "a backup", progress,
@@ -250,10 +290,7 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
         ASSIGN_OR_RETURN(auto daemon, open_daemon(layout, patience));
         RETURN_IF_ERROR(daemon.shutdown());
         ASSIGN_OR_RETURN(auto server, backup::list_server_files(layout));
-        ASSIGN_OR_RETURN(manifest->parts, backup::store_files(*storage, place, server.files, options, *progress));
-        manifest->directories = std::move(server.directories);
-        manifest->finished_time = base::system_clock().wall_now();
-        return backup::write_manifest(*storage, place, *manifest);
+        return store(*storage, place, std::move(server), options, *progress, manifest);
       },
       report, wait);
   Status started = co_await start_server(layout);
@@ -262,27 +299,62 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
     if (!started.ok()) log_error("the server does not start: {}", started.error().message());
     co_return std::move(stored).error().with_context("backup " + place.to_string());
   }
-  const auto took = base::system_clock().wall_now() - began;
-  const std::vector<std::string> labels{std::string(kEngine)};
-  metrics_.counters("BackupBytes", "bytes of servers' files that backups have", {"engine"})
-      .with(labels)
-      .add(progress->done);
-  metrics_.counters("BackupCount", "backups", {"engine"}).with(labels).add();
-  metrics_.counters("BackupDurationNanoseconds", "time that backups took", {"engine"})
-      .with(labels)
-      .add(static_cast<uint64_t>(took.count()));
-  co_await report(fmt::format("backup {} is complete: {} bytes in {} parts, {} bytes stored, {:.1f} s",
-                              place.to_string(), progress->done.load(), manifest->parts.size(), progress->stored.load(),
-                              std::chrono::duration<double>(took).count()));
+  co_await report_backup(manifest, *progress, report);
   if (!started.ok())
     co_return std::move(started).error().with_context("the backup is complete, and the server is down");
   co_return Status{};
 }
 
+net::Task<Status> TabletManager::take_online_backup(tmd::BackupRequest request, mysqld::Layout layout, Report report,
+                                                    net::Wait wait) {
+  CO_RETURN_IF_ERROR(check_idle());
+  if (online_backup_) co_return fail(Code::kFailedPrecondition, "a backup of it is being taken; wait for its end");
+  if (role_.kind == RoleKind::kPrimary && !request.allow_primary()) co_return refuse_primary();
+  if (server_.flavor().kind() != mysqld::FlavorKind::kMariaDb) {
+    co_return fail(Code::kUnimplemented, "the engine mariabackup is for MariaDB: use builtin");
+  }
+  if (request.upgrade_safe()) {
+    co_return fail(Code::kUnimplemented, "--upgrade-safe needs a server that was stopped: use the engine builtin");
+  }
+  online_backup_ = true;
+  struct Reset {
+    bool& flag;
+    ~Reset() { flag = false; }
+  } reset{online_backup_};
+  CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
+  CO_RETURN_IF_ERROR(co_await run_before_backup(request, wait));
+  CO_ASSIGN_OR_RETURN(auto manifest, co_await begin_backup(*storage, std::string(kOnlineEngine), report, wait));
+  const backup::Place place{shard_of(settings_), manifest.backup_name};
+  const auto options = transfer_options(request, settings_.backup);
+  const auto progress = std::make_shared<backup::Progress>();
+  Status stored = co_await transfer(
+      "a backup", progress,
+      [&]() -> Status {
+        ASSIGN_OR_RETURN(auto copy, backup::copy_running_server({.layout = layout,
+                                                                 .user = settings_.dba_user,
+                                                                 .password = settings_.dba_password,
+                                                                 .parallel = options.concurrency},
+                                                                *progress));
+        manifest.position = server_.flavor_prefix() + copy.position;
+        return store(*storage, place, std::move(copy.files), options, *progress, manifest);
+      },
+      report, wait);
+  Status discarded = co_await net::offload([&] { return backup::discard_online_copy(layout); });
+  if (!discarded.ok()) log_warning("the copy of the server's files stays: {}", discarded.error().message());
+  if (!stored.ok()) {
+    (void)co_await net::offload([&] { return storage->remove(place); });
+    co_return std::move(stored).error().with_context("backup " + place.to_string());
+  }
+  co_await report_backup(manifest, *progress, report);
+  co_return Status{};
+}
+
 net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report report, net::Wait wait) {
-  if (request.has_backup_engine() && !request.backup_engine().empty() && request.backup_engine() != kEngine) {
+  const std::string engine = request.backup_engine().empty() ? settings_.backup.engine : request.backup_engine();
+  if (engine != kEngine && engine != kOnlineEngine) {
     co_return fail(Code::kUnimplemented,
-                   fmt::format("there is no backup engine '{}': use {}", request.backup_engine(), kEngine));
+                   fmt::format("there is no backup engine '{}': use {}, which stops the server, or {}", engine, kEngine,
+                               kOnlineEngine));
   }
   if (!request.incremental_from_pos().empty()) {
     co_return fail(Code::kUnimplemented, "incremental backups are not offered: take a full one");
@@ -290,6 +362,7 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
   const auto storage = backup::open_storage(settings_.backup.storage);
   if (!storage.ok()) co_return Error(storage.error());
   CO_ASSIGN_OR_RETURN(const auto layout, server_layout(settings_));
+  if (engine == kOnlineEngine) co_return co_await take_online_backup(std::move(request), layout, report, wait);
   CO_RETURN_IF_ERROR(co_await begin_maintenance(Maintenance::kBackup, request.allow_primary(), wait));
   Status taken = co_await take_backup(std::move(request), layout, report, wait);
   Status ended = co_await end_maintenance();
@@ -301,11 +374,13 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
 // Everything that can be known before anything is changed.
 net::Task<Status> TabletManager::check_backup(backup::Chosen chosen, mysqld::Layout layout) {
   const auto& manifest = chosen.manifest;
-  if (manifest.backup_method != kEngine || manifest.incremental) {
-    co_return fail(
-        Code::kUnimplemented,
-        fmt::format("backup {} is {} of engine '{}': full ones of engine {} can be restored", chosen.place.to_string(),
-                    manifest.incremental ? "an incremental one" : "one", manifest.backup_method, kEngine));
+  // Both kinds are files of a server that has stopped, or looks as if it had.
+  const bool known = manifest.backup_method == kEngine || manifest.backup_method == kOnlineEngine;
+  if (!known || manifest.incremental) {
+    co_return fail(Code::kUnimplemented,
+                   fmt::format("backup {} is {} of engine '{}': full ones of engines {} and {} can be restored",
+                               chosen.place.to_string(), manifest.incremental ? "an incremental one" : "one",
+                               manifest.backup_method, kEngine, kOnlineEngine));
   }
   auto position = server_.bare_position(manifest.position);
   if (!position.ok()) co_return std::move(position).error();
@@ -344,7 +419,7 @@ net::Task<Status> TabletManager::stage_restore(backup::Chosen chosen, mysqld::La
   co_await report(fmt::format("all {} parts are restored and checked; the server changes over to them",
                               chosen.manifest.parts.size()));
   CO_RETURN_IF_ERROR(co_await apply_restore(pending, layout));
-  const std::vector<std::string> labels{std::string(kEngine)};
+  const std::vector<std::string> labels{chosen.manifest.backup_method};
   metrics_.counters("RestoreBytes", "bytes of files that were restored", {"engine"}).with(labels).add(progress->done);
   metrics_.counters("RestoreCount", "restores", {"engine"}).with(labels).add();
   metrics_.counters("RestoreDurationNanoseconds", "time that restores took", {"engine"})
@@ -444,7 +519,10 @@ net::Task<Status> TabletManager::recover_server() {
     if (!applied.ok() && !pending->undo) co_return applied;
     co_return Status{};
   }
-  CO_RETURN_IF_ERROR(co_await net::offload([&] { return backup::discard_staging(*layout); }));
+  CO_RETURN_IF_ERROR(co_await net::offload([&]() -> Status {
+    RETURN_IF_ERROR(backup::discard_online_copy(*layout));
+    return backup::discard_staging(*layout);
+  }));
   if (!is_noted_stopped(*layout)) co_return Status{};
   log_info("a backup was interrupted; the server is started again");
   co_return co_await start_server(*layout);

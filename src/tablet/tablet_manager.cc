@@ -301,6 +301,7 @@ net::Task<void> TabletManager::health_loop() {
   for (;;) {
     Status checked = co_await run_health_check();
     if (!checked.ok() && !scope_.stopping()) log_warning("{}: {}", settings_.tablet_path, checked.error().message());
+    if (refusal_of(observed_.replication) != Refusal::kNone && !scope_.stopping()) co_await rejoin();
     // A replica that has just been set up is looked at more often, so that it serves soon.
     const bool settling =
         role_.kind == RoleKind::kReplica && observed_.replication.has_source() && !decision_.state.serving;

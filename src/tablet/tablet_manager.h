@@ -36,6 +36,7 @@ namespace vitrail::tablet {
 
 struct BackupSettings {
   backup::StorageOptions storage;
+  std::string engine = "builtin";  // Where a command names none.
   bool compress = true;
   uint32_t level = 1;  // Of zstd.
   base::Duration shutdown_timeout = std::chrono::minutes(10);
@@ -47,6 +48,9 @@ struct BackupSettings {
   base::Duration wait_interval{0};  // Between looks for a first backup; 0: begin empty.
 };
 
+// What a tablet does that its primary refuses (tablet_state.h, Refusal).
+enum class Rejoin : uint8_t { kNothing, kRewind, kRewindOrRestore };
+
 struct TabletSettings {
   std::string tablet_path;  // "zone1-0000000100"
   std::string hostname = "127.0.0.1";
@@ -56,6 +60,7 @@ struct TabletSettings {
   std::string db_name_override;
   std::string sidecar = "_vt";  // The database of the tablet's own tables.
   BackupSettings backup;
+  Rejoin rejoin = Rejoin::kRewindOrRestore;
   bool heartbeat = false;  // See Heartbeat.
   base::Duration heartbeat_interval = std::chrono::seconds(1);
   base::Duration init_timeout = std::chrono::minutes(1);
@@ -203,12 +208,28 @@ class TabletManager {
                              Report report, net::Wait wait);
   net::Task<Status> take_backup(::tabletmanagerdata::BackupRequest request, mysqld::Layout layout, Report report,
                                 net::Wait wait);
-  net::Task<Result<backup::Manifest>> describe_backup(std::string name, net::Wait wait);
+  // While the server runs and the tablet serves.
+  net::Task<Status> take_online_backup(::tabletmanagerdata::BackupRequest request, mysqld::Layout layout, Report report,
+                                       net::Wait wait);
+  // A new one's manifest, with all that is known before; its name is one that no other has.
+  net::Task<Result<backup::Manifest>> begin_backup(backup::Storage& storage, std::string engine, Report report,
+                                                   net::Wait wait);
+  net::Task<void> report_backup(const backup::Manifest& manifest, const backup::Progress& progress, Report report);
+  // --init-backup-sql-queries.
+  net::Task<Status> run_before_backup(const ::tabletmanagerdata::BackupRequest& request, net::Wait wait);
   net::Task<Status> prepare_server(const ::tabletmanagerdata::BackupRequest& request, net::Wait wait);
   net::Task<Status> start_server(mysqld::Layout layout);
   net::Task<Status> check_backup(backup::Chosen chosen, mysqld::Layout layout);
   net::Task<Status> stage_restore(backup::Chosen chosen, mysqld::Layout layout, Report report, net::Wait wait);
   net::Task<Status> apply_restore(backup::PendingRestore pending, mysqld::Layout layout);
+  // ---- The way back of a tablet that its primary refuses (tablet_rejoin.cc)
+  net::Task<void> rejoin();
+  // Takes back what the primary does not have.
+  //   kAborted: there is nothing to do any more.
+  net::Task<Status> rewind();
+  // Behind a rewind whose rows are as they were: the server's position, too. Does nothing where none was begun.
+  net::Task<Status> finish_rewind(net::Wait wait);
+  net::Task<Status> restore_what_fits();
   // ---- The start (tablet_start.cc)
   net::Task<Status> connect_server(net::Wait wait);
   net::Task<Status> register_tablet(net::Wait wait);
@@ -284,6 +305,8 @@ class TabletManager {
   ServingState in_force_;  // As it was decided.
   bool complete_ = false;  // And nothing else is under way any more.
   bool streams_told_ = false;
+  base::TimePoint next_rejoin_{};
+  bool online_backup_ = false;                                // One is being taken.
   ::topodata::TabletType type_before_ = ::topodata::UNKNOWN;  // Of the maintenance.
   base::Metrics& metrics_;
   base::Counter& queries_counter_;

@@ -46,6 +46,7 @@ net::Task<Status> TabletManager::start() {
   CO_RETURN_IF_ERROR(co_await connect_server(net::Wait::within(settings_.init_timeout)));
   CO_RETURN_IF_ERROR(co_await restore_if_empty());
   const net::Wait wait = net::Wait::within(settings_.init_timeout);
+  CO_RETURN_IF_ERROR(co_await finish_rewind(wait));
   if (settings_.restrict_app) {
     std::string name = settings_.db_name_override.empty() ? "vt_" + settings_.keyspace : settings_.db_name_override;
     co_await restrict_app_account(server_, settings_.app, std::move(name), settings_.app_files, wait);

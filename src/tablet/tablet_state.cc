@@ -83,6 +83,21 @@ void Lag::caught_up(base::TimePoint now) {
   seconds_ = 0;
 }
 
+Refusal refusal_of(const mysqld::ReplicationStatus& status) {
+  constexpr uint32_t kSourceFatal = 1236;
+  if (!status.has_source() || status.io_state != ThreadState::kStopped || status.last_io_errno != kSourceFatal) {
+    return Refusal::kNone;
+  }
+  // The number is that of other troubles, too.
+  const auto says = [&](std::string_view text) { return status.last_io_error.find(text) != std::string::npos; };
+  if (says("requested to start from GTID") || says("has more GTIDs than")) return Refusal::kDiverged;
+  if (says("Could not find GTID state requested by slave") || says("purged binary logs") ||
+      says("purged required binary logs")) {
+    return Refusal::kTooOld;
+  }
+  return Refusal::kNone;
+}
+
 bool is_replaced(const Desired& desired, const Role& role) {
   return desired.shard.has_primary_alias() &&
          !topo::same_alias(desired.shard.primary_alias(), desired.record.alias()) &&
@@ -107,7 +122,7 @@ std::string replication_trouble(const Observed& observed) {
 }
 
 // Whether a replica is close enough to its source.
-void judge_replica(const Observed& observed, base::Duration unhealthy, Decision& out) {
+void judge_replica(const Observed& observed, const Role& role, base::Duration unhealthy, Decision& out) {
   if (!observed.error.empty()) {
     out.health_error = "replication status: " + observed.error;
     out.trouble = out.health_error;
@@ -115,7 +130,12 @@ void judge_replica(const Observed& observed, base::Duration unhealthy, Decision&
   }
   out.trouble = replication_trouble(observed);
   out.lag_seconds = observed.lag.seconds(observed.now);
-  if (!observed.lag.known()) {
+  const Refusal refusal = refusal_of(observed.replication);
+  if (refusal != Refusal::kNone && !role.stuck.empty()) out.trouble += "; " + role.stuck;
+  if (refusal == Refusal::kDiverged) {
+    // What it would show is not what the shard has.
+    out.health_error = out.trouble;
+  } else if (!observed.lag.known()) {
     out.health_error = out.trouble.empty() ? "replication has not begun yet" : out.trouble;
     out.trouble = out.health_error;
   } else if (std::chrono::seconds(out.lag_seconds) > unhealthy) {
@@ -220,7 +240,7 @@ Decision decide(const Desired& desired, const Observed& observed, const Role& ro
       out.trouble = out.health_error;
       break;
     case RoleKind::kReplica:
-      judge_replica(observed, unhealthy, out);
+      judge_replica(observed, role, unhealthy, out);
       if (!out.health_error.empty()) {
         state.serving = false;
         state.reason = out.health_error;

@@ -42,6 +42,7 @@ struct Role {
   bool waits_for_acks = false;  // Semi-synchronous replication, as it was put in force last.
   bool acknowledges = false;
   Maintenance maintenance = Maintenance::kNone;  // Then nothing is repaired.
+  std::string stuck;                             // Why a replica that its source refuses could not be helped so far.
 };
 
 // ---- The start
@@ -85,6 +86,14 @@ class Lag {
   std::optional<base::TimePoint> at_;
   int64_t seconds_ = 0;
 };
+
+// Why its source does not serve a replica, and never will.
+enum class Refusal : uint8_t {
+  kNone,
+  kDiverged,  // The replica has transactions that its source lacks.
+  kTooOld,    // The source has no binary logs any more that reach back to where the replica is.
+};
+Refusal refusal_of(const mysqld::ReplicationStatus& status);
 
 // What the records say.
 struct Desired {

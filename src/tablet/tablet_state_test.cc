@@ -291,6 +291,42 @@ TEST(TabletDecide, ActsOnServersThatAreNotAsTheirRole) {
   }
 }
 
+TEST(TabletDecide, KnowsWhyASourceRefuses) {
+  const std::string prefix = "Got fatal error 1236 from master when reading data from binary log: 'Error: ";
+  struct Case {
+    const char* what;
+    ThreadState io;
+    uint32_t number;
+    std::string text;
+    Refusal refusal;
+  };
+  const Case cases[] = {
+      {"works", ThreadState::kRunning, 0, "", Refusal::kNone},
+      {"stopped by somebody", ThreadState::kStopped, 0, "", Refusal::kNone},
+      {"cannot log in", ThreadState::kStopped, 1045, "Access denied", Refusal::kNone},
+      {"diverged", ThreadState::kStopped, 1236,
+       prefix + "connecting slave requested to start from GTID 0-100-50, which is not in the master's binlog'",
+       Refusal::kDiverged},
+      {"and tries again", ThreadState::kConnecting, 1236,
+       prefix + "connecting slave requested to start from GTID 0-1-2", Refusal::kNone},
+      {"purged", ThreadState::kStopped, 1236,
+       prefix + "Could not find GTID state requested by slave in any binlog files.'", Refusal::kTooOld},
+      {"another trouble of the same number", ThreadState::kStopped, 1236,
+       prefix + "log event entry exceeded max_allowed_packet'", Refusal::kNone},
+  };
+  for (const auto& c : cases) {
+    Observed observed = server(true, true);
+    observed.replication.io_state = c.io;
+    observed.replication.last_io_errno = c.number;
+    observed.replication.last_io_error = c.text;
+    EXPECT_EQ(refusal_of(observed.replication), c.refusal) << c.what;
+    // A replica that shows what the shard does not have serves nobody.
+    const auto decision = decide(shard_with(101, 5), observed, {.stuck = "no backup"}, 2h);
+    EXPECT_EQ(decision.state.serving, c.refusal != Refusal::kDiverged) << c.what;
+    EXPECT_EQ(decision.trouble.find("no backup") != std::string::npos, c.refusal != Refusal::kNone) << c.what;
+  }
+}
+
 TEST(TabletDecide, OnlyAPrimaryIsEverMadeWritable) {
   for (const auto kind : {RoleKind::kReplica, RoleKind::kDemoted, RoleKind::kWaiting, RoleKind::kPrimary}) {
     for (int bits = 0; bits < 16; ++bits) {

@@ -5,6 +5,7 @@ middle of both.
 import contextlib
 import json
 import os
+import shutil
 import subprocess
 import threading
 import time
@@ -214,6 +215,33 @@ class BackupTest(ClusterTest):
         self.assert_command_fails("there is no backup of commerce/0 .* 1 later than 2001", "RestoreFromBackup",
                                   "--backup-timestamp", "2001-01-01.000000", "zone1-101")
 
+    def test_4_b_while_the_server_runs(self):
+        if shutil.which("mariadb-backup") is None:
+            self.skipTest("the package mariadb-backup is not installed")
+        with open(self.folder(102, "mysql.pid"), encoding="utf-8") as file:
+            server = file.read()
+        states = set()
+        with Writer(self.cluster) as writer, self.types_of(102) as types:
+            running = threading.Thread(target=lambda: outputs.append(
+                self.ctl("Backup", "--backup-engine", "mariabackup", "zone1-102")), daemon=True)
+            outputs = []
+            running.start()
+            while running.is_alive():
+                states.add(self.cluster.vars(self.tablet(102)).get("TabletStateName"))
+                running.join(.05)
+            self.assertGreater(writer.rows, 0)
+        self.assertRegex(outputs[0], r"backup commerce/0/\S+ is complete")
+        self.assertEqual((types, states), (["rdonly"], {"SERVING"}))
+        with open(self.folder(102, "mysql.pid"), encoding="utf-8") as file:
+            self.assertEqual(file.read(), server)
+        self.assertFalse(os.path.exists(self.folder(102, "backup")))
+        manifest = self.manifest(self.backups()[-1])
+        self.assertEqual(manifest["BackupMethod"], "mariabackup")
+        self.assertRegex(manifest["Position"], r"^MariaDB/0-\d+-\d+$")
+        self.assertIn("replication goes on at " + manifest["Position"], self.ctl("RestoreFromBackup", "zone1-101"))
+        self.assert_in_service(101, "replica")
+        self.assertEqual(self.cluster.vars(self.tablet(101))["RestoreCount"].get("mariabackup"), 1)
+
     def test_5_a_death_in_a_backup(self):
         before = self.backups()
         output = self.kill_at(102, ".stopped-for-backup", "Backup", "zone1-102")
@@ -265,6 +293,43 @@ class BackupTest(ClusterTest):
         self.assertEqual(self.backups(), names[1:])
         self.assertEqual(self.ctl("GetBackups", "--limit", "1", "commerce/0").split(), names[-1:])
         self.assert_command_fails("there is no backup", "RemoveBackup", "commerce/0", names[0])
+
+
+    def vtbackup(self, *flags, shard="0"):
+        """The program, with a folder of its own for its server; which is gone again at the end. Its exit code and last line."""
+        root = self.cluster.path("vtbackup")
+        os.makedirs(root, exist_ok=True)
+        done = subprocess.run([f"{BIN}/vtbackup", *self.cluster.topo_flags(), "--init-keyspace", "commerce", "--init-shard", shard,
+                               "--file-backup-storage-root", self.cluster.path("backups"), "--mysql-port",
+                               str(self.cluster.ports.take()), *flags],
+                              env={**os.environ, **self.cluster.environment(), "VTDATAROOT": root}, capture_output=True,
+                              text=True, check=False, timeout=120)
+        self.assertEqual(os.listdir(root), [], done.stderr)
+        return done.returncode, done.stderr.strip().rpartition("\n")[2]
+
+    def test_9_b_a_program_makes_the_next_one(self):
+        names = self.backups()
+        for flags in (("--min-backup-interval", "1h"), ("--initial-backup",)):
+            self.assertEqual(self.vtbackup(*flags)[0], 0)
+            self.assertEqual(self.backups(), names)
+        code, text = self.vtbackup(shard="80-")
+        self.assertEqual(code, 1)
+        self.assertIn("there is no backup of commerce/80-", text)
+        with self.cluster.connect("commerce") as connection, connection.cursor() as cursor:
+            cursor.execute("insert into t(v) values ('behind all other backups')")
+        code, text = self.vtbackup("--min-retention-time", "1s")
+        self.assertEqual(code, 0, text)
+        new, = self.backups()
+        self.assertRegex(new, r"\.vtbackup-\d+$")
+        self.ctl("RestoreFromBackup", "zone1-101")
+        self.assert_in_service(101, "replica")
+        self.assertEqual(self.cluster.vars(self.tablet(101))["RestorePosition"], self.manifest(new)["Position"])
+
+    def test_9_c_and_the_first_one(self):
+        code, text = self.vtbackup("--initial-backup", shard="80-")
+        self.assertEqual(code, 0, text)
+        listed = json.loads(self.ctl("GetBackups", "-j", "commerce/80-"))["backups"]
+        self.assertEqual([b["status"] for b in listed], ["COMPLETE"])
 
 
 if __name__ == "__main__":

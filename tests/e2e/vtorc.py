@@ -73,13 +73,13 @@ class VtorcTest(ClusterTest):
         with open(f"/proc/{parent}/cmdline", encoding="utf-8") as file:
             return [parent, server] if "safe" in file.read() else [server]
 
-    def write(self, seconds=30):
+    def write(self, seconds=30, **options):
         """Writes one row through vtgate, and says how long that took, refusals included."""
         began = time.monotonic()
 
         def done():
             try:
-                with self.cluster.connect("commerce") as connection, connection.cursor() as cursor:
+                with self.cluster.connect("commerce", **options) as connection, connection.cursor() as cursor:
                     return cursor.execute("insert into t(v) values ('w')")
             except pymysql.MySQLError:
                 return False
@@ -152,7 +152,58 @@ class VtorcTest(ClusterTest):
         self.assertEqual(self.primary(), new)
         self.assertEqual(self.recoveries("RecoverDeadPrimary"), before)
 
-    def test_6_it_can_be_told_to_keep_off(self):
+    def stop_and_replace(self):
+        """Stops the primary and its server until another is writable. Their process ids."""
+        self.write()
+        old = self.primary()
+        pids = self.server_pids(old)
+        tablet = self.cluster.processes[self.tablet(old).name].pid
+        for pid in (tablet, *pids):
+            os.kill(pid, signal.SIGSTOP)
+            self.addCleanup(os.kill, pid, signal.SIGCONT)
+        took = self.write(read_timeout=1)  # What a frozen tablet has been sent stays there.
+        print(f"\nwrites were possible again {took:.1f} s after the primary was stopped", flush=True)
+        self.assertLess(took, 5 * float(os.environ.get("VITRAIL_TEST_PATIENCE", "3")))
+        self.assertNotEqual(self.primary(), old)
+        return old, tablet, pids
+
+    def write_to_the_old_one(self, old, statement):
+        """Somebody still has a connection to it. Nobody acknowledges what is written, so neither does the server."""
+        with self.assertRaises(pymysql.MySQLError), pymysql.connect(
+                unix_socket=self.cluster.path(f"vt_{old:010d}", "mysql.sock"), user="vt_dba", database="vt_commerce",
+                read_timeout=2, autocommit=True) as connection, connection.cursor() as cursor:
+            cursor.execute(statement)
+
+    def test_6_a_primary_that_comes_back_loses_what_only_it_has(self):
+        old, tablet, pids = self.stop_and_replace()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        self.write_to_the_old_one(old, "insert into t(v) values ('stray')")
+        os.kill(tablet, signal.SIGCONT)
+        wait_until(lambda: self.value(old, "select @@global.read_only") == "1", "it to be read-only", 20)
+        self.wait_healthy()
+        # And what vtgate had sent to the tablet while it was frozen.
+        self.assertGreaterEqual(self.cluster.vars(self.tablet(old)).get("RewoundTransactions"), 1)
+        self.assertRegex(self.value(old, "select group_concat(redo) from _vt.rewound_transaction"),
+                         r"INSERT INTO `vt_commerce`.`t` .*'stray'")
+        for uid in (100, 101, 102):
+            self.assertEqual(self.value(uid, "select count(*) from t where v = 'stray'"), "0")
+
+    def test_7_what_cannot_be_taken_back_is_restored(self):
+        self.ctl("Backup", f"zone1-{self.replicas()[0]}")
+        self.wait_healthy()
+        old, tablet, pids = self.stop_and_replace()
+        for pid in pids:
+            os.kill(pid, signal.SIGCONT)
+        self.write_to_the_old_one(old, "alter table t add column stray int")
+        os.kill(tablet, signal.SIGCONT)
+        wait_until(lambda: self.cluster.vars(self.tablet(old)).get("RestoreCount") == {"builtin": 1}, "a backup to be restored", 60)
+        self.wait_healthy()
+        self.assertEqual(self.value(old, "select count(*) from information_schema.columns where table_name = 't' and "
+                                         "column_name = 'stray'"), "0")
+        self.assertEqual(len(os.listdir(self.cluster.path(f"vt_{old:010d}", "diverged"))), 1)
+
+    def test_8_it_can_be_told_to_keep_off(self):
         self.ctl("SetVtorcEmergencyReparent", "--disable", "commerce")
         old = self.primary()
         tablet = self.tablet(old)
@@ -171,7 +222,7 @@ class VtorcTest(ClusterTest):
         self.write()
         self.assertNotEqual(self.primary(), old)
 
-    def test_7_what_it_shows(self):
+    def test_9_what_it_shows(self):
         page = self.orc("/debug/status")
         for part in ("RecoverDeadPrimary", "commerce/0", "switched on"):
             self.assertIn(part, page)
