@@ -42,10 +42,18 @@ const char* field_of(const std::string& order) {
 void add_statement(std::map<std::pair<std::string, std::string>, json>& all, const json& row, const std::string& gate) {
   json& sum = all[{text(row, "Target"), text(row, "Query")}];
   if (sum.is_null()) {
-    sum = {{"query", text(row, "Query")}, {"target", text(row, "Target")}, {"plan", text(row, "Plan")},
-           {"keyspace", ""},              {"vindex", ""},                  {"sent", ""},
-           {"count", 0U},                 {"errors", 0U},                  {"rows", 0U},
-           {"time_ns", 0U},               {"longest_ns", 0U},              {"gates", json::array()}};
+    sum = {{"query", text(row, "Query")},
+           {"target", text(row, "Target")},
+           {"plan", text(row, "Plan")},
+           {"keyspace", ""},
+           {"vindex", ""},
+           {"sent", ""},
+           {"count", 0U},
+           {"errors", 0U},
+           {"rows", 0U},
+           {"time_ns", 0U},
+           {"longest_ns", 0U},
+           {"gates", json::array()}};
   }
   for (const auto& [to, from] : {std::pair("count", "QueryCount"), std::pair("errors", "ErrorCount"),
                                  std::pair("rows", "RowCount"), std::pair("time_ns", "TimeNs")}) {
@@ -132,9 +140,12 @@ net::Task<Result<json>> ProcessViews::processes(std::vector<::topodata::Tablet> 
                       {"version", version.text},
                       {"error", version.error}});
   }
-  co_return json{{"processes", std::move(list)},     {"own_version", std::string(base::kProjectVersion)},
-                 {"tablets", counts},                {"other_tablets", std::move(others)},
-                 {"asked", asked},                   {"total", tablets.size()}};
+  co_return json{{"processes", std::move(list)},
+                 {"own_version", std::string(base::kProjectVersion)},
+                 {"tablets", counts},
+                 {"other_tablets", std::move(others)},
+                 {"asked", asked},
+                 {"total", tablets.size()}};
 }
 
 net::Task<void> ProcessViews::ask(ProcessViews& self, ::topodata::Tablet tablet) {

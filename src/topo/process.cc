@@ -80,9 +80,8 @@ Announcement::Announcement(Server& server, Process process, std::string bind_add
     process_.host = gethostname(name.data(), name.size() - 1) == 0 ? name.data() : "localhost";
   }
   process_.version = base::kProjectVersion;
-  process_.started_ms = std::chrono::duration_cast<std::chrono::milliseconds>(
-                            server.clock().wall_now().time_since_epoch())
-                            .count();
+  process_.started_ms =
+      std::chrono::duration_cast<std::chrono::milliseconds>(server.clock().wall_now().time_since_epoch()).count();
 }
 
 net::Task<void> Announcement::start() {
@@ -99,8 +98,8 @@ net::Task<void> Announcement::hold(Server& server, Process process, net::CancelT
   const std::string dir = process_dir(process.program, process.host + ":" + std::to_string(process.port));
   base::Duration pause = 500ms;
   while (!cancel.cancelled()) {
-    auto lock = co_await server.global().lock(dir, process.to_json(),
-                                              {.wait = {.cancel = cancel}, .ttl = kAnnouncementTtl, .require_dir = false});
+    auto lock = co_await server.global().lock(
+        dir, process.to_json(), {.wait = {.cancel = cancel}, .ttl = kAnnouncementTtl, .require_dir = false});
     if (lock.ok()) {
       pause = 500ms;
       static_cast<void>(co_await (*lock)->wait_lost({.cancel = cancel}));

@@ -81,8 +81,9 @@ TEST_F(TopoProcesses, TheNewestOneOfAnAddressCounts) {
 TEST(TopoProcess, IsReadFromJson) {
   Process process{.program = "vtgate", .host = "h", .port = 1, .version = "9"};
   EXPECT_EQ(Process::from_json(process.to_json())->version, "9");
-  for (const char* bad : {"", "{}", "[]", R"({"Program":"vtgate","Host":"h"})", R"({"Program":"vtgate","Host":"h","Port":0})",
-                          R"({"Program":"vtgate","Host":"h","Port":70000})", R"({"Program":1,"Host":"h","Port":1})"}) {
+  for (const char* bad :
+       {"", "{}", "[]", R"({"Program":"vtgate","Host":"h"})", R"({"Program":"vtgate","Host":"h","Port":0})",
+        R"({"Program":"vtgate","Host":"h","Port":70000})", R"({"Program":1,"Host":"h","Port":1})"}) {
     EXPECT_EQ(Process::from_json(bad).error().code(), Code::kDataLoss) << bad;
   }
 }
