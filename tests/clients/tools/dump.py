@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -33,7 +34,9 @@ class Tool:
 
     def run(self, argv, text=None):
         done = subprocess.run(argv, input=text, capture_output=True, encoding="utf-8", errors="surrogateescape", timeout=120, check=False)
-        told = "\n".join(line for line in done.stderr.splitlines() if "Deprecated program name" not in line)
+        # Not what tells one run from another: mydumper's process and the time.
+        lines = (re.sub(r"\(mydumper:\d+\)|\d\d:\d\d:\d\d\.\d+", "", line) for line in done.stderr.splitlines())
+        told = "\n".join(line for line in lines if "Deprecated program name" not in line)
         return done.returncode, done.stdout, told
 
     def client(self, text):
