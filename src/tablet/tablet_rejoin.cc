@@ -39,9 +39,9 @@ std::vector<std::string> rewind_rows(const movement::Undo& undo, const std::stri
   std::vector<std::string> out;
   for (const auto& [gtid, redo] : undo.transactions) {
     for (size_t at = 0; at == 0 || at < redo.size(); at += kPieceBytes) {
-      out.push_back(fmt::format(
-          "INSERT INTO _vt.rewound_transaction (tablet_alias, gtid, redo) VALUES ({}, {}, {})",
-          mysqld::quote_string(alias), mysqld::quote_string(gtid), mysqld::quote_string(redo.substr(at, kPieceBytes))));
+      out.push_back(fmt::format("INSERT INTO _vt.rewound_transaction (tablet_alias, gtid, redo) VALUES ({}, {}, {})",
+                                mysqld::quote_string(alias), mysqld::quote_string(gtid),
+                                mysqld::quote_string(redo.substr(at, kPieceBytes))));
     }
   }
   out.push_back(fmt::format("REPLACE INTO _vt.tablet_rewind (tablet_alias, position) VALUES ({}, {})",
@@ -84,7 +84,8 @@ void keep_binary_logs(const mysqld::Layout& layout) {
 }  // namespace
 
 net::Task<Status> TabletManager::finish_rewind(net::Wait wait) {
-  const std::string which = " FROM _vt.tablet_rewind WHERE tablet_alias = " + mysqld::quote_string(settings_.tablet_path);
+  const std::string which =
+      " FROM _vt.tablet_rewind WHERE tablet_alias = " + mysqld::quote_string(settings_.tablet_path);
   const auto noted = co_await server_.query("SELECT position" + which, wait);
   if (!noted.ok()) {
     if (is_missing_table(noted.error())) co_return Status{};
@@ -122,7 +123,8 @@ net::Task<Status> TabletManager::rewind() {
     CO_RETURN_IF_ERROR(co_await run_unlogged(server_, rewind_tables(), turn.wait()));
     CO_RETURN_IF_ERROR(
         co_await movement::apply_undo(own, *undo, rewind_rows(*undo, settings_.tablet_path), turn.wait()));
-    metrics_.counter("RewoundTransactions", "transactions of this tablet that were taken back, for its primary lacked them")
+    metrics_
+        .counter("RewoundTransactions", "transactions of this tablet that were taken back, for its primary lacked them")
         .add(undo->transactions.size());
     CO_RETURN_IF_ERROR(co_await finish_rewind(turn.wait()));
   }
@@ -145,9 +147,8 @@ net::Task<Status> TabletManager::restore_what_fits() {
     CO_ASSIGN_OR_RETURN(const auto chosen,
                         co_await net::offload([&] { return backup::choose_backup(*storage, shard, choice); }));
     CO_ASSIGN_OR_RETURN(const auto position, mysql::Position::parse(chosen.manifest.position));
-    CO_ASSIGN_OR_RETURN(const bool fits,
-                        co_await movement::serves_position(replication_login(primary.record), position,
-                                                           net::Wait::within(1min, scope_.token())));
+    CO_ASSIGN_OR_RETURN(const bool fits, co_await movement::serves_position(replication_login(primary.record), position,
+                                                                            net::Wait::within(1min, scope_.token())));
     choice.not_after = chosen.manifest.backup_time;
     if (fits) break;
     *choice.not_after -= 1s;
@@ -167,13 +168,12 @@ net::Task<Status> TabletManager::restore_what_fits() {
 net::Task<void> TabletManager::rejoin() {
   const base::TimePoint now = base::system_clock().now();
   if (settings_.rejoin == Rejoin::kNothing || role_.kind != RoleKind::kReplica || now < next_rejoin_) co_return;
-  if (role_.maintenance != Maintenance::kNone) co_return;
+  if (role_.maintenance != Maintenance::kNone || online_backup_) co_return;
   Status done = co_await rewind();
   if (!done.ok() && done.error().code() == Code::kAborted) co_return;
-  const bool hopeless = !done.ok() && (done.error().code() == Code::kNotFound ||
-                                       done.error().code() == Code::kFailedPrecondition ||
-                                       done.error().code() == Code::kResourceExhausted ||
-                                       done.error().code() == Code::kUnimplemented);
+  const bool hopeless =
+      !done.ok() && (done.error().code() == Code::kNotFound || done.error().code() == Code::kFailedPrecondition ||
+                     done.error().code() == Code::kResourceExhausted || done.error().code() == Code::kUnimplemented);
   if (hopeless && settings_.rejoin == Rejoin::kRewindOrRestore) {
     const std::string why = done.error().message();
     log_warning("{}: {}; a backup is looked for", settings_.tablet_path, why);
@@ -182,7 +182,8 @@ net::Task<void> TabletManager::rejoin() {
   }
   role_.stuck = done.ok() ? "" : done.error().message();
   next_rejoin_ = base::system_clock().now() + kPause;
-  if (!done.ok() && !scope_.stopping()) log_warning("{} cannot follow its primary: {}", settings_.tablet_path, role_.stuck);
+  if (!done.ok() && !scope_.stopping())
+    log_warning("{} cannot follow its primary: {}", settings_.tablet_path, role_.stuck);
 }
 
 }  // namespace vitrail::tablet
