@@ -8,8 +8,8 @@
 #include "base/result.h"
 #include "mysqld/config.h"
 
-// Copies of a server's files while it runs, by the program mariadb-backup: its pages, then the redo log that was written
-// meanwhile, applied to them.
+// Copies of a server's files while it runs, by the program mariadb-backup: its pages, then the redo log that was
+// written meanwhile, applied to them.
 namespace vitrail::backup {
 
 inline constexpr std::string_view kOnlineProgram = "mariadb-backup";

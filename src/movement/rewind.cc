@@ -140,12 +140,12 @@ net::Task<Result<size_t>> UndoPlanner::count_common() {
 net::Task<Result<std::string>> UndoPlanner::find_obstacle(const mysql::TableMap& map) {
   const std::string schema = mysqld::quote_string(map.schema), name = mysqld::quote_string(map.table);
   if (session_->flavor().is_system_schema(map.schema)) co_return std::string("it is a table of the server");
-  CO_ASSIGN_OR_RETURN(
-      const std::string transactions,
-      co_await value(fmt::format("SELECT e.transactions FROM information_schema.tables t JOIN information_schema.engines "
-                                 "e ON e.engine = t.engine WHERE t.table_schema = {} AND t.table_name = {} AND "
-                                 "t.table_type = 'BASE TABLE'",
-                                 schema, name)));
+  CO_ASSIGN_OR_RETURN(const std::string transactions,
+                      co_await value(fmt::format(
+                          "SELECT e.transactions FROM information_schema.tables t JOIN information_schema.engines "
+                          "e ON e.engine = t.engine WHERE t.table_schema = {} AND t.table_name = {} AND "
+                          "t.table_type = 'BASE TABLE'",
+                          schema, name)));
   if (transactions != "YES") co_return std::string("it is no plain table with transactions");
   // A trigger would run again.
   CO_ASSIGN_OR_RETURN(const std::string triggers,

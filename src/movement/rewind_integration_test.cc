@@ -62,7 +62,8 @@ class Rewind : public ::testing::Test {
     new_.run("INSERT INTO d.t VALUES (10, 'of the new one')");
   }
   static void follow(Sql& replica, mysqld::testing::Server& source) {
-    for (const auto& sql : source.flavor().set_source({.host = "127.0.0.1", .port = source.port(), .user = "vt_repl"})) {
+    for (const auto& sql :
+         source.flavor().set_source({.host = "127.0.0.1", .port = source.port(), .user = "vt_repl"})) {
       replica.run(sql);
     }
     replica.run("START SLAVE");
@@ -82,10 +83,12 @@ class Rewind : public ::testing::Test {
     return login;
   }
   Result<Undo> plan(UndoLimits limits = {}) {
-    return net::block_on(thread_.loop(), plan_undo(own(), source(), limits, net::Wait::within(std::chrono::minutes(1))));
+    return net::block_on(thread_.loop(),
+                         plan_undo(own(), source(), limits, net::Wait::within(std::chrono::minutes(1))));
   }
   Status apply(const Undo& undo, std::vector<std::string> more = {}) {
-    return net::block_on(thread_.loop(), apply_undo(own(), undo, std::move(more), net::Wait::within(std::chrono::minutes(1))));
+    return net::block_on(thread_.loop(),
+                         apply_undo(own(), undo, std::move(more), net::Wait::within(std::chrono::minutes(1))));
   }
   // The old one follows the new one, and has what that has.
   void expect_rejoined(const Undo& undo, const std::vector<std::string>& tables) {
@@ -148,7 +151,8 @@ TEST_F(Rewind, TakesBackWhatOnlyOneHas) {
 
 TEST_F(Rewind, KnowsAllTypes) {
   old_.run(
-      "CREATE TABLE d.types (id BIGINT UNSIGNED PRIMARY KEY, i TINYINT, f FLOAT, g DOUBLE, n DECIMAL(30,10), b BIT(12), "
+      "CREATE TABLE d.types (id BIGINT UNSIGNED PRIMARY KEY, i TINYINT, f FLOAT, g DOUBLE, n DECIMAL(30,10), b "
+      "BIT(12), "
       "d DATE, tm TIME(3), dt DATETIME(6), ts TIMESTAMP(2) NULL, y YEAR, e ENUM('a','b'), s SET('x','y','z'), "
       "bin BINARY(4), vb VARBINARY(50), bl BLOB, tx TEXT, j JSON, p POINT, u UUID, ip INET6, "
       "gen INT AS (i + 1) PERSISTENT) DEFAULT CHARACTER SET utf8mb4");
@@ -195,7 +199,8 @@ TEST_F(Rewind, RefusesWhatTheLogDoesNotTell) {
   old_.run("CREATE TABLE d.plain (id INT PRIMARY KEY) ENGINE = MyISAM");
   old_.run("CREATE TABLE d.keyless (id INT)");
   old_.run("CREATE TABLE d.parent (id INT PRIMARY KEY)");
-  old_.run("CREATE TABLE d.child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES d.parent (id) ON DELETE CASCADE)");
+  old_.run(
+      "CREATE TABLE d.child (id INT PRIMARY KEY, p INT, FOREIGN KEY (p) REFERENCES d.parent (id) ON DELETE CASCADE)");
   old_.run("CREATE TABLE d.watched (id INT PRIMARY KEY)");
   old_.run("CREATE TRIGGER d.watch AFTER DELETE ON d.watched FOR EACH ROW DELETE FROM d.t WHERE id = OLD.id");
   old_.run("INSERT INTO d.parent VALUES (1)");
