@@ -361,6 +361,12 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
   }
   const auto storage = backup::open_storage(settings_.backup.storage);
   if (!storage.ok()) co_return Error(storage.error());
+  if (refusal_of(observed_.replication) == Refusal::kDiverged) {
+    co_return fail(
+        Code::kFailedPrecondition,
+        fmt::format("tablet {} has transactions that the shard's primary lacks: a backup of it would be of no use",
+                    settings_.tablet_path));
+  }
   CO_ASSIGN_OR_RETURN(const auto layout, server_layout(settings_));
   if (engine == kOnlineEngine) co_return co_await take_online_backup(std::move(request), layout, report, wait);
   CO_RETURN_IF_ERROR(co_await begin_maintenance(Maintenance::kBackup, request.allow_primary(), wait));

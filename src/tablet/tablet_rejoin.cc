@@ -168,7 +168,7 @@ net::Task<Status> TabletManager::restore_what_fits() {
 net::Task<void> TabletManager::rejoin() {
   const base::TimePoint now = base::system_clock().now();
   if (settings_.rejoin == Rejoin::kNothing || role_.kind != RoleKind::kReplica || now < next_rejoin_) co_return;
-  if (role_.maintenance != Maintenance::kNone) co_return;
+  if (role_.maintenance != Maintenance::kNone || online_backup_) co_return;
   Status done = co_await rewind();
   if (!done.ok() && done.error().code() == Code::kAborted) co_return;
   const bool hopeless =

@@ -2,6 +2,7 @@
 should.
 """
 
+import contextlib
 import os
 import signal
 import time
@@ -152,6 +153,11 @@ class VtorcTest(ClusterTest):
         self.assertEqual(self.primary(), new)
         self.assertEqual(self.recoveries("RecoverDeadPrimary"), before)
 
+    @staticmethod
+    def wake(pid):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGCONT)
+
     def stop_and_replace(self):
         """Stops the primary and its server until another is writable. Their process ids."""
         self.write()
@@ -160,7 +166,7 @@ class VtorcTest(ClusterTest):
         tablet = self.cluster.processes[self.tablet(old).name].pid
         for pid in (tablet, *pids):
             os.kill(pid, signal.SIGSTOP)
-            self.addCleanup(os.kill, pid, signal.SIGCONT)
+            self.addCleanup(self.wake, pid)
         took = self.write(read_timeout=1)  # What a frozen tablet has been sent stays there.
         print(f"\nwrites were possible again {took:.1f} s after the primary was stopped", flush=True)
         self.assertLess(took, 5 * float(os.environ.get("VITRAIL_TEST_PATIENCE", "3")))
