@@ -189,7 +189,8 @@ class VtorcTest(ClusterTest):
         wait_until(lambda: self.value(old, "select @@global.read_only") == "1", "it to be read-only", 20)
         self.wait_healthy()
         # And what vtgate had sent to the tablet while it was frozen.
-        self.assertGreaterEqual(self.cluster.vars(self.tablet(old)).get("RewoundTransactions"), 1)
+        wait_until(lambda: self.cluster.vars(self.tablet(old)).get("RewoundTransactions", 0) >= 1, "it to be rewound", 30)
+        self.wait_healthy()
         self.assertRegex(self.value(old, "select group_concat(redo) from _vt.rewound_transaction"),
                          r"INSERT INTO `vt_commerce`.`t` .*'stray'")
         for uid in (100, 101, 102):

@@ -1,4 +1,6 @@
 // Commands on backups.
+#include <algorithm>
+
 #include "backup/manifest.h"
 #include "base/text.h"
 #include "control/client/call.h"
@@ -151,16 +153,19 @@ void add_storage_commands(CommandSet& set) {
       set, "GetBackups", "the backups of a shard, the newest last",
       [f](const ClientContext& c, auto& q) -> Status {
         RETURN_IF_ERROR(fill_shard(c, q));
-        q.set_limit(f->limit);
+        q.set_limit(f->json ? f->limit : 0);  // Else of those that are shown.
         q.set_detailed(f->json);
         return {};
       },
       [f](const ClientContext& c, const auto& done) -> Result<std::string> {
         if (f->json) return c.json(done);
-        std::string out;
+        std::vector<std::string> whole;
         for (const auto& backup : done.backups()) {
-          if (backup.status() != ::mysqlctl::BackupInfo::INCOMPLETE) out += backup.name() + "\n";
+          if (backup.status() != ::mysqlctl::BackupInfo::INCOMPLETE) whole.push_back(backup.name() + "\n");
         }
+        const size_t shown = f->limit == 0 ? whole.size() : std::min<size_t>(f->limit, whole.size());
+        std::string out;
+        for (size_t i = whole.size() - shown; i < whole.size(); ++i) out += whole[i];
         return out;
       });
   s.add("limit", &f->limit, "only so many, the newest; 0: all").alias("l");
