@@ -6,11 +6,11 @@ import socket
 import time
 
 from outage import Load
-from support import ClusterTest, main
+from support import ClusterTest, Failure, main
 
 from vitrail.cluster import Cluster
 from vitrail.journey import COMMERCE_SCHEMA, COMMERCE_VSCHEMA
-from vitrail.processes import wait_until
+from vitrail.processes import http_get, wait_until
 
 
 class ZookeeperCluster(Cluster):
@@ -79,6 +79,27 @@ class ZookeeperTest(ClusterTest):
         self.assertEqual(self.rows("select count(*) from product", "commerce"), [(load.written,)])
         self.ctl("PlannedReparentShard", "commerce/0", "--new-primary", "zone1-100")
         self.eventually(lambda: self.rows("select count(*) from product", "commerce") == [(load.written,)])
+
+    def test_b_a_killed_vtctld_holds_nobody_up(self):
+        """Its session, and the locks of it, would live on for 30 s: those of workflows are in a shorter one."""
+        cluster = self.cluster
+        cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "customer")
+        cluster.add_shard("customer", "0", 200, ("replica",))
+        move = ("MoveTables", "--workflow", "killed", "--target-keyspace", "customer")
+        self.ctl(*move, "create", "--source-keyspace", "commerce", "--tables", "customer")
+        wait_until(lambda: "Status: Running" in self.ctl(*move, "status"), "the copy to end", 60)
+        process = self.restart_vtctld("--test-crash-at-step", "catch_up")
+        with self.assertRaises(Failure):
+            self.ctl(*move, "switchtraffic")
+        died = time.monotonic()
+        self.assertTrue(process.wait_ended(10), "vtctld did not die")
+        cluster.start("vtctld", cluster.vtctld_argv, lambda: http_get(cluster.addresses["vtctld"]["port"], "/debug/vars"))
+        self.eventually(lambda: self.rows("insert into customer(customer_id, email) values (77, 'late') on duplicate key update email = 'late'",
+                                          "commerce"), 30)
+        written = time.monotonic() - died
+        self.ctl(*move, "switchtraffic")  # Needs the locks of both keyspaces.
+        self.assertLess(time.monotonic() - died, 25, f"the source took writes after {written:.1f} s")
+        self.assertEqual(self.rows("select count(*) from customer where email = 'late'", "customer"), [(1,)])
 
     def vtgate_knows(self, word):
         """It writes down what the topology told it."""
