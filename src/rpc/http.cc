@@ -296,8 +296,11 @@ HttpServer::HttpServer(HttpOptions options) : impl_(std::make_unique<Impl>(std::
   Impl& impl = *impl_;
   const auto health = [&impl](const HttpRequest&) { return impl.health(); };
   handle("/healthz", health);
+  handle("/readyz", health);
   handle("/debug/health", health);
-  handle("/debug/liveness", [](const HttpRequest&) { return HttpResponse{.body = "ok"}; });
+  const auto liveness = [](const HttpRequest&) { return HttpResponse{.body = "ok"}; };
+  handle("/livez", liveness);
+  handle("/debug/liveness", liveness);
   handle("/debug/status", [&impl](const HttpRequest&) { return impl.status_page(); });
   handle("/", [](const HttpRequest&) { return HttpResponse::redirect("/debug/status"); });
   if (impl.options.metrics != nullptr) {
@@ -308,8 +311,19 @@ HttpServer::HttpServer(HttpOptions options) : impl_(std::make_unique<Impl>(std::
     });
   }
   if (impl.options.settings != nullptr) {
-    handle("/debug/config",
-           [&impl](const HttpRequest&) { return HttpResponse::json(impl.options.settings->to_json() + "\n"); });
+    const auto show = [&impl](const HttpRequest& request) {
+      constexpr int kNotAllowed = 405;
+      if (request.method == "GET" || request.method == "HEAD") {
+        return HttpResponse::json(impl.options.settings->to_json() + "\n");
+      }
+      return HttpResponse{.status = kNotAllowed,
+                          .body =
+                              "settings are not changed by HTTP: write them into the config file (--config-file), "
+                              "which is followed while the server runs\n",
+                          .headers = {{"Allow", "GET"}}};
+    };
+    handle("/debug/config", show);
+    handle("/debug/env", show);
   }
 }
 

@@ -59,8 +59,8 @@ struct HttpOptions {
   base::Duration idle_max = std::chrono::seconds(60);
   net::TlsOptions tls;                 // With a certificate the port speaks TLS; with ca_file every client needs one.
   base::Metrics* metrics = nullptr;    // For /debug/vars and /metrics.
-  base::Settings* settings = nullptr;  // For /debug/config.
-  std::function<Status()> health;      // For /healthz, /debug/health; unset: always well.
+  base::Settings* settings = nullptr;  // For /debug/config, /debug/env.
+  std::function<Status()> health;      // For /healthz and its kin; unset: always well.
 };
 
 // Declares where a program serves its pages: --port, --bind-address, --http-tls-...
@@ -68,8 +68,8 @@ void declare(base::Settings& settings, HttpOptions& options);
 
 // The HTTP server for operators and tools: debug pages, health checks, metrics, and what the roles add.
 //
-// Has of itself: /debug/vars, /metrics, /debug/config, /debug/health and /healthz ("ok" or 500 with the reason),
-// /debug/liveness, /debug/status and "/".
+// Has of itself: /debug/vars, /metrics, /debug/config and /debug/env (the same), /debug/health, /healthz and /readyz
+// ("ok" or 500 with the reason), /debug/liveness and /livez, /debug/status and "/".
 //
 //   Owns    : its port and its threads: one per connection, so these pages answer also when every loop hangs.
 //   Threads : set up before start(). Handlers run on the server's threads, several at once, and may block.

@@ -84,7 +84,9 @@ TEST_F(HttpTest, ServesTheBuiltInPages) {
   EXPECT_EQ(nlohmann::json::parse(body_of(get(port, "/debug/vars")))["QueriesProcessed"], 3);
   EXPECT_NE(get(port, "/metrics").find("vttablet_queries_processed 3\n"), std::string::npos);
   EXPECT_EQ(body_of(get(port, "/debug/config")), "{\"cell\":\"zone1\"}\n");
+  EXPECT_EQ(body_of(get(port, "/debug/env")), "{\"cell\":\"zone1\"}\n");
   EXPECT_EQ(body_of(get(port, "/debug/liveness")), "ok");
+  EXPECT_EQ(body_of(get(port, "/livez")), "ok");
   const std::string status = get(port, "/debug/status");
   EXPECT_NE(status.find("<h1>vt&lt;tablet&gt;</h1>"), std::string::npos) << status;
   EXPECT_NE(status.find("<h2>Tablet &lt;1&gt;</h2>\n<p>serving</p>"), std::string::npos) << status;
@@ -98,9 +100,12 @@ TEST_F(HttpTest, HealthFollowsTheRole) {
   EXPECT_EQ(body_of(get(server.port(), "/healthz")), "ok");
   EXPECT_TRUE(get(server.port(), "/debug/health").starts_with("HTTP/1.1 200 "));
   health_ = fail(Code::kUnavailable, "replication stopped");
-  const std::string answer = get(server.port(), "/healthz");
-  EXPECT_TRUE(answer.starts_with("HTTP/1.1 500 "));
-  EXPECT_NE(answer.find("replication stopped"), std::string::npos);
+  for (const char* path : {"/healthz", "/readyz", "/debug/health"}) {
+    const std::string answer = get(server.port(), path);
+    EXPECT_TRUE(answer.starts_with("HTTP/1.1 500 ")) << path;
+    EXPECT_NE(answer.find("replication stopped"), std::string::npos) << path;
+  }
+  EXPECT_EQ(body_of(get(server.port(), "/livez")), "ok");
 }
 
 TEST_F(HttpTest, HandlersSeeTheRequestAndTheLongestPathWins) {

@@ -14,6 +14,7 @@ using namespace std::chrono_literals;
 constexpr size_t kMaxPreparedPerConnection = 256;
 constexpr size_t kKillConnections = 4;
 constexpr auto kForceMax = 10s;  // For the end of what had to be ended by force.
+constexpr auto kAbandonedPause = 250ms;
 
 // What a statement did to its connection is told by the server: by a flag in the answer's end.
 constexpr const char* kTrackState =
@@ -98,6 +99,36 @@ net::Task<bool> QueryLoop::hold_transactions(TransactionHold wanted, base::Durat
   co_return open();
 }
 
+void QueryLoop::end_later(uint32_t connection) {
+  abandoned.push_back({connection, base::system_clock().now()});
+  if (!std::exchange(ends_abandoned, true)) scope.spawn(end_abandoned());
+}
+
+net::Task<void> QueryLoop::end_abandoned() {
+  while (!abandoned.empty() && !scope.stopping()) {
+    const Abandoned next = abandoned.front();
+    Status ended =
+        co_await killer.end_abandoned(next.connection, next.since, net::Wait::within(kForceMax, scope.token()));
+    // A server that is not there any more has no connections.
+    const bool retry = !ended.ok() && (ended.error().code() == Code::kDeadlineExceeded ||
+                                       ended.error().code() == Code::kResourceExhausted);
+    if (retry) {
+      if (!(co_await net::sleep_for(kAbandonedPause, scope.token())).ok()) break;
+      continue;
+    }
+    abandoned.erase(abandoned.begin());
+    session_idle.notify_all();
+  }
+  ends_abandoned = false;
+}
+
+void QueryLoop::give_up() {
+  gave_up = base::system_clock().now();
+  for (auto& [shape, pool] : pools) pool->abort_loans();
+}
+
+bool QueryLoop::silent() const { return base::system_clock().now() - gave_up < kForceMax; }
+
 net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, base::Duration grace) {
   const auto previous = std::exchange(state, next);
   hold.reset();
@@ -130,6 +161,15 @@ net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, bas
   Status drained = home ? co_await sequences->apply(next, grace, killer) : Status();
   for (auto& outcome : outcomes) CO_RETURN_IF_ERROR(std::move(outcome));
   CO_RETURN_IF_ERROR(std::move(drained));
+  const bool forbids =
+      !next->serving || next->target != previous->target || !next->denied_tables.empty() || !next->no_writes.empty();
+  const net::Wait end = net::Wait::within(kForceMax);
+  while (forbids && !abandoned.empty() && (co_await session_idle.wait(end)).ok()) {
+  }
+  if (forbids && !abandoned.empty()) {
+    co_return fail(Code::kDeadlineExceeded,
+                   "statements that were given up while the MySQL server did not answer may still take effect");
+  }
   if (left()) {
     co_return fail(Code::kDeadlineExceeded, "statements that are in the way of the new serving state do not end");
   }

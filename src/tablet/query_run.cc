@@ -54,7 +54,7 @@ net::Task<Status> QuerySession::run_logged(Request request) {
 net::Task<Status> QuerySession::run_request(Request request) {
   const net::Wait wait = request.unlimited ? net::Wait{.cancel = gone_.token()} : query_wait();
   active_ = true;
-  interrupted_ = timed_out_ = false;
+  interrupted_ = timed_out_ = silent_ = false;
   current_ = request.info;
   shared_.metrics.queries.add();
   const bool was_in_transaction = in_transaction_;
@@ -191,19 +191,24 @@ net::RelayOptions QuerySession::relay_options(const Request& request) const {
 net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::end_and_await(const Request& request) {
   timed_out_ = true;
   shared_.metrics.killed_statements.add();
-  co_await interrupt();
+  if (!co_await interrupt()) {  // A server that takes no KILL gives no answer either.
+    co_return std::unexpected(
+        net::RelayFailure{.error = fail(Code::kDeadlineExceeded, "the MySQL server does not answer"), .backend = true});
+  }
   auto& server = lease_->client;
   co_return co_await net::relay_response(server.stream(), stream_, request.kind, server.capabilities(),
                                          relay_options(request), net::Wait::within(kInterruptMax, gone_.token()));
 }
 
-net::Task<void> QuerySession::interrupt() {
+net::Task<bool> QuerySession::interrupt() {
   ++kills_;
   Status told = co_await shared_.killer.kill_query(lease_->client.server().connection_id,
                                                    net::Wait::within(kKillMax, shared_.scope.token()));
   --kills_;
   interrupted_ = true;
   if (!told.ok()) log_warning("KILL QUERY: {}", told.error().message());
+  silent_ = !told.ok() && told.error().code() == Code::kDeadlineExceeded;
+  co_return !silent_;
 }
 
 // A KILL that is on its way must not meet the connection's next statement.
@@ -247,8 +252,12 @@ net::Task<Status> QuerySession::after_failure(net::RelayFailure failure, bool wa
     // Whatever the reason: nobody waits for the answer any more, so the server shall not go on with it.
     doomed_ = true;
     const uint32_t connection = lease_->client.server().connection_id;
-    Status gone = co_await shared_.killer.end_connection(connection, net::Wait::within(kEndMax));
+    Status gone;
+    silent_ = silent_ || shared_.silent();
+    if (!silent_) gone = co_await shared_.killer.end_connection(connection, net::Wait::within(kEndMax));
     if (!gone.ok()) log_warning("ending a statement: {}", gone.error().message());
+    const bool unsure = !gone.ok() && gone.error().code() == Code::kDeadlineExceeded;
+    if (silent_ || unsure) shared_.end_later(connection);
   }
   while (kills_ > 0) (void)co_await shared_.session_idle.wait(net::Wait::within(kKillMax));
   const bool ends_transaction = current_->kind == sql::StatementKind::kCommit;

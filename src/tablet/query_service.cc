@@ -280,6 +280,15 @@ net::Task<bool> QueryService::hold_transactions(std::vector<std::string> tables,
   co_return open;
 }
 
+net::Task<void> QueryService::give_up() {
+  net::Loop& caller = *net::Loop::current();
+  for (auto& loop : core_->loops) {
+    co_await loop->loop.enter();
+    loop->give_up();
+  }
+  co_await caller.enter();
+}
+
 net::Task<void> QueryService::reset_sequences() {
   net::Loop& caller = *net::Loop::current();
   co_await core_->sequences->home().enter();

@@ -90,6 +90,10 @@ class QueryService {
   // long (Standstill).
   Standstill& standstill();
 
+  // The MySQL server has not answered for long: what waits for it gets an error, without knowing whether it took
+  // effect.
+  net::Task<void> give_up();
+
   // Forgets cached sequence values.
   net::Task<void> reset_sequences();
 

@@ -74,6 +74,22 @@ struct QueryLoop {
 
   // See QueryService::hold_transactions. Whether some are open still.
   net::Task<bool> hold_transactions(TransactionHold wanted, base::Duration patience);
+  // Connections whose statements were given up since the server did not answer. What they had begun may still take
+  // effect, until the server has ended them: a fence waits for that.
+  struct Abandoned {
+    uint32_t connection = 0;
+    base::TimePoint since;
+  };
+  std::vector<Abandoned> abandoned;
+  bool ends_abandoned = false;
+  void end_later(uint32_t connection);
+  net::Task<void> end_abandoned();
+  // Gives up all that waits for an answer of the server, which has not answered for long, and does not wait for it
+  // again for a moment.
+  void give_up();
+  bool silent() const;
+  base::TimePoint gave_up{};
+
   // See QueryService::apply.
   net::Task<Status> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
   // Ends the statement (or the connection) of a session of any loop. kNotFound: no session has this number.
@@ -177,7 +193,7 @@ class QuerySession {
   net::Task<Outcome> after_error(const Request& request, const net::RelayResult& result, bool was_in_transaction,
                                  sql::Left left_before);
   net::Task<std::optional<uint16_t>> server_status();
-  net::Task<void> interrupt();
+  net::Task<bool> interrupt();  // False: the server does not answer.
   net::Task<void> await_kills();
   net::Task<void> keep_warnings(uint16_t count);
   void lose_connection(bool was_in_transaction);
@@ -206,7 +222,8 @@ class QuerySession {
   bool doomed_ = false;       // The connection to the server is being ended: it goes to nobody else.
   bool interrupted_ = false;  // KILL QUERY, or the statement's time was over.
   bool timed_out_ = false;
-  int kills_ = 0;  // KILL statements for the connection that are under way.
+  bool silent_ = false;  // The server did not take the KILL of the statement that runs.
+  int kills_ = 0;        // KILL statements for the connection that are under way.
   // The state in the server is lost; the client hears of it with its next statement.
   enum class Lost : uint8_t { kNothing, kTransaction, kState };
   Lost lost_ = Lost::kNothing;

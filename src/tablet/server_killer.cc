@@ -3,6 +3,8 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cstdlib>
+#include <string>
 
 namespace vitrail::tablet {
 namespace {
@@ -37,6 +39,16 @@ net::Task<Status> ServerKiller::end_connection(uint64_t id, net::Wait wait) {
     }
     CO_RETURN_IF_ERROR(co_await net::sleep_for(pause, wait.cancel));
   }
+}
+
+net::Task<Status> ServerKiller::end_abandoned(uint64_t id, base::TimePoint since, net::Wait wait) {
+  {
+    CO_ASSIGN_OR_RETURN(auto lease, co_await pool_.acquire("", wait));
+    CO_ASSIGN_OR_RETURN(const auto uptime, co_await lease->client.query("show global status like 'uptime'", wait));
+    const std::chrono::seconds up(std::strtoull(std::string(uptime.text(0, 1)).c_str(), nullptr, 10));
+    if (up + 1s < base::system_clock().now() - since) co_return Status{};
+  }
+  co_return co_await end_connection(id, std::move(wait));
 }
 
 }  // namespace vitrail::tablet

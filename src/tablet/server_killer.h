@@ -24,6 +24,11 @@ class ServerKiller {
   //   kDeadlineExceeded: it still runs. Errors of the pool: nothing is known.
   net::Task<Status> end_connection(uint64_t id, net::Wait wait);
 
+  // The same for a connection that was given up at `since`, and may be one of a server that has been restarted since
+  // then: its number is another one's now.
+  //   kDeadlineExceeded, kResourceExhausted: it may be there still. Else there is no server, and so no connection.
+  net::Task<Status> end_abandoned(uint64_t id, base::TimePoint since, net::Wait wait);
+
  private:
   net::MysqlPool& pool_;
 };

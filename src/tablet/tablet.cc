@@ -157,6 +157,8 @@ void declare(base::Settings& settings, Options& options) {
   settings.add("init_db_name_override", &tablet.db_name_override, "database on the server; empty: vt_<keyspace>");
   settings.add("init_timeout", &tablet.init_timeout, "how long to wait for the server and the topology at start");
   settings.add("health_check_interval", &tablet.health_check_interval, "time between two looks at the server");
+  settings.add("lost_server_timeout", &tablet.lost_server_timeout,
+               "statements on a MySQL server that has not answered the tablet itself for longer are given up");
   settings.add("unhealthy_threshold", &tablet.unhealthy_threshold,
                "a replica that lags more does not serve; the time for which its replication is stopped counts");
   settings.add("degraded_threshold", &tablet.degraded_threshold,

@@ -175,7 +175,11 @@ net::Task<void> TabletManager::observe(net::Wait wait) {
     co_return Status{};
   };
   Observed next;
+  const base::TimePoint begun = base::system_clock().now();
   const Status looked = co_await look(*this, next, std::move(wait));
+  const bool silent = !looked.ok() && looked.error().mysql_errno() == 0;
+  if (!silent) silent_since_.reset();
+  if (silent && !silent_since_) silent_since_ = begun;
   next.error = looked.ok() ? "" : looked.error().message();
   next.now = base::system_clock().now();
   next.lag = observed_.lag;
@@ -288,7 +292,9 @@ net::Task<void> TabletManager::await_replication(base::Duration patience) {
 
 net::Task<Status> TabletManager::run_health_check() {
   const net::Wait wait = net::Wait::within(10s, scope_.token());
-  co_await observe(wait);
+  const base::Duration patience = std::clamp<base::Duration>(settings_.lost_server_timeout, 1s, 10s);
+  co_await observe(net::Wait::within(patience, scope_.token()));
+  if (silent_since_ && observed_.now - *silent_since_ >= settings_.lost_server_timeout) co_await queries_.give_up();
   decision_ = decide_now();
   if (complete_ && decision_.state == in_force_ && decision_.actions.empty()) {
     publish_health();
@@ -305,8 +311,9 @@ net::Task<void> TabletManager::health_loop() {
     // A replica that has just been set up is looked at more often, so that it serves soon.
     const bool settling =
         role_.kind == RoleKind::kReplica && observed_.replication.has_source() && !decision_.state.serving;
-    const base::Duration pause =
-        settling ? std::min<base::Duration>(1s, settings_.health_check_interval) : settings_.health_check_interval;
+    const base::Duration pause = settling || silent_since_
+                                     ? std::min<base::Duration>(1s, settings_.health_check_interval)
+                                     : settings_.health_check_interval;
     // Not more often than this, however many statements fail.
     if (!(co_await net::sleep_for(std::min<base::Duration>(100ms, pause), scope_.token())).ok()) co_return;
     (void)co_await look_->wait(net::Wait::within(std::max<base::Duration>(pause - 100ms, 0ms), scope_.token()));

@@ -65,11 +65,12 @@ struct TabletSettings {
   base::Duration heartbeat_interval = std::chrono::seconds(1);
   base::Duration init_timeout = std::chrono::minutes(1);
   base::Duration health_check_interval = std::chrono::seconds(20);
-  base::Duration fence_grace = std::chrono::milliseconds(1000);  // For transactions in the way of a switch.
-  base::Duration degraded_threshold = std::chrono::seconds(30);  // A replica that lags more is shown as unhappy.
-  base::Duration unhealthy_threshold = std::chrono::hours(2);    // A replica that lags more does not serve.
-  base::Duration lock_tables_timeout = std::chrono::minutes(1);  // LockTables is taken back after it.
-  net::MysqlAddress mysqld;                                      // Of the server.
+  base::Duration lost_server_timeout = std::chrono::seconds(30);  // Silence after which nobody waits for it any more.
+  base::Duration fence_grace = std::chrono::milliseconds(1000);   // For transactions in the way of a switch.
+  base::Duration degraded_threshold = std::chrono::seconds(30);   // A replica that lags more is shown as unhappy.
+  base::Duration unhealthy_threshold = std::chrono::hours(2);     // A replica that lags more does not serve.
+  base::Duration lock_tables_timeout = std::chrono::minutes(1);   // LockTables is taken back after it.
+  net::MysqlAddress mysqld;                                       // Of the server.
   std::string dba_user = "vt_dba";
   std::string dba_password;
   LocalServer::Account app{"vt_app", ""};                  // For ExecuteFetchAsApp.
@@ -300,6 +301,7 @@ class TabletManager {
   TableLock table_lock_;
   Desired desired_;
   Observed observed_;
+  std::optional<base::TimePoint> silent_since_;  // The server does not answer; since when.
   Role role_;
   Decision decision_;      // Of desired, observed and role, when it was made last.
   ServingState in_force_;  // As it was decided.

@@ -25,7 +25,7 @@ class SmallCluster(Cluster):
     def start(self, name, argv, ready, seconds=60):
         if name.startswith("vttablet"):
             argv = [*argv, "--queryserver-config-pool-size", SERVER_CONNECTIONS, "--queryserver-config-query-pool-timeout", "1s",
-                    "--queryserver-config-idle-timeout", "2s"]
+                    "--queryserver-config-idle-timeout", "2s", "--lost-server-timeout", "3s"]
         return super().start(name, argv, ready, seconds)
 
 
@@ -161,6 +161,26 @@ class LimitsTest(ClusterTest):
                 self.doCleanups()
                 stuck.result(40)
                 wait_until(self.healthy, "the server to answer again")
+
+    def test_a_server_that_stands_still_for_long_is_waited_for_no_more(self):
+        lost = self.ids[0][0]
+        warm, patient = self.connect(), self.connect()
+        self.execute(patient, "set workload = 'olap'")
+        for connection in (warm, patient):
+            self.execute(connection, f"select v from item where id = {lost}")
+        self.stop(self.server_pid(self.tablets[0]))
+        # Those that a timeout would end later, and those that none ends.
+        stuck = [Outcome(warm, f"update item set v = 'late' where id = {lost}"),
+                 Outcome(patient, f"select v from item where id = {lost}")]
+        for outcome in stuck:
+            self.assertIsNotNone(outcome.result(15).error, outcome.sql)
+        self.doCleanups()
+        wait_until(self.healthy, "the server to answer again")
+        # What was given up has ended in the server, or is over.
+        wait_until(lambda: not self.cluster.server_rows(
+            self.tablets[0], "select id from information_schema.processlist where user = 'vt_app' and info like '%item%'"),
+            "the statements to end in the server")
+        self.execute(self.connect(), f"update item set v = 'v{lost}' where id = {lost}")
 
     def test_logins_of_many_forms_share_one_limit(self):
         tablet = self.tablets[0]
