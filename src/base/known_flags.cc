@@ -463,7 +463,6 @@ constexpr KnownFlag kFlags[] = {
               "which replicas are used follows the --discovery_* limits alone"},
     KnownFlag{"legacy_replication_lag_algorithm", false, kGate, "false",
               "which replicas are used follows the --discovery_* limits alone"},
-    KnownFlag{"no_scatter", false, kGate, "false", "statements over all shards are allowed"},
     KnownFlag{"keyspaces_to_watch", true, kGate, "", "every keyspace is watched"},
     KnownFlag{"tablet_filters", true, kGate, "", "every tablet of the cells is used"},
     KnownFlag{"tablet_refresh_interval", true, kGate, kAny, "tablets are watched, not polled"},

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "base/file.h"
+#include "base/free_memory.h"
 #include "base/log.h"
 #include "base/process.h"
 #include "base/settings.h"
@@ -98,6 +99,8 @@ void declare(base::Settings& settings, Options& options) {
       "kind (CALL, LOAD DATA, LOCK TABLES ...)");
   settings.add("vtgate_config_terse_errors", &serving.terse_errors,
                "errors of MySQL servers are told by their numbers, without texts, which may hold values of rows");
+  settings.add("no_scatter", &serving.no_scatter,
+               "refuse statements that go to all shards, but those with /*vt+ ALLOW_SCATTER */");
   settings.add("max_memory_rows", &serving.max_memory_rows, "rows a statement over several shards may hold here")
       .unit("rows");
   settings.add(
@@ -249,6 +252,7 @@ struct Gate::Core {
   GateMetrics metrics;
   base::Counter& tls_failures;
   base::MemoryBudget memory;
+  base::FreeMemory free_memory;  // Of the first loop.
   net::ServerTls tls;
   uint64_t vschema_version = 0;                  // With `primaries`: of the newest view; on the control loop.
   std::map<std::string, std::string> primaries;  // Target -> alias of the last primary known.
@@ -431,6 +435,7 @@ net::Task<void> Gate::Core::housekeeping(GateLoop& loop) {
     if (base::system_clock().now() < next) continue;
     next = base::system_clock().now() + often;
     loop.trim();
+    if (&loop == loops.front().get()) free_memory.look();
     if (service != nullptr && &loop == loops.front().get()) service->trim();
   }
 }

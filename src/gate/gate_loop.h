@@ -50,6 +50,7 @@ struct GateSettings {
   bool warn_sharded_only = false;
   bool terse_errors = false;  // Texts of MySQL servers' errors stay here.
   size_t max_memory_rows = 300'000;
+  bool no_scatter = false;  // Statements that go to all shards are refused.
   ScratchLimits scratch;
   size_t max_connections = 50'000;
   size_t connections_per_tablet = 200;            // And loop, over all forms of login.

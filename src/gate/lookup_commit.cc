@@ -29,7 +29,7 @@ constexpr size_t kBatch = 200;
 }  // namespace
 
 net::Task<Status> ClientSession::commit_lookups() {
-  const net::Wait wait = query_wait();
+  const net::Wait wait = session_wait();
   for (auto& held : held_) {
     if (!held.in_transaction || held.phase != Phase::kBefore) continue;
     auto committed = co_await held.lease->client.query("commit", wait);
@@ -93,7 +93,7 @@ net::Task<Status> ClientSession::remove_gone(std::vector<LookupKey> keys) {
 }
 
 net::Task<void> ClientSession::end_removals(bool committed) {
-  const net::Wait wait = query_wait();
+  const net::Wait wait = session_wait();
   for (auto& held : held_) {
     if (held.phase != Phase::kAfter || !held.in_transaction || !held.lease) continue;
     auto ended = co_await held.lease->client.query(committed ? "commit" : "rollback", wait);

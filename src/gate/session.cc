@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <limits>
 #include <array>
 
 #include "mysql/errors.h"
@@ -237,6 +238,15 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
     account(statement, started, result);
     return result;
   };
+  directives_ = {};
+  if (statement.scan.has_directive) {
+    auto directives = directives_of(statement.text);
+    if (!directives.ok()) co_return ended(RunResult::failed(std::move(directives).error()));
+    directives_ = *directives;
+    if (directives_.query_timeout) {
+      directive_deadline_ = base::system_clock().now() + *directives_.query_timeout;
+    }
+  }
   bool counted = false;
   Held held;
   const auto let_go = [&](BufferStop why) {
@@ -290,6 +300,12 @@ uint16_t ClientSession::status_flags() const {
 }
 
 net::Wait ClientSession::query_wait() const {
+  if (!directives_.query_timeout) return session_wait();
+  if (directives_.query_timeout->count() == 0) return net::Wait{.cancel = interrupt_->token()};
+  return net::Wait::until(directive_deadline_, interrupt_->token());
+}
+
+net::Wait ClientSession::session_wait() const {
   if (const auto own = timeouts_.find("query_timeout"); own != timeouts_.end() && own->second > 0) {
     return net::Wait::within(std::chrono::milliseconds(own->second), interrupt_->token());
   }
@@ -297,6 +313,10 @@ net::Wait ClientSession::query_wait() const {
     return net::Wait::within(shared_.settings.query_timeout, interrupt_->token());
   }
   return net::Wait{.cancel = interrupt_->token()};
+}
+
+size_t ClientSession::max_rows() const {
+  return directives_.ignore_max_memory_rows ? std::numeric_limits<size_t>::max() : shared_.settings.max_memory_rows;
 }
 
 // SET workload = 'olap' (or 'dba'), as in Vitess: for statements that take long.

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "gate/change_outcome.h"
+#include "gate/directives.h"
 #include "gate/gate_loop.h"
 #include "gate/scratch.h"
 #include "gate/session_settings.h"
@@ -212,8 +213,11 @@ class ClientSession {
   // In the form that the statement's command asks for (binary_answer_); an OK when there are no columns.
   net::Task<Status> send_result(const net::QueryResult& result);
   uint16_t status_flags() const;
+  // What the statement may still take: as its directive says, or the session, or the flag.
   net::Wait query_wait() const;
-  bool unlimited() const;  // The tablets' query timeout does not end this session's statements.
+  net::Wait session_wait() const;  // Without the directive: for COMMIT, which a statement's time must not cut short.
+  size_t max_rows() const;         // That may be held of one statement.
+  bool unlimited() const;          // The tablets' query timeout does not end this session's statements.
 
   // session_fast.cc: what most statements are, one shard's, with a plan that is known. nullopt: not that.
   struct FastRoute {
@@ -251,8 +255,14 @@ class ClientSession {
   static net::Task<Status> pass_in_order(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out);
   static net::Task<Status> pass_groups(ShardStreams& streams, const plan::Merge& how, exec::RowMerge& merge,
                                        ClientRows& out);
+  net::Task<RunResult> gather_some(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
+  // `some`: it is enough when one shard answers; what the others say are warnings.
   net::Task<Result<std::vector<net::QueryResult>>> ask_all(std::vector<ShardText> texts,
-                                                           base::MemoryBudget::Hold& memory, Digits digits = {});
+                                                           base::MemoryBudget::Hold& memory, Digits digits = {},
+                                                           bool some = false);
+  bool some_shards_do(const Statement& statement) const;
+  void warn_of(const Error& error);
+  Status check_scatter(const plan::Plan& plan) const;
   net::Task<RunResult> run_with_questions(const plan::Plan& plan, const Statement& statement, ShardText what);
   // session_change.cc. `places`: of an INSERT's rows, for each text.
   net::Task<RunResult> change(std::vector<ShardText> texts, ChangeOutcome out,
@@ -431,7 +441,8 @@ class ClientSession {
   // kAborted where another shard would make the transaction one over several, and that is not wanted.
   Status may_join(const shard::Target& target);
   // Ends what runs on a tablet for this session; returns when it was told.
-  static net::Task<void> interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session);
+  // False: the tablet has not said that it did.
+  static net::Task<bool> interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session);
   net::Task<RunResult> relay_failed(const shard::Target& target, HeldConnection* held, net::RelayFailure failure,
                                     bool in_transaction);
   // again: the statement may be sent a second time when the server has refused it, since it has had no effect.
@@ -540,8 +551,10 @@ class ClientSession {
     InFlight*& newest_;
     InFlight entry_;
   };
-  bool killed_ = false;  // The statement that runs is to be ended.
-  bool hinted_ = false;  // Its hints are in force.
+  bool killed_ = false;                   // The statement that runs is to be ended.
+  bool hinted_ = false;                   // Its hints are in force.
+  Directives directives_;                 // Of the statement that runs.
+  base::TimePoint directive_deadline_{};  // If they set a timeout.
   net::PacketStream stream_;
   mysql::AuthenticatedClient client_;
   const uint32_t connection_id_;

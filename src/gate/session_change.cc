@@ -100,8 +100,9 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
     Error error = std::move(status).error();
     if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
     if (!out.done.empty() && !in_transaction_) {
+      const char* why = tables_locked_ ? "under LOCK TABLES" : "as MULTI_SHARD_AUTOCOMMIT allows";
       co_return RunResult::failed(std::move(error)
-                                      .with_context("the statement is done on some shards only, under LOCK TABLES")
+                                      .with_context(fmt::format("the statement is done on some shards only, {}", why))
                                       .with_effect(Effect::kApplied));
     }
     if (!out.done.empty() && !co_await undo_statement(out.done)) co_return co_await fail_transaction(std::move(error));
@@ -131,9 +132,10 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
 net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, ChangeOutcome out,
                                            std::vector<std::vector<uint64_t>> places) {
   // Locked tables are safe from others, and a BEGIN would unlock them.
-  out.own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_;
+  const bool each_alone = directives_.multi_shard_autocommit && !in_transaction_;
+  out.own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_ && !each_alone;
   out.guarded = texts.size() > 1;
-  if (texts.size() > 1 && single_shard()) {
+  if (texts.size() > 1 && single_shard() && !each_alone) {
     co_return RunResult::failed(
         fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE"));
   }
@@ -183,7 +185,7 @@ net::Task<Result<net::QueryResult>> ClientSession::source_rows(const plan::RowSo
     merge = &refined->merge;
     text = std::move(again.text);
   }
-  auto merged = exec::merge_results(*merge, std::move(results), shared_.settings.max_memory_rows);
+  auto merged = exec::merge_results(*merge, std::move(results), max_rows());
   if (merged.ok()) co_return std::move(merged->result);
   if (merged.error().code() != Code::kUnimplemented) co_return std::move(merged).error();
   const auto view = shared_.view();

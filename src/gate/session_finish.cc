@@ -297,7 +297,7 @@ net::Task<Status> ClientSession::finish_rows(const plan::Plan& plan, const State
 net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Plan& plan, const Statement& statement,
                                                                  base::MemoryBudget::Hold& memory, Digits digits) {
   net::QueryResult result;
-  KeptRows kept(result, shared_.settings.max_memory_rows, memory);
+  KeptRows kept(result, max_rows(), memory);
   CO_RETURN_IF_ERROR(co_await finish_rows(plan, statement, digits, kept));
   result.ok.warnings = fresh_warnings_;
   co_return std::move(result);

@@ -69,7 +69,53 @@ net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Stateme
         statement,
         fail(Code::kUnimplemented, "VT12001: unsupported: sql_select_limit in a statement over several shards"));
   }
+  if (some_shards_do(statement)) co_return co_await gather_some(plan, statement, std::move(texts));
   co_return co_await gather_rows(plan, statement, std::move(texts));
+}
+
+// SCATTER_ERRORS_AS_WARNINGS. What locks rows must have them all; so must a transaction that one shard may have ended.
+bool ClientSession::some_shards_do(const Statement& statement) const {
+  return directives_.scatter_errors_as_warnings && statement.scan.kind == sql::StatementKind::kSelect &&
+         !in_transaction_;
+}
+
+void ClientSession::warn_of(const Error& error) {
+  const mysql::ErrPacket packet = mysql::to_err_packet(error);
+  add_warning("Warning", packet.code, packet.message);
+}
+
+// Of those that answer. Which ones do is known when all have ended: their rows are kept until then.
+net::Task<RunResult> ClientSession::gather_some(const plan::Plan& plan, const Statement& statement,
+                                                std::vector<ShardText> texts) {
+  base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
+  const plan::Merge* merge = &plan.merge;
+  std::shared_ptr<const plan::Plan> refined;
+  auto digits = Digits::kOfText;
+  std::optional<Result<std::vector<net::QueryResult>>> results;
+  for (;;) {
+    results = co_await ask_all(texts, memory, digits, true);
+    if (!results->ok()) co_return refused(std::move(*results).error());
+    const auto& columns = (*results)->front().columns;
+    std::map<uint32_t, plan::KeyForm> forms;
+    if (refined == nullptr) forms = exec::refined_forms(*merge, columns);
+    const bool all_digits =
+        statement.binary() && digits == Digits::kOfText && std::ranges::any_of(columns, loses_digits);
+    if (forms.empty() && !all_digits) break;
+    clear_warnings();  // They are told again.
+    if (all_digits) digits = Digits::kAll;
+    if (forms.empty()) continue;
+    auto again = plan_refined(statement, std::move(forms));
+    if (!again.ok()) co_return RunResult::failed(std::move(again).error());
+    refined = std::move(again->plan);
+    merge = &refined->merge;
+    for (auto& what : texts) what.text = again->text;
+  }
+  auto merged = exec::merge_results(*merge, std::move(**results), max_rows());
+  if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
+  found_rows_ = merged->found_rows;
+  row_count_ = -1;
+  Status sent = co_await send_result(merged->result);
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
 // Short results in which names of databases are translated, or the variables that the gate holds are told.
@@ -81,7 +127,7 @@ net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::ve
     if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
     co_return refused(std::move(error));
   }
-  auto merged = exec::merge_results(plan.merge, std::move(*results), shared_.settings.max_memory_rows);
+  auto merged = exec::merge_results(plan.merge, std::move(*results), max_rows());
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
   show_names(plan.names, shared_.view()->databases, merged->result);
   if (variables) show_gate_variables(merged->result);
@@ -134,8 +180,7 @@ net::Task<RunResult> ClientSession::gather_rows(const plan::Plan& plan, const St
   }
   if (passed.ok()) {
     ShardStreams& streams = *rows.streams;
-    merge.emplace(*rows.merge, streams.columns(),
-                  exec::RowLimits{.max_rows = shared_.settings.max_memory_rows, .memory = &memory});
+    merge.emplace(*rows.merge, streams.columns(), exec::RowLimits{.max_rows = max_rows(), .memory = &memory});
     out.begin(std::span(merge->columns()).first(merge->visible()));
     using Form = exec::RowMerge::Form;
     switch (merge->form()) {

@@ -18,8 +18,11 @@ constexpr size_t kMaxPreparedPerConnection = 256;
 constexpr auto kInterruptMax = 5s;  // For a tablet to be told to end a statement.
 constexpr auto kAnswerMax = 30s;    // For the answer of a statement that is being ended.
 
-Error gate_timeout() {
-  return fail(Code::kDeadlineExceeded, "the statement took longer than the query timeout and was ended");
+Error gate_timeout(bool ended) {
+  if (ended) return fail(Code::kDeadlineExceeded, "the statement took longer than the query timeout and was ended");
+  return fail(Code::kDeadlineExceeded,
+              "the statement took longer than the query timeout; whether it took effect is unknown")
+      .with_effect(Effect::kUnknown);
 }
 
 }  // namespace
@@ -101,11 +104,11 @@ void ClientSession::lose(HeldConnection* held) {
   held_.remove_if([&](const HeldConnection& other) { return &other == held; });
 }
 
-net::Task<void> ClientSession::interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session) {
+net::Task<bool> ClientSession::interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session) {
   const net::Wait wait = net::Wait::within(kInterruptMax, shared.scope.token());
   auto lease = co_await pool.acquire("", wait);
-  if (!lease.ok()) co_return;
-  (void)co_await (*lease)->client.query(fmt::format("kill query {}", tablet_session), wait);
+  if (!lease.ok()) co_return false;
+  co_return (co_await (*lease)->client.query(fmt::format("kill query {}", tablet_session), wait)).ok();
 }
 
 net::Task<void> ClientSession::kill_query() {
@@ -118,7 +121,7 @@ net::Task<void> ClientSession::kill_query() {
   GateLoop& shared = shared_;
   std::vector<InFlight> running;
   for (const InFlight* one = in_flight_; one != nullptr; one = one->before) running.push_back(*one);
-  for (const InFlight& one : running) co_await interrupt_on_tablet(shared, *one.pool, one.tablet_session);
+  for (const InFlight& one : running) (void)co_await interrupt_on_tablet(shared, *one.pool, one.tablet_session);
 }
 
 // Sends the client's statement to one shard and passes the answer on as it is.
@@ -192,12 +195,19 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   if (!result.has_value() && result.error().backend && result.error().client_untouched &&
       result.error().error.code() == Code::kDeadlineExceeded) {
     timed_out = true;
-    co_await interrupt_on_tablet(shared_, lease.pool(), client.server().connection_id);
-    result = co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), options,
-                                          net::Wait::within(kAnswerMax, gone_.token()));
+    // A tablet that cannot end it, since its server does not answer, does so when it can: the connection is closed.
+    if (co_await interrupt_on_tablet(shared_, lease.pool(), client.server().connection_id)) {
+      result = co_await net::relay_response(client.stream(), stream_, kind, client.capabilities(), options,
+                                            net::Wait::within(kAnswerMax, gone_.token()));
+    }
   }
   if (!result.has_value()) {
     if (held == nullptr) own.discard();
+    const bool untold = timed_out && result.error().backend && result.error().client_untouched;
+    if (untold && !in_transaction_) {
+      if (held != nullptr) lose(held);
+      co_return RunResult::failed(met_at(target, gate_timeout(false)));
+    }
     co_return co_await relay_failed(target, held, std::move(result).error(), in_transaction_);
   }
   sequence_ = result->next_sequence;
@@ -205,7 +215,7 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   if (result->error) {
     if (timed_out && result->error->code == mysql::errnos::kQueryInterrupted && result->error_held) {
       if (begins) absorb(target, held, own, mysql::kStatusInTransaction, false);
-      co_return RunResult::failed(met_at(target, gate_timeout()));
+      co_return RunResult::failed(met_at(target, gate_timeout(true)));
     }
     co_return co_await relay_refused(
         target, held, own, *result, begins,
@@ -333,7 +343,7 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   std::vector<mysql::QueryAttribute> attributes;
   if (phase != Phase::kAlone) attributes = attributes_for(held, savepoint);
   add_caller(lease->client.capabilities(), attributes);
-  if (max_rows == 0) max_rows = shared_.settings.max_memory_rows;
+  if (max_rows == 0) max_rows = this->max_rows();
   auto result = digits == Digits::kAll
                     ? co_await net::query_binary(*lease, std::move(what.text), wait, max_rows, attributes, memory)
                     : co_await lease->client.query(std::move(what.text), wait, max_rows, std::move(attributes), memory,

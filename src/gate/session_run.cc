@@ -66,7 +66,7 @@ RunResult ClientSession::refused(Error error) const {
 }
 
 Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statement& statement) {
-  const bool keyable = !statement.scan.malformed && !statement.scan.has_more &&
+  const bool keyable = !statement.scan.malformed && !statement.scan.has_more && !directives_.skip_plan_cache &&
                        statement.scan.literal_count <= statement.literals.size();
   if (!shard_.empty()) {
     auto plan = std::make_shared<plan::Plan>(named_shard_plan(statement));
@@ -403,6 +403,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
         Code::kFailedPrecondition,
         fmt::format("VT09002: {} statement with a replica target", sql::statement_kind_name(statement.scan.kind))));
   }
+  if (Status few = check_scatter(**plan); !few.ok()) co_return RunResult::failed(std::move(few).error());
   if (Status home = check_one_home(**plan, statement); !home.ok()) co_return RunResult::failed(std::move(home).error());
   const bool temporary = ((*plan)->effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing;
   if ((*plan)->is_ddl && in_transaction_ && !temporary) {  // DDL commits, as everywhere.
@@ -436,16 +437,26 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   count_statement(targets->size());
   std::string rewritten;
   const auto kind = statement.scan.kind;
-  const bool runs_code = kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute;
+  // @a := value: one server alone computes it, with the variables that it was told, and tells what became of them.
+  const bool assigns = (plan.effects.leaves & sql::Left::kUserVariable) != sql::Left::kNothing;
+  if (assigns && (targets->size() != 1 || !plan.merge.empty() || !plan.names.empty() || plan.asks_found_rows ||
+                  plan.asks_insert_id)) {
+    co_return RunResult::failed(
+        fail(Code::kUnimplemented,
+             "VT12001: unsupported: an assignment to a user variable in a statement that one shard does not answer "
+             "alone; use SET"));
+  }
+  const bool runs_code = assigns || kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute;
   if (kind != sql::StatementKind::kDdl && (plan.text || may_have_session_values(statement.scan))) {
     // Code may write the variables, and is told them by relay().
     auto replaced = with_session_values(plan.text ? std::string_view(*plan.text) : statement.text, !runs_code);
     if (!replaced.ok()) co_return RunResult::failed(std::move(replaced).error());
     if (replaced->has_value()) rewritten = std::move(**replaced);
   }
-  if (runs_code && !rewritten.empty() && targets->size() == 1) {
+  if (runs_code && (assigns || !rewritten.empty()) && targets->size() == 1) {
     plan::Plan with_values = plan;
-    with_values.text = std::move(rewritten);
+    with_values.effects.runs_unseen_code = true;
+    if (!rewritten.empty()) with_values.text = std::move(rewritten);
     co_return co_await relay(with_values, statement, std::move(targets->front()));
   }
   const bool shows_variables = kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
@@ -527,8 +538,8 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
 
 // One text on several shards, all at once.
 net::Task<Result<std::vector<net::QueryResult>>> ClientSession::ask_all(std::vector<ShardText> texts,
-                                                                        base::MemoryBudget::Hold& memory,
-                                                                        Digits digits) {
+                                                                        base::MemoryBudget::Hold& memory, Digits digits,
+                                                                        bool some) {
   std::vector<std::optional<Result<net::QueryResult>>> answers(texts.size());
   std::vector<net::Task<void>> tasks;
   auto one = [](ClientSession& self, ShardText what, base::MemoryBudget::Hold& held, Digits digits,
@@ -538,12 +549,33 @@ net::Task<Result<std::vector<net::QueryResult>>> ClientSession::ask_all(std::vec
   for (size_t i = 0; i < texts.size(); ++i)
     tasks.push_back(one(*this, std::move(texts[i]), memory, digits, answers[i]));
   co_await net::when_all(std::move(tasks));
+  some = some && std::ranges::any_of(answers, [](const auto& answer) { return answer->ok(); });
   std::vector<net::QueryResult> results;
   for (auto& answer : answers) {
-    if (!answer->ok()) co_return std::move(*answer).error();
-    results.push_back(std::move(**answer));
+    if (answer->ok()) {
+      results.push_back(std::move(**answer));
+    } else if (some) {
+      warn_of(answer->error());
+    } else {
+      co_return std::move(*answer).error();
+    }
   }
   co_return results;
+}
+
+Status ClientSession::check_scatter(const plan::Plan& plan) const {
+  if (!shared_.settings.no_scatter || directives_.allow_scatter || plan.is_ddl) return {};
+  const auto scatters = [&](const plan::Route& route) {
+    const auto* shards = shared_.view()->find_shards(route.keyspace, tablet_type_);
+    return route.kind == plan::Route::Kind::kAllShards && shards != nullptr && shards->size() > 1;
+  };
+  bool found = shard_.empty() && scatters(plan.route);
+  if (plan.finish != nullptr) {
+    found = std::ranges::any_of(plan.finish->inputs, [&](const auto& input) { return scatters(input.rows->route); });
+  }
+  if (!found) return {};
+  return fail(Code::kFailedPrecondition,
+              "plan includes scatter, which is disallowed using the `no_scatter` command line argument");
 }
 
 Result<ClientSession::RefinedPlan> ClientSession::plan_refined(const Statement& statement,

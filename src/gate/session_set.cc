@@ -142,8 +142,7 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
   if (!exec::refined_forms(plan->merge, results.front().columns).empty()) {
     co_return unsupported("an order or groups by values of this type in a place for a value");
   }
-  CO_ASSIGN_OR_RETURN(auto merged,
-                      exec::merge_results(plan->merge, std::move(results), shared_.settings.max_memory_rows));
+  CO_ASSIGN_OR_RETURN(auto merged, exec::merge_results(plan->merge, std::move(results), max_rows()));
   co_return std::move(merged.result);
 }
 

@@ -188,7 +188,8 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       replaced = replaced || value.has_value();
       return value.has_value();
     }
-    if (const auto* assign = sql::as<sql::Binary>(&expr); assign != nullptr && assign->op == sql::BinaryOp::kAssign) {
+    const auto* assign = sql::as<sql::Binary>(&expr);
+    if (with_variables && assign != nullptr && assign->op == sql::BinaryOp::kAssign) {
       error =
           fail(Code::kUnimplemented, "VT12001: unsupported: assignment to a user variable inside a statement; use SET");
       return false;

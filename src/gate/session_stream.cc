@@ -144,7 +144,7 @@ net::Task<Status> ClientSession::ShardStreams::send(Shard& shard) {
 
 net::Wait ClientSession::ShardStreams::row_wait(const Shard& shard) const {
   net::Wait wait = session_.query_wait();
-  const bool bounded = wait.deadline != base::TimePoint::max();
+  const bool bounded = wait.deadline != base::TimePoint::max() && !session_.directives_.query_timeout;
   wait.cancel = shard.held == nullptr ? scope_.token() : session_.interrupt_->token();
   if (bounded) wait.each = std::max<base::Duration>(kProgress, wait.deadline - base::system_clock().now());
   return wait;
@@ -234,7 +234,7 @@ net::Task<void> ClientSession::ShardStreams::stop() {
   for (auto& shard : shards_) {
     if (shard->held == nullptr || !shard->running) continue;
     auto& lease = shard->lease();
-    co_await interrupt_on_tablet(session_.shared_, lease.pool(), lease->client.server().connection_id);
+    (void)co_await interrupt_on_tablet(session_.shared_, lease.pool(), lease->client.server().connection_id);
   }
   co_await scope_.join();
 }

@@ -135,7 +135,7 @@ net::Task<RunResult> ClientSession::commit() {
     failed_.reset();
     co_return failed;
   }
-  const net::Wait wait = query_wait();
+  const net::Wait wait = session_wait();
   std::vector<shard::Target> committed;
   std::vector<shard::Target> not_committed;
   std::optional<Error> error;

@@ -164,14 +164,15 @@ class LimitsTest(ClusterTest):
 
     def test_a_server_that_stands_still_for_long_is_waited_for_no_more(self):
         lost = self.ids[0][0]
-        warm, patient = self.connect(), self.connect()
+        warm, patient, timed = self.connect(), self.connect(), self.connect()
         self.execute(patient, "set workload = 'olap'")
-        for connection in (warm, patient):
+        for connection in (warm, patient, timed):
             self.execute(connection, f"select v from item where id = {lost}")
         self.stop(self.server_pid(self.tablets[0]))
-        # Those that a timeout would end later, and those that none ends.
+        # Ordinary statements, those that no timeout ends, changes, and those with a timeout of their own.
         stuck = [Outcome(warm, f"update item set v = 'late' where id = {lost}"),
                  Outcome(patient, f"select v from item where id = {lost}")]
+        self.assertEqual(Outcome(timed, f"select /*vt+ QUERY_TIMEOUT_MS=200 */ v from item where id = {lost}").result(9).error[0], 1317)
         for outcome in stuck:
             self.assertIsNotNone(outcome.result(15).error, outcome.sql)
         self.doCleanups()
@@ -181,6 +182,57 @@ class LimitsTest(ClusterTest):
             self.tablets[0], "select id from information_schema.processlist where user = 'vt_app' and info like '%item%'"),
             "the statements to end in the server")
         self.execute(self.connect(), f"update item set v = 'v{lost}' where id = {lost}")
+
+    def test_a_statements_own_timeout_ends_it_in_the_server(self):
+        one = f"select /*vt+ QUERY_TIMEOUT_MS=300 */ sleep(20) from item where id = {self.ids[0][0]}"
+        for sql in (one, "select /*vt+ QUERY_TIMEOUT_MS=300 */ sleep(20), id from item order by id",
+                    "select /*vt+ QUERY_TIMEOUT_MS=300 */ count(*) from item a join item b on a.v = b.v and sleep(20) = 0"):
+            with self.subTest(sql=sql):
+                outcome = Outcome(self.connect(), sql).result(5)
+                self.assertEqual(outcome.error[0], 1317, outcome.error)
+                self.assertGreater(outcome.seconds, 0.2)
+        for tablet in self.tablets:
+            wait_until(lambda: not self.cluster.server_rows(
+                tablet, "select id from information_schema.processlist where info like '%sleep(20)%' and id <> connection_id()"),
+                "the statements to end in the server", 5)
+        # For this one only; and not where nothing takes that long.
+        connection = self.connect()
+        self.assertEqual(self.execute(connection, f"select /*vt+ QUERY_TIMEOUT_MS=5000 */ v from item where id = {self.ids[0][0]}"),
+                         ((f"v{self.ids[0][0]}",),))
+        self.execute(connection, "set query_timeout = 100")
+        self.assertEqual(len(self.execute(connection, f"select /*vt+ QUERY_TIMEOUT_MS=0 */ sleep(0.4) from item where id = {self.ids[0][0]}")), 1)
+        error = Outcome(connection, f"select sleep(5) from item where id = {self.ids[0][0]}").result(4).error
+        self.assertEqual(error[0], 1317, error)
+
+    def test_directives_that_ask_for_less_than_everything(self):
+        connection = self.connect()
+        everything = self.execute(connection, "select id from item order by id")
+        # A shard whose rows give an error: the others' rows are the answer.
+        self.cluster.server_rows(self.tablets[1], "rename table item to away")
+        try:
+            sql = "select /*vt+ SCATTER_ERRORS_AS_WARNINGS */ id from item order by id"
+            self.assertEqual([row[0] for row in self.execute(connection, sql)], self.ids[0])
+            warnings = self.execute(connection, "show warnings")
+            self.assertEqual(len(warnings), 1, warnings)
+            self.assertEqual(warnings[0][:2], ("Warning", 1146))
+            self.assertIn("sh.80-.primary", warnings[0][2])
+            self.assertEqual(Outcome(connection, "select id from item order by id").result(5).error[0], 1146)
+        finally:
+            self.cluster.server_rows(self.tablets[1], "rename table away to item")
+        self.assertEqual(self.execute(connection, sql), everything)
+        self.assertEqual(self.execute(connection, "show warnings"), ())
+        # Each shard's change commits by itself.
+        ids = (self.ids[0][0], self.ids[1][0])
+        change = f"update /*vt+ MULTI_SHARD_AUTOCOMMIT=1 */ item set v = if(id = {ids[1]}, repeat('x', 300), 'y') where id in {ids}"
+        error = Outcome(connection, change).result(10).error
+        self.assertEqual(error[0], 1406, error)
+        self.assertIn("MULTI_SHARD_AUTOCOMMIT", error[1])
+        self.assertEqual(self.execute(connection, f"select v from item where id in {ids} order by v = 'y'")[1], ("y",))
+        self.execute(connection, f"update item set v = concat('v', id) where id in {ids}")
+        error = Outcome(connection, change.replace("/*vt+ MULTI_SHARD_AUTOCOMMIT=1 */", "")).result(10).error
+        self.assertEqual(error[0], 1406, error)
+        self.assertEqual(self.execute(connection, "select count(*) from item where v = 'y'"), ((0,),))
+        self.assertEqual(Outcome(connection, "select /*vt+ PRIORITY=200 */ 1").result(5).error[0], 1105)
 
     def test_logins_of_many_forms_share_one_limit(self):
         tablet = self.tablets[0]

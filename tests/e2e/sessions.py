@@ -328,7 +328,11 @@ class SessionsTest(ClusterTest):
         script = ["set @v = 5, @s = 'abc'", "prepare p from 'select ? + @v, ?'", "execute p using @v, @s", "deallocate prepare p",
                   "execute immediate 'select ?' using @s", "execute immediate 'select ?, ?' using @v, last_insert_id()",
                   "call sets_parameter(@out)", "select @out + 1", "call adds(@out, @v)", "select @out", "call shows(@out)",
-                  "insert into auto(v) values (1)", "call shows(last_insert_id())", "call shows(@nosuch)"]
+                  "insert into auto(v) values (1)", "call shows(last_insert_id())", "call shows(@nosuch)",
+                  "select @n := 3", "select @n", "select @n := @n + id from t order by id", "select @n", "select @a := 'x', concat(@a, 'y')",
+                  "select @a, @v", "update t set v = (@m := ifnull(@m, 0) + 1) order by id", "select @m", "select v from t order by id",
+                  "set @n = 1", "select @n := @n + 1 from t where id = 1", "select @n, @m", "select id from t where (@last := id) > 0 order by id",
+                  "select @last"]
         self.reset()
         answers = []
         for plain in (True, False):
