@@ -41,8 +41,8 @@ void render(const Json& node, size_t depth, std::string& out) {
   if (node.contains("Keyspace")) out += " " + text_of(node["Keyspace"]["Name"]);
   take("Vindex", " by ");
   for (const auto& [name, value] : node.items()) {
-    constexpr std::string_view kShown[] = {"Way", "InputName", "Table", "TemporaryTable", "OperatorType", "Variant",
-                                           "Keyspace", "Vindex", "Query"};
+    constexpr std::string_view kShown[] = {"Way",     "InputName", "Table",  "TemporaryTable", "OperatorType",
+                                           "Variant", "Keyspace",  "Vindex", "Query"};
     if (std::ranges::find(kShown, name) != std::end(kShown)) continue;
     const bool nested = value.is_object() || (value.is_array() && !value.empty() && value[0].is_object());
     if (!nested) out += " [" + name + " " + text_of(value) + "]";
