@@ -20,8 +20,9 @@ struct ChangeOutcome {
   bool guarded = false;             // Inside of a client's transaction: behind a savepoint on each shard.
   std::vector<shard::Target> done;  // Where it has changed something.
   bool ignore = false;              // INSERT IGNORE
-  bool updates = false;             // UPDATE
-  bool tells_records = false;       // INSERT ... SELECT
+  bool copies = false;   // Each shard changes its copy of the same rows, so that one shard's answer is that of all.
+  bool updates = false;  // UPDATE
+  bool tells_records = false;  // INSERT ... SELECT
   uint64_t affected = 0;
   uint64_t matched = 0;
   uint64_t changed = 0;

@@ -62,6 +62,8 @@ class ScratchLoad {
   // The payload of a row of the text protocol.
   Status row(std::string_view payload);
   // As many are here as go together: flush() before the next one; and at the end.
+  // Of the last row, in its payload.
+  const std::vector<mysql::Cell>& cells() const { return cells_; }
   bool full() const { return count_ >= most_ || bytes_ >= kBytesMax; }
   net::Task<Status> flush(net::Wait wait);
 

@@ -326,6 +326,7 @@ bool ClientSession::unlimited() const {
 }
 
 net::Task<Status> ClientSession::send(std::string framed) {
+  if (trace_ != nullptr) co_return Status{};
   if (held_answer_ != nullptr) {
     if (held_answer_->bytes.size() + framed.size() <= held_answer_->max) {
       held_answer_->bytes += framed;

@@ -312,6 +312,9 @@ class ClientSession {
   static std::vector<ShardText> insert_texts(const plan::ShardedInsert& insert, const std::vector<InsertedRow>& rows);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
   Result<std::vector<shard::Target>> resolve(const plan::Route& route, const Statement& statement);
+  // The text for each shard: of a list of keys each gets its own alone.
+  Result<std::vector<ShardText>> texts_for(const plan::Route& route, const Statement& statement,
+                                           std::vector<shard::Target> targets, const std::string& text);
   Result<mysql::Value> value_of(const plan::ValueSource& source, plan::KeyType type, const Statement& statement) const;
   // The character set of the client's texts.
   std::string client_charset() const;
@@ -384,6 +387,9 @@ class ClientSession {
 
   // vexplain.cc
   net::Task<RunResult> vexplain(const Statement& statement);
+  net::Task<Result<std::string>> vexplain_json(const plan::Plan& plan, const Statement& inner, bool explains);
+  net::Task<Status> run_traced(const Statement& inner);
+  net::Task<RunResult> send_one_cell(std::string json);
 
   // session_finish.cc: statements that one server finishes.
   struct Scratch {
@@ -392,10 +398,7 @@ class ClientSession {
     bool answering = false;  // A result is under way there.
   };
   struct InputQuestion;
-  struct Copied {
-    uint64_t rows = 0;
-    uint64_t bytes = 0;
-  };
+  struct Copied;
   net::Task<RunResult> run_finish(const plan::Plan& plan, const Statement& statement);
   // Sets finished_rows_ (of FOUND_ROWS()), and last_insert_id_ where the statement asks for it.
   net::Task<Status> finish_rows(const plan::Plan& plan, const Statement& statement, Digits digits, RowSink& out);
@@ -404,10 +407,16 @@ class ClientSession {
   net::Task<Status> finish_on(Scratch& scratch, const plan::Plan& plan, std::string text, Digits digits, RowSink& out,
                               net::Wait wait);
   net::Task<Result<net::MysqlClient::Shape>> finish_shape(const plan::Plan& plan);
-  net::Task<Result<std::vector<InputQuestion>>> input_questions(const plan::Finish& finish, const Statement& statement);
-  net::Task<Status> load_inputs(const plan::Finish& finish, std::vector<InputQuestion> questions, Scratch& scratch);
-  net::Task<Status> load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input, Scratch& scratch,
-                               Copied& copied);
+  net::Task<Status> add_questions(const plan::Finish& finish, size_t input, const plan::Plan& rows,
+                                  const Statement& statement, std::vector<InputQuestion>& out);
+  net::Task<Result<std::vector<InputQuestion>>> next_questions(const plan::Finish& finish, const Statement& statement,
+                                                               Copied& copied);
+  net::Task<Status> load_inputs(const plan::Finish& finish, const Statement& statement, Scratch& scratch);
+  net::Task<Status> copy_answers(const plan::Finish& finish, std::vector<InputQuestion> questions, Scratch& scratch,
+                                 Copied& copied);
+  struct CopiedKeys;
+  net::Task<Status> load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input,
+                               std::vector<CopiedKeys>& keys, Scratch& scratch, Copied& copied);
   net::Task<Status> check_hidden(const plan::FinishInput& input, const shard::Target& target);
   net::Task<Result<Scratch>> open_scratch(const plan::Finish& finish, net::Wait wait);
   std::vector<shard::Target> scratch_targets(const plan::Finish& finish);
@@ -476,6 +485,11 @@ class ClientSession {
 
   // session_statements.cc: statements that the gate answers itself. nullopt: not one of them.
   net::Task<std::optional<RunResult>> run_local(const Statement& statement);
+  // session_text_prepared.cc: PREPARE and its kin where several servers would have to know the statement.
+  net::Task<std::optional<RunResult>> run_text_prepared(const Statement& statement);
+  net::Task<std::optional<RunResult>> prepare_text(std::string name, const sql::Expr* from);
+  Result<std::string> prepared_source(const sql::Expr* source) const;
+  bool several_shards() const;  // Of the keyspace that the session uses; false when it has named one.
   // session_diagnostics.cc
   void clear_warnings();
   void begin_warnings(const Statement& statement);
@@ -532,6 +546,24 @@ class ClientSession {
     InFlight* behind = nullptr;
   };
   InFlight* in_flight_ = nullptr;  // The newest one.
+
+  // What a statement has sent to tablets; while it is noted, answers are thrown away (VEXPLAIN).
+  struct SentText {
+    size_t call = 0;  // Several shards may be asked by one.
+    shard::Target target;
+    std::string text;
+    uint64_t rows = 0;
+  };
+  struct Trace {
+    size_t calls = 0;
+    std::vector<SentText> sent;
+  };
+  Trace* trace_ = nullptr;
+  // The place of the entry in the trace, to which rows are added.
+  size_t note_sent(const shard::Target& target, std::string_view text, bool same_call = false);
+  void note_rows(size_t place, uint64_t rows) {
+    if (trace_ != nullptr) trace_->sent[place].rows += rows;
+  }
   // Keeps an entry among them for as long as it lives.
   class Running {
    public:
@@ -589,6 +621,7 @@ class ClientSession {
   std::map<std::string, std::string> stored_;  // Variables that the gate keeps: name -> SQL text of the value.
   std::map<std::string, int64_t> timeouts_;    // wait_timeout and the like, in their units; those that are set.
   std::map<std::string, mysql::Value> user_variables_;
+  std::map<std::string, std::string> text_prepared_;  // PREPARE name FROM text, in lower case.
   uint64_t last_insert_id_ = 0;
   uint64_t found_rows_ = 0;
   uint64_t finished_rows_ = 0;

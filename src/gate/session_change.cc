@@ -79,6 +79,14 @@ net::Task<Result<net::QueryResult>> ClientSession::send_change(ShardText what, C
   auto result = co_await ask(std::move(what), savepoint);
   if (!result.ok()) co_return std::move(result).error();
   if (!known) out.done.push_back(target);
+  if (out.copies && out.done.size() > 1) {
+    if (result->ok.affected_rows == out.affected) co_return std::move(*result);
+    co_return fail(
+        Code::kFailedPrecondition,
+        fmt::format("the copies of the reference table differ: {} rows change on {}, and {} on {}; make them "
+                    "the same first",
+                    out.affected, out.done.front().to_string(), result->ok.affected_rows, target.to_string()));
+  }
   out.add(*result, rows, out.ignore);
   co_return std::move(*result);
 }

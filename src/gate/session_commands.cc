@@ -128,6 +128,8 @@ net::Task<void> ClientSession::reset_session() {
   stored_.clear();
   timeouts_.clear();
   user_variables_.clear();
+  for (const auto& [name, text] : text_prepared_) memory_.give(base::MemoryBudget::Kind::kPrepared, text.size());
+  text_prepared_.clear();
   while (!statements_.empty()) forget(statements_.begin()->first);
   autocommit_ = true;
   failed_.reset();

@@ -3,6 +3,8 @@
 #include <fmt/ranges.h>
 
 #include <algorithm>
+#include <functional>
+#include <set>
 
 #include "gate/scratch.h"
 #include "gate/session.h"
@@ -95,26 +97,121 @@ struct ClientSession::InputQuestion {
   ShardText what;
 };
 
-net::Task<Result<std::vector<ClientSession::InputQuestion>>> ClientSession::input_questions(
-    const plan::Finish& finish, const Statement& statement) {
-  std::vector<InputQuestion> questions;
-  // A limit of its own comes before sql_select_limit.
-  const char* all_rows = settings_.values().contains("sql_select_limit") ? " limit 18446744073709551615" : "";
-  for (size_t i = 0; i < finish.inputs.size(); ++i) {
-    const plan::Plan& rows = *finish.inputs[i].rows;
-    CO_ASSIGN_OR_RETURN(auto targets, co_await targets_of(rows.route, statement, !rows.is_read));
-    for (auto& target : targets) {
-      CO_RETURN_IF_ERROR(co_await check_hidden(finish.inputs[i], target));
-      questions.push_back({i, {std::move(target), *rows.text + all_rows + finish.inputs[i].lock}});
+// Values of a column that other inputs' columns have to be equal to: FinishInput::Link.
+struct ClientSession::CopiedKeys {
+  size_t place = 0;
+  std::set<std::string> values;
+  bool too_many = false;
+};
+
+// What is known of the inputs while they are copied.
+struct ClientSession::Copied {
+  using Keys = CopiedKeys;
+  explicit Copied(const plan::Finish& finish) : keys(finish.inputs.size()), done(finish.inputs.size(), false) {
+    for (const auto& input : finish.inputs) {
+      for (const auto& link : input.links) {
+        if (find(link) == nullptr) keys[link.input].push_back({.place = link.place});
+      }
     }
   }
-  co_return questions;
+  const Keys* find(const plan::FinishInput::Link& link) const {
+    const auto& known = keys[link.input];
+    const auto found = std::ranges::find(known, link.place, &Keys::place);
+    return found == known.end() ? nullptr : &*found;
+  }
+  // The link that leaves fewest rows; null: all are to be copied.
+  const plan::FinishInput::Link* best_link(const plan::FinishInput& input) const {
+    const plan::FinishInput::Link* best = nullptr;
+    for (const auto& link : input.links) {
+      if (!done[link.input] || find(link)->too_many) continue;
+      if (best == nullptr || find(link)->values.size() < find(*best)->values.size()) best = &link;
+    }
+    return best;
+  }
+  void add(Keys& of, std::string_view value) {
+    if (of.too_many || of.values.contains(std::string(value))) return;
+    of.values.emplace(value);
+    if (of.values.size() <= kMaxKeys) return;
+    of.too_many = true;
+    of.values.clear();
+  }
+
+  static constexpr size_t kMaxKeys = 5'000;
+  uint64_t rows = 0;
+  uint64_t bytes = 0;
+  std::vector<std::vector<Keys>> keys;
+  std::vector<bool> done;
+};
+
+// What to ask for an input, whose rows `rows` gives.
+net::Task<Status> ClientSession::add_questions(const plan::Finish& finish, size_t input, const plan::Plan& rows,
+                                               const Statement& statement, std::vector<InputQuestion>& out) {
+  // A limit of its own comes before sql_select_limit.
+  const char* all_rows = settings_.values().contains("sql_select_limit") ? " limit 18446744073709551615" : "";
+  CO_ASSIGN_OR_RETURN(auto targets, co_await targets_of(rows.route, statement, !rows.is_read));
+  CO_ASSIGN_OR_RETURN(auto texts, texts_for(rows.route, statement, std::move(targets), *rows.text));
+  for (auto& what : texts) {
+    CO_RETURN_IF_ERROR(co_await check_hidden(finish.inputs[input], what.target));
+    what.text += all_rows + finish.inputs[input].lock;
+    out.push_back({input, std::move(what)});
+  }
+  co_return Status{};
+}
+
+// The inputs to copy next, with what is asked for them: first those with conditions of their own, then those whose
+// columns have to be equal to what is there already, at last all others.
+net::Task<Result<std::vector<ClientSession::InputQuestion>>> ClientSession::next_questions(const plan::Finish& finish,
+                                                                                           const Statement& statement,
+                                                                                           Copied& copied) {
+  std::vector<size_t> all;
+  std::vector<size_t> chosen;
+  const bool first = std::ranges::none_of(copied.done, std::identity());
+  for (size_t i = 0; i < finish.inputs.size(); ++i) {
+    const plan::FinishInput& input = finish.inputs[i];
+    if (copied.done[i]) continue;
+    all.push_back(i);
+    if (first ? input.filtered || input.links.empty() : copied.best_link(input) != nullptr) chosen.push_back(i);
+  }
+  if (chosen.empty()) chosen = all;
+  std::vector<InputQuestion> out;
+  for (const size_t i : chosen) {
+    const plan::FinishInput& input = finish.inputs[i];
+    const auto* link = input.lock.empty() ? copied.best_link(input) : nullptr;
+    if (link == nullptr) {
+      CO_RETURN_IF_ERROR(co_await add_questions(finish, i, *input.rows, statement, out));
+      continue;
+    }
+    const auto& values = copied.find(*link)->values;
+    if (values.empty()) continue;
+    const auto view = shared_.view();
+    Statement nowhere;
+    CO_ASSIGN_OR_RETURN(const auto context, plan_context(*view, nowhere));
+    const std::vector<std::string> list(values.begin(), values.end());
+    CO_ASSIGN_OR_RETURN(const auto rows, plan::plan_linked_input(input, *link, list, context));
+    CO_RETURN_IF_ERROR(co_await add_questions(finish, i, *rows, statement, out));
+  }
+  for (const size_t i : chosen) copied.done[i] = true;
+  co_return out;
 }
 
 // Copies the rows of all inputs into their temporary tables, as they come.
-net::Task<Status> ClientSession::load_inputs(const plan::Finish& finish, std::vector<InputQuestion> questions,
-                                             Scratch& scratch) {
-  Copied copied;
+net::Task<Status> ClientSession::load_inputs(const plan::Finish& finish, const Statement& statement, Scratch& scratch) {
+  Copied copied(finish);
+  size_t questions = 0;
+  while (!std::ranges::all_of(copied.done, std::identity())) {
+    CO_ASSIGN_OR_RETURN(auto next, co_await next_questions(finish, statement, copied));
+    questions += next.size();
+    CO_RETURN_IF_ERROR(co_await copy_answers(finish, std::move(next), scratch, copied));
+  }
+  count_statement(questions);
+  shared_.metrics.statistics.finished_rows.add(copied.rows);
+  shared_.metrics.statistics.finished_bytes.add(copied.bytes);
+  clear_warnings();  // What the inputs' conditions warn of is warned of again.
+  co_return Status{};
+}
+
+net::Task<Status> ClientSession::copy_answers(const plan::Finish& finish, std::vector<InputQuestion> questions,
+                                              Scratch& scratch, Copied& copied) {
   // A connection that is this session's own takes one statement at a time.
   const bool together = !in_transaction_ && held_.empty();
   for (size_t begin = 0; begin < questions.size();) {
@@ -130,20 +227,18 @@ net::Task<Status> ClientSession::load_inputs(const plan::Finish& finish, std::ve
     CO_RETURN_IF_ERROR(co_await streams.open());
     Status loaded;
     for (size_t i = begin; loaded.ok() && i < end; ++i) {
-      loaded = co_await load_input(streams, i - begin, finish.inputs[questions[i].input], scratch, copied);
+      const size_t input = questions[i].input;
+      loaded = co_await load_input(streams, i - begin, finish.inputs[input], copied.keys[input], scratch, copied);
     }
     co_await (loaded.ok() ? streams.drain() : streams.stop());
     CO_RETURN_IF_ERROR(loaded);
     begin = end;
   }
-  shared_.metrics.statistics.finished_rows.add(copied.rows);
-  shared_.metrics.statistics.finished_bytes.add(copied.bytes);
-  clear_warnings();  // What the inputs' conditions warn of is warned of again.
   co_return Status{};
 }
 
 net::Task<Status> ClientSession::load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input,
-                                            Scratch& scratch, Copied& copied) {
+                                            std::vector<CopiedKeys>& keys, Scratch& scratch, Copied& copied) {
   const ScratchLimits& limits = shared_.settings.scratch;
   net::Wait wait = finish_wait();
   wait.each = limits.timeout;  // Rows may be long in coming.
@@ -174,6 +269,9 @@ net::Task<Status> ClientSession::load_input(ShardStreams& streams, size_t place,
     }
     for (size_t i = 0; i < batch.ends.size(); ++i) {
       CO_RETURN_IF_ERROR(load.row(batch.row(i)));
+      for (auto& of : keys) {
+        if (const auto& cell = load.cells()[of.place]) copied.add(of, *cell);
+      }
       if (load.full()) CO_RETURN_IF_ERROR(co_await flush(scratch, load, input, wait));
     }
   }
@@ -225,6 +323,7 @@ net::Task<Status> ClientSession::finish_on(Scratch& scratch, const plan::Plan& p
     co_return fail(Code::kCanceled, "Query execution was interrupted")
         .with_mysql(mysql::errnos::kQueryInterrupted, "70100");
   }
+  const size_t noted = note_sent(scratch.target, text);
   net::ResultStream rows(session.connection());
   CO_RETURN_IF_ERROR(co_await rows.begin(std::move(text), session.attributes(), digits == Digits::kAll, wait));
   scratch.answering = true;
@@ -243,6 +342,7 @@ net::Task<Status> ClientSession::finish_on(Scratch& scratch, const plan::Plan& p
     CO_RETURN_IF_ERROR(co_await out.flush());
     wait.each = shared_.settings.scratch.timeout;  // What a slow client takes is not the statement's time.
   }
+  note_rows(noted, finished_rows_);
   if (rows.ok().warnings > 0) co_await take_warnings(session.client(), rows.ok().warnings);
   if (!plan.asks_found_rows && !plan.asks_insert_id) co_return Status{};
   CO_ASSIGN_OR_RETURN(const auto known, co_await session.query("select found_rows(), last_insert_id()", wait, 1));
@@ -268,13 +368,11 @@ net::Task<Status> ClientSession::finish_rows(const plan::Plan& plan, const State
   const Counted counted(shared_.scratch_sessions);
   CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(finish.text));
   std::string text = replaced ? std::move(*replaced) : finish.text;
-  CO_ASSIGN_OR_RETURN(auto questions, co_await input_questions(finish, statement));
-  count_statement(questions.size());
   CO_ASSIGN_OR_RETURN(Scratch scratch, co_await open_scratch(finish, finish_wait()));
   Status done;
   {
     const Running running(in_flight_, {&scratch.session.pool(), scratch.session.client().server().connection_id});
-    done = co_await load_inputs(finish, std::move(questions), scratch);
+    done = co_await load_inputs(finish, statement, scratch);
     if (done.ok()) {
       const net::Wait wait = finish_wait();
       done = co_await finish_on(scratch, plan, std::move(text), digits, out, wait);

@@ -161,7 +161,9 @@ net::Task<Status> ClientSession::open_rows(OpenRows& rows, const Statement& stat
     CO_ASSIGN_OR_RETURN(auto again, plan_refined(statement, std::move(forms)));
     rows.refined = std::move(again.plan);
     rows.merge = &rows.refined->merge;
-    for (auto& what : texts) what.text = again.text;
+    std::vector<shard::Target> targets;
+    for (auto& what : texts) targets.push_back(std::move(what.target));
+    CO_ASSIGN_OR_RETURN(texts, texts_for(rows.refined->route, statement, std::move(targets), again.text));
   }
 }
 

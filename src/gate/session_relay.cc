@@ -344,11 +344,13 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
   if (phase != Phase::kAlone) attributes = attributes_for(held, savepoint);
   add_caller(lease->client.capabilities(), attributes);
   if (max_rows == 0) max_rows = this->max_rows();
+  const size_t noted = note_sent(what.target, what.text);
   auto result = digits == Digits::kAll
                     ? co_await net::query_binary(*lease, std::move(what.text), wait, max_rows, attributes, memory)
                     : co_await lease->client.query(std::move(what.text), wait, max_rows, std::move(attributes), memory,
                                                    held == nullptr && !begins);
   if (result.ok()) {
+    note_rows(noted, result->rows.size());
     if (result->ok.warnings > 0) co_await take_warnings(lease->client, result->ok.warnings);
     absorb(what.target, held, own, result->ok.status_flags,
            (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0, phase);

@@ -13,6 +13,7 @@
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "plan/given_id.h"
+#include "plan/key_list.h"
 #include "plan/key_value.h"
 #include "plan/planner.h"
 #include "plan/schema_names.h"
@@ -375,6 +376,30 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   return targets;
 }
 
+Result<std::vector<ClientSession::ShardText>> ClientSession::texts_for(const plan::Route& route,
+                                                                       const Statement& statement,
+                                                                       std::vector<shard::Target> targets,
+                                                                       const std::string& text) {
+  std::optional<std::vector<std::string>> texts;
+  if (route.kind == plan::Route::Kind::kByList && route.list_conjunct && targets.size() > 1 && shard_.empty()) {
+    std::vector<std::vector<size_t>> chosen(targets.size());
+    plan::Route one = route;
+    one.kind = plan::Route::Kind::kByValues;
+    for (size_t i = 0; i < route.values.size(); ++i) {
+      one.values = {route.values[i]};
+      ASSIGN_OR_RETURN(const auto places, resolve(one, statement));
+      for (const auto& place : places) {
+        const auto at = std::ranges::find(targets, place);
+        if (at != targets.end()) chosen[static_cast<size_t>(at - targets.begin())].push_back(i);
+      }
+    }
+    texts = plan::split_key_list(text, *route.list_conjunct, route.values.size(), chosen);
+  }
+  std::vector<ShardText> out;
+  for (size_t i = 0; i < targets.size(); ++i) out.push_back({std::move(targets[i]), texts ? (*texts)[i] : text});
+  return out;
+}
+
 net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::Target& target, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const Endpoint endpoint, shared_.choose(target));
   auto lease = co_await shared_.connect(endpoint, target, form_, settings_text_, std::move(wait));
@@ -462,7 +487,7 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   const bool shows_variables = kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
   const bool questions = plan.asks_found_rows || (plan.asks_insert_id && !gives_its_id(plan, statement));
   if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty() && !questions &&
-      !shows_variables) {
+      !shows_variables && trace_ == nullptr) {
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
   std::string text = !rewritten.empty() ? rewritten : plan.text ? *plan.text : std::string(statement.text);
@@ -478,8 +503,9 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   if (targets->size() == 1 && questions) {
     co_return co_await run_with_questions(plan, statement, {std::move(targets->front()), std::move(text)});
   }
-  std::vector<ShardText> texts;
-  for (auto& target : *targets) texts.push_back({std::move(target), text});
+  auto split = texts_for(plan.route, statement, std::move(*targets), text);
+  if (!split.ok()) co_return refused(std::move(split).error());
+  std::vector<ShardText> texts = std::move(*split);
   const bool returns_rows =
       plan.is_read || kind == sql::StatementKind::kSelect || kind == sql::StatementKind::kTableAdmin;
   if (returns_rows) co_return co_await gather(plan, statement, std::move(texts));
@@ -492,6 +518,7 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   }
   ChangeOutcome out;
   out.id_given = gives_its_id(plan, statement);
+  out.copies = plan.copies;
   co_return co_await change(std::move(texts), std::move(out));
 }
 
@@ -607,9 +634,9 @@ net::Task<Result<int64_t>> ClientSession::next_values(std::string keyspace, std:
   mysql::append_sql_identifier(name, table);
   std::vector<mysql::QueryAttribute> attributes;
   add_caller(lease->client.capabilities(), attributes);
-  CO_ASSIGN_OR_RETURN(const auto result,
-                      co_await lease->client.query(fmt::format("select next {} values from {}", count, name), wait, 1,
-                                                   std::move(attributes)));
+  std::string text = fmt::format("select next {} values from {}", count, name);
+  note_rows(note_sent(target, text), 1);
+  CO_ASSIGN_OR_RETURN(const auto result, co_await lease->client.query(std::move(text), wait, 1, std::move(attributes)));
   const auto value = shard::VindexValue::integer_text(result.text(0, 0), false);
   if (!value.ok() || !value->to_u64()) co_return fail(Code::kInternal, "sequence " + table + " gave no number");
   co_return static_cast<int64_t>(*value->to_u64());

@@ -79,6 +79,9 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
     case kUnlockTables: co_return co_await then_ok(*this, co_await lock_tables(statement));
     case kKill: co_return co_await then_ok(*this, co_await kill(statement));
     case kSelect: co_return co_await run_select_into(statement);
+    case kPrepare:
+    case kExecute:
+    case kDeallocate: co_return co_await run_text_prepared(statement);
     case kOther:
       if (first_word(statement) == "xa") {
         co_return RunResult::failed(

@@ -137,6 +137,7 @@ net::Task<Status> ClientSession::ShardStreams::send(Shard& shard) {
   auto& lease = shard.lease();
   shard.running.emplace(session.in_flight_, InFlight{&lease.pool(), lease->client.server().connection_id});
   shard.stream.emplace(*lease);
+  shard.noted = session.note_sent(target, shard.what.text, &shard != shards_.front().get());
   auto attributes = session.attributes_for(shard.held, "");
   session.add_caller(lease->client.capabilities(), attributes);
   co_return co_await shard.stream->begin(shard.what.text, std::move(attributes), digits_ == Digits::kAll, wait);
@@ -157,6 +158,7 @@ net::Task<Status> ClientSession::ShardStreams::read(size_t index, RowBatch& batc
     CO_ASSIGN_OR_RETURN(const auto row, co_await shard.stream->next(wait));
     if (!row) co_return Status{};
     if (unwanted_) continue;
+    session_.note_rows(shard.noted, 1);
     batch.add(*row);
     if (batch.bytes.size() < kBatchBytes && shard.stream->row_waiting()) continue;
     RowBatch next{.shard = index};

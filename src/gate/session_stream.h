@@ -132,6 +132,7 @@ class ClientSession::ShardStreams {
     HeldConnection* held = nullptr;
     net::MysqlPool::Lease own;
     bool begins = false;
+    size_t noted = 0;
     std::optional<Running> running;
     std::optional<net::ResultStream> stream;
     net::MysqlPool::Lease& lease() { return held != nullptr ? held->lease : own; }

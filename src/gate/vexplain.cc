@@ -2,6 +2,9 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+#include <map>
+#include <numeric>
 #include <utility>
 
 #include "base/text.h"
@@ -41,14 +44,68 @@ std::string route_json(const plan::Plan& plan, std::string_view text) {
   return out;
 }
 
+std::string keys_text(const std::vector<plan::Merge::Key>& keys) {
+  std::string out;
+  for (const auto& key : keys) {
+    out += fmt::format("{}{}{}{}", out.empty() ? "" : ", ", key.hidden ? "hidden " : "", key.column,
+                       key.descending ? " DESC" : "");
+  }
+  return out;
+}
+
+std::string_view name_of(plan::AggregateFunction function) {
+  using enum plan::AggregateFunction;
+  switch (function) {
+    case kCount: return "sum_count";
+    case kSum: return "sum";
+    case kMin: return "min";
+    case kMax: return "max";
+    case kAny: return "any_value";
+  }
+  return "";
+}
+
+// What is done with the rows of the shards, the last first, around what asks for them.
+std::string merge_json(const plan::Merge& merge, std::string inner) {
+  const auto wrap = [&](std::string around) { inner = around + R"(, "Inputs": [{)" + inner + "}]"; };
+  if (!merge.aggregates.empty()) {
+    std::string aggregates;
+    for (const auto& item : merge.aggregates) {
+      aggregates += fmt::format("{}{}({})", aggregates.empty() ? "" : ", ", name_of(item.function), item.column);
+    }
+    std::string around = fmt::format(R"("OperatorType": "Aggregate", "Aggregates": {})", base::json_string(aggregates));
+    if (!merge.group_by.empty()) {
+      around += fmt::format(R"(, "GroupBy": {})", base::json_string(keys_text(merge.group_by)));
+    }
+    wrap(std::move(around));
+  }
+  if (!merge.order_by.empty()) {
+    wrap(fmt::format(R"("OperatorType": "Sort", "Variant": "{}", "OrderBy": {})",
+                     merge.aggregates.empty() ? "Merge" : "Memory", base::json_string(keys_text(merge.order_by))));
+  }
+  if (merge.distinct) wrap(R"("OperatorType": "Distinct")");
+  if (merge.limit) {
+    std::string around = fmt::format(R"("OperatorType": "Limit", "Count": {})", *merge.limit);
+    if (merge.offset > 0) around += fmt::format(R"(, "Offset": {})", merge.offset);
+    wrap(std::move(around));
+  }
+  return inner;
+}
+
 std::string finish_json(const plan::Finish& finish) {
   std::string out =
       fmt::format(R"("OperatorType": "Finish", "Query": {}, "Inputs": [)", base::json_string(finish.text));
   for (const auto& input : finish.inputs) {
     if (&input != &finish.inputs.front()) out += ", ";
-    out += fmt::format(R"({{"InputName": {}, "Table": {}, "TemporaryTable": {}, {}}})", base::json_string(input.shown),
+    out += fmt::format(R"({{"InputName": {}, "Table": {}, "TemporaryTable": {}, {})", base::json_string(input.shown),
                        base::json_string(input.keyspace + "." + input.table), base::json_string(input.scratch),
                        route_json(*input.rows, ""));
+    for (const auto& link : input.links) {
+      const auto& other = finish.inputs[link.input];
+      out += fmt::format("{}{}", &link == &input.links.front() ? R"(, "KeysFrom": [)" : ", ",
+                         base::json_string(link.column + " in " + other.shown + "." + other.columns[link.place].name));
+    }
+    out += input.links.empty() ? "}" : "]}";
   }
   return out + "]";
 }
@@ -107,16 +164,103 @@ std::string plan_json(const plan::Plan& plan, std::string_view text) {
                              plan.insert->vindex == nullptr ? "Unsharded" : "Sharded",
                              base::json_string(plan.insert->keyspace), base::json_string(text));
   }
-  return out + route_json(plan, text) + "}";
+  if (plan.copies) out += R"("Copies": true, )";
+  return out + merge_json(plan.merge, route_json(plan, text)) + "}";
+}
+
+std::string trace_json(const std::vector<TracedText>& sent) {
+  // Of one text the times it was sent: by how many calls, to how many shards, for how many rows.
+  std::vector<std::pair<const TracedText*, std::vector<const TracedText*>>> texts;
+  for (const auto& one : sent) {
+    const auto same = [&](const auto& of) { return of.first->text == one.text && of.first->keyspace == one.keyspace; };
+    auto found = std::ranges::find_if(texts, same);
+    if (found == texts.end()) found = texts.insert(texts.end(), {&one, {}});
+    found->second.push_back(&one);
+  }
+  std::string out;
+  for (const auto& [first, all] : texts) {
+    std::map<size_t, uint64_t> calls;
+    for (const auto* one : all) calls[one->call] += one->rows;
+    std::vector<uint64_t> rows;
+    for (const auto& [call, count] : calls) rows.push_back(count);
+    std::ranges::sort(rows);
+    const double average = static_cast<double>(std::accumulate(rows.begin(), rows.end(), uint64_t{0})) / rows.size();
+    out += fmt::format(
+        R"({}{{"Keyspace": {}, "Query": {}, "NoOfCalls": {}, "AvgNumberOfRows": {}, "MedianNumberOfRows": {}, "ShardsQueried": {}}})",
+        out.empty() ? "" : ", ", base::json_string(first->keyspace), base::json_string(first->text), calls.size(),
+        average, rows[rows.size() / 2], all.size());
+  }
+  return out;
+}
+
+size_t ClientSession::note_sent(const shard::Target& target, std::string_view text, bool same_call) {
+  if (trace_ == nullptr) return 0;
+  if (!same_call) ++trace_->calls;
+  trace_->sent.push_back({trace_->calls, target, std::string(text)});
+  return trace_->sent.size() - 1;
+}
+
+net::Task<RunResult> ClientSession::send_one_cell(std::string json) {
+  net::QueryResult result;
+  mysql::ColumnDef column;
+  column.name = "JSON";
+  column.collation = mysql::kUtf8mb4GeneralCi;
+  column.length = static_cast<uint32_t>(json.size() * 4);
+  result.rows = {{std::move(json)}};
+  result.columns.push_back(std::move(column));
+  row_count_ = -1;
+  found_rows_ = 1;
+  Status sent = co_await send_result(result);
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
+// Runs a statement for what it sends: its answer goes nowhere.
+net::Task<Status> ClientSession::run_traced(const Statement& inner) {
+  const uint8_t sequence = sequence_;
+  RunResult result = co_await run_once(inner);
+  sequence_ = sequence;
+  counters_ = nullptr;
+  if (result.error) co_return std::move(*result.error);
+  if (result.told_error && last_error_) co_return *last_error_;
+  co_return Status{};
+}
+
+net::Task<Result<std::string>> ClientSession::vexplain_json(const plan::Plan& plan, const Statement& inner,
+                                                            bool explains) {
+  Trace trace;
+  trace_ = &trace;
+  Status ran = co_await run_traced(inner);
+  trace_ = nullptr;
+  CO_RETURN_IF_ERROR(ran);
+  std::string out = plan_json(plan, inner.text);
+  out.pop_back();
+  out += explains ? R"(, "Queries": [)" : R"(, "Trace": [)";
+  if (!explains) {
+    std::vector<TracedText> sent;
+    for (auto& one : trace.sent) sent.push_back({one.call, one.target.keyspace, std::move(one.text), one.rows});
+    co_return out + trace_json(sent) + "]}";
+  }
+  for (size_t i = 0; i < trace.sent.size(); ++i) {
+    const SentText& sent = trace.sent[i];
+    out += fmt::format(R"({}{{"Keyspace": {}, "Shard": {}, "Query": {})", i > 0 ? ", " : "",
+                       base::json_string(sent.target.keyspace), base::json_string(sent.target.shard),
+                       base::json_string(sent.text));
+    // Not all that is sent can be explained: sequences, and what stands on temporary tables that are gone.
+    auto explained = co_await ask({sent.target, "explain format=json " + sent.text});
+    if (explained.ok() && !explained->text(0, 0).empty()) {
+      out += R"(, "mysql_explain_json": )" + std::string(explained->text(0, 0));
+    }
+    out += "}";
+  }
+  co_return out + "]}";
 }
 
 net::Task<RunResult> ClientSession::vexplain(const Statement& statement) {
   auto ast = sql::parse(statement.text);
   if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
   const auto* explain = sql::statement_as<sql::Explain>(&ast->statement());
-  if (explain == nullptr || explain->statement == nullptr || explain->vexplain != sql::VexplainType::kPlan) {
-    co_return RunResult::failed(
-        fail(Code::kUnimplemented, "VT12001: unsupported: this form of VEXPLAIN; use VEXPLAIN PLAN"));
+  if (explain == nullptr || explain->statement == nullptr) {
+    co_return RunResult::failed(fail(Code::kInvalidArgument, "give VEXPLAIN a statement").with_mysql(1064, "42000"));
   }
   const std::string text(explain->statement->span.of(ast->text()));
   std::array<sql::LiteralPosition, kRecordedLiterals> storage;
@@ -124,18 +268,54 @@ net::Task<RunResult> ClientSession::vexplain(const Statement& statement) {
   inner.text = text;
   inner.scan = sql::fingerprint(text, storage);
   inner.literals = inner.scan.literals;
+  using Type = sql::VexplainType;
+  const Type type = explain->vexplain;
+  if (type == Type::kKeys) {
+    auto keys = keys_json(*explain->statement);
+    if (!keys.ok()) co_return RunResult::failed(std::move(keys).error());
+    co_return co_await send_one_cell(std::move(*keys));
+  }
   auto plan = plan_for(inner);
-  counters_ = nullptr;  // It does not run.
+  counters_ = nullptr;  // It does not run for a client.
   if (!plan.ok()) co_return RunResult::failed(std::move(plan).error());
+  if (type == Type::kPlan) co_return co_await send_one_cell(plan_json(**plan, text));
+  const auto kind = inner.scan.kind;
+  using enum sql::StatementKind;
+  const bool changes = kind == kInsert || kind == kReplace || kind == kUpdate || kind == kDelete;
+  if (!changes && kind != kSelect) {
+    co_return RunResult::failed(fail(
+        Code::kUnimplemented, "VT12001: unsupported: this statement in VEXPLAIN QUERIES, ALL and TRACE, which run it"));
+  }
+  if (changes && statement.text.find("EXECUTE_DML_QUERIES") == std::string_view::npos) {
+    co_return RunResult::failed(
+        fail(Code::kInvalidArgument,
+             "VT09008: vexplain queries/all will actually run queries; write `/*vt+ EXECUTE_DML_QUERIES */` into the "
+             "statement if it is to change what it says"));
+  }
+  if (type != Type::kQueries) {
+    auto json = co_await vexplain_json(**plan, inner, type == Type::kAll);
+    if (!json.ok()) co_return RunResult::failed(std::move(json).error());
+    co_return co_await send_one_cell(std::move(*json));
+  }
+  Trace trace;
+  trace_ = &trace;
+  Status ran = co_await run_traced(inner);
+  trace_ = nullptr;
+  if (!ran.ok()) co_return RunResult::failed(std::move(ran).error());
   net::QueryResult result;
-  mysql::ColumnDef column;
-  column.name = "JSON";
-  column.collation = mysql::kUtf8mb4GeneralCi;
-  result.rows = {{plan_json(**plan, text)}};
-  column.length = static_cast<uint32_t>(result.rows[0][0]->size() * 4);
-  result.columns.push_back(std::move(column));
+  for (const char* name : {"#", "keyspace", "shard", "query"}) {
+    mysql::ColumnDef column;
+    column.name = name;
+    column.collation = mysql::kUtf8mb4GeneralCi;
+    column.length = 65535;
+    result.columns.push_back(std::move(column));
+  }
+  for (auto& sent : trace.sent) {
+    result.rows.push_back(
+        {std::to_string(sent.call - 1), sent.target.keyspace, sent.target.shard, std::move(sent.text)});
+  }
   row_count_ = -1;
-  found_rows_ = 1;
+  found_rows_ = result.rows.size();
   Status sent = co_await send_result(result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }

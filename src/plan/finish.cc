@@ -100,6 +100,19 @@ Result<std::shared_ptr<const Plan>> plan_input(std::string text, const PlanConte
   return std::make_shared<const Plan>(std::move(plan));
 }
 
+std::vector<FinishInput::Link> input_links(const TableReference& reference, const std::vector<FinishInput>& inputs) {
+  std::vector<FinishInput::Link> out;
+  for (const auto& link : reference.links) {
+    const auto& columns = inputs[link.table].columns;
+    const auto found = std::ranges::find(columns, link.equals->name, &schema::Column::name);
+    if (found == columns.end()) continue;
+    out.push_back({.column = sql::quote_identifier(reference.shown) + "." + sql::quote_identifier(link.column->name),
+                   .input = link.table,
+                   .place = static_cast<size_t>(found - columns.begin())});
+  }
+  return out;
+}
+
 // The query as it is on the temporary tables.
 std::string finish_text(sql::Ast& ast, const References& references, const std::vector<FinishInput>& inputs,
                         const PlanContext& context) {
@@ -126,6 +139,16 @@ std::string finish_text(sql::Ast& ast, const References& references, const std::
 
 }  // namespace
 
+Result<std::shared_ptr<const Plan>> plan_linked_input(const FinishInput& input, const FinishInput::Link& link,
+                                                      std::span<const std::string> values, const PlanContext& context) {
+  std::string text = input.text + (input.filtered ? " and " : " where ") + link.column + " in (";
+  for (const auto& value : values) {
+    if (&value != &values.front()) text += ",";
+    text += value;
+  }
+  return plan_input(text + ")", context);
+}
+
 std::string insert_text(const FinishInput& input, size_t rows) {
   std::string row = "(?";
   for (size_t i = 1; i < input.columns.size(); ++i) row += ",?";
@@ -141,6 +164,9 @@ std::string insert_text(const FinishInput& input, size_t rows) {
 Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext& context, const FinishLocks* locks) {
   (void)remove_vindex_hints(ast);
   ASSIGN_OR_RETURN(References references, find_references(ast.statement()));
+  auto* query = sql::statement_as<sql::QueryStatement>(&ast.statement());
+  const bool is_read = query == nullptr || query->query->locks.empty();
+  if (query != nullptr) query->query->locks = {};  // The copies are nobody else's.
   std::vector<std::shared_ptr<const vschema::Table>> tables;
   KnownColumns columns;
   for (const auto& reference : references.tables) {
@@ -178,15 +204,21 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
                       .scratch = fmt::format("{}{}", mysql::kScratchTables, i + 1)};
     ASSIGN_OR_RETURN(input.columns, needed_columns(references, reference, *columns[i]));
     input.create = create_text(references, reference, input);
-    ASSIGN_OR_RETURN(input.rows, plan_input(input_text(reference, input, options), context));
+    input.text = input_text(reference, input, options);
+    input.filtered = !reference.conditions.empty();
+    ASSIGN_OR_RETURN(input.rows, plan_input(input.text, context));
+    input.lock = reference.lock;
     if (locks != nullptr) input.lock = locks->changed.contains(reference.alias) ? " for update" : " lock in share mode";
     finish->inputs.push_back(std::move(input));
+  }
+  for (size_t i = 0; i < references.tables.size(); ++i) {
+    finish->inputs[i].links = input_links(references.tables[i], finish->inputs);
   }
   finish->text = finish_text(ast, references, finish->inputs, context);
 
   auto plan = std::make_shared<Plan>();
   plan->kind = Plan::Kind::kFinish;
-  plan->is_read = true;
+  plan->is_read = is_read;
   if (!tables.empty()) plan->route.keyspace = tables.front()->keyspace;
   note_questions(ast.statement(), *plan);
   plan->finish = std::move(finish);

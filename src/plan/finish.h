@@ -2,6 +2,7 @@
 
 #include <memory>
 #include <set>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -26,6 +27,17 @@ struct FinishInput {
   std::vector<schema::Column> columns;
   std::shared_ptr<const Plan> rows;  // Where they come from, and the text that asks for them, in schema::Form each.
   std::string lock;                  // Behind that text: " for update".
+  // Conditions of its own choose among its rows.
+  bool filtered = false;
+  // Where only rows are of use whose `column` (as `text` names it) is among the values that another input's column
+  // has in the rows that are copied: the input of that number, and the place of the column in its `columns`.
+  struct Link {
+    std::string column;
+    size_t input = 0;
+    size_t place = 0;
+  };
+  std::vector<Link> links;
+  std::string text;  // As `rows` was planned from it.
 };
 
 // The rows that are read stay locked: those of the tables with these aliases for a change, all others for reading.
@@ -37,6 +49,10 @@ struct Finish {
   std::vector<FinishInput> inputs;
   std::string text;  // The query on the temporary tables.
 };
+
+// The plan of an input's rows of which a link's column is among these values, whole numbers.
+Result<std::shared_ptr<const Plan>> plan_linked_input(const FinishInput& input, const FinishInput::Link& link,
+                                                      std::span<const std::string> values, const PlanContext& context);
 
 // "insert into `scratch` values (?,?),(?,?)", for as many rows.
 std::string insert_text(const FinishInput& input, size_t rows);

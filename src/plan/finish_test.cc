@@ -102,6 +102,75 @@ TEST_F(FinishTest, EachTableGivesWhatIsNeededOfIt) {
   for (const auto& c : cases) EXPECT_EQ(texts(c.text), c.texts) << c.text;
 }
 
+TEST_F(FinishTest, OnlyRowsThatCanMeetAreAskedFor) {
+  // Input, column, input and place of the values that it has to be among.
+  const auto links = [&](const char* text) {
+    const auto planned = plan(text);
+    if (!planned.ok()) return planned.error().message();
+    std::string out;
+    const auto& inputs = (*planned)->finish->inputs;
+    for (const auto& input : inputs) {
+      for (const auto& link : input.links) {
+        out += (out.empty() ? "" : "; ") + link.column + " in " + inputs[link.input].shown + "." +
+               inputs[link.input].columns[link.place].name;
+      }
+    }
+    return out;
+  };
+  const std::pair<const char*, const char*> cases[] = {
+      {"select t from a p join b q on p.x = q.id where p.id > 7", "`p`.`x` in q.id; `q`.`id` in p.x"},
+      {"select t from a p, b q where q.id = p.x", "`p`.`x` in q.id; `q`.`id` in p.x"},
+      // An outer join keeps its one side's rows whatever the other has.
+      {"select t from a p left join b q on p.x = q.id", "`q`.`id` in p.x"},
+      {"select t from a p right join b q on p.x = q.id", "`p`.`x` in q.id"},
+      {"select t from a p left join b q on true where p.x = q.id", "`p`.`x` in q.id"},
+      {"select x from a where x in (select id from b)", ""},
+      {"select p.x from a p join b q on p.x < q.id", ""},
+      {"select p.x from a p join b q on p.x = q.t", ""},
+      {"select p.x from a p join b q on p.x = q.id or p.id = 1", ""},
+      {"select p.x from a p where exists (select 1 from b q, r where q.id = p.x and q.id = r.k)",
+       "`q`.`id` in r.k; `r`.`k` in q.id"},
+  };
+  for (const auto& [text, expected] : cases) EXPECT_EQ(links(text), expected) << text;
+
+  const auto planned = plan("select t from a p join b q on p.x = q.id where q.t = 'w' and p.id > 7");
+  ASSERT_TRUE(planned.ok());
+  PlanContext context;
+  context.vschema = vschema_.get();
+  context.schema = &schema_;
+  context.keyspace = "sh";
+  const auto& input = (*planned)->finish->inputs[1];
+  const std::vector<std::string> values = {"3", "-4"};
+  const auto linked = plan_linked_input(input, input.links.at(0), values, context);
+  ASSERT_TRUE(linked.ok()) << linked.error().message();
+  EXPECT_EQ(*(*linked)->text,
+            "select `q`.`id`, cast(`q`.`t` as binary) from b as q where (q.t = 'w') and `q`.`id` in (3,-4)");
+  EXPECT_EQ((*linked)->route.kind, Route::Kind::kByList);
+  EXPECT_EQ((*linked)->route.list_conjunct, 1u);
+}
+
+TEST_F(FinishTest, LocksGoWithTheTablesOfTheStatementItself) {
+  const auto locks = [&](const char* text) {
+    const auto planned = plan(text);
+    if (!planned.ok()) return planned.error().message();
+    EXPECT_FALSE((*planned)->is_read);
+    EXPECT_EQ((*planned)->finish->text.find("lock"), std::string::npos) << (*planned)->finish->text;
+    std::string out;
+    for (const auto& input : (*planned)->finish->inputs) out += input.shown + ":" + input.lock + ";";
+    return out;
+  };
+  const std::pair<const char*, const char*> cases[] = {
+      {"select p.x from a p join b q on p.x = q.id for update", "p: for update;q: for update;"},
+      {"select avg(x) from a lock in share mode", "a: lock in share mode;"},
+      {"select p.x from a p join b q on p.x = q.id for update skip locked",
+       "p: for update skip locked;q: for update skip locked;"},
+      {"select x from a where x in (select id from b) for update nowait", "a: for update nowait;b:;"},
+      {"select x from a where x in (select id from b for update)",
+       "VT12001: unsupported: a locking read in this place of a statement that one shard cannot answer alone"},
+  };
+  for (const auto& [text, expected] : cases) EXPECT_EQ(locks(text), expected) << text;
+}
+
 TEST_F(FinishTest, WhatOneShardOrAMergeAnswersIsNotFinished) {
   for (const char* text :
        {"select x from a where id = 1", "select count(*) from a", "select * from a order by x limit 3", "select 1",
@@ -140,7 +209,6 @@ TEST_F(FinishTest, TemporaryTablesAreOfTheSameTypesAndHaveIndexesToJoinBy) {
 
 TEST_F(FinishTest, IsRefusedWithTheReason) {
   const Case cases[] = {
-      {"select avg(x) from a for update", "VT12001: unsupported: a locking read that one shard cannot answer alone"},
       {"select avg(y) from new",
        "VT12001: unsupported: a statement that one shard cannot answer alone, while the columns of sh.new are not "
        "known "

@@ -290,6 +290,7 @@ Result<FromClause> read_from(sql::List<sql::TableRef*> from, const sql::Expr* wh
   Group group = {.filters = true};
   add_conjuncts(where, group.conditions);
   add_conjuncts(where, out.filters);
+  out.where_filters = out.filters.size();
   for (const sql::TableRef* ref : from) RETURN_IF_ERROR(reader.read(ref, group));
   RETURN_IF_ERROR(reader.check(group));
   if (out.tables.size() != tables.tables.size()) return unsupported("subqueries over sharded tables");
@@ -310,7 +311,8 @@ Result<Route> route_rows(const FromClause& from, const std::string& keyspace, co
     route.key_type = binding.key_type;
     route.values = std::move(values);
   };
-  for (const sql::Expr* conjunct : from.filters) {
+  for (size_t i = 0; i < from.filters.size(); ++i) {
+    const sql::Expr* conjunct = from.filters[i];
     if (const auto* equal = equality(conjunct)) {
       for (const auto& [column, value] : {std::pair(equal->left, equal->right), std::pair(equal->right, equal->left)}) {
         const auto at = vindex_column(column, from.tables);
@@ -329,16 +331,29 @@ Result<Route> route_rows(const FromClause& from, const std::string& keyspace, co
     }
     const auto* in = as<sql::In>(conjunct);
     if (in == nullptr || in->negated || in->query != nullptr || route.kind == Route::Kind::kByList) continue;
-    const auto at = vindex_column(in->left, from.tables);
+    // (a, b) IN ((1, 2), ...) has the keys in one place of each row.
+    const auto* row = as<sql::Row>(in->left);
+    std::optional<size_t> at;
+    size_t place = 0;
+    if (row == nullptr) at = vindex_column(in->left, from.tables);
+    for (; row != nullptr && place < row->items.size(); ++place) {
+      if ((at = vindex_column(row->items[place], from.tables))) break;
+    }
     if (!at) continue;
     std::vector<ValueSource> values;
     for (const sql::Expr* item : in->values) {
+      if (row != nullptr) {
+        const auto* items = as<sql::Row>(item);
+        if (items == nullptr || items->items.size() != row->items.size()) break;
+        item = items->items[place];
+      }
       if (auto source = value_source(item, from.tables[*at].key_type, context, route.by_value)) {
         values.push_back(std::move(*source));
       }
     }
     if (values.empty() || values.size() != in->values.size()) continue;
     take(from.tables[*at], Route::Kind::kByList, std::move(values));
+    if (i < from.where_filters) route.list_conjunct = static_cast<uint32_t>(i);
   }
   narrow(from, context, route);
   return route;

@@ -21,6 +21,7 @@ struct FromClause {
   // Conjuncts that every result row satisfies: WHERE, and ON of inner joins that are not inside of an outer join's
   // optional side.
   std::vector<const sql::Expr*> filters;
+  size_t where_filters = 0;  // How many of them, the first ones, are WHERE's.
 };
 
 // Reads a FROM clause whose tables are named directly, and proves that each combination of rows that the joins make is

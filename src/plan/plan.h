@@ -70,6 +70,9 @@ struct Route {
   std::vector<ValueSource> values;
   std::shared_ptr<const LookupRead> lookup;  // Of kByLookup; of kAllShards: it leaves out shards without such rows.
   std::vector<shard::KeyspaceId> ids;
+  // Of kByList: which conjunct of WHERE has the list, so that each shard can be asked for its own values alone (see
+  // plan/key_list.h). nullopt: it stands elsewhere.
+  std::optional<uint32_t> list_conjunct;
   // With kAnyShard: not any, but the only one. A keyspace with several has no place for what is sent there.
   bool only_shard = false;
   // The choice was made by looking at a value: it does not hold for the next statement of the same fingerprint.
@@ -220,6 +223,7 @@ struct Plan {
   std::shared_ptr<const Change> change;           // See plan/change.h.
   std::shared_ptr<const Load> load;               // See plan/load.h.
   bool returning = false;                         // INSERT and DELETE ... RETURNING
+  bool copies = false;  // Changes the same rows on each shard (a reference table): one shard's count is that of all.
   std::shared_ptr<const LookupChange> lookup_change;
   // Where an unsharded INSERT uses a sequence, `insert` is used with a route of one shard.
 };

@@ -11,6 +11,7 @@
 #include "plan/insert.h"
 #include "plan/load.h"
 #include "plan/lookup.h"
+#include "plan/reference_change.h"
 #include "plan/references.h"
 #include "plan/routing.h"
 #include "plan/select.h"
@@ -327,12 +328,18 @@ Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
     // The rows come from other keyspaces.
     routed = route_insert_target(*insert, context);
     if (!routed.ok()) return std::move(routed).error();
+    ASSIGN_OR_RETURN(auto reference, plan_reference_change(ast, *routed, context));
+    if (reference) return std::move(*reference);
     return plan_placed_insert(ast, *insert, *routed, context);
   }
   if (!routed.ok()) return std::move(routed).error();
   StatementTables tables = std::move(*routed);
   tables.rewrite = remove_vindex_hints(ast) || tables.rewrite;
   const bool is_read = reads_only(statement);
+  if (insert != nullptr || ast.kind() == kUpdate || ast.kind() == kDelete) {
+    ASSIGN_OR_RETURN(auto reference, plan_reference_change(ast, tables, context));
+    if (reference) return std::move(*reference);
+  }
   if (tables.keyspace.empty()) return plan_without_tables(ast, tables, is_read, context);
 
   const bool generates = insert != nullptr && tables.tables.front()->auto_increment.has_value();
@@ -358,10 +365,11 @@ Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
 }
 
 // A change whose rows are to be found first.
-bool may_find_rows(const sql::Ast& ast, const Error& refusal, const PlanContext& context) {
+bool may_find_rows(sql::Ast& ast, const Error& refusal, const PlanContext& context) {
   const auto kind = ast.kind();
   if (kind != sql::StatementKind::kUpdate && kind != sql::StatementKind::kDelete) return false;
-  return context.may_finish && context.schema != nullptr && refusal.code() == Code::kUnimplemented;
+  return context.may_finish && context.schema != nullptr && refusal.code() == Code::kUnimplemented &&
+         !changes_reference_table(ast, context);
 }
 
 Result<PlanPtr> plan_change_at_once(sql::Ast& ast, const PlanContext& context) {

@@ -52,6 +52,8 @@ std::pair<std::string, std::string> key_of(const sql::Column& column) {
 class Finder : public sql::Walker {
  public:
   Finder(const sql::Statement& statement, References& out) : out_(out) {
+    const auto* query = sql::statement_as<sql::QueryStatement>(&statement);
+    outermost_ = query == nullptr ? nullptr : as<sql::Select>(query->query);
     for (const auto& use : sql::collect_tables(statement)) places_.insert(use.name_span.offset);
   }
 
@@ -60,7 +62,9 @@ class Finder : public sql::Walker {
 
  protected:
   bool enter(const sql::Query& query) override {
-    if (!query.locks.empty()) refuse("a locking read that one shard cannot answer alone");
+    if (!query.locks.empty() && &query != outermost_) {
+      refuse("a locking read in this place of a statement that one shard cannot answer alone");
+    }
     if (query.into != nullptr) refuse("SELECT ... INTO in this place");
     if (const auto* table = as<sql::TableQuery>(&query)) {
       if (is_table(table->name)) {
@@ -137,8 +141,30 @@ class Finder : public sql::Walker {
       if (!is_table(source->name)) continue;
       if (!source->system_time.empty()) refuse("FOR SYSTEM_TIME in a statement that one shard cannot answer alone");
       reference.all_columns = all || starred.contains(reference.alias);
+      if (&select == outermost_) reference.lock = lock_of(select, reference.alias);
       add(std::move(reference));
     }
+  }
+
+  static std::string lock_of(const sql::Select& select, const std::string& alias) {
+    for (const auto& clause : select.locks) {
+      const auto named = [&](const sql::TableName& name) { return lower(name.name.text) == alias; };
+      if (!clause.of.empty() && std::ranges::none_of(clause.of, named)) continue;
+      std::string out;
+      switch (clause.strength) {
+        case sql::LockStrength::kForUpdate: out = " for update"; break;
+        case sql::LockStrength::kForShare: out = " for share"; break;
+        case sql::LockStrength::kLockInShareMode: out = " lock in share mode"; break;
+      }
+      switch (clause.wait) {
+        case sql::LockWait::kDefault: break;
+        case sql::LockWait::kNowait: out += " nowait"; break;
+        case sql::LockWait::kSkipLocked: out += " skip locked"; break;
+        case sql::LockWait::kSeconds: out += " wait " + sql::print(*clause.seconds); break;
+      }
+      return out;
+    }
+    return "";
   }
 
   void compare(const sql::Expr* left, const sql::Expr* right) {
@@ -150,6 +176,7 @@ class Finder : public sql::Walker {
   }
 
   References& out_;
+  const sql::Select* outermost_ = nullptr;
   std::set<uint32_t> places_;  // Of names of tables in the text.
 };
 
@@ -311,6 +338,13 @@ class ConditionFinder : public sql::Walker {
   // What follows from equal columns: for the tables in `reached`, and as further facts.
   void derive(Facts& facts, const Sources& reached) {
     constexpr size_t kMost = 64;
+    for (const auto& [a, b] : facts.equal) {
+      for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
+        TableReference& table = out_.tables[to.table];
+        if (!is_whole_number(*to.type) || std::ranges::find(reached, table.source) == reached.end()) continue;
+        table.links.push_back({.column = to.type, .table = from.table, .equals = from.type});
+      }
+    }
     for (size_t i = 0; i < facts.values.size() && facts.values.size() < kMost; ++i) {
       for (const auto& [a, b] : facts.equal) {
         for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {

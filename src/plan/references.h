@@ -34,6 +34,15 @@ struct TableReference {
   bool all_columns = false;            // By *, TABLE, NATURAL JOIN.
   // Conditions on this table alone without which none of its rows is of use here.
   std::vector<TableCondition> conditions;
+  // Columns whose values are those of a column of another table in every row that this table's rows are of use for:
+  // rows with other values need not be there. Whole numbers only.
+  struct Link {
+    const schema::Column* column = nullptr;
+    size_t table = 0;  // Of References::tables.
+    const schema::Column* equals = nullptr;
+  };
+  std::vector<Link> links;
+  std::string lock;  // Behind the text that asks for its rows: " for update skip locked".
 };
 
 struct References {
@@ -52,12 +61,14 @@ struct References {
 // Columns of the tables in References::tables, by their index; null where they are not known.
 using KnownColumns = std::vector<const schema::Table*>;
 
-//   kUnimplemented: a form whose tables cannot be replaced by copies of their rows (locking reads, MATCH, DEFAULT(c),
+// The locks of a SELECT are those of the tables in its own FROM clause; find_references() tells them, and they are to
+// be taken out of the statement.
+//   kUnimplemented: a form whose tables cannot be replaced by copies of their rows (locks inside, MATCH, DEFAULT(c),
 //   sequences, FOR SYSTEM_TIME, stored functions), or tables that only their databases tell apart.
 Result<References> find_references(const sql::Statement& statement);
 
-// Fills TableReference::conditions: conjuncts of WHERE, and of ON, that compare columns of one table with literals
-// (and, with `parameters`, parameters), where
+// Fills TableReference::links, and TableReference::conditions: conjuncts of WHERE, and of ON, that compare columns of
+// one table with literals (and, with `parameters`, parameters), where
 //   - the table is not on the side of an outer join that may be missing in the rows that the condition is about, and
 //   - every name in them is the table's beyond doubt;
 // and what follows for columns that such a condition's column is equal to: of whole numbers, or texts of one collation.

@@ -165,7 +165,6 @@ TEST(References, WhatIsSaidOfAColumnIsTrueOfItsEquals) {
 
 TEST(References, WhatCopiesOfRowsCannotAnswerIsRefused) {
   const char* const cases[] = {
-      "select x from a for update",
       "select x from a where id in (select id from b lock in share mode)",
       "select x from a where match (x) against ('w')",
       "select default(x) from a",

@@ -2,6 +2,7 @@
 
 import datetime
 import decimal
+import json
 import shutil
 import subprocess
 import threading
@@ -423,6 +424,64 @@ class SqlTest(ClusterTest):
         self.assert_refused((1064, 1105), "syntax", lambda: Statement(connection, "select from where"))
         by_id.close()
         self.assert_refused(1243, "Unknown prepared statement", lambda: by_id.execute(1))
+
+    def test_statements_prepared_as_text(self):
+        session = self.vtgate
+        session("set @a = 3, @b = 4, @n = 2")
+        session("prepare one from 'select customer_id, ? + 1 from customer where customer_id = ?'")
+        self.assertEqual(session("execute one using @n, @a"), [(3, 3)])
+        self.assertEqual([column[0] for column in session.cursor.description], ["customer_id", "? + 1"])
+        session("prepare several from 'select customer_id from customer where customer_id in (?, ?) order by 1 limit ?'")
+        self.assertEqual(session("execute several using @a, @b, @n"), [(3,), (4,)])
+        session("set @text = 'select count(*) from customer where customer_id <= ?'")
+        session("prepare several from @text")
+        self.assertEqual(session("execute several using @b"), [(4,)])
+        self.assertEqual(session("execute immediate 'select max(customer_id) from customer where customer_id < ?' using @b"), [(3,)])
+        session("prepare adding from 'insert into customer(customer_id, email) values (?, ?)'")
+        session("set @id = 1700, @e = 'it''s'")
+        session("execute adding using @id, @e")
+        self.assertEqual(session("select email from customer where customer_id = 1700"), [("it's",)])
+        for numbers, statement in (((1210,), "execute one using @a"), ((1243,), "execute nobody"), ((1064,), "prepare wrong from 'selec'"),
+                                   ((1243,), "execute wrong"), ((1105, 1235), "prepare p from 'flush tables with read lock'"),
+                                   ((1243,), "deallocate prepare nobody")):
+            self.assert_refused(numbers, ".", lambda s=statement: session(s))
+        session("deallocate prepare one")
+        self.assert_refused((1243,), "one", lambda: session("execute one using @n, @a"))
+
+    def test_reference_tables(self):
+        primaries = [self.cluster.primary("customer", shard) for shard in ("-80", "80-")]
+        self.cluster.vtctldclient("ApplySchema", "--sql", "create table code(id int primary key, name varchar(20))", "customer")
+        self.cluster.vtctldclient("ApplySchema", "--sql", "create table origin(id int primary key, name varchar(20))", "commerce")
+        for tablet in primaries:
+            with self.cluster.server(tablet, "customer") as server, server.cursor() as cursor:
+                cursor.execute("create table copied like code")
+        for keyspace, tables in (("customer", "code, copied"), ("commerce", "origin")):
+            self.addCleanup(self.cluster.vtctldclient, "ApplySchema", "--sql", f"drop table {tables}", keyspace)
+        vschema = json.loads(SHARDED_VSCHEMA)
+        vschema["tables"]["code"] = {"type": "reference"}
+        vschema["tables"]["copied"] = {"type": "reference", "source": "commerce.origin"}
+        self.cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(vschema), "customer")
+        self.addCleanup(self.cluster.vtctldclient, "ApplyVSchema", "--vschema", SHARDED_VSCHEMA, "customer")
+        self.eventually(lambda: self.vtgate("insert into code values (1, 'one'), (2, 'two')") or self.assertEqual(self.vtgate.cursor.rowcount, 2), 20)
+
+        def copies(table="code"):
+            return [texts(self.cluster.server_rows(tablet, f"select * from {table} order by id")) for tablet in primaries]
+        self.assertEqual(copies(), [[(1, "one"), (2, "two")]] * 2)
+        self.vtgate("update code set name = upper(name) where id = 2")
+        self.assertEqual(self.vtgate.cursor.rowcount, 1)
+        self.vtgate("begin")
+        self.vtgate("delete from code")
+        self.assertEqual(self.vtgate.cursor.rowcount, 2)
+        self.vtgate("rollback")
+        self.assertEqual(copies(), [[(1, "one"), (2, "TWO")]] * 2)
+        # Copies that have become different are told, and stay as they are.
+        self.cluster.server_rows(primaries[1], "delete from code where id = 1")
+        self.assert_refused((1105, 1235), "the copies of the reference table differ", lambda: self.vtgate("update code set name = 'x' where id = 1"))
+        self.assertEqual(copies(), [[(1, "one"), (2, "TWO")], [(2, "TWO")]])
+        self.assert_refused(UNSUPPORTED, "the function uuid", lambda: self.vtgate("update code set name = uuid()"))
+        self.vtgate("insert into copied(id, name) values (7, 'seven')")
+        self.assertEqual(self.vtgate("select * from commerce.origin"), [(7, "seven")])
+        self.assertEqual(copies("copied"), [[], []])
 
     def test_large_results_and_values(self):
         value = "x" * 100

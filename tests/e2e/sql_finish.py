@@ -265,7 +265,45 @@ class FinishTest(ClusterTest):
             self.assertEqual(plan["Way"], way, statement)
         self.assertEqual(plan["Inputs"][0]["Table"], "customer.corder")
         self.assertEqual(plan["Inputs"][0]["Query"], "select `corder`.`price` from corder as corder")
-        self.assert_refused(plain.UNSUPPORTED, "use VEXPLAIN PLAN", lambda: self.vtgate("vexplain all select 1"))
+        self.assertEqual(plan["Inputs"][0]["OperatorType"], "Route")
+
+    def test_vexplain_tells_what_is_sent(self):
+        sent = self.vtgate("vexplain queries select email from customer where customer_id in (1, 2, 3, 4) order by email")
+        self.assertEqual([(row[0], row[1]) for row in sent], [("0", "customer")] * 2)
+        # Each shard is asked for its own keys alone.
+        self.assertEqual(sorted(re.search(r"in \(([0-9, ]+)\)", row[3]).group(1) for row in sent), ["1, 2, 3", "4"])
+        joined = self.vtgate("vexplain queries select o.sku from corder o join customer c on o.price = c.customer_id where c.customer_id = 5")
+        # What is said of one side's column holds for the other's.
+        self.assertTrue(any("(`o`.`price`) = 5" in row[3] for row in joined), joined)
+        # Of the other table the rows that can meet those that are there.
+        linked = self.vtgate("vexplain queries select o.sku from corder o join customer c on o.price = c.customer_id where c.email = 'c003@x'")
+        self.assertTrue(any("`o`.`price` in (" in row[3] for row in linked), linked)
+        trace = json.loads(self.vtgate("vexplain trace select count(*) from customer")[0][0])["Trace"]
+        self.assertEqual([(t["NoOfCalls"], t["ShardsQueried"], t["AvgNumberOfRows"]) for t in trace], [(1, 2, 2)])
+        explained = json.loads(self.vtgate("vexplain all select email from customer where customer_id = 1")[0][0])["Queries"]
+        self.assertIn("query_block", explained[0]["mysql_explain_json"])
+        keys = json.loads(self.vtgate("vexplain keys select email from customer where customer_id = 1")[0][0])
+        self.assertEqual(keys["filterColumns"], ["customer.customer_id ="])
+        self.assert_refused((1105, 1235), "EXECUTE_DML_QUERIES", lambda: self.vtgate("vexplain queries delete from customer where customer_id = 99999"))
+        sent = self.vtgate("vexplain /*vt+ EXECUTE_DML_QUERIES */ queries delete from customer where customer_id = 99999")
+        self.assertEqual([row[3] for row in sent], ["delete from customer where customer_id = 99999"])
+        self.assertEqual(self.vtgate("select 1"), [(1,)])
+
+    def test_a_locking_read_over_shards_holds_its_rows(self):
+        with plain.Session(self.cluster) as holder, plain.Session(self.cluster) as other:
+            holder("begin")
+            query = "select c.email, o.order_id from customer c join corder o on o.price = c.customer_id where c.customer_id = 7 order by 2"
+            self.assertEqual(holder(query + " for update"), self.vtgate(query))
+            other("set innodb_lock_wait_timeout = 1")
+            with self.assertRaisesRegex(pymysql.MySQLError, "1205"):
+                other("update customer set email = email where customer_id = 7")
+            with self.assertRaisesRegex(pymysql.MySQLError, "1205"):
+                other(query + " for update nowait")
+            other("begin")
+            self.assertEqual(other(query + " for update skip locked"), [])
+            other("rollback")
+            holder("rollback")
+            other("update customer set email = email where customer_id = 7")
 
     def test_hints_set_variables_for_one_statement(self):
         for begin in ("select 1", "begin"):
@@ -278,7 +316,7 @@ class FinishTest(ClusterTest):
         self.vtgate("rollback")
 
     def test_what_copies_of_rows_cannot_answer_is_refused(self):
-        for statement in ("select avg(price) from corder for update", "select default(price), avg(price) from corder",
+        for statement in ("select avg(price) from (select * from corder for update) d", "select default(price), avg(price) from corder",
                           "select avg(price) from corder, information_schema.tables", "select unknown_function(avg(price)) from corder"):
             self.assert_refused(plain.UNSUPPORTED, "VT12001: unsupported", lambda s=statement: self.vtgate(s))
 
