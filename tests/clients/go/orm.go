@@ -78,6 +78,7 @@ func orm(address string) {
 	say("distinct", count)
 	say("changed", done(db.Model(&Book{}).Where("price < ?", 5).Update("price", gorm.Expr("price + 1"))))
 	done(db.Clauses(clause.OnConflict{UpdateAll: true}).Create(&Author{ID: ann.ID, Name: "Ann B."}))
+	done(db.Clauses(clause.OnConflict{DoNothing: true}).Create(&Author{ID: ann.ID, Name: "again"}))
 	say("merged", db.First(&Author{}, ann.ID).Error)
 	say("duplicate", errors.Is(db.Create(&Author{ID: ann.ID, Name: "again"}).Error, gorm.ErrDuplicatedKey))
 	var made Tag
