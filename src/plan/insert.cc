@@ -545,13 +545,22 @@ class InsertPlanner {
                                  lower(column->table.text) == lower(insert_.row_alias.text));
   }
 
+  // `a = a`, as "do nothing" is written.
+  bool changes_nothing(const sql::Assignment& assignment) const {
+    const auto* column = as<sql::Column>(assignment.value);
+    return column != nullptr && lower(column->name.text) == lower(assignment.column->name.text) &&
+           (column->table.empty() || (insert_.row_alias.empty() && lower(column->table.text) == lower(table_.name)));
+  }
+
   // The columns of a primary vindex may take the values of the row that was to be inserted: the row that is there is on
   // the shard which these values lead to, and stays on it.
   Status check_update(const std::vector<std::string>& key_columns, std::string_view kind) const {
     size_t taken = 0;
     std::string changed;
     for (const auto& name : key_columns) {
-      const auto of_column = [&](const auto& assignment) { return lower(assignment.column->name.text) == lower(name); };
+      const auto of_column = [&](const auto& assignment) {
+        return lower(assignment.column->name.text) == lower(name) && !changes_nothing(assignment);
+      };
       const auto found = std::ranges::find_if(insert_.on_duplicate, of_column);
       if (found == insert_.on_duplicate.end()) continue;
       if (changed.empty()) changed = name;
