@@ -285,7 +285,7 @@ class BackupTest(ClusterTest):
             cursor.execute("insert into t(v) values ('after')")
         self.assert_in_service(101, "replica")
 
-    def test_9_backups_are_removed(self):
+    def test_9_a_backups_are_removed(self):
         names = self.backups()
         done = subprocess.run([f"{BIN}/vtctlclient", "--server", f"127.0.0.1:{self.cluster.addresses['vtctld']['grpc']}",
                                "RemoveBackup", "commerce/0", names[0]], capture_output=True, text=True, check=False)
