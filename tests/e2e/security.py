@@ -192,7 +192,7 @@ class SecurityTest(ClusterTest):
         with self.assertRaises(urllib.error.HTTPError) as caught:
             urllib.request.urlopen(request, timeout=20)
         self.assertEqual(caught.exception.code, 403)
-        self.assertIn("use vtctldclient", caught.exception.read().decode())
+        self.assertIn("commands by HTTP are off, because gRPC asks callers for a certificate", caught.exception.read().decode())
 
     def test_open_ports_must_be_asked_for(self):
         argv = [f"{BIN}/vtctld", *self.cluster.topo_flags(), "--port", self.cluster.ports.take(), "--grpc-port",
