@@ -61,6 +61,7 @@ std::vector<shard::Target> ClientSession::scratch_targets(const plan::Finish& fi
   add(home_keyspace());
   for (const auto& input : finish.inputs) add(input.keyspace);
   std::vector<shard::Target> targets;
+  std::vector<shard::Target> silent;
   for (const auto& type : shared_.settings.scratch.tablet_types) {
     for (const auto& keyspace : keyspaces) {
       const auto* shards = view.find_shards(keyspace, type);
@@ -68,12 +69,14 @@ std::vector<shard::Target> ClientSession::scratch_targets(const plan::Finish& fi
       for (size_t i = 0; i < shards->size(); ++i) {  // Each one in its turn.
         const ActiveShard& shard = (*shards)[(i + shared_.scratch_turn) % shards->size()];
         shard::Target target{keyspace, shard.name, type};
-        if (shard.disabled || view.find_endpoints(target) == nullptr || shared_.stalled(target)) continue;
-        targets.push_back(std::move(target));
+        if (shard.disabled || view.find_endpoints(target) == nullptr) continue;
+        // It may stand still, or only its connections be on loan to idle transactions: the last resort.
+        (shared_.stalled(target) ? silent : targets).push_back(std::move(target));
       }
     }
   }
   ++shared_.scratch_turn;
+  std::ranges::move(silent, std::back_inserter(targets));
   return targets;
 }
 

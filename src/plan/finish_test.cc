@@ -207,6 +207,19 @@ TEST_F(FinishTest, TemporaryTablesAreOfTheSameTypesAndHaveIndexesToJoinBy) {
   EXPECT_EQ(insert_text((*counted)->finish->inputs[0], 1), "insert into _vt_finish_1 values (?)");
 }
 
+TEST_F(FinishTest, WholeNumbersAreNotIndexedBesideFractions) {
+  for (const char* text :
+       {"select t from a, b where b.id = a.x and a.x = 2.5", "select t from a, b where b.id = a.x and a.x = '2.5'",
+        "select t from a, b where b.id = a.x and a.x = 25e-1", "select t + 0.5 from a, b where b.id = a.x"}) {
+    const auto planned = plan(text);
+    ASSERT_TRUE(planned.ok()) << text;
+    for (const auto& input : (*planned)->finish->inputs) EXPECT_FALSE(input.create.contains("key (")) << input.create;
+  }
+  const auto planned = plan("select t from a, b where b.id = a.x and a.x = 25 and t = 'a.b'");
+  ASSERT_TRUE(planned.ok());
+  EXPECT_TRUE((*planned)->finish->inputs[0].create.contains("key (`x`)"));
+}
+
 TEST_F(FinishTest, IsRefusedWithTheReason) {
   const Case cases[] = {
       {"select avg(y) from new",

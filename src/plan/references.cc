@@ -49,6 +49,17 @@ std::pair<std::string, std::string> key_of(const sql::Column& column) {
   return {lower(column.table.text), lower(column.name.text)};
 }
 
+bool may_have_fraction(const sql::Literal& literal) {
+  switch (literal.literal) {
+    case sql::LiteralKind::kDecimal:
+    case sql::LiteralKind::kFloat: return true;
+    case sql::LiteralKind::kString:
+    case sql::LiteralKind::kNationalString:
+      return looks_fractional(literal.text) || std::ranges::any_of(literal.more, looks_fractional);
+    default: return false;
+  }
+}
+
 class Finder : public sql::Walker {
  public:
   Finder(const sql::Statement& statement, References& out) : out_(out) {
@@ -93,6 +104,8 @@ class Finder : public sql::Walker {
       } else {
         out_.qualified.insert(key_of(*column));
       }
+    } else if (const auto* literal = as<sql::Literal>(&expr)) {
+      out_.fractions = out_.fractions || may_have_fraction(*literal);
     } else if (as<sql::Match>(&expr) != nullptr) {
       refuse("MATCH ... AGAINST in a statement that one shard cannot answer alone");
     } else if (as<sql::DefaultValue>(&expr) != nullptr) {
@@ -497,6 +510,11 @@ bool References::needs(const TableReference& table, std::string_view column) con
 bool References::joins(const TableReference& table, std::string_view column) const {
   const std::string name = lower(column);
   return joined.contains({"", name}) || joined.contains({table.alias, name});
+}
+
+bool looks_fractional(std::string_view text) {
+  return text.find_first_of("0123456789") != std::string_view::npos &&
+         text.find_first_of(".eE") != std::string_view::npos;
 }
 
 std::string print(const TableCondition& condition, sql::PrintOptions options) {

@@ -53,10 +53,15 @@ struct References {
   std::set<std::pair<std::string, std::string>> qualified;  // Qualifier and name.
   // Columns that are looked up by columns of other tables, as in `names` (with an empty qualifier) or `qualified`.
   std::set<std::pair<std::string, std::string>> joined;
+  // A constant of the statement may be a number with a fraction, or a text of one.
+  bool fractions = false;
 
   bool needs(const TableReference& table, std::string_view column) const;
   bool joins(const TableReference& table, std::string_view column) const;
 };
+
+// Whether a text may be taken for a number that is not whole: it has a digit, and a point or an exponent.
+bool looks_fractional(std::string_view text);
 
 // Columns of the tables in References::tables, by their index; null where they are not known.
 using KnownColumns = std::vector<const schema::Table*>;

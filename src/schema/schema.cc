@@ -117,12 +117,15 @@ std::string definition(const Column& column) {
   return out;
 }
 
+bool is_whole(const Column& column) {
+  constexpr std::array<std::string_view, 5> kWhole = {"tinyint", "smallint", "mediumint", "int", "bigint"};
+  return one_of(column.data_type, kWhole);
+}
+
 bool indexable(const Column& column) {
   // Only what an index finds as a comparison without it does: looked up in an index of years, the number 2 is 2002.
-  constexpr std::array<std::string_view, 7> kWhole = {"tinyint", "smallint", "mediumint", "int",
-                                                      "bigint",  "uuid",     "inet6"};
   const std::string_view type = column.data_type;
-  if (one_of(type, kWhole)) return true;
+  if (is_whole(column) || type == "uuid" || type == "inet6") return true;
   if (type != "varchar" && type != "char" && type != "varbinary" && type != "binary") return false;
   // By a comparison of another collation servers look up in such an index too, and miss what differs in spaces only.
   if (column.collation.contains("nopad")) return false;

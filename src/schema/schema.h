@@ -73,6 +73,8 @@ std::string stored_text(Form form, std::string_view text);
 std::string definition(const Column& column);
 // Whether an index may be made of the whole column.
 bool indexable(const Column& column);
+// A type of whole numbers.
+bool is_whole(const Column& column);
 // All the flags of a result's column that its type does not tell, of those that servers send.
 uint16_t origin_flags(const Column& column);
 inline constexpr uint16_t kPartOfKey = 0x4000;
