@@ -14,6 +14,8 @@ namespace {
 
 namespace tmd = ::tabletmanagerdata;
 
+}  // namespace
+
 net::Task<Status> execute(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,
                           std::string sql) {
   tmd::ExecuteFetchAsDbaRequest request;
@@ -25,8 +27,6 @@ net::Task<Status> execute(TabletClient& tablets, ::workflowdata::Fence fence, ::
   if (!done.ok()) co_return std::move(done).error();
   co_return Status{};
 }
-
-}  // namespace
 
 net::Task<Result<std::vector<std::pair<std::string, bool>>>> list_tables(TabletClient& tablets,
                                                                          ::topodata::Tablet tablet) {

@@ -13,6 +13,9 @@ namespace vitrail::control {
 
 inline net::Wait cleanup_wait() { return net::Wait::within(std::chrono::seconds(120)); }
 
+// As vt_dba, in the tablet's database. `fence`: the tablet refuses an owner before.
+net::Task<Status> execute(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,
+                          std::string sql);
 // `rename`: to "_<table>_old" instead; a table that is not there any more was renamed before.
 // `fence`: the tablet refuses an owner before.
 net::Task<Status> drop_tables(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,

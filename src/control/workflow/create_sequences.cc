@@ -15,8 +15,6 @@
 namespace vitrail::control {
 namespace {
 
-namespace tmd = ::tabletmanagerdata;
-
 constexpr char kStep[] = "create_sequences";
 
 net::Task<Result<::topodata::Tablet>> primary_of_only_shard(TabletClient& tablets, std::string keyspace) {
@@ -27,17 +25,6 @@ net::Task<Result<::topodata::Tablet>> primary_of_only_shard(TabletClient& tablet
                                keyspace, shards.size()));
   }
   co_return co_await tablets.primary_of(keyspace, shards.front().name);
-}
-
-net::Task<Status> execute(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,
-                          std::string sql) {
-  tmd::ExecuteFetchAsDbaRequest request;
-  request.set_db_name(topo::tablet_db_name(tablet));
-  request.set_query(std::move(sql));
-  topo::set_fence(request, fence);
-  auto done = co_await tablets.call<tmd::ExecuteFetchAsDbaResponse>(std::move(tablet), "ExecuteFetchAsDba",
-                                                                    std::move(request), cleanup_wait());
-  co_return done.ok() ? Status{} : Status(std::move(done).error());
 }
 
 }  // namespace
