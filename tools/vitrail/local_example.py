@@ -20,7 +20,7 @@ class LocalExample:
     def __init__(self, root, shift=None):
         self.root, self.shift = os.path.abspath(root), shift
         while self.shift is None:
-            tried = random.randrange(200, 9000)
+            tried = random.randrange(200, 1690)  # Between the ports that vitrail.processes.Ports gives, and around them.
             if all(port_is_free(port + tried) for port in PORTS):
                 self.shift = tried
         os.makedirs(self.path("tmp"), exist_ok=True)

@@ -1,5 +1,5 @@
 // Clicks in the tab of the workflow manager what lines on standard input ask for, one JSON array each, and answers each
-// with a line of JSON: ["create", keyspace, vtworkers], ["press", path, button, what it shows then]. Configuration: as for
+// with a line of JSON: ["create", keyspace, vtworkers], ["press", path, button, what it shows then, or ""]. Configuration: as for
 // manager.mjs.
 import { createInterface } from "node:readline";
 import { Browser, closeDialog, runDialog } from "./browser.mjs";
@@ -29,7 +29,9 @@ const work = {
     const parts = path.split("/");
     for (let n = 2; n <= parts.length; ++n) await open(parts.slice(0, n).join("/"));
     const node = page.locator(`li[data-path="${path}"]`);
-    await node.getByRole("button", { name: button, exact: true }).click();
+    const pressed = node.getByRole("button", { name: button, exact: true });
+    await pressed.click();
+    await pressed.waitFor({ state: "hidden" });
     if (shows) await node.getByRole("button", { name: shows, exact: true }).first().waitFor();
     return "pressed";
   },
