@@ -37,8 +37,6 @@ ACTIONS = [("create", "none", "running", 2), ("verify", "running", "running", 2)
            ("cutover", "switched_primaries", "cutover", 2), ("reverse-cutover", "cutover", "reversed_cutover", 1),
            ("cutover", "reversed_cutover", "cutover", 1), ("complete", "cutover", "complete", 0),
            ("complete", "reversed_cutover", "complete", 0)]
-# A Reshard is not cut over: that deletes the shards which the next cell needs.
-ENDS = ("cutover", "reverse-cutover", "complete")
 SAMPLE = ("MoveTables create from none at create/1+", "MoveTables cutover from switched_primaries at cutover/1",
           "Reshard switch-primaries from running at switch-primaries/1+")
 
@@ -55,8 +53,6 @@ def all_cells():
     out = []
     for kind in ("MoveTables", "Reshard"):
         for action, begins, leads, steps in ACTIONS:
-            if kind == "Reshard" and action in ENDS:
-                continue
             points = [f"{action}/{n}{end}" for n in range(steps) for end in ("", "+")] + [f"{action}/end"]
             out += [Cell(kind, action, begins, leads, point) for point in points]
     return out
@@ -111,8 +107,20 @@ class Lives(Stage):
         side.switched = state in ("switched_primaries", "cutover", "reversed_cutover")
         if state == "complete":
             side.places.reverse()
+            if side.kind == "Reshard":
+                self.remake(side.target)
         if state in ("complete", "cancelled"):
             side.state, side.workflow = "none", None
+
+    def remake(self, places):
+        """Shards that the cutover of a Reshard has deleted, empty."""
+        for keyspace, shard, uid, _ in places:
+            ok, out = self.ctl("GetShard", f"{keyspace}/{shard}")
+            if ok:
+                raise Failure(f"{keyspace}/{shard} is there after the cutover: {out}")
+            self.cluster.stop_shard(keyspace, shard)
+            shutil.rmtree(self.cluster.path(f"vt_{uid:010d}"))
+            self.cluster.add_shard(keyspace, shard, uid, ("replica",))
 
     ROADS = {"none": [("create", "running")],
              "running": [("switch-primaries", "switched_primaries"), ("switch-replicas", "switched_replicas"), ("cancel", "cancelled")],

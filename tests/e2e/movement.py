@@ -665,8 +665,8 @@ class MovementTest(ClusterTest):
         for uid in (310, 320):
             self.on_server(uid, "create table rf(id bigint primary key, v int)")
             self.on_server(uid, "insert into rf values (1, 1), (2, 2)")
-        self.cluster.add_shard("sharded", "-", 330)
-        self.reshard("create", "--source-shards=-80,80-", "--target-shards=-")
+        self.cluster.add_shard("sharded", "0", 330)
+        self.reshard("create", "--source-shards=-80,80-", "--target-shards=0")
         self.wait_running("rs", 330)
         self.ctl("VDiff", "--workflow", "rs", "--target-keyspace", "sharded", "create", "--wait", "--wait-update-interval", "1s")
         self.assertEqual(self.on_server(330, "select count(*) from rf"), [(2,)])

@@ -398,6 +398,8 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
   const std::vector<tmd::TableDefinition> tables(schema.table_definitions().begin(), schema.table_definitions().end());
   if (!request.skip_schema_copy()) plan.tables = tables;
   for (size_t i = 0; i < targets.names.size(); ++i) {
+    // "0" has no key range: it takes every row.
+    CO_ASSIGN_OR_RETURN(const auto target, shard::ShardName::parse(targets.names[i]));
     for (size_t j = 0; j < sources.names.size(); ++j) {
       if (!sources.ranges[j].intersects(targets.ranges[i])) continue;
       ::binlogdata::BinlogSource bls;
@@ -405,7 +407,7 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
       bls.set_shard(sources.names[j]);
       auto* rule = bls.mutable_filter()->add_rules();
       rule->set_match("/.*");
-      rule->set_filter(targets.names[i]);
+      rule->set_filter(target.key_range() ? targets.names[i] : "");
       plan.sources[targets.names[i]].push_back(std::move(bls));
     }
   }
