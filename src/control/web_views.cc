@@ -4,10 +4,12 @@
 
 #include <algorithm>
 #include <nlohmann/json.hpp>
+#include <numeric>
 #include <set>
 
 #include "base/version.h"
 #include "control/client/vdiff_report.h"
+#include "control/fan_out.h"
 #include "control/manager/records.h"
 #include "control/manager/tree.h"
 #include "control/process_views.h"
@@ -42,6 +44,12 @@ std::string hex(std::string_view bytes) {
 
 std::string alias_of(const ::topodata::TabletAlias& alias) {
   return alias.cell().empty() ? std::string() : topo::alias_to_string(alias);
+}
+
+std::vector<size_t> numbers_below(size_t count) {
+  std::vector<size_t> out(count);
+  std::iota(out.begin(), out.end(), size_t{0});
+  return out;
 }
 
 // "a/b/c" -> "a", leaving "b/c".
@@ -287,6 +295,13 @@ class WebViews::Impl {
     co_return std::move(*found);
   }
 
+  static net::Task<Status> make_keyspace(Impl& self, vd::Keyspace keyspace,
+                                         std::map<std::string, std::vector<const ::topodata::Tablet*>> tablets,
+                                         json& problems, json& out) {
+    CO_ASSIGN_OR_RETURN(out, co_await self.keyspace_object(std::move(keyspace), std::move(tablets), problems));
+    co_return Status{};
+  }
+
   net::Task<Json> cluster() {
     CO_ASSIGN_OR_RETURN(const auto names,
                         co_await ask<vd::GetCellInfoNamesResponse>("GetCellInfoNames", vd::GetCellInfoNamesRequest()));
@@ -305,11 +320,12 @@ class WebViews::Impl {
     }
     std::map<std::string, std::map<std::string, std::vector<const ::topodata::Tablet*>>> by_shard;
     for (const auto& tablet : tablets.tablets()) by_shard[tablet.keyspace()][tablet.shard()].push_back(&tablet);
-    json list = json::array();
-    for (const auto& keyspace : keyspaces.keyspaces()) {
-      CO_ASSIGN_OR_RETURN(json object, co_await keyspace_object(keyspace, by_shard[keyspace.name()], problems));
-      list.push_back(std::move(object));
-    }
+    std::vector<json> list(static_cast<size_t>(keyspaces.keyspaces_size()));
+    auto one = [&](size_t i) -> net::Task<Status> {
+      const auto& keyspace = keyspaces.keyspaces(static_cast<int>(i));
+      return make_keyspace(*this, keyspace, by_shard[keyspace.name()], problems, list[i]);
+    };
+    CO_RETURN_IF_ERROR(co_await for_all<size_t>(numbers_below(list.size()), one));
     std::vector<std::string> cells(names.names().begin(), names.names().end());
     std::ranges::sort(cells);
     co_return json{{"version", std::string(base::kProjectVersion)},
@@ -359,21 +375,32 @@ class WebViews::Impl {
     co_return out;
   }
 
+  static net::Task<Status> find_workflows(Impl& self, std::string keyspace, Result<vd::GetWorkflowsResponse>& out) {
+    vd::GetWorkflowsRequest wanted;
+    wanted.set_keyspace(std::move(keyspace));
+    out = co_await self.ask<vd::GetWorkflowsResponse>("GetWorkflows", std::move(wanted));
+    co_return Status{};
+  }
+
   net::Task<Json> workflows() {
     CO_ASSIGN_OR_RETURN(auto keyspaces,
                         co_await ask<vd::GetKeyspacesResponse>("GetKeyspaces", vd::GetKeyspacesRequest()));
     std::ranges::sort(*keyspaces.mutable_keyspaces(), {}, [](const vd::Keyspace& k) { return k.name(); });
+    std::vector<Result<vd::GetWorkflowsResponse>> found(static_cast<size_t>(keyspaces.keyspaces_size()),
+                                                        vd::GetWorkflowsResponse());
+    auto one = [&](size_t i) -> net::Task<Status> {
+      return find_workflows(*this, keyspaces.keyspaces(static_cast<int>(i)).name(), found[i]);
+    };
+    CO_RETURN_IF_ERROR(co_await for_all<size_t>(numbers_below(found.size()), one));
     json list = json::array();
     json errors = json::array();
-    for (const auto& keyspace : keyspaces.keyspaces()) {
-      vd::GetWorkflowsRequest wanted;
-      wanted.set_keyspace(keyspace.name());
-      const auto found = co_await ask<vd::GetWorkflowsResponse>("GetWorkflows", wanted);
-      if (!found.ok()) {
-        errors.push_back({{"keyspace", keyspace.name()}, {"why", found.error().message()}});
+    for (size_t i = 0; i < found.size(); ++i) {
+      const std::string& name = keyspaces.keyspaces(static_cast<int>(i)).name();
+      if (!found[i].ok()) {
+        errors.push_back({{"keyspace", name}, {"why", found[i].error().message()}});
         continue;
       }
-      for (const auto& workflow : found->workflows()) list.push_back(workflow_object(keyspace.name(), workflow));
+      for (const auto& workflow : found[i]->workflows()) list.push_back(workflow_object(name, workflow));
     }
     co_return json{{"workflows", std::move(list)}, {"errors", std::move(errors)}};
   }

@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <set>
 
+#include "control/fan_out.h"
 #include "control/workflow/engine/record.h"
 #include "topo/cells.h"
 #include "topo/keyspace.h"
@@ -89,6 +90,42 @@ net::Task<Result<std::set<std::string>>> recorded_shards(topo::Server& topology,
   co_return shards;
 }
 
+// Those that have a primary, and are among `only` unless that is empty.
+std::vector<topo::ShardInfo> only_of(const std::map<std::string, topo::ShardInfo>& shards,
+                                     const std::set<std::string>& only) {
+  std::vector<topo::ShardInfo> out;
+  for (const auto& [name, info] : shards) {
+    if (info.record.has_primary_alias() && (only.empty() || only.contains(name))) out.push_back(info);
+  }
+  return out;
+}
+
+// The streams that these shards' primaries have of the workflow; shards without are left out.
+net::Task<Result<std::map<std::string, TargetStreams>>> read_streams(TabletClient& tablets,
+                                                                     std::vector<topo::ShardInfo> shards,
+                                                                     std::string workflow, net::Wait wait) {
+  std::map<std::string, TargetStreams> out;
+  auto one = [&](topo::ShardInfo info) {
+    return [](TabletClient& client, topo::ShardInfo shard, std::string name, net::Wait until,
+              std::map<std::string, TargetStreams>& into) -> net::Task<Status> {
+      CO_ASSIGN_OR_RETURN(const auto tablet,
+                          co_await topo::get_tablet(client.topology(), shard.record.primary_alias()));
+      tmd::ReadVReplicationWorkflowRequest request;
+      request.set_workflow(name);
+      auto read = co_await client.call<tmd::ReadVReplicationWorkflowResponse>(tablet.record, "ReadVReplicationWorkflow",
+                                                                              std::move(request), until);
+      if (!read.ok() && read.error().code() == Code::kNotFound) co_return Status{};
+      if (!read.ok()) co_return std::move(read).error();
+      if (read->streams().empty()) co_return Status{};
+      std::string key = shard.name;
+      into.emplace(std::move(key), TargetStreams{{std::move(shard), tablet.record}, std::move(*read)});
+      co_return Status{};
+    }(tablets, std::move(info), workflow, wait, out);
+  };
+  CO_RETURN_IF_ERROR(co_await for_all<topo::ShardInfo>(std::move(shards), one));
+  co_return out;
+}
+
 }  // namespace
 
 net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::string keyspace, std::string workflow,
@@ -100,27 +137,17 @@ net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::strin
   CO_ASSIGN_OR_RETURN(const auto only, co_await recorded_shards(tablets.topology(), keyspace, workflow));
   std::set<std::string> source_shards;
   std::set<std::string> tables;
-  for (const auto& [name, info] : shards) {
-    if (!info.record.has_primary_alias() || (!only.empty() && !only.contains(name))) continue;
-    CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(tablets.topology(), info.record.primary_alias()));
-    tmd::ReadVReplicationWorkflowRequest request;
-    request.set_workflow(workflow);
-    auto read = co_await tablets.call<tmd::ReadVReplicationWorkflowResponse>(tablet.record, "ReadVReplicationWorkflow",
-                                                                             std::move(request), wait);
-    if (!read.ok()) {
-      if (read.error().code() == Code::kNotFound) continue;
-      co_return std::move(read).error();
-    }
-    if (read->streams().empty()) continue;
-    model.is_reshard = read->workflow_type() == ::binlogdata::Reshard;
-    for (const auto& stream : read->streams()) {
+  CO_ASSIGN_OR_RETURN(auto found, co_await read_streams(tablets, only_of(shards, only), workflow, wait));
+  for (auto& [name, target] : found) {
+    model.is_reshard = target.workflow.workflow_type() == ::binlogdata::Reshard;
+    for (const auto& stream : target.workflow.streams()) {
       model.source_keyspace = stream.bls().keyspace();
       source_shards.insert(stream.bls().shard());
       if (model.is_reshard) continue;
       for (const auto& rule : stream.bls().filter().rules()) tables.insert(rule.match());
     }
-    model.targets.emplace(name, TargetStreams{{info, tablet.record}, std::move(*read)});
   }
+  model.targets = std::move(found);
   if (model.targets.empty()) {
     co_return fail(Code::kNotFound, "the " + workflow + " workflow does not exist in the " + keyspace + " keyspace");
   }

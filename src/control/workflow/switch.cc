@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <set>
 
 #include "base/log.h"
 #include "control/workflow/conflicts.h"
@@ -261,36 +262,37 @@ net::Task<Result<SwitchOutcome>> switch_traffic(TabletClient& tablets, SwitchOpt
 
 net::Task<Result<std::vector<std::string>>> list_workflows(TabletClient& tablets, std::string keyspace,
                                                            net::Wait wait) {
-  std::vector<std::string> names;
   CO_ASSIGN_OR_RETURN(const auto shards, co_await topo::find_all_shards(tablets.topology(), keyspace));
+  std::vector<::topodata::TabletAlias> primaries;
+  for (const auto& [name, info] : shards) {
+    if (info.record.has_primary_alias()) primaries.push_back(info.record.primary_alias());
+  }
+  std::set<std::string> found;
   std::optional<Error> failed;
   bool answered = false;
-  for (const auto& [name, info] : shards) {
-    if (!info.record.has_primary_alias()) continue;
-    CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(tablets.topology(), info.record.primary_alias()));
-    auto read = co_await tablets.call<tmd::ReadVReplicationWorkflowsResponse>(
-        tablet.record, "ReadVReplicationWorkflows", tmd::ReadVReplicationWorkflowsRequest(), wait);
-    if (!read.ok()) {
-      failed = std::move(read).error();
-      continue;
-    }
-    answered = true;
-    for (const auto& workflow : read->workflows()) {
-      if (std::find(names.begin(), names.end(), workflow.workflow()) == names.end())
-        names.push_back(workflow.workflow());
-    }
-  }
+  auto one = [&](::topodata::TabletAlias alias) {
+    return [](TabletClient& client, ::topodata::TabletAlias primary, net::Wait until, std::set<std::string>& into,
+              bool& any, std::optional<Error>& why) -> net::Task<Status> {
+      CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(client.topology(), primary));
+      auto read = co_await client.call<tmd::ReadVReplicationWorkflowsResponse>(
+          tablet.record, "ReadVReplicationWorkflows", tmd::ReadVReplicationWorkflowsRequest(), until);
+      if (read.ok()) {
+        any = true;
+        for (const auto& workflow : read->workflows()) into.insert(workflow.workflow());
+      } else {
+        why = std::move(read).error();
+      }
+      co_return Status{};
+    }(tablets, std::move(alias), wait, found, answered, failed);
+  };
+  CO_RETURN_IF_ERROR(co_await for_all<::topodata::TabletAlias>(std::move(primaries), one));
   // One dead primary hides its own workflows only; those with a record are known all the same.
   CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(tablets.topology()));
   for (const auto& one : records) {
-    if (one.record.target_keyspace() != keyspace) continue;
-    if (std::find(names.begin(), names.end(), one.record.workflow()) == names.end()) {
-      names.push_back(one.record.workflow());
-    }
+    if (one.record.target_keyspace() == keyspace) found.insert(one.record.workflow());
   }
-  if (failed && !answered && names.empty()) co_return std::move(*failed);
-  std::sort(names.begin(), names.end());
-  co_return names;
+  if (failed && !answered && found.empty()) co_return std::move(*failed);
+  co_return std::vector<std::string>(found.begin(), found.end());
 }
 
 }  // namespace vitrail::control
