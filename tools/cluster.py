@@ -9,6 +9,7 @@ import sys
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+from vitrail import backend  # noqa: E402
 from vitrail.cluster import REPOSITORY, Cluster  # noqa: E402
 from vitrail.journey import COMMERCE_SCHEMA, COMMERCE_VSCHEMA  # noqa: E402
 from vitrail.processes import Failure  # noqa: E402
@@ -35,6 +36,14 @@ def fresh_root(root):
     return root
 
 
+def choose_backend(kind):
+    """Makes `kind` (None: as the environment says) the one of all clusters from here on. Fetches MySQL where it is missing."""
+    if kind is not None:
+        os.environ["VITRAIL_BACKEND"] = kind
+    if backend.wanted() == "mysql" and backend.find_mysql() is None:
+        backend.fetch_mysql(note=print)
+
+
 def up(root):
     cluster = Cluster(fresh_root(root))
     try:
@@ -59,7 +68,7 @@ def down(root, cluster):
     for name, state, pid, _ in cluster.status():
         print(f"  {name:<16} pid {pid}" + ("" if state == "running" else " (had stopped)"))
     for tablet in cluster.tablets.values():
-        print(f"  {'mariadbd-' + str(tablet.uid):<16} {tablet.keyspace}/{tablet.shard}, {tablet.alias}")
+        print(f"  {tablet.server_name:<16} {tablet.keyspace}/{tablet.shard}, {tablet.alias}")
     problems = cluster.down()
     print("\n".join(problems) or "stopped; the data stays there")
     return 1 if problems else 0
@@ -69,10 +78,12 @@ def main():
     parser = argparse.ArgumentParser(prog="./dev cluster")
     parser.add_argument("action", choices=["up", "down", "status"])
     parser.add_argument("folder", nargs="?", help="of the cluster (default: VITRAIL_DATA, or vtdataroot in the repository)")
+    parser.add_argument("--backend", choices=backend.KINDS, help="the servers of its tablets (default: VITRAIL_BACKEND, or mariadb)")
     options = parser.parse_args()
     action, root = options.action, os.path.abspath(options.folder or default_root())
     try:
         if action == "up":
+            choose_backend(options.backend)
             up(root)
             return 0
         cluster = Cluster.load(root)

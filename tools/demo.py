@@ -10,7 +10,8 @@ import time
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
-from cluster import default_root, fresh_root, stop_line  # noqa: E402
+from cluster import choose_backend, default_root, fresh_root, stop_line  # noqa: E402
+from vitrail import backend  # noqa: E402
 from vitrail.cluster import Cluster  # noqa: E402
 from vitrail.journey import Journey  # noqa: E402
 from vitrail.processes import Failure  # noqa: E402
@@ -44,6 +45,7 @@ def main():
     parser.add_argument("--watch", action="store_true", help="wait for Enter before tables move, to have the web pages open")
     parser.add_argument("--json", action="store_true", help="print one JSON object as the last line")
     parser.add_argument("--rows", type=int, default=200_000, help="customers to generate; twice as many orders (200000)")
+    parser.add_argument("--backend", choices=backend.KINDS, help="the servers (default: VITRAIL_BACKEND, or mariadb)")
     options = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     begun = time.monotonic()
@@ -52,6 +54,7 @@ def main():
         print(f"[{time.monotonic() - begun:6.1f} s] {text}", file=sys.stderr, flush=True)
 
     try:
+        choose_backend(options.backend)
         cluster = Cluster(fresh_root(default_root()))
     except Failure as failure:
         print(f"error: {failure}", file=sys.stderr)

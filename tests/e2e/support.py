@@ -17,6 +17,7 @@ sys.path.insert(0, os.path.join(REPOSITORY, "tools"))
 
 import pymysql  # noqa: E402
 
+from vitrail import backend  # noqa: E402
 from vitrail.cluster import BIN, Cluster  # noqa: E402
 from vitrail.kubernetes import Kubernetes  # noqa: E402
 from vitrail.local_example import LocalExample  # noqa: E402
@@ -246,6 +247,9 @@ def texts(rows):
 
 
 def main():
+    if backend.wanted() == "mysql" and backend.without_mysql():
+        print(f"left out: {backend.without_mysql()}")
+        sys.exit(77)
     limit_time()
     unittest.main(verbosity=2)
 

@@ -9,28 +9,32 @@ import time
 
 import pymysql
 
+from vitrail import backend
 from vitrail.processes import Failure, Ports, Process, http_get, http_json, wait_until
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 BIN = os.environ.get("VITRAIL_BIN", os.path.join(REPOSITORY, "build", "bin"))
 
-# One mariadbd of a demo needs little.
+# One server of a demo needs little. Each kind reads the group that bears its name.
 SMALL_SERVER = """[mysqld]
 innodb_buffer_pool_size = 64M
-innodb_log_file_size = 48M
 innodb_flush_method = fsync
 key_buffer_size = 1M
-aria_pagecache_buffer_size = 1M
 performance_schema = OFF
 table_open_cache = 200
 innodb_flush_log_at_trx_commit = 2
 sync_binlog = 0
+loose_innodb_redo_log_capacity = 96M
+[mariadb]
+innodb_log_file_size = 48M
+aria_pagecache_buffer_size = 1M
 """
 
 
 class Tablet:
-    def __init__(self, cell, uid, keyspace, shard, kind, ports):
+    def __init__(self, cell, uid, keyspace, shard, kind, ports, backend="mariadb"):
         self.cell, self.uid, self.keyspace, self.shard, self.kind, self.ports = cell, uid, keyspace, shard, kind, ports
+        self.backend = backend
 
     @property
     def alias(self):
@@ -41,6 +45,10 @@ class Tablet:
         return f"vttablet-{self.uid}"
 
     @property
+    def server_name(self):
+        return ("mysqld-" if self.backend == "mysql" else "mariadbd-") + str(self.uid)
+
+    @property
     def database(self):
         """The keyspace's database on the server: its default name."""
         return f"vt_{self.keyspace}"
@@ -49,7 +57,8 @@ class Tablet:
 class Cluster:
     """Starts, knows and stops the processes of one cluster.
 
-    root: folder of everything (data, logs, topology, cluster.json); made when absent.
+    root: folder of everything (data, logs, topology, cluster.json); made when absent. backend: kind of the servers of tablets
+    that are added from now on (vitrail.backend); it may change in between.
     """
 
     tablet_flags = ()  # For every vttablet that is started from now on.
@@ -57,6 +66,7 @@ class Cluster:
     def __init__(self, root, cell="zone1"):
         self.root, self.cell = os.path.abspath(root), cell
         self.ports = Ports()
+        self.backend = backend.wanted()
         self.saving = threading.Lock()
         self.processes = {}
         self.tablets = {}
@@ -108,8 +118,13 @@ class Cluster:
     def environment(self):
         return {"VTDATAROOT": self.root, "EXTRA_MY_CNF": self.path("small.cnf")}
 
+    def environment_of(self, tablet):
+        """With what leads to the kind of server that this tablet (None: any that comes) has."""
+        return {**self.environment(), **backend.environment(tablet.backend if tablet is not None else self.backend)}
+
     def start(self, name, argv, ready, seconds=60):
-        process = Process(name, argv, self.path("logs", name + ".log"), self.environment()).start()
+        tablet = next((t for t in list(self.tablets.values()) if t.name == name), None)
+        process = Process(name, argv, self.path("logs", name + ".log"), self.environment_of(tablet)).start()
         self.processes[name] = process
         self.save()
         process.wait_ready(ready, seconds)
@@ -146,7 +161,7 @@ class Cluster:
     def mysqlctl(self, tablet, *args):
         argv = [f"{BIN}/mysqlctl", "--tablet-uid", str(tablet.uid), "--mysql-port", str(tablet.ports["mysqld"]), *args]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False,
-                              env={**os.environ, **self.environment()})
+                              env={**os.environ, **self.environment_of(tablet)})
         if done.returncode != 0:
             raise Failure(f"mysqlctl {' '.join(args)} for {tablet.alias}: {(done.stderr + done.stdout).strip()}")
 
@@ -167,7 +182,7 @@ class Cluster:
             uid = first_uid + index
             ports = {"port": self.ports.take(15000 + uid), "grpc": self.ports.take(16000 + uid),
                      "mysqld": self.ports.take(17000 + uid), "data": self.ports.take(18000 + uid)}
-            tablets.append(Tablet(self.cell, uid, keyspace, shard, kind, ports))
+            tablets.append(Tablet(self.cell, uid, keyspace, shard, kind, ports, self.backend))
             self.tablets[uid] = tablets[-1]
         self.save()
         note(f"{keyspace}/{shard}: {len(tablets)} servers")
@@ -212,7 +227,7 @@ class Cluster:
                                **{"user": "demo", "autocommit": True, "read_timeout": 60, "write_timeout": 60, **options})
 
     def server(self, tablet, database=None):
-        """A connection to the tablet's own mariadbd, past vttablet: for looking at what really is there. A keyspace's name
+        """A connection to the tablet's own server, past vttablet: for looking at what really is there. A keyspace's name
         stands for its database."""
         if database in {t.keyspace for t in self.tablets.values()}:
             database = f"vt_{database}"
