@@ -416,6 +416,13 @@ TEST(Settings, KnownFlagsHaveTheNamesAndValuesOfTheirFamily) {
       {"vtgate", "--enable-views", true},
       {"vtgate", "--lock-heartbeat-time=5s", true},
       {"vtgate", "--buffer-drain-concurrency=4", true},
+      {"vtgate", "--warming-reads-percent=0", true},
+      {"vtgate", "--warming-reads-percent=10", false},
+      {"vtgate", "--mysql-conn-buffer-pooling", true},
+      {"vtgate", "--balancer-mode=random", false},
+      {"vttablet", "--schema-version-max-age-seconds=60", true},
+      {"vttablet", "--tablet-manager-grpc-ca=ca.pem", false},
+      {"vttablet", "--querylog-mode=error", false},
       {"vtctld", "-enable_realtime_stats", true},
       {"mysqlctl", "--twopc_abandon_age=3600", false},
   };

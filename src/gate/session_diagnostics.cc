@@ -145,7 +145,8 @@ net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client) {
     if (row[1]) {
       const std::string type = row[2].value_or("");
       value = mysql::Value::of_text(*row[1]);
-      if (type == "INT") value.type = mysql::FieldType::kLongLong;
+      if (type.starts_with("INT")) value.type = mysql::FieldType::kLongLong;
+      value.is_unsigned = type == "INT UNSIGNED";
       if (type == "DECIMAL") value.type = mysql::FieldType::kNewDecimal;
       if (type == "DOUBLE") value.type = mysql::FieldType::kDouble;
     }

@@ -327,6 +327,10 @@ net::Task<Status> ClientSession::finish_on(Scratch& scratch, const plan::Plan& p
         .with_mysql(mysql::errnos::kQueryInterrupted, "70100");
   }
   const size_t noted = note_sent(scratch.target, text);
+  if (plan.asks_insert_id) {
+    auto told = co_await session.query(fmt::format("do last_insert_id({})", last_insert_id_), wait, 1);
+    if (!told.ok()) co_return std::move(told).error();
+  }
   net::ResultStream rows(session.connection());
   CO_RETURN_IF_ERROR(co_await rows.begin(std::move(text), session.attributes(), digits == Digits::kAll, wait));
   scratch.answering = true;

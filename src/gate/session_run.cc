@@ -451,6 +451,17 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   co_return co_await run_route(**plan, statement);
 }
 
+namespace {
+
+// CREATE TABLE ... SELECT: its values are computed now, while those of a view or a routine are not.
+bool makes_rows_of_query(const Statement& statement) {
+  const auto ast = sql::parse(statement.text);
+  const auto* ddl = ast.ok() ? sql::statement_as<sql::Ddl>(&ast->statement()) : nullptr;
+  return ddl != nullptr && ddl->object == sql::DdlObject::kTable && ddl->query != nullptr;
+}
+
+}  // namespace
+
 net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Statement& statement) {
   if (plan.lookup_change != nullptr) co_return co_await change_with_lookups(plan, statement);
   auto targets = co_await targets_of(plan.route, statement, !plan.is_read);
@@ -471,14 +482,17 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
              "VT12001: unsupported: an assignment to a user variable in a statement that one shard does not answer "
              "alone; use SET"));
   }
-  const bool runs_code = assigns || kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute;
-  if (kind != sql::StatementKind::kDdl && (plan.text || may_have_session_values(statement.scan))) {
+  const bool makes_rows = kind == sql::StatementKind::kDdl && makes_rows_of_query(statement);
+  // With one server a table of the values of variables gets their types, too.
+  const bool tells = makes_rows && statement.scan.has_user_variable && targets->size() == 1;
+  const bool runs_code = assigns || tells || kind == sql::StatementKind::kCall || kind == sql::StatementKind::kExecute;
+  if ((kind != sql::StatementKind::kDdl || makes_rows) && (plan.text || may_have_session_values(statement.scan))) {
     // Code may write the variables, and is told them by relay().
     auto replaced = with_session_values(plan.text ? std::string_view(*plan.text) : statement.text, !runs_code);
     if (!replaced.ok()) co_return RunResult::failed(std::move(replaced).error());
     if (replaced->has_value()) rewritten = std::move(**replaced);
   }
-  if (runs_code && (assigns || !rewritten.empty()) && targets->size() == 1) {
+  if (runs_code && (assigns || tells || !rewritten.empty()) && targets->size() == 1) {
     plan::Plan with_values = plan;
     with_values.effects.runs_unseen_code = true;
     if (!rewritten.empty()) with_values.text = std::move(rewritten);
@@ -530,8 +544,12 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
   const HeldConnection* held = find_held(target);
   const bool own_transaction = !in_transaction_ && (held == nullptr || !held->pinned);
   if (own_transaction) start_transaction();
-  auto result = co_await ask(std::move(what));
   std::optional<Result<net::QueryResult>> known;
+  if (plan.asks_insert_id) {  // No row may come to the call; then the number stays this session's, not the
+                              // connection's.
+    known = co_await ask({target, fmt::format("do last_insert_id({})", last_insert_id_)});
+  }
+  auto result = known && !known->ok() ? std::move(*known) : co_await ask(std::move(what));
   if (result.ok()) known = co_await ask({target, "select found_rows(), last_insert_id()"});
   const Error* error = !result.ok() ? &result.error() : !known->ok() ? &known->error() : nullptr;
   if (error != nullptr) {

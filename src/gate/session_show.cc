@@ -1,10 +1,15 @@
 // SHOW of what the gate itself knows.
 #include <algorithm>
+#include <array>
+#include <functional>
+#include <map>
 
 #include "gate/session.h"
 #include "gate/with_literals.h"
+#include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "plan/routing.h"
+#include "sql/fingerprint.h"
 #include "sql/literal.h"
 #include "sql/parser.h"
 #include "topo/tablet.h"
@@ -24,6 +29,86 @@ net::QueryResult table_of(std::vector<std::string> names, std::vector<std::vecto
   }
   result.rows = std::move(rows);
   return result;
+}
+
+std::vector<std::optional<std::string>> vindex_row(std::string first, const std::string& name,
+                                                   const ::vschema::Vindex& vindex) {
+  const std::map<std::string, std::string> sorted(vindex.params().begin(), vindex.params().end());
+  std::string params;
+  for (const auto& [key, value] : sorted) {
+    if (!params.empty()) params += "; ";
+    params += key + "=" + value;
+  }
+  return {std::move(first), name, vindex.type(), params, vindex.owner()};
+}
+
+Result<net::QueryResult> vindexes_of(const View& view, const std::string& keyspace, std::string_view table,
+                                     const std::function<bool(std::string_view)>& fits) {
+  static const ::vschema::SrvVSchema kNone;
+  const auto& keyspaces = (view.topology->vschema == nullptr ? kNone : *view.topology->vschema).keyspaces();
+  std::vector<std::vector<std::optional<std::string>>> rows;
+  if (table.empty()) {
+    std::map<std::string, std::map<std::string, const ::vschema::Vindex*>> sorted;
+    for (const auto& [name, record] : keyspaces) {
+      for (const auto& [vindex, definition] : record.vindexes()) sorted[name][vindex] = &definition;
+    }
+    for (const auto& [name, vindexes] : sorted) {
+      for (const auto& [vindex, definition] : vindexes) {
+        if (fits(vindex)) rows.push_back(vindex_row(name, vindex, *definition));
+      }
+    }
+    return table_of({"Keyspace", "Name", "Type", "Params", "Owner"}, std::move(rows));
+  }
+  const auto record = keyspaces.find(keyspace);
+  if (record == keyspaces.end() || !record->second.tables().contains(std::string(table))) {
+    return fail(Code::kNotFound,
+                "VT05005: table '" + std::string(table) + "' does not exist in keyspace '" + keyspace + "'")
+        .with_mysql(mysql::errnos::kNoSuchTable, "42S02");
+  }
+  for (const auto& of_table : record->second.tables().at(std::string(table)).column_vindexes()) {
+    std::string columns = of_table.column();
+    for (const auto& column : of_table.columns()) columns += (columns.empty() ? "" : ", ") + column;
+    const auto vindex = record->second.vindexes().find(of_table.name());
+    if (vindex == record->second.vindexes().end() || !fits(of_table.name())) continue;
+    rows.push_back(vindex_row(std::move(columns), of_table.name(), vindex->second));
+  }
+  return table_of({"Columns", "Name", "Type", "Params", "Owner"}, std::move(rows));
+}
+
+// Where that is told instead. "": not Vitess's own.
+std::string_view elsewhere(sql::ShowKind kind) {
+  using enum sql::ShowKind;
+  switch (kind) {
+    case kVitessReplicationStatus: return "SHOW VITESS_REPLICATION_STATUS; see vtctldclient ShardReplicationPositions";
+    case kVitessMetadata: return "SHOW VITESS_METADATA: there are no such variables";
+    case kVitessMigrations:
+    case kVitessMigrationLogs: return "SHOW VITESS_MIGRATIONS: there is no online DDL";
+    case kVitessThrottledApps:
+    case kVitessThrottlerStatus: return "SHOW of the throttler's state; see vtctldclient GetThrottlerStatus";
+    case kGtidExecuted:
+    case kVgtidExecuted: return "SHOW of positions; see vtctldclient ShardReplicationPositions";
+    case kUnresolvedTransactions: return "SHOW UNRESOLVED TRANSACTIONS: there are no transactions in two phases";
+    default: return "";
+  }
+}
+
+// The rows as a query that a server can cut by a condition.
+std::string as_query(const net::QueryResult& table, std::string_view condition) {
+  std::string names;
+  for (const auto& column : table.columns) {
+    if (!names.empty()) names += ", ";
+    names += "null as ";
+    mysql::append_sql_identifier(names, column.name);
+  }
+  std::string text = "select * from (select " + names + " from dual where 1 = 0";
+  for (const auto& row : table.rows) {
+    text += " union all select ";
+    for (size_t i = 0; i < row.size(); ++i) {
+      if (i > 0) text += ", ";
+      mysql::append_sql_literal(text, row[i] ? mysql::Value::of_text(*row[i]) : mysql::Value::null());
+    }
+  }
+  return text + ") as shown where " + std::string(condition);
 }
 
 }  // namespace
@@ -108,9 +193,18 @@ std::optional<Result<net::QueryResult>> ClientSession::show_result(const sql::Sh
       result = table_of({"Tables"}, std::move(rows));
       break;
     }
+    case sql::ShowKind::kVschemaVindexes: {
+      const std::string keyspace =
+          show.table.qualifier.text.empty() ? keyspace_ : std::string(show.table.qualifier.text);
+      return vindexes_of(view, keyspace, show.table.name.text, fits);
+    }
     case sql::ShowKind::kWarnings:
     case sql::ShowKind::kErrors: result = warning_table(show); break;
-    default: return std::nullopt;
+    default: {
+      const std::string_view what = elsewhere(show.show);
+      if (what.empty()) return std::nullopt;
+      return Result<net::QueryResult>(fail(Code::kUnimplemented, "VT12001: unsupported: " + std::string(what)));
+    }
   }
   return Result<net::QueryResult>(std::move(result));
 }
@@ -120,6 +214,17 @@ net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast)
   if (show == nullptr) co_return std::nullopt;
   auto result = show_result(*show);
   if (!result) co_return std::nullopt;
+  if (result->ok() && show->where != nullptr) {
+    const auto columns = (*result)->columns;
+    const std::string text = as_query(**result, show->where->span.of(ast.text()));
+    std::array<sql::LiteralPosition, 64> storage;
+    Statement statement;
+    statement.text = text;
+    statement.scan = sql::fingerprint(text, storage);
+    statement.literals = statement.scan.literals;
+    result = co_await run_inside(statement);
+    if (result->ok()) (*result)->columns = columns;
+  }
   if (!result->ok()) co_return RunResult::failed(std::move(*result).error());
   Status sent = co_await send_result(**result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());

@@ -5,6 +5,7 @@
 #include <array>
 #include <set>
 
+#include "gate/get_diagnostics.h"
 #include "gate/session.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
@@ -32,6 +33,14 @@ std::string first_word(const Statement& statement) {
   std::string_view text = statement.text.substr(std::min<size_t>(statement.scan.first_offset, statement.text.size()));
   const auto end = std::ranges::find_if(text, [](unsigned char c) { return !std::isalpha(c); });
   return lower(text.substr(0, static_cast<size_t>(end - text.begin())));
+}
+
+// A small number is not unsigned by how it is written. (Where a value decides about a shard it has to be a literal.)
+void append_variable(std::string& out, const mysql::Value& value, bool in_query) {
+  const bool casts = in_query && value.is_unsigned && mysql::is_integer_type(value.type) && !value.is_null();
+  if (casts) out += "cast(";
+  mysql::append_sql_literal(out, value);
+  if (casts) out += " as unsigned)";
 }
 
 }  // namespace
@@ -86,6 +95,18 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
       if (first_word(statement) == "xa") {
         co_return RunResult::failed(
             fail(Code::kUnimplemented, "VT12001: unsupported: XA transactions; use BEGIN, over several shards too"));
+      }
+      if (first_word(statement) == "get") {
+        const Diagnostics known{
+            .conditions = warning_rows_, .row_count = row_count_, .variable = [&](const auto& name) {
+              const auto value = user_variables_.find(name);
+              return value == user_variables_.end() ? mysql::Value::null() : value->second;
+            }};
+        auto told = get_diagnostics(statement.text, known);
+        if (!told) co_return std::nullopt;
+        if (!told->ok()) co_return RunResult::failed(std::move(*told).error());
+        for (auto& [name, value] : **told) user_variables_[name] = std::move(value);
+        co_return co_await ok(*this);
       }
       co_return std::nullopt;
     default: co_return std::nullopt;
@@ -175,13 +196,14 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
   auto ast = is_set_value ? sql::parse_expression(text) : sql::parse(text);
   if (!ast.ok()) return std::move(ast).error();
   bool replaced = false;
+  const bool is_query = !is_set_value && ast->kind() == sql::StatementKind::kSelect;
   std::optional<Error> error;
   sql::PrintOptions options;
   options.expr = [&](const sql::Expr& expr, std::string& out) {
     if (const auto* variable = sql::as<sql::UserVariable>(&expr)) {
       if (!with_variables) return false;
       const auto value = user_variables_.find(lower(variable->name));
-      mysql::append_sql_literal(out, value == user_variables_.end() ? mysql::Value::null() : value->second);
+      append_variable(out, value == user_variables_.end() ? mysql::Value::null() : value->second, is_query);
       replaced = true;
       return true;
     }
@@ -222,7 +244,7 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
                             : sql::print(ast->statement(), options);
   if (error) return std::move(*error);
   if (!replaced) return std::nullopt;
-  if (!is_set_value && ast->kind() == sql::StatementKind::kSelect) {
+  if (is_query || ast->kind() == sql::StatementKind::kDdl) {
     sql::keep_column_names(*ast);
     printed = sql::print(ast->statement(), options);
   }

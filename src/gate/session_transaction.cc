@@ -367,14 +367,31 @@ net::Task<RunResult> ClientSession::kill(const Statement& statement) {
   auto ast = sql::parse(statement.text);
   if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
   const auto* wanted = sql::statement_as<sql::Kill>(&ast->statement());
-  const auto* literal = wanted == nullptr || wanted->query_id ? nullptr : sql::as<sql::Literal>(wanted->id);
   uint32_t id = 0;
-  if (literal == nullptr ||
-      std::from_chars(literal->text.data(), literal->text.data() + literal->text.size(), id).ec != std::errc()) {
+  if (wanted != nullptr && !wanted->query_id && wanted->id != nullptr) {
+    std::string digits;
+    if (const auto* literal = sql::as<sql::Literal>(wanted->id)) {
+      digits = literal->text;
+    } else {
+      auto value = co_await evaluate(std::string(wanted->id->span.of(ast->text())));
+      if (!value.ok()) co_return RunResult::failed(std::move(value).error());
+      digits = std::move(value->bytes);
+    }
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), id);
+    if (error != std::errc() || end != digits.data() + digits.size()) wanted = nullptr;
+  } else {
+    wanted = nullptr;
+  }
+  if (wanted == nullptr) {
     co_return RunResult::failed(
         fail(Code::kUnimplemented, "VT12001: unsupported: KILL of anything but a connection's number"));
   }
-  co_return co_await kill_session(id, wanted->query);
+  RunResult killed = co_await kill_session(id, wanted->query);
+  if (killed.verdict == RunResult::Verdict::kAnswered && wanted->query && id == connection_id_) {
+    co_return RunResult::failed(
+        fail(Code::kCanceled, "Query execution was interrupted").with_mysql(mysql::errnos::kQueryInterrupted, "70100"));
+  }
+  co_return killed;
 }
 
 net::Task<RunResult> ClientSession::kill_session(uint32_t id, bool query) {

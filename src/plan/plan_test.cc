@@ -403,6 +403,7 @@ TEST(Planner, SessionsAskTheirConnection) {
       {"select sql_calc_found_rows v from a order by id limit 2", "all order h0 limit 2 counted once"},
       {"select last_insert_id(55)", "any shard insert_id?"},
       {"do last_insert_id(55)", "any shard insert_id?"},
+      {"select last_insert_id(v) from a where id = 1", "value #0 insert_id?"},
   });
 }
 

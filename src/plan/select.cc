@@ -49,6 +49,17 @@ bool is_volatile(const sql::Expr* expr) {
   return found;
 }
 
+// LAST_INSERT_ID(...) is of the row that a server comes to last.
+bool sets_insert_id(const sql::Expr* expr) {
+  bool found = false;
+  walk(expr, [&](const sql::Expr& node) {
+    const auto* call = as<sql::FunctionCall>(&node);
+    found = found || (call != nullptr && !call->args.empty() && lower(call->name.text) == "last_insert_id");
+    return true;
+  });
+  return found;
+}
+
 class SelectPlanner {
  public:
   SelectPlanner(sql::Ast& ast, sql::Select& select, const StatementTables& tables, const PlanContext& context)
@@ -85,11 +96,18 @@ class SelectPlanner {
       const ExprTraits traits = traits_of(expr);
       if (traits.window) return unsupported("window functions over several shards");
       if (traits.relevance) return unsupported("the relevance of MATCH over several shards");
+      if (sets_insert_id(expr)) return unsupported("LAST_INSERT_ID(...) of rows of several shards");
       aggregates = aggregates || traits.aggregate;
       return {};
     };
+    const auto look_at_key = [&](const sql::Expr* expr) -> Status {
+      if (as<sql::Parameter>(expr) == nullptr) return look_at(expr);
+      return unsupported("a parameter in ORDER BY or GROUP BY over several shards");  // A number is a column's place.
+    };
     for (const auto& item : select_.items) RETURN_IF_ERROR(look_at(item.expr));
-    for (const auto& item : select_.order_by) RETURN_IF_ERROR(look_at(item.expr));
+    for (const auto& item : select_.group_by) RETURN_IF_ERROR(look_at_key(item.expr));
+    for (const auto& item : select_.order_by) RETURN_IF_ERROR(look_at_key(item.expr));
+    if (sets_insert_id(select_.where)) return unsupported("LAST_INSERT_ID(...) of rows of several shards");
     RETURN_IF_ERROR(look_at(select_.having));
     const bool grouped = aggregates || !select_.group_by.empty();
     if (grouped && !groups_stay_on_one_shard()) {
@@ -409,7 +427,7 @@ class SelectPlanner {
   }
 
   void finish_text(Plan& plan) {
-    if (select_.calc_found_rows) plan.asks_found_rows = true;
+    note_questions(ast_.statement(), plan);
     if (!changed_ && !tables_.rewrite) {
       plan.cacheable = !limited_ && !plan.route.by_value;
       return;

@@ -532,10 +532,19 @@ void Printer::exprs(List<Expr*> items) {
   }
 }
 
+// A number that is put in the place of a variable or a function must not name a column by its place. (A parameter
+// does.)
+void Printer::sort_key(const Expr& key) {
+  const size_t before = out_.size();
+  expr(key);
+  if (as<Literal>(&key) != nullptr || as<Parameter>(&key) != nullptr || as<BindVariable>(&key) != nullptr) return;
+  if (std::string_view(out_).substr(before).find_first_not_of("0123456789-()") == std::string_view::npos) add(" + 0");
+}
+
 void Printer::order_items(List<OrderItem> items) {
   for (size_t i = 0; i < items.size(); ++i) {
     add(i == 0 ? " order by " : ", ");
-    expr(*items[i].expr);
+    sort_key(*items[i].expr);
     if (items[i].direction != Direction::kNone) add(items[i].direction == Direction::kAsc ? " asc" : " desc");
   }
 }

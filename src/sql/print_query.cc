@@ -101,7 +101,7 @@ void Printer::select(const Select& select) {
   where(select.where, &select);
   for (size_t i = 0; i < select.group_by.size(); ++i) {
     add(i == 0 ? " group by " : ", ");
-    expr(*select.group_by[i].expr);
+    sort_key(*select.group_by[i].expr);
     if (select.group_by[i].direction != Direction::kNone) {
       add(select.group_by[i].direction == Direction::kAsc ? " asc" : " desc");
     }

@@ -55,6 +55,7 @@ class Printer {
   void match(const Match& match);
   void subquery(const Query& query);
   void exprs(List<Expr*> items);
+  void sort_key(const Expr& key);
   void order_items(List<OrderItem> items);
   void window(const WindowSpec& window);
   void frame_bound(const FrameBound& bound);

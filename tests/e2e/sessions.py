@@ -332,7 +332,10 @@ class SessionsTest(ClusterTest):
                   "select @n := 3", "select @n", "select @n := @n + id from t order by id", "select @n", "select @a := 'x', concat(@a, 'y')",
                   "select @a, @v", "update t set v = (@m := ifnull(@m, 0) + 1) order by id", "select @m", "select v from t order by id",
                   "set @n = 1", "select @n := @n + 1 from t where id = 1", "select @n, @m", "select id from t where (@last := id) > 0 order by id",
-                  "select @last"]
+                  "select @last", "set @d = 1.50, @i = 2", "select id, v from t order by @i, id", "select count(*) from t group by @i",
+                  "create table made as select @d as d, @i as i, last_insert_id() as l", "select * from made", "drop table made",
+                  "insert into t values (1, 1)", "get diagnostics condition 1 @c = mysql_errno, @m = message_text", "select @c + 0, @m",
+                  "get diagnostics @n = number", "select @n", "kill query connection_id()"]
         self.reset()
         answers = []
         for plain in (True, False):

@@ -184,8 +184,13 @@ class SqlTest(ClusterTest):
 
     def test_sessions_know_what_their_statements_did(self):
         vtgate = self.vtgate
-        self.assertEqual(vtgate("select last_insert_id(777)"), [(777,)])
-        vtgate("set @price = 5")
+        for sql, told in (("select last_insert_id(7) from customer where customer_id = 4", 7), ("select last_insert_id(8) from customer where 0", 7),
+                          ("select last_insert_id(customer_id) from customer where customer_id = -1", 7), ("select last_insert_id(777)", 777)):
+            vtgate(sql)
+            self.assertEqual(vtgate("select last_insert_id()"), [(told,)], sql)
+        vtgate("set @price = 5, @two = 2")
+        order = vtgate("select customer_id, email from customer order by customer_id desc limit 3")
+        self.assertEqual(vtgate("select customer_id, email from customer order by @two, customer_id desc limit 3"), order)
         vtgate("insert into corder(order_id, customer_id, price) values (9001, 1001, last_insert_id()), (9002, 1000, @price)")
         self.assertEqual(vtgate("select price from corder where customer_id in (1000, 1001) order by price"), [(5,), (777,)])
         vtgate("delete from corder where customer_id in (1000, 1001)")
@@ -380,6 +385,13 @@ class SqlTest(ClusterTest):
         self.assertEqual(self.vtgate("select database()"), [("customer",)])
         self.assertEqual({row[0] for row in self.vtgate("show databases")} & {"commerce", "customer"}, {"commerce", "customer"})
         self.assertEqual(set(self.vtgate("show vitess_shards")), {("commerce/0",), ("customer/-80",), ("customer/80-",)})
+        self.assertEqual(self.vtgate("show vitess_shards where `Shards` like 'customer/%%'"), [("customer/-80",), ("customer/80-",)])
+        vindexes = self.vtgate("show vschema vindexes")
+        for columns, name, kind, *_ in self.vtgate("show vschema vindexes on customer"):
+            self.assertEqual(columns, "customer_id")
+            self.assertIn(("customer", name, kind), [row[:3] for row in vindexes])
+        self.assert_refused(1146, "VT05005", lambda: self.vtgate("show vschema vindexes on nosuch"))
+        self.assert_refused(1235, "vtctldclient", lambda: self.vtgate("show vitess_replication_status"))
         self.assertEqual(self.vtgate("show tables"), [("corder",), ("customer",)])
 
     def test_session_settings(self):
