@@ -21,10 +21,40 @@ Result<std::vector<CatalogEntry>> list_backups(Storage& storage, const std::stri
   return out;
 }
 
+Status mark_incremental(Storage& storage, std::vector<CatalogEntry>& entries) {
+  for (auto& entry : entries) {
+    if (!entry.complete) continue;
+    const auto manifest = read_manifest(storage, entry.place);
+    if (manifest.ok()) {
+      entry.incremental = manifest->incremental;
+    } else if (manifest.error().code() == Code::kUnavailable) {
+      return Error(manifest.error());
+    }
+  }
+  return {};
+}
+
+Result<std::vector<Chosen>> load_backups(Storage& storage, const std::string& shard, std::string& damaged) {
+  ASSIGN_OR_RETURN(const auto entries, list_backups(storage, shard));
+  std::vector<Chosen> out;
+  for (const auto& entry : entries) {
+    if (!entry.complete) continue;
+    auto manifest = read_manifest(storage, entry.place);
+    if (manifest.ok()) {
+      out.push_back({entry.place, std::move(*manifest)});
+    } else if (manifest.error().code() == Code::kUnavailable) {
+      return std::move(manifest).error();
+    } else if (manifest.error().code() != Code::kNotFound) {
+      damaged += (damaged.empty() ? "" : "; ") + manifest.error().message();
+    }
+  }
+  return out;
+}
+
 Result<Chosen> choose_backup(Storage& storage, const std::string& shard, const Choice& choice) {
   ASSIGN_OR_RETURN(auto entries, list_backups(storage, shard));
   std::ranges::reverse(entries);
-  size_t incomplete = 0, later = 0, foreign = 0;
+  size_t incomplete = 0, later = 0, foreign = 0, incremental = 0;
   for (auto& entry : entries) {
     if (!entry.complete) {
       ++incomplete;
@@ -32,7 +62,7 @@ Result<Chosen> choose_backup(Storage& storage, const std::string& shard, const C
     }
     // Its own time counts, where the name tells none.
     std::optional<Manifest> manifest;
-    if (!entry.parts || !choice.allowed_engines.empty()) {
+    if (!entry.parts) {
       ASSIGN_OR_RETURN(manifest, read_manifest(storage, entry.place));
     }
     const base::WallTime time = entry.parts ? entry.parts->time : manifest->backup_time;
@@ -40,18 +70,23 @@ Result<Chosen> choose_backup(Storage& storage, const std::string& shard, const C
       ++later;
       continue;
     }
+    if (!manifest) {
+      ASSIGN_OR_RETURN(manifest, read_manifest(storage, entry.place));
+    }
+    if (manifest->incremental) {
+      ++incremental;
+      continue;
+    }
     if (!choice.allowed_engines.empty() &&
         std::ranges::find(choice.allowed_engines, manifest->backup_method) == choice.allowed_engines.end()) {
       ++foreign;
       continue;
     }
-    if (!manifest) {
-      ASSIGN_OR_RETURN(manifest, read_manifest(storage, entry.place));
-    }
     return Chosen{entry.place, std::move(*manifest)};
   }
   std::string why;
   if (incomplete > 0) why += fmt::format("; {} not whole", incomplete);
+  if (incremental > 0) why += fmt::format("; {} incremental", incremental);
   if (later > 0) why += fmt::format("; {} later than {}", later, rfc3339(*choice.not_after));
   if (foreign > 0)
     why += fmt::format("; {} made by other engines than {}", foreign, base::join(choice.allowed_engines, ", "));

@@ -70,6 +70,12 @@ Result<Manifest> parse_document(const Json& document) {
   out.backup_method = document.at("BackupMethod").get<std::string>();
   out.position = document.at("Position").get<std::string>();
   out.incremental = document.value("Incremental", false);
+  out.from_position = document.value("FromPosition", "");
+  out.from_backup = document.value("FromBackup", "");
+  if (const auto details = document.find("IncrementalDetails"); details != document.end() && details->is_object()) {
+    ASSIGN_OR_RETURN(out.first_transaction, time_field(*details, "FirstTimestamp"));
+    ASSIGN_OR_RETURN(out.last_transaction, time_field(*details, "LastTimestamp"));
+  }
   ASSIGN_OR_RETURN(out.backup_time, time_field(document, "BackupTime"));
   ASSIGN_OR_RETURN(out.finished_time, time_field(document, "FinishedTime"));
   out.server_uuid = document.value("ServerUUID", "");
@@ -103,13 +109,17 @@ Result<Manifest> parse_document(const Json& document) {
 }  // namespace
 
 std::string Manifest::to_json() const {
+  Json details = nullptr;
+  if (incremental) {
+    details = {{"FirstTimestamp", rfc3339(first_transaction)}, {"LastTimestamp", rfc3339(last_transaction)}};
+  }
   Json document = {
       {"BackupName", backup_name},
       {"BackupMethod", backup_method},
       {"Position", position},
       {"PurgedPosition", ""},
       {"FromPosition", from_position},
-      {"FromBackup", ""},
+      {"FromBackup", from_backup},
       {"Incremental", incremental},
       {"BackupTime", rfc3339(backup_time)},
       {"FinishedTime", rfc3339(finished_time)},
@@ -120,7 +130,7 @@ std::string Manifest::to_json() const {
       {"Shard", shard},
       {"MySQLVersion", server_version},
       {"UpgradeSafe", upgrade_safe},
-      {"IncrementalDetails", nullptr},
+      {"IncrementalDetails", details},
       {"CompressionEngine", compressed ? std::string(kZstd) : std::string()},
       {"SkipCompress", !compressed},
       {"Directories", directories},

@@ -37,8 +37,12 @@ struct Manifest {
   std::string shard;
   std::string server_version;  // "10.11.19-MariaDB".
   bool upgrade_safe = false;
+  // A piece of the binary log: what happened from a position to `position`. Its parts have the base "BinLog".
   bool incremental = false;
   std::string from_position;
+  std::string from_backup;             // The backup that it goes on from, where it was made so.
+  base::WallTime first_transaction{};  // Of an incremental one: when its first and last transactions happened.
+  base::WallTime last_transaction{};
   base::WallTime backup_time{};
   base::WallTime finished_time{};
   bool compressed = true;                // By zstd.

@@ -13,12 +13,13 @@ struct Retention {
   size_t min_count = 1;        // And so many of the newest, however old.
 };
 
-// Those that may go, the oldest first. `entries` as from list_backups(). What is not whole is not counted and not
-// touched: it may be being written.
+// Those that may go, the oldest first. `entries` as from list_backups() and mark_incremental(). What is not whole is
+// not counted and not touched: it may be being written. Incremental ones are not counted, and go with the last full one
+// before them.
 std::vector<Place> choose_expired(const std::vector<CatalogEntry>& entries, const Retention& retention,
                                   base::WallTime now);
 
-// The newest whole backup is younger than `interval`.
+// The newest whole full backup is younger than `interval`.
 bool is_recent(const std::vector<CatalogEntry>& entries, base::Duration interval, base::WallTime now);
 
 }  // namespace vitrail::backup

@@ -43,6 +43,21 @@ TEST(BackupRetention, KeepsTheYoungAndTheNewest) {
   }
 }
 
+TEST(BackupRetention, RemovesIncrementalOnesWithTheFullOnesBeforeThem) {
+  const base::WallTime now(1'000'000h);
+  auto all = backups({9, 8, 7, 6, 2, 1}, now);
+  for (const size_t i : {1, 3, 5}) all[i].incremental = true;
+  const auto expired = [&](Retention retention) {
+    std::string out;
+    for (const auto& place : choose_expired(all, retention, now)) out += place.name + " ";
+    return out;
+  };
+  EXPECT_EQ(expired({.min_time = 5h}), "9 7 8 6 ");
+  EXPECT_EQ(expired({.min_time = 5h, .min_count = 2}), "9 8 ");
+  EXPECT_EQ(expired({.min_time = 5h, .min_count = 3}), "");
+  EXPECT_FALSE(is_recent(all, 2h, now));
+}
+
 TEST(BackupRetention, KnowsWhenANextOneIsDue) {
   const base::WallTime now(1'000'000h);
   EXPECT_TRUE(is_recent(backups({9, 2}, now), 3h, now));

@@ -13,6 +13,7 @@
 #include <nlohmann/json.hpp>
 
 #include "backup/descriptor.h"
+#include "backup/scratch_server.h"
 #include "base/file.h"
 
 namespace vitrail::backup {
@@ -115,7 +116,8 @@ Result<std::optional<PendingRestore>> find_pending_restore(const mysqld::Layout&
   try {
     const auto document = nlohmann::json::parse(*text);
     return PendingRestore{document.at("backup").get<std::string>(), document.at("position").get<std::string>(),
-                          document.at("backup_time").get<std::string>(), document.value("undo", false)};
+                          document.at("backup_time").get<std::string>(), document.value("undo", false),
+                          document.value("to_point", false)};
   } catch (const nlohmann::json::exception& error) {
     return fail(Code::kDataLoss, fmt::format("{} is damaged: {}", record_path(layout), error.what()));
   }
@@ -125,7 +127,8 @@ Status note_pending_restore(const mysqld::Layout& layout, const PendingRestore& 
   const nlohmann::json document = {{"backup", restore.backup},
                                    {"position", restore.position},
                                    {"backup_time", restore.backup_time},
-                                   {"undo", restore.undo}};
+                                   {"undo", restore.undo},
+                                   {"to_point", restore.to_point}};
   return base::write_file_atomically(record_path(layout), document.dump() + "\n");
 }
 
@@ -173,6 +176,7 @@ Status discard_staging(const mysqld::Layout& layout) {
   if (base::file_exists(record_path(layout))) {
     return fail(Code::kFailedPrecondition, "a restore of " + layout.root + " is pending");
   }
+  RETURN_IF_ERROR(end_scratch_server(layout));
   RETURN_IF_ERROR(base::remove_tree(staging_of(layout).root));
   return base::remove_tree(aside(layout));
 }

@@ -29,6 +29,7 @@ struct Staging {
   std::string root;
   std::string data() const { return root + "/data"; }
   std::string innodb() const { return root + "/innodb"; }
+  std::string logs(size_t i) const { return root + "/logs/" + std::to_string(i); }  // Of the i-th incremental backup.
 };
 Staging staging_of(const mysqld::Layout& layout);
 // kResourceExhausted: less room than `bytes` on the server's disk.
@@ -41,6 +42,8 @@ struct PendingRestore {
   std::string position;  // Stored form.
   std::string backup_time;
   bool undo = false;  // It turned out not to work: what was put aside comes back.
+  // The data of some time in the past is what is wanted: the tablet does not go on from there by itself.
+  bool to_point = false;
 
   bool operator==(const PendingRestore&) const = default;
 };
@@ -56,7 +59,8 @@ Status swap_in(const mysqld::Layout& layout);
 Status swap_back(const mysqld::Layout& layout, PendingRestore restore);
 // The server works on the restored files: forgets the restore and removes what was put aside.
 Status finish_restore(const mysqld::Layout& layout);
-// Throws away what an interrupted restore has staged. kFailedPrecondition while one is pending.
+// Throws away what an interrupted restore has staged, and ends a server that works on it (scratch_server.h).
+// kFailedPrecondition while one is pending.
 Status discard_staging(const mysqld::Layout& layout);
 
 }  // namespace vitrail::backup

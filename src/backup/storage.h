@@ -7,6 +7,7 @@
 #include <string_view>
 #include <vector>
 
+#include "base/clock.h"
 #include "base/result.h"
 
 namespace vitrail::base {
@@ -66,12 +67,27 @@ class Storage {
   virtual Status remove(const Place& place) = 0;
 };
 
-struct StorageOptions {
-  std::string implementation;  // "file".
-  std::string file_root;
+// A bucket of S3, or of what speaks its protocol.
+struct S3Options {
+  std::string region = "us-east-1";
+  std::string endpoint;  // "https://host:port", "host"; empty: Amazon's of the region.
+  std::string bucket;
+  std::string root;               // In front of all names.
+  bool force_path_style = false;  // The bucket in the path, not in the host's name.
+  bool tls_skip_verify = false;
+  std::string encryption;  // "AES256", "aws:kms"; empty: as the bucket says.
+  uint32_t retries = 3;
+  uint64_t part_bytes = 8u << 20;                     // Of an upload; at least 5 MiB.
+  base::Duration timeout = std::chrono::seconds(60);  // Without a byte.
 };
 
-// Declares --backup_storage_implementation and --file_backup_storage_root.
+struct StorageOptions {
+  std::string implementation;  // "file", "s3"; empty: "file" when a folder is given.
+  std::string file_root;
+  S3Options s3;
+};
+
+// Declares --backup_storage_implementation and the flags of each.
 void declare(base::Settings& settings, StorageOptions& options);
 // kFailedPrecondition: none is configured; says by which flags.
 Result<std::unique_ptr<Storage>> open_storage(const StorageOptions& options);

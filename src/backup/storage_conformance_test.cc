@@ -7,6 +7,7 @@
 
 #include "backup/file_storage.h"
 #include "backup/memory_storage_for_test.h"
+#include "backup/s3_storage.h"
 #include "base/file.h"
 
 namespace vitrail::backup {
@@ -110,6 +111,48 @@ TEST_P(StorageConformance, RefusesNamesThatLeadElsewhere) {
     EXPECT_EQ(storage_->remove(place).error().code(), Code::kInvalidArgument) << place.to_string();
   }
 }
+
+TEST_P(StorageConformance, KeepsLongFilesWhole) {
+  std::string bytes;
+  while (bytes.size() < (13u << 20)) bytes += "long " + std::to_string(bytes.size());
+  auto writer = storage_->create(a_, "x");
+  ASSERT_TRUE(writer.ok());
+  for (size_t at = 0; at < bytes.size(); at += 1'000'000) {
+    ASSERT_TRUE((*writer)->write(std::string_view(bytes).substr(at, 1'000'000)).ok());
+  }
+  EXPECT_EQ(get(a_, "x"), "NOT_FOUND");
+  ASSERT_TRUE((*writer)->commit().ok());
+  EXPECT_EQ(*storage_->size(a_, "x"), bytes.size());
+  auto reader = storage_->open(a_, "x");
+  ASSERT_TRUE(reader.ok());
+  std::string back, chunk(1 << 20, 0);
+  for (;;) {
+    const auto got = (*reader)->read(chunk);
+    ASSERT_TRUE(got.ok()) << got.error().message();
+    if (*got == 0) break;
+    back.append(chunk, 0, *got);
+  }
+  EXPECT_TRUE(back == bytes);
+}
+
+// A server for tests/e2e/backup_s3.py: its address and a bucket.
+std::vector<Kind> kinds_by_environment() {
+  const char* endpoint = std::getenv("VITRAIL_S3_ENDPOINT");
+  if (endpoint == nullptr) return {};
+  return {Kind{"s3", [endpoint](const std::string& folder) -> std::unique_ptr<Storage> {
+                 S3Options options;
+                 options.endpoint = endpoint;
+                 options.bucket = std::getenv("VITRAIL_S3_BUCKET");
+                 options.root = folder;
+                 options.force_path_style = true;
+                 auto storage = S3Storage::open(options);
+                 EXPECT_TRUE(storage.ok()) << storage.error().message();
+                 return storage.ok() ? std::move(*storage) : nullptr;
+               }}};
+}
+GTEST_ALLOW_UNINSTANTIATED_PARAMETERIZED_TEST(StorageConformance);
+INSTANTIATE_TEST_SUITE_P(ByEnvironment, StorageConformance, ::testing::ValuesIn(kinds_by_environment()),
+                         [](const auto& info) { return info.param.name; });
 
 INSTANTIATE_TEST_SUITE_P(All, StorageConformance,
                          ::testing::Values(Kind{"file",

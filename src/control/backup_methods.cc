@@ -3,6 +3,7 @@
 
 #include "backup/catalog.h"
 #include "backup/storage.h"
+#include "backupdata.pb.h"
 #include "control/backup_choice.h"
 #include "control/method.h"
 #include "control/registrar.h"
@@ -111,6 +112,13 @@ net::Task<Status> restore(TabletClient& client, CallContext context, vd::Restore
                                                              "RestoreFromBackup", std::move(inner), writer);
 }
 
+net::Task<Status> verify(TabletClient& client, CallContext context, ::backupdata::VerifyBackupRequest request,
+                         rpc::TypedWriter<::backupdata::VerifyBackupResponse> writer) {
+  CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(client.topology(), request.tablet_alias()));
+  co_return co_await pass_on<::backupdata::VerifyBackupResponse>(client, std::move(context), tablet.record,
+                                                                 "VerifyBackup", std::move(request), writer);
+}
+
 ::mysqlctl::BackupInfo describe(backup::Storage& storage, const backup::CatalogEntry& entry, bool detailed) {
   ::mysqlctl::BackupInfo info;
   info.set_name(entry.place.name);
@@ -171,6 +179,7 @@ void register_backup_methods(Registrar& r, const backup::StorageOptions& storage
   r.stream<vd::BackupRequest, vd::BackupResponse>("Backup", backup);
   r.stream<vd::BackupShardRequest, vd::BackupResponse>("BackupShard", backup_shard);
   r.stream<vd::RestoreFromBackupRequest, vd::RestoreFromBackupResponse>("RestoreFromBackup", restore);
+  r.stream<::backupdata::VerifyBackupRequest, ::backupdata::VerifyBackupResponse>("VerifyBackup", verify);
   r.unary<vd::GetBackupsRequest, vd::GetBackupsResponse>(
       "GetBackups",
       [storage](TabletClient& t, vd::GetBackupsRequest q) { return get_backups_of(t, storage, std::move(q)); });

@@ -77,9 +77,13 @@ BackupJob::~BackupJob() = default;
 
 net::Task<Status> BackupJob::run(net::CancelToken cancel) {
   CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(options_.backup.storage));
-  CO_ASSIGN_OR_RETURN(const auto entries,
-                      co_await net::offload([&] { return backup::list_backups(*storage, place_); }));
-  const bool has_backup = std::ranges::any_of(entries, [](const auto& entry) { return entry.complete; });
+  CO_ASSIGN_OR_RETURN(const auto entries, co_await net::offload([&]() -> Result<std::vector<backup::CatalogEntry>> {
+                        ASSIGN_OR_RETURN(auto found, backup::list_backups(*storage, place_));
+                        RETURN_IF_ERROR(backup::mark_incremental(*storage, found));
+                        return found;
+                      }));
+  const bool has_backup =
+      std::ranges::any_of(entries, [](const auto& entry) { return entry.complete && !entry.incremental; });
   if (has_backup && options_.initial) {
     log_info("--initial-backup: {} has backups already", place_);
     co_return Status{};
@@ -249,7 +253,8 @@ net::Task<Status> BackupJob::store(Server& server, backup::Storage& storage, net
 }
 
 Status BackupJob::remove_expired(backup::Storage& storage) {
-  ASSIGN_OR_RETURN(const auto entries, backup::list_backups(storage, place_));
+  ASSIGN_OR_RETURN(auto entries, backup::list_backups(storage, place_));
+  RETURN_IF_ERROR(backup::mark_incremental(storage, entries));
   for (const auto& place : backup::choose_expired(entries, options_.retention, base::system_clock().wall_now())) {
     log_info("backup {} is older than --min-retention-time, and is removed", place.to_string());
     RETURN_IF_ERROR(storage.remove(place));

@@ -1,4 +1,5 @@
 // Backup and RestoreFromBackup: streams of what happens.
+#include "backupdata.pb.h"
 #include "base/log.h"
 #include "logutil.pb.h"
 #include "tablet/rpc_registrar.h"
@@ -40,6 +41,15 @@ net::Task<Status> restore(TabletManager& manager, CallContext context, tmd::Rest
   co_return co_await manager.restore(std::move(request), reporter(writer), context.wait());
 }
 
+net::Task<Status> verify(TabletManager& manager, CallContext context, ::backupdata::VerifyBackupRequest request,
+                         rpc::TypedWriter<::backupdata::VerifyBackupResponse> writer) {
+  CO_RETURN_IF_ERROR(co_await manager.wait_started(bounded(context)));
+  tmd::RestoreFromBackupRequest which;
+  if (request.has_backup_time()) *which.mutable_backup_time() = request.backup_time();
+  *which.mutable_allowed_backup_engines() = request.allowed_backup_engines();
+  co_return co_await manager.verify_backup(std::move(which), reporter(writer), context.wait());
+}
+
 }  // namespace
 
 void register_backup_rpcs(rpc::Server& server, net::Loop& loop, TabletManager& manager) {
@@ -53,6 +63,12 @@ void register_backup_rpcs(rpc::Server& server, net::Loop& loop, TabletManager& m
       [&manager](CallContext context, tmd::RestoreFromBackupRequest request,
                  rpc::TypedWriter<tmd::RestoreFromBackupResponse> writer) {
         return restore(manager, std::move(context), std::move(request), writer);
+      });
+  rpc::handle_server_stream<::backupdata::VerifyBackupRequest, ::backupdata::VerifyBackupResponse>(
+      server, "/tabletmanagerservice.TabletManager/VerifyBackup", loop,
+      [&manager](CallContext context, ::backupdata::VerifyBackupRequest request,
+                 rpc::TypedWriter<::backupdata::VerifyBackupResponse> writer) {
+        return verify(manager, std::move(context), std::move(request), writer);
       });
 }
 

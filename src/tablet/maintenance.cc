@@ -12,6 +12,12 @@ namespace vitrail::tablet {
 namespace {
 
 std::string note_path(const mysqld::Layout& layout) { return layout.root + "/.stopped-for-backup"; }
+std::string detached_path(const mysqld::Layout& layout) { return layout.root + "/.restored-to-a-point"; }
+
+Status remove_note(const std::string& path) {
+  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return base::system_error(errno, "remove " + path);
+  return {};
+}
 
 }  // namespace
 
@@ -58,10 +64,16 @@ Status note_stopped(const mysqld::Layout& layout) {
 
 bool is_noted_stopped(const mysqld::Layout& layout) { return base::file_exists(note_path(layout)); }
 
-Status forget_stopped(const mysqld::Layout& layout) {
-  const std::string path = note_path(layout);
-  if (::unlink(path.c_str()) != 0 && errno != ENOENT) return base::system_error(errno, "remove " + path);
-  return {};
+Status forget_stopped(const mysqld::Layout& layout) { return remove_note(note_path(layout)); }
+
+Status note_detached(const mysqld::Layout& layout, bool detached) {
+  if (!detached) return remove_note(detached_path(layout));
+  return base::write_file_atomically(detached_path(layout), "StartReplication makes the tablet follow its primary\n");
+}
+
+bool is_detached(const TabletSettings& settings) {
+  const auto layout = server_layout(settings);
+  return layout.ok() && base::file_exists(detached_path(*layout));
 }
 
 std::string progress_text(const std::string& what, uint64_t done, uint64_t total, base::Duration since) {

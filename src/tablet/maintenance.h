@@ -24,6 +24,11 @@ Status note_stopped(const mysqld::Layout& layout);
 bool is_noted_stopped(const mysqld::Layout& layout);
 Status forget_stopped(const mysqld::Layout& layout);
 
+// A note in the server's folder that its data is that of some time in the past, which somebody wanted: the tablet is
+// DRAINED, and does not follow the shard's primary by itself.
+Status note_detached(const mysqld::Layout& layout, bool detached);
+bool is_detached(const TabletSettings& settings);
+
 // "a backup: 512 of 1024 MiB, 128.0 MiB/s, 4 s left".
 std::string progress_text(const std::string& what, uint64_t done, uint64_t total, base::Duration since);
 

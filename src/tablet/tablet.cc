@@ -120,6 +120,17 @@ void declare_backups(base::Settings& settings, BackupSettings& backup) {
         auto time = backup::parse_backup_time(text);
         return time.ok() ? Status{} : Status(std::move(time).error());
       });
+  settings.add("restore_to_pos", &backup.restore_to_position,
+               "with --restore_from_backup: a full and incremental backups up to this position; the tablet is then "
+               "drained, and does not replicate");
+  settings
+      .add("restore_to_timestamp", &backup.restore_to_time,
+           "the same, up to this time and without what happened in its second (UTC)")
+      .check([](std::string_view text) -> Status {
+        if (text.empty()) return {};
+        auto time = backup::parse_backup_time(text);
+        return time.ok() ? Status() : Status(std::move(time).error());
+      });
   settings.add("restore_from_backup_allowed_engines", &backup.restore_engines,
                "backups of these engines only; empty: of all");
   settings.add("restore_concurrency", &backup.restore_concurrency, "files that are restored at the same time");

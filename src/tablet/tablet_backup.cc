@@ -6,6 +6,8 @@
 #include <algorithm>
 
 #include "backup/catalog.h"
+#include "backup/chain.h"
+#include "backup/log_files.h"
 #include "backup/online_copy.h"
 #include "backup/server_files.h"
 #include "backup/transfer.h"
@@ -82,8 +84,7 @@ Status TabletManager::check_idle() const {
 net::Task<Status> TabletManager::begin_maintenance(Maintenance kind, bool allow_primary, net::Wait wait) {
   const bool restores = kind == Maintenance::kRestore;
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter(restores ? "RestoreFromBackup" : "Backup", wait));
-  CO_RETURN_IF_ERROR(check_idle());
-  if (online_backup_) co_return fail(Code::kFailedPrecondition, "a backup of it is being taken; wait for its end");
+  CO_RETURN_IF_ERROR(check_no_backup());
   if (role_.kind == RoleKind::kPrimary && restores) {
     co_return fail(Code::kFailedPrecondition,
                    "type PRIMARY cannot restore from backup: make another tablet the primary first "
@@ -108,13 +109,14 @@ net::Task<Status> TabletManager::begin_maintenance(Maintenance kind, bool allow_
 net::Task<Status> TabletManager::try_end_maintenance(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("the end of a backup or restore", wait));
   if (role_.maintenance == Maintenance::kNone) co_return Status{};
+  const bool detached = role_.kind == RoleKind::kReplica && is_detached(settings_);
   if (role_.kind == RoleKind::kReplica) {
-    CO_RETURN_IF_ERROR(co_await write_type(type_before_, 0));
+    CO_RETURN_IF_ERROR(co_await write_type(detached ? ::topodata::DRAINED : type_before_, 0));
     CO_RETURN_IF_ERROR(co_await read_records());
   }
   role_.maintenance = Maintenance::kNone;
   Status outcome;
-  if (role_.kind == RoleKind::kReplica && desired_.shard.has_primary_alias()) {
+  if (role_.kind == RoleKind::kReplica && !detached && desired_.shard.has_primary_alias()) {
     // It may be another one than before.
     Source source{.parent = desired_.shard.primary_alias()};
     const auto primary = co_await topo::get_tablet(topology_, source.parent);
@@ -307,8 +309,7 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
 
 net::Task<Status> TabletManager::take_online_backup(tmd::BackupRequest request, mysqld::Layout layout, Report report,
                                                     net::Wait wait) {
-  CO_RETURN_IF_ERROR(check_idle());
-  if (online_backup_) co_return fail(Code::kFailedPrecondition, "a backup of it is being taken; wait for its end");
+  CO_RETURN_IF_ERROR(check_no_backup());
   if (role_.kind == RoleKind::kPrimary && !request.allow_primary()) co_return refuse_primary();
   if (server_.flavor().kind() != mysqld::FlavorKind::kMariaDb) {
     co_return fail(Code::kUnimplemented, "the engine mariabackup is for MariaDB: use builtin");
@@ -356,9 +357,6 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
                    fmt::format("there is no backup engine '{}': use {}, which stops the server, or {}", engine, kEngine,
                                kOnlineEngine));
   }
-  if (!request.incremental_from_pos().empty()) {
-    co_return fail(Code::kUnimplemented, "incremental backups are not offered: take a full one");
-  }
   const auto storage = backup::open_storage(settings_.backup.storage);
   if (!storage.ok()) co_return Error(storage.error());
   if (refusal_of(observed_.replication) == Refusal::kDiverged) {
@@ -368,6 +366,9 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
                     settings_.tablet_path));
   }
   CO_ASSIGN_OR_RETURN(const auto layout, server_layout(settings_));
+  if (!request.incremental_from_pos().empty()) {
+    co_return co_await take_incremental_backup(std::move(request), layout, report, wait);
+  }
   if (engine == kOnlineEngine) co_return co_await take_online_backup(std::move(request), layout, report, wait);
   CO_RETURN_IF_ERROR(co_await begin_maintenance(Maintenance::kBackup, request.allow_primary(), wait));
   Status taken = co_await take_backup(std::move(request), layout, report, wait);
@@ -377,44 +378,57 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
 
 // ---- Restore
 
-// Everything that can be known before anything is changed.
-net::Task<Status> TabletManager::check_backup(backup::Chosen chosen, mysqld::Layout layout) {
-  const auto& manifest = chosen.manifest;
+net::Task<Status> TabletManager::check_backup(backup::Chain chain, mysqld::Layout layout) {
+  const auto& manifest = chain.full.manifest;
   // Both kinds are files of a server that has stopped, or looks as if it had.
-  const bool known = manifest.backup_method == kEngine || manifest.backup_method == kOnlineEngine;
-  if (!known || manifest.incremental) {
+  if (manifest.backup_method != kEngine && manifest.backup_method != kOnlineEngine) {
     co_return fail(Code::kUnimplemented,
-                   fmt::format("backup {} is {} of engine '{}': full ones of engines {} and {} can be restored",
-                               chosen.place.to_string(), manifest.incremental ? "an incremental one" : "one",
-                               manifest.backup_method, kEngine, kOnlineEngine));
+                   fmt::format("backup {} is one of engine '{}': those of engines {} and {} can be restored",
+                               chain.full.place.to_string(), manifest.backup_method, kEngine, kOnlineEngine));
   }
   auto position = server_.bare_position(manifest.position);
   if (!position.ok()) co_return std::move(position).error();
   CO_RETURN_IF_ERROR(check_versions(manifest.server_version, server_.flavor().server().text));
   CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
   co_return co_await net::offload([&]() -> Status {
-    RETURN_IF_ERROR(backup::check_parts(*storage, chosen.place, manifest));
-    return backup::check_room(layout, manifest.total_bytes());
+    RETURN_IF_ERROR(backup::check_parts(*storage, chain.full.place, manifest));
+    uint64_t bytes = manifest.total_bytes();
+    for (const auto& increment : chain.increments) {
+      RETURN_IF_ERROR(backup::check_parts(*storage, increment.place, increment.manifest));
+      bytes += 3 * increment.manifest.total_bytes();  // The logs, what they write, and the undo logs of that.
+    }
+    return backup::check_room(layout, bytes);
   });
 }
 
-net::Task<Status> TabletManager::stage_restore(backup::Chosen chosen, mysqld::Layout layout, Report report,
-                                               net::Wait wait) {
+net::Task<Status> TabletManager::stage_restore(backup::Chain chain, backup::Target target, mysqld::Layout layout,
+                                               Report report, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
   const base::TimePoint began = base::system_clock().now();
   backup::TransferOptions options;
   options.concurrency = std::clamp(settings_.backup.restore_concurrency, 1u, 64u);
   const auto progress = std::make_shared<backup::Progress>();
-  const backup::PendingRestore pending{chosen.place.to_string(), chosen.manifest.position,
-                                       backup::rfc3339(chosen.manifest.backup_time)};
+  const backup::Manifest& manifest = chain.full.manifest;
+  backup::PendingRestore pending{chain.full.place.to_string(), manifest.position,
+                                 backup::rfc3339(manifest.backup_time)};
+  pending.to_point = target.position || target.time;
   Status staged = co_await transfer(
       "a restore", progress,
       [&]() -> Status {
         RETURN_IF_ERROR(backup::discard_staging(layout));
         const backup::Staging staging = backup::staging_of(layout);
-        RETURN_IF_ERROR(backup::restore_parts(*storage, chosen.place, chosen.manifest,
+        RETURN_IF_ERROR(backup::restore_parts(*storage, chain.full.place, manifest,
                                               backup::base_folders(staging.data(), staging.innodb()), options,
                                               *progress));
+        if (pending.to_point) {
+          for (size_t i = 0; i < chain.increments.size(); ++i) {
+            const auto& increment = chain.increments[i];
+            RETURN_IF_ERROR(backup::restore_parts(*storage, increment.place, increment.manifest,
+                                                  {{std::string(backup::kLogBase), staging.logs(i)}}, options,
+                                                  *progress));
+          }
+          ASSIGN_OR_RETURN(pending.position, advance_staged(chain, target, layout, *progress));
+        }
         return backup::note_pending_restore(layout, pending);
       },
       report, wait);
@@ -422,10 +436,10 @@ net::Task<Status> TabletManager::stage_restore(backup::Chosen chosen, mysqld::La
     (void)co_await net::offload([&] { return backup::discard_staging(layout); });
     co_return staged;
   }
-  co_await report(fmt::format("all {} parts are restored and checked; the server changes over to them",
-                              chosen.manifest.parts.size()));
+  co_await report(fmt::format("all {} parts are restored and checked; the server changes over to them, at {}",
+                              manifest.parts.size(), pending.position));
   CO_RETURN_IF_ERROR(co_await apply_restore(pending, layout));
-  const std::vector<std::string> labels{chosen.manifest.backup_method};
+  const std::vector<std::string> labels{manifest.backup_method};
   metrics_.counters("RestoreBytes", "bytes of files that were restored", {"engine"}).with(labels).add(progress->done);
   metrics_.counters("RestoreCount", "restores", {"engine"}).with(labels).add();
   metrics_.counters("RestoreDurationNanoseconds", "time that restores took", {"engine"})
@@ -472,44 +486,55 @@ net::Task<Status> TabletManager::apply_restore(backup::PendingRestore pending, m
     restored_position_ = pending.position;
     restored_time_ = pending.backup_time;
   }
-  co_return co_await net::offload([&] { return backup::finish_restore(layout); });
+  co_return co_await net::offload([&]() -> Status {
+    RETURN_IF_ERROR(note_detached(layout, pending.to_point));
+    return backup::finish_restore(layout);
+  });
 }
 
 net::Task<Status> TabletManager::restore(tmd::RestoreFromBackupRequest request, Report report, net::Wait wait) {
-  if (!request.restore_to_pos().empty() || request.has_restore_to_timestamp()) {
-    co_return fail(
-        Code::kUnimplemented,
-        "restoring to a position or a time between backups is not offered: --backup-timestamp takes the last "
-        "backup before it");
-  }
-  CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
   CO_ASSIGN_OR_RETURN(const auto layout, server_layout(settings_));
-  backup::Choice choice;
-  choice.allowed_engines = {request.allowed_backup_engines().begin(), request.allowed_backup_engines().end()};
-  if (request.has_backup_time())
-    choice.not_after = base::WallTime(std::chrono::seconds(request.backup_time().seconds()));
-  const std::string shard = shard_of(settings_);
-  CO_ASSIGN_OR_RETURN(const auto chosen,
-                      co_await net::offload([&] { return backup::choose_backup(*storage, shard, choice); }));
-  CO_RETURN_IF_ERROR(co_await check_backup(chosen, layout));
-  const std::string title = fmt::format("backup {} of {}, position {}", chosen.place.to_string(),
-                                        backup::rfc3339(chosen.manifest.backup_time), chosen.manifest.position);
+  std::string time;
+  if (request.has_restore_to_timestamp()) {
+    time = backup::rfc3339(base::WallTime(std::chrono::seconds(request.restore_to_timestamp().seconds())));
+  }
+  CO_ASSIGN_OR_RETURN(const backup::Target target, parse_target(request.restore_to_pos(), std::move(time)));
+  const bool to_point = target.position || target.time;
+  CO_ASSIGN_OR_RETURN(const auto chain, co_await find_chain(request));
+  CO_RETURN_IF_ERROR(co_await check_backup(chain, layout));
+  std::string title = fmt::format("backup {} of {}, position {}", chain.full.place.to_string(),
+                                  backup::rfc3339(chain.full.manifest.backup_time), chain.full.manifest.position);
+  if (to_point) title += fmt::format(", with {} incremental ones, to {}", chain.increments.size(), target.to_string());
   if (request.dry_run()) {
+    CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
     backup::TransferOptions options;
     options.concurrency = std::clamp(settings_.backup.restore_concurrency, 1u, 64u);
     const auto progress = std::make_shared<backup::Progress>();
+    size_t parts = chain.full.manifest.parts.size();
+    for (const auto& increment : chain.increments) parts += increment.manifest.parts.size();
     CO_RETURN_IF_ERROR(co_await transfer(
         "a check", progress,
-        [&] { return backup::verify_parts(*storage, chosen.place, chosen.manifest, options, *progress); }, report,
-        wait));
-    co_await report(fmt::format("would restore {}; all its {} parts are whole", title, chosen.manifest.parts.size()));
+        [&]() -> Status {
+          RETURN_IF_ERROR(backup::verify_parts(*storage, chain.full.place, chain.full.manifest, options, *progress));
+          for (const auto& increment : chain.increments) {
+            RETURN_IF_ERROR(backup::verify_parts(*storage, increment.place, increment.manifest, options, *progress));
+          }
+          return {};
+        },
+        report, wait));
+    co_await report(fmt::format("would restore {}; all its {} parts are whole", title, parts));
     co_return Status{};
   }
   CO_RETURN_IF_ERROR(co_await begin_maintenance(Maintenance::kRestore, false, wait));
   co_await report("restoring " + title);
-  Status restored = co_await stage_restore(chosen, layout, report, wait);
+  Status restored = co_await stage_restore(chain, target, layout, report, wait);
   Status ended = co_await end_maintenance();
-  if (restored.ok() && ended.ok()) co_await report("restored; replication goes on at " + chosen.manifest.position);
+  if (restored.ok() && ended.ok()) {
+    co_await report(to_point ? fmt::format("restored to {}; the tablet is drained and does not replicate: "
+                                           "StartReplication makes it follow the primary again",
+                                           restored_position_)
+                             : "restored; replication goes on at " + chain.full.manifest.position);
+  }
   co_return restored.ok() ? std::move(ended) : std::move(restored);
 }
 
@@ -553,18 +578,28 @@ net::Task<Status> TabletManager::restore_if_empty() {
     log_info("--restore-from-backup: {}", storage.error().message());
     co_return Status{};
   }
-  backup::Choice choice;
-  choice.allowed_engines = wanted.restore_engines;
+  tmd::RestoreFromBackupRequest request;
+  for (const auto& engine : wanted.restore_engines) request.add_allowed_backup_engines(engine);
+  const auto set_time = [](const std::string& text, ::vttime::Time& out) -> Status {
+    ASSIGN_OR_RETURN(const auto time, backup::parse_backup_time(text));
+    out.set_seconds(std::chrono::duration_cast<std::chrono::seconds>(time.time_since_epoch()).count());
+    return {};
+  };
   if (!wanted.restore_time.empty()) {
-    CO_ASSIGN_OR_RETURN(choice.not_after, backup::parse_backup_time(wanted.restore_time));
+    CO_RETURN_IF_ERROR(set_time(wanted.restore_time, *request.mutable_backup_time()));
   }
+  if (!wanted.restore_to_time.empty()) {
+    CO_RETURN_IF_ERROR(set_time(wanted.restore_to_time, *request.mutable_restore_to_timestamp()));
+  }
+  request.set_restore_to_pos(wanted.restore_to_position);
+  CO_ASSIGN_OR_RETURN(const backup::Target target, parse_target(wanted.restore_to_position, wanted.restore_to_time));
   const std::string shard = shard_of(settings_);
-  auto chosen = co_await net::offload([&] { return backup::choose_backup(**storage, shard, choice); });
+  auto chosen = co_await find_chain(request);
   while (!chosen.ok() && chosen.error().code() == Code::kNotFound) {
     log_info("--restore-from-backup: {}", chosen.error().message());
     if (wanted.wait_interval <= base::Duration(0)) co_return Status{};
     CO_RETURN_IF_ERROR(co_await net::sleep_for(wanted.wait_interval, scope_.token()));
-    chosen = co_await net::offload([&] { return backup::choose_backup(**storage, shard, choice); });
+    chosen = co_await find_chain(request);
   }
   if (!chosen.ok()) co_return std::move(chosen).error().with_context("--restore-from-backup");
   wait = net::Wait::within(settings_.init_timeout);
@@ -588,12 +623,12 @@ net::Task<Status> TabletManager::restore_if_empty() {
   CO_RETURN_IF_ERROR(co_await topo::create_or_update_tablet(topology_, desired_.record));
   role_.maintenance = Maintenance::kRestore;
   (void)co_await put_in_force(wait);
-  log_info("--restore-from-backup: backup {}", chosen->place.to_string());
+  log_info("--restore-from-backup: backup {}", chosen->full.place.to_string());
   const Report log = [](std::string line) -> net::Task<void> {
     log_info("{}", line);
     return []() -> net::Task<void> { co_return; }();
   };
-  Status restored = co_await stage_restore(*chosen, layout, log, net::Wait{});
+  Status restored = co_await stage_restore(*chosen, target, layout, log, net::Wait{});
   role_.maintenance = Maintenance::kNone;
   if (!restored.ok()) co_return std::move(restored).error().with_context("--restore-from-backup");
   co_return Status{};

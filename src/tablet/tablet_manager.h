@@ -23,10 +23,12 @@
 #include "topodata.pb.h"
 
 namespace vitrail::backup {
+struct Chain;
 struct Chosen;
 struct Manifest;
 struct PendingRestore;
 struct Progress;
+struct Target;
 }  // namespace vitrail::backup
 namespace vitrail::mysqld {
 struct Layout;
@@ -42,7 +44,9 @@ struct BackupSettings {
   base::Duration shutdown_timeout = std::chrono::minutes(10);
   base::Duration progress_interval = std::chrono::seconds(5);
   bool restore_at_start = false;
-  std::string restore_time;                  // The last backup that is not later.
+  std::string restore_time;         // The last backup that is not later.
+  std::string restore_to_position;  // A point between backups: one of these, or none.
+  std::string restore_to_time;
   std::vector<std::string> restore_engines;  // Empty: all.
   uint32_t restore_concurrency = 4;
   base::Duration wait_interval{0};  // Between looks for a first backup; 0: begin empty.
@@ -188,6 +192,10 @@ class TabletManager {
   net::Task<Status> backup(::tabletmanagerdata::BackupRequest request, Report report, net::Wait wait);
   //   kDataLoss names the damaged part; the server is as it was. Else as backup().
   net::Task<Status> restore(::tabletmanagerdata::RestoreFromBackupRequest request, Report report, net::Wait wait);
+  // Restores the backup that `request` names beside the server, lets it replicate to where this tablet stands, and
+  // compares every table of the keyspace. The tablet serves and replicates meanwhile.
+  //   kDataLoss: they differ, or a part is damaged.
+  net::Task<Status> verify_backup(::tabletmanagerdata::RestoreFromBackupRequest request, Report report, net::Wait wait);
 
   QueryService& queries() { return queries_; }
   const LocalServer::Account& app_account() const { return settings_.app; }
@@ -220,8 +228,22 @@ class TabletManager {
   net::Task<Status> run_before_backup(const ::tabletmanagerdata::BackupRequest& request, net::Wait wait);
   net::Task<Status> prepare_server(const ::tabletmanagerdata::BackupRequest& request, net::Wait wait);
   net::Task<Status> start_server(mysqld::Layout layout);
-  net::Task<Status> check_backup(backup::Chosen chosen, mysqld::Layout layout);
-  net::Task<Status> stage_restore(backup::Chosen chosen, mysqld::Layout layout, Report report, net::Wait wait);
+  // ---- Points between backups (tablet_incremental.cc)
+  net::Task<Status> take_incremental_backup(::tabletmanagerdata::BackupRequest request, mysqld::Layout layout,
+                                            Report report, net::Wait wait);
+  Result<backup::Target> parse_target(std::string position, std::string time) const;
+  // The backups that lead to the target; without one a full backup alone.
+  net::Task<Result<backup::Chain>> find_chain(::tabletmanagerdata::RestoreFromBackupRequest request);
+  // Brings staged files further by the logs that were staged with them. Returns where they are then. Blocks.
+  Result<std::string> advance_staged(const backup::Chain& chain, const backup::Target& target,
+                                     const mysqld::Layout& layout, backup::Progress& progress) const;
+  // While this stands, another of its kind is refused.
+  Status check_no_backup() const;
+  net::Task<Status> compare_with_scratch(std::string socket, std::string position, Report report, net::Wait wait);
+  // Everything that can be known before anything is changed.
+  net::Task<Status> check_backup(backup::Chain chain, mysqld::Layout layout);
+  net::Task<Status> stage_restore(backup::Chain chain, backup::Target target, mysqld::Layout layout, Report report,
+                                  net::Wait wait);
   net::Task<Status> apply_restore(backup::PendingRestore pending, mysqld::Layout layout);
   // ---- The way back of a tablet that its primary refuses (tablet_rejoin.cc)
   net::Task<void> rejoin();
@@ -253,6 +275,7 @@ class TabletManager {
   // A primary that becomes a replica without having been demoted before is demoted; then it is a replica of `type`.
   net::Task<Status> become_replica(::topodata::TabletType type, net::Wait wait);
   net::Task<Status> follow(const Source& source, net::Wait wait);
+  net::Task<Status> reattach(net::Wait wait);
   net::Task<Status> create_sidecar(net::Wait wait);
   net::Task<Status> set_semi_sync(bool waits_for_acks, bool acknowledges, net::Wait wait);
   // From the keyspace's policy, for steps that no command of the control plane takes.
@@ -308,7 +331,7 @@ class TabletManager {
   bool complete_ = false;  // And nothing else is under way any more.
   bool streams_told_ = false;
   base::TimePoint next_rejoin_{};
-  bool online_backup_ = false;                                // One is being taken.
+  bool online_backup_ = false;                                // One is being taken, or verified.
   ::topodata::TabletType type_before_ = ::topodata::UNKNOWN;  // Of the maintenance.
   base::Metrics& metrics_;
   base::Counter& queries_counter_;

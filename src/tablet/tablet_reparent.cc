@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "mysqld/schema_sql.h"
 #include "tablet/demotion_record.h"
+#include "tablet/maintenance.h"
 #include "tablet/tablet_manager.h"
 #include "topo/shard.h"
 #include "topo/tablet.h"
@@ -270,9 +271,24 @@ net::Task<Status> TabletManager::replica_was_restarted(net::Wait wait) {
   co_return co_await put_in_force(turn.wait());
 }
 
+// The end of what RestoreFromBackup to a point began.
+net::Task<Status> TabletManager::reattach(net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto layout, server_layout(settings_));
+  CO_RETURN_IF_ERROR(note_detached(layout, false));
+  CO_RETURN_IF_ERROR(co_await read_shard());
+  if (!desired_.shard.has_primary_alias()) {
+    co_return fail(Code::kFailedPrecondition, "the shard has no primary that it could follow");
+  }
+  Source source{.parent = desired_.shard.primary_alias()};
+  CO_ASSIGN_OR_RETURN(const auto primary, co_await topo::get_tablet(topology_, source.parent));
+  CO_ASSIGN_OR_RETURN(source.acknowledges, co_await policy_acknowledges(primary.record));
+  co_return co_await follow(source, std::move(wait));
+}
+
 net::Task<Status> TabletManager::start_replication(bool acknowledges, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("StartReplication", std::move(wait)));
   CO_RETURN_IF_ERROR(check_idle());
+  if (role_.kind == RoleKind::kReplica && is_detached(settings_)) co_return co_await reattach(turn.wait());
   if (role_.kind == RoleKind::kReplica) {
     CO_RETURN_IF_ERROR(co_await set_semi_sync(false, acknowledges, turn.wait()));
   }
@@ -288,6 +304,12 @@ net::Task<Status> TabletManager::set_replication_source(Source source, net::Wait
   {
     CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("SetReplicationSource", wait));
     CO_RETURN_IF_ERROR(check_idle());
+    if (is_detached(settings_)) {
+      // A reparent is about the shard; who asks for this tablet alone means it.
+      if (source.time_created_ns != 0) co_return Status{};
+      CO_ASSIGN_OR_RETURN(const auto layout, server_layout(settings_));
+      CO_RETURN_IF_ERROR(note_detached(layout, false));
+    }
     CO_RETURN_IF_ERROR(co_await follow(source, turn.wait()));
   }
   // Other changes need not wait for what follows.

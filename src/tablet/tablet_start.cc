@@ -6,6 +6,7 @@
 #include "mysqld/schema_sql.h"
 #include "tablet/app_account.h"
 #include "tablet/demotion_record.h"
+#include "tablet/maintenance.h"
 #include "tablet/tablet_manager.h"
 #include "topo/shard.h"
 #include "topo/srv_keyspace.h"
@@ -160,7 +161,7 @@ net::Task<Status> TabletManager::enter_role(StartDecision decision, net::Wait wa
   CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(settings_.type));
   ::topodata::Tablet& record = desired_.record;
   const bool named = decision.kind == RoleKind::kPrimary || decision.kind == RoleKind::kWaiting;
-  record.set_type(named ? ::topodata::PRIMARY : type);
+  record.set_type(named ? ::topodata::PRIMARY : is_detached(settings_) ? ::topodata::DRAINED : type);
   if (named) {
     *record.mutable_primary_term_start_time() = from_nanoseconds(decision.term_start_ns);
   } else {
@@ -184,6 +185,10 @@ net::Task<Status> TabletManager::enter_role(StartDecision decision, net::Wait wa
 }
 
 net::Task<Status> TabletManager::follow_shard_primary(net::Wait wait) {
+  if (is_detached(settings_)) {
+    log_info("the server was restored to a point in the past: StartReplication makes it follow the primary again");
+    co_return Status{};
+  }
   const auto& alias = desired_.shard.primary_alias();
   if (!desired_.shard.has_primary_alias() || topo::same_alias(alias, desired_.record.alias())) co_return Status{};
   auto primary = co_await topo::get_tablet(topology_, alias);

@@ -269,9 +269,13 @@ class BackupTest(ClusterTest):
         self.assert_command_fails("type PRIMARY cannot take backup", "Backup", "zone1-100")
         self.assert_command_fails("type PRIMARY cannot restore from backup", "RestoreFromBackup", "zone1-100")
         self.assert_command_fails("no backup engine 'xtrabackup'", "Backup", "--backup-engine", "xtrabackup", "zone1-102")
-        self.assert_command_fails("incremental backups are not offered", "Backup", "--incremental-from-pos", "auto",
-                                  "zone1-102")
-        self.assert_command_fails("is not offered", "RestoreFromBackup", "--restore-to-pos", "MariaDB/0-1-1", "zone1-102")
+        self.assert_command_fails("no full backup with incremental ones behind it leads to position MariaDB/0-1-1", "RestoreFromBackup",
+                                  "--restore-to-pos", "MariaDB/0-1-1", "zone1-102")
+        self.assert_command_fails("exclude each other", "RestoreFromBackup", "--restore-to-pos", "MariaDB/0-1-1",
+                                  "--restore-to-timestamp", "2026-01-02T15:04:05Z", "zone1-102")
+        self.assert_command_fails("not of this server's flavor", "RestoreFromBackup", "--restore-to-pos", "MySQL56/a:1", "zone1-102")
+        self.assert_command_fails("a position, the name of a backup, or 'auto'", "Backup", "--incremental-from-pos", "x", "zone1-102")
+        self.assert_command_fails("has not come to", "Backup", "--incremental-from-pos", "MariaDB/0-1-99999999", "zone1-102")
         self.assert_command_fails("is not the name of a backup", "RemoveBackup", "commerce/0", "../0")
         self.assertEqual(self.recorded_type(102), "rdonly")
 
@@ -284,6 +288,104 @@ class BackupTest(ClusterTest):
         with self.cluster.connect("commerce") as connection, connection.cursor() as cursor:
             cursor.execute("insert into t(v) values ('after')")
         self.assert_in_service(101, "replica")
+
+    # --- points between backups ---
+    def mark(self, cursor, n):
+        """Inserts a row in a second of its own. Returns that second and the primary's position."""
+        before = int(time.time())
+        wait_until(lambda: int(time.time()) > before, "the next second", 5, .01)
+        cursor.execute(f"insert into p values ({n})")
+        cursor.execute("select unix_timestamp()")
+        return cursor.fetchone()[0], "MariaDB/" + self.value(100, "select @@gtid_binlog_pos")
+
+    def incremental(self, uid, start="auto"):
+        output = self.ctl("Backup", "--incremental-from-pos", start, f"zone1-{uid}")
+        self.assertIn("is complete", output)
+        return self.manifest(self.backups()[-1])
+
+    def assert_point(self, uid, marks):
+        """It has these rows, is out of everything, and stays so."""
+        rows = self.cluster.server_rows(self.tablet(uid), "select id from p order by id")
+        self.assertEqual([row[0] for row in rows], marks)
+        self.assertEqual(self.recorded_type(uid), "drained")
+        self.assertEqual(self.cluster.server_rows(self.tablet(uid), "show all slaves status"), ())
+        for left in ("restore", "replaced", ".restore"):
+            self.assertFalse(os.path.exists(self.folder(uid, left)), left)
+
+    def test_8_b_incremental_backups_and_points_between(self):
+        self.ctl("ApplySchema", "--sql", "create table p(id int primary key)", "commerce")
+        full = self.manifest(self.backups()[-1])
+        cls = type(self)
+        cls.marks = {}
+        with self.cluster.server(self.tablet(100), "commerce") as connection, connection.cursor() as cursor:
+            cls.marks[1] = self.mark(cursor, 1)
+            cls.marks[2] = self.mark(cursor, 2)
+            self.assert_in_service(102, "rdonly")
+            first = self.incremental(102)
+            self.assertEqual((first["Incremental"], first["FromPosition"], first["FromBackup"], first["Position"]),
+                             (True, full["Position"], full["BackupName"], cls.marks[2][1]))
+            cls.marks[3] = self.mark(cursor, 3)
+        self.assert_in_service(101, "replica")
+        # Another tablet's logs go on from there.
+        second = self.incremental(101, first["BackupName"])
+        self.assertEqual((second["FromPosition"], second["Position"]), (first["Position"], cls.marks[3][1]))
+        self.assertIn("nothing to back up", self.ctl("Backup", "--incremental-from-pos", "auto", "zone1-102"))
+        self.assertEqual(self.backups()[-2:], [first["BackupName"], second["BackupName"]])
+        self.assertEqual({row[0] for row in self.cluster.server_rows(self.tablet(102), "select id from p")}, {1, 2, 3})
+
+    def test_8_c_a_restore_to_a_position(self):
+        output = self.ctl("RestoreFromBackup", "--dry-run", "--restore-to-pos", self.marks[3][1], "zone1-101")
+        self.assertRegex(output, r"would restore backup \S+ .*, with 2 incremental ones, to position .* parts are whole")
+        self.ctl("RestoreFromBackup", "--restore-to-pos", self.marks[1][1], "zone1-101")
+        self.assert_point(101, [1])
+        self.assertEqual("MariaDB/" + self.value(101, "select @@gtid_slave_pos"), self.marks[1][1])
+        self.kill_tablet(101)
+        self.restart_tablet(101)
+        wait_until(lambda: self.cluster.vars(self.tablet(101)).get("TabletType") == "drained", "101 to be there", 30)
+        self.assert_point(101, [1])
+        # A reparent of the shard does not concern it, a plain restore ends it.
+        self.ctl("RestoreFromBackup", "zone1-101")
+        wait_until(lambda: len(self.cluster.server_rows(self.tablet(101), "select id from p")) == 3, "101 to replicate", 30)
+        self.ctl("ChangeTabletType", "zone1-101", "replica")
+        self.assert_in_service(101, "replica")
+
+    def test_8_d_a_restore_to_a_time(self):
+        to_time = time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.marks[3][0]))
+        self.ctl("RestoreFromBackup", "--restore-to-timestamp", to_time, "zone1-101")
+        self.assert_point(101, [1, 2])
+        self.ctl("StartReplication", "zone1-101")
+        wait_until(lambda: len(self.cluster.server_rows(self.tablet(101), "select id from p")) == 3, "101 to replicate", 30)
+        self.ctl("ChangeTabletType", "zone1-101", "replica")
+        self.assert_in_service(101, "replica")
+
+    def test_8_e_a_damaged_piece_is_named_and_nothing_changes(self):
+        name = self.backups()[-1]
+        path = self.cluster.path("backups", "commerce", "0", name, "0")
+        with open(path, "rb") as file:
+            whole = file.read()
+        with open(path, "wb") as file:
+            file.write(whole[:20] + bytes([whole[20] ^ 1]) + whole[21:])
+        try:
+            self.assert_command_fails(rf"part 0 of backup commerce/0/{name}.* is altered", "RestoreFromBackup", "--restore-to-pos",
+                                      self.marks[3][1], "zone1-101")
+            self.assert_in_service(101, "replica")
+            self.assertFalse(os.path.exists(self.folder(101, "restore")))
+        finally:
+            with open(path, "wb") as file:
+                file.write(whole)
+
+    def test_8_f_a_backup_is_verified(self):
+        output = self.ctl("VerifyBackup", "zone1-102")
+        self.assertIn("verified: all 2 tables of vt_commerce are what tablet zone1-0000000102 has", output)
+        self.assertEqual(self.cluster.vars(self.tablet(102))["BackupVerifications"], {"good": 1})
+        with self.cluster.server(self.tablet(102), "commerce") as connection, connection.cursor() as cursor:
+            cursor.execute("set sql_log_bin = 0")
+            cursor.execute("update t set v = concat(v, '!') order by id limit 1")
+            self.assert_command_fails("differs from tablet zone1-0000000102 in 1 of 2 tables: `vt_commerce`.`t`", "VerifyBackup",
+                                      "zone1-102")
+            cursor.execute("update t set v = left(v, length(v) - 1) order by id limit 1")
+        self.assertFalse(os.path.exists(self.folder(102, "restore")))
+        self.assert_in_service(102, "rdonly")
 
     def test_9_a_backups_are_removed(self):
         names = self.backups()

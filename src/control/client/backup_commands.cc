@@ -2,6 +2,7 @@
 #include <algorithm>
 
 #include "backup/manifest.h"
+#include "backupdata.pb.h"
 #include "base/text.h"
 #include "control/client/call.h"
 #include "topo/tablet.h"
@@ -75,7 +76,9 @@ void declare_backup(base::Settings& s, BackupFlags& flags) {
       .alias("allow_master");
   s.add("concurrency", &flags.concurrency, "files that are stored at the same time");
   s.add("upgrade-safe", &flags.upgrade_safe, "stop the server so that a newer version can open its files");
-  s.add("incremental-from-pos", &flags.from_position, "not offered: full backups only");
+  s.add("incremental-from-pos", &flags.from_position,
+        "an incremental backup: what happened behind this position, the backup of this name, or (auto) the shard's "
+        "last backup");
   s.add("mysql-shutdown-timeout", &flags.shutdown_timeout,
         "how long the server may take to stop in good order; 0: as the tablet's --builtinbackup-mysqld-timeout says");
   s.add("init-backup-sql-queries", &flags.queries, "statements that run on the tablet's server first");
@@ -95,7 +98,7 @@ void add_backups(CommandSet& set) {
           return fill_backup(*f, q);
         });
     declare_backup(s, *f);
-    s.add("backup-engine", &f->engine, "builtin");
+    s.add("backup-engine", &f->engine, "builtin, or mariabackup; default: as the tablet's flag says");
     s.arguments("<tablet alias>", 1, 1);
   }
   auto f = std::make_shared<BackupFlags>();
@@ -138,8 +141,31 @@ void add_restore(CommandSet& set) {
       .alias("t");
   s.add("allowed-backup-engines", &f->engines, "backups of these engines only");
   s.add("dry-run", &f->dry_run, "only say which backup it would be, and whether all its parts are whole");
-  s.add("restore-to-pos", &f->to_position, "not offered");
-  s.add("restore-to-timestamp", &f->to_time, "not offered");
+  s.add("restore-to-pos", &f->to_position,
+        "a point between backups: full and incremental ones are restored up to this position; then the tablet is "
+        "drained");
+  s.add("restore-to-timestamp", &f->to_time,
+        "the same, up to this time and without what happened in its second: 2026-01-02T15:04:05Z (UTC)");
+  s.arguments("<tablet alias>", 1, 1);
+}
+
+void add_verify(CommandSet& set) {
+  struct Flags {
+    std::string backup_time;
+    std::vector<std::string> engines;
+  };
+  auto f = std::make_shared<Flags>();
+  auto& s = add_events<::backupdata::VerifyBackupRequest, ::backupdata::VerifyBackupResponse>(
+      set, "VerifyBackup",
+      "restores a backup beside a replica's server, lets it replicate to where the replica is, and compares all tables",
+      [f](const ClientContext& c, ::backupdata::VerifyBackupRequest& q) -> Status {
+        RETURN_IF_ERROR(fill_alias(c, q));
+        if (!f->backup_time.empty()) RETURN_IF_ERROR(fill_time(f->backup_time, *q.mutable_backup_time()));
+        for (const auto& engine : f->engines) q.add_allowed_backup_engines(engine);
+        return {};
+      });
+  s.add("backup-timestamp", &f->backup_time, "the newest backup that is not later; default: the newest").alias("t");
+  s.add("allowed-backup-engines", &f->engines, "backups of these engines only");
   s.arguments("<tablet alias>", 1, 1);
 }
 
@@ -185,6 +211,7 @@ void add_storage_commands(CommandSet& set) {
 void add_backup_commands(CommandSet& set) {
   add_backups(set);
   add_restore(set);
+  add_verify(set);
   add_storage_commands(set);
 }
 
