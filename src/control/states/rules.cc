@@ -46,4 +46,16 @@ bool is_about(const RuleNames& names, std::string_view from_table) {
   return out;
 }
 
+::vschema::RoutingRules without_source(const ::vschema::RoutingRules& saved, const RuleNames& names) {
+  const auto is_dropped = [&](const std::string& to) {
+    return std::ranges::any_of(names.tables,
+                               [&](const std::string& table) { return to == names.source_keyspace + "." + table; });
+  };
+  ::vschema::RoutingRules out;
+  for (const auto& rule : saved.rules()) {
+    if (std::ranges::none_of(rule.to_tables(), is_dropped)) *out.add_rules() = rule;
+  }
+  return out;
+}
+
 }  // namespace vitrail::control::states

@@ -22,5 +22,7 @@ bool is_about(const RuleNames& names, std::string_view from_table);
 // `saved` says stay in their places.
 ::vschema::RoutingRules put_back(const ::vschema::RoutingRules& all, const RuleNames& names,
                                  const ::vschema::RoutingRules& saved);
+// Without the rules that lead to the workflow's tables in its source keyspace: a cutover has dropped these.
+::vschema::RoutingRules without_source(const ::vschema::RoutingRules& saved, const RuleNames& names);
 
 }  // namespace vitrail::control::states

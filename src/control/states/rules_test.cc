@@ -58,4 +58,12 @@ TEST(WorkflowRules, ArePutBackAndThoseOfOthersStay) {
 }
 
 }  // namespace
+TEST(WorkflowRules, ThatLeadToDroppedTablesAreNotPutBack) {
+  // Left behind by a workflow in the other direction that was completed behind its reverse cutover.
+  const auto saved = rules(
+      "customer>commerce.customer customer.customer>commerce.customer customer@replica>commerce.customer "
+      "corder>legacy.corder product>commerce.product");
+  EXPECT_EQ(text_of(without_source(saved, kNames)), "corder>legacy.corder product>commerce.product");
+}
+
 }  // namespace vitrail::control::states

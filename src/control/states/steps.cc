@@ -232,17 +232,8 @@ net::Task<Status> await_verification(const Plane& plane, Record& record) {
   }
 }
 
+// What is switched already stays: the engine knows it from its record.
 net::Task<Status> switch_traffic(const Plane& plane, const Record& record, bool replicas_only, bool reverse) {
-  vd::WorkflowStatusRequest look;
-  look.set_keyspace(record.target_keyspace());
-  look.set_workflow(record.name());
-  CO_ASSIGN_OR_RETURN(const auto before, co_await call<vd::WorkflowStatusResponse>(plane, "WorkflowStatus", look));
-  const std::string& traffic = before.traffic_state();
-  const bool writes_switched = traffic.find("Writes Switched") != std::string::npos;
-  const bool nothing_switched = traffic.find("Reads Not Switched. Writes Not Switched") != std::string::npos;
-  if (reverse ? nothing_switched : (!replicas_only && writes_switched && traffic.find("Not") == std::string::npos)) {
-    co_return Status{};  // Done before.
-  }
   vd::WorkflowSwitchTrafficRequest q;
   q.set_keyspace(record.target_keyspace());
   q.set_workflow(record.name());
@@ -293,7 +284,11 @@ net::Task<Status> carry_out(const Plane& plane, Step step, Record& record) {
     case Step::kSaveSwitchedRules: co_return co_await save_rules(plane, record, true);
     case Step::kReverse: co_return co_await switch_traffic(plane, record, false, true);
     case Step::kComplete: co_return co_await complete(plane, record);
-    case Step::kResetRules: co_return co_await put_rules_back(plane, record, record.rules_before());
+    case Step::kResetRules: {
+      const bool cut_over = record.pending().action() == name_of(Action::kCutover);
+      co_return co_await put_rules_back(
+          plane, record, cut_over ? without_source(record.rules_before(), names_of(record)) : record.rules_before());
+    }
     case Step::kRestoreRules: co_return co_await put_rules_back(plane, record, record.rules_switched());
     case Step::kCancel: co_return co_await cancel(plane, record);
   }

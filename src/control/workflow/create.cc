@@ -169,6 +169,21 @@ class Creation {
   CreatePlan plan_;
 };
 
+// The rows of a source table whose name leads elsewhere are not those that clients see.
+net::Task<Status> check_source_rules(topo::Server& topology, std::string source, std::vector<std::string> tables) {
+  CO_ASSIGN_OR_RETURN(const auto rules, co_await topo::get_routing_rules(topology));
+  for (const auto& table : tables) {
+    const std::string name = source + "." + table;
+    const auto* rule = vschema::find_rule(rules.rules, name);
+    if (rule == nullptr || (rule->to_tables_size() == 1 && rule->to_tables(0) == name)) continue;
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("a routing rule leads {} to {}: move the table from there, or delete the rule first "
+                               "(GetRoutingRules, ApplyRoutingRules)",
+                               name, base::join({rule->to_tables().begin(), rule->to_tables().end()}, ", ")));
+  }
+  co_return Status{};
+}
+
 // Before anything else is asked: what is in the way, is named. It counts again under the locks.
 net::Task<Status> check_free(TabletClient& tablets, const engine::Record& record) {
   CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(tablets.topology()));
@@ -284,6 +299,7 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   for (const auto& info : target_shards) record.add_target_shards(info.name);
   for (const auto& name : moved.names) record.add_tables(name);
   CO_RETURN_IF_ERROR(co_await check_free(tablets, record));
+  CO_RETURN_IF_ERROR(co_await check_source_rules(topology, source, moved.names));
 
   auto vschema = co_await topo::get_vschema(topology, target);
   if (!vschema.ok() && vschema.error().code() != Code::kNotFound) co_return std::move(vschema).error();
