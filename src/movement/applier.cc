@@ -99,12 +99,32 @@ net::Task<Result<std::vector<const ::query::Row*>>> Applier::find_equal(const Ro
   co_return std::move(equal);
 }
 
-net::Task<Result<std::vector<std::string>>> Applier::take_statements() {
-  std::vector<std::string> statements;
+net::Task<Status> Applier::load(std::vector<Work::Load> loads) {
+  for (const Work::Load& what : loads) {
+    CO_ASSIGN_OR_RETURN(const auto ok,
+                        co_await session_.client().load_local(what.table->load_statement(), what.file, wait()));
+    if (ok.affected_rows == what.rows && ok.warnings == 0) continue;
+    co_return fail(Code::kAlreadyExists,
+                   fmt::format("table {} did not take {} inserted rows as they are: {} of them, with {} warnings",
+                               what.table->schema().name, what.rows, ok.affected_rows, ok.warnings))
+        .with_mysql(1062, "23000");
+  }
+  co_return Status{};
+}
+
+net::Task<Result<Applier::Work>> Applier::take_work() {
+  Work work;
+  std::vector<std::string>& statements = work.statements;
   if (!open_) statements.push_back("BEGIN");
   for (const auto& [name, batch] : batches_) batch.append_deletes(statements);
   if (!careful_) {
-    for (const auto& [name, batch] : batches_) batch.append_inserts(statements);
+    for (const auto& [name, batch] : batches_) {
+      if (use_load_data_ && batch.may_load()) {
+        work.loads.push_back({batch.shared_table(), batch.load_file(), batch.inserted()});
+      } else {
+        batch.append_inserts(statements);
+      }
+    }
   } else {
     CO_RETURN_IF_ERROR(co_await send(std::move(statements)));
     open_ = true;
@@ -116,13 +136,29 @@ net::Task<Result<std::vector<std::string>>> Applier::take_statements() {
   }
   batches_.clear();
   bytes_ = 0;
-  co_return std::move(statements);
+  co_return std::move(work);
+}
+
+net::Task<void> Applier::send_part(Work work) {
+  sent_ = co_await send(std::move(work.statements));
+  if (sent_.has_value()) sent_ = co_await load(std::move(work.loads));
+  sending_ = false;
+  part_ended_.notify_all();
+}
+
+net::Task<Status> Applier::part_sent() {
+  while (sending_) CO_RETURN_IF_ERROR(co_await part_ended_.wait(net::Wait::until(base::TimePoint::max(), {})));
+  co_return sent_;
 }
 
 net::Task<Status> Applier::flush() {
-  CO_ASSIGN_OR_RETURN(auto statements, co_await take_statements());
-  CO_RETURN_IF_ERROR(co_await send(std::move(statements)));
+  // A careful one asks the server about its rows.
+  if (careful_) CO_RETURN_IF_ERROR(co_await part_sent());
+  CO_ASSIGN_OR_RETURN(Work work, co_await take_work());
   open_ = true;
+  CO_RETURN_IF_ERROR(co_await part_sent());
+  sending_ = true;
+  scope_.spawn(send_part(std::move(work)));
   co_return Status{};
 }
 
@@ -135,9 +171,17 @@ std::string Applier::update_sql(std::string_view position, int64_t timestamp, st
 
 net::Task<Status> Applier::commit(std::string position, int64_t timestamp, std::string more,
                                   std::vector<std::string> extra) {
+  CO_RETURN_IF_ERROR(co_await part_sent());
   std::vector<std::string> statements;
   if (has_rows()) {
-    CO_ASSIGN_OR_RETURN(statements, co_await take_statements());
+    CO_ASSIGN_OR_RETURN(Work work, co_await take_work());
+    statements = std::move(work.statements);
+    if (!work.loads.empty()) {
+      CO_RETURN_IF_ERROR(co_await send(std::move(statements)));
+      statements.clear();
+      open_ = true;
+      CO_RETURN_IF_ERROR(co_await load(std::move(work.loads)));
+    }
   } else {
     statements.push_back("BEGIN");
   }
@@ -163,10 +207,10 @@ net::Task<Status> Applier::commit(std::string position, int64_t timestamp, std::
 }
 
 net::Task<Result<uint64_t>> Applier::write_rows(const TargetTable& table, const std::vector<const ::query::Row*>& rows,
-                                                bool use_load_data, bool& skipped) {
+                                                bool& skipped) {
   skipped = false;
   std::vector<mysql::Cell> cells;
-  if (use_load_data && table.can_load()) {
+  if (use_load_data_ && table.can_load()) {
     std::string file;
     size_t bytes = 0;
     for (const ::query::Row* row : rows) bytes += row->values().size() + static_cast<size_t>(row->lengths_size()) + 1;
@@ -245,8 +289,7 @@ net::Task<Result<std::vector<const ::query::Row*>>> Applier::without_equal(const
 }
 
 net::Task<Result<uint64_t>> Applier::copy(const TargetTable& table, const Chunk& chunk,
-                                          const ::query::QueryResult& from, const ::query::QueryResult& to,
-                                          bool use_load_data) {
+                                          const ::query::QueryResult& from, const ::query::QueryResult& to) {
   std::vector<const ::query::Row*> rows;
   for (const auto& response : chunk.responses) {
     for (const auto& row : response.rows()) rows.push_back(&row);
@@ -255,14 +298,14 @@ net::Task<Result<uint64_t>> Applier::copy(const TargetTable& table, const Chunk&
   CO_RETURN_IF_ERROR(co_await send({"BEGIN"}));
   if (!rows.empty()) {
     bool skipped = false;
-    CO_ASSIGN_OR_RETURN(const uint64_t written, co_await write_rows(table, rows, use_load_data, skipped));
+    CO_ASSIGN_OR_RETURN(const uint64_t written, co_await write_rows(table, rows, skipped));
     (void)written;
     if (skipped) {
       // Events that were applied may have brought rows of this chunk already. They are equal to those of the chunk.
       CO_RETURN_IF_ERROR(co_await send({"ROLLBACK", "BEGIN"}));
       CO_ASSIGN_OR_RETURN(rows, co_await without_equal(table, std::move(rows), from, to));
       if (!rows.empty()) {
-        CO_RETURN_IF_ERROR(co_await write_rows(table, rows, use_load_data, skipped));
+        CO_RETURN_IF_ERROR(co_await write_rows(table, rows, skipped));
         if (skipped) {
           auto warnings = co_await session_.query("SHOW WARNINGS LIMIT 1", wait());
           co_return fail(Code::kAlreadyExists,

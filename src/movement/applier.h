@@ -11,6 +11,7 @@
 #include "movement/server_session.h"
 #include "movement/stream_record.h"
 #include "movement/target_table.h"
+#include "net/scope.h"
 
 namespace vitrail::movement {
 
@@ -26,12 +27,22 @@ namespace vitrail::movement {
 //             which is there already is an error (errno 1062) that ends the session. In the careful mode, with which
 //             the next session begins, such a row is looked at first: if it is equal it is left, otherwise the stream
 //             has met somebody else's row and stops (kAlreadyExists), for neither may be lost.
+//   Loads   : many rows that are only inserted go by LOAD DATA LOCAL. It passes over rows that are there, and bends
+//             values; both count as errno 1062, so that the careful session, which never loads, says what it is.
+//   Large   : while the server works on a part of a large transaction the next part is gathered. Memory holds two.
 //   Threads : one loop. One call at a time. After an error the session must be closed.
 class Applier {
  public:
-  // All must outlive the applier. `tables`: of the target's database.
-  Applier(ServerSession& session, int32_t stream_id, std::string database, const TableMap& tables)
-      : session_(session), stream_id_(stream_id), database_(std::move(database)), tables_(tables) {}
+  // All must outlive the applier. `tables`: of the target's database. `scope`: of the session, joined before that goes.
+  // `use_load_data`: where the server allows it.
+  Applier(ServerSession& session, net::Scope& scope, int32_t stream_id, std::string database, const TableMap& tables,
+          bool use_load_data)
+      : session_(session),
+        scope_(scope),
+        stream_id_(stream_id),
+        database_(std::move(database)),
+        tables_(tables),
+        use_load_data_(use_load_data) {}
 
   void set_careful(bool careful) { careful_ = careful; }
 
@@ -44,8 +55,8 @@ class Applier {
   uint64_t bytes() const { return bytes_; }
   bool has_rows() const { return open_ || bytes_ != 0; }
 
-  // Sends the rows that wait and leaves the transaction open: for transactions of the source that do not fit into
-  // memory.
+  // Begins to send the rows that wait and leaves the transaction open: for transactions of the source that do not fit
+  // into memory. What it meets is told by the next flush() or commit(); nobody else may use the session before.
   net::Task<Status> flush();
   // Sends the rows that wait and commits with the position. `more`: further assignments of the stream's row (", state =
   // ..") `extra`: statements in the same transaction.
@@ -57,28 +68,44 @@ class Applier {
   // the chunk's. `from`: last key of the chunk before; no rows at the beginning. `to`: this chunk's, none for the last
   // one. Returns the number of rows.
   net::Task<Result<uint64_t>> copy(const TargetTable& table, const Chunk& chunk, const ::query::QueryResult& from,
-                                   const ::query::QueryResult& to, bool use_load_data);
+                                   const ::query::QueryResult& to);
 
   net::Wait wait() const { return net::Wait::within(std::chrono::minutes(10)); }
 
  private:
   using Batches = std::map<std::string, RowBatch>;
   std::string update_sql(std::string_view position, int64_t timestamp, std::string_view more) const;
+  // What the batches come to: statements, and behind them rows to load.
+  struct Work {
+    struct Load {
+      std::shared_ptr<const TargetTable> table;
+      std::string file;
+      size_t rows = 0;
+    };
+    std::vector<std::string> statements;
+    std::vector<Load> loads;
+  };
   net::Task<Status> send(std::vector<std::string> statements);
-  // Statements of the batches, checked against what is there if need be; then the batches are empty.
-  net::Task<Result<std::vector<std::string>>> take_statements();
+  net::Task<Status> load(std::vector<Work::Load> loads);
+  // Of the batches, checked against what is there if need be; then the batches are empty.
+  net::Task<Result<Work>> take_work();
+  net::Task<void> send_part(Work work);
+  // Waits for the part that is being sent.
+  net::Task<Status> part_sent();
   net::Task<Result<std::vector<const ::query::Row*>>> find_equal(const RowBatch& batch);
   net::Task<Result<uint64_t>> write_rows(const TargetTable& table, const std::vector<const ::query::Row*>& rows,
-                                         bool use_load_data, bool& skipped);
+                                         bool& skipped);
   net::Task<Result<std::vector<const ::query::Row*>>> without_equal(const TargetTable& table,
                                                                     std::vector<const ::query::Row*> rows,
                                                                     const ::query::QueryResult& from,
                                                                     const ::query::QueryResult& to);
 
   ServerSession& session_;
+  net::Scope& scope_;
   const int32_t stream_id_;
   const std::string database_;
   const TableMap& tables_;
+  const bool use_load_data_;
   bool careful_ = false;
   struct Bound {
     std::string fields;  // Serialized FIELD event.
@@ -87,7 +114,10 @@ class Applier {
   std::map<std::string, Bound> bound_;
   Batches batches_;
   uint64_t bytes_ = 0;
-  bool open_ = false;  // A transaction is open on the server.
+  bool open_ = false;     // A transaction is open on the server.
+  bool sending_ = false;  // A part is on its way.
+  Status sent_;           // What became of the last one.
+  net::Signal part_ended_;
 };
 
 // Literals of the key columns of a QueryResult's only row, for key_condition(); empty without a row.

@@ -308,6 +308,29 @@ TEST_F(Movement, SplitsByKeyRangeWithNoRowOnTheWrongSide) {
     EXPECT_EQ(lines.size(), expected[i].size());
     EXPECT_GT(lines.size(), 5'000u);
   }
+  // A row on the wrong side is an extra one there, and nowhere else.
+  const uint64_t sent = tablets_[0]->rows_sent();
+  const auto compare = [&](size_t i) {
+    ::tabletmanagerdata::VDiffRequest request;
+    request.set_workflow("split");
+    request.set_action("create");
+    const auto created = tablets_[i + 1]->call<::tabletmanagerdata::VDiffResponse>("VDiff", request);
+    EXPECT_TRUE(created.ok()) << created.error().to_string();
+    const std::string of = fmt::format(
+        "FROM _vt.vdiff_table AS t JOIN _vt.vdiff AS d ON d.id = t.vdiff_id WHERE "
+        "d.vdiff_uuid = '{}' AND d.state = 'completed'",
+        created->vdiff_uuid());
+    EXPECT_TRUE(eventually([&] { return target_.value("SELECT COUNT(*) " + of) == "1"; }));
+    return target_.value("SELECT report " + of);
+  };
+  for (size_t i = 0; i < 2; ++i) {
+    const std::string report = compare(i);
+    EXPECT_NE(report.find(fmt::format("\"MatchingRows\":{}", expected[i].size())), std::string::npos) << report;
+  }
+  EXPECT_EQ(tablets_[0]->rows_sent(), sent) << "the source sums up what belongs to each side";
+  target_.run(fmt::format("INSERT INTO {0}_dst0.corder SELECT * FROM {0}_dst1.corder LIMIT 1", name_));
+  EXPECT_NE(compare(0).find("\"ExtraRowsTarget\":1"), std::string::npos);
+  EXPECT_NE(compare(1).find("\"ExtraRowsTarget\":0"), std::string::npos);
   tablets_.clear();
   for (size_t i = 0; i < 2; ++i) target_.run(fmt::format("DROP DATABASE {}_dst{}", name_, i));
 }
@@ -447,6 +470,18 @@ TEST_F(Movement, AppliesATransactionThatDoesNotFitIntoMemory) {
   source_.run("COMMIT");
   catch_up(to, id);
   expect_equal("item", kItemColumns, "id");
+
+  // Only inserts: those are loaded. A row that is there already and equal is met by the careful way; the rest is whole.
+  const auto loads = [&] { return std::stoll(target_.lines("SHOW GLOBAL STATUS LIKE 'Com_load'")[0].substr(9)); };
+  const auto before = loads();
+  source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('z', 90), 0 FROM seq_200001_to_250000");
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+  EXPECT_GT(loads(), before);
+  target_.run(fmt::format("INSERT INTO {}.item VALUES (300500, REPEAT('v', 90), 0)", target_db()));
+  source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('v', 90), 0 FROM seq_300001_to_302500");
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
 }
 
 TEST_F(Movement, StopsExactlyAndHonoursItsState) {
@@ -558,6 +593,18 @@ TEST_F(Movement, NeverInsertsOverARowThatIsNotItsOwn) {
   source_.run("INSERT INTO item (id, name, price) VALUES (6, 'source', 6)");
   ASSERT_TRUE(eventually([&] { return state(id) == "Error"; })) << state(id) << message(id);
   EXPECT_EQ(target_.value(fmt::format("SELECT name FROM {}.item WHERE id = 6", target_db())), "other");
+}
+
+TEST_F(Movement, NeverLoadsOverARowThatIsNotItsOwn) {
+  on_both(kItem);
+  source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"item", ""}}), target_);
+  wait_running(id);
+  target_.run("INSERT INTO item (id, name, price) VALUES (700, 'other', 6)");
+  source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('s', 100), 1 FROM seq_1_to_5000");
+  ASSERT_TRUE(eventually([&] { return state(id) == "Error"; })) << state(id) << message(id);
+  EXPECT_EQ(target_.lines(fmt::format("SELECT * FROM {}.item", target_db())), std::vector<std::string>{"700|other|6"});
 }
 
 // CPU seconds of this process and of the target's server.

@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "movement/interval_sum.h"
 #include "mysql/gtid.h"
 #include "mysqld/rows.h"
 
@@ -101,24 +102,61 @@ net::Task<Result<std::unique_ptr<RowStream>>> RowStream::open(RowStreamOptions o
     select += ", " + key_expression(column);
     stream->key_positions_[i] = stream->selected_++;
   }
-  stream->select_ =
-      fmt::format("{} FROM {}.{} FORCE INDEX ({})", select, mysqld::quote_identifier(stream->options_.db_name),
-                  mysqld::quote_identifier(schema.name), mysqld::quote_identifier(schema.identity_index));
+  stream->from_ = fmt::format("{}.{} FORCE INDEX ({})", mysqld::quote_identifier(stream->options_.db_name),
+                              mysqld::quote_identifier(schema.name), mysqld::quote_identifier(schema.identity_index));
+  stream->select_ = fmt::format("{} FROM {}", select, stream->from_);
+  if (const auto sum = overrides.find(kSumOption); sum != overrides.end()) {
+    CO_RETURN_IF_ERROR(stream->set_sum(sum->second));
+  }
   const uint64_t row_bytes =
       schema.row_estimate == 0 ? 1024 : std::max<uint64_t>(16, schema.data_bytes / schema.row_estimate);
   stream->rows_limit_ = std::clamp<uint64_t>(stream->chunk_bytes_ / row_bytes, 1, 20'000);
   co_return std::move(stream);
 }
 
-std::string RowStream::select_text() const {
+Status RowStream::set_sum(std::string_view option) {
+  const size_t colon = option.find(':');
+  const auto kind = parse_hash(option.substr(0, colon));
+  const auto rows = colon == std::string_view::npos ? std::nullopt : mysqld::to_uint(option.substr(colon + 1));
+  if (!kind || !rows || *rows == 0 || !has_hash(session_->flavor().server(), *kind)) {
+    return fail(Code::kUnimplemented, fmt::format("the source has no sums \"{}\"", option));
+  }
+  auto expression = hash_expression(*kind, table_, filter_.output());
+  if (!expression) {
+    return fail(Code::kUnimplemented, fmt::format("rows of table {} cannot be summed up", table_.name));
+  }
+  sum_hash_ = std::move(*expression);
+  sum_rows_ = *rows;
+  return {};
+}
+
+std::string RowStream::where_text() const {
   std::string where;
   if (!last_key_.empty()) where = key_condition(table_, last_key_, true);
   if (!until_key_.empty()) {
     const std::string bound = key_condition(table_, until_key_, false);
     where = where.empty() ? bound : fmt::format("({}) AND ({})", where, bound);
   }
+  return where;
+}
+
+std::string RowStream::select_text() const {
+  const std::string where = where_text();
   return fmt::format("{}{}{} ORDER BY {} LIMIT {}", select_, where.empty() ? "" : " WHERE ", where,
                      identity_order(table_), rows_limit_);
+}
+
+void RowStream::add_fields(::binlogdata::VStreamRowsResponse& response) const {
+  for (size_t i = 0; i < filter_.output().size(); ++i) {
+    ::query::Field field = to_field(table_.columns[filter_.output()[i]], table_.name, options_.db_name);
+    field.set_name(filter_.output_names()[i]);
+    *response.add_fields() = std::move(field);
+  }
+  for (const size_t column : table_.identity) {
+    ::query::Field field = to_field(table_.columns[column], table_.name, options_.db_name);
+    if (has_key_expression(table_.columns[column])) field.set_type(::query::UINT64);
+    *response.add_pkfields() = std::move(field);
+  }
 }
 
 net::Task<void> RowStream::trim_log(net::Wait wait) {
@@ -145,19 +183,8 @@ net::Task<Result<RowChunk>> RowStream::read_chunk(net::Wait wait) {
   RowChunk chunk;
   ::binlogdata::VStreamRowsResponse* response = &chunk.responses.emplace_back();
   response->set_gtid(std::move(gtid));
-  if (!fields_sent_) {
-    for (size_t i = 0; i < filter_.output().size(); ++i) {
-      ::query::Field field = to_field(table_.columns[filter_.output()[i]], table_.name, options_.db_name);
-      field.set_name(filter_.output_names()[i]);
-      *response->add_fields() = std::move(field);
-    }
-    for (const size_t column : table_.identity) {
-      ::query::Field field = to_field(table_.columns[column], table_.name, options_.db_name);
-      if (has_key_expression(table_.columns[column])) field.set_type(::query::UINT64);
-      *response->add_pkfields() = std::move(field);
-    }
-    fields_sent_ = true;
-  }
+  if (!fields_sent_) add_fields(*response);
+  fields_sent_ = true;
 
   auto columns = co_await session_->client().query_stream(select_text(), wait);
   if (!columns.ok()) co_return std::move(columns).error();
@@ -231,6 +258,66 @@ net::Task<Result<RowChunk>> RowStream::read_chunk(net::Wait wait) {
     rows_limit_ = std::clamp<uint64_t>(chunk_bytes_ / row_bytes, 1, kRowsMax);
   }
   co_return std::move(chunk);
+}
+
+net::Task<Result<::binlogdata::VStreamRowsResponse>> RowStream::begin_sum(net::Wait wait) {
+  co_await trim_log(wait);
+  ::binlogdata::VStreamRowsResponse response;
+  response.set_throttled(true);
+  response.set_throttled_reason(kIntervalSum);
+  CO_ASSIGN_OR_RETURN(std::string gtid, co_await begin_snapshot(wait));
+  response.set_gtid(std::move(gtid));
+  add_fields(response);
+  CO_ASSIGN_OR_RETURN(auto bound,
+                      co_await find_bound(*session_, table_, from_, last_key_, until_key_, sum_rows_, wait));
+  if (!bound.empty()) {
+    for (const std::string& part : bound) append_cell(*response.mutable_lastpk(), part);
+    until_key_ = std::move(bound);
+  }
+  co_return std::move(response);
+}
+
+net::Task<Result<::binlogdata::VStreamRowsResponse>> RowStream::read_sum(net::Wait wait) {
+  IntervalSum sum;
+  if (filter_.passes_all()) {
+    CO_ASSIGN_OR_RETURN(const mysqld::Rows rows,
+                        co_await session_->rows(sum_query(sum_hash_, from_, where_text()), wait));
+    CO_ASSIGN_OR_RETURN(sum, movement::read_sum(rows));
+  } else {
+    // Which rows belong to the stream only this side knows: the server gives what decides it, and each row's hash.
+    std::string list;
+    for (const size_t column : filter_.inputs()) list += read_expression(table_.columns[column]) + ", ";
+    const std::string where = where_text();
+    auto columns = co_await session_->client().query_stream(
+        fmt::format("SELECT {}{} FROM {}{}{}", list, sum_hash_, from_, where.empty() ? "" : " WHERE ", where), wait);
+    if (!columns.ok()) co_return std::move(columns).error();
+    const size_t inputs = filter_.inputs().size();
+    std::optional<Error> error;
+    const auto on_row = [&](std::span<const mysql::Cell> cells) {
+      if (error) return;
+      auto matches = filter_.matches(cells.first(inputs));
+      if (!matches.ok()) {
+        error = std::move(matches).error();
+        return;
+      }
+      if (!*matches) return;
+      const auto hash = mysqld::to_uint(cells[inputs]);
+      if (hash) return sum.add(*hash);
+      error = fail(Code::kInternal, "the server gave something else than the hash of a row");
+    };
+    for (bool more = true; more;) {
+      CO_ASSIGN_OR_RETURN(more, co_await session_->client().next_rows(on_row, wait));
+    }
+    if (error) co_return std::move(*error);
+  }
+  CO_RETURN_IF_ERROR(co_await session_->run({"ROLLBACK"}, wait));
+  ::binlogdata::VStreamRowsResponse response;
+  response.set_throttled(true);
+  response.set_throttled_reason(kIntervalSum);
+  ::query::Row* row = response.add_rows();
+  append_cell(*row, std::to_string(sum.rows));
+  append_cell(*row, std::to_string(sum.hash));
+  co_return std::move(response);
 }
 
 }  // namespace vitrail::movement

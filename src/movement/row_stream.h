@@ -22,6 +22,13 @@ inline constexpr char kChunkBytesOption[] = "vitrail_chunk_bytes";
 inline constexpr char kChunksOption[] = "vitrail_chunks";
 inline constexpr char kUntilOption[] = "vitrail_until";
 inline constexpr char kMoreRows[] = "more rows";
+//   sum         : "crc:200000", a hash (interval_sum.h) and about how many rows an interval should have. No rows are
+//                 sent. The first response has gtid, fields, pkfields, and as lastpk where the interval ends, unless it
+//                 goes on to `until` or the end; the second one a row, count and hash of the interval's rows. Both have
+//                 throttled set and this reason, so that a source that does not know sums is told from one that does:
+//                 kIntervalSum. kUnimplemented: the server has no such hash, or a column has no form for it.
+inline constexpr char kSumOption[] = "vitrail_sum";
+inline constexpr char kIntervalSum[] = "sum of an interval";
 
 struct RowStreamOptions {
   ServerLogin login;
@@ -50,10 +57,18 @@ class RowStream {
   // How many chunks the request wants; 0: all.
   uint64_t chunks_wanted() const { return chunks_wanted_; }
 
+  // Instead of chunks, when the request asks for it: opens the snapshot and finds the interval, then sums it up.
+  bool wants_sum() const { return !sum_hash_.empty(); }
+  net::Task<Result<::binlogdata::VStreamRowsResponse>> begin_sum(net::Wait wait);
+  net::Task<Result<::binlogdata::VStreamRowsResponse>> read_sum(net::Wait wait);
+
  private:
   RowStream(RowStreamOptions options, TableSchema table, RowFilter filter)
       : options_(std::move(options)), table_(std::move(table)), filter_(std::move(filter)) {}
   Status set_key(const ::query::QueryResult& from, std::vector<std::string>& key) const;
+  Status set_sum(std::string_view option);
+  void add_fields(::binlogdata::VStreamRowsResponse& response) const;
+  std::string where_text() const;
   std::string select_text() const;
   net::Task<Result<std::string>> begin_snapshot(net::Wait wait);
   net::Task<void> trim_log(net::Wait wait);
@@ -66,9 +81,12 @@ class RowStream {
   std::vector<std::string> last_key_;            // Empty: from the beginning.
   std::vector<std::string> until_key_;           // Empty: to the end.
   std::vector<size_t> key_positions_;            // Of the identity's columns among the selected ones.
-  std::string select_;                           // Up to FROM ... with index hint.
-  size_t selected_ = 0;                          // Columns selected.
-  std::vector<size_t> input_positions_;          // Of filter_.inputs() among the selected columns.
+  std::string from_;                             // Table with index hint.
+  std::string select_;                           // Up to FROM ...
+  std::string sum_hash_;                         // Expression; empty: no sum is wanted.
+  uint64_t sum_rows_ = 0;
+  size_t selected_ = 0;                  // Columns selected.
+  std::vector<size_t> input_positions_;  // Of filter_.inputs() among the selected columns.
   uint64_t chunk_bytes_ = 8u << 20;
   uint64_t chunks_wanted_ = 0;
   uint64_t rows_limit_ = 0;

@@ -211,6 +211,13 @@ net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::b
       const auto stream,
       co_await RowStream::open({login(), options.db_name, options.keyspace, vschema ? &*vschema : nullptr}, request,
                                net::Wait::within(kSetupTimeout, call.token())));
+  if (stream->wants_sum()) {
+    const net::Wait wait = net::Wait::within(kChunkTimeout, call.token());
+    CO_ASSIGN_OR_RETURN(const auto interval, co_await stream->begin_sum(wait));
+    CO_RETURN_IF_ERROR(co_await writer.write(interval));
+    CO_ASSIGN_OR_RETURN(const auto sum, co_await stream->read_sum(wait));
+    co_return co_await writer.write(sum);
+  }
   net::Scope scope(call.token());
   Status status;
   uint64_t chunks = 0;

@@ -190,7 +190,10 @@ net::Task<Status> Stream::run_session() {
     self.filter_.emplace(std::move(filter));
     CO_ASSIGN_OR_RETURN(session.tables,
                         co_await load_tables(*session.server, self.record_.db_name, std::nullopt, wait));
-    session.applier = std::make_unique<Applier>(*session.server, self.id_, self.record_.db_name, session.tables);
+    CO_ASSIGN_OR_RETURN(const auto load, co_await session.server->query("SELECT @@local_infile", wait));
+    session.applier =
+        std::make_unique<Applier>(*session.server, session.scope, self.id_, self.record_.db_name, session.tables,
+                                  self.context_.options.use_load_data && load.text(0, 0) == "1");
     session.applier->set_careful(self.careful_);
     CO_ASSIGN_OR_RETURN(session.copy_states, co_await load_copy_state(*session.server, self.id_, wait));
     CO_RETURN_IF_ERROR(co_await self.connect_source(session));
@@ -641,8 +644,7 @@ net::Task<Status> Stream::copy_table(Session& session, CopyState state) {
         }
         // The chunk's own position is the same transactions, and the same text unless servers differ in words.
         CO_RETURN_IF_ERROR(self.set_position(chunk.gtid));
-        CO_ASSIGN_OR_RETURN(const uint64_t rows, co_await session.applier->copy(*table, chunk, key, next,
-                                                                                self.context_.options.use_load_data));
+        CO_ASSIGN_OR_RETURN(const uint64_t rows, co_await session.applier->copy(*table, chunk, key, next));
         session.saved_at = self.context_.options.clock->now();
         self.saved_position_ = self.position_;
         self.record_.pos = self.position_text_;

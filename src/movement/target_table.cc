@@ -14,9 +14,14 @@ namespace {
 constexpr size_t kStatementBytes = 1u << 20;
 // More values in one IN list, and MariaDB turns it into a join with a temporary table.
 constexpr size_t kKeysPerDelete = 500;
+// Less is not worth a round trip of its own.
+constexpr size_t kLoadRows = 1000;
+constexpr uint64_t kLoadBytes = 256u << 10;
 
-bool can_load_type(const Column& column) {
+bool can_load_type(const Column& column, ::query::Type source_type) {
   switch (column.type) {
+    case ::query::ENUM:
+    case ::query::SET: return !has_flag(source_type, ::query::ISINTEGRAL);  // A number might be the name of a member.
     case ::query::BIT:
     case ::query::GEOMETRY:
     case ::query::JSON:
@@ -49,7 +54,7 @@ Result<TargetTable> TargetTable::bind(const TableSchema& table, std::string_view
     out.bindings_.push_back({static_cast<size_t>(i), *column, fields[i].type()});
     if (!columns.empty()) columns += ", ";
     columns += mysqld::quote_identifier(table.columns[*column].name);
-    if (!can_load_type(table.columns[*column])) out.can_load_ = false;
+    if (!can_load_type(table.columns[*column], fields[i].type())) out.can_load_ = false;
   }
   for (const size_t column : table.identity) {
     const auto found = std::find_if(out.bindings_.begin(), out.bindings_.end(),
@@ -194,19 +199,39 @@ std::string TargetTable::read_list() const {
 Status RowBatch::insert(::query::Row row) {
   RETURN_IF_ERROR(read_row(row, table_->field_count(), cells_));
   RETURN_IF_ERROR(table_->key_of(cells_, key_));
+  bytes_ += row.values().size() + 8 * static_cast<size_t>(row.lengths_size());
+  if (indexed_) return enter(std::move(row));
+  inserts_.push_back(std::move(row));
+  return {};
+}
+
+Status RowBatch::index_inserts() {
+  indexed_ = true;
+  entries_.reserve(inserts_.size() + 1);
+  for (::query::Row& row : inserts_) {
+    RETURN_IF_ERROR(read_row(row, table_->field_count(), cells_));
+    RETURN_IF_ERROR(table_->key_of(cells_, key_));
+    RETURN_IF_ERROR(enter(std::move(row)));
+  }
+  inserts_.clear();
+  return {};
+}
+
+// The row whose key is in key_.
+Status RowBatch::enter(::query::Row row) {
   const auto [at, made] = entries_.try_emplace(key_);
   Entry& entry = at->second;
   if (made) order_.push_back(&entry);
   if (entry.present) {
     return fail(Code::kDataLoss, fmt::format("the log inserts a row of table {} twice", table_->schema().name));
   }
-  bytes_ += row.values().size() + 8 * static_cast<size_t>(row.lengths_size());
   entry.present = true;
   entry.row = std::move(row);
   return {};
 }
 
 Status RowBatch::remove(const ::query::Row& row) {
+  if (!indexed_) RETURN_IF_ERROR(index_inserts());
   RETURN_IF_ERROR(read_row(row, table_->field_count(), cells_));
   RETURN_IF_ERROR(table_->key_of(cells_, key_));
   const auto [at, made] = entries_.try_emplace(key_);
@@ -245,10 +270,9 @@ void RowBatch::append_inserts(std::vector<std::string>& statements,
                               const std::vector<const ::query::Row*>& skip) const {
   std::string sql;
   std::vector<mysql::Cell> cells;
-  for (const Entry* entry : order_) {
-    if (!entry->present) continue;
-    if (!skip.empty() && std::find(skip.begin(), skip.end(), &entry->row) != skip.end()) continue;
-    if (!read_row(entry->row, table_->field_count(), cells).has_value()) continue;  // Checked by insert().
+  const auto add = [&](const ::query::Row& row) {
+    if (!skip.empty() && std::find(skip.begin(), skip.end(), &row) != skip.end()) return;
+    if (!read_row(row, table_->field_count(), cells).has_value()) return;  // Checked by insert().
     if (sql.empty()) {
       sql += table_->insert_head();
     } else {
@@ -259,12 +283,31 @@ void RowBatch::append_inserts(std::vector<std::string>& statements,
       statements.push_back(std::move(sql));
       sql.clear();
     }
+  };
+  for (const ::query::Row& row : inserts_) add(row);
+  for (const Entry* entry : order_) {
+    if (entry->present) add(entry->row);
   }
   if (!sql.empty()) statements.push_back(std::move(sql));
 }
 
+bool RowBatch::may_load() const {
+  return !indexed_ && inserts_.size() >= kLoadRows && bytes_ >= kLoadBytes && table_->can_load();
+}
+
+std::string RowBatch::load_file() const {
+  std::string file;
+  std::vector<mysql::Cell> cells;
+  file.reserve(bytes_);
+  for (const ::query::Row& row : inserts_) {
+    if (read_row(row, table_->field_count(), cells).has_value()) TargetTable::append_line(file, *table_, cells);
+  }
+  return file;
+}
+
 std::vector<const ::query::Row*> RowBatch::fresh() const {
   std::vector<const ::query::Row*> rows;
+  for (const ::query::Row& row : inserts_) rows.push_back(&row);
   for (const Entry* entry : order_) {
     if (entry->present && !entry->existed) rows.push_back(&entry->row);
   }

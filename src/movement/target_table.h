@@ -75,16 +75,19 @@ class TargetTable {
 // Why that is right: every change was legal on the source, one after the other, and before the run the target held the
 // same rows as the source, or (while copying) some of them. So a row that is inserted without having been deleted in
 // the run was not there before, and the rows that are left alone do not conflict with what the run leaves behind.
+//
+// As long as rows are only inserted, nothing can have happened to one of them twice: they are kept as they came, and
+// found by their keys only from the first delete on.
 class RowBatch {
  public:
   explicit RowBatch(std::shared_ptr<const TargetTable> table) : table_(std::move(table)) {}
 
-  // kDataLoss when the row exists already as far as the run knows.
+  // kDataLoss when the row exists already as far as the run knows. Among rows that are only inserted the server tells.
   Status insert(::query::Row row);
   Status remove(const ::query::Row& row);
 
   const TargetTable& table() const { return *table_; }
-  bool empty() const { return order_.empty(); }
+  const std::shared_ptr<const TargetTable>& shared_table() const { return table_; }
   uint64_t bytes() const { return bytes_; }
 
   // Statements, each at most about 1 MiB, in order.
@@ -93,6 +96,10 @@ class RowBatch {
   void append_inserts(std::vector<std::string>& statements, const std::vector<const ::query::Row*>& skip = {}) const;
   // Rows that are inserted without a delete: none of them may be there already.
   std::vector<const ::query::Row*> fresh() const;
+  // Whether the run has so many rows, all only inserted, that LOAD DATA is the faster way; then the rows as its file.
+  bool may_load() const;
+  std::string load_file() const;
+  size_t inserted() const { return inserts_.size(); }
 
  private:
   struct Entry {
@@ -101,7 +108,12 @@ class RowBatch {
     std::string match;     // append_key(), when existed.
     ::query::Row row;      // When present.
   };
+  Status index_inserts();
+  Status enter(::query::Row row);
+
   std::shared_ptr<const TargetTable> table_;
+  bool indexed_ = false;  // From the first delete on: what follows holds all rows, and inserts_ none.
+  std::vector<::query::Row> inserts_;
   std::unordered_map<std::string, Entry> entries_;
   std::vector<const Entry*> order_;
   uint64_t bytes_ = 0;

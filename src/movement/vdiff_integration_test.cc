@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include "movement/integration_for_test.h"
+#include "movement/interval_sum.h"
 
 namespace vitrail::movement {
 namespace {
@@ -106,6 +107,73 @@ TEST_F(Movement, VDiffFindsPlantedFaultsAndNothingElse) {  // S0-12, S0-15
   EXPECT_EQ(all->output().rows_size(), 0);
 }
 
+// Where nothing differs no row travels, and nothing that differs is passed over.
+TEST_F(Movement, VDiffSumsTellWhatIsEqual) {
+  on_both(
+      "CREATE TABLE many (a VARCHAR(20) CHARACTER SET latin1 NOT NULL, b SMALLINT NOT NULL, n BIGINT UNSIGNED, d "
+      "DECIMAL(20,3), f FLOAT, db DOUBLE, dt DATETIME(3), ti TIME, ts TIMESTAMP NULL DEFAULT NULL, y YEAR, en "
+      "ENUM('x','#','N'), se SET('a','b'), bi BIT(9), vb VARBINARY(40), tx TEXT CHARACTER SET utf16, c CHAR(9) "
+      "CHARACTER "
+      "SET utf8mb4, PRIMARY KEY (a, b))");
+  source_.run(
+      "INSERT INTO many SELECT CONCAT('k', seq % 100), seq, seq * 77777777777777, seq / 7, seq / 3, seq / 9, "
+      "FROM_UNIXTIME(seq * 7777), SEC_TO_TIME(seq), FROM_UNIXTIME(seq * 7777), 1901 + seq % 200, 1 + seq % 3, seq % 4, "
+      "seq % 512, UNHEX(MD5(seq)), CONCAT('#', seq, 'ä'), IF(seq % 3 = 0, NULL, 'aaa') FROM seq_1_to_9000");
+  Tablet& from = source_tablet();
+  Tablet& to = target_tablet();
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"many", ""}}), target_);
+  wait_running(id);
+  const auto compare = [&] {
+    EXPECT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create")).ok());
+    return wait_completed(to);
+  };
+  const uint64_t sent = from.rows_sent();
+  auto row = compare();
+  EXPECT_EQ(row.at("has_mismatch"), "0") << row.at("report");
+  EXPECT_EQ(row.at("rows_compared"), "9000");
+  EXPECT_EQ(from.rows_sent(), sent) << "rows travelled although both sides are equal";
+
+  target_.run("SET SESSION sql_log_bin = 0");
+  const std::vector<std::string> changes = {
+      "n = n + 1",       "d = d + 0.001", "f = f + 1",       "db = -db",  "dt = dt + INTERVAL 1 SECOND",
+      "ti = '00:00:00'", "ts = NULL",     "y = 2000",        "en = NULL", "se = 'b,a'",
+      "bi = 511",        "vb = ''",       "tx = LOWER('#')", "c = 'AAA'"};
+  for (size_t i = 0; i < changes.size(); ++i) {
+    target_.run(fmt::format("UPDATE many SET {} WHERE b = {}", changes[i], 500 * i + 501));
+  }
+  row = compare();
+  EXPECT_NE(row.at("report").find(fmt::format("\"MismatchedRows\":{},", changes.size())), std::string::npos)
+      << row.at("report");
+  EXPECT_EQ(row.at("rows_compared"), "9000");
+  EXPECT_GT(from.rows_sent(), sent);
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("repair")).ok());
+  EXPECT_EQ(wait_completed(to).at("has_mismatch"), "0");
+
+  // The same change of two rows cancels out in an exclusive or of CRCs.
+  target_.run("UPDATE many SET c = 'aab' WHERE b IN (1, 4)");
+  EXPECT_NE(compare().at("report").find("\"MismatchedRows\":2"), std::string::npos);
+  // And NULL is not the text that stands for it.
+  target_.run("UPDATE many SET c = 'aaa' WHERE b IN (1, 4)");
+  EXPECT_EQ(compare().at("has_mismatch"), "0");
+  target_.run("UPDATE many SET c = '' WHERE b = 3");
+  EXPECT_NE(compare().at("report").find("\"MismatchedRows\":1"), std::string::npos);
+
+  // The way of servers without crc32c.
+  TableSchema schema;
+  schema.columns = {{.name = "a", .type = ::query::VARCHAR, .character_set = "latin1"},
+                    {.name = "b", .type = ::query::INT16},
+                    {.name = "c", .type = ::query::CHAR, .character_set = "utf8mb4"}};
+  schema.identity = {0, 1};
+  const auto expression = hash_expression(HashKind::kSha, schema, std::vector<size_t>{0, 1, 2});
+  ASSERT_TRUE(expression);
+  const auto sum = [&](Sql& sql, const std::string& db) {
+    return sql.lines(sum_query(*expression, db + ".many", "b < 100"));
+  };
+  EXPECT_NE(sum(source_, source_db()), sum(target_, target_db()));
+  target_.run("UPDATE many SET c = NULL WHERE b = 3");
+  EXPECT_EQ(sum(source_, source_db()), sum(target_, target_db()));
+}
+
 TEST_F(Movement, MergesTwoSourcesAndComparesThem) {
   target_.run(kItem);
   std::vector<std::string> shards = {"-80", "80-"};
@@ -155,6 +223,12 @@ TEST_F(Movement, MergesTwoSourcesAndComparesThem) {
   }
   const auto lines = target_.lines(fmt::format("SELECT id, name, price FROM {}.item", target_db()));
   EXPECT_EQ(std::set<std::string>(lines.begin(), lines.end()), expected);
+  const uint64_t sent = tablets_[0]->rows_sent() + tablets_[1]->rows_sent();
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create")).ok());
+  row = wait_completed(to);
+  EXPECT_EQ(row["has_mismatch"], "0") << row["report"];
+  EXPECT_EQ(row["rows_compared"], std::to_string(expected.size()));
+  EXPECT_EQ(tablets_[0]->rows_sent() + tablets_[1]->rows_sent(), sent) << "the sums of the sources add up";
 
   // The same key on both sides cannot be kept: that is told, and the row that is there stays.
   source_.run(fmt::format("INSERT INTO {}_src0.item VALUES (900001, 'first', 1)", name_));
