@@ -4,6 +4,7 @@
 #include <utility>
 
 #include "mysql/collations.h"
+#include "mysql/convert.h"
 #include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
@@ -13,8 +14,6 @@ namespace vitrail::gate {
 namespace {
 
 constexpr size_t kMaxPreparedPerConnection = 64;
-constexpr size_t kValuesMax = 4000;  // Of one INSERT.
-constexpr size_t kRowsMax = 500;     // The same.
 
 // What a server tells of a column's place in its table, and not of its type.
 constexpr uint16_t kOriginFlags = mysql::kFieldPrimaryKey | mysql::kFieldUniqueKey | mysql::kFieldMultipleKey |
@@ -42,17 +41,34 @@ std::string scratch_client_settings(uint8_t login_collation, std::string_view se
   return out;
 }
 
-mysql::Value scratch_value(schema::Form form, const std::optional<std::string>& cell) {
+mysql::Value scratch_value(schema::Form form, const mysql::Cell& cell) {
   if (!cell) return mysql::Value::null();
   switch (form) {
     case schema::Form::kBytes:
-    case schema::Form::kCharacters: return mysql::Value::of_binary(*cell);
+    case schema::Form::kCharacters: return mysql::Value::of_binary(std::string(*cell));
     case schema::Form::kNumber: {
       mysql::Value value = mysql::Value::of_uint(0);
       value.bytes = *cell;
       return value;
     }
     default: return mysql::Value::of_text(schema::stored_text(form, *cell));
+  }
+}
+
+void append_scratch_literal(std::string& out, schema::Form form, const mysql::Cell& cell) {
+  if (!cell) {
+    out += "null";
+    return;
+  }
+  switch (form) {
+    case schema::Form::kBytes:
+    case schema::Form::kCharacters:
+      // Whatever bytes these are: where the connection's character set is UTF-8, no quote is part of another character.
+      out += "_binary";
+      mysql::append_sql_string(out, *cell);
+      return;
+    case schema::Form::kNumber: mysql::append_sql_literal(out, scratch_value(form, cell)); return;
+    default: mysql::append_sql_string(out, schema::stored_text(form, *cell)); return;
   }
 }
 
@@ -83,12 +99,12 @@ net::Task<Status> ScratchSession::create(const plan::FinishInput& input, net::Wa
   co_return Status{};
 }
 
-net::Task<Status> ScratchSession::insert(const plan::FinishInput& input, size_t rows,
-                                         std::span<const mysql::Value> values, net::Wait wait) {
+net::Task<Status> ScratchSession::insert(const plan::FinishInput& input, std::span<const mysql::Value> row,
+                                         net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto prepared,
-                      co_await lease_->prepare(plan::insert_text(input, rows), kMaxPreparedPerConnection, wait));
+                      co_await lease_->prepare(plan::insert_text(input, 1), kMaxPreparedPerConnection, wait));
   std::string payload;
-  mysql::encode_stmt_execute_values(payload, prepared->ok.statement_id, values, attributes_, client().capabilities());
+  mysql::encode_stmt_execute_values(payload, prepared->ok.statement_id, row, attributes_, client().capabilities());
   CO_RETURN_IF_ERROR(co_await client().send(payload, wait));
   CO_ASSIGN_OR_RETURN(const auto answer, co_await client().receive(wait));
   if (!mysql::is_err(answer.payload)) co_return Status{};
@@ -139,27 +155,40 @@ net::Task<void> ScratchSession::end(net::Wait wait) {
 ScratchLoad::ScratchLoad(ScratchSession& session, const plan::FinishInput& input) : session_(session), input_(input) {
   for (const auto& column : input.columns) forms_.push_back(schema::form_of(column));
   if (forms_.empty()) forms_.push_back(schema::Form::kText);
-  most_ = std::clamp<size_t>(kValuesMax / forms_.size(), 1, kRowsMax);
 }
 
 Status ScratchLoad::row(std::string_view payload) {
   RETURN_IF_ERROR(mysql::decode_text_row(payload, forms_.size(), cells_));
+  const bool large = payload.size() >= kLargeRow;
+  if (!large) {
+    if (text_.empty())
+      text_ = "insert into " + input_.scratch + " values (";
+    else
+      text_ += ",(";
+  }
   for (size_t i = 0; i < cells_.size(); ++i) {
     const auto& cell = cells_[i];
     no_member_ = no_member_ || (cell == "0" && i < input_.columns.size() && input_.columns[i].data_type == "enum");
-    values_.push_back(scratch_value(forms_[i], cell ? std::optional<std::string>(*cell) : std::nullopt));
-    bytes_ += values_.back().bytes.size();
+    if (large) {
+      large_.push_back(scratch_value(forms_[i], cell));
+      continue;
+    }
+    if (i > 0) text_ += ',';
+    append_scratch_literal(text_, forms_[i], cell);
   }
-  ++count_;
+  if (!large) text_ += ')';
   return {};
 }
 
 net::Task<Status> ScratchLoad::flush(net::Wait wait) {
-  if (count_ == 0) co_return Status{};
+  if (text_.empty() && large_.empty()) co_return Status{};
   if (no_member_) CO_RETURN_IF_ERROR(co_await session_.take_any_member(wait));
-  CO_RETURN_IF_ERROR(co_await session_.insert(input_, count_, values_, std::move(wait)));
-  values_.clear();
-  count_ = bytes_ = 0;
+  if (!text_.empty()) {
+    auto inserted = co_await session_.query(std::exchange(text_, {}), wait, 1);
+    if (!inserted.ok()) co_return std::move(inserted).error();
+  }
+  if (!large_.empty()) CO_RETURN_IF_ERROR(co_await session_.insert(input_, large_, std::move(wait)));
+  large_.clear();
   co_return Status{};
 }
 

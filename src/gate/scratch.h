@@ -17,7 +17,9 @@ std::string_view scratch_load_settings();
 // time zone, then `settings`, the client's SET statement ("" for none).
 std::string scratch_client_settings(uint8_t login_collation, std::string_view settings);
 // A cell in its form, as the value of a parameter.
-mysql::Value scratch_value(schema::Form form, const std::optional<std::string>& cell);
+mysql::Value scratch_value(schema::Form form, const mysql::Cell& cell);
+// The same as a literal, for a connection with scratch_load_settings().
+void append_scratch_literal(std::string& out, schema::Form form, const mysql::Cell& cell);
 // Puts the tables of the query in the place of the temporary ones in what a result says of its columns.
 void restore_columns(const plan::Finish& finish, std::vector<mysql::ColumnDef>& columns);
 
@@ -34,8 +36,7 @@ class ScratchSession {
   net::Task<Status> create(const plan::FinishInput& input, net::Wait wait);
   // From now on an ENUM may be none of its members (number 0), which no strict mode takes.
   net::Task<Status> take_any_member(net::Wait wait);
-  net::Task<Status> insert(const plan::FinishInput& input, size_t rows, std::span<const mysql::Value> values,
-                           net::Wait wait);
+  net::Task<Status> insert(const plan::FinishInput& input, std::span<const mysql::Value> row, net::Wait wait);
   net::Task<Status> become(std::string settings, net::Wait wait);
   // `all_digits`: see net/binary_query.h.
   net::Task<Result<net::QueryResult>> query(std::string text, net::Wait wait, size_t max_rows,
@@ -55,29 +56,31 @@ class ScratchSession {
   bool any_member_ = false;
 };
 
-// Rows on their way into one of its tables, some hundred by one statement. Both arguments must outlive it.
+// Rows on their way into one of its tables, many by one statement. Both arguments must outlive it.
+//
+// They go as literals in a text: a server needs longer to prepare a statement for some hundred rows than to run it. A
+// row that is large goes by itself, as parameters, which do not grow by escapes.
 class ScratchLoad {
  public:
   ScratchLoad(ScratchSession& session, const plan::FinishInput& input);
   // The payload of a row of the text protocol.
   Status row(std::string_view payload);
-  // As many are here as go together: flush() before the next one; and at the end.
   // Of the last row, in its payload.
   const std::vector<mysql::Cell>& cells() const { return cells_; }
-  bool full() const { return count_ >= most_ || bytes_ >= kBytesMax; }
+  // As many are here as go together: flush() before the next one; and at the end.
+  bool full() const { return text_.size() >= kTextMax || !large_.empty(); }
   net::Task<Status> flush(net::Wait wait);
 
  private:
-  static constexpr size_t kBytesMax = size_t{1} << 20;  // A single row may have more.
+  static constexpr size_t kTextMax = size_t{128} << 10;
+  static constexpr size_t kLargeRow = size_t{1} << 20;
 
   ScratchSession& session_;
   const plan::FinishInput& input_;
   std::vector<schema::Form> forms_;
-  std::vector<mysql::Value> values_;
   std::vector<mysql::Cell> cells_;
-  size_t most_ = 0;
-  size_t count_ = 0;
-  size_t bytes_ = 0;
+  std::string text_;                 // Empty: without rows.
+  std::vector<mysql::Value> large_;  // One row.
   bool no_member_ = false;
 };
 

@@ -27,6 +27,23 @@ TEST(Scratch, ValuesGoAsWhatTheyAre) {
   EXPECT_EQ(scratch_value(Form::kUnixTime, "86400"), mysql::Value::of_text("1970-01-02 00:00:00"));
 }
 
+TEST(Scratch, LiteralsAreTheSameValues) {
+  using schema::Form;
+  const auto literal = [](Form form, mysql::Cell cell) {
+    std::string out;
+    append_scratch_literal(out, form, cell);
+    return out;
+  };
+  EXPECT_EQ(literal(Form::kText, std::nullopt), "null");
+  EXPECT_EQ(literal(Form::kText, "1.5"), "'1.5'");
+  EXPECT_EQ(literal(Form::kJson, R"({"a": "it's \n"})"), R"('{"a": "it''s \\n"}')");
+  EXPECT_EQ(literal(Form::kCharacters, "\xe4'\\"), "_binary'\xe4''\\\\'");
+  EXPECT_EQ(literal(Form::kBytes, std::string_view("\0\xff", 2)), "_binary'\\0\xff'");
+  EXPECT_EQ(literal(Form::kBytes, ""), "_binary''");
+  EXPECT_EQ(literal(Form::kNumber, "18446744073709551615"), "18446744073709551615");
+  EXPECT_EQ(literal(Form::kUnixTime, "86400"), "'1970-01-02 00:00:00'");
+}
+
 TEST(Scratch, ColumnsAreThoseOfTheTables) {
   plan::Finish finish;
   finish.inputs.push_back({.keyspace = "ks", .table = "t", .shown = "p", .scratch = "_vt_finish_1"});

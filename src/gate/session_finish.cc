@@ -103,7 +103,8 @@ struct ClientSession::InputQuestion {
 // Values of a column that other inputs' columns have to be equal to: FinishInput::Link.
 struct ClientSession::CopiedKeys {
   size_t place = 0;
-  std::set<std::string> values;
+  std::set<std::string, std::less<>> values;
+  size_t bytes = 0;
   bool too_many = false;
 };
 
@@ -132,14 +133,16 @@ struct ClientSession::Copied {
     return best;
   }
   void add(Keys& of, std::string_view value) {
-    if (of.too_many || of.values.contains(std::string(value))) return;
+    if (of.too_many || of.values.contains(value)) return;
     of.values.emplace(value);
-    if (of.values.size() <= kMaxKeys) return;
+    of.bytes += value.size();
+    if (of.values.size() <= kMaxKeys && of.bytes <= kMaxKeyBytes) return;
     of.too_many = true;
     of.values.clear();
   }
 
   static constexpr size_t kMaxKeys = 5'000;
+  static constexpr size_t kMaxKeyBytes = size_t{256} << 10;
   uint64_t rows = 0;
   uint64_t bytes = 0;
   std::vector<std::vector<Keys>> keys;

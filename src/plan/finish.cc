@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <map>
 
+#include "base/hex.h"
 #include "mysql/data_port.h"
 #include "plan/references.h"
 #include "plan/routing.h"
@@ -111,7 +112,8 @@ std::vector<FinishInput::Link> input_links(const TableReference& reference, cons
     if (found == columns.end()) continue;
     out.push_back({.column = sql::quote_identifier(reference.shown) + "." + sql::quote_identifier(link.column->name),
                    .input = link.table,
-                   .place = static_cast<size_t>(found - columns.begin())});
+                   .place = static_cast<size_t>(found - columns.begin()),
+                   .charset = schema::is_whole(*found) ? "" : found->charset});
   }
   return out;
 }
@@ -147,7 +149,11 @@ Result<std::shared_ptr<const Plan>> plan_linked_input(const FinishInput& input, 
   std::string text = input.text + (input.filtered ? " and " : " where ") + link.column + " in (";
   for (const auto& value : values) {
     if (&value != &values.front()) text += ",";
-    text += value;
+    if (link.charset.empty()) {
+      text += value;
+    } else {
+      text += "_" + link.charset + " x'" + base::hex_encode(value) + "'";
+    }
   }
   return plan_input(text + ")", context);
 }

@@ -35,6 +35,7 @@ struct FinishInput {
     std::string column;
     size_t input = 0;
     size_t place = 0;
+    std::string charset;  // Of a text; empty: a whole number.
   };
   std::vector<Link> links;
   std::string text;  // As `rows` was planned from it.
@@ -50,7 +51,7 @@ struct Finish {
   std::string text;  // The query on the temporary tables.
 };
 
-// The plan of an input's rows of which a link's column is among these values, whole numbers.
+// The plan of an input's rows of which a link's column is among these values, in the form of its input's rows.
 Result<std::shared_ptr<const Plan>> plan_linked_input(const FinishInput& input, const FinishInput::Link& link,
                                                       std::span<const std::string> values, const PlanContext& context);
 

@@ -124,12 +124,16 @@ TEST_F(FinishTest, OnlyRowsThatCanMeetAreAskedFor) {
       {"select t from a p left join b q on p.x = q.id", "`q`.`id` in p.x"},
       {"select t from a p right join b q on p.x = q.id", "`p`.`x` in q.id"},
       {"select t from a p left join b q on true where p.x = q.id", "`p`.`x` in q.id"},
-      {"select x from a where x in (select id from b)", ""},
+      {"select x from a where x in (select id from b)", "`a`.`x` in b.id; `b`.`id` in a.x"},
+      {"select x from a where x not in (select id from b)", ""},
+      {"select x in (select id from b) from a", ""},
+      {"select (select max(t) from b where b.id = x) from a", "`b`.`id` in a.x"},
+      {"select p.x from b p1, b p2, a p where p1.t = p2.t", "`p1`.`t` in p2.t; `p2`.`t` in p1.t"},
       {"select p.x from a p join b q on p.x < q.id", ""},
       {"select p.x from a p join b q on p.x = q.t", ""},
       {"select p.x from a p join b q on p.x = q.id or p.id = 1", ""},
       {"select p.x from a p where exists (select 1 from b q, r where q.id = p.x and q.id = r.k)",
-       "`q`.`id` in r.k; `r`.`k` in q.id"},
+       "`q`.`id` in r.k; `q`.`id` in p.x; `r`.`k` in q.id"},
   };
   for (const auto& [text, expected] : cases) EXPECT_EQ(links(text), expected) << text;
 
@@ -147,6 +151,14 @@ TEST_F(FinishTest, OnlyRowsThatCanMeetAreAskedFor) {
             "select `q`.`id`, cast(`q`.`t` as binary) from b as q where (q.t = 'w') and `q`.`id` in (3,-4)");
   EXPECT_EQ((*linked)->route.kind, Route::Kind::kByList);
   EXPECT_EQ((*linked)->route.list_conjunct, 1u);
+  const auto texts_too = plan("select p.t from b p join b q on p.t = q.t where q.id < 3");
+  ASSERT_TRUE(texts_too.ok());
+  const auto& by_text = (*texts_too)->finish->inputs[0];
+  const std::vector<std::string> bytes = {"a'", "\xe4"};
+  const auto of_text = plan_linked_input(by_text, by_text.links.at(0), bytes, context);
+  ASSERT_TRUE(of_text.ok()) << of_text.error().message();
+  EXPECT_EQ(*(*of_text)->text,
+            "select cast(`p`.`t` as binary) from b as p where `p`.`t` in (_latin1 x'6127',_latin1 x'e4')");
 }
 
 TEST_F(FinishTest, LocksGoWithTheTablesOfTheStatementItself) {

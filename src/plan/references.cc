@@ -1,6 +1,7 @@
 #include "plan/references.h"
 
 #include <algorithm>
+#include <map>
 
 #include "plan/from.h"
 #include "plan/routing.h"
@@ -244,6 +245,12 @@ bool alike(const schema::Column& a, const schema::Column& b) {
   return is_text(a) && is_text(b) && a.collation == b.collation;
 }
 
+// A text whose values a server takes as literals of its character set.
+bool travels(const schema::Column& column) {
+  const std::string_view charset = column.charset;
+  return charset == "utf8mb4" || charset == "utf8mb3" || charset == "utf8" || charset == "latin1" || charset == "ascii";
+}
+
 // The column of a comparison with values that is true or false for all equal values at once; null: it is another one.
 const sql::Column* compared_column(const sql::Expr* expr) {
   const auto constant = [](const sql::Expr* operand) {
@@ -300,10 +307,29 @@ class ConditionFinder : public sql::Walker {
       add_kept(ref, reached);
       add_facts_of_joins(ref, items, facts);
     }
+    add_outer_facts(*select, items, facts);
     derive(facts, reached);
     for (sql::TableRef* ref : select->from) read_joins(ref, items, &facts);
     take(select->where, reached, items);
+    scopes_.push_back({.select = select, .items = items, .facts = std::move(facts)});
     return true;
+  }
+  void leave(const sql::Query& query) override {
+    if (as<sql::Select>(&query) != nullptr) scopes_.pop_back();
+  }
+
+  // Names of the query around are not seen here, or not all of them.
+  bool enter(const sql::TableRef& ref) override {
+    if (as<sql::DerivedTable>(&ref) != nullptr) scopes_.emplace_back();
+    return true;
+  }
+  void leave(const sql::TableRef& ref) override {
+    if (as<sql::DerivedTable>(&ref) != nullptr) scopes_.pop_back();
+  }
+  void with(const sql::With& with) override {
+    scopes_.emplace_back();
+    Walker::with(with);
+    scopes_.pop_back();
   }
 
  private:
@@ -315,10 +341,87 @@ class ConditionFinder : public sql::Walker {
     std::vector<std::pair<Place, Place>> equal;
   };
 
-  void add_facts(const sql::Expr* condition, const std::vector<sql::TableRef*>& items, Facts& facts) const {
+  // A SELECT around the place of the walk; without one, names that stand further outside are not seen.
+  struct Scope {
+    const sql::Select* select = nullptr;
+    std::vector<sql::TableRef*> items;
+    Facts facts;
+  };
+
+  // Of a subquery: what it says of the columns of queries around it, and what is said of them there. Whatever it finds
+  // for other rows of these is of no use.
+  void add_outer_facts(const sql::Select& select, const std::vector<sql::TableRef*>& items, Facts& facts) {
+    std::vector<const sql::Expr*> conjuncts;
+    add_conjuncts(select.where, conjuncts);
+    for (const sql::Expr* conjunct : conjuncts) {
+      const auto* binary = as<sql::Binary>(conjunct);
+      if (binary == nullptr || binary->op != sql::BinaryOp::kEqual || !is_plain(conjunct, parameters_)) continue;
+      for (const auto& [mine, others] :
+           {std::pair(binary->left, binary->right), std::pair(binary->right, binary->left)}) {
+        const auto* column = as<sql::Column>(mine);
+        const auto* outer = as<sql::Column>(others);
+        if (column == nullptr || outer == nullptr) continue;
+        const auto a = place_of(*column, items);
+        const auto b = a ? outer_place_of(*outer, items) : std::nullopt;
+        if (b && alike(*a->type, *b->type)) facts.equal.emplace_back(*a, *b);
+      }
+    }
+    if (const auto found = in_.find(&select); found != in_.end()) facts.equal.push_back(found->second);
+    for (auto scope = scopes_.rbegin(); scope != scopes_.rend() && scope->select != nullptr; ++scope) {
+      for (const auto& value : scope->facts.values) {
+        if (std::ranges::find(items, out_.tables[value.first.table].source) == items.end())
+          facts.values.push_back(value);
+      }
+    }
+  }
+
+  // The column of a query around, as a condition in WHERE of a subquery with these items names it.
+  std::optional<Place> outer_place_of(const sql::Column& column, std::vector<sql::TableRef*> items) const {
+    if (!column.schema.empty()) return std::nullopt;
+    for (auto scope = scopes_.rbegin(); scope != scopes_.rend() && scope->select != nullptr; ++scope) {
+      if (may_have(items, column)) return std::nullopt;
+      if (const auto place = place_of(column, scope->items)) {
+        const bool alias = column.table.empty() && std::ranges::any_of(scope->select->items, [&](const auto& item) {
+                             return lower(item.alias.text) == lower(column.name.text);
+                           });
+        return alias ? std::nullopt : place;
+      }
+      items = scope->items;
+    }
+    return std::nullopt;
+  }
+
+  bool may_have(const std::vector<sql::TableRef*>& items, const sql::Column& column) const {
+    return std::ranges::any_of(items, [&](const sql::TableRef* item) {
+      const auto* source = as<sql::TableSource>(item);
+      const auto index = source == nullptr ? std::nullopt : index_of(source);
+      if (!index || columns_[*index] == nullptr) return true;
+      if (!column.table.empty()) return out_.tables[*index].alias == lower(column.table.text);
+      return columns_[*index]->find(column.name.text) != nullptr;
+    });
+  }
+
+  // column IN (SELECT column FROM ...), of which no row is of use to the other that has no equal there.
+  void add_in(const sql::In& in, const std::vector<sql::TableRef*>& items, Facts& facts) {
+    const auto* left = as<sql::Column>(in.left);
+    const auto* select = in.negated || in.query == nullptr ? nullptr : as<sql::Select>(in.query);
+    if (left == nullptr || select == nullptr || select->items.size() != 1) return;
+    const bool cut = !select->group_by.empty() || select->having != nullptr || select->limit != nullptr ||
+                     select->with != nullptr || !select->windows.empty();
+    const auto* right = as<sql::Column>(select->items[0].expr);
+    if (cut || right == nullptr) return;
+    const auto a = place_of(*left, items);
+    const auto b = place_of(*right, items_of(*select));
+    if (!a || !b || !alike(*a->type, *b->type)) return;
+    facts.equal.emplace_back(*a, *b);
+    in_.insert_or_assign(select, std::pair(*b, *a));
+  }
+
+  void add_facts(const sql::Expr* condition, const std::vector<sql::TableRef*>& items, Facts& facts) {
     std::vector<const sql::Expr*> conjuncts;
     add_conjuncts(condition, conjuncts);
     for (const sql::Expr* conjunct : conjuncts) {
+      if (const auto* in = as<sql::In>(conjunct)) add_in(*in, items, facts);
       if (!is_plain(conjunct, parameters_)) continue;
       if (const auto* column = compared_column(conjunct)) {
         if (const auto place = place_of(*column, items)) facts.values.push_back({*place, {.expr = conjunct}});
@@ -336,7 +439,7 @@ class ConditionFinder : public sql::Walker {
   }
 
   // ON of inner joins whose rows are all in the result, or in none of it, is as good as WHERE.
-  void add_facts_of_joins(const sql::TableRef* ref, const std::vector<sql::TableRef*>& items, Facts& facts) const {
+  void add_facts_of_joins(const sql::TableRef* ref, const std::vector<sql::TableRef*>& items, Facts& facts) {
     using enum sql::JoinType;
     if (const auto* list = as<sql::TableList>(ref)) {
       for (const sql::TableRef* item : list->items) add_facts_of_joins(item, items, facts);
@@ -354,7 +457,8 @@ class ConditionFinder : public sql::Walker {
     for (const auto& [a, b] : facts.equal) {
       for (const auto& [from, to] : {std::pair(a, b), std::pair(b, a)}) {
         TableReference& table = out_.tables[to.table];
-        if (!is_whole_number(*to.type) || std::ranges::find(reached, table.source) == reached.end()) continue;
+        if (std::ranges::find(reached, table.source) == reached.end()) continue;
+        if (!is_whole_number(*to.type) && !travels(*from.type)) continue;
         table.links.push_back({.column = to.type, .table = from.table, .equals = from.type});
       }
     }
@@ -498,6 +602,8 @@ class ConditionFinder : public sql::Walker {
   const KnownColumns& columns_;
   const bool parameters_;
   References& out_;
+  std::vector<Scope> scopes_;                                 // The innermost last.
+  std::map<const sql::Select*, std::pair<Place, Place>> in_;  // Its column, and that of the query around it.
 };
 
 }  // namespace

@@ -35,7 +35,7 @@ struct TableReference {
   // Conditions on this table alone without which none of its rows is of use here.
   std::vector<TableCondition> conditions;
   // Columns whose values are those of a column of another table in every row that this table's rows are of use for:
-  // rows with other values need not be there. Whole numbers only.
+  // rows with other values need not be there. Whole numbers, and texts of one collation.
   struct Link {
     const schema::Column* column = nullptr;
     size_t table = 0;  // Of References::tables.
@@ -76,7 +76,8 @@ Result<References> find_references(const sql::Statement& statement);
 // one table with literals (and, with `parameters`, parameters), where
 //   - the table is not on the side of an outer join that may be missing in the rows that the condition is about, and
 //   - every name in them is the table's beyond doubt;
-// and what follows for columns that such a condition's column is equal to: of whole numbers, or texts of one collation.
+// and what follows for columns that such a condition's column is equal to: of whole numbers, or texts of one collation;
+// also between a query and its subqueries.
 // What they say holds in the statement all the same, so that leaving one out costs rows and never an answer.
 void find_conditions(const sql::Statement& statement, const KnownColumns& columns, bool parameters, References& out);
 
