@@ -103,9 +103,10 @@ Result<Chain> choose_chain(const std::vector<Chosen>& backups, const Target& tar
   }
   std::string why = std::move(farthest);
   if (later > 0) why += fmt::format("; {} full ones are not before it", later);
-  if (foreign > 0) why += fmt::format("; {} full ones are of other engines than {}", foreign, base::join(full_engines, ", "));
-  return fail(Code::kNotFound, fmt::format("no full backup with incremental ones behind it leads to {}{}",
-                                           target.to_string(), why));
+  if (foreign > 0)
+    why += fmt::format("; {} full ones are of other engines than {}", foreign, base::join(full_engines, ", "));
+  return fail(Code::kNotFound,
+              fmt::format("no full backup with incremental ones behind it leads to {}{}", target.to_string(), why));
 }
 
 Result<Chosen> choose_parent(const std::vector<Chosen>& backups) {

@@ -50,7 +50,7 @@ TEST(Chain, LeadsToAPosition) {
   EXPECT_EQ(chosen(kBackups, position("0-1-11")), "a b");
   EXPECT_EQ(chosen(kBackups, position("0-1-20")), "a b");
   EXPECT_EQ(chosen(kBackups, position("0-1-24")), "a b d");
-  EXPECT_EQ(chosen(kBackups, position("0-1-25")), "c");       // A newer full one saves the way.
+  EXPECT_EQ(chosen(kBackups, position("0-1-25")), "c");  // A newer full one saves the way.
   EXPECT_EQ(chosen(kBackups, position("0-2-35")), "c d e");
   EXPECT_EQ(chosen(kBackups, position("0-2-35"), {"builtin"}), "a b d e");
 }
@@ -96,12 +96,13 @@ TEST(Chain, GoesOnFromWhatHasMost) {
 TEST(ScratchServer, HasTheServersOptionsInItsOwnFolder) {
   const mysqld::Layout own{"/vt/vt_1"}, scratch{"/vt/vt_1/restore"};
   const std::string text = scratch_my_cnf(
-      "[mysqld]\nsocket = /vt/vt_1/mysql.sock\npid-file = /vt/vt_1/mysql.pid\ndatadir = /vt/vt_1/data\nlog_bin = /vt/vt_1/bin-logs/x-bin\nserver_id = 5\nport = 1234\n"
+      "[mysqld]\nsocket = /vt/vt_1/mysql.sock\npid-file = /vt/vt_1/mysql.pid\ndatadir = /vt/vt_1/data\nlog_bin = "
+      "/vt/vt_1/bin-logs/x-bin\nserver_id = 5\nport = 1234\n"
       "lower_case_table_names = 1\nother = /vt/vt_10/data\n",
       own, scratch, 77);
-  for (const char* line : {"datadir = /vt/vt_1/restore/data\n", "log_bin = /vt/vt_1/restore/bin-logs/x-bin\n",
-                           "server_id = 77\n", "lower_case_table_names = 1\n", "other = /vt/vt_10/data\n",
-                           "skip-networking\n"}) {
+  for (const char* line :
+       {"datadir = /vt/vt_1/restore/data\n", "log_bin = /vt/vt_1/restore/bin-logs/x-bin\n", "server_id = 77\n",
+        "lower_case_table_names = 1\n", "other = /vt/vt_10/data\n", "skip-networking\n"}) {
     EXPECT_NE(text.find(line), std::string::npos) << line << text;
   }
   const auto parsed = mysqld::parse_my_cnf(text);

@@ -217,7 +217,7 @@ class Answer final : public HttpAnswer {
   }
 
   const std::unique_ptr<Connection> connection_;
-  std::string rest_;  // Read and not yet given.
+  std::string rest_;   // Read and not yet given.
   uint64_t left_ = 0;  // Of the body, or of the chunk; UINT64_MAX: up to the end.
   bool chunked_ = false, done_ = false;
 };

@@ -66,10 +66,11 @@ Result<S3Credentials> find_s3_credentials() {
   auto text = base::read_file(path, 1 << 20);
   auto found = text.ok() ? parse_s3_credentials(*text, profile) : Result<S3Credentials>(std::move(text).error());
   if (found.ok()) return found;
-  return fail(Code::kFailedPrecondition,
-              fmt::format("there are no keys for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them into "
-                          "{} ({})",
-                          path, found.error().message()));
+  return fail(
+      Code::kFailedPrecondition,
+      fmt::format("there are no keys for S3: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or write them into "
+                  "{} ({})",
+                  path, found.error().message()));
 }
 
 std::string sha256_hex(std::string_view bytes) {
@@ -118,9 +119,8 @@ void sign(S3Request& request, const S3Credentials& credentials, const std::strin
   const std::string scope = day + "/" + region + "/s3/aws4_request";
   const std::string to_sign = "AWS4-HMAC-SHA256\n" + time + "\n" + scope + "\n" + sha256_hex(text);
   const std::string key = hmac(hmac(hmac(hmac("AWS4" + credentials.secret, day), region), "s3"), "aws4_request");
-  request.headers["authorization"] =
-      fmt::format("AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}", credentials.key_id, scope, names,
-                  hex(hmac(key, to_sign)));
+  request.headers["authorization"] = fmt::format("AWS4-HMAC-SHA256 Credential={}/{}, SignedHeaders={}, Signature={}",
+                                                 credentials.key_id, scope, names, hex(hmac(key, to_sign)));
 }
 
 }  // namespace vitrail::backup

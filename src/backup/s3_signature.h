@@ -7,8 +7,8 @@
 #include "base/clock.h"
 #include "base/result.h"
 
-// Requests to S3 are signed by version 4 of Amazon's scheme (Amazon S3 API reference, "Authenticating Requests: Using the
-// Authorization Header").
+// Requests to S3 are signed by version 4 of Amazon's scheme (Amazon S3 API reference, "Authenticating Requests: Using
+// the Authorization Header").
 namespace vitrail::backup {
 
 struct S3Credentials {
@@ -22,8 +22,8 @@ Result<S3Credentials> parse_s3_credentials(std::string_view text, std::string_vi
 
 struct S3Request {
   std::string method;
-  std::string path;                          // Not encoded: "/bucket/a b".
-  std::map<std::string, std::string> query;  // Likewise.
+  std::string path;                            // Not encoded: "/bucket/a b".
+  std::map<std::string, std::string> query;    // Likewise.
   std::map<std::string, std::string> headers;  // Names in lower case; `host` among them.
   std::string body_hash;                       // sha256_hex().
 

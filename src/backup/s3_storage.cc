@@ -105,15 +105,16 @@ class S3Storage::Writer final : public FileWriter {
 
   Status send_part() {
     if (upload_.empty()) {
-      ASSIGN_OR_RETURN(const std::string begun, storage_.request_text("POST", key_, {{"uploads", ""}}, "", encryption()));
+      ASSIGN_OR_RETURN(const std::string begun,
+                       storage_.request_text("POST", key_, {{"uploads", ""}}, "", encryption()));
       const auto ids = xml_values(begun, "UploadId");
       if (ids.empty()) return fail(Code::kInternal, key_ + ": the storage began no upload");
       upload_ = ids[0];
     }
-    ASSIGN_OR_RETURN(const auto answer, storage_.request("PUT", key_,
-                                                         {{"partNumber", std::to_string(tags_.size() + 1)},
-                                                          {"uploadId", upload_}},
-                                                         buffer_));
+    ASSIGN_OR_RETURN(
+        const auto answer,
+        storage_.request("PUT", key_, {{"partNumber", std::to_string(tags_.size() + 1)}, {"uploadId", upload_}},
+                         buffer_));
     const auto tag = answer->headers.find("etag");
     if (tag == answer->headers.end()) return fail(Code::kInternal, key_ + ": the storage gave no tag for a part");
     tags_.push_back(tag->second);

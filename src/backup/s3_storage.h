@@ -12,9 +12,9 @@
 
 namespace vitrail::backup {
 
-// Backups in a bucket: the object [<root>/]<keyspace>/<shard>/<backup>/<file>. A file is one object that appears when it
-// is whole; long ones are uploaded in parts. Requests that fail without an answer, or with one that says "later", are
-// repeated.
+// Backups in a bucket: the object [<root>/]<keyspace>/<shard>/<backup>/<file>. A file is one object that appears when
+// it is whole; long ones are uploaded in parts. Requests that fail without an answer, or with one that says "later",
+// are repeated.
 class S3Storage final : public Storage {
  public:
   // kInvalidArgument, kFailedPrecondition: the options, or the keys.

@@ -29,12 +29,12 @@ TEST(S3Signature, IsThatOfTheReference) {
                           .headers = {},
                           .body_hash = sha256_hex("")}),
             "34b48302e7b5fa45bde8084f4b7868a86f0a534bc59db6670ed5711ef69dc6f7");
-  EXPECT_EQ(signature_of({.method = "PUT",
-                          .path = "/test$file.text",
-                          .query = {},
-                          .headers = {{"date", "Fri, 24 May 2013 00:00:00 GMT"},
-                                      {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
-                          .body_hash = sha256_hex("Welcome to Amazon S3.")}),
+  EXPECT_EQ(signature_of(
+                {.method = "PUT",
+                 .path = "/test$file.text",
+                 .query = {},
+                 .headers = {{"date", "Fri, 24 May 2013 00:00:00 GMT"}, {"x-amz-storage-class", "REDUCED_REDUNDANCY"}},
+                 .body_hash = sha256_hex("Welcome to Amazon S3.")}),
             "98ad721746da40c64f1a55b78f14c238d841ea1380cd77a1b5971af0ece108bd");
 }
 
@@ -69,8 +69,9 @@ TEST(HttpEndpoint, IsRead) {
   struct Case {
     const char *text, *authority;
   };
-  for (const auto& c : {Case{"https://s3.example.com", "s3.example.com"}, Case{"http://127.0.0.1:9000/", "127.0.0.1:9000"},
-                        Case{"host:8443", "host:8443"}, Case{"http://h:80", "h"}, Case{"https://h:443", "h"}}) {
+  for (const auto& c :
+       {Case{"https://s3.example.com", "s3.example.com"}, Case{"http://127.0.0.1:9000/", "127.0.0.1:9000"},
+        Case{"host:8443", "host:8443"}, Case{"http://h:80", "h"}, Case{"https://h:443", "h"}}) {
     const auto endpoint = HttpEndpoint::parse(c.text);
     ASSERT_TRUE(endpoint.ok()) << c.text;
     EXPECT_EQ(endpoint->authority(), c.authority);

@@ -105,10 +105,16 @@ Status replay_logs(const Replay& replay, Progress& progress) {
   RETURN_IF_ERROR(base::write_file_atomically(code, ""));
   base::SpawnOptions spawn;
   // A shell tells of a pipe's last program only.
-  spawn.argv = {"/bin/sh", "-c",
-                "code=$1 client=$2 socket=$3 user=$4; shift 4; { \"$@\"; echo $? >\"$code\"; } | \"$client\" --no-defaults "
-                "--socket=\"$socket\" --user=\"$user\" --binary-mode --max-allowed-packet=1073741824",
-                "sh", code, client, replay.socket, replay.user};
+  spawn.argv = {
+      "/bin/sh",
+      "-c",
+      "code=$1 client=$2 socket=$3 user=$4; shift 4; { \"$@\"; echo $? >\"$code\"; } | \"$client\" --no-defaults "
+      "--socket=\"$socket\" --user=\"$user\" --binary-mode --max-allowed-packet=1073741824",
+      "sh",
+      code,
+      client,
+      replay.socket,
+      replay.user};
   for (auto& word : print_command(replay, client)) spawn.argv.push_back(std::move(word));
   if (!replay.password.empty()) spawn.environment.push_back("MYSQL_PWD=" + replay.password);
   spawn.stdout_path = spawn.stderr_path = log;
@@ -119,10 +125,11 @@ Status replay_logs(const Replay& replay, Progress& progress) {
     if (ended.ok()) {
       const auto printed = base::read_file(code, 64);
       if (ended->success() && printed.ok() && base::trim(*printed) == "0") return {};
-      return fail(Code::kInternal,
-                  fmt::format("the binary logs cannot be applied up to {} (the client ended with {}, {} with code {}): {}",
-                              replay.to.prefixed_string(), ended->to_string(), "the program that reads them",
-                              printed.ok() ? std::string(base::trim(*printed)) : "?", end_of(log)));
+      return fail(
+          Code::kInternal,
+          fmt::format("the binary logs cannot be applied up to {} (the client ended with {}, {} with code {}): {}",
+                      replay.to.prefixed_string(), ended->to_string(), "the program that reads them",
+                      printed.ok() ? std::string(base::trim(*printed)) : "?", end_of(log)));
     }
     if (ended.error().code() != Code::kDeadlineExceeded) return Error(ended.error());
     if (!progress.stop) continue;

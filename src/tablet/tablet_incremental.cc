@@ -105,8 +105,8 @@ net::Task<Status> TabletManager::take_incremental_backup(tmd::BackupRequest requ
   const std::string shard = settings_.keyspace + "/" + settings_.shard;
   const std::string prefix = server_.flavor_prefix();
   CO_ASSIGN_OR_RETURN(const auto from, co_await net::offload([&] {
-    return find_beginning(*storage, shard, request.incremental_from_pos(), prefix);
-  }));
+                        return find_beginning(*storage, shard, request.incremental_from_pos(), prefix);
+                      }));
   CO_RETURN_IF_ERROR(co_await run_before_backup(request, wait));
   // What is in the logs before the one that this begins can be stored: nobody writes them any more.
   CO_RETURN_IF_ERROR(co_await server_.run({"FLUSH BINARY LOGS"}, wait));
@@ -119,8 +119,8 @@ net::Task<Status> TabletManager::take_incremental_backup(tmd::BackupRequest requ
   }
   CO_ASSIGN_OR_RETURN(auto piece, co_await net::offload([&] { return cut_piece(paths, sizes, from.position); }));
   if (piece.files.empty()) {
-    co_await report(fmt::format("nothing has happened since {}: there is nothing to back up",
-                                from.position.prefixed_string()));
+    co_await report(
+        fmt::format("nothing has happened since {}: there is nothing to back up", from.position.prefixed_string()));
     co_return Status{};
   }
   CO_ASSIGN_OR_RETURN(auto manifest, co_await begin_backup(*storage, "builtin", report, wait));

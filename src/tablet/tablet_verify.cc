@@ -129,10 +129,10 @@ net::Task<Status> TabletManager::compare_with_scratch(std::string socket, std::s
     }
   }
   if (count > 0) {
-    co_return fail(Code::kDataLoss, fmt::format("what a server on the backup has at {} differs from tablet {} in {} of "
-                                                "{} tables: {}",
-                                                here.prefixed_string(), settings_.tablet_path, count, tables.size(),
-                                                different));
+    co_return fail(Code::kDataLoss,
+                   fmt::format("what a server on the backup has at {} differs from tablet {} in {} of "
+                               "{} tables: {}",
+                               here.prefixed_string(), settings_.tablet_path, count, tables.size(), different));
   }
   co_await report(fmt::format("verified: all {} tables of {} are what tablet {} has at {}", tables.size(), database(),
                               settings_.tablet_path, here.prefixed_string()));
@@ -150,8 +150,8 @@ net::Task<Status> TabletManager::verify_backup(tmd::RestoreFromBackupRequest req
     bool& flag;
     ~Reset() { flag = false; }
   } reset{online_backup_};
-  co_await report(fmt::format("verifying backup {}, position {}", chain.full.place.to_string(),
-                              chain.full.manifest.position));
+  co_await report(
+      fmt::format("verifying backup {}, position {}", chain.full.place.to_string(), chain.full.manifest.position));
   backup::TransferOptions options;
   options.concurrency = std::clamp(settings_.backup.restore_concurrency, 1u, 64u);
   const auto progress = std::make_shared<backup::Progress>();
@@ -173,7 +173,9 @@ net::Task<Status> TabletManager::verify_backup(tmd::RestoreFromBackupRequest req
   Status gone = co_await net::offload([&] { return backup::discard_staging(layout); });
   if (!gone.ok()) log_warning("{} stays: {}", backup::staging_of(layout).root, gone.error().message());
   metrics_.counters("BackupVerifications", "backups that were verified", {"outcome"})
-      .with({done.ok() ? "good" : done.error().code() == Code::kDataLoss ? "bad" : "failed"})
+      .with({done.ok()                                ? "good"
+             : done.error().code() == Code::kDataLoss ? "bad"
+                                                      : "failed"})
       .add();
   if (!done.ok()) {
     co_return std::move(done).error().with_context("backup " + chain.full.place.to_string() + " is not verified");
