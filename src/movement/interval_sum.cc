@@ -37,8 +37,8 @@ std::string wide_text(Wide value) {
 net::Task<Result<uint64_t>> estimate(ServerSession& session, std::string from, std::string column, Wide low, Wide high,
                                      net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const mysqld::Rows plan,
-                      co_await session.rows(fmt::format("EXPLAIN SELECT 1 FROM {0} WHERE {1} > {2} AND {1} <= {3}", from,
-                                                        column, wide_text(low), wide_text(high)),
+                      co_await session.rows(fmt::format("EXPLAIN SELECT 1 FROM {0} WHERE {1} > {2} AND {1} <= {3}",
+                                                        from, column, wide_text(low), wide_text(high)),
                                             wait));
   co_return plan.rows.empty() ? 0 : to_number(plan.get(0, "rows").value_or("")).value_or(0);
 }
@@ -115,7 +115,9 @@ std::optional<std::string> hash_expression(HashKind kind, const TableSchema& tab
     std::string value = column.type == ::query::BIT ? key_expression(column) : read_expression(column);
     switch (hash_form(column.type, column.column_type)) {
       case HashForm::kNone: return std::nullopt;
-      case HashForm::kPlain: text += key ? fmt::format(", {}", value) : fmt::format(", COALESCE({}, 'N')", value); break;
+      case HashForm::kPlain:
+        text += key ? fmt::format(", {}", value) : fmt::format(", COALESCE({}, 'N')", value);
+        break;
       case HashForm::kSized:
         // As bytes, or values of different character sets would be converted.
         if (!column.character_set.empty()) value = fmt::format("CAST({} AS BINARY)", value);
@@ -125,10 +127,9 @@ std::optional<std::string> hash_expression(HashKind kind, const TableSchema& tab
     }
   }
   text += ")";
-  const std::string hash =
-      kind == HashKind::kCrc
-          ? fmt::format("CRC32(@vitrail_row := {}) * (CRC32C(@vitrail_row) + 1)", text)
-          : fmt::format("CAST(CONV(LEFT(SHA2({}, 256), 16), 16, 10) AS UNSIGNED)", text);
+  const std::string hash = kind == HashKind::kCrc
+                               ? fmt::format("CRC32(@vitrail_row := {}) * (CRC32C(@vitrail_row) + 1)", text)
+                               : fmt::format("CAST(CONV(LEFT(SHA2({}, 256), 16), 16, 10) AS UNSIGNED)", text);
   return fmt::format("COALESCE({}, CAST(RAND() * 1e18 AS UNSIGNED))", hash);
 }
 

@@ -96,8 +96,8 @@ struct VDiffs::Run {
   TableMap tables;
   std::map<int32_t, RowSource> sources_of;  // By stream; only those that are not read where the stream reads.
   base::TimePoint throttle_asked_at;
-  uint64_t progress = 0;  // Grows with each chunk.
-  bool stalled = false;   // The workflow did not run for too long.
+  uint64_t progress = 0;         // Grows with each chunk.
+  bool stalled = false;          // The workflow did not run for too long.
   std::optional<HashKind> hash;  // Which the sources are asked for.
 };
 

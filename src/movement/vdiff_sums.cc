@@ -138,8 +138,7 @@ net::Task<Result<VDiffs::Run::Sums>> VDiffs::Run::compare_sums(const TableSchema
     // One source cuts the interval, the others take it up to the same key; one that has far more rows there takes over.
     const auto request = [&](size_t i, const ::query::QueryResult& until, uint64_t rows) {
       ::binlogdata::VStreamRowsRequest what = rows_request(*held[i], source_of(streams[i]), schema.name, last, until);
-      (*what.mutable_options()->mutable_config_overrides())[kSumOption] =
-          fmt::format("{}:{}", hash_name(*hash), rows);
+      (*what.mutable_options()->mutable_config_overrides())[kSumOption] = fmt::format("{}:{}", hash_name(*hash), rows);
       return what;
     };
     for (size_t driver = 0;;) {
@@ -150,8 +149,7 @@ net::Task<Result<VDiffs::Run::Sums>> VDiffs::Run::compare_sums(const TableSchema
       std::vector<net::Task<void>> others;
       for (size_t i = 0; i < held.size(); ++i) {
         if (i == driver) continue;
-        others.push_back(
-            begin(*held[i], source_of(streams[i]), request(i, high, 4 * rows_wanted), sources[i]));
+        others.push_back(begin(*held[i], source_of(streams[i]), request(i, high, 4 * rows_wanted), sources[i]));
       }
       co_await net::when_all(std::move(others));
       size_t denser = held.size();
@@ -186,9 +184,9 @@ net::Task<Result<VDiffs::Run::Sums>> VDiffs::Run::compare_sums(const TableSchema
     Status outcome;
     std::vector<net::Task<void>> sums;
     for (size_t i = 0; i < held.size(); ++i) sums.push_back(finish(*held[i], sources[i]));
-    sums.push_back(sum_target(*session,
-                              sum_query(*expression, table.qualified_name(), interval_condition(schema, low_key, high_key)),
-                              wait, target, outcome));
+    sums.push_back(sum_target(
+        *session, sum_query(*expression, table.qualified_name(), interval_condition(schema, low_key, high_key)), wait,
+        target, outcome));
     co_await net::when_all(std::move(sums));
     CO_RETURN_IF_ERROR(std::move(outcome));
     IntervalSum source;

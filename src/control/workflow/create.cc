@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "base/text.h"
 #include "control/workflow/conflicts.h"
 #include "control/workflow/moved_tables.h"
 #include "control/workflow/records.h"
@@ -176,10 +177,12 @@ net::Task<Status> check_source_rules(topo::Server& topology, std::string source,
     const std::string name = source + "." + table;
     const auto* rule = vschema::find_rule(rules.rules, name);
     if (rule == nullptr || (rule->to_tables_size() == 1 && rule->to_tables(0) == name)) continue;
-    co_return fail(Code::kFailedPrecondition,
-                   fmt::format("a routing rule leads {} to {}: move the table from there, or delete the rule first "
-                               "(GetRoutingRules, ApplyRoutingRules)",
-                               name, base::join({rule->to_tables().begin(), rule->to_tables().end()}, ", ")));
+    co_return fail(
+        Code::kFailedPrecondition,
+        fmt::format("a routing rule leads {} to {}: move the table from there, or delete the rule first "
+                    "(GetRoutingRules, ApplyRoutingRules)",
+                    name,
+                    base::join(std::vector<std::string>(rule->to_tables().begin(), rule->to_tables().end()), ", ")));
   }
   co_return Status{};
 }
