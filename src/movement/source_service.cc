@@ -26,6 +26,7 @@ struct SourceService::Core {
   explicit Core(SourceOptions given) : options(std::move(given)), thread("source") {
     if (options.metrics == nullptr) return;
     rows = &options.metrics->counter("VStreamRowsSent", "rows sent by VStreamRows");
+    sums = &options.metrics->counter("VStreamSumsSent", "sums of intervals of rows sent by VStreamRows, for VDiff");
     events = &options.metrics->counter("VStreamEventsSent", "events sent by VStream");
     streams = &options.metrics->gauge("VStreamsActive", "VStream and VStreamRows calls under way");
   }
@@ -50,6 +51,7 @@ struct SourceService::Core {
 
   const SourceOptions options;
   base::Counter* rows = nullptr;
+  base::Counter* sums = nullptr;
   base::Counter* events = nullptr;
   base::Gauge* streams = nullptr;
   net::LoopThread thread;
@@ -216,6 +218,7 @@ net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::b
     CO_ASSIGN_OR_RETURN(const auto interval, co_await stream->begin_sum(wait));
     CO_RETURN_IF_ERROR(co_await writer.write(interval));
     CO_ASSIGN_OR_RETURN(const auto sum, co_await stream->read_sum(wait));
+    if (sums != nullptr) sums->add(1);
     co_return co_await writer.write(sum);
   }
   net::Scope scope(call.token());
