@@ -13,6 +13,9 @@ constexpr size_t kScriptBytes = 4u << 20;  // Well below the server's max_allowe
 
 Error gone(int32_t id) { return fail(Code::kNotFound, fmt::format("the row of stream {} is gone", id)); }
 
+// MySQL with local_infile=OFF; either server with it off at the client's side of the login.
+bool refuses_local_files(uint16_t number) { return number == 3948 || number == 1148; }
+
 }  // namespace
 
 Result<std::vector<std::string>> key_values(const TableSchema& table, const ::query::QueryResult& key) {
@@ -166,7 +169,7 @@ net::Task<Result<uint64_t>> Applier::write_rows(const TargetTable& table, const 
                                                 bool use_load_data, bool& skipped) {
   skipped = false;
   std::vector<mysql::Cell> cells;
-  if (use_load_data && table.can_load()) {
+  if (use_load_data && !load_refused_ && table.can_load()) {
     std::string file;
     size_t bytes = 0;
     for (const ::query::Row* row : rows) bytes += row->values().size() + static_cast<size_t>(row->lengths_size()) + 1;
@@ -175,10 +178,14 @@ net::Task<Result<uint64_t>> Applier::write_rows(const TargetTable& table, const 
       CO_RETURN_IF_ERROR(read_row(*row, table.field_count(), cells));
       TargetTable::append_line(file, table, cells);
     }
-    CO_ASSIGN_OR_RETURN(const auto ok, co_await session_.client().load_local(table.load_statement(), file, wait()));
-    // LOCAL makes the server skip duplicates and bend values instead of failing: neither may pass unseen.
-    skipped = ok.affected_rows != rows.size() || ok.warnings != 0;
-    co_return rows.size();
+    const auto loaded = co_await session_.client().load_local(table.load_statement(), file, wait());
+    if (loaded.ok()) {
+      // LOCAL makes the server skip duplicates and bend values instead of failing: neither may pass unseen.
+      skipped = loaded->affected_rows != rows.size() || loaded->warnings != 0;
+      co_return rows.size();
+    }
+    if (!refuses_local_files(loaded.error().mysql_errno())) co_return loaded.error();
+    load_refused_ = true;  // It has not asked for the file: nothing has happened.
   }
   std::string sql;
   for (size_t i = 0; i < rows.size(); ++i) {

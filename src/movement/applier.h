@@ -80,6 +80,7 @@ class Applier {
   const std::string database_;
   const TableMap& tables_;
   bool careful_ = false;
+  bool load_refused_ = false;  // The server takes no LOAD DATA LOCAL (local_infile=OFF).
   struct Bound {
     std::string fields;  // Serialized FIELD event.
     std::shared_ptr<const TargetTable> table;

@@ -371,7 +371,7 @@ net::Task<Status> VDiffs::Run::save(std::string name, const Report& report, cons
       {fmt::format(
            "UPDATE _vt.vdiff_table SET state = '{}', rows_compared = {}, mismatch = {}, report = {}, lastpk = {} WHERE "
            "vdiff_id = {} AND table_name = {}",
-           state, report.processed, report.differs() ? 1 : 0, sql_text(report.to_json(name)), key, id, sql_text(name)),
+           state, report.processed, report.differs() ? 1 : 0, sql_json(report.to_json(name)), key, id, sql_text(name)),
        fmt::format("UPDATE _vt.vdiff SET liveness_timestamp = UTC_TIMESTAMP() WHERE id = {}", id)},
       net::Wait::within(std::chrono::seconds(30), scope.token()));
 }
@@ -682,7 +682,7 @@ net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::create(ServerSessi
           fmt::format("INSERT INTO _vt.vdiff (keyspace, workflow, state, options, shard, db_name, "
                       "vdiff_uuid) VALUES ({}, {}, '{}', {}, {}, {}, {})",
                       sql_text(engine_.context.options.keyspace), sql_text(request.workflow()),
-                      auto_start ? "pending" : "stopped", sql_text(options), sql_text(engine_.context.options.shard),
+                      auto_start ? "pending" : "stopped", sql_json(options), sql_text(engine_.context.options.shard),
                       sql_text(engine_.context.options.db_name), sql_text(uuid)),
           wait));
   ::tabletmanagerdata::VDiffResponse response;
