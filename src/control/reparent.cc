@@ -371,7 +371,36 @@ net::Task<Status> check_progress(TabletClient& tablets, topo::Durability policy,
     if (policy.acknowledges(candidate, member)) pings.push_back(ping_one(tablets, member, timeout, answering));
   }
   co_await net::when_all(std::move(pings));
-  co_return check_progress(policy, candidate, answering);
+  CO_RETURN_IF_ERROR(check_progress(policy, candidate, answering));
+  if (policy.acks_needed() == 0) co_return Status{};
+  answering.push_back(&candidate);
+  std::vector<std::string> lacking(answering.size());
+  std::vector<net::Task<void>> looks;
+  for (size_t i = 0; i < answering.size(); ++i) {
+    looks.push_back(look_for_semi_sync(tablets, *answering[i], timeout, lacking[i]));
+  }
+  co_await net::when_all(std::move(looks));
+  for (const std::string& problem : lacking) {
+    if (!problem.empty()) co_return fail(Code::kFailedPrecondition, problem);
+  }
+  co_return Status{};
+}
+
+net::Task<void> look_for_semi_sync(TabletClient& tablets, const ::topodata::Tablet& tablet, base::Duration timeout,
+                                   std::string& problem) {
+  auto full = co_await tablets.call<tmd::FullStatusResponse>(tablet, "FullStatus", tmd::FullStatusRequest(),
+                                                             net::Wait::within(timeout));
+  if (!full.ok()) co_return;  // Whoever needs it finds out.
+  const auto& status = full->status();
+  // A server without the plugins tells nothing about them, also no timeout.
+  if (status.semi_sync_primary_enabled() || status.semi_sync_replica_enabled() ||
+      status.semi_sync_primary_timeout() != 0) {
+    co_return;
+  }
+  problem = fmt::format(
+      "the keyspace's durability policy needs semi-synchronous replication, and the server of tablet {} ({}) lacks its "
+      "plugins: load rpl_semi_sync_source and rpl_semi_sync_replica",
+      topo::alias_to_string(tablet.alias()), status.version());
 }
 
 net::Task<Result<NewPrimary>> announce_primary(TabletClient& tablets, const topo::ShardLock& lock,

@@ -75,6 +75,11 @@ net::Task<Status> check_reachable(TabletClient& client, const std::vector<::topo
 net::Task<Status> undo_demotion(TabletClient& client, topo::Durability policy, ::topodata::Tablet primary,
                                 base::Duration timeout, std::optional<::workflowdata::Fence> fence = {});
 
+// What keeps the tablet's server from semi-synchronous replication goes into `problem`: it lacks the plugins. Empty
+// when nothing does, or it does not answer.
+net::Task<void> look_for_semi_sync(TabletClient& tablets, const ::topodata::Tablet& tablet, base::Duration timeout,
+                                   std::string& problem);
+
 // Whether commits on `candidate` will find the acknowledgements that they wait for among the tablets that answer now.
 // kFailedPrecondition says whose are missing.
 net::Task<Status> check_progress(TabletClient& tablets, topo::Durability policy, const ::topodata::Tablet& candidate,

@@ -5,10 +5,12 @@
 #include <algorithm>
 #include <set>
 
+#include "control/reparent.h"
 #include "net/scope.h"
 #include "shard/shard_name.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/cells.h"
+#include "topo/durability.h"
 #include "topo/keyspace.h"
 #include "topo/srv_keyspace.h"
 
@@ -198,6 +200,17 @@ net::Task<Problems> validate_shard(TabletClient& client, const topo::ShardInfo& 
   co_await net::when_all(std::move(pings));
   for (auto& answer : answers) {
     if (!answer.empty()) problems.push_back(std::move(answer));
+  }
+  const auto policy = co_await topo::get_durability(client.topology(), shard.keyspace);
+  if (!policy.ok() || policy->acks_needed() == 0) co_return problems;
+  std::vector<std::string> lacking(tablets.size());
+  std::vector<net::Task<void>> looks;
+  for (size_t i = 0; i < tablets.size(); ++i) {
+    looks.push_back(look_for_semi_sync(client, tablets[i], 10s, lacking[i]));
+  }
+  co_await net::when_all(std::move(looks));
+  for (auto& problem : lacking) {
+    if (!problem.empty()) problems.push_back(std::move(problem));
   }
   co_return problems;
 }

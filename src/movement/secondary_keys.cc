@@ -113,7 +113,7 @@ net::Task<Status> defer_under_lock(ServerSession& session, KeyOwner owner, std::
   if (keys.empty()) co_return Status{};
   CO_RETURN_IF_ERROR(co_await session.run(
       {fmt::format("INSERT INTO _vt.post_copy_action (vrepl_id, table_name, action) VALUES ({}, {}, {})", owner.stream,
-                   sql_text(table), sql_text(keys_to_action(name, keys)))},
+                   sql_text(table), sql_json(keys_to_action(name, keys)))},
       quick(cancel)));
   CO_ASSIGN_OR_RETURN(const auto present, co_await present_keys(session, owner, table, quick(cancel)));
   std::string drops;

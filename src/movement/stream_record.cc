@@ -24,6 +24,8 @@ std::string sql_text(std::string_view bytes) {
   return out;
 }
 
+std::string sql_json(std::string_view text) { return "_utf8mb4" + sql_text(text); }
+
 int64_t unix_now() {
   return std::chrono::duration_cast<std::chrono::seconds>(base::system_clock().wall_now().time_since_epoch()).count();
 }

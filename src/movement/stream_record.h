@@ -69,6 +69,9 @@ std::string tablet_types_text(const google::protobuf::RepeatedField<int>& types,
 inline constexpr size_t kMessageMax = 900;  // Bytes of the message column that are used.
 // An SQL literal of bytes.
 std::string sql_text(std::string_view bytes);
+// An SQL literal for a JSON column. MySQL takes no strings without a character set there, which all of a session with
+// SET NAMES binary are.
+std::string sql_json(std::string_view text);
 int64_t unix_now();
 
 // Log types of _vt.vreplication_log.

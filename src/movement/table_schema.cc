@@ -209,6 +209,9 @@ void append_value_literal(std::string& out, const Column& column, ::query::Type 
   }
   if (is_number_type(source_type) && is_plain_number(*text)) {
     out += *text;
+    // A literal -0 is the whole number 0: only as a real number it keeps its sign.
+    const bool real = column.type == ::query::FLOAT32 || column.type == ::query::FLOAT64;
+    if (real && text->starts_with('-') && text->find_first_not_of("-0.") == std::string_view::npos) out += "e0";
   } else if (column.type == ::query::JSON) {
     append_quoted(out, "_utf8mb4", *text);  // A JSON column refuses strings without a character set.
   } else if (is_text_only_type(column)) {

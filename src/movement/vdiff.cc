@@ -112,7 +112,7 @@ net::Task<Result<::tabletmanagerdata::VDiffResponse>> VDiffs::create(ServerSessi
           fmt::format("INSERT INTO _vt.vdiff (keyspace, workflow, state, options, shard, db_name, "
                       "vdiff_uuid) VALUES ({}, {}, '{}', {}, {}, {}, {})",
                       sql_text(engine_.context.options.keyspace), sql_text(request.workflow()),
-                      auto_start ? "pending" : "stopped", sql_text(options), sql_text(engine_.context.options.shard),
+                      auto_start ? "pending" : "stopped", sql_json(options), sql_text(engine_.context.options.shard),
                       sql_text(engine_.context.options.db_name), sql_text(uuid)),
           wait));
   ::tabletmanagerdata::VDiffResponse response;

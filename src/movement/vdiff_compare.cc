@@ -22,6 +22,16 @@ json to_array(const std::vector<std::string>& texts) {
   return out;
 }
 
+// MariaDB keeps no negative zero, MySQL does.
+bool same_value(const Column& column, const mysql::Cell& a, const mysql::Cell& b) {
+  if (a == b) return true;
+  if (column.type != ::query::FLOAT32 && column.type != ::query::FLOAT64) return false;
+  const auto is_zero = [](const mysql::Cell& cell) {
+    return cell && !cell->empty() && cell->find_first_not_of("-0.") == std::string_view::npos;
+  };
+  return is_zero(a) && is_zero(b);
+}
+
 constexpr size_t kStatementBytes = 1u << 20;
 
 json sample(const TargetTable& table, std::span<const mysql::Cell> cells, const SampleSettings& settings) {
@@ -204,7 +214,9 @@ Status compare_rows(const TargetTable& table, const std::vector<const ::binlogda
     found->second.met = true;
     RETURN_IF_ERROR(read_row(*found->second.row, table.field_count(), cells));
     bool equal = true;
-    for (const auto& binding : table.bindings()) equal = equal && cells[binding.field] == other[binding.field];
+    for (const auto& binding : table.bindings()) {
+      equal = equal && same_value(table.schema().columns[binding.column], cells[binding.field], other[binding.field]);
+    }
     if (equal) {
       ++report.matching;
       continue;

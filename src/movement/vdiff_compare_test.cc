@@ -33,6 +33,33 @@ TargetTable bound() {
   return out;
 }
 
+TEST(VDiffCompare, ZeroHasNoSign) {
+  TableSchema schema;
+  schema.name = "t";
+  schema.columns = {{.name = "id", .type = ::query::INT64, .column_type = "bigint"},
+                    {.name = "f", .type = ::query::FLOAT64, .column_type = "double"},
+                    {.name = "s", .type = ::query::VARBINARY, .column_type = "varbinary(20)"}};
+  schema.identity = {0};
+  schema.identity_index = "PRIMARY";
+  google::protobuf::RepeatedPtrField<::query::Field> fields;
+  for (const auto& column : schema.columns) *fields.Add() = to_field(column, "t", "db");
+  const TargetTable table = *TargetTable::bind(schema, "db", fields);
+  const struct {
+    std::vector<std::optional<std::string>> source, target;
+    bool equal;
+  } cases[] = {{{"1", "-0", "x"}, {"1", "0", "x"}, true},
+               {{"1", "0", "x"}, {"1", "-0.00", "x"}, true},
+               {{"1", "-0", "x"}, {"1", "1", "x"}, false},
+               {{"1", "-0", "x"}, {"1", std::nullopt, "x"}, false},
+               {{"1", "0", "-0"}, {"1", "0", "0"}, false}};
+  for (const auto& [source, target, equal] : cases) {
+    const auto rows = response({source});
+    Report report;
+    ASSERT_TRUE(compare_rows(table, {&rows}, {target}, {}, report, nullptr).ok());
+    EXPECT_EQ(report.matching, equal ? 1 : 0) << *source[1] << target[1].value_or("NULL");
+  }
+}
+
 struct Case {
   const char* what;
   Texts first;   // Of one source.

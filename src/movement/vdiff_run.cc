@@ -177,7 +177,7 @@ net::Task<Status> VDiffs::Run::save(std::string name, const Report& report, cons
       {fmt::format(
            "UPDATE _vt.vdiff_table SET state = '{}', rows_compared = {}, mismatch = {}, report = {}, lastpk = {} WHERE "
            "vdiff_id = {} AND table_name = {}",
-           state, report.processed, report.differs() ? 1 : 0, sql_text(report.to_json(name)), key, id, sql_text(name)),
+           state, report.processed, report.differs() ? 1 : 0, sql_json(report.to_json(name)), key, id, sql_text(name)),
        fmt::format("UPDATE _vt.vdiff SET liveness_timestamp = UTC_TIMESTAMP() WHERE id = {}", id)},
       net::Wait::within(std::chrono::seconds(30), scope.token()));
 }

@@ -134,7 +134,7 @@ net::Task<Result<::tabletmanagerdata::CreateVReplicationWorkflowResponse>> Engin
                           sql_text(tablet_types_text(request.tablet_types(), request.tablet_selection_preference())),
                           unix_now(), state, sql_text(context.options.db_name),
                           static_cast<int>(request.workflow_type()), static_cast<int>(request.workflow_sub_type()),
-                          request.defer_secondary_keys() ? 1 : 0, sql_text(options));
+                          request.defer_secondary_keys() ? 1 : 0, sql_json(options));
   }
   CO_ASSIGN_OR_RETURN(
       const auto inserted,
@@ -252,9 +252,9 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>> Engin
   if (!request.config_overrides().empty()) {
     std::string pairs;
     for (const auto& [key, value] : request.config_overrides())
-      pairs += fmt::format(", {}, {}", sql_text(key), sql_text(value));
-    sets +=
-        fmt::format(", options = JSON_SET(COALESCE(options, '{{}}'), '$.config', JSON_OBJECT({}))", pairs.substr(2));
+      pairs += fmt::format(", {}, {}", sql_json(key), sql_json(value));
+    sets += fmt::format(", options = JSON_SET(COALESCE(options, _utf8mb4'{{}}'), _utf8mb4'$.config', JSON_OBJECT({}))",
+                        pairs.substr(2));
   }
   // The source differs from stream to stream: on_ddl and rules are changed in each.
   std::string sources;

@@ -1,8 +1,11 @@
 #include "mysql/binlog_compress.h"
 
 #include <zlib.h>
+#include <zstd.h>
 
+#include <algorithm>
 #include <limits>
+#include <memory>
 
 namespace vitrail::mysql {
 
@@ -29,6 +32,29 @@ Status inflate_exactly(BinlogBytes packed, uint64_t size, bool raw, std::string&
   const bool complete = outcome == Z_STREAM_END && stream.avail_out == 0;
   inflateEnd(&stream);
   if (!complete) return fail(Code::kDataLoss, "compressed data of the binary log is damaged");
+  return {};
+}
+
+Status inflate_zstd(BinlogBytes packed, uint64_t size, std::string& out) {
+  constexpr uint64_t kStep = 1u << 20;
+  const auto damaged = [] { return fail(Code::kDataLoss, "a compressed transaction of the binary log is damaged"); };
+  const std::unique_ptr<ZSTD_DCtx, size_t (*)(ZSTD_DCtx*)> context(::ZSTD_createDCtx(), ::ZSTD_freeDCtx);
+  if (context == nullptr) return fail(Code::kResourceExhausted, "zstd has no memory to inflate a transaction");
+  ZSTD_inBuffer from{packed.data(), packed.size(), 0};
+  out.clear();
+  uint64_t have = 0;
+  size_t wanted = 1;  // By zstd; 0 at the end of a frame.
+  while (wanted != 0 || from.pos < from.size) {
+    if (have == out.size()) out.resize(std::min(size, have + kStep));
+    char none = 0;
+    ZSTD_outBuffer to{out.empty() ? &none : out.data() + have, out.size() - have, 0};
+    const size_t consumed = from.pos;
+    wanted = ::ZSTD_decompressStream(context.get(), &to, &from);
+    have += to.pos;
+    if (::ZSTD_isError(wanted) != 0 || (to.pos == 0 && from.pos == consumed)) return damaged();
+  }
+  if (have != size) return damaged();
+  out.resize(size);
   return {};
 }
 

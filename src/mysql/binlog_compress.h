@@ -13,4 +13,7 @@ namespace vitrail::mysql {
 //               before memory is taken.
 Status inflate_exactly(BinlogBytes packed, uint64_t size, bool raw, std::string& out);
 
+// The same for a zstd stream. Memory is taken as far as the stream has been inflated.
+Status inflate_zstd(BinlogBytes packed, uint64_t size, std::string& out);
+
 }  // namespace vitrail::mysql

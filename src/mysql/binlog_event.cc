@@ -4,6 +4,7 @@
 #include <zlib.h>
 
 #include <algorithm>
+#include <bit>
 
 #include "mysql/binlog_compress.h"
 
@@ -242,7 +243,54 @@ std::string XaId::to_sql() const {
   return text;
 }
 
+namespace {
+
+// Whole numbers of MySQL's later events: as many bytes follow the first as that has ones at its lower end.
+uint64_t variable_number(BinlogReader& in) {
+  const uint8_t first = in.u8();
+  const auto more = static_cast<size_t>(std::countr_one(first));
+  const uint64_t high = in.little_endian(more);
+  if (more >= 7) return high;
+  return high << (7 - more) | first >> (more + 1);
+}
+int64_t variable_signed_number(BinlogReader& in) {
+  const uint64_t number = variable_number(in);
+  return (number & 1) != 0 ? static_cast<int64_t>(~(number >> 1)) : static_cast<int64_t>(number >> 1);
+}
+
+// A message of numbered fields, which may end with ones of later servers.
+Result<GtidEvent> parse_tagged_gtid_event(BinlogBytes body) {
+  enum : uint64_t { kFlags, kUuid, kSequence, kTag, kLastCommitted, kCommitSequence };
+  constexpr uint64_t kVersion = 1;
+  BinlogReader in(body);
+  GtidEvent out;
+  MysqlGtid gtid;
+  if (variable_number(in) != kVersion) return fail(Code::kUnimplemented, "GTID event of an unknown version");
+  if (variable_number(in) != body.size()) return malformed("GTID");
+  variable_number(in);  // The last field that a reader must know.
+  bool known = true;
+  while (known && in.remaining() > 0) {
+    switch (variable_number(in)) {
+      case kFlags: variable_number(in); break;
+      case kUuid:
+        for (uint8_t& byte : gtid.server.bytes) byte = static_cast<uint8_t>(variable_number(in));
+        break;
+      case kSequence: gtid.sequence = variable_signed_number(in); break;
+      case kTag: gtid.tag = in.text(variable_number(in)); break;
+      case kLastCommitted: out.last_committed = variable_signed_number(in); break;
+      case kCommitSequence: out.commit_sequence = variable_signed_number(in); break;
+      default: known = false;
+    }
+  }
+  if (!in.ok() || gtid.sequence < 1 || gtid.sequence == INT64_MAX || gtid.tag.size() > 32) return malformed("GTID");
+  out.gtid = std::move(gtid);
+  return out;
+}
+
+}  // namespace
+
 Result<GtidEvent> parse_gtid_event(const BinlogEvent& event) {
+  if (event.header.type == EventType::kGtidTagged) return parse_tagged_gtid_event(event.body);
   GtidEvent out;
   BinlogReader in(event.body);
   if (event.header.type == EventType::kMariadbGtid) {
@@ -435,6 +483,41 @@ std::string describe_incident(BinlogBytes body) {
   const uint16_t number = in.u16();
   const std::string_view message = in.text(in.u8());
   return fmt::format("incident {}: {}", number, in.ok() ? message : "no message");
+}
+
+Result<BinlogBytes> unpack_transaction(BinlogBytes body, std::string& out) {
+  enum : uint64_t { kEnd, kPackedSize, kCompression, kSize };
+  constexpr uint64_t kZstd = 0;
+  constexpr uint64_t kNone = 255;
+  constexpr uint64_t kSizeMax = uint64_t{1} << 30;
+  BinlogReader in(body);
+  std::optional<uint64_t> packed_size;
+  uint64_t compression = kNone;
+  uint64_t size = 0;
+  for (;;) {
+    const uint64_t field = in.lenenc();
+    if (field == kEnd || !in.ok()) break;
+    BinlogReader value(in.bytes(in.lenenc()));
+    if (field == kPackedSize) packed_size = value.lenenc();
+    // The number 255 is written as one byte that elsewhere is no number.
+    if (field == kCompression) compression = value.remaining() == 1 ? value.u8() : value.lenenc();
+    if (field == kSize) size = value.lenenc();
+    if (!value.ok()) return malformed("TRANSACTION_PAYLOAD");
+  }
+  const BinlogBytes packed = in.rest();
+  if (!in.ok() || packed_size.value_or(packed.size()) != packed.size()) return malformed("TRANSACTION_PAYLOAD");
+  if (compression == kNone) return packed;
+  if (compression != kZstd) {
+    return fail(Code::kUnimplemented,
+                fmt::format("transactions compressed by method {} are not supported", compression));
+  }
+  if (size > kSizeMax) {
+    return fail(
+        Code::kResourceExhausted,
+        fmt::format("a compressed transaction of {} bytes is too large; set binlog_transaction_compression=OFF", size));
+  }
+  RETURN_IF_ERROR(inflate_zstd(packed, size, out));
+  return as_bytes(out);
 }
 
 Status inflate_mariadb_event(BinlogBytes packed, std::string& out) {

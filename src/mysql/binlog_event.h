@@ -183,7 +183,8 @@ struct GtidEvent {
   int64_t last_committed = 0;
   int64_t commit_sequence = 0;
 };
-// MariaDB's GTID (162), MySQL's GTID (33) and ANONYMOUS_GTID (34). MariaDB's carries the server in the event header.
+// MariaDB's GTID (162), MySQL's GTID (33), ANONYMOUS_GTID (34) and GTID_TAGGED (42). MariaDB's carries the server in
+// the event header.
 Result<GtidEvent> parse_gtid_event(const BinlogEvent& event);
 
 // MariaDB's GTID_LIST or MySQL's PREVIOUS_GTIDS: the transactions before this place of the log.
@@ -239,6 +240,11 @@ Result<std::string_view> parse_statement_text(const BinlogEvent& event);
 
 // "incident 1: the message".
 std::string describe_incident(BinlogBytes body);
+
+// The events that a TRANSACTION_PAYLOAD holds, one behind the other and without checksums: in the event, or inflated
+// into `out` (zstd).
+//   kUnimplemented: another compression. kResourceExhausted: more than a reader should hold at once.
+Result<BinlogBytes> unpack_transaction(BinlogBytes body, std::string& out);
 
 // Inflates the tail of a MariaDB compressed event (a byte 1aaallll: algorithm and size of the length; the length, big
 // endian; a zlib stream) into `out`. Refuses lengths that the input cannot inflate to, so memory stays below about

@@ -60,6 +60,31 @@ class JsonPrinter {
     }
   }
 
+  void quoted(std::string_view text) {
+    static constexpr char kHex[] = "0123456789abcdef";
+    out_ += '"';
+    for (const char c : text) {
+      switch (c) {
+        case '"': out_ += "\\\""; break;
+        case '\\': out_ += "\\\\"; break;
+        case '\b': out_ += "\\b"; break;
+        case '\f': out_ += "\\f"; break;
+        case '\n': out_ += "\\n"; break;
+        case '\r': out_ += "\\r"; break;
+        case '\t': out_ += "\\t"; break;
+        default:
+          if (static_cast<uint8_t>(c) < 0x20) {
+            out_ += "\\u00";
+            out_ += kHex[c >> 4];
+            out_ += kHex[c & 15];
+          } else {
+            out_ += c;
+          }
+      }
+    }
+    out_ += '"';
+  }
+
  private:
   // Seven bits a byte, the lowest first.
   static uint64_t variable_size(BinlogReader& in) {
@@ -98,31 +123,6 @@ class JsonPrinter {
     // Told from an integer by its point.
     if (std::none_of(text, end, [](char c) { return c == '.' || c == 'e'; })) out_ += ".0";
     return true;
-  }
-
-  void quoted(std::string_view text) {
-    static constexpr char kHex[] = "0123456789abcdef";
-    out_ += '"';
-    for (const char c : text) {
-      switch (c) {
-        case '"': out_ += "\\\""; break;
-        case '\\': out_ += "\\\\"; break;
-        case '\b': out_ += "\\b"; break;
-        case '\f': out_ += "\\f"; break;
-        case '\n': out_ += "\\n"; break;
-        case '\r': out_ += "\\r"; break;
-        case '\t': out_ += "\\t"; break;
-        default:
-          if (static_cast<uint8_t>(c) < 0x20) {
-            out_ += "\\u00";
-            out_ += kHex[c >> 4];
-            out_ += kHex[c & 15];
-          } else {
-            out_ += c;
-          }
-      }
-    }
-    out_ += '"';
   }
 
   bool opaque(BinlogReader& in) {
@@ -268,6 +268,15 @@ Status append_binary_json(BinlogBytes bytes, std::string& out) {
     return fail(Code::kDataLoss, "malformed JSON value in the binary log");
   }
   return {};
+}
+
+bool append_binary_json_scalar(uint8_t type, BinlogBytes bytes, std::string& out) {
+  if (type < kLiteral) return false;
+  return JsonPrinter(out, SIZE_MAX - out.size()).value(type, bytes, 0);
+}
+
+void append_json_string(std::string_view text, std::string& out) {
+  JsonPrinter(out, SIZE_MAX - out.size()).quoted(text);
 }
 
 }  // namespace vitrail::mysql

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <string_view>
 
 #include "base/result.h"
 #include "mysql/binlog_reader.h"
@@ -13,5 +14,9 @@ namespace vitrail::mysql {
 //   Bounds    : text of at most 16 times the bytes plus 64; parts that overlap cannot multiply it.
 // Source: MySQL source documentation, json_binary.h (the storage format is described there).
 Status append_binary_json(BinlogBytes bytes, std::string& out);
+
+// One value of a type byte and what follows it elsewhere: neither object nor array. False for malformed bytes.
+bool append_binary_json_scalar(uint8_t type, BinlogBytes bytes, std::string& out);
+void append_json_string(std::string_view text, std::string& out);
 
 }  // namespace vitrail::mysql

@@ -9,6 +9,7 @@
 
 #include "mysql/binlog_compress.h"
 #include "mysql/binlog_json.h"
+#include "mysql/binlog_json_patch.h"
 #include "mysql/binlog_value.h"
 
 namespace vitrail::mysql {
@@ -183,6 +184,7 @@ std::optional<RowsLayout> rows_layout(EventType type) {
     case EventType::kUpdateRowsV1: return RowsLayout{RowsKind::kUpdate, false, false};
     case EventType::kDeleteRowsV1: return RowsLayout{RowsKind::kDelete, false, false};
     case EventType::kWriteRowsV2: return RowsLayout{RowsKind::kInsert, true, false};
+    case EventType::kPartialUpdateRows:
     case EventType::kUpdateRowsV2: return RowsLayout{RowsKind::kUpdate, true, false};
     case EventType::kDeleteRowsV2: return RowsLayout{RowsKind::kDelete, true, false};
     case EventType::kMariadbWriteRowsCompressedV1: return RowsLayout{RowsKind::kInsert, false, true};
@@ -207,6 +209,7 @@ Result<RowsEvent> parse_rows_event(const BinlogEvent& event, const FormatDescrip
   }
   RowsEvent rows;
   rows.kind = layout->kind;
+  rows.json_changes = event.header.type == EventType::kPartialUpdateRows;
   BinlogReader in(event.body);
   rows.table_id = format.post_header_size(event.header.type, layout->version2 ? 10 : 8) == 6 ? in.u32() : in.u48();
   rows.flags = in.u16();
@@ -326,6 +329,7 @@ Result<RowDecoder> RowDecoder::create(const TableMap& map, std::span<const RowCo
         column.type == BinlogType::kVarcharCompressed) {
       ++decoder.large_count_;
     }
+    if (column.type == BinlogType::kJson) ++decoder.json_count_;
     decoder.text_max_ += text_bound(column, options.member_names);
     decoder.columns_.push_back(std::move(column));
   }
@@ -498,14 +502,7 @@ Status RowDecoder::decode_value(const RowColumn& column, BinlogReader& rows, cha
     case BinlogType::kVarcharCompressed:
     case BinlogType::kBlobCompressed:
       return inflate_column(rows.bytes(read_length(column, rows)), image.large_[large++], value.text);
-    case BinlogType::kJson: {
-      const BinlogBytes bytes = rows.bytes(read_length(column, rows));
-      std::string& json = image.large_[large++];
-      json.clear();
-      RETURN_IF_ERROR(append_binary_json(bytes, json));
-      value.text = json;
-      return {};
-    }
+    case BinlogType::kJson:  // See decode_image().
     case BinlogType::kNull:
     case BinlogType::kDecimalOld: return malformed("value of a type that has none");
   }
@@ -516,7 +513,25 @@ Status RowDecoder::decode_value(const RowColumn& column, BinlogReader& rows, cha
   return {};
 }
 
-Status RowDecoder::decode_image(BinlogReader& rows, BinlogBytes present, RowImage& image) const {
+// `before`: where `bytes` are changes to its value.
+Status RowDecoder::json_text(size_t column, BinlogBytes bytes, const RowImage* before, std::string& json) const {
+  json.clear();
+  if (before == nullptr) return append_binary_json(bytes, json);
+  if (before->json_.size() <= column || before->values_[column].state != RowValue::State::kValue) {
+    return fail(
+        Code::kFailedPrecondition,
+        "the binary log has changes to a JSON value and not the value; set binlog_row_image=FULL on the source");
+  }
+  return append_changed_json(before->json_[column], bytes, json);
+}
+
+Status RowDecoder::decode_image(BinlogReader& rows, BinlogBytes present, RowImage& image,
+                                const RowImage* before) const {
+  BinlogBytes changed;  // One bit for each JSON column of the table: its value is changes to the one before.
+  constexpr uint64_t kJsonChanges = 1;
+  if (before != nullptr && (rows.lenenc() & kJsonChanges) != 0) changed = rows.bytes((json_count_ + 7) / 8);
+  size_t json_index = 0;
+  if (json_count_ > 0) image.json_.assign(columns_.size(), BinlogBytes());
   image.values_.assign(columns_.size(), RowValue());
   if (image.text_.size() < text_max_) image.text_.resize(text_max_);
   if (image.large_.size() < large_count_) image.large_.resize(large_count_);
@@ -528,6 +543,9 @@ Status RowDecoder::decode_image(BinlogReader& rows, BinlogBytes present, RowImag
   size_t large = 0;
   size_t index = 0;  // Among the columns that are present.
   for (size_t i = 0; i < columns_.size(); ++i) {
+    const bool json = columns_[i].type == BinlogType::kJson;
+    const bool json_changed = json && !changed.empty() && bit_set(changed, json_index);
+    if (json) ++json_index;
     if (!bit_set(present, i)) continue;
     RowValue& value = image.values_[i];
     if (bit_set(nulls, index++)) {
@@ -535,7 +553,16 @@ Status RowDecoder::decode_image(BinlogReader& rows, BinlogBytes present, RowImag
       continue;
     }
     value.state = RowValue::State::kValue;
-    if (Status status = decode_value(columns_[i], rows, text, large, image, value); !status.ok()) {
+    Status status;
+    if (json) {
+      image.json_[i] = rows.bytes(rows.little_endian(columns_[i].meta));
+      std::string& out = image.large_[large++];
+      if (rows.ok()) status = json_text(i, image.json_[i], json_changed ? before : nullptr, out);
+      value.text = out;
+    } else {
+      status = decode_value(columns_[i], rows, text, large, image, value);
+    }
+    if (!status.ok()) {
       return std::move(status).error().with_context(
           fmt::format("column {}", columns_[i].name.empty() ? fmt::format("{}", i + 1) : columns_[i].name));
     }
@@ -559,7 +586,8 @@ Result<bool> RowsReader::next(RowChange& change) {
   if (event_.kind == RowsKind::kDelete) {
     change.after.clear();
   } else {
-    RETURN_IF_ERROR(decoder_.decode_image(in_, event_.present_after, change.after));
+    RETURN_IF_ERROR(
+        decoder_.decode_image(in_, event_.present_after, change.after, event_.json_changes ? &change.before : nullptr));
   }
   if (in_.remaining() == before) return malformed("rows without columns");
   return true;

@@ -54,14 +54,15 @@ struct RowsEvent {
   // deletes.
   BinlogBytes present_before;
   BinlogBytes present_after;
+  // Images after a change may have JSON values as changes to those before it (PARTIAL_UPDATE_ROWS).
+  bool json_changes = false;
   BinlogBytes rows;
 
   bool statement_end() const { return (flags & kFlagStatementEnd) != 0; }
 };
 
 // WRITE_ROWS, UPDATE_ROWS and DELETE_ROWS of version 1 and 2, and MariaDB's compressed ones, whose rows are inflated
-// into `scratch`; the result refers to the event and to `scratch`.
-//   kUnimplemented : PARTIAL_UPDATE_ROWS.
+// into `scratch`; and PARTIAL_UPDATE_ROWS. The result refers to the event and to `scratch`.
 Result<RowsEvent> parse_rows_event(const BinlogEvent& event, const FormatDescription& format, std::string& scratch);
 
 bool is_rows_event(EventType type);
@@ -142,6 +143,7 @@ class RowImage {
   std::vector<RowValue> values_;
   std::vector<char> text_;          // Of values with a bounded text.
   std::vector<std::string> large_;  // Of values that are inflated, or JSON.
+  std::vector<BinlogBytes> json_;   // Binary JSON as the log has it, by column; only where there are JSON columns.
 };
 
 struct RowChange {
@@ -163,12 +165,15 @@ class RowDecoder {
 
   const std::vector<RowColumn>& columns() const { return columns_; }
 
-  // Reads one image with the columns of `present` off `rows`. kDataLoss for malformed bytes.
-  Status decode_image(BinlogReader& rows, BinlogBytes present, RowImage& image) const;
+  // Reads one image with the columns of `present` off `rows`. kDataLoss for malformed bytes. `before`: that before it,
+  // where JSON values may be changes to its own; else null.
+  //   kFailedPrecondition: a value is changes to one that is not in `before`.
+  Status decode_image(BinlogReader& rows, BinlogBytes present, RowImage& image, const RowImage* before = nullptr) const;
 
  private:
   RowDecoder() = default;
 
+  Status json_text(size_t column, BinlogBytes bytes, const RowImage* before, std::string& json) const;
   Status decode_value(const RowColumn& column, BinlogReader& rows, char*& text, size_t& large, RowImage& image,
                       RowValue& value) const;
   Status enum_text(const RowColumn& column, uint64_t number, RowValue& value) const;
@@ -178,6 +183,7 @@ class RowDecoder {
   Options options_;
   size_t text_max_ = 0;     // Of all bounded texts of a row.
   size_t large_count_ = 0;  // Columns that may need a string of their own.
+  size_t json_count_ = 0;   // Columns of MySQL's JSON.
 };
 
 // The rows of one event, front to back.

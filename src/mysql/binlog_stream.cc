@@ -91,6 +91,7 @@ Status BinlogStreamParser::handle(const BinlogEvent& event) {
     }
     case EventType::kMariadbGtid:
     case EventType::kGtid:
+    case EventType::kGtidTagged:
     case EventType::kAnonymousGtid: return handle_gtid(event);
     case EventType::kMariadbGtidList:
     case EventType::kPreviousGtids: {
@@ -129,14 +130,7 @@ Status BinlogStreamParser::handle(const BinlogEvent& event) {
                   "the source's log is incomplete (" + describe_incident(event.body) + "); data has to be copied anew");
     case EventType::kMariadbStartEncryption:
       return fail(Code::kUnimplemented, "the log file is encrypted; read it through the server");
-    case EventType::kTransactionPayload:
-      return fail(Code::kUnimplemented,
-                  "compressed transactions are not supported; set binlog_transaction_compression=OFF on the source");
-    case EventType::kPartialUpdateRows:
-      return fail(Code::kUnimplemented,
-                  "partial JSON updates are not supported; set binlog_row_value_options='' on the source");
-    case EventType::kGtidTagged:
-      return fail(Code::kUnimplemented, "GTIDs with tags (MySQL 8.3 and later) are not supported");
+    case EventType::kTransactionPayload: return handle_payload(event);
     case EventType::kBeginLoadQuery:
     case EventType::kExecuteLoadQuery:
     case EventType::kAppendBlock:
@@ -156,6 +150,22 @@ Status BinlogStreamParser::handle(const BinlogEvent& event) {
   if (is_rows_event(header.type)) return handle_rows(event);
   if ((header.flags & EventHeader::kFlagIgnorable) != 0) return {};
   return fail(Code::kUnimplemented, fmt::format("{} is unknown and may not be ignored", event_type_name(header.type)));
+}
+
+// All of a transaction behind its GTID. The events in it have places of their own, in no log.
+Status BinlogStreamParser::handle_payload(const BinlogEvent& event) {
+  RETURN_IF_ERROR(need_transaction(event.header));
+  ASSIGN_OR_RETURN(BinlogBytes rest, unpack_transaction(event.body, payload_));
+  while (!rest.empty()) {
+    ASSIGN_OR_RETURN(const BinlogBytes bytes, take_event(rest));
+    ASSIGN_OR_RETURN(const BinlogEvent inner, parse_event(bytes, ChecksumAlgorithm::kNone));
+    const EventType type = inner.header.type;
+    if (type == EventType::kTransactionPayload || type == EventType::kFormatDescription || type == EventType::kRotate) {
+      return fail(Code::kDataLoss, fmt::format("{} event within a compressed transaction", event_type_name(type)));
+    }
+    RETURN_IF_ERROR(handle(inner));
+  }
+  return {};
 }
 
 Status BinlogStreamParser::handle_gtid(const BinlogEvent& event) {

@@ -108,12 +108,11 @@ struct BinlogItem {
 // Turns events, fed in order, into items, and keeps account of place, GTID and transaction boundaries.
 //
 //   Bounds : memory for the table maps of one transaction (tables_max; a transaction with more is refused) and for one
-//            inflated event.
+//            inflated event, which with MySQL's binlog_transaction_compression is a whole transaction.
 //   Errors : after an error the parser must not be fed again; the reader connects anew at position().
 //     kDataLoss           malformed or missing bytes, rows without a table map, a transaction within another, an
 //                         INCIDENT (the source says that events are missing from its log)
-//     kUnimplemented      TRANSACTION_PAYLOAD (binlog_transaction_compression), PARTIAL_UPDATE_ROWS, GTIDs with tags,
-//                         encrypted log files, unknown events that may not be ignored
+//     kUnimplemented      encrypted log files, unknown events that may not be ignored
 //     kFailedPrecondition LOAD DATA as statement (binlog_format must be ROW)
 //   Threads: confined to one at a time.
 class BinlogStreamParser {
@@ -155,6 +154,7 @@ class BinlogStreamParser {
   };
 
   Status handle(const BinlogEvent& event);
+  Status handle_payload(const BinlogEvent& event);
   Status handle_gtid(const BinlogEvent& event);
   Status handle_query(const BinlogEvent& event);
   Status handle_table_map(const BinlogEvent& event);
@@ -174,6 +174,7 @@ class BinlogStreamParser {
   uint64_t transaction_number_ = 0;
   std::unordered_map<uint64_t, Table> tables_;  // By table id.
   std::string scratch_;                         // Inflated text or rows of the event fed last.
+  std::string payload_;                         // Its inflated transaction.
   std::vector<BinlogItem> items_;
 };
 

@@ -40,8 +40,8 @@ bool is_number(BinlogType type) {
   }
 }
 
-// What the servers count as a character column when they number collations; geometry is a blob to them.
-bool is_text(BinlogType type) {
+// What the servers count as a character column when they number collations. Geometry is a blob to MariaDB only.
+bool is_text(BinlogType type, bool mariadb) {
   switch (type) {
     case BinlogType::kString:
     case BinlogType::kVarString:
@@ -51,8 +51,8 @@ bool is_text(BinlogType type) {
     case BinlogType::kLongBlob:
     case BinlogType::kBlob:
     case BinlogType::kVarcharCompressed:
-    case BinlogType::kBlobCompressed:
-    case BinlogType::kGeometry: return true;
+    case BinlogType::kBlobCompressed: return true;
+    case BinlogType::kGeometry: return mariadb;
     default: return false;
   }
 }
@@ -197,13 +197,14 @@ bool read_bits(BinlogReader in, std::vector<TableMapColumn>& columns, Belongs be
   return in.ok();
 }
 
-bool read_field(MetadataField field, BinlogReader in, TableMap& map) {
+bool read_field(MetadataField field, BinlogReader in, bool mariadb, TableMap& map) {
+  const auto is_text_here = [mariadb](BinlogType type) { return is_text(type, mariadb); };
   switch (field) {
     case MetadataField::kSignedness:
       return read_bits(in, map.columns, is_number,
                        [](TableMapColumn& column, bool is_unsigned) { column.is_unsigned = is_unsigned; });
-    case MetadataField::kDefaultCharset: return read_default_charset(in, map.columns, is_text);
-    case MetadataField::kColumnCharset: return read_column_charsets(in, map.columns, is_text);
+    case MetadataField::kDefaultCharset: return read_default_charset(in, map.columns, is_text_here);
+    case MetadataField::kColumnCharset: return read_column_charsets(in, map.columns, is_text_here);
     case MetadataField::kColumnName:
       for (TableMapColumn& column : map.columns) column.name = in.text(in.lenenc());
       map.has_names = in.ok();
@@ -268,7 +269,7 @@ Result<TableMap> parse_table_map(BinlogBytes body, const FormatDescription& form
   while (in.remaining() > 0) {
     const auto field = static_cast<MetadataField>(in.u8());
     const BinlogReader value(in.bytes(in.lenenc()));
-    if (!in.ok() || !read_field(field, value, map)) {
+    if (!in.ok() || !read_field(field, value, format.mariadb(), map)) {
       return malformed(fmt::format("optional metadata {}", static_cast<unsigned>(field)));
     }
   }

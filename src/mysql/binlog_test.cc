@@ -706,9 +706,8 @@ TEST(BinlogStream, RefusesRowsThatBelongToNothing) {
 
 TEST(BinlogStream, NamesWhatItDoesNotRead) {
   const std::pair<EventType, Code> cases[] = {{EventType::kMariadbStartEncryption, Code::kUnimplemented},
-                                              {EventType::kTransactionPayload, Code::kUnimplemented},
-                                              {EventType::kPartialUpdateRows, Code::kUnimplemented},
-                                              {EventType::kGtidTagged, Code::kUnimplemented},
+                                              {EventType::kTransactionPayload, Code::kDataLoss},
+                                              {EventType::kPartialUpdateRows, Code::kDataLoss},
                                               {EventType::kExecuteLoadQuery, Code::kFailedPrecondition},
                                               {EventType::kIncident, Code::kDataLoss},
                                               {static_cast<EventType>(99), Code::kUnimplemented}};

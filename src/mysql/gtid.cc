@@ -9,6 +9,7 @@
 namespace vitrail::mysql {
 namespace {
 
+constexpr uint64_t kTaggedForm = 1;  // Of binary sets.
 constexpr int64_t kSequenceMax = std::numeric_limits<int64_t>::max() - 1;
 
 bool is_space(char c) { return c == ' ' || c == '\t' || c == '\n' || c == '\r'; }
@@ -103,13 +104,23 @@ void normalize(MysqlGtidSet::Intervals& list) {
   list.resize(kept);
 }
 
+constexpr size_t kTagMax = 32;
+
 bool looks_like_tag(std::string_view text) {
   return !text.empty() && (text.front() == '_' || (text.front() >= 'a' && text.front() <= 'z') ||
                            (text.front() >= 'A' && text.front() <= 'Z'));
 }
 
-Error tags_unsupported() {
-  return fail(Code::kUnimplemented, "GTIDs with tags (MySQL 8.3 and later, gtid_next=AUTOMATIC:tag) are not supported");
+// In lower case, as servers keep tags. False for what is none.
+bool read_tag(std::string_view text, std::string& tag) {
+  if (!looks_like_tag(text) || text.size() > kTagMax) return false;
+  tag.clear();
+  for (char c : text) {
+    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c + ('a' - 'A'));
+    if (c != '_' && (c < 'a' || c > 'z') && (c < '0' || c > '9')) return false;
+    tag += c;
+  }
+  return true;
 }
 
 uint64_t read_u64(const uint8_t* p) {
@@ -184,15 +195,24 @@ Result<MysqlGtid> MysqlGtid::parse(std::string_view text) {
   const size_t colon = text.find(':');
   if (colon == std::string_view::npos) return malformed("MySQL GTID", text, "uuid:sequence");
   ASSIGN_OR_RETURN(gtid.server, ServerUuid::parse(trim(text.substr(0, colon))));
-  const std::string_view rest = trim(text.substr(colon + 1));
-  if (looks_like_tag(rest)) return tags_unsupported();
+  std::string_view rest = trim(text.substr(colon + 1));
+  if (looks_like_tag(rest)) {
+    const size_t end = rest.find(':');
+    if (end == std::string_view::npos || !read_tag(trim(rest.substr(0, end)), gtid.tag)) {
+      return malformed("MySQL GTID", text, "uuid:tag:sequence");
+    }
+    rest = trim(rest.substr(end + 1));
+  }
   if (!parse_number(rest, gtid.sequence) || gtid.sequence < 1 || gtid.sequence > kSequenceMax) {
     return malformed("MySQL GTID", text, "uuid:sequence with a sequence number from 1 on");
   }
   return gtid;
 }
 
-std::string MysqlGtid::to_string() const { return fmt::format("{}:{}", server.to_string(), sequence); }
+std::string MysqlGtid::to_string() const {
+  return tag.empty() ? fmt::format("{}:{}", server.to_string(), sequence)
+                     : fmt::format("{}:{}:{}", server.to_string(), tag, sequence);
+}
 
 Result<FilePosition> FilePosition::parse(std::string_view text) {
   FilePosition place;
@@ -318,9 +338,19 @@ Result<MysqlGtidSet> MysqlGtidSet::parse(std::string_view text) {
     take(entry, ':', entry_done, piece);
     ASSIGN_OR_RETURN(const ServerUuid uuid, ServerUuid::parse(piece));
     if (entry_done) return malformed("MySQL GTID set", text, "uuid:first-last[:first-last...][,...]");
-    Intervals& list = set.servers_[uuid];
+    MysqlGtidSource source{uuid};
+    Intervals* list = &set.sources_[source];
+    bool numbers = true;  // Since the tag.
     while (take(entry, ':', entry_done, piece)) {
-      if (looks_like_tag(piece)) return tags_unsupported();
+      if (looks_like_tag(piece)) {
+        if (!numbers || !read_tag(piece, source.tag)) {
+          return malformed("MySQL GTID set", text, "uuid:tag:first-last with a tag of letters, digits and _");
+        }
+        list = &set.sources_[source];
+        numbers = false;
+        continue;
+      }
+      numbers = true;
       const size_t dash = piece.find('-');
       Interval interval{};
       bool good = parse_number(trim(piece.substr(0, dash)), interval.first);
@@ -329,11 +359,12 @@ Result<MysqlGtidSet> MysqlGtidSet::parse(std::string_view text) {
       if (!good || interval.first < 1 || interval.last > kSequenceMax) {
         return malformed("MySQL GTID set", text, "uuid:first-last[:first-last...][,...] with numbers from 1 on");
       }
-      if (interval.first <= interval.last) list.push_back(interval);
+      if (interval.first <= interval.last) list->push_back(interval);
     }
+    if (!numbers) return malformed("MySQL GTID set", text, "numbers behind each tag");
   }
-  std::erase_if(set.servers_, [](const auto& server) { return server.second.empty(); });
-  for (auto& [uuid, list] : set.servers_) normalize(list);
+  std::erase_if(set.sources_, [](const auto& source) { return source.second.empty(); });
+  for (auto& [source, list] : set.sources_) normalize(list);
   return set;
 }
 
@@ -341,18 +372,37 @@ Result<MysqlGtidSet> MysqlGtidSet::parse_binary(std::span<const uint8_t> bytes) 
   const auto truncated = [] { return fail(Code::kInvalidArgument, "a binary MySQL GTID set is cut short"); };
   MysqlGtidSet set;
   if (bytes.size() < 8) return truncated();
-  uint64_t servers = read_u64(bytes.data());
-  if (servers >> 56 != 0) return tags_unsupported();  // The top byte is the format of sets with tags.
+  uint64_t sources = read_u64(bytes.data());
+  // With tags the highest and the lowest byte are 1, and the count is between them.
+  const bool tagged = sources >> 56 != 0;
+  if (tagged) {
+    if (sources >> 56 != kTaggedForm || (sources & 0xff) != kTaggedForm) {
+      return fail(Code::kUnimplemented, "a binary MySQL GTID set of an unknown form");
+    }
+    sources = (sources & 0x00ff'ffff'ffff'ffff) >> 8;
+  }
   size_t at = 8;
-  for (; servers > 0; --servers) {
-    if (bytes.size() - at < 24) return truncated();
-    ServerUuid uuid;
-    std::copy_n(bytes.data() + at, 16, uuid.bytes.begin());
-    uint64_t intervals = read_u64(bytes.data() + at + 16);
-    at += 24;
+  for (; sources > 0; --sources) {
+    if (bytes.size() - at < 16) return truncated();
+    MysqlGtidSource source;
+    std::copy_n(bytes.data() + at, 16, source.server.bytes.begin());
+    at += 16;
+    if (tagged) {
+      if (at == bytes.size()) return truncated();
+      const size_t size = bytes[at++] / 2;  // Twice the size, in one byte: what is longer is no tag.
+      if (bytes.size() - at < size) return truncated();
+      const std::string_view tag(reinterpret_cast<const char*>(bytes.data()) + at, size);
+      if ((bytes[at - 1] & 1) != 0 || (size != 0 && !read_tag(tag, source.tag))) {
+        return fail(Code::kInvalidArgument, "a binary MySQL GTID set has an impossible tag");
+      }
+      at += size;
+    }
+    if (bytes.size() - at < 8) return truncated();
+    uint64_t intervals = read_u64(bytes.data() + at);
+    at += 8;
     if (intervals > (bytes.size() - at) / 16) return truncated();
     if (intervals == 0) continue;
-    Intervals& list = set.servers_[uuid];
+    Intervals& list = set.sources_[source];
     for (; intervals > 0; --intervals, at += 16) {
       const uint64_t first = read_u64(bytes.data() + at);
       const uint64_t end = read_u64(bytes.data() + at + 8);  // Exclusive.
@@ -363,22 +413,22 @@ Result<MysqlGtidSet> MysqlGtidSet::parse_binary(std::span<const uint8_t> bytes) 
     }
   }
   if (at != bytes.size()) return fail(Code::kInvalidArgument, "a binary MySQL GTID set has bytes behind its end");
-  for (auto& [uuid, list] : set.servers_) normalize(list);
+  for (auto& [source, list] : set.sources_) normalize(list);
   return set;
 }
 
 bool MysqlGtidSet::contains(const MysqlGtid& gtid) const {
-  const auto found = servers_.find(gtid.server);
-  if (found == servers_.end()) return false;
+  const auto found = sources_.find({gtid.server, gtid.tag});
+  if (found == sources_.end()) return false;
   const auto at = std::lower_bound(found->second.begin(), found->second.end(), gtid.sequence,
                                    [](const Interval& i, int64_t value) { return i.last < value; });
   return at != found->second.end() && at->first <= gtid.sequence;
 }
 
 bool MysqlGtidSet::at_least(const MysqlGtidSet& other) const {
-  for (const auto& [uuid, wanted] : other.servers_) {
-    const auto found = servers_.find(uuid);
-    if (found == servers_.end()) return false;
+  for (const auto& [source, wanted] : other.sources_) {
+    const auto found = sources_.find(source);
+    if (found == sources_.end()) return false;
     auto have = found->second.begin();
     for (const Interval& interval : wanted) {
       while (have != found->second.end() && have->last < interval.first) ++have;
@@ -388,11 +438,13 @@ bool MysqlGtidSet::at_least(const MysqlGtidSet& other) const {
   return true;
 }
 
-void MysqlGtidSet::add(const MysqlGtid& gtid) { add_interval(servers_[gtid.server], gtid.sequence, gtid.sequence); }
+void MysqlGtidSet::add(const MysqlGtid& gtid) {
+  add_interval(sources_[{gtid.server, gtid.tag}], gtid.sequence, gtid.sequence);
+}
 
 void MysqlGtidSet::merge(const MysqlGtidSet& other) {
-  for (const auto& [uuid, list] : other.servers_) {
-    Intervals& mine = servers_[uuid];
+  for (const auto& [source, list] : other.sources_) {
+    Intervals& mine = sources_[source];
     mine.insert(mine.end(), list.begin(), list.end());
     normalize(mine);
   }
@@ -400,10 +452,10 @@ void MysqlGtidSet::merge(const MysqlGtidSet& other) {
 
 MysqlGtidSet MysqlGtidSet::difference(const MysqlGtidSet& other) const {
   MysqlGtidSet rest;
-  for (const auto& [uuid, list] : servers_) {
-    const auto found = other.servers_.find(uuid);
-    if (found == other.servers_.end()) {
-      rest.servers_.emplace(uuid, list);
+  for (const auto& [source, list] : sources_) {
+    const auto found = other.sources_.find(source);
+    if (found == other.sources_.end()) {
+      rest.sources_.emplace(source, list);
       continue;
     }
     Intervals left;
@@ -419,16 +471,21 @@ MysqlGtidSet MysqlGtidSet::difference(const MysqlGtidSet& other) const {
       }
       if (first <= interval.last) left.push_back({first, interval.last});
     }
-    if (!left.empty()) rest.servers_.emplace(uuid, std::move(left));
+    if (!left.empty()) rest.sources_.emplace(source, std::move(left));
   }
   return rest;
 }
 
 std::string MysqlGtidSet::to_string() const {
   std::string text;
-  for (const auto& [uuid, list] : servers_) {
-    if (!text.empty()) text += ',';
-    text += uuid.to_string();
+  const ServerUuid* server = nullptr;  // Its tags are in one entry.
+  for (const auto& [source, list] : sources_) {
+    if (server == nullptr || *server != source.server) {
+      if (!text.empty()) text += ',';
+      text += source.server.to_string();
+      server = &source.server;
+    }
+    if (!source.tag.empty()) text.append(":").append(source.tag);
     for (const Interval& interval : list) {
       text += interval.first == interval.last ? fmt::format(":{}", interval.first)
                                               : fmt::format(":{}-{}", interval.first, interval.last);
@@ -439,9 +496,14 @@ std::string MysqlGtidSet::to_string() const {
 
 std::vector<uint8_t> MysqlGtidSet::to_binary() const {
   std::vector<uint8_t> out;
-  write_u64(out, servers_.size());
-  for (const auto& [uuid, list] : servers_) {
-    out.insert(out.end(), uuid.bytes.begin(), uuid.bytes.end());
+  const bool tagged = std::ranges::any_of(sources_, [](const auto& source) { return !source.first.tag.empty(); });
+  write_u64(out, tagged ? kTaggedForm << 56 | uint64_t{sources_.size()} << 8 | kTaggedForm : sources_.size());
+  for (const auto& [source, list] : sources_) {
+    out.insert(out.end(), source.server.bytes.begin(), source.server.bytes.end());
+    if (tagged) {
+      out.push_back(static_cast<uint8_t>(source.tag.size() * 2));
+      out.insert(out.end(), source.tag.begin(), source.tag.end());
+    }
     write_u64(out, list.size());
     for (const Interval& interval : list) {
       write_u64(out, static_cast<uint64_t>(interval.first));

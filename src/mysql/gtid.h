@@ -52,9 +52,19 @@ struct ServerUuid {
   friend auto operator<=>(const ServerUuid&, const ServerUuid&) = default;
 };
 
+// Who counts: a server, and on MySQL 8.3 and later one of its tags (gtid_next=AUTOMATIC:tag), each with numbers of its
+// own.
+struct MysqlGtidSource {
+  ServerUuid server;
+  std::string tag = {};  // Lower case; at most 32 of a-z, 0-9 and _, not beginning with a digit. Empty: none.
+
+  friend auto operator<=>(const MysqlGtidSource&, const MysqlGtidSource&) = default;
+};
+
 struct MysqlGtid {
   ServerUuid server;
   int64_t sequence = 0;  // 1 .. 2^63 - 2.
+  std::string tag = {};  // As in MysqlGtidSource.
 
   static Result<MysqlGtid> parse(std::string_view text);
   std::string to_string() const;
@@ -138,14 +148,14 @@ class MysqlGtidSet {
   // Sorted, disjoint and not adjacent.
   using Intervals = std::vector<Interval>;
 
-  // "uuid:1-5:7,uuid2:9" with any white space around commas and colons; empty intervals ("5-3") vanish.
-  // kUnimplemented for tags ("uuid:tag:1"), which MySQL has from 8.3 on.
+  // "uuid:1-5:7,uuid2:9" with any white space around commas and colons; empty intervals ("5-3") vanish. A tag is about
+  // the numbers behind it: "uuid:1-5:tag:1-2".
   static Result<MysqlGtidSet> parse(std::string_view text);
-  // The binary form of COM_BINLOG_DUMP_GTID and PREVIOUS_GTIDS_EVENT. kUnimplemented for the form with tags.
+  // The binary form of COM_BINLOG_DUMP_GTID and PREVIOUS_GTIDS_EVENT, without tags or (MySQL 8.3 and later) with them.
+  // kUnimplemented for a form of later servers.
   static Result<MysqlGtidSet> parse_binary(std::span<const uint8_t> bytes);
 
-  bool empty() const { return servers_.empty(); }
-  const std::map<ServerUuid, Intervals>& servers() const { return servers_; }
+  bool empty() const { return sources_.empty(); }
 
   bool contains(const MysqlGtid& gtid) const;
   // `other` is a subset of this set.
@@ -155,11 +165,11 @@ class MysqlGtidSet {
   MysqlGtidSet difference(const MysqlGtidSet& other) const;
 
   std::string to_string() const;
-  std::vector<uint8_t> to_binary() const;
+  std::vector<uint8_t> to_binary() const;  // Without tags in the form that all servers know.
   friend bool operator==(const MysqlGtidSet&, const MysqlGtidSet&) = default;
 
  private:
-  std::map<ServerUuid, Intervals> servers_;  // No empty interval lists.
+  std::map<MysqlGtidSource, Intervals> sources_;  // No empty interval lists.
 };
 
 // How far a reader of some server's binary log has come: nothing yet, or a set of one flavor.

@@ -75,7 +75,10 @@ TEST(Gtid, RefusesWhatIsNone) {
     EXPECT_EQ(gtid.error().code(), Code::kInvalidArgument) << text;
     EXPECT_LT(gtid.error().message().size(), 200u);
   }
-  EXPECT_EQ(MysqlGtid::parse(std::string(kA) + ":tag:1").error().code(), Code::kUnimplemented);
+  for (const std::string_view tail : {":tag", ":tag:", ":tag:0", ":1tag:1", ":a-b:1", ":a:b:1", ":tag:1-2"}) {
+    EXPECT_FALSE(MysqlGtid::parse(std::string(kA) + std::string(tail)).ok()) << tail;
+  }
+  EXPECT_EQ(MysqlGtid::parse(std::string(kA) + ":Tag_1:7")->to_string(), std::string(kA) + ":tag_1:7");
 }
 
 TEST(MariadbPosition, KeepsTheLastTransactionOfEachDomain) {
@@ -127,7 +130,27 @@ TEST(MysqlPosition, RefusesWhatIsNone) {
     const auto parsed = Position::parse("MySQL56/" + with_uuids(std::string(text)));
     EXPECT_FALSE(parsed.ok()) << text;
   }
-  EXPECT_EQ(Position::parse("MySQL56/" + with_uuids("<a>:tag:1")).error().code(), Code::kUnimplemented);
+  for (const std::string_view text : {"<a>:tag", "<a>:1:tag", "<a>:tag:other:1", "<a>:tag:0", "<a>:t-g:1",
+                                      "<a>:abcdefghijklmnopqrstuvwxyzabcdefg:1"}) {
+    EXPECT_FALSE(Position::parse("MySQL56/" + with_uuids(std::string(text))).ok()) << text;
+  }
+}
+
+TEST(MysqlPosition, CountsEachTagByItself) {
+  const Position tagged = mysql("<a>:1-5:tag:1-2,<a>:Tag:3:other:9,<b>:x:1");
+  EXPECT_EQ(bare(tagged), "<a>:1-5:other:9:tag:1-3,<b>:x:1");
+  EXPECT_EQ(*MysqlGtidSet::parse_binary(tagged.mysql()->to_binary()), *tagged.mysql());
+  EXPECT_TRUE(at_least(tagged, mysql("<a>:1-2:tag:2")));
+  EXPECT_FALSE(at_least(tagged, mysql("<a>:9")));
+  EXPECT_FALSE(at_least(mysql("<a>:1-9"), mysql("<a>:tag:1")));
+  EXPECT_EQ(bare(*tagged.difference(mysql("<a>:1-5:tag:2"))), "<a>:other:9:tag:1:3,<b>:x:1");
+  Position p = mysql("<a>:1");
+  EXPECT_TRUE(p.add(*Gtid::parse_bare(GtidFlavor::kMysql, with_uuids("<a>:tag:2"))).ok());
+  EXPECT_EQ(bare(p), "<a>:1:tag:2");
+  std::vector<uint8_t> bytes = tagged.mysql()->to_binary();
+  for (size_t size = 0; size < bytes.size(); ++size) {
+    EXPECT_FALSE(MysqlGtidSet::parse_binary(std::span(bytes).first(size)).ok()) << size;
+  }
 }
 
 TEST(MysqlPosition, AddsOneTransactionAtATime) {

@@ -5,6 +5,7 @@
 #include <utility>
 
 #include "mysql/packet.h"
+#include "mysql/session_track.h"
 #include "mysql/statements.h"
 
 namespace vitrail::mysql {
@@ -299,7 +300,10 @@ bool ResponseScanner::take_ok(std::string_view payload, size_t offset, StatusSpa
   }
   summary_.status_flags = status_flags;
   summary_.warnings = warnings;
-  if ((status_flags & kStatusSessionStateChanged) != 0) summary_.session_state_changed = true;
+  if ((status_flags & kStatusSessionStateChanged) != 0 &&
+      ((capabilities_ & kClientSessionTrack) == 0 || tells_of_state(payload))) {
+    summary_.session_state_changed = true;
+  }
   status = {offset - kPacketHeaderSize, payload.size() + kPacketHeaderSize, offset + flags};
   return true;
 }

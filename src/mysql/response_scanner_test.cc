@@ -437,10 +437,37 @@ TEST(ResponseScanner, TellsHugeCellsFromTheDeprecatedEof) {
   }
 }
 
+TEST(ResponseScanner, TellsStateFromWhatATransactionIsAbout) {
+  using Kind = SessionChange::Kind;
+  const SessionChange state{Kind::kStateChanged, "", "1"};
+  const SessionChange gtid{Kind::kGtids, "", "0-1-5"};
+  const SessionChange characteristics{Kind::kTransactionCharacteristics, "", "START TRANSACTION READ ONLY;"};
+  const SessionChange begun{Kind::kTransactionState, "", "T_______"};
+  const SessionChange variable{Kind::kSystemVariable, "autocommit", "OFF"};
+  const struct {
+    std::vector<SessionChange> changes;
+    bool tells;
+  } cases[] = {{{}, false},
+               {{state}, true},
+               {{gtid}, false},
+               {{begun}, false},
+               {{begun, state}, true},
+               {{variable, begun}, true},
+               {{gtid, characteristics, begun}, false}};
+  for (const auto& [changes, tells] : cases) {
+    Server server(kNewEof);
+    OkPacket ok;
+    ok.session_changes = changes;
+    server.ok(ok);
+    const Relayed relayed = relay_whole(ResponseKind::kQuery, kNewEof, server.bytes());
+    EXPECT_EQ(relayed.scanner.summary().session_state_changed, tells) << changes.size();
+  }
+}
+
 TEST(ResponseScanner, NoticesSessionTracking) {
   Server server(kNewEof);
   OkPacket ok;
-  ok.session_changes = {{SessionChange::Kind::kGtids, "", "0-1-5"}};
+  ok.session_changes = {{SessionChange::Kind::kSchema, "", "commerce"}};
   server.ok(ok);
   const Relayed relayed = relay_whole(ResponseKind::kQuery, kNewEof, server.bytes());
   EXPECT_TRUE(relayed.scanner.summary().session_state_changed);

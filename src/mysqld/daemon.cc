@@ -443,6 +443,8 @@ Status Daemon::launch(std::vector<std::string> argv, bool supervised) {
   const std::string log = cnf.error_log.empty() ? layout().error_log() : cnf.error_log;
   RETURN_IF_ERROR(remove_file(cnf.pid_file));
   RETURN_IF_ERROR(remove_file(cnf.socket));
+  // MySQL's. A server that was killed leaves it, and none starts while whoever has its process id now lives.
+  RETURN_IF_ERROR(remove_file(cnf.socket + ".lock"));
   uint64_t log_start = file_size(log);
   auto child = base::ChildProcess::spawn({.argv = clean_command(std::move(argv)),
                                           .directory = "/",

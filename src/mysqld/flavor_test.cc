@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "mysqld/config.h"
+#include "mysqld/dialect.h"
 #include "mysqld/schema_sql.h"
 
 namespace vitrail::mysqld {
@@ -23,6 +24,24 @@ std::string joined(const std::vector<std::string>& statements) {
   std::string out;
   for (const std::string& statement : statements) out += statement + ";";
   return out;
+}
+
+TEST(Flavor, SettingsAreInTheWordsOfTheServer) {
+  const struct {
+    const char *statement, *mysql;
+  } cases[] = {
+      {"set @@session.tx_isolation = 'SERIALIZABLE'", "set @@session.transaction_isolation = 'SERIALIZABLE'"},
+      {"set @@session.sql_mode = 'ANSI', @@session.tx_read_only = 1, @@session.wait_timeout = 9",
+       "set @@session.sql_mode = 'ANSI', @@session.transaction_read_only = 1, @@session.wait_timeout = 9"},
+      {"set @@session.tx_isolation = default", "set @@session.transaction_isolation = default"},
+      {"set @@session.a = 'it''s \\'@@session.tx_isolation', @@session.tx_isolation_x = 1",
+       "set @@session.a = 'it''s \\'@@session.tx_isolation', @@session.tx_isolation_x = 1"},
+      {"", ""},
+  };
+  for (const auto& [statement, mysql] : cases) {
+    EXPECT_EQ(settings_for_server(statement, "9.7.4-2"), mysql);
+    EXPECT_EQ(settings_for_server(statement, "5.5.5-10.11.6-MariaDB-0+deb12u1"), statement);
+  }
 }
 
 TEST(ServerVersion, IsReadFromTheProgramsOwnWords) {

@@ -30,6 +30,12 @@ std::string find_program(const std::vector<std::string>& folders, std::initializ
   return "";
 }
 
+// Whether this mysqld_safe is MariaDB's, which starts mariadbd whatever server was found.
+bool starts_mariadb(const std::string& script) {
+  const auto text = base::read_file(script, 1 << 20);
+  return text.ok() && text->find("mariadb") != std::string::npos;
+}
+
 }  // namespace
 
 Result<std::string> Installation::require_client() const {
@@ -87,7 +93,13 @@ Result<Installation> find_installation(std::string_view root, std::string_view p
       return fail(Code::kNotFound, fmt::format("found {} but no mariadb-install-db. {}", found.server, kAdvice));
     }
   } else {
+    // What lies beside the server comes first: both kinds may be installed, and the programs have one name.
+    folders.insert(folders.begin(), found.server.substr(0, found.server.rfind('/')));
+    if (root.empty() && folders[0].ends_with("/sbin")) {
+      folders.insert(folders.begin() + 1, folders[0].substr(0, folders[0].size() - 4) + "bin");
+    }
     found.safe = find_program(folders, {"mysqld_safe"});
+    if (!found.safe.empty() && starts_mariadb(found.safe)) found.safe.clear();
     found.client = find_program(folders, {"mysql"});
   }
   return found;

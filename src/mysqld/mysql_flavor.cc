@@ -178,8 +178,12 @@ class MySqlFlavor final : public Flavor {
   std::span<const std::string_view> system_schemas() const override { return kSystemSchemas; }
 
   std::vector<std::string> config_lines() const override {
-    std::vector<std::string> lines = {"gtid_mode = ON", "enforce_gtid_consistency = ON", "binlog_row_metadata = FULL",
-                                      "relay_log_recovery = ON", "mysqlx = OFF"};
+    std::vector<std::string> lines = {"gtid_mode = ON",
+                                      "enforce_gtid_consistency = ON",
+                                      "binlog_row_metadata = FULL",
+                                      "relay_log_recovery = ON",
+                                      "mysqlx = OFF",
+                                      "local_infile = ON"};
     if (at_least({8, 0, 26})) {
       lines.insert(lines.end(),
                    {"log_replica_updates = ON", "plugin-load-add = rpl_semi_sync_source=semisync_source.so",

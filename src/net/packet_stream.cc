@@ -233,7 +233,12 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
       }
       const auto outcome = scanner.feed(backend.buffered().substr(ready));
       if (outcome.status.present() && outcome.status.flags != mysql::ResponseScanner::kNone) {
-        const auto flags = static_cast<uint16_t>((scanner.summary().status_flags & ~options.clear) | options.set);
+        uint16_t clear = options.clear;
+        // Without what it is about the flag says that there is state.
+        if (options.strip_session_track && !scanner.summary().session_state_changed) {
+          clear |= mysql::kStatusSessionStateChanged;
+        }
+        const auto flags = static_cast<uint16_t>((scanner.summary().status_flags & ~clear) | options.set);
         mysql::set_status_flags(backend.buffered_data() + ready + outcome.status.flags, flags);
         if (options.strip_session_track) {
           const size_t at = ready + outcome.status.message;

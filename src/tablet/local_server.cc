@@ -135,13 +135,26 @@ net::Task<Status> LocalServer::stop_writes(base::Duration patience, net::Wait wa
     for (;;) {
       const Status ended = co_await finished.wait(net::Wait::within(pause, limit.cancel));
       if (ended.ok() || ended.error().code() != Code::kDeadlineExceeded) co_return;
-      const auto waiting = co_await self.query(
+      auto victims = co_await self.query(
           "select id from information_schema.processlist where state like 'Waiting for semi-sync ACK%'", limit);
-      if (!waiting.ok()) co_return;
-      for (size_t i = 0; i < waiting->rows.size(); ++i) {
-        log_warning("no replica acknowledges a commit: its session {} is ended", waiting->text(i, 0));
-        (void)co_await self.query(fmt::format("kill {}", waiting->text(i, 0)), limit);  // It may have ended just now.
+      if (!victims.ok()) co_return;
+      // MySQL closes the connection of such a session, which goes on to wait all the same: only without
+      // semi-synchronous replication it ends. Who would be told then of a commit that nobody acknowledged is to be gone
+      // before, also those that are about to wait: whatever statement does not wait for the end of the writes itself.
+      const bool stubborn = self.flavor_->kind() == mysqld::FlavorKind::kMySql && !victims->rows.empty();
+      if (stubborn) {
+        victims = co_await self.query(
+            "select id from information_schema.processlist where command in ('Query', 'Execute') and id <> "
+            "connection_id() and user <> 'system user' and coalesce(state, '') <> 'Waiting for global read lock' and "
+            "coalesce(info, '') not like 'SET GLOBAL super_read_only%'",
+            limit);
+        if (!victims.ok()) co_return;
       }
+      for (size_t i = 0; i < victims->rows.size(); ++i) {
+        log_warning("no replica acknowledges a commit: its session {} is ended", victims->text(i, 0));
+        (void)co_await self.query(fmt::format("kill {}", victims->text(i, 0)), limit);  // It may have ended just now.
+      }
+      if (stubborn && !(co_await self.run(self.flavor_->set_semi_sync(false, true), limit)).ok()) co_return;
       pause = 100ms;
     }
   };

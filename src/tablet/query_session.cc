@@ -10,6 +10,7 @@
 #include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
+#include "mysqld/dialect.h"
 #include "sql/parser.h"
 
 namespace vitrail::tablet {
@@ -267,6 +268,7 @@ net::Task<Status> QuerySession::need_connection(net::Wait wait) {
     co_return std::move(lease).error();
   }
   lease_ = std::move(*lease);
+  if (shared_.server_version.empty()) shared_.server_version = lease_->client.server().server_version;
   co_return Status{};
 }
 
@@ -412,6 +414,13 @@ net::Task<Status> QuerySession::on_set(std::string text) {
   // Tried at once, so that a wrong value fails here; remembered, and applied to whatever connection serves this
   // session.
   const net::Wait wait = query_wait();
+  if (!lease_ && shared_.server_version.empty()) {
+    if (Status connected = co_await need_connection(wait); !connected.ok()) {
+      co_return co_await send_error(std::move(connected).error());
+    }
+    if (!keeps_connection()) lease_.release();
+  }
+  text = mysqld::settings_for_server(text, lease_ ? lease_->client.server().server_version : shared_.server_version);
   if (lease_) {
     auto result = co_await lease_->client.query(text, wait);
     if (!result.ok()) {

@@ -61,6 +61,7 @@ struct QueryLoop {
   const TableAclKeeper* acl = nullptr;
   const Standstill* standstill = nullptr;
   base::MemoryBudget* memory = nullptr;
+  std::string server_version;  // As the server greets; empty until it has.
   net::MysqlPool kill_pool;
   ServerKiller killer;
   std::vector<QueryLoop*> all;  // The service's loops, this one among them.

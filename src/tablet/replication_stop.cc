@@ -18,6 +18,7 @@ using namespace std::chrono_literals;
   out.set_source_user(status.source_user);
   out.set_connect_retry(static_cast<int32_t>(status.connect_retry_seconds));
   out.set_source_server_id(status.source_server_id);
+  out.set_source_uuid(status.source_uuid);
   const auto state = [](mysqld::ThreadState s) {
     return s == mysqld::ThreadState::kStopped ? 1 : s == mysqld::ThreadState::kConnecting ? 2 : 3;
   };

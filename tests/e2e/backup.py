@@ -145,7 +145,7 @@ class BackupTest(ClusterTest):
         manifest = self.manifest(names[0])
         self.assertEqual((manifest["BackupMethod"], manifest["CompressionEngine"], manifest["TabletAlias"]),
                          ("builtin", "zstd", "zone1-0000000102"))
-        self.assertRegex(manifest["Position"], r"^MariaDB/0-\d+-\d+$")
+        self.assertRegex(manifest["Position"], self.cluster.words.position)
         listed = json.loads(self.ctl("GetBackups", "-j", "commerce/0"))["backups"]
         self.assertEqual([(b["name"], b["engine"], b["status"]) for b in listed], [(names[0], "builtin", "COMPLETE")])
         self.assertEqual(self.cluster.vars(self.tablet(102))["BackupCount"], {"builtin": 1})
@@ -237,7 +237,7 @@ class BackupTest(ClusterTest):
         self.assertFalse(os.path.exists(self.folder(102, "backup")))
         manifest = self.manifest(self.backups()[-1])
         self.assertEqual(manifest["BackupMethod"], "mariabackup")
-        self.assertRegex(manifest["Position"], r"^MariaDB/0-\d+-\d+$")
+        self.assertRegex(manifest["Position"], self.cluster.words.position)
         self.assertIn("replication goes on at " + manifest["Position"], self.ctl("RestoreFromBackup", "zone1-101"))
         self.assert_in_service(101, "replica")
         self.assertEqual(self.cluster.vars(self.tablet(101))["RestoreCount"].get("mariabackup"), 1)
@@ -434,7 +434,7 @@ class BackupTest(ClusterTest):
         with open(self.cluster.path("backups", "commerce", "80-", name, "MANIFEST"), encoding="utf-8") as file:
             manifest = json.load(file)
         self.assertEqual((manifest["Shard"], manifest["TabletAlias"]), ("80-", name.rpartition(".")[2]))
-        self.assertRegex(manifest["Position"], r"^MariaDB/0-\d+-\d+$")
+        self.assertRegex(manifest["Position"], self.cluster.words.position)
 
 
 if __name__ == "__main__":

@@ -77,7 +77,7 @@ class ControlTest(ClusterTest):
         self.assertEqual(self.ctl("RefreshStateByShard", "--cells", "zone1", "commerce/0"),
                          "Refreshed state on commerce/0 in cells zone1\n")
         status = json.loads(self.ctl("GetFullStatus", "zone1-101"))
-        self.assertRegex(status["version"], "MariaDB")
+        self.assertRegex(status["version"], self.cluster.words.version)
         self.assertEqual((status["tablet_type"], status["read_only"], status["replication_status"]["sql_state"]),
                          ("REPLICA", True, 3))
         self.assertRegex(self.ctl("GetTabletVersion", "zone1-100"), r"^Version: 24\.\d+\.\d+")
@@ -150,7 +150,7 @@ class ControlTest(ClusterTest):
                              [("zone1-0000000100", "primary"), ("zone1-0000000101", "replica"),
                               ("zone1-0000000102", "rdonly")])
             self.assertEqual(len({line[-2] for line in lines}), 1)
-            self.assertRegex(lines[0][-2], r"^MariaDB/0-\d+-\d+$")
+            self.assertRegex(lines[0][-2], self.cluster.words.position)
         self.eventually(equal_positions)
         self.assertEqual(self.ctl("Validate", "--ping-tablets"), "Validation complete; no issues found.\n")
 
@@ -332,18 +332,17 @@ class ControlTest(ClusterTest):
     def test_12_a_reparent_by_another_tool(self):
         with self.cluster.server(self.tablet(100)) as old, self.cluster.server(self.tablet(101)) as new:
             with old.cursor() as old_sql, new.cursor() as new_sql:
-                old_sql.execute("set global read_only = 1")
-                old_sql.execute("select @@global.gtid_current_pos")
+                words = self.cluster.words
+                old_sql.execute(f"set global {words.read_only} = 1")
+                old_sql.execute(words.applied)
                 position = old_sql.fetchone()[0]
-                new_sql.execute(f"select master_gtid_wait('{position}', 20)")
+                new_sql.execute(words.wait_for.format(position))
                 self.assertEqual(new_sql.fetchone(), (0,))
-                new_sql.execute("stop slave")
-                new_sql.execute("reset slave all")
+                new_sql.execute(words.stop)
+                new_sql.execute(words.forget)
                 new_sql.execute("set global read_only = 0")
-                old_sql.execute("change master to master_host = '127.0.0.1', master_port = "
-                                f"{self.tablet(101).ports['mysqld']}, master_user = 'vt_repl', "
-                                "master_use_gtid = current_pos")
-                old_sql.execute("start slave")
+                old_sql.execute(words.follow.format(self.tablet(101).ports["mysqld"]))
+                old_sql.execute(words.start)
         answer = json.loads(self.ctl("TabletExternallyReparented", "zone1-101"))
         self.assertEqual((answer["old_primary"]["uid"], answer["new_primary"]["uid"]), (100, 101))
         self.assertEqual(self.shard_primary(), 101)

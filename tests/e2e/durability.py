@@ -47,13 +47,13 @@ class DurabilityTest(ClusterTest):
 
     def semi_sync(self, uid):
         """Whether commits wait here, and whether this server acknowledges."""
-        return tuple(self.value(uid, f"select @@global.rpl_semi_sync_{role}_enabled") == "1" for role in ("master", "slave"))
+        return tuple(self.value(uid, f"select @@global.rpl_semi_sync_{role}_enabled") == "1" for role in (self.cluster.words.source, self.cluster.words.replica))
 
     def full_status(self, uid):
         return json.loads(self.ctl("GetFullStatus", f"zone1-{uid}"))
 
     def waiting(self, uid):
-        return int(self.cluster.server_rows(self.tablet(uid), "show global status like 'rpl_semi_sync_master_wait_sessions'")
+        return int(self.cluster.server_rows(self.tablet(uid), f"show global status like 'rpl_semi_sync_{self.cluster.words.source}_wait_sessions'")
                    [0][1])
 
     def write(self, uid, sql):

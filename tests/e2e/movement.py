@@ -50,7 +50,7 @@ class MovementTest(ClusterTest):
     def make_table(self, name, rows=20, columns="id bigint primary key, v int"):
         self.on_server(100, f"create table `{name}`({columns})")
         if rows:
-            self.on_server(100, f"insert into `{name}`(id, v) select seq, seq from seq_1_to_{rows}")
+            self.on_server(100, f"insert into `{name}`(id, v) with recursive n(i) as (select 1 union all select i + 1 from n where i < {rows}) select i, i from n")
         vschema = json.loads(self.ctl("GetVSchema", "commerce"))
         vschema.setdefault("tables", {})[name] = {}
         self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "commerce")

@@ -14,6 +14,7 @@ import time
 import pymysql
 from support import ClusterTest, Failure, main, wait_until
 
+from vitrail.backend import transactions_in
 from vitrail.processes import http_get, http_json
 
 SCHEMA = """create table t(id bigint auto_increment primary key, v varchar(20));
@@ -138,7 +139,7 @@ class ReparentTest(ClusterTest):
         connections = []
         for table in tables:
             connection = self.cluster.server(self.tablet(uid), "commerce")
-            connection.cursor().execute(f"lock tables {table} write")
+            connection.cursor().execute(f"lock tables {table} {self.cluster.words.lock}")
             connections.append(connection)
         return connections
 
@@ -147,7 +148,7 @@ class ReparentTest(ClusterTest):
         before, behind = self.hold(new, "t", "gate")
         result = self.reparent(new)
         wait_until(lambda: int(self.value(new, "select count(*) from information_schema.processlist where info like "
-                                               "'%master_gtid_wait%' and id <> connection_id()")) > 0,
+                                               f"'%{self.cluster.words.waits}%' and id <> connection_id()")) > 0,
                    "the reparent to wait for the new primary", 20)
         with self.cluster.server(self.tablet(old), "commerce") as connection, connection.cursor() as cursor:
             cursor.execute("insert into gate values (null)")
@@ -186,7 +187,7 @@ class ReparentTest(ClusterTest):
             held = self.hold(101, "t")
             result = self.reparent(101, "5s")
             wait_until(lambda: int(self.value(101, "select count(*) from information_schema.processlist where info like "
-                                                   "'%master_gtid_wait%' and id <> connection_id()")) > 0, "the wait", 20)
+                                               f"'%{self.cluster.words.waits}%' and id <> connection_id()")) > 0, "the wait", 20)
             self.kill_tablet(100)
             self.restart_tablet(100)
             # Somebody holds the shard's lock: what the shard's record says may be over in a moment.
@@ -280,7 +281,7 @@ class ReparentTest(ClusterTest):
             before, behind = self.hold(100, "t", "gate")
             result = self.reparent(100, "4s")
             wait_until(lambda: int(self.value(100, "select count(*) from information_schema.processlist where info like "
-                                                   "'%master_gtid_wait%' and id <> connection_id()")) > 0, "the wait", 20)
+                                               f"'%{self.cluster.words.waits}%' and id <> connection_id()")) > 0, "the wait", 20)
             with self.cluster.server(self.tablet(101), "commerce") as connection, connection.cursor() as cursor:
                 cursor.execute("insert into gate values (null)")
             before.close()
@@ -443,8 +444,8 @@ class ReparentTest(ClusterTest):
         for step in ("elect", "promote"):
             old = self.primary()
             for uid in (100, 101, 102):  # What is on no other server would be lost, rightly.
-                wait_until(lambda uid=uid: self.value(uid, "select @@gtid_current_pos") == self.value(
-                    old, "select @@gtid_current_pos"), "the replicas to have all", 20)
+                wait_until(lambda uid=uid: self.value(uid, self.cluster.words.applied) == self.value(
+                    old, self.cluster.words.applied), "the replicas to have all", 20)
             self.restart_vtctld("--test-crash-at-step", step)
             self.kill_tablet(old)
             os.kill(self.server_pid(old), signal.SIGSTOP)
@@ -487,7 +488,7 @@ class ReparentTest(ClusterTest):
                 details["Health"]["Value"])
 
     def test_11_a_replica_whose_replication_stands_still_serves_until_it_is_too_old(self):
-        for stop in ("stop slave", "stop slave io_thread", "stop slave sql_thread"):
+        for stop in (self.cluster.words.stop + thread for thread in ("", " io_thread", " sql_thread")):
             with self.subTest(stop=stop):
                 with self.cluster.server(self.tablet(102)) as connection, connection.cursor() as cursor:
                     cursor.execute(stop)
@@ -499,7 +500,7 @@ class ReparentTest(ClusterTest):
                         self.assertGreaterEqual(lag, 2)
                         self.assertRegex(trouble, "replication")
                     self.eventually(stands, 20)
-                    cursor.execute("start slave")
+                    cursor.execute(self.cluster.words.start)
                 self.eventually(lambda: self.assertEqual(self.health(102)[1:], (0, "ok")), 20)
         # The same with a threshold that is soon reached.
         tablet = self.tablet(102)
@@ -525,13 +526,12 @@ class ReparentTest(ClusterTest):
         # One that the elected tablet cannot follow is refused, and nothing is wiped.
         held = self.hold(100, "t")
         with Writers(self.cluster) as writers:
-            position = self.value(101, "select @@global.gtid_binlog_pos")
+            position = self.value(101, self.cluster.words.written)
             self.assert_command_fails("nothing was changed: the elected tablet does not have all", "InitShardPrimary",
                                       "--force", "--wait-replicas-timeout", "3s", "commerce/0", "zone1-100")
             held[0].close()
             writers.more()
-            self.assertGreater(int(self.value(101, "select @@global.gtid_binlog_pos").split("-")[-1]),
-                               int(position.split("-")[-1]))
+            self.assertGreater(transactions_in(self.value(101, self.cluster.words.written)), transactions_in(position))
         self.assert_nothing_lost(writers)
         self.assert_shard(101)
 

@@ -12,6 +12,7 @@ import pymysql
 
 from support import ClusterTest, main, texts
 
+from vitrail import backend
 from vitrail.processes import Failure, wait_until
 
 REFUSED = {1235, 1105, 1142, 1227, 1044, 1045, 1049, 1064, 1231}
@@ -111,7 +112,17 @@ create procedure shows(in p int) select p as shown, @v
 create procedure answers_twice() begin select * from t; select id from u; end
 create procedure fails_in_transaction() begin start transaction; update t set v = 9; insert into t values (1, 1); end
 create function function_sets_variable() returns int begin set @x = 12; return 1; end
-create function in_transaction() returns int return @@in_transaction"""
+create function in_transaction() returns int return """ + backend.WORDS[backend.wanted()].transaction_open
+
+if backend.wanted() == "mysql":  # What it calls the same variables.
+    OTHER_NAMES = (("tx_isolation", "transaction_isolation"), ("tx_read_only", "transaction_read_only"),
+                   ("max_statement_time", "max_execution_time"))
+
+    def named(text):
+        for ours, theirs in OTHER_NAMES:
+            text = text.replace(ours, theirs)
+        return text
+    STATEMENTS, PROBES = [named(text) for text in STATEMENTS], [named(text) for text in PROBES]
 
 
 # What differs from one server, and why: each is named in the output.

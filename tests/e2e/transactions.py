@@ -217,7 +217,7 @@ class TransactionsTest(ClusterTest):
         client("begin")
         self.assertEqual(client.error("set transaction read only"), 1568)
         client("commit")
-        self.assertEqual(client("select @@tx_isolation"), [("REPEATABLE-READ",)])
+        self.assertEqual(client(f"select @@{self.cluster.words.isolation}"), [("REPEATABLE-READ",)])
         client("start transaction with consistent snapshot")
         self.client()("update t set v = 50")
         self.assertEqual(client("select v from t order by id"), [(2,), (1,)])
@@ -349,7 +349,7 @@ class TransactionsTest(ClusterTest):
         self.ctl("RefreshState", self.un.alias)
 
     def position(self):
-        return self.server(self.un)("select @@global.gtid_binlog_pos")
+        return self.server(self.un)(self.cluster.words.written)
 
     def test_what_waits_for_a_connection_does_not_pass_a_fence(self):
         holders = [self.client("un", init_command=f"set time_zone = '+0{n}:00'") for n in range(1, 5)]

@@ -10,6 +10,39 @@ import tempfile
 from vitrail.processes import Failure
 
 KINDS = ("mariadb", "mysql")
+
+
+class Words:
+    """What the kinds call one thing, for tests that look at their servers."""
+
+    def __init__(self, **words):
+        self.__dict__.update(words)
+
+
+# written: what this server's binlog has; applied: also what it has from others. waits: part of a statement that waits for a position.
+# lock: an access that keeps replication from a table, on a server that is read-only.
+WORDS = {
+    "mariadb": Words(version="MariaDB", position=r"^MariaDB/0-\d+-\d+$", written="select @@global.gtid_binlog_pos",
+                     applied="select @@global.gtid_current_pos", waits="master_gtid_wait", lock="write", source="master", replica="slave",
+                     stop="stop slave", start="start slave", forget="reset slave all", read_only="read_only", isolation="tx_isolation",
+                     wait_for="select master_gtid_wait('{}', 20)", transaction_open="@@in_transaction",
+                     follow="change master to master_host = '127.0.0.1', master_port = {}, master_user = 'vt_repl', "
+                            "master_use_gtid = current_pos"),
+    "mysql": Words(version=r"^[89]\.", position=r"^MySQL56/[0-9a-f-]{36}:\d+(-\d+)?", written="select @@global.gtid_executed",
+                   applied="select @@global.gtid_executed", waits="wait_for_executed_gtid_set", lock="read", source="source",
+                   replica="replica", stop="stop replica", start="start replica", forget="reset replica all", read_only="super_read_only",
+                   isolation="transaction_isolation", wait_for="select wait_for_executed_gtid_set('{}', 20)",
+                   transaction_open="(select count(*) from information_schema.innodb_trx where trx_mysql_thread_id = connection_id())",
+                   follow="change replication source to source_host = '127.0.0.1', source_port = {}, source_user = 'vt_repl', "
+                          "source_auto_position = 1, get_source_public_key = 1"),
+}
+
+
+def transactions_in(position):
+    """How many transactions a position of the server has; for MariaDB the number of the last one."""
+    if ":" not in position:
+        return int(position.split("-")[-1])
+    return sum(int(last or first) - int(first) + 1 for first, last in re.findall(r":(\d+)(?:-(\d+))?", position))
 PACKAGES = ("mysql-server-core", "mysql-client-core")
 # Never run from there: scripts that these packages have for other purposes need them.
 LEFT_OUT = re.compile(r"^(perl|perl-base|perl-modules-.*|libperl.*)$")

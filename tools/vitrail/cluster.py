@@ -72,6 +72,11 @@ class Cluster:
         self.tablets = {}
         self.addresses = {}
 
+    @property
+    def words(self):
+        """What its servers call things."""
+        return backend.WORDS[self.backend]
+
     # --- folders and files ---
     def path(self, *parts):
         return os.path.join(self.root, *parts)

@@ -5,6 +5,7 @@
 #include "base/text.h"
 #include "control/workflow/cleanup.h"
 #include "control/workflow/create.h"
+#include "control/workflow/foreign_schema.h"
 #include "mysqld/rows.h"
 #include "topo/shard.h"
 #include "topo/workflow_fence.h"
@@ -103,7 +104,14 @@ net::Task<Status> CreateOperation::deploy_schema_on(Place place) {
       request.set_query(table->schema());
       topo::set_fence(request, tenure_.fence());
       auto created = co_await tablets_.call<tmd::ExecuteFetchAsDbaResponse>(*place.primary, "ExecuteFetchAsDba",
-                                                                            std::move(request), cleanup_wait());
+                                                                            request, cleanup_wait());
+      if (!created.ok() && created.error().message().find("Unknown collation") != std::string::npos) {
+        if (auto other = with_other_collations(table->schema())) {  // Of the other kind of server.
+          request.set_query(std::move(*other));
+          created = co_await tablets_.call<tmd::ExecuteFetchAsDbaResponse>(*place.primary, "ExecuteFetchAsDba",
+                                                                           std::move(request), cleanup_wait());
+        }
+      }
       if (created.ok()) continue;
       failed.push_back(table);
       error = std::move(created).error().with_context("create table " + table->name());
