@@ -25,11 +25,12 @@ TEST(IntervalSum, TextsSayAllOfARow) {
   const std::string text =
       "CONCAT_WS('#', `id`, COALESCE(LENGTH(CAST(`name` AS BINARY)), 'N'), COALESCE(CAST(`name` AS BINARY), ''), "
       "COALESCE(LENGTH(`raw`), 'N'), COALESCE(`raw`, ''), COALESCE(CAST(`f` AS DOUBLE), 'N'), COALESCE(`bits`+0, 'N'))";
-  EXPECT_EQ(hash_expression(HashKind::kCrc, table, columns),
-            "COALESCE(CRC32(@vitrail_row := " + text +
-                ") * (CRC32C(@vitrail_row) + 1), CAST(RAND() * 1e18 AS UNSIGNED))");
-  EXPECT_EQ(hash_expression(HashKind::kSha, table, columns),
-            "COALESCE(CAST(CONV(LEFT(SHA2(" + text + ", 256), 16), 16, 10) AS UNSIGNED), CAST(RAND() * 1e18 AS UNSIGNED))");
+  EXPECT_EQ(
+      hash_expression(HashKind::kCrc, table, columns),
+      "COALESCE(CRC32(@vitrail_row := " + text + ") * (CRC32C(@vitrail_row) + 1), CAST(RAND() * 1e18 AS UNSIGNED))");
+  EXPECT_EQ(
+      hash_expression(HashKind::kSha, table, columns),
+      "COALESCE(CAST(CONV(LEFT(SHA2(" + text + ", 256), 16), 16, 10) AS UNSIGNED), CAST(RAND() * 1e18 AS UNSIGNED))");
 }
 
 TEST(IntervalSum, WhatHasNoCanonicalTextIsNotSummed) {
@@ -70,7 +71,7 @@ TEST(IntervalSum, SumsAddUpOverShards) {
   EXPECT_FALSE(read_sum({.columns = {"a", "b"}, .rows = {}}).ok());
 }
 
-TEST(IntervalSum, IntervalsAreAsLongAsStreamsMayStandStill) {
+TEST(IntervalSum, IntervalsAreAsLongAsSnapshotsStayYoung) {
   using namespace std::chrono_literals;
   EXPECT_EQ(next_interval_rows(20'000, 50ms), 80'000u);
   EXPECT_EQ(next_interval_rows(20'000, 200ms), 40'000u);

@@ -155,16 +155,16 @@ net::Task<Status> VDiffs::Run::read_interval(const std::vector<Stream*>& held, c
   sources.clear();
   sources.resize(held.size());
   for (size_t driver = 0;;) {
-    CO_ASSIGN_OR_RETURN(sources[driver],
-                        co_await read_source(*held[driver], source_of(streams[driver]), table, last, bound, kChunkBytes));
+    CO_ASSIGN_OR_RETURN(sources[driver], co_await read_source(*held[driver], source_of(streams[driver]), table, last,
+                                                              bound, kChunkBytes));
     high = sources[driver].more ? sources[driver].last : bound;
     size_t denser = held.size();
     std::vector<net::Task<void>> reads;
     std::vector<Status> outcomes(held.size());
     for (size_t i = 0; i < held.size(); ++i) {
       if (i == driver) continue;
-      reads.push_back(
-          read_into(read_source(*held[i], source_of(streams[i]), table, last, high, 4 * kChunkBytes), sources[i], outcomes[i]));
+      reads.push_back(read_into(read_source(*held[i], source_of(streams[i]), table, last, high, 4 * kChunkBytes),
+                                sources[i], outcomes[i]));
     }
     co_await net::when_all(std::move(reads));
     for (size_t i = 0; i < held.size(); ++i) {

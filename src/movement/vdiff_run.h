@@ -64,7 +64,7 @@ struct VDiffs::Run {
     bool by_rows = false;  // Until `limit`, which sums have not found equal.
     ::query::QueryResult limit;
     bool unable = false;  // Nothing but rows for this table.
-    uint64_t rows = kIntervalRowsMin;
+    uint64_t rows = kIntervalRowsFirst;
   };
   net::Task<Status> compare_stretch(const TableSchema& schema, const std::vector<int32_t>& streams, Stretch& stretch,
                                     Report& report, ::query::QueryResult& last, bool& done);
@@ -96,8 +96,8 @@ struct VDiffs::Run {
   TableMap tables;
   std::map<int32_t, RowSource> sources_of;  // By stream; only those that are not read where the stream reads.
   base::TimePoint throttle_asked_at;
-  uint64_t progress = 0;  // Grows with each chunk.
-  bool stalled = false;   // The workflow did not run for too long.
+  uint64_t progress = 0;         // Grows with each chunk.
+  bool stalled = false;          // The workflow did not run for too long.
   std::optional<HashKind> hash;  // Which the sources are asked for.
 };
 
