@@ -482,6 +482,13 @@ TEST_F(Movement, AppliesATransactionThatDoesNotFitIntoMemory) {
   source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('v', 90), 0 FROM seq_300001_to_302500");
   catch_up(to, id);
   expect_equal("item", kItemColumns, "id");
+
+  // A TRUNCATE that arrives together with parts which are still being sent.
+  source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('u', 90), 0 FROM seq_400001_to_450000");
+  source_.run("TRUNCATE TABLE item");
+  source_.run("INSERT INTO item (id, name, price) VALUES (1, 'after', 1)");
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
 }
 
 TEST_F(Movement, StopsExactlyAndHonoursItsState) {

@@ -33,26 +33,31 @@ std::string wide_text(Wide value) {
   return value < 0 ? fmt::format("-{}", static_cast<uint64_t>(-value)) : std::to_string(static_cast<uint64_t>(value));
 }
 
-// Rows in (low, high], by a look at the index. Good within a factor of two or so.
-net::Task<Result<uint64_t>> estimate(ServerSession& session, std::string from, std::string column, Wide low, Wide high,
-                                     net::Wait wait) {
-  CO_ASSIGN_OR_RETURN(const mysqld::Rows plan,
-                      co_await session.rows(fmt::format("EXPLAIN SELECT 1 FROM {0} WHERE {1} > {2} AND {1} <= {3}",
-                                                        from, column, wide_text(low), wide_text(high)),
-                                            wait));
-  co_return plan.rows.empty() ? 0 : to_number(plan.get(0, "rows").value_or("")).value_or(0);
+// Rows in (low, high], by a look at the index. Good within a factor of two or so; nullopt: the plan does not say.
+net::Task<Result<std::optional<uint64_t>>> estimate(ServerSession& session, std::string from, std::string column,
+                                                    Wide low, Wide high, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(
+      const mysqld::Rows plan,
+      co_await session.rows(fmt::format("EXPLAIN FORMAT=TRADITIONAL SELECT 1 FROM {0} WHERE {1} > {2} AND {1} <= {3}",
+                                        from, column, wide_text(low), wide_text(high)),
+                            wait));
+  if (!plan.find_column("rows")) co_return std::optional<uint64_t>();
+  co_return std::optional<uint64_t>(to_number(plan.get(0, "rows").value_or("")).value_or(0));
 }
 
-// Of one whole number: no row has to be passed for it.
-net::Task<Result<std::vector<std::string>>> find_number(ServerSession& session, std::string from, std::string column,
-                                                        Wide low, Wide high, uint64_t wanted, net::Wait wait) {
+// Of one whole number: no row has to be passed for it. nullopt: it cannot be told so.
+net::Task<Result<std::optional<std::vector<std::string>>>> find_number(ServerSession& session, std::string from,
+                                                                       std::string column, Wide low, Wide high,
+                                                                       uint64_t wanted, net::Wait wait) {
   std::vector<std::string> bound;
-  CO_ASSIGN_OR_RETURN(const uint64_t all, co_await estimate(session, from, column, low, high, wait));
-  if (all <= wanted || high - low < 2) co_return std::move(bound);
-  Wide span = std::max<Wide>(1, (high - low) / static_cast<Wide>(all / wanted + 1));
+  CO_ASSIGN_OR_RETURN(const auto all, co_await estimate(session, from, column, low, high, wait));
+  if (!all) co_return std::optional<std::vector<std::string>>();
+  if (*all <= wanted || high - low < 2) co_return std::optional(std::move(bound));
+  Wide span = std::max<Wide>(1, (high - low) / static_cast<Wide>(*all / wanted + 1));
   bool shrunk = false;
   for (int attempt = 0; attempt < kBoundAttempts && low + span < high; ++attempt) {
-    CO_ASSIGN_OR_RETURN(const uint64_t rows, co_await estimate(session, from, column, low, low + span, wait));
+    CO_ASSIGN_OR_RETURN(const auto found, co_await estimate(session, from, column, low, low + span, wait));
+    const uint64_t rows = found.value_or(0);
     if (rows > 2 * wanted && span > 1) {
       span /= 2;
       shrunk = true;
@@ -63,7 +68,7 @@ net::Task<Result<std::vector<std::string>>> find_number(ServerSession& session, 
     }
   }
   if (low + span < high) bound.push_back(wide_text(low + span));
-  co_return std::move(bound);
+  co_return std::optional(std::move(bound));
 }
 
 }  // namespace
@@ -168,7 +173,10 @@ net::Task<Result<std::vector<std::string>>> find_bound(ServerSession& session, c
     if (ends.rows.empty() || !ends.rows[0][0]) co_return std::vector<std::string>();
     const auto first = to_wide(*ends.rows[0][0]);
     const auto last = to_wide(ends.rows[0][1].value_or(""));
-    if (first && last) co_return co_await find_number(session, from, column, *first - 1, *last, wanted, wait);
+    if (first && last) {
+      CO_ASSIGN_OR_RETURN(auto bound, co_await find_number(session, from, column, *first - 1, *last, wanted, wait));
+      if (bound) co_return std::move(*bound);
+    }
   }
   std::string keys;
   for (const size_t column : table.identity) {

@@ -68,9 +68,10 @@ net::Task<Result<std::vector<std::string>>> find_bound(ServerSession& session, c
                                                        std::string from, std::vector<std::string> low,
                                                        std::vector<std::string> high, uint64_t wanted, net::Wait wait);
 
-// How many rows the next interval should have, from how long the last one took. The streams stand still meanwhile.
+// How many rows the next interval should have, from how long the last one took: snapshots should stay young.
 uint64_t next_interval_rows(uint64_t rows, base::Duration took);
 inline constexpr uint64_t kIntervalRowsMin = 20'000;
+inline constexpr uint64_t kIntervalRowsFirst = 100'000;
 inline constexpr uint64_t kIntervalRowsMax = 1'000'000;
 
 }  // namespace vitrail::movement

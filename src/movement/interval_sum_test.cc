@@ -71,7 +71,7 @@ TEST(IntervalSum, SumsAddUpOverShards) {
   EXPECT_FALSE(read_sum({.columns = {"a", "b"}, .rows = {}}).ok());
 }
 
-TEST(IntervalSum, IntervalsAreAsLongAsStreamsMayStandStill) {
+TEST(IntervalSum, IntervalsAreAsLongAsSnapshotsStayYoung) {
   using namespace std::chrono_literals;
   EXPECT_EQ(next_interval_rows(20'000, 50ms), 80'000u);
   EXPECT_EQ(next_interval_rows(20'000, 200ms), 40'000u);

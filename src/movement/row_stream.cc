@@ -5,7 +5,6 @@
 #include <algorithm>
 #include <charconv>
 
-#include "movement/interval_sum.h"
 #include "mysql/gtid.h"
 #include "mysqld/rows.h"
 
@@ -277,7 +276,7 @@ net::Task<Result<::binlogdata::VStreamRowsResponse>> RowStream::begin_sum(net::W
   co_return std::move(response);
 }
 
-net::Task<Result<::binlogdata::VStreamRowsResponse>> RowStream::read_sum(net::Wait wait) {
+net::Task<Result<IntervalSum>> RowStream::read_sum(net::Wait wait) {
   IntervalSum sum;
   if (filter_.passes_all()) {
     CO_ASSIGN_OR_RETURN(const mysqld::Rows rows,
@@ -311,13 +310,7 @@ net::Task<Result<::binlogdata::VStreamRowsResponse>> RowStream::read_sum(net::Wa
     if (error) co_return std::move(*error);
   }
   CO_RETURN_IF_ERROR(co_await session_->run({"ROLLBACK"}, wait));
-  ::binlogdata::VStreamRowsResponse response;
-  response.set_throttled(true);
-  response.set_throttled_reason(kIntervalSum);
-  ::query::Row* row = response.add_rows();
-  append_cell(*row, std::to_string(sum.rows));
-  append_cell(*row, std::to_string(sum.hash));
-  co_return std::move(response);
+  co_return sum;
 }
 
 }  // namespace vitrail::movement

@@ -7,6 +7,7 @@
 #include "base/result.h"
 #include "binlogdata.pb.h"
 #include "movement/filter.h"
+#include "movement/interval_sum.h"
 #include "movement/server_session.h"
 #include "movement/table_schema.h"
 
@@ -60,7 +61,7 @@ class RowStream {
   // Instead of chunks, when the request asks for it: opens the snapshot and finds the interval, then sums it up.
   bool wants_sum() const { return !sum_hash_.empty(); }
   net::Task<Result<::binlogdata::VStreamRowsResponse>> begin_sum(net::Wait wait);
-  net::Task<Result<::binlogdata::VStreamRowsResponse>> read_sum(net::Wait wait);
+  net::Task<Result<IntervalSum>> read_sum(net::Wait wait);
 
  private:
   RowStream(RowStreamOptions options, TableSchema table, RowFilter filter)

@@ -26,7 +26,7 @@ struct SourceService::Core {
   explicit Core(SourceOptions given) : options(std::move(given)), thread("source") {
     if (options.metrics == nullptr) return;
     rows = &options.metrics->counter("VStreamRowsSent", "rows sent by VStreamRows");
-    sums = &options.metrics->counter("VStreamSumsSent", "sums of intervals of rows sent by VStreamRows, for VDiff");
+    summed = &options.metrics->counter("VStreamRowsSummed", "rows summed up for comparisons instead of being sent");
     events = &options.metrics->counter("VStreamEventsSent", "events sent by VStream");
     streams = &options.metrics->gauge("VStreamsActive", "VStream and VStreamRows calls under way");
   }
@@ -51,7 +51,7 @@ struct SourceService::Core {
 
   const SourceOptions options;
   base::Counter* rows = nullptr;
-  base::Counter* sums = nullptr;
+  base::Counter* summed = nullptr;
   base::Counter* events = nullptr;
   base::Gauge* streams = nullptr;
   net::LoopThread thread;
@@ -217,9 +217,15 @@ net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::b
     const net::Wait wait = net::Wait::within(kChunkTimeout, call.token());
     CO_ASSIGN_OR_RETURN(const auto interval, co_await stream->begin_sum(wait));
     CO_RETURN_IF_ERROR(co_await writer.write(interval));
-    CO_ASSIGN_OR_RETURN(const auto sum, co_await stream->read_sum(wait));
-    if (sums != nullptr) sums->add(1);
-    co_return co_await writer.write(sum);
+    CO_ASSIGN_OR_RETURN(const IntervalSum sum, co_await stream->read_sum(wait));
+    if (summed != nullptr) summed->add(sum.rows);
+    ::binlogdata::VStreamRowsResponse answer;
+    answer.set_throttled(true);
+    answer.set_throttled_reason(kIntervalSum);
+    ::query::Row* row = answer.add_rows();
+    append_cell(*row, std::to_string(sum.rows));
+    append_cell(*row, std::to_string(sum.hash));
+    co_return co_await writer.write(answer);
   }
   net::Scope scope(call.token());
   Status status;

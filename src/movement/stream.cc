@@ -400,17 +400,16 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
       case ::binlogdata::DDL:
         if (event.type() == ::binlogdata::COMMIT && context_.transactions != nullptr) context_.transactions->add();
         session.in_transaction = false;
+        // What came before a statement has a position of its own: whoever dies in between has yet to meet the
+        // statement.
+        if (event.type() == ::binlogdata::DDL && applier.has_rows()) CO_RETURN_IF_ERROR(co_await commit(session));
         CO_RETURN_IF_ERROR(set_position(session.next_gtid));
         if (event.timestamp() != 0) {
           transaction_timestamp_ = event.timestamp();
           const auto age = std::chrono::seconds(std::max<int64_t>(0, unix_now() - event.timestamp()));
           fresh_at_ = context_.options.clock->now() - age;
         }
-        if (event.type() == ::binlogdata::DDL) {
-          if (record_.source.on_ddl() != ::binlogdata::IGNORE && applier.has_rows())
-            CO_RETURN_IF_ERROR(co_await commit(session));
-          CO_RETURN_IF_ERROR(co_await handle_ddl(session, event.statement()));
-        }
+        if (event.type() == ::binlogdata::DDL) CO_RETURN_IF_ERROR(co_await handle_ddl(session, event.statement()));
         boundary = true;
         moved = true;
         break;

@@ -15,7 +15,8 @@
 
 // Comparing the target's tables with their sources, while both are written to.
 //
-// Chunk by chunk in the order of the primary key: the streams of the workflow are held; the source rows of an interval
+// First by sums of intervals, which the servers compute (vdiff_sums.cc); what differs there is compared by rows:
+// chunk by chunk in the order of the primary key: the streams of the workflow are held; the source rows of an interval
 // are read, each source's at the exact position S of a snapshot; each stream is let go on to exactly its S and held
 // there; the target's rows of the same interval are read; the streams are released. Both sides are then the same
 // moment, so every row that differs is a difference, and nothing has to be looked at twice. Rows are matched by key in

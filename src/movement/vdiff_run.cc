@@ -74,10 +74,10 @@ net::Task<void> VDiffs::Run::run() {
       if (opened.ok()) session = std::move(*opened);
     }
     if (session) {
-      (void)co_await session->query(
-          fmt::format("UPDATE _vt.vdiff SET last_error = {}{} WHERE id = {}",
-                      sql_text(status.error().message().substr(0, 1000)), give_up ? ", state = 'error'" : "", id),
-          net::Wait::within(std::chrono::seconds(10), cancel));
+      (void)co_await session->run({"ROLLBACK", fmt::format("UPDATE _vt.vdiff SET last_error = {}{} WHERE id = {}",
+                                                           sql_text(status.error().message().substr(0, 1000)),
+                                                           give_up ? ", state = 'error'" : "", id)},
+                                  net::Wait::within(std::chrono::seconds(10), cancel));
     }
     if (give_up) co_return;
     (void)co_await net::sleep_for(kRetryDelay, cancel);
@@ -147,12 +147,13 @@ net::Task<Status> VDiffs::Run::attempt() {
       co_return fail(Code::kNotFound, fmt::format("there is no table {} in the workflow", name));
   }
   if (values.empty()) co_return fail(Code::kInvalidArgument, "no table of the workflow is to be compared");
-  CO_RETURN_IF_ERROR(co_await session->run(
-      {fmt::format("INSERT IGNORE INTO _vt.vdiff_table (vdiff_id, table_name, state, table_rows) VALUES {}", values),
-       fmt::format("UPDATE _vt.vdiff SET state = 'started', started_at = COALESCE(started_at, UTC_TIMESTAMP()), "
-                   "liveness_timestamp = UTC_TIMESTAMP(), last_error = '' WHERE id = {}",
-                   id)},
-      wait));
+  auto begun = co_await session->script(
+      fmt::format("BEGIN; INSERT IGNORE INTO _vt.vdiff_table (vdiff_id, table_name, state, table_rows) VALUES {}; "
+                  "UPDATE _vt.vdiff SET state = 'started', started_at = COALESCE(started_at, UTC_TIMESTAMP()), "
+                  "liveness_timestamp = UTC_TIMESTAMP(), last_error = '' WHERE id = {}; COMMIT",
+                  values, id),
+      wait);
+  if (!begun.ok()) co_return std::move(begun).error();
   CO_ASSIGN_OR_RETURN(
       const auto open,
       co_await session->query(fmt::format("SELECT table_name FROM _vt.vdiff_table WHERE vdiff_id = {} AND state <> "
@@ -173,13 +174,15 @@ net::Task<Status> VDiffs::Run::attempt() {
 net::Task<Status> VDiffs::Run::save(std::string name, const Report& report, const ::query::QueryResult& last,
                                     std::string state) {
   const std::string key = last.rows_size() == 0 ? "NULL" : sql_text(to_text(last));
-  co_return co_await session->run(
-      {fmt::format(
-           "UPDATE _vt.vdiff_table SET state = '{}', rows_compared = {}, mismatch = {}, report = {}, lastpk = {} WHERE "
-           "vdiff_id = {} AND table_name = {}",
-           state, report.processed, report.differs() ? 1 : 0, sql_json(report.to_json(name)), key, id, sql_text(name)),
-       fmt::format("UPDATE _vt.vdiff SET liveness_timestamp = UTC_TIMESTAMP() WHERE id = {}", id)},
+  auto saved = co_await session->script(
+      fmt::format("BEGIN; UPDATE _vt.vdiff_table SET state = '{}', rows_compared = {}, mismatch = {}, report = {}, "
+                  "lastpk = {} WHERE vdiff_id = {} AND table_name = {}; UPDATE _vt.vdiff SET liveness_timestamp = "
+                  "UTC_TIMESTAMP() WHERE id = {}; COMMIT",
+                  state, report.processed, report.differs() ? 1 : 0, sql_json(report.to_json(name)), key, id,
+                  sql_text(name), id),
       net::Wait::within(std::chrono::seconds(30), scope.token()));
+  if (!saved.ok()) co_return std::move(saved).error();
+  co_return Status{};
 }
 
 net::Task<Status> VDiffs::Run::compare_table(std::string name) {

@@ -64,7 +64,7 @@ struct VDiffs::Run {
     bool by_rows = false;  // Until `limit`, which sums have not found equal.
     ::query::QueryResult limit;
     bool unable = false;  // Nothing but rows for this table.
-    uint64_t rows = kIntervalRowsMin;
+    uint64_t rows = kIntervalRowsFirst;
   };
   net::Task<Status> compare_stretch(const TableSchema& schema, const std::vector<int32_t>& streams, Stretch& stretch,
                                     Report& report, ::query::QueryResult& last, bool& done);

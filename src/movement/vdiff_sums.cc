@@ -19,6 +19,7 @@ using Response = ::binlogdata::VStreamRowsResponse;
 
 // One source's interval. The call stays open between the two answers: the source has its snapshot by then, and sums up.
 struct SourceSum {
+  std::shared_ptr<rpc::Channel> channel;
   std::optional<rpc::TypedStream<Response>> call;
   mysql::Position position;
   google::protobuf::RepeatedPtrField<::query::Field> fields;
@@ -45,6 +46,7 @@ net::Task<void> begin(Stream& stream, RowSource from_tablet, ::binlogdata::VStre
     source.outcome = fail(Code::kFailedPrecondition, "the stream is not connected");
     co_return;
   }
+  source.channel = channel;
   source.call.emplace(rpc::open_stream<Response>(*channel, "/queryservice.Query/VStreamRows", request));
   auto answer = co_await next_answer(source, net::Wait::within(kStepTimeout, stream.token()));
   if (!answer.ok()) {
@@ -67,8 +69,8 @@ net::Task<void> begin(Stream& stream, RowSource from_tablet, ::binlogdata::VStre
   *source.cut.add_rows() = (*answer)->lastpk();
 }
 
-net::Task<void> finish(Stream& stream, SourceSum& source) {
-  auto answer = co_await next_answer(source, net::Wait::within(kStepTimeout, stream.token()));
+net::Task<void> finish(SourceSum& source, net::Wait wait) {
+  auto answer = co_await next_answer(source, std::move(wait));
   if (!answer.ok()) {
     source.outcome = std::move(answer).error();
     co_return;
@@ -180,15 +182,21 @@ net::Task<Result<VDiffs::Run::Sums>> VDiffs::Run::compare_sums(const TableSchema
     if (!expression) co_return Sums::kUnable;
     CO_ASSIGN_OR_RETURN(const auto low_key, key_values(schema, last));
     CO_ASSIGN_OR_RETURN(const auto high_key, key_values(schema, high));
+    // What the target's statement sees is settled here, as what the sources' do: the streams may go on.
+    CO_RETURN_IF_ERROR(co_await session->run(
+        {"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT"},
+        wait));
+    holds.clear();
     IntervalSum target;
     Status outcome;
     std::vector<net::Task<void>> sums;
-    for (size_t i = 0; i < held.size(); ++i) sums.push_back(finish(*held[i], sources[i]));
+    for (SourceSum& source : sources) sums.push_back(finish(source, wait));
     sums.push_back(sum_target(
         *session, sum_query(*expression, table.qualified_name(), interval_condition(schema, low_key, high_key)), wait,
         target, outcome));
     co_await net::when_all(std::move(sums));
     CO_RETURN_IF_ERROR(std::move(outcome));
+    CO_RETURN_IF_ERROR(co_await session->run({"COMMIT"}, wait));
     IntervalSum source;
     for (const SourceSum& one : sources) {
       CO_RETURN_IF_ERROR(one.outcome);
