@@ -306,8 +306,10 @@ class ClientSession {
   static Status verify_row(const plan::ShardedInsert& insert, const plan::ShardedInsert::Row& row,
                            const InsertedRow& placed);
   // `next`: the first of the generated values.
-  Result<std::vector<InsertedRow>> place_rows(const plan::ShardedInsert& insert, int64_t next,
-                                              const Statement& statement);
+  net::Task<Result<std::vector<InsertedRow>>> place_rows(const plan::ShardedInsert& insert, int64_t next,
+                                                         const Statement& statement);
+  // Where a row goes whose place `vindex` tells, a function or the lookup of another table.
+  net::Task<Result<shard::KeyspaceId>> id_of_key(const shard::Vindex& vindex, const std::vector<mysql::Value>& key);
   // One text for each shard, in the order in which they come first.
   static std::vector<ShardText> insert_texts(const plan::ShardedInsert& insert, const std::vector<InsertedRow>& rows);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);

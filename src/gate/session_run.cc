@@ -653,7 +653,7 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
     first_generated = static_cast<uint64_t>(next);
   }
   if (insert.table != nullptr || !insert.secondary.empty()) {
-    auto rows = place_rows(insert, next, statement);
+    auto rows = co_await place_rows(insert, next, statement);
     if (!rows.ok()) co_return refused(std::move(rows).error());
     if (insert.table != nullptr) {
       const bool id_given = first_generated == 0 && gives_its_id(plan, statement);
