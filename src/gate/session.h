@@ -419,6 +419,9 @@ class ClientSession {
   struct CopiedKeys;
   net::Task<Status> load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input,
                                std::vector<CopiedKeys>& keys, Scratch& scratch, Copied& copied);
+  // The text with the queries of views in the place of tables that no vschema knows; nullopt: none of these is a view.
+  net::Task<Result<std::optional<std::string>>> expand_views(std::string_view text);
+  net::Task<Result<std::optional<std::string>>> view_definition(const std::string& keyspace, const std::string& name);
   net::Task<Status> check_hidden(const plan::FinishInput& input, const shard::Target& target);
   net::Task<Result<Scratch>> open_scratch(const plan::Finish& finish, net::Wait wait);
   std::vector<shard::Target> scratch_targets(const plan::Finish& finish);
