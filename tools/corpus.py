@@ -13,6 +13,7 @@ import tempfile
 
 sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
+import sql_scripts  # noqa: E402
 from vitrail.processes import Failure  # noqa: E402
 from vitrail.reference import ChangingCluster, PlainServer, equal_ranges, shared_folder  # noqa: E402
 
@@ -186,10 +187,11 @@ def run(options, shared):
             if case["outcome"] in ("differs", "subject-error") or options.refusals and case["outcome"] == "refused":
                 print(f"{case['outcome']}: {case['id']}: {case['query']}\n    {case.get('detail', '')}")
         result = {"counts": counts, "ways": ways_of(cluster.cluster), "files": files}
-        if options.json:
-            print(json.dumps(result))
         kept = options.keep
-        return 0 if counts["differs"] == 0 else 1
+        scripts = 0 if options.files or options.only or options.corpus else sql_scripts.check_all(ChangingCluster.load(cluster.cluster.root))
+        if options.json:
+            print(json.dumps({**result, "scripts": {"differs": scripts}}))
+        return 0 if counts["differs"] + scripts == 0 else 1
     finally:
         cluster = ChangingCluster.load(cluster.cluster.root)
         if kept:

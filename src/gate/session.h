@@ -306,8 +306,10 @@ class ClientSession {
   static Status verify_row(const plan::ShardedInsert& insert, const plan::ShardedInsert::Row& row,
                            const InsertedRow& placed);
   // `next`: the first of the generated values.
-  Result<std::vector<InsertedRow>> place_rows(const plan::ShardedInsert& insert, int64_t next,
-                                              const Statement& statement);
+  net::Task<Result<std::vector<InsertedRow>>> place_rows(const plan::ShardedInsert& insert, int64_t next,
+                                                         const Statement& statement);
+  // Where a row goes whose place `vindex` tells, a function or the lookup of another table.
+  net::Task<Result<shard::KeyspaceId>> id_of_key(const shard::Vindex& vindex, const std::vector<mysql::Value>& key);
   // One text for each shard, in the order in which they come first.
   static std::vector<ShardText> insert_texts(const plan::ShardedInsert& insert, const std::vector<InsertedRow>& rows);
   net::Task<Result<net::MysqlPool::Lease>> lease_for(const shard::Target& target, net::Wait wait);
@@ -417,6 +419,9 @@ class ClientSession {
   struct CopiedKeys;
   net::Task<Status> load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input,
                                std::vector<CopiedKeys>& keys, Scratch& scratch, Copied& copied);
+  // The text with the queries of views in the place of tables that no vschema knows; nullopt: none of these is a view.
+  net::Task<Result<std::optional<std::string>>> expand_views(std::string_view text);
+  net::Task<Result<std::optional<std::string>>> view_definition(const std::string& keyspace, const std::string& name);
   net::Task<Status> check_hidden(const plan::FinishInput& input, const shard::Target& target);
   net::Task<Result<Scratch>> open_scratch(const plan::Finish& finish, net::Wait wait);
   std::vector<shard::Target> scratch_targets(const plan::Finish& finish);

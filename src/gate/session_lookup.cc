@@ -12,6 +12,7 @@
 #include "mysql/errors.h"
 #include "plan/key_value.h"
 #include "plan/planner.h"
+#include "shard/lookup_placement.h"
 #include "sql/printer.h"
 #include "vschema/vschema.h"
 
@@ -194,7 +195,7 @@ net::Task<Result<net::QueryResult>> ClientSession::ask_tables(std::string text, 
       co_return unsupported("a lookup vindex on the table of a lookup vindex");
     }
     if (plan->insert) {
-      CO_ASSIGN_OR_RETURN(const auto rows, place_rows(*plan->insert, 0, statement));
+      CO_ASSIGN_OR_RETURN(const auto rows, co_await place_rows(*plan->insert, 0, statement));
       texts = insert_texts(*plan->insert, rows);
     } else {
       CO_ASSIGN_OR_RETURN(auto targets, resolve(plan->route, statement));
@@ -390,9 +391,34 @@ Status ClientSession::verify_row(const plan::ShardedInsert& insert, const plan::
   return {};
 }
 
+net::Task<Result<shard::KeyspaceId>> ClientSession::id_of_key(const shard::Vindex& vindex,
+                                                              const std::vector<mysql::Value>& key) {
+  // A row must have a place: "nowhere" may do for reading, never for writing.
+  const auto nowhere = [&] {
+    return fail(Code::kInvalidArgument,
+                fmt::format("VT09023: could not map {} to a keyspace id", key[0].is_null() ? "NULL" : key[0].bytes));
+  };
+  if (const auto lookup = shard::placing_lookup(vindex)) {
+    plan::LookupRead read{.lookup = lookup};
+    for (const auto& value : key) {
+      read.places.push_back(read.places.size());
+      read.values.push_back({.constant = value});
+    }
+    CO_ASSIGN_OR_RETURN(auto ids, co_await look_up(read, Statement(), true));
+    if (ids.size() != 1) co_return nowhere();
+    co_return std::move(ids.front());
+  }
+  std::vector<shard::VindexValue> mapped;
+  for (const auto& value : key) mapped.push_back(vindex_value(value));
+  CO_ASSIGN_OR_RETURN(auto destination, vindex.map(mapped));
+  if (destination.kind != shard::Destination::Kind::kKeyspaceId) co_return nowhere();
+  co_return std::move(destination.keyspace_id);
+}
+
 // Rows to shards, in the order of the statement.
-Result<std::vector<ClientSession::InsertedRow>> ClientSession::place_rows(const plan::ShardedInsert& insert,
-                                                                          int64_t next, const Statement& statement) {
+net::Task<Result<std::vector<ClientSession::InsertedRow>>> ClientSession::place_rows(const plan::ShardedInsert& insert,
+                                                                                     int64_t next,
+                                                                                     const Statement& statement) {
   std::vector<InsertedRow> out;
   for (const auto& row : insert.rows) {
     InsertedRow& placed = out.emplace_back();
@@ -406,29 +432,16 @@ Result<std::vector<ClientSession::InsertedRow>> ClientSession::place_rows(const 
     route.keyspace = insert.keyspace;
     route.only_shard = true;
     if (insert.vindex != nullptr) {
-      route.kind = plan::Route::Kind::kByValues;
-      route.vindex = insert.vindex;
-      if (row.key_from_sequence) {
-        route.values.push_back({.constant = *placed.generated});
-      } else {
-        for (const auto& key : row.key) route.values.push_back({.constant = key});
-      }
-      // A row must have a place: "nowhere" may do for reading, never for writing.
-      std::vector<shard::VindexValue> mapped;
-      for (const auto& value : route.values) mapped.push_back(vindex_value(value.constant));
-      ASSIGN_OR_RETURN(auto destination, insert.vindex->map(mapped));
-      if (destination.kind != shard::Destination::Kind::kKeyspaceId) {
-        return fail(Code::kInvalidArgument,
-                    fmt::format("VT09023: could not map {} to a keyspace id",
-                                route.values[0].constant.is_null() ? "NULL" : route.values[0].constant.bytes));
-      }
-      placed.id = std::move(destination.keyspace_id);
+      const auto& key = row.key_from_sequence ? std::vector{*placed.generated} : row.key;
+      CO_ASSIGN_OR_RETURN(placed.id, co_await id_of_key(*insert.vindex, key));
+      route.kind = plan::Route::Kind::kByIds;
+      route.ids = {placed.id};
     }
-    RETURN_IF_ERROR(verify_row(insert, row, placed));
-    ASSIGN_OR_RETURN(auto targets, resolve(route, statement));
+    CO_RETURN_IF_ERROR(verify_row(insert, row, placed));
+    CO_ASSIGN_OR_RETURN(auto targets, resolve(route, statement));
     placed.target = std::move(targets.front());
   }
-  return out;
+  co_return std::move(out);
 }
 
 std::vector<ClientSession::ShardText> ClientSession::insert_texts(const plan::ShardedInsert& insert,

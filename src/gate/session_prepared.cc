@@ -76,7 +76,17 @@ Error ClientSession::unknown_statement(uint32_t id, std::string_view command) {
 net::Task<Status> ClientSession::describe_at_shard(const Statement& statement, mysql::PrepareOk& ok,
                                                    std::string& definitions) {
   // Any shard that the statement may go to knows the shape of its answer.
-  CO_ASSIGN_OR_RETURN(const auto plan, plan_for(statement));
+  auto planned = plan_for(statement);
+  if (!planned.ok() && planned.error().code() == Code::kNotFound) {
+    CO_ASSIGN_OR_RETURN(const auto expanded, co_await expand_views(statement.text));
+    if (expanded) {
+      Statement inner = statement;
+      std::vector<sql::LiteralPosition> literals;
+      scan_text(*expanded, literals, inner);
+      co_return co_await describe_at_shard(inner, ok, definitions);
+    }
+  }
+  CO_ASSIGN_OR_RETURN(const auto plan, std::move(planned));
   if (plan->kind == plan::Plan::Kind::kFinish) {
     CO_ASSIGN_OR_RETURN(const auto shape, co_await finish_shape(*plan));
     ok.columns = static_cast<uint16_t>(shape.columns.size());

@@ -419,6 +419,16 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   if (statement.scan.kind == kVexplain) co_return co_await vexplain(statement);
   auto plan = plan_for(statement);
+  if (!plan.ok() && plan.error().code() == Code::kNotFound) {
+    const auto expanded = co_await expand_views(statement.text);
+    if (!expanded.ok()) co_return RunResult::failed(expanded.error());
+    if (*expanded) {
+      Statement inner = statement;
+      std::vector<sql::LiteralPosition> literals;
+      scan_text(**expanded, literals, inner);
+      co_return co_await run_once(inner);
+    }
+  }
   if (!plan.ok()) {
     const bool early = plan.error().code() == Code::kUnavailable;
     co_return early ? RunResult::wait(std::move(plan).error()) : RunResult::failed(std::move(plan).error());
@@ -671,7 +681,7 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
     first_generated = static_cast<uint64_t>(next);
   }
   if (insert.table != nullptr || !insert.secondary.empty()) {
-    auto rows = place_rows(insert, next, statement);
+    auto rows = co_await place_rows(insert, next, statement);
     if (!rows.ok()) co_return refused(std::move(rows).error());
     if (insert.table != nullptr) {
       const bool id_given = first_generated == 0 && gives_its_id(plan, statement);

@@ -5,6 +5,7 @@
 
 #include "plan/key_value.h"
 #include "plan/lookup.h"
+#include "shard/lookup_placement.h"
 
 namespace vitrail::plan {
 
@@ -30,6 +31,7 @@ std::optional<size_t> vindex_column(const sql::Expr* expr, const std::vector<Tab
     if (qualifier.empty() && tables.size() > 1) return std::nullopt;  // Whose column it is only the servers know.
     const auto* vindex = tables[i].table->primary_vindex();
     if (vindex == nullptr || vindex->columns.size() != 1 || lower(vindex->columns[0]) != name) continue;
+    if (shard::placing_lookup(*vindex->vindex) != nullptr) continue;  // See narrow().
     found = i;
   }
   return found;

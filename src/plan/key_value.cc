@@ -6,6 +6,7 @@
 #include <cmath>
 
 #include "plan/routing.h"
+#include "shard/lookup_placement.h"
 #include "sql/literal.h"
 
 namespace vitrail::plan {
@@ -153,6 +154,7 @@ KeyType column_key_type(const vschema::Table& table, std::string_view column) {
 KeyType key_type(const vschema::Table& table) {
   const auto* primary = table.primary_vindex();
   if (primary == nullptr || primary->columns.size() != 1) return KeyType::kUnknown;
+  if (shard::placing_lookup(*primary->vindex) != nullptr) return KeyType::kUnknown;
   if (primary->vindex->integer_function().function != nullptr || primary->vindex->type() == "numeric_static_map") {
     return changes_values(column_type(table, primary->columns[0])) ? KeyType::kUnknown : KeyType::kInteger;
   }

@@ -161,12 +161,12 @@ TEST(References, WhatIsSaidOfAColumnIsTrueOfItsEquals) {
        "a: id [a.id = 5]; b: z [(`b`.`z`) = 5]; c: id [(`c`.`id`) = 5]"},
       // Subqueries: what holds around them.
       {"select 1 from a where id < 5 and exists (select 1 from b where b.z = a.id)",
-       "a: id [id < 5]; b: z [(`b`.`z`) < 5]"},
+       "a: id [id < 5]; b: id z [(`b`.`z`) < 5]"},
       {"select (select max(z) from b where z = x) from a where a.x = 1", "a: x [a.x = 1]; b: z [(`b`.`z`) = 1]"},
       {"select x as y, (select max(z) from b where z = y) from a where a.y = 1", "a: x y [a.y = 1]; b: z"},
       {"select 1 from a where id = 1 and exists (select 1 from b where z = a.id and exists (select 1 from c where c.id "
        "= a.id))",
-       "a: id [id = 1]; b: z [(`b`.`z`) = 1]; c: id [(`c`.`id`) = 1]"},
+       "a: id [id = 1]; b: id z [(`b`.`z`) = 1]; c: id [(`c`.`id`) = 1]"},
       {"select 1 from a where x = 1 and x in (select z from b)", "a: x [x = 1]; b: z [(`b`.`z`) = 1]"},
       {"select 1 from a where x = 1 and x in (select z from b limit 3)", "a: x [x = 1]; b: z"},
       {"select 1 from a where x = 1 and x not in (select z from b)", "a: x [x = 1]; b: z"},

@@ -44,6 +44,11 @@ class Namer : public Walker {
         (literal->literal == LiteralKind::kString || literal->literal == LiteralKind::kNationalString)) {
       return;
     }
+    if (const auto* literal = as<Literal>(item.expr); literal != nullptr && literal->literal == LiteralKind::kNull) {
+      item.alias.text = "NULL";  // However it is written.
+      item.alias.quoted = true;
+      return;
+    }
     std::string_view name = cut(item.expr_span.of(text_));
     while (!name.empty() && name.back() == ' ') name.remove_suffix(1);
     item.alias.text = name;

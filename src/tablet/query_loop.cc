@@ -16,10 +16,12 @@ constexpr size_t kKillConnections = 4;
 constexpr auto kForceMax = 10s;  // For the end of what had to be ended by force.
 constexpr auto kAbandonedPause = 250ms;
 
-// What a statement did to its connection is told by the server: by a flag in the answer's end.
-constexpr const char* kTrackState =
+// What a statement did to its connection is told by the server: by a flag in the answer's end. And the server is to
+// wait for a reader who takes his time, a slow client or a merge that reads another shard's rows first: when nobody
+// reads any more, the connection ends.
+constexpr const char* kSetup =
     "set session session_track_state_change = on, session_track_schema = off, session_track_system_variables = '', "
-    "session_track_transaction_info = 'OFF'";
+    "session_track_transaction_info = 'OFF', net_write_timeout = 28800";
 
 net::MysqlClientSettings kill_settings(const QueryServiceSettings& settings) {
   net::MysqlClientSettings client;
@@ -72,7 +74,7 @@ net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t co
     options.idle_timeout = settings.idle_timeout;
     options.max_prepared = kMaxPreparedPerConnection;
     options.name = "connections to the MySQL server";
-    options.setup = kTrackState;
+    options.setup = kSetup;
     pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
   }
   return *pool;

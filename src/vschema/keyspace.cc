@@ -6,6 +6,7 @@
 #include <fmt/core.h>
 
 #include "base/text.h"
+#include "shard/lookup_placement.h"
 #include "vschema/vschema.h"
 
 namespace vitrail::vschema {
@@ -111,14 +112,28 @@ class TableReader {
     for (const ::vschema::ColumnVindex& use : record_.column_vindexes()) {
       if (std::string problem = read_column_vindex(use); !problem.empty()) return problem;
       if (!table_->lookups.empty() && table_->column_vindexes.empty()) {
-        const shard::Lookup& primary = *table_->lookups.front().lookup;
-        return fmt::format("{} vindex {} of type {} as the primary vindex of table {}: a lookup places no rows",
-                           kNotOffered, primary.name, primary.type, name());
+        if (std::string problem = read_placing_lookup(table_->lookups.front()); !problem.empty()) return problem;
       }
     }
     const ColumnVindex& primary = table_->column_vindexes.front();
     if (!primary.vindex->is_unique())
       return fmt::format("primary vindex {} is not Unique for table {}", primary.name, name());
+    return "";
+  }
+
+  // The rows are where the lookup's table says, which the changes of another table maintain.
+  std::string read_placing_lookup(const LookupUse& use) {
+    const shard::Lookup& lookup = *use.lookup;
+    const auto refuse = [&](std::string_view why) {
+      return fmt::format("{} vindex {} of type {} as the primary vindex of table {}: {}", kNotOffered, lookup.name,
+                         lookup.type, name(), why);
+    };
+    if (!use.problem.empty()) return refuse(use.problem);
+    if (!lookup.unique) return fmt::format("primary vindex {} is not Unique for table {}", lookup.name, name());
+    if (use.is_owned) return refuse("it has the places of the table's own rows, and so gives them none");
+    if (lookup.write_only) return refuse("it is write_only");
+    table_->column_vindexes.push_back(
+        {.name = lookup.name, .vindex = shard::create_placement(use.lookup), .columns = use.columns});
     return "";
   }
 

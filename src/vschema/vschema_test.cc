@@ -6,6 +6,7 @@
 
 #include <gtest/gtest.h>
 
+#include "shard/lookup_placement.h"
 #include "vschema/proto_json.h"
 #include "vschema/collation.h"
 #include "vschema/vschema.h"
@@ -349,11 +350,13 @@ constexpr const char* kLookups = R"({'sharded':true,'vindexes':{
     'hash':{'type':'hash','owner':'t'},'pair':{'type':'hash'},
     'by_name':{'type':'lookup_unique','owner':'t','params':{'table':'t_name','from':'name','to':'id'}},
     'by_city':{'type':'consistent_lookup','owner':'other'},
+    'own_name':{'type':'lookup_unique','owner':'own','params':{'table':'o_name','from':'name','to':'id'}},
     'unused':{'type':'lookup_hash','params':{'colour':'red'}}},
   'tables':{
     't':{'column_vindexes':[{'column':'id','name':'hash'},{'column':'name','name':'by_name'},
                             {'columns':['city','zip'],'name':'by_city'}]},
     'two':{'column_vindexes':[{'columns':['id','name'],'name':'pair'}]},
+    'own':{'column_vindexes':[{'column':'name','name':'own_name'}]},
     'first':{'column_vindexes':[{'column':'name','name':'by_name'}]}}})";
 
 TEST(VSchemaLookups, AreStoredWithAWarningForEachUse) {
@@ -363,8 +366,8 @@ TEST(VSchemaLookups, AreStoredWithAWarningForEachUse) {
             (std::vector<std::string>{
                 "vindex by_city of type consistent_lookup of table t: its parameter table is missing; INSERT, REPLACE "
                 "and UPDATE of city, zip are refused",
-                "vindex by_name of type lookup_unique as the primary vindex of table first: a lookup places no rows; "
-                "every statement on the table is refused"}));
+                "vindex own_name of type lookup_unique as the primary vindex of table own: it has the places of the "
+                "table's own rows, and so gives them none; every statement on the table is refused"}));
   EXPECT_EQ(unknown_vindex_parameters("ks", record), std::vector<std::string>{"unused.colour"});
   const auto vschema = Cluster().keyspace("ks", kLookups).build(1);
   const auto table = vschema->find_table("ks", "t", PRIMARY);
@@ -381,10 +384,18 @@ TEST(VSchemaLookups, AreStoredWithAWarningForEachUse) {
   ASSERT_TRUE(two);
   EXPECT_EQ(two->table->column_vindexes[0].columns, std::vector<std::string>{"id"});
   const auto first = vschema->find_table("ks", "first", PRIMARY);
-  ASSERT_FALSE(first);
-  EXPECT_EQ(first.error().message(),
-            "vschema of keyspace ks: VT12001: unsupported: vindex by_name of type lookup_unique as the primary vindex "
-            "of table first: a lookup places no rows");
+  ASSERT_TRUE(first);
+  ASSERT_NE(first->table->primary_vindex(), nullptr);
+  EXPECT_EQ(first->table->primary_vindex()->columns, std::vector<std::string>{"name"});
+  EXPECT_EQ(shard::placing_lookup(*first->table->primary_vindex()->vindex), first->table->lookups[0].lookup);
+  EXPECT_EQ(shard::placing_lookup(*table->table->primary_vindex()->vindex), nullptr);
+  EXPECT_EQ(first->table->primary_vindex()->vindex->map(shard::VindexValue::null()).error().code(),
+            Code::kUnimplemented);
+  const auto own = vschema->find_table("ks", "own", PRIMARY);
+  ASSERT_FALSE(own);
+  EXPECT_EQ(own.error().message(),
+            "vschema of keyspace ks: VT12001: unsupported: vindex own_name of type lookup_unique as the primary vindex "
+            "of table own: it has the places of the table's own rows, and so gives them none");
 }
 
 TEST(VSchemaLookups, WrongParametersAreProblems) {

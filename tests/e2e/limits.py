@@ -301,6 +301,19 @@ class LimitsTest(ClusterTest):
                    "the statements to end with their client", 20)
         self.assertEqual(self.execute(self.connect(), "select count(*) from item"), ((40,),))
 
+    def test_a_client_may_take_its_time(self):
+        # Servers by themselves would wait a second for a reader. In an order, one shard's rows wait until the other's have been read.
+        for tablet in self.tablets:
+            with self.cluster.server(tablet) as server, server.cursor() as cursor:
+                cursor.execute("set global net_write_timeout = 1")
+        # Connections that nobody has used before: they were not made before the setting.
+        with self.connect(cursorclass=pymysql.cursors.SSCursor, charset="latin1") as connection, connection.cursor() as cursor:
+            cursor.execute("select id, repeat(v, 500000) b from item order by id")
+            ids = [cursor.fetchone()[0]]
+            time.sleep(2.5)
+            ids += [key for key, _ in cursor.fetchall()]
+        self.assertEqual(ids, list(range(1, 41)))
+
     def test_an_error_comes_behind_rows(self):
         # The shard of the last row fails when rows have been sent: the rest is ended, and the session goes on.
         last = max(self.ids[0])

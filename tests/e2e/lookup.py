@@ -15,6 +15,7 @@ create table person_order(order_id bigint not null, person_id bigint not null, s
 create table code_idx(code int not null, keyspace_id varbinary(64), primary key(code));
 create table guest(id bigint not null, same_id bigint, host varchar(40), primary key(id));
 create table plain(id bigint not null, tag varchar(20), kind varchar(20), primary key(id));
+create table letter(name varchar(40) not null, title varchar(20) not null, likes int, primary key(name, title));
 create table loose(id bigint not null, word varbinary(40), num bigint, primary key(id))"""
 LOOKUPS = """create table name_idx(name varchar(40) not null, keyspace_id varbinary(64), primary key(name));
 create table city_idx(city varchar(40) not null, keyspace_id varbinary(64) not null, primary key(city, keyspace_id));
@@ -51,6 +52,7 @@ VSCHEMA = {
         "plain": {"column_vindexes": [{"column": "id", "name": "hash"}]},
         "guest": {"column_vindexes": [{"column": "id", "name": "hash"}, {"column": "same_id", "name": "hash"},
                                       {"column": "host", "name": "by_name"}]},
+        "letter": {"column_vindexes": [{"column": "name", "name": "by_name"}]},
         "loose": {"column_vindexes": [{"column": "id", "name": "hash"}, {"column": "word", "name": "by_word"},
                                       {"column": "num", "name": "by_num"}]},
     }}
@@ -97,7 +99,7 @@ class LookupTest(ClusterTest):
         return connection
 
     def forget(self):
-        for table in ("person", "person_order", "loose", "code_idx", "plain", "guest"):
+        for table in ("person", "person_order", "loose", "code_idx", "plain", "guest", "letter"):
             for shard in ("-80", "80-"):
                 self.on_shard("ks", shard, f"delete from {table}")
         for table in ("name_idx", "city_idx", "order_idx", "word_idx", "num_idx"):
@@ -160,6 +162,37 @@ class LookupTest(ClusterTest):
         # A lookup row without its row finds nothing, and one shard is asked only.
         self.on_shard("look", "0", "insert into name_idx values ('ghost', x'166b40b44aba4bd6')")
         self.assertEqual(self.run_sql("select id from person where name = 'ghost'"), [])
+
+    def test_rows_are_placed_by_the_lookup_of_another_table(self):
+        self.run_sql("insert into person(id, name) values (1, 'ann'), (4, 'bob'), (5, 'cid')")
+        self.assertEqual(self.run_sql("insert into letter(name, title) values ('ann', 'hello'), ('bob', 'hi'), ('bob', 'again'), ('cid', 'yes')"), 4)
+        for shard in ("-80", "80-"):
+            people = self.on_shard("ks", shard, "select name from person")
+            self.assertTrue(people)
+            self.assertEqual(set(self.on_shard("ks", shard, "select name from letter")), set(people))
+        plan = self.plan("select * from letter where name = 'bob'")
+        self.assertEqual((plan["Variant"], plan["Vindex"]), ("EqualUnique", "by_name"))
+        self.assertEqual(self.run_sql("select title from letter where name = 'bob' order by title"), [("again",), ("hi",)])
+        self.assertEqual(self.run_sql("select p.id, count(*) from letter l join person p on p.name = l.name group by p.id order by 1"),
+                         [(1, 1), (4, 2), (5, 1)])
+        with self.cluster.connect("ks", autocommit=True) as connection:
+            from binary_protocol import Statement
+            self.assertEqual(Statement(connection, "insert into letter(name, title) values (?, ?)").execute("bob", "third")[0], 1)
+            self.assertEqual(len(Statement(connection, "select title from letter where name = ?").execute("bob")), 3)
+        self.assertEqual(self.run_sql("update letter set likes = 3 where name = 'bob'"), 3)
+        self.assertEqual(self.run_sql("insert into letter values ('ann', 'hello', 5) on duplicate key update likes = values(likes)"), 2)
+        self.assertEqual(self.run_sql("select name, sum(likes) from letter group by name order by name"), [("ann", 5), ("bob", 9), ("cid", None)])
+        self.assertEqual(self.run_sql("delete from letter where name in ('ann', 'cid')"), 2)
+        # Where nobody is, nothing goes; a row of the same transaction is somebody.
+        self.assert_refused((1105,), "VT09023: could not map nobody to a keyspace id",
+                            lambda: self.run_sql("insert into letter(name, title) values ('nobody', 'x')"))
+        self.run_sql("begin")
+        self.run_sql("insert into person(id, name) values (6, 'dee')")
+        self.run_sql("insert into letter(name, title) values ('dee', 'first')")
+        self.run_sql("commit")
+        self.assertEqual(self.run_sql("select title from letter where name = 'dee'"), [("first",)])
+        for refused in ("update letter set name = 'ann' where name = 'bob'", "insert into letter(name, title) select name, 'x' from person"):
+            self.assert_refused((1235,), "VT12001", lambda sql=refused: self.run_sql(sql))
 
     def test_a_transaction_sees_its_own_lookup_rows(self):
         self.run_sql("begin")

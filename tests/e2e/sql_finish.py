@@ -9,6 +9,7 @@ import time
 import pymysql
 
 import sql as plain
+import sql_scripts
 from binary_protocol import Statement
 from support import ClusterTest, main, texts
 
@@ -79,6 +80,41 @@ class FinishTest(ClusterTest):
             for row in KINDS_ROWS:
                 vtgate(row)
                 cursor.execute(row)
+
+    def test_views_stand_for_their_queries(self):
+        with self.reference.cursor() as cursor:
+            for sql in ("create view dear as select order_id, customer_id, price * 2 as twice from corder where price > 30",
+                        "create view by_sku(sku, n) as select sku, count(*) from corder group by sku",
+                        "create view dear_and_many as select d.order_id, s.n from dear d join corder o on o.order_id = d.order_id join by_sku s on s.sku = o.sku"):
+                self.vtgate(sql)
+                cursor.execute(sql)
+        for sql in ("select count(*), sum(twice) from dear", "select * from dear order by order_id", "select n, sku from by_sku order by sku",
+                    "select d.twice from dear d order by d.order_id limit 3",
+                    "select c.email, d.twice from customer c join dear d on d.customer_id = c.customer_id where c.customer_id = 7 order by 2",
+                    "select * from dear_and_many order by order_id", "with dear as (select 1 as one) select * from dear",
+                    "select email from customer where customer_id in (select customer_id from dear) order by email"):
+            with self.subTest(sql=sql):
+                self.assert_same_answer(sql)
+        statement = Statement(self.vtgate.connection, "select order_id from dear where twice > ? order by order_id")
+        self.assertEqual(texts(statement.execute(150)), self.vtgate("select order_id from dear where twice > 150 order by order_id"))
+        self.assert_refused((1146,), "dear", lambda: self.vtgate("update dear set twice = 1"))
+        self.assert_refused((1146,), "no_view", lambda: self.vtgate("select * from no_view"))
+
+    def test_scripts_give_what_one_server_gave(self):
+        # A sample of what `./dev corpus` runs.
+        vschema = json.loads(self.cluster.vtctldclient("GetVSchema", "customer"))
+        vschema["vindexes"].update(sql_scripts.vschema()["vindexes"])
+        vschema["tables"].update(sql_scripts.vschema()["tables"])
+        self.cluster.vtctldclient("ApplySchema", "--sql", ";".join(filter(sql_scripts.is_ddl, sql_scripts.schema())), "customer")
+        self.cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(vschema), "customer")
+        port = self.cluster.addresses["vtgate"]["port"]
+        wanted = sql_scripts.vschema()["tables"].keys()
+        wait_until(lambda: wanted <= http_json(port, "/debug/schema").get("customer", {}).keys(), "the columns to be known", 30)
+        with self.cluster.connect("customer", charset="utf8mb4", autocommit=True) as connection:
+            sql_scripts.fill(connection, ddl=False)
+            for name, statement, expected, found in sql_scripts.check(connection, ["collations.test", "subqueries.test"]):
+                with self.subTest(script=name, sql=statement):
+                    self.assertEqual(found, expected)
 
     def setUp(self):
         self.vtgate = plain.Session(self.cluster)

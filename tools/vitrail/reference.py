@@ -135,7 +135,8 @@ class ChangingCluster:
     def apply_vschema(self, keyspace, vschema):
         """Applies what can be used of a vschema; returns what was left out."""
         dropped = []
-        vschema = usable(vschema, dropped)
+        tables = {table for known in self.layouts for table in self.columns(known)}
+        vschema = usable(vschema, tables, dropped)
         self.cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(vschema), keyspace)
         return dropped
 
@@ -184,38 +185,24 @@ class ChangingCluster:
             shutil.rmtree(self.cluster.root, ignore_errors=True)
 
 
-KNOWN_VINDEXES = {"hash", "xxhash", "binary", "binary_md5", "numeric", "numeric_static_map", "reverse_bits", "null", "cfc",
-                  "unicode_loose_md5", "unicode_loose_xxhash", "region_experimental", "region_json", "multicol"}
-
-
-TABLE_FIELDS = {"type", "source", "pinned", "column_vindexes", "columnVindexes", "auto_increment", "autoIncrement", "columns",
-                "column_list_authoritative", "columnListAuthoritative"}
-
-
-def usable(vschema, dropped):
-    """A vschema without what is not built: lookup vindexes and what needs them."""
+def usable(vschema, tables, dropped):
+    """A vschema without the lookup vindexes whose tables are not there, and what needs them."""
     out = json.loads(json.dumps(vschema))
-    unknown = {name for name, vindex in out.get("vindexes", {}).items() if vindex.get("type") not in KNOWN_VINDEXES}
-    for name in unknown:
-        dropped.append(f"vindex {name} ({out['vindexes'][name].get('type')})")
+    missing = set()
+    for name, vindex in out.get("vindexes", {}).items():
+        table = vindex.get("params", {}).get("table", "").split(".")[-1]
+        if "lookup" in vindex.get("type", "") and table not in tables:
+            missing.add(name)
+            dropped.append(f"vindex {name} ({vindex['type']}): table {table or '(none)'}")
+    for name in missing:
         del out["vindexes"][name]
-    for vindex in out.get("vindexes", {}).values():
-        vindex.pop("owner", None)
     for name, table in list(out.get("tables", {}).items()):
-        for field in set(table) - TABLE_FIELDS:
-            dropped.append(f"table {name}: {field}")
-            del table[field]
         key = "column_vindexes" if "column_vindexes" in table else "columnVindexes"
         uses = table.get(key, [])
-        kept = [use for use in uses if use.get("name") not in unknown]
-        for use in kept:
-            for field in set(use) - {"column", "columns", "name"}:
-                del use[field]
-        if uses:
-            table[key] = kept
-        if uses and (not kept or uses[0] not in kept):
+        if not uses:
+            continue
+        table[key] = [use for use in uses if use.get("name") not in missing]
+        if uses[0] not in table[key]:
             dropped.append(f"table {name}: its primary vindex")
             del out["tables"][name]
-        if "." not in table.get("source", "."):
-            del table["source"]
     return out

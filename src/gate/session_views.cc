@@ -1,0 +1,52 @@
+// Views of sharded keyspaces. Their definitions are in the servers: a statement that names a table that no vschema
+// knows asks the keyspace's first shard what it stands for.
+#include "gate/session.h"
+#include "mysql/convert.h"
+#include "plan/planner.h"
+#include "plan/views.h"
+#include "sql/parser.h"
+
+namespace vitrail::gate {
+namespace {
+
+constexpr int kMostDepth = 16;  // Of views of views.
+
+}  // namespace
+
+net::Task<Result<std::optional<std::string>>> ClientSession::view_definition(const std::string& keyspace,
+                                                                             const std::string& name) {
+  const auto* shards = shared_.view()->find_shards(keyspace, tablet_type_);
+  if (shards == nullptr || shards->empty()) co_return std::optional<std::string>();
+  std::string text =
+      "select view_definition, table_schema from information_schema.views where table_schema = database() and "
+      "table_name = ";
+  mysql::append_sql_string(text, name);
+  CO_ASSIGN_OR_RETURN(const auto found,
+                      co_await ask({{keyspace, shards->front().name, tablet_type_}, std::move(text)}));
+  if (found.rows.empty() || found.text(0, 0).empty()) co_return std::optional<std::string>();
+  co_return std::optional(plan::view_query(found.text(0, 0), found.text(0, 1), keyspace));
+}
+
+net::Task<Result<std::optional<std::string>>> ClientSession::expand_views(std::string_view text) {
+  std::string expanded(text);
+  bool any = false;
+  for (int depth = 0; depth < kMostDepth; ++depth) {
+    CO_ASSIGN_OR_RETURN(const auto ast, sql::parse(expanded));
+    const auto view = shared_.view();
+    CO_ASSIGN_OR_RETURN(const auto context, plan_context(*view, Statement()));
+    const auto tables = plan::unknown_tables(ast.statement(), context);
+    std::vector<std::optional<std::string>> queries;
+    bool found = false;
+    for (const auto& table : tables) {
+      CO_ASSIGN_OR_RETURN(auto query, co_await view_definition(table.keyspace, table.name));
+      found = found || query.has_value();
+      queries.push_back(std::move(query));
+    }
+    if (!found) break;
+    any = true;
+    expanded = plan::with_views(expanded, tables, queries);
+  }
+  co_return any ? std::optional(std::move(expanded)) : std::nullopt;
+}
+
+}  // namespace vitrail::gate
