@@ -242,6 +242,12 @@ TEST(StoredLiteral, IsStoredAsTheResultsValueWouldBe) {
            {kString, mysql::kFieldEnum, "b", "enum", "_utf8mb4'b'"},
            {kString, mysql::kFieldEnum, "b", "int", "refused"},
            {kLong, mysql::kFieldZerofill, "5", "varchar", "refused"},
+           {kString, mysql::kFieldUnsigned | mysql::kFieldBinary, "::1", "varchar", "_utf8mb4'::1'"},
+           {kString, mysql::kFieldUnsigned | mysql::kFieldBinary, "::1", "varbinary", "refused"},
+           {kString, mysql::kFieldUnsigned, "::1", "bit", "refused"},
+           {kVarString, 0, "a", "blob", "_utf8mb4'a'"},
+           {kVarString, 0, "\u00e4", "blob", "refused"},
+           {kVarString, 0, "\u00e4", "text", "_utf8mb4'\u00e4'"},
        }) {
     mysql::ColumnDef from;
     from.type = item.type;

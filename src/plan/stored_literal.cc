@@ -29,6 +29,8 @@ Family family_of(std::string_view type) {
   return Family::kOther;
 }
 
+bool stores_bytes(std::string_view type) { return type.ends_with("binary") || type.ends_with("blob") || type == "bit"; }
+
 std::string sql_string(std::string_view text) { return string_literal("", text); }
 
 std::string double_literal(const std::string& digits) {
@@ -140,6 +142,13 @@ Result<std::string> result_literal(const mysql::ColumnDef& from, const std::opti
   if (member && (family == Family::kNumber || family == Family::kBits)) return no_literal("ENUM", target);
   const auto* collation = mysql::find_collation(from.collation);
   if (collation == nullptr) return no_literal("an unknown collation", target);
+  if (from.collation != mysql::kBinaryCollation && stores_bytes(target.data_type)) {
+    // Of an address the bytes are kept, and of a text those in its column's character set; what came is a text in
+    // another one.
+    if ((from.flags & mysql::kFieldUnsigned) != 0) return no_literal("INET6 or UUID", target);
+    const bool ascii = std::ranges::all_of(*cell, [](char c) { return static_cast<unsigned char>(c) < 0x80; });
+    if (!ascii) return no_literal("text that is not ASCII", target);
+  }
   return string_literal(collation->charset, *cell);
 }
 

@@ -134,7 +134,23 @@ std::string refusal_of_function(sql::Lexer lexer, std::string_view text) {
   return "";
 }
 
-std::string refusal_of_ddl(sql::Lexer lexer, std::string_view text, const std::string& action) {
+// Where a table's files lie is the operator's: on several servers of one machine the folder would be the same.
+std::string refusal_of_folders(sql::Lexer lexer, std::string_view text) {
+  std::string before;
+  for (Token token = lexer.next();
+       token.type != TokenType::kEnd && token.type != TokenType::kError && token.type != TokenType::kSemicolon;
+       token = lexer.next()) {
+    const std::string word = word_of(token, text);
+    if (word == "directory" && (before == "data" || before == "index")) {
+      return refused(base::to_upper(before) + " DIRECTORY", kFiles);
+    }
+    before = word;
+  }
+  return "";
+}
+
+std::string refusal_of_ddl(sql::Lexer lexer, std::string_view text, const std::string& action,
+                           const StatementPolicy& policy) {
   for (int i = 0; i < 16; ++i) {
     const Token token = lexer.next();
     if (token.type == TokenType::kEnd || token.type == TokenType::kError) return "";
@@ -145,6 +161,7 @@ std::string refusal_of_ddl(sql::Lexer lexer, std::string_view text, const std::s
       continue;
     }
     if (word == "function") return action == "create" ? refusal_of_function(lexer, text) : "";
+    if (word == "table" && !policy.allow_files) return refusal_of_folders(lexer, text);
     if (is_one_of(word, kHarmlessObjects)) return "";
     sql::Lexer ahead = lexer;
     const std::string next = word_of(ahead.next(), text);
@@ -175,7 +192,8 @@ std::string refusal_of_words(sql::Lexer lexer, std::string_view text, const Stat
     return local ? "" : refused("LOAD DATA INFILE", kFiles);
   }
   if (first == "set") return refusal_of_set(behind_first, text);
-  if (first == "create" || first == "alter" || first == "drop") return refusal_of_ddl(behind_first, text, first);
+  if (first == "create" || first == "alter" || first == "drop")
+    return refusal_of_ddl(behind_first, text, first, policy);
   return "";
 }
 
@@ -378,6 +396,9 @@ class Judge : public sql::Walker {
     const bool program = ddl.object == kProcedure || ddl.object == kFunction || ddl.object == kTrigger ||
                          ddl.object == kEvent || ddl.object == kOther;
     if (program || ddl.object == kDatabase) look_at_text(ddl.text, Text::kProgram);
+    if (ddl.object == kTable && !policy_.allow_files && verdict_.refusal.empty()) {
+      verdict_.refusal = refusal_of_folders(sql::Lexer(ddl.text, options_), ddl.text);
+    }
   }
 
   const StatementPolicy& policy_;

@@ -14,6 +14,9 @@ std::string refusal(std::string_view text, const StatementPolicy& policy = {}) {
 
 constexpr std::string_view kRefused[] = {
     // Replication and the binary log.
+    "create table t(a int) data directory='/tmp'",
+    "create or replace table if not exists t(a int) engine=myisam INDEX DIRECTORY = '/tmp'",
+    "alter table t add partition (partition p values less than (5) data directory = '/tmp')",
     "reset master",
     "RESET SLAVE ALL",
     "reset replica",
@@ -227,6 +230,7 @@ constexpr std::string_view kAllowed[] = {
     "create function f() returns varchar(10) deterministic return 'soname'",
     "create trigger tr before insert on t for each row set new.a = 1",
     "create sequence s",
+    "create table t(data int, directory int, index (directory))",
     "drop function f",
     "call p()",
     "set autocommit = 0",

@@ -142,8 +142,11 @@ class PrivilegesTest(ClusterTest):
             own = cursor.fetchone()[0]
         self.cluster.processes[replica.name].kill(15)
         self.cluster.restart(replica.name)
-        grants = [row[0] for row in self.cluster.server_rows(replica, "show grants for vt_app@localhost")]
-        self.assertRegex(grants[0], r"^GRANT USAGE ON \*\.\*")
+
+        def taken_back():  # The pages answer before the tablet has come to its server.
+            grants = [row[0] for row in self.cluster.server_rows(replica, "show grants for vt_app@localhost")]
+            self.assertRegex(grants[0], r"^GRANT USAGE ON \*\.\*")
+        self.eventually(taken_back, 30)
         self.assertNotIn(own, self.cluster.server_rows(replica, "select @@gtid_binlog_state")[0][0])
 
     def restart_primary(self, argv):

@@ -21,7 +21,7 @@ from vitrail import backend  # noqa: E402
 from vitrail.cluster import BIN, Cluster  # noqa: E402
 from vitrail.kubernetes import Kubernetes  # noqa: E402
 from vitrail.local_example import LocalExample  # noqa: E402
-from vitrail.processes import Failure, http_get, wait_until  # noqa: E402
+from vitrail.processes import SLOWNESS, Failure, http_get, wait_until  # noqa: E402
 
 LOG_LINES = 12
 
@@ -137,7 +137,7 @@ class ClusterTest(unittest.TestCase):
         process = subprocess.Popen([str(a) for a in argv], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE,
                                    stderr=subprocess.STDOUT, env=env, text=True)
         try:
-            output, _ = process.communicate(timeout=seconds)
+            output, _ = process.communicate(timeout=seconds * SLOWNESS)
         except subprocess.TimeoutExpired:
             process.kill()
             output, _ = process.communicate()
@@ -148,7 +148,7 @@ class ClusterTest(unittest.TestCase):
         """Runs the stock client on a script; returns (exit code, standard output, standard error)."""
         done = subprocess.run(["mysql", "--no-defaults", "--host=127.0.0.1", f"--user={user}",
                                f"--port={port or self.cluster.addresses['vtgate']['mysql']}", *args],
-                              input=text, capture_output=True, text=True, timeout=60, check=False)
+                              input=text, capture_output=True, text=True, timeout=60 * SLOWNESS, check=False)
         return done.returncode, done.stdout, done.stderr
 
     # --- SQL ---

@@ -15,8 +15,13 @@ class Failure(Exception):
     """Something that the user has to know: what failed and what to look at."""
 
 
+# How many times longer everything takes than with programs of a release: under sanitizers (./dev test --preset asan).
+SLOWNESS = float(os.environ.get("VITRAIL_SLOWNESS", "1"))
+
+
 def wait_until(condition, what, seconds=60, interval=0.05):
     """Calls `condition` until it returns something true, and returns that. Failure after the deadline."""
+    seconds *= SLOWNESS
     deadline = time.monotonic() + seconds
     last = None
     while True:
