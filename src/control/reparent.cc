@@ -229,9 +229,25 @@ class PlannedChange final : public ShardChange {
 
   net::Task<Status> approach() {
     CO_ASSIGN_OR_RETURN(auto primary, co_await old_primary());
-    CO_ASSIGN_OR_RETURN(const auto now, co_await call<tmd::PrimaryPositionResponse>(
-                                            std::move(primary), "PrimaryPosition", tmd::PrimaryPositionRequest()));
-    co_return co_await wait_until(now.position());
+    CO_ASSIGN_OR_RETURN(const auto now, co_await call<tmd::PrimaryPositionResponse>(primary, "PrimaryPosition",
+                                                                                    tmd::PrimaryPositionRequest()));
+    CO_RETURN_IF_ERROR(co_await wait_until(now.position()));
+    if (policy_.acks_needed() == 0) co_return Status{};
+    // On MySQL what waits for an acknowledgement is not in the position yet, and comes into it with that.
+    std::optional<std::string> before;
+    const base::TimePoint until = base::system_clock().now() + timeout();
+    for (;;) {
+      const auto full = co_await call<tmd::FullStatusResponse>(primary, "FullStatus", tmd::FullStatusRequest());
+      if (!full.ok()) co_return full.error();
+      const std::string& position = full->status().primary_status().position();
+      if (!full->status().semi_sync_blocked() || (before && *before != position)) co_return Status{};
+      before = position;
+      if (base::system_clock().now() >= until) break;
+      CO_RETURN_IF_ERROR(co_await net::sleep_for(200ms));
+    }
+    co_return fail(Code::kDeadlineExceeded,
+                   "the new primary does not catch up: commits on the primary wait for an acknowledgement, and nobody "
+                   "gives it");
   }
 
   net::Task<Status> demote() {

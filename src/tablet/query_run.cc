@@ -22,10 +22,11 @@ constexpr auto kEndMax = 10s;                 // For a killed connection to go.
 constexpr uint16_t kStatementTimeout = 1969;  // MariaDB: max_statement_time
 constexpr uint16_t kQueryTimeout = 3024;      // MySQL: max_execution_time
 constexpr uint16_t kConnectionKilled = 1927;  // MariaDB
+constexpr uint16_t kCommitKilled = 3100;      // MySQL, where the commit of a statement begins behind its KILL.
 
 bool answers_a_kill(uint16_t code) {
   return code == mysql::errnos::kQueryInterrupted || code == kStatementTimeout || code == kQueryTimeout ||
-         code == kConnectionKilled;
+         code == kConnectionKilled || code == kCommitKilled;
 }
 
 Error timeout_error(bool ended) {

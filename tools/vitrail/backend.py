@@ -26,14 +26,14 @@ WORDS = {
                      applied="select @@global.gtid_current_pos", waits="master_gtid_wait", lock="write", source="master", replica="slave",
                      stop="stop slave", start="start slave", forget="reset slave all", read_only="read_only", isolation="tx_isolation",
                      wait_for="select master_gtid_wait('{}', 20)", transaction_open="@@in_transaction",
-                     follow="change master to master_host = '127.0.0.1', master_port = {}, master_user = 'vt_repl', "
+                     column="`{}`.`{}`.`{}`", follow="change master to master_host = '127.0.0.1', master_port = {}, master_user = 'vt_repl', "
                             "master_use_gtid = current_pos"),
     "mysql": Words(version=r"^[89]\.", position=r"^MySQL56/[0-9a-f-]{36}:\d+(-\d+)?", written="select @@global.gtid_executed",
                    applied="select @@global.gtid_executed", waits="wait_for_executed_gtid_set", lock="read", source="source",
                    replica="replica", stop="stop replica", start="start replica", forget="reset replica all", read_only="super_read_only",
                    isolation="transaction_isolation", wait_for="select wait_for_executed_gtid_set('{}', 20)",
                    transaction_open="(select count(*) from information_schema.innodb_trx where trx_mysql_thread_id = connection_id())",
-                   follow="change replication source to source_host = '127.0.0.1', source_port = {}, source_user = 'vt_repl', "
+                   column="column '{2}'", follow="change replication source to source_host = '127.0.0.1', source_port = {}, source_user = 'vt_repl', "
                           "source_auto_position = 1, get_source_public_key = 1"),
 }
 
