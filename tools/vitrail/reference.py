@@ -135,7 +135,8 @@ class ChangingCluster:
     def apply_vschema(self, keyspace, vschema):
         """Applies what can be used of a vschema; returns what was left out."""
         dropped = []
-        tables = {table for known in self.layouts for table in self.columns(known)}
+        # Keyspaces of cases before this one may have tables of the same names.
+        tables = {table: known for known in [*self.layouts, keyspace] for table in self.columns(known)}
         vschema = usable(vschema, tables, dropped)
         self.cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(vschema), keyspace)
         return dropped
@@ -186,12 +187,16 @@ class ChangingCluster:
 
 
 def usable(vschema, tables, dropped):
-    """A vschema without the lookup vindexes whose tables are not there, and what needs them."""
+    """A vschema without the lookup vindexes whose tables (name -> keyspace) are not there, and what needs them."""
     out = json.loads(json.dumps(vschema))
     missing = set()
     for name, vindex in out.get("vindexes", {}).items():
         table = vindex.get("params", {}).get("table", "").split(".")[-1]
-        if "lookup" in vindex.get("type", "") and table not in tables:
+        if "lookup" not in vindex.get("type", ""):
+            continue
+        if table in tables:
+            vindex["params"]["table"] = vindex["params"]["table"] if "." in vindex["params"]["table"] else f"{tables[table]}.{table}"
+        else:
             missing.add(name)
             dropped.append(f"vindex {name} ({vindex['type']}): table {table or '(none)'}")
     for name in missing:
