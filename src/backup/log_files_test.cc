@@ -31,8 +31,9 @@ TEST(LogFiles, AreThoseFromThePositionOn) {
 }
 
 TEST(LogFiles, SayWhyTheyDoNotHaveIt) {
-  EXPECT_EQ(first({"0-1-10", "0-1-20"}, "0-1-9"),
-            "the server's binary logs begin at MariaDB/0-1-10, and do not reach back to MariaDB/0-1-9: take a full backup");
+  EXPECT_EQ(
+      first({"0-1-10", "0-1-20"}, "0-1-9"),
+      "the server's binary logs begin at MariaDB/0-1-10, and do not reach back to MariaDB/0-1-9: take a full backup");
   EXPECT_EQ(first({"0-1-10", "0-1-20"}, "0-1-21"),
             "the server is at MariaDB/0-1-20, and has not come to MariaDB/0-1-21");
   EXPECT_EQ(first({"0-1-10", "0-1-20"}, "0-1-15,7-1-1"),
@@ -43,8 +44,15 @@ TEST(LogFiles, SayWhyTheyDoNotHaveIt) {
 TEST(LogFiles, DamagedOnesAreErrors) {
   std::string pattern = (std::filesystem::temp_directory_path() / "log_files_test_XXXXXX").string();
   const std::string folder = ::mkdtemp(pattern.data());
-  const std::string magic = "\xfe" "bin";
-  const std::string texts[] = {"", "no", "no binary log", magic, magic + "short", magic + std::string(19, '\0'),
+  const std::string magic =
+      "\xfe"
+      "bin";
+  const std::string texts[] = {"",
+                               "no",
+                               "no binary log",
+                               magic,
+                               magic + "short",
+                               magic + std::string(19, '\0'),
                                magic + std::string(200, '\xff')};
   for (const std::string& text : texts) {
     ASSERT_TRUE(base::write_file_atomically(folder + "/log", text).ok());
