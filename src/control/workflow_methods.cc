@@ -10,6 +10,7 @@
 #include "control/workflow/cancel.h"
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/switch.h"
@@ -270,7 +271,7 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
   if (request.has_max_replication_lag_allowed()) options.max_lag = to_duration(request.max_replication_lag_allowed());
   if (options.timeout < 1s) co_return fail(Code::kInvalidArgument, "--timeout must be at least 1s");
   options.initialize_sequences = request.initialize_target_sequences();
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
+  options.shards = {request.shards().begin(), request.shards().end()};
   options.force = request.force();
   options.enable_reverse_replication = request.enable_reverse_replication();
   options.dry_run = request.dry_run();
@@ -289,13 +290,11 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
 }
 
 Answer<vd::MoveTablesCompleteResponse> workflow_complete(TabletClient& tablets, vd::MoveTablesCompleteRequest request) {
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
   co_return co_await complete_workflow(tablets, std::move(request));
 }
 
 Answer<vd::WorkflowDeleteResponse> workflow_delete(TabletClient& tablets, vd::WorkflowDeleteRequest request) {
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
   constexpr int64_t kUsualBatch = 1000;  // What clients send who were not asked for one.
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.delete_batch_size() != 0 && request.delete_batch_size() != kUsualBatch,
@@ -306,7 +305,7 @@ Answer<vd::WorkflowDeleteResponse> workflow_delete(TabletClient& tablets, vd::Wo
 // Where record and routing differ; empty: they agree, or cannot be compared now.
 net::Task<std::string> find_difference(TabletClient& tablets, const engine::Record& record) {
   const auto state = co_await read_traffic_state(tablets, model_of(record));
-  if (!state.ok() || state->writes_switched == record.writes_switched()) co_return "";
+  if (!state.ok() || are_writes_switched(*state, record) == record.writes_switched()) co_return "";
   co_return fmt::format("recorded is that writes are {}, but the routing says: {}",
                         record.writes_switched() ? "switched" : "not switched", state->to_string());
 }
@@ -389,7 +388,10 @@ Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCre
   core->set_tables(tables);
   core->set_auto_retry(request.auto_retry());
   core->set_max_rows(request.limit());
-  core->set_max_extra_rows_to_compare(request.max_extra_rows_to_compare());
+  constexpr int64_t kUsualExtra = 1000;  // What clients send who were not asked for a number.
+  CO_RETURN_IF_ERROR(refuse_unbuilt(
+      request.max_extra_rows_to_compare() != 0 && request.max_extra_rows_to_compare() != kUsualExtra,
+      "--max-extra-rows-to-compare (both sides are compared as of one moment: no row is looked at again)"));
   core->set_timeout_seconds(request.filtered_replication_wait_time().seconds());
   core->set_update_table_stats(request.update_table_stats());
   if (request.has_auto_start()) core->set_auto_start(request.auto_start());

@@ -323,7 +323,8 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("auto-start", &f.auto_start, "start at once");
   s.add("stop-after-copy", &f.stop_after_copy, "stop when the copy is done");
   s.add("config-overrides", &f.config, "not built, refused");
-  s.add("source-shards", &f.source_shards, "shards to read from");
+  s.add("source-shards", &f.source_shards,
+        reshard ? "shards to read from" : "only these shards, each with all its tables, to those of the same names");
   if (reshard) {
     s.add("target-shards", &f.target_shards, "shards to fill");
     s.add("skip-schema-copy", &f.skip_schema, "the tables are there already");
@@ -337,7 +338,7 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("no-routing-rules", &f.no_rules, "do not make routing rules");
   s.add("atomic-copy", &f.atomic, "not built, refused");
   s.add("tenant-id", &f.tenant_id, "not built, refused");
-  s.add("shards", &f.shards, "not built, refused: all shards take part");
+  s.add("shards", &f.shards, "refused: --source-shards names the shards whose tables are moved");
   s.add("sharded-auto-increment-handling", &f.numbering,
         "sharded targets: leave AUTO_INCREMENT in the tables, remove it, or replace it by sequences")
       .one_of({"LEAVE", "REMOVE", "REPLACE"});
@@ -352,7 +353,7 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
   s.add("enable-reverse-replication", &f.reverse_replication, "replicate back, so that traffic can be reversed");
   s.add("dry-run", &f.dry_run, "only say what would be done");
   s.add("force", &f.force, "also when tablets of both sides do not answer: those go on serving what they should not");
-  s.add("shards", &f.shards, "not built, refused: all shards are switched at once");
+  s.add("shards", &f.shards, "all of the workflow's: they go together");
   s.add("initialize-target-sequences", &f.sequences,
         "MoveTables: have the sequences of the moved tables begin behind their largest ids");
 }
@@ -408,14 +409,14 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
     done.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
     done.add("rename-tables", &finish->rename, "rename the source's tables instead of dropping them");
     done.add("ignore-source-keyspace", &finish->ignore_source, "not built, refused");
-    done.add("shards", &finish->shards, "not built, refused: all shards are completed at once");
+    done.add("shards", &finish->shards, "all of the workflow's: they go together");
   }
   auto& stop = set.add(parent, "cancel", "gives the workflow up",
                        [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, false); }, {"Cancel"});
   stop.add("keep-data", &finish->keep_data, "keep the copies");
   if (!reshard) {
     stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-    stop.add("shards", &finish->shards, "not built, refused: all shards are cancelled at once");
+    stop.add("shards", &finish->shards, "all of the workflow's: they go together");
     declare_unbuilt_removal(stop, *finish);
   }
   auto logs = std::make_shared<bool>(true);
@@ -596,7 +597,7 @@ void add_workflow_commands(CommandSet& set) {
               [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, true); }, {"Delete"}));
   remove.add("keep-data", &finish->keep_data, "keep the copies");
   remove.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-  remove.add("shards", &finish->shards, "not built, refused: all shards are cancelled at once");
+  remove.add("shards", &finish->shards, "all of the workflow's: they go together");
   declare_unbuilt_removal(remove, *finish);
   auto dry_run = std::make_shared<bool>(false);
   auto wanted = std::make_shared<std::string>();
@@ -635,7 +636,7 @@ void add_workflow_commands(CommandSet& set) {
   create.add("filtered-replication-wait-time", &f->replication_wait, "how long a stream may take to reach a position");
   create.add("debug-query", &f->debug, "with the statement that reads a row that differs");
   create.add("only-pks", &f->only_pks, "show only keys of rows that differ");
-  create.add("max-extra-rows-to-compare", &f->max_extra, "rows looked at again");
+  create.add("max-extra-rows-to-compare", &f->max_extra, "another one than 1000 is refused: no row has to be looked at again");
   create.add("max-report-sample-rows", &f->samples, "examples in the report");
   create.add("row-diff-column-truncate-at", &f->truncate, "bytes of a value that the report shows");
   create.add("wait", &f->wait, "wait for the end");

@@ -4,6 +4,7 @@
 
 #include "control/remove.h"
 #include "control/workflow/cleanup.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "topo/cells.h"
 #include "topo/srv_keyspace.h"
@@ -39,11 +40,15 @@ std::vector<engine::Step> CompleteOperation::steps() {
       add("clear_controls", [this] { return clear_controls(); });
     }
   } else {
+    // The rules of a move shard by shard are needed as long as there is another workflow of it.
+    const bool partial = is_partial(record());
+    const bool last = !partial || flag("last");
+    if (partial && last) add("route_tables", [this] { return route_tables(); });
     if (!flag("keep_data")) {
       add("drop_source_tables", [this] { return drop_source_tables(); });
-      add("remove_from_source_vschema", [this] { return remove_from_source_vschema(); });
+      if (last) add("remove_from_source_vschema", [this] { return remove_from_source_vschema(); });
     }
-    if (!flag("keep_routing_rules")) add("remove_routing_rules", [this] { return remove_routing_rules(); });
+    if (!flag("keep_routing_rules") && last) add("remove_routing_rules", [this] { return remove_routing_rules(); });
     add("allow_source_tables", [this] { return allow_source_tables(); });
   }
   add("delete_streams", [this] { return delete_forward_streams(); });
@@ -70,7 +75,25 @@ net::Task<Status> CompleteOperation::remove_from_source_vschema() {
   co_return co_await topo::rebuild_srv_vschema(topology());
 }
 
+// All shards are at the target: from now on the tables are, too, and the rules for shards mean nothing.
+net::Task<Status> CompleteOperation::route_tables() {
+  auto updated = co_await topo::update_routing_rules(
+      topology(),
+      [&](::vschema::RoutingRules& rules) -> Result<bool> {
+        const ::topodata::TabletType types[] = {::topodata::REPLICA, ::topodata::RDONLY};
+        vschema::switch_reads(rules, move(), types);
+        vschema::switch_writes(rules, move());
+        return true;
+      },
+      tenure_.guard());
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
 net::Task<Status> CompleteOperation::remove_routing_rules() {
+  if (is_partial(record())) {
+    CO_RETURN_IF_ERROR(co_await remove_shard_rules(topology(), tenure_.guard(), record()));
+  }
   // Rules of others for the same names would lead to what is no more.
   CO_RETURN_IF_ERROR(co_await remove_move_rules(topology(), tenure_.guard(), move(), {}));
   co_return co_await topo::rebuild_srv_vschema(topology());
@@ -113,7 +136,7 @@ net::Task<Status> CompleteOperation::delete_forward_streams() {
 namespace {
 
 std::vector<std::string> describe(const engine::Record& record, const Side& source,
-                                  const ::vtctldata::MoveTablesCompleteRequest& request) {
+                                  const ::vtctldata::MoveTablesCompleteRequest& request, bool last) {
   std::vector<std::string> lines;
   for (const auto& place : source.places) {
     if (request.keep_data()) break;
@@ -131,8 +154,9 @@ std::vector<std::string> describe(const engine::Record& record, const Side& sour
                       topo::tablet_db_name(primary), primary.alias().uid(), table));
     }
   }
-  if (!request.keep_routing_rules() && record.kind() != "Reshard") {
+  if (!request.keep_routing_rules() && record.kind() != "Reshard" && last) {
     lines.push_back("Routing rules for participating tables will be deleted");
+    if (is_partial(record)) lines.push_back("Shard routing rules for participating shards will be deleted");
   }
   return lines;
 }
@@ -146,25 +170,26 @@ net::Task<Status> check_switched(TabletClient& tablets, const FoundWorkflow& fou
                                workflow, engine::name_of(record)));
   }
   CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets, model_of(record)));
-  if (record.writes_switched() && state.writes_switched && state.all_reads_switched()) co_return Status{};
+  const bool all_reads = is_partial(record) ? state.writes_switched : state.all_reads_switched();
+  if (record.writes_switched() && state.writes_switched && all_reads) co_return Status{};
   std::string why = "cannot complete workflow because you have not yet switched all read and write traffic";
-  if (record.writes_switched() != state.writes_switched) {
+  if (record.writes_switched() != are_writes_switched(state, record)) {
     why += fmt::format(" (recorded: writes {}; routing: {}; a switch or its reverse puts them in order)",
                        record.writes_switched() ? "switched" : "not switched", state.to_string());
   }
   co_return fail(Code::kFailedPrecondition, why);
 }
 
-}  // namespace
-
-net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
+net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
   const engine::Record& record = found.record();
+  CO_RETURN_IF_ERROR(check_all_shards(record, {request.shards().begin(), request.shards().end()}));
   if (record.kind() == "Reshard" && (request.rename_tables() || request.keep_routing_rules())) {
     co_return fail(Code::kInvalidArgument, "--rename-tables and --keep-routing-rules are for MoveTables");
   }
   CO_RETURN_IF_ERROR(co_await check_switched(tablets, found, request.target_keyspace(), request.workflow()));
+  CO_ASSIGN_OR_RETURN(const bool last, co_await read_is_last(tablets.topology(), record, false));
   CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
                                                       {record.source_shards().begin(), record.source_shards().end()}));
   ::vtctldata::MoveTablesCompleteResponse response;
@@ -174,7 +199,7 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
                            : fmt::format("Successfully completed the {} workflow in the {} keyspace",
                                          request.workflow(), request.target_keyspace()));
   if (request.dry_run()) {
-    for (auto& line : describe(record, source, request)) response.add_dry_run_results(std::move(line));
+    for (auto& line : describe(record, source, request, last)) response.add_dry_run_results(std::move(line));
     co_return response;
   }
   CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
@@ -183,10 +208,27 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
   CO_ASSIGN_OR_RETURN(auto tenure, co_await begin_operation(tablets, found.stored, "complete",
                                                             {{"keep_data", word(request.keep_data())},
                                                              {"keep_routing_rules", word(request.keep_routing_rules())},
+                                                             {"last", word(last)},
                                                              {"rename_tables", word(request.rename_tables())}}));
   CompleteOperation operation(tablets, *tenure, std::move(source), std::move(target));
   CO_RETURN_IF_ERROR(co_await engine::carry_out(*tenure, operation));
   co_return response;
+}
+
+}  // namespace
+
+net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
+    TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
+  CO_ASSIGN_OR_RETURN(auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
+  // Which of several workflows is the last one is decided one after another.
+  std::optional<KeyspaceLocks> locks;
+  if (is_partial(found.record())) {
+    CO_ASSIGN_OR_RETURN(locks, co_await KeyspaceLocks::acquire(tablets.topology(), found.record().source_keyspace(),
+                                                               found.record().target_keyspace(), "Complete"));
+  }
+  auto done = co_await complete_found(tablets, std::move(request));
+  if (locks) (void)co_await locks->release();
+  co_return done;
 }
 
 }  // namespace vitrail::control

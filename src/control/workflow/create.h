@@ -55,6 +55,7 @@ class CreateOperation final : public engine::Operation {
   net::Task<Status> add_to_vschema();
   net::Task<Status> remove_added_from_vschema();
   net::Task<Status> add_routing_rules();
+  net::Task<Status> add_shard_rules();
   net::Task<Status> remove_routing_rules();
   net::Task<Status> deny_target_tables(bool deny);
   net::Task<Status> start_streams();

@@ -7,6 +7,7 @@
 
 #include "base/log.h"
 #include "control/workflow/conflicts.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/target_sequences.h"
 #include "control/workflow/write_switch.h"
@@ -63,8 +64,13 @@ std::vector<std::string> describe_writes(const WorkflowModel& streams, const std
       fmt::format("Enable writes on keyspace {} for tables {}", streams.target_keyspace, table_list(tables)));
   lines.push_back(
       fmt::format("Switch routing from keyspace {} to keyspace {}", streams.source_keyspace, streams.target_keyspace));
-  if (!streams.is_reshard)
+  if (streams.is_partial) {
+    std::vector<std::string> shards;
+    for (const auto& [name, source] : streams.sources) shards.push_back(name);
+    lines.push_back(fmt::format("Shard routing rules for shards {} will be updated", table_list(shards)));
+  } else if (!streams.is_reshard) {
     lines.push_back(fmt::format("Routing rules for tables {} will be updated", table_list(tables)));
+  }
   lines.push_back(fmt::format("Switch writes completed, freeze and delete vreplication streams on: [{}]", tablets));
   if (options.enable_reverse_replication) {
     lines.push_back(fmt::format("Start reverse vreplication streams on: [{}]", sources));
@@ -139,6 +145,13 @@ class Command {
     outcome_.start_state = outcome_.current_state = shown_state.to_string();
     CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets_, model_of(record)));
 
+    CO_RETURN_IF_ERROR(check_all_shards(record, options_.shards));
+    if (is_partial(record) && (!options_.cells.empty() || !wants(options_, ::topodata::PRIMARY))) {
+      co_return fail(
+          Code::kInvalidArgument,
+          "reads and writes of a shard are switched together, in all cells, when some shards are moved: leave "
+          "out --cells, and --tablet-types without PRIMARY");
+    }
     SwitchPlan plan;
     plan.reverse = reverse;
     plan.writes = wants(options_, ::topodata::PRIMARY) && record.writes_switched() == reverse;
