@@ -8,8 +8,10 @@
 #include "base/text.h"
 #include "control/registrar.h"
 #include "control/workflow/cancel.h"
+#include "control/workflow/cleanup.h"
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
+#include "control/workflow/materialize.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/stream_settings.h"
@@ -365,6 +367,24 @@ net::Task<Result<std::map<std::string, tmd::VDiffResponse>>> vdiff_everywhere(Ta
   co_return out;
 }
 
+// Tables that are to be compared, and that the workflow has not.
+net::Task<Status> check_compared(TabletClient& tablets, std::string keyspace, std::string workflow,
+                                 std::vector<std::string> wanted) {
+  if (wanted.empty()) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, keyspace, workflow, usual()));
+  std::set<std::string> known(model.tables.begin(), model.tables.end());
+  if (model.is_reshard) {
+    CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(tablets, model.targets.begin()->second.shard.primary));
+    for (const auto& [name, is_view] : present) known.insert(name);
+  }
+  for (const auto& table : wanted) {
+    if (known.contains(table)) continue;
+    co_return fail(Code::kInvalidArgument,
+                   fmt::format("table {} is not one of the {} workflow in the {} keyspace", table, workflow, keyspace));
+  }
+  co_return Status{};
+}
+
 Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCreateRequest request) {
   tmd::VDiffRequest command;
   command.set_action("create");
@@ -383,6 +403,8 @@ Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCre
   options->mutable_picker_options()->set_source_cell(base::join(strings_of(request.source_cells()), ","));
   options->mutable_picker_options()->set_tablet_types(types.empty() || any_order ? types : "in_order:" + types);
   auto* core = options->mutable_core_options();
+  CO_RETURN_IF_ERROR(
+      co_await check_compared(tablets, request.target_keyspace(), request.workflow(), strings_of(request.tables())));
   std::string tables;
   for (const auto& table : request.tables()) tables += (tables.empty() ? "" : ",") + table;
   core->set_tables(tables);
@@ -416,6 +438,8 @@ Answer<::workflowdata::VDiffRepairResponse> vdiff_repair(TabletClient& tablets,
                                                          ::workflowdata::VDiffRepairRequest request) {
   tmd::VDiffRequest command;
   command.set_action("repair");
+  CO_RETURN_IF_ERROR(
+      co_await check_compared(tablets, request.target_keyspace(), request.workflow(), strings_of(request.tables())));
   const std::string uuid = request.uuid().empty() ? base::system_random().uuid() : request.uuid();
   command.set_vdiff_uuid(uuid);
   command.mutable_options()->mutable_core_options()->set_auto_retry(true);
@@ -471,6 +495,12 @@ void register_workflow_methods(Registrar& r) {
         status.set_keyspace(q.keyspace());
         status.set_workflow(q.workflow());
         co_return co_await workflow_status(t, std::move(status));
+      });
+  r.unary<vd::MaterializeCreateRequest, vd::MaterializeCreateResponse>(
+      "MaterializeCreate",
+      [](TabletClient& t, vd::MaterializeCreateRequest q) -> Answer<vd::MaterializeCreateResponse> {
+        CO_RETURN_IF_ERROR(co_await create_materialize(t, std::move(*q.mutable_settings())));
+        co_return vd::MaterializeCreateResponse();
       });
   r.unary<vd::WorkflowStatusRequest, vd::WorkflowStatusResponse>("WorkflowStatus", workflow_status);
   r.unary<vd::GetWorkflowsRequest, vd::GetWorkflowsResponse>("GetWorkflows", get_workflows);

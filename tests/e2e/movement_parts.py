@@ -139,7 +139,7 @@ class PartsTest(ClusterTest):
             ("ApplyRoutingRules", "--rules", '{"rules": [{"from_table": "t", "to_tables": ["nokeyspace"]}]}'),
             ("ApplyShardRoutingRules", "--rules", '{"rules": [{"from_keyspace": "src", "to_keyspace": "dst", "shard": "x-y"}]}'),
             ("ApplyKeyspaceRoutingRules", "--rules", '{"rules": [{"from_keyspace": "a@nosuch", "to_keyspace": "b"}]}'),
-            ("ApplyVSchema", "--vschema", '{"nosuch": 1}', "dst"), ("DeleteShards", "src/80-"), ("DeleteKeyspace", "src"),
+            ("ApplyVSchema", "--strict", "--vschema", '{"nosuch": 1}', "dst"), ("DeleteShards", "src/80-"), ("DeleteKeyspace", "src"),
             ("PlannedReparentShard", "src/80-", "--new-primary", "zone1-999"), ("SetShardIsPrimaryServing", "src/80-", "maybe"),
         ]
         for command, shard in (("MoveTables", None), ("Reshard", "x")):
@@ -159,6 +159,7 @@ class PartsTest(ClusterTest):
         # And with a workflow that is there: what is not possible now, and options that are wrong.
         self.place_vschema()
         self.move("w", "create", "--source-keyspace", "src", "--all-tables")
+        self.addCleanup(self.move, "w", "cancel")
         sql = "select distinct state from vreplication where workflow = 'w'"
         for uid in TARGET.values():
             wait_until(lambda u=uid: self.on_server(u, sql, "_vt") == [("Running",)], "w to run", 60)
@@ -172,7 +173,7 @@ class PartsTest(ClusterTest):
         wrong += [("Workflow", "--keyspace", "dst", "update", "--workflow", "w", *flags) for flags in (
             ("--cells", "nosuch"), ("--tablet-types", "SPARE"), ("--on-ddl", "MAYBE"), ("--config-overrides", "a=b"), ())]
         wrong += [("VDiff", *workflow, *flags) for flags in (
-            ("create", "--source-cells", "nosuch"), ("create", "--target-cells", "zone1"), ("create", "--tables", "nosuch"),
+            ("create", "--source-cells", "nosuch"), ("create", "--target-cells", "zone1"), ("create", "--tables", "nosuch"), ("repair", "--tables", "t,nosuch"),
             ("create", "--max-diff-duration", "1s"), ("create", "--max-extra-rows-to-compare", "5"), ("create", "--tablet-types", "SPARE"), ("resume", "nosuch"))]
         wrong += [(*reshard, "-80", "--target-shards", "-40,40-80"), ("Reshard", "--workflow", "w", "--target-keyspace", "dst", "complete",
                                                                      "--rename-tables")]
@@ -181,7 +182,6 @@ class PartsTest(ClusterTest):
             with self.assertRaises(Failure, msg=command):
                 self.ctl(*command)
         self.assertEqual(self.everything(), before)
-        self.move("w", "cancel")
 
     def test_1_shards_are_given_up_again(self):
         self.place_vschema("xx")
@@ -195,7 +195,7 @@ class PartsTest(ClusterTest):
         before = self.everything()
         self.create("upper", "80-")
         self.assertEqual(self.shard_rules(), ["dst/-80 > src", "dst/80- > src"])
-        self.refused("shard src/80- is being moved already", "again", "create", "--source-keyspace", "src", "--all-tables",
+        self.refused("shard (src|dst)/80- is being moved already", "again", "create", "--source-keyspace", "src", "--all-tables",
                      "--source-shards", "80-")
         self.refused("being moved already|table t", "all", "create", "--source-keyspace", "src", "--all-tables")
         self.create("lower", "-80")
@@ -225,18 +225,18 @@ class PartsTest(ClusterTest):
         self.refused("already switched write traffic", "upper", "cancel")
         self.refused("not yet switched all", "upper", "complete")
         # Both ways of running a statement, and a shard that is named.
-        self.rows("update t set v = 7 where id in (1, 2, 3, 4, 5, 6)", "src")
-        self.assertEqual(self.rows("select count(*), sum(v = 7) from t where id <= 40", "src"), [(ROWS, 6)])
+        self.rows("update t set v = 777 where id in (1, 2, 3, 4, 5, 6)", "src")
+        self.assertEqual(self.rows("select count(*), sum(v = 777) from t where id <= 40", "src"), [(ROWS, 6)])
         for value in range(1, 7):
-            self.assertEqual(self.rows(f"select v from t where id = {value}", "src"), [(7,)])
-            self.assertEqual(self.rows(f"select v from dst.t where id = {value}"), [(7,)])
-        here = self.rows("select count(*) from t where v = 7", "src:80-")
-        self.assertEqual([(int(row[0]),) for row in self.on_server(210, "select count(*) from t where v = 7")], here)
+            self.assertEqual(self.rows(f"select v from t where id = {value}", "src"), [(777,)])
+            self.assertEqual(self.rows(f"select v from dst.t where id = {value}"), [(777,)])
+        here = self.rows("select count(*) from t where v = 777", "src:80-")
+        self.assertEqual([(int(row[0]),) for row in self.on_server(210, "select count(*) from t where v = 777")], here)
         self.assertGreater(here[0][0], 0)
         out = self.move("upper", "reversetraffic")
         self.assertIn("Current State: Reads Not Switched. Writes Not Switched", out)
         self.assertEqual(self.shard_rules(), ["dst/-80 > src", "dst/80- > src"])
-        self.eventually(lambda: self.assertEqual(self.rows("select count(*) from t where v = 7", "src:80-"), here))
+        self.eventually(lambda: self.assertEqual(self.rows("select count(*) from t where v = 777", "src:80-"), here))
         self.move("upper", "switchtraffic")
         self.create("lower", "-80")
         self.assertIn("Current State: All Reads Switched. Writes Switched", self.move("lower", "switchtraffic"))
@@ -256,6 +256,56 @@ class PartsTest(ClusterTest):
         self.assertEqual(self.routing_rules(), {})
         self.assertEqual(json.loads(self.ctl("GetVSchema", "src")).get("tables", {}), {})
         self.eventually(lambda: self.assertEqual(self.rows("select count(*) from t"), [(len(wanted),)]))
+
+    def test_3_tables_follow_others(self):
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(VSCHEMA), "src")
+        base = ("Materialize", "--workflow", "follow", "--target-keyspace", "src")
+        create = (*base, "create", "--source-keyspace", "dst", "--table-settings")
+
+        def settings(expression, ddl="copy", table="t"):
+            return json.dumps([{"target_table": table, "source_expression": expression, "create_ddl": ddl}])
+
+        before = self.everything()
+        for pattern, text in (
+                ("adds nothing up", settings("select v, count(*) from t group by v")), ("adds nothing up", settings("select id, v + 1 from t")),
+                ("same name|not found", settings("select * from t", table="u")), ("id .*not selected", settings("select v from t")),
+                ("no column nosuch", settings("select id, nosuch from t")), ("create_ddl", settings("select * from t", "copy:drop_constraint")),
+                ("named twice", settings("select * from t")[:-1] + ", " + settings("select * from t")[1:]), ("JSON", "{"), ("no tables", "[]"),
+                ("not found", settings("select * from nosuch", table="nosuch")), ("a select", settings("t"))):
+            with self.subTest(settings=text):
+                self.assert_command_fails(pattern, *create, text)
+        self.assert_command_fails("type reference", *base, "create", "--source-keyspace", "dst", "--reference-tables", "t")
+        self.assert_command_fails("into another keyspace", "Materialize", "--workflow", "follow", "--target-keyspace", "dst", "create",
+                                  "--source-keyspace", "dst", "--reference-tables", "t")
+        self.assertEqual(self.everything(), before)
+        self.assertIn("Materialization workflow follow successfully created in the src keyspace",
+                      self.ctl(*create, settings("select id, v from t where v > 20")))
+
+        def followed():
+            return {row for uid in SOURCE.values() for row in self.on_server(uid, "select id, v from t")}
+
+        def wanted():
+            return {row for uid in TARGET.values() for row in self.on_server(uid, "select id, v from t where v > 20")}
+
+        self.eventually(lambda: self.assertEqual(followed(), wanted()))
+        self.rows("insert into t(id, v) values (900001, 21), (900002, 20), (900003, 5000)", "dst")
+        self.rows("update t set v = 22 where id in (7, 8)", "dst")
+        self.rows("update t set v = 1 where id in (30, 31)", "dst")
+        self.rows("delete from t where id = 32", "dst")
+        self.eventually(lambda: self.assertEqual(followed(), wanted()))
+        self.assertTrue({(900001, 21), (7, 22)} <= followed())
+        for uid, shard in ((100, "src:-80"), (110, "src:80-")):  # Each row in its shard.
+            self.assertEqual(self.rows("select count(*) from t", shard), [(len(self.ids(uid)),)])
+        moves = ("MoveTables", "--workflow", "follow", "--target-keyspace", "src")
+        self.assert_command_fails("no traffic to switch", *moves, "switchtraffic")
+        self.assert_command_fails("ended by cancel", *moves, "complete")
+        self.assert_command_fails("table t", "MoveTables", "--workflow", "w", "--target-keyspace", "src", "create", "--source-keyspace", "dst",
+                                  "--all-tables")
+        self.assertEqual(json.loads(self.ctl(*base, "show"))["workflows"][0]["workflow_type"], "Materialize")
+        self.ctl(*base, "stop")
+        self.ctl(*base, "start")
+        self.assertIn("Successfully cancelled the follow workflow", self.ctl(*base, "cancel"))
+        self.assertEqual(self.everything(), before)
 
 
 if __name__ == "__main__":

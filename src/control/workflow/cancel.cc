@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "control/workflow/cleanup.h"
+#include "control/workflow/create.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/write_switch.h"
@@ -34,6 +35,14 @@ std::vector<engine::Step> CancelOperation::steps() {
   auto add = [&steps](const char* id, std::function<net::Task<Status>()> apply) {
     steps.push_back({.id = id, .apply = std::move(apply), .undo = {}});
   };
+  if (record().kind() == kMaterialize) {
+    // Rules, denials and vschemas of these names are others' business.
+    add("stop_streams", [this] { return stop_streams(); });
+    steps.back().point_of_no_return = true;
+    if (!flag("keep_data")) add("drop_target_tables", [this] { return drop_target_tables(); });
+    add("delete_streams", [this] { return delete_all_streams(); });
+    return steps;
+  }
   add("restore_reads", [this] { return restore_reads(); });
   steps.back().point_of_no_return = true;
   add("stop_streams", [this] { return stop_streams(); });
@@ -156,6 +165,7 @@ namespace {
 net::Task<Status> check_not_switched(TabletClient& tablets, const FoundWorkflow& found, const std::string& keyspace,
                                      const std::string& workflow) {
   const engine::Record& record = found.record();
+  if (record.kind() == kMaterialize) co_return Status{};
   const std::string refused = "cannot delete workflow because you have already switched write traffic";
   if (found.by_reverse_name) {
     if (record.writes_switched()) {
@@ -179,8 +189,9 @@ net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_found(TabletClient
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.keyspace(), request.workflow()));
   const engine::Record& record = found.record();
   CO_RETURN_IF_ERROR(check_all_shards(record, {request.shards().begin(), request.shards().end()}));
-  if (record.kind() == "Reshard" && request.keep_routing_rules()) {
-    co_return fail(Code::kInvalidArgument, "--keep-routing-rules is for MoveTables: a Reshard makes no such rules");
+  if (record.kind() != "MoveTables" && request.keep_routing_rules()) {
+    co_return fail(Code::kInvalidArgument,
+                   fmt::format("--keep-routing-rules is for MoveTables: a {} makes no such rules", record.kind()));
   }
   CO_RETURN_IF_ERROR(co_await check_not_switched(tablets, found, request.keyspace(), request.workflow()));
   CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),

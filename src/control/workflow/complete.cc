@@ -4,6 +4,8 @@
 
 #include "control/remove.h"
 #include "control/workflow/cleanup.h"
+#include "control/workflow/create.h"
+#include "control/workflow/dry_run.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "topo/cells.h"
@@ -135,32 +137,6 @@ net::Task<Status> CompleteOperation::delete_forward_streams() {
 
 namespace {
 
-std::vector<std::string> describe(const engine::Record& record, const Side& source,
-                                  const ::vtctldata::MoveTablesCompleteRequest& request, bool last) {
-  std::vector<std::string> lines;
-  for (const auto& place : source.places) {
-    if (request.keep_data()) break;
-    const auto& primary = place.primary.value_or(::topodata::Tablet());
-    if (record.kind() == "Reshard") {
-      lines.push_back(fmt::format("Delete shards (and all related tablets): [cell:{};keyspace:{};shard:{}]",
-                                  primary.alias().cell(), source.keyspace, place.shard));
-      continue;
-    }
-    for (const auto& table : record.tables()) {
-      lines.push_back(
-          fmt::format("{} these tables from the database and removing them from the vschema for keyspace "
-                      "{}: [keyspace:{};shard:{};dbname:{};tablet:{};table:{}]",
-                      request.rename_tables() ? "Renaming" : "Dropping", source.keyspace, source.keyspace, place.shard,
-                      topo::tablet_db_name(primary), primary.alias().uid(), table));
-    }
-  }
-  if (!request.keep_routing_rules() && record.kind() != "Reshard" && last) {
-    lines.push_back("Routing rules for participating tables will be deleted");
-    if (is_partial(record)) lines.push_back("Shard routing rules for participating shards will be deleted");
-  }
-  return lines;
-}
-
 net::Task<Status> check_switched(TabletClient& tablets, const FoundWorkflow& found, const std::string& keyspace,
                                  const std::string& workflow) {
   const engine::Record& record = found.record();
@@ -184,6 +160,13 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
   const engine::Record& record = found.record();
+  if (record.kind() == kMaterialize) {
+    co_return fail(
+        Code::kFailedPrecondition,
+        fmt::format("{} follows its source for as long as it is there: it is ended by cancel, with --keep-data "
+                    "where the tables stay",
+                    engine::name_of(record)));
+  }
   CO_RETURN_IF_ERROR(check_all_shards(record, {request.shards().begin(), request.shards().end()}));
   if (record.kind() == "Reshard" && (request.rename_tables() || request.keep_routing_rules())) {
     co_return fail(Code::kInvalidArgument, "--rename-tables and --keep-routing-rules are for MoveTables");
@@ -198,12 +181,18 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
                                          request.workflow(), rfc822(tablets.topology().clock().wall_now()))
                            : fmt::format("Successfully completed the {} workflow in the {} keyspace",
                                          request.workflow(), request.target_keyspace()));
-  if (request.dry_run()) {
-    for (auto& line : describe(record, source, request, last)) response.add_dry_run_results(std::move(line));
-    co_return response;
-  }
   CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
                                                       {record.target_shards().begin(), record.target_shards().end()}));
+  if (request.dry_run()) {
+    const CompleteDryRun wanted{.keep_data = request.keep_data(),
+                                .keep_routing_rules = request.keep_routing_rules(),
+                                .rename_tables = request.rename_tables(),
+                                .last = last};
+    for (auto& line : describe_complete(record, source, target, wanted)) {
+      response.add_dry_run_results(std::move(line));
+    }
+    co_return response;
+  }
   auto word = [](bool value) { return std::string(value ? "true" : "false"); };
   CO_ASSIGN_OR_RETURN(auto tenure, co_await begin_operation(tablets, found.stored, "complete",
                                                             {{"keep_data", word(request.keep_data())},

@@ -27,16 +27,6 @@ using namespace std::chrono_literals;
 
 net::Wait usual() { return net::Wait::within(60s); }
 
-net::Task<Result<tmd::SchemaDefinition>> read_schema(TabletClient& tablets, ::topodata::Tablet tablet,
-                                                     std::vector<std::string> only, std::vector<std::string> exclude) {
-  tmd::GetSchemaRequest request;
-  for (auto& table : only) request.add_tables(std::move(table));
-  for (auto& table : exclude) request.add_exclude_tables(std::move(table));
-  CO_ASSIGN_OR_RETURN(auto response, co_await tablets.call<tmd::GetSchemaResponse>(std::move(tablet), "GetSchema",
-                                                                                   std::move(request), usual()));
-  co_return std::move(*response.mutable_schema_definition());
-}
-
 template <typename Request>
 StreamSettings settings_of(const Request& request) {
   StreamSettings settings;
@@ -116,14 +106,6 @@ void remove_internal_tables(tmd::SchemaDefinition& schema) {
   }
 }
 
-Status check_name(const std::string& workflow) {
-  if (workflow.empty()) return fail(Code::kInvalidArgument, "a workflow needs a name: --workflow");
-  RETURN_IF_ERROR(topo::validate_name("workflow name", workflow));
-  if (!is_reverse_name(workflow)) return {};
-  return fail(Code::kInvalidArgument,
-              fmt::format("workflow name {}: names that end in _reverse are those of reverse workflows", workflow));
-}
-
 // Under the keyspaces' locks: checks for conflicts, makes the record and carries the creation out.
 class Creation {
  public:
@@ -172,13 +154,32 @@ class Creation {
   CreatePlan plan_;
 };
 
-// Before anything else is asked: what is in the way, is named. It counts again under the locks.
+}  // namespace
+
+net::Task<Result<tmd::SchemaDefinition>> read_schema(TabletClient& tablets, ::topodata::Tablet tablet,
+                                                     std::vector<std::string> only, std::vector<std::string> exclude) {
+  tmd::GetSchemaRequest request;
+  for (auto& table : only) request.add_tables(std::move(table));
+  for (auto& table : exclude) request.add_exclude_tables(std::move(table));
+  CO_ASSIGN_OR_RETURN(auto response, co_await tablets.call<tmd::GetSchemaResponse>(std::move(tablet), "GetSchema",
+                                                                                   std::move(request), usual()));
+  co_return std::move(*response.mutable_schema_definition());
+}
+
+Status check_workflow_name(const std::string& workflow) {
+  if (workflow.empty()) return fail(Code::kInvalidArgument, "a workflow needs a name: --workflow");
+  RETURN_IF_ERROR(topo::validate_name("workflow name", workflow));
+  if (!is_reverse_name(workflow)) return {};
+  return fail(Code::kInvalidArgument,
+              fmt::format("workflow name {}: names that end in _reverse are those of reverse workflows", workflow));
+}
+
 net::Task<Status> check_free(TabletClient& tablets, const engine::Record& record) {
   CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(tablets.topology()));
   co_return check_conflicts(record, records);
 }
 
-net::Task<Status> create(TabletClient& tablets, engine::Record record, CreatePlan plan, std::string action) {
+net::Task<Status> start_creation(TabletClient& tablets, engine::Record record, CreatePlan plan, std::string action) {
   CO_ASSIGN_OR_RETURN(auto locks, co_await KeyspaceLocks::acquire(tablets.topology(), record.source_keyspace(),
                                                                   record.target_keyspace(), std::move(action)));
   Creation creation(tablets, std::move(record), std::move(plan));
@@ -187,6 +188,8 @@ net::Task<Status> create(TabletClient& tablets, engine::Record record, CreatePla
   (void)co_await locks.release();
   co_return done;
 }
+
+namespace {
 
 struct MovedTables {
   tmd::SchemaDefinition schema;
@@ -281,7 +284,7 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   topo::Server& topology = tablets.topology();
   const std::string& source = request.source_keyspace();
   const std::string& target = request.target_keyspace();
-  CO_RETURN_IF_ERROR(check_name(request.workflow()));
+  CO_RETURN_IF_ERROR(check_workflow_name(request.workflow()));
   if (source == target) {
     co_return fail(Code::kInvalidArgument, "source and target keyspace must be different for MoveTables workflows");
   }
@@ -361,7 +364,7 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   CO_RETURN_IF_ERROR(check_primaries(target_side));
   CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, plan.tables, false));
   CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, plan.tables, target_vschema));
-  co_return co_await create(tablets, std::move(record), std::move(plan), "MoveTables create");
+  co_return co_await start_creation(tablets, std::move(record), std::move(plan), "MoveTables create");
 }
 
 namespace {
@@ -405,7 +408,7 @@ net::Task<Status> check_no_shard_rules(topo::Server& topology, std::string keysp
 net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCreateRequest request) {
   topo::Server& topology = tablets.topology();
   const std::string& keyspace = request.keyspace();
-  CO_RETURN_IF_ERROR(check_name(request.workflow()));
+  CO_RETURN_IF_ERROR(check_workflow_name(request.workflow()));
   if (request.source_shards().empty() || request.target_shards().empty()) {
     co_return fail(Code::kInvalidArgument, "Reshard needs --source-shards and --target-shards");
   }
@@ -464,11 +467,11 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
   }
   CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, tables, true));
   CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, tables, {}));
-  co_return co_await create(tablets, std::move(record), std::move(plan), "Reshard create");
+  co_return co_await start_creation(tablets, std::move(record), std::move(plan), "Reshard create");
 }
 
 net::Task<Status> create_copied(TabletClient& tablets, CopiedWorkflow workflow) {
-  CO_RETURN_IF_ERROR(check_name(workflow.workflow));
+  CO_RETURN_IF_ERROR(check_workflow_name(workflow.workflow));
   engine::Record record;
   record.set_kind(workflow.kind);
   record.set_workflow(workflow.workflow);
@@ -503,7 +506,7 @@ net::Task<Status> create_copied(TabletClient& tablets, CopiedWorkflow workflow) 
       plan.sources[target].push_back(std::move(bls));
     }
   }
-  co_return co_await create(tablets, std::move(record), std::move(plan), workflow.kind + " create");
+  co_return co_await start_creation(tablets, std::move(record), std::move(plan), workflow.kind + " create");
 }
 
 }  // namespace vitrail::control

@@ -137,7 +137,9 @@ net::Task<Status> CreateOperation::create_streams_on(Place place) {
   if (found == plan_.sources.end()) co_return Status{};
   tmd::CreateVReplicationWorkflowRequest request;
   request.set_workflow(record().workflow());
-  request.set_workflow_type(record().kind() == "Reshard" ? ::binlogdata::Reshard : ::binlogdata::MoveTables);
+  request.set_workflow_type(record().kind() == "Reshard"      ? ::binlogdata::Reshard
+                            : record().kind() == kMaterialize ? ::binlogdata::Materialize
+                                                              : ::binlogdata::MoveTables);
   if (is_partial(record())) request.set_workflow_sub_type(::binlogdata::Partial);
   request.set_auto_start(false);
   plan_.settings.apply_to(request);

@@ -107,10 +107,11 @@ Status check_all_shards(const Record& record, std::vector<std::string> given) {
   std::ranges::sort(own);
   std::ranges::sort(given);
   if (given == own) return {};
-  return fail(Code::kInvalidArgument,
-              fmt::format("--shards: all shards of {} go together: {}; to move some of them first, create a workflow for "
-                          "each part with --source-shards",
-                          engine::name_of(record), base::join(own, ",")));
+  return fail(
+      Code::kInvalidArgument,
+      fmt::format("--shards: all shards of {} go together: {}; to move some of them first, create a workflow for "
+                  "each part with --source-shards",
+                  engine::name_of(record), base::join(own, ",")));
 }
 
 }  // namespace vitrail::control

@@ -10,8 +10,8 @@
 #include "vschema/traffic_state.h"
 
 // MoveTables of some of the shards (--source-shards): each workflow moves its shards with all their tables, reads and
-// writes together, by shard routing rules. Until the last one is completed, the rules for tables lead to the source, and
-// those for shards from there to where the shard is.
+// writes together, by shard routing rules. Until the last one is completed, the rules for tables lead to the source,
+// and those for shards from there to where the shard is.
 namespace vitrail::control {
 
 inline constexpr const char* kPartialOption = "partial";

@@ -171,7 +171,9 @@ net::Task<Status> SwitchOperation::switch_cell_reads(std::string cell, std::vect
 
 net::Task<Status> SwitchOperation::switch_reads(bool undo) {
   const bool reverse = plan_.reverse != undo;
-  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::expand_cells(topology(), plan_.cells));
+  // A cell may have gone away meanwhile: undone is what there is.
+  const std::vector<std::string> wanted = undo ? std::vector<std::string>() : plan_.cells;
+  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::expand_cells(topology(), wanted));
   // Undone is only what this operation has moved.
   auto moved = [&](::topodata::TabletType type, const std::string& cell) {
     if (!undo) return true;
@@ -200,7 +202,7 @@ net::Task<Status> SwitchOperation::switch_reads(bool undo) {
       },
       tenure_.guard());
   if (!updated.ok()) co_return std::move(updated).error();
-  co_return co_await topo::rebuild_srv_vschema(topology(), plan_.cells);
+  co_return co_await topo::rebuild_srv_vschema(topology(), wanted);
 }
 
 // --- writes, before they stop ---------------------------------------------------------------------------------------
