@@ -43,6 +43,12 @@ Record part(const std::string& name, const std::string& source, const std::strin
   return record;
 }
 
+Record follow(const std::string& name, const std::string& source, const std::string& target) {
+  Record record = move(name, source, target, {"t"});
+  record.set_kind("Materialize");
+  return record;
+}
+
 struct Case {
   const char* what;
   Record wanted;
@@ -74,6 +80,13 @@ TEST(Conflicts, AreRefusedByName) {
       {"a shard to another keyspace", part("q", "a", "c", "-80"), part("w", "a", "b", "80-"), "table t"},
       {"a shard back", part("q", "b", "a", "-80"), part("w", "a", "b", "80-"), "table t"},
       {"all shards beside one", move("q", "a", "b", {"t"}), part("w", "a", "b", "80-"), "table t"},
+      {"two keyspaces follow one table", follow("q", "a", "c"), follow("w", "a", "b"), ""},
+      {"what follows is followed", follow("q", "b", "c"), follow("w", "a", "b"), ""},
+      {"one table follows two", follow("q", "c", "b"), follow("w", "a", "b"), "table t"},
+      {"a table that is followed is moved", move("q", "a", "c", {"t"}), follow("w", "a", "b"), "table t"},
+      {"a table that is moved is followed", follow("q", "a", "c"), move("w", "a", "b", {"t"}), "table t"},
+      {"Reshard under a table that is followed", reshard("r", "a", {"0"}, {"-80", "80-"}), follow("w", "a", "b"),
+       "keyspace a"},
       {"Reshard elsewhere", reshard("r", "c", {"0"}, {"-80", "80-"}), move("w", "a", "b", {"t"}), ""},
       {"the same shards", reshard("r", "a", {"-80"}, {"-40", "40-80"}), reshard("s", "a", {"-80"}, {"-20", "20-80"}),
        "shard a/-80"},
