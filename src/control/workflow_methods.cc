@@ -8,8 +8,11 @@
 #include "base/text.h"
 #include "control/registrar.h"
 #include "control/workflow/cancel.h"
+#include "control/workflow/cleanup.h"
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
+#include "control/workflow/materialize.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/switch.h"
@@ -270,7 +273,7 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
   if (request.has_max_replication_lag_allowed()) options.max_lag = to_duration(request.max_replication_lag_allowed());
   if (options.timeout < 1s) co_return fail(Code::kInvalidArgument, "--timeout must be at least 1s");
   options.initialize_sequences = request.initialize_target_sequences();
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
+  options.shards = {request.shards().begin(), request.shards().end()};
   options.force = request.force();
   options.enable_reverse_replication = request.enable_reverse_replication();
   options.dry_run = request.dry_run();
@@ -289,13 +292,11 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
 }
 
 Answer<vd::MoveTablesCompleteResponse> workflow_complete(TabletClient& tablets, vd::MoveTablesCompleteRequest request) {
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
   co_return co_await complete_workflow(tablets, std::move(request));
 }
 
 Answer<vd::WorkflowDeleteResponse> workflow_delete(TabletClient& tablets, vd::WorkflowDeleteRequest request) {
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.shards_size() > 0, "--shards"));
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
   constexpr int64_t kUsualBatch = 1000;  // What clients send who were not asked for one.
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.delete_batch_size() != 0 && request.delete_batch_size() != kUsualBatch,
@@ -306,7 +307,7 @@ Answer<vd::WorkflowDeleteResponse> workflow_delete(TabletClient& tablets, vd::Wo
 // Where record and routing differ; empty: they agree, or cannot be compared now.
 net::Task<std::string> find_difference(TabletClient& tablets, const engine::Record& record) {
   const auto state = co_await read_traffic_state(tablets, model_of(record));
-  if (!state.ok() || state->writes_switched == record.writes_switched()) co_return "";
+  if (!state.ok() || are_writes_switched(*state, record) == record.writes_switched()) co_return "";
   co_return fmt::format("recorded is that writes are {}, but the routing says: {}",
                         record.writes_switched() ? "switched" : "not switched", state->to_string());
 }
@@ -366,6 +367,24 @@ net::Task<Result<std::map<std::string, tmd::VDiffResponse>>> vdiff_everywhere(Ta
   co_return out;
 }
 
+// Tables that are to be compared, and that the workflow has not.
+net::Task<Status> check_compared(TabletClient& tablets, std::string keyspace, std::string workflow,
+                                 std::vector<std::string> wanted) {
+  if (wanted.empty()) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const auto model, co_await read_workflow(tablets, keyspace, workflow, usual()));
+  std::set<std::string> known(model.tables.begin(), model.tables.end());
+  if (model.is_reshard) {
+    CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(tablets, model.targets.begin()->second.shard.primary));
+    for (const auto& [name, is_view] : present) known.insert(name);
+  }
+  for (const auto& table : wanted) {
+    if (known.contains(table)) continue;
+    co_return fail(Code::kInvalidArgument,
+                   fmt::format("table {} is not one of the {} workflow in the {} keyspace", table, workflow, keyspace));
+  }
+  co_return Status{};
+}
+
 Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCreateRequest request) {
   tmd::VDiffRequest command;
   command.set_action("create");
@@ -384,12 +403,17 @@ Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCre
   options->mutable_picker_options()->set_source_cell(base::join(strings_of(request.source_cells()), ","));
   options->mutable_picker_options()->set_tablet_types(types.empty() || any_order ? types : "in_order:" + types);
   auto* core = options->mutable_core_options();
+  CO_RETURN_IF_ERROR(
+      co_await check_compared(tablets, request.target_keyspace(), request.workflow(), strings_of(request.tables())));
   std::string tables;
   for (const auto& table : request.tables()) tables += (tables.empty() ? "" : ",") + table;
   core->set_tables(tables);
   core->set_auto_retry(request.auto_retry());
   core->set_max_rows(request.limit());
-  core->set_max_extra_rows_to_compare(request.max_extra_rows_to_compare());
+  constexpr int64_t kUsualExtra = 1000;  // What clients send who were not asked for a number.
+  CO_RETURN_IF_ERROR(refuse_unbuilt(
+      request.max_extra_rows_to_compare() != 0 && request.max_extra_rows_to_compare() != kUsualExtra,
+      "--max-extra-rows-to-compare (both sides are compared as of one moment: no row is looked at again)"));
   core->set_timeout_seconds(request.filtered_replication_wait_time().seconds());
   core->set_update_table_stats(request.update_table_stats());
   if (request.has_auto_start()) core->set_auto_start(request.auto_start());
@@ -414,6 +438,8 @@ Answer<::workflowdata::VDiffRepairResponse> vdiff_repair(TabletClient& tablets,
                                                          ::workflowdata::VDiffRepairRequest request) {
   tmd::VDiffRequest command;
   command.set_action("repair");
+  CO_RETURN_IF_ERROR(
+      co_await check_compared(tablets, request.target_keyspace(), request.workflow(), strings_of(request.tables())));
   const std::string uuid = request.uuid().empty() ? base::system_random().uuid() : request.uuid();
   command.set_vdiff_uuid(uuid);
   command.mutable_options()->mutable_core_options()->set_auto_retry(true);
@@ -469,6 +495,12 @@ void register_workflow_methods(Registrar& r) {
         status.set_keyspace(q.keyspace());
         status.set_workflow(q.workflow());
         co_return co_await workflow_status(t, std::move(status));
+      });
+  r.unary<vd::MaterializeCreateRequest, vd::MaterializeCreateResponse>(
+      "MaterializeCreate",
+      [](TabletClient& t, vd::MaterializeCreateRequest q) -> Answer<vd::MaterializeCreateResponse> {
+        CO_RETURN_IF_ERROR(co_await create_materialize(t, std::move(*q.mutable_settings())));
+        co_return vd::MaterializeCreateResponse();
       });
   r.unary<vd::WorkflowStatusRequest, vd::WorkflowStatusResponse>("WorkflowStatus", workflow_status);
   r.unary<vd::GetWorkflowsRequest, vd::GetWorkflowsResponse>("GetWorkflows", get_workflows);

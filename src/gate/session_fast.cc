@@ -71,7 +71,9 @@ std::optional<ClientSession::FastRoute> ClientSession::fast_route(const Statemen
   use_totals(known->totals);
   begin_warnings(statement);
   count_statement(1);
-  return FastRoute{known->plan, {keyspace, shard->name, tablet_type_}};
+  FastRoute route{known->plan, {keyspace, shard->name, tablet_type_}};
+  shared_.view()->follow_shard_rule(route.target);
+  return route;
 }
 
 net::MysqlPool* ClientSession::known_pool(const shard::Target& target) {

@@ -69,6 +69,7 @@ std::vector<shard::Target> ClientSession::scratch_targets(const plan::Finish& fi
       for (size_t i = 0; i < shards->size(); ++i) {  // Each one in its turn.
         const ActiveShard& shard = (*shards)[(i + shared_.scratch_turn) % shards->size()];
         shard::Target target{keyspace, shard.name, type};
+        view.follow_shard_rule(target);
         if (shard.disabled || view.find_endpoints(target) == nullptr) continue;
         // It may stand still, or only its connections be on loan to idle transactions: the last resort.
         (shared_.stalled(target) ? silent : targets).push_back(std::move(target));

@@ -265,8 +265,9 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   if (!shard_.empty()) {
     const auto served =
         view.served_from.empty() ? view.served_from.end() : view.served_from.find(keyspace_ + "@" + tablet_type_);
-    return std::vector{
-        shard::Target{served == view.served_from.end() ? keyspace_ : served->second, shard_, tablet_type_}};
+    shard::Target named{served == view.served_from.end() ? keyspace_ : served->second, shard_, tablet_type_};
+    view.follow_shard_rule(named);
+    return std::vector{std::move(named)};
   }
   std::string keyspace = route.keyspace;
   if (keyspace.empty()) {  // A statement without tables: wherever it can run.
@@ -369,6 +370,7 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   for (const ActiveShard* shard : chosen) {
     targets.push_back(target(shard->name));
     targets.back().keyspace = keyspace;
+    view.follow_shard_rule(targets.back());
     // A transaction that is open there may go on: the switch waits for its end, and holding it back would make both
     // wait.
     if (shard->disabled && !in_transaction_on(targets.back())) return being_switched(*shard);

@@ -19,6 +19,13 @@ const std::vector<Endpoint>* View::find_endpoints(const shard::Target& target) c
   return found == endpoints.end() || found->second.empty() ? nullptr : &found->second;
 }
 
+void View::follow_shard_rule(shard::Target& target) const {
+  if (vschema == nullptr || !vschema->has_shard_rules()) return;
+  if (const auto serving = vschema->route_shard(target.keyspace, target.shard); serving != target.keyspace) {
+    target.keyspace = std::string(serving);
+  }
+}
+
 void fill_shards(View& view) {
   view.shards.clear();
   view.served_from.clear();

@@ -60,6 +60,8 @@ struct View {
   // Null when the keyspace does not serve that type.
   const std::vector<ActiveShard>* find_shards(std::string_view keyspace, std::string_view tablet_type) const;
   const std::vector<Endpoint>* find_endpoints(const shard::Target& target) const;
+  // While a keyspace is moved shard by shard, some of its shards are served by another one.
+  void follow_shard_rule(shard::Target& target) const;
 };
 
 // Fills View::shards and View::served_from from the SrvKeyspace records of `topology`.

@@ -124,8 +124,9 @@ net::Task<Status> save_shard_routing_rules(Server& server, ::vschema::ShardRouti
   return write_rules(server.global(), shard_routing_rules_path(), kShardRules, std::move(rules), std::nullopt, true);
 }
 net::Task<Result<::vschema::ShardRoutingRules>> update_shard_routing_rules(Server& server,
-                                                                           UpdateFn<::vschema::ShardRoutingRules> fn) {
-  return update_rules(server.global(), shard_routing_rules_path(), kShardRules, std::move(fn));
+                                                                           UpdateFn<::vschema::ShardRoutingRules> fn,
+                                                                           WriteGuard guard) {
+  return update_rules(server.global(), shard_routing_rules_path(), kShardRules, std::move(fn), std::move(guard));
 }
 
 net::Task<Result<RulesRecord<::vschema::KeyspaceRoutingRules>>> get_keyspace_routing_rules(Server& server) {
@@ -136,8 +137,8 @@ net::Task<Status> save_keyspace_routing_rules(Server& server, ::vschema::Keyspac
                      true);
 }
 net::Task<Result<::vschema::KeyspaceRoutingRules>> update_keyspace_routing_rules(
-    Server& server, UpdateFn<::vschema::KeyspaceRoutingRules> fn) {
-  return update_rules(server.global(), keyspace_routing_rules_path(), kKeyspaceRules, std::move(fn));
+    Server& server, UpdateFn<::vschema::KeyspaceRoutingRules> fn, WriteGuard guard) {
+  return update_rules(server.global(), keyspace_routing_rules_path(), kKeyspaceRules, std::move(fn), std::move(guard));
 }
 
 net::Task<Result<RulesRecord<::vschema::MirrorRules>>> get_mirror_rules(Server& server) {

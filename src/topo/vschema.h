@@ -36,12 +36,13 @@ net::Task<Result<::vschema::RoutingRules>> update_routing_rules(Server& server, 
 net::Task<Result<RulesRecord<::vschema::ShardRoutingRules>>> get_shard_routing_rules(Server& server);
 net::Task<Status> save_shard_routing_rules(Server& server, ::vschema::ShardRoutingRules rules);
 net::Task<Result<::vschema::ShardRoutingRules>> update_shard_routing_rules(Server& server,
-                                                                           UpdateFn<::vschema::ShardRoutingRules> fn);
+                                                                           UpdateFn<::vschema::ShardRoutingRules> fn,
+                                                                           WriteGuard guard = {});
 
 net::Task<Result<RulesRecord<::vschema::KeyspaceRoutingRules>>> get_keyspace_routing_rules(Server& server);
 net::Task<Status> save_keyspace_routing_rules(Server& server, ::vschema::KeyspaceRoutingRules rules);
 net::Task<Result<::vschema::KeyspaceRoutingRules>> update_keyspace_routing_rules(
-    Server& server, UpdateFn<::vschema::KeyspaceRoutingRules> fn);
+    Server& server, UpdateFn<::vschema::KeyspaceRoutingRules> fn, WriteGuard guard = {});
 
 net::Task<Result<RulesRecord<::vschema::MirrorRules>>> get_mirror_rules(Server& server);
 net::Task<Status> save_mirror_rules(Server& server, ::vschema::MirrorRules rules);

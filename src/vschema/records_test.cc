@@ -263,6 +263,38 @@ TEST(TrafficState, OfAPartialMoveNamesTheShards) {
   EXPECT_EQ(state(), "All Reads Switched. Writes Switched");
 }
 
+TEST(ShardRules, LeadEachShardOneWay) {
+  ::vschema::ShardRoutingRules rules;
+  auto* other = rules.add_rules();
+  other->set_from_keyspace("x");
+  other->set_to_keyspace("y");
+  other->set_shard("-80");
+  const auto text = [&] {
+    std::string out;
+    for (const auto& rule : rules.rules()) {
+      out += rule.from_keyspace() + "/" + rule.shard() + ">" + rule.to_keyspace() + " ";
+    }
+    return out;
+  };
+  const std::vector<std::string> all = {"-80", "80-"};
+  const std::vector<std::string> second = {"80-"};
+  for (int i = 0; i < 2; ++i) {
+    add_shard_rules(rules, "a", "b", all);
+    EXPECT_EQ(text(), "x/-80>y b/-80>a b/80->a ");
+  }
+  for (int i = 0; i < 2; ++i) {
+    route_shards(rules, "a", "b", second);
+    EXPECT_EQ(text(), "x/-80>y b/-80>a a/80->b ");
+  }
+  EXPECT_EQ(routed_shards(rules, "a", "b"), second);
+  add_shard_rules(rules, "a", "b", all);  // A shard that was switched stays where it is.
+  EXPECT_EQ(text(), "x/-80>y b/-80>a a/80->b ");
+  route_shards(rules, "b", "a", second);
+  EXPECT_EQ(text(), "x/-80>y b/-80>a b/80->a ");
+  delete_shard_rules(rules, "a", "b");
+  EXPECT_EQ(text(), "x/-80>y ");
+}
+
 TEST(TrafficState, WithoutAWorkflowIsNotCreated) {
   EXPECT_EQ(TrafficState{.exists = false}.to_string(), "Not Created");
 }

@@ -232,6 +232,56 @@ void delete_move_rules(RoutingRules& rules, const TableMove& move) {
   editor.finish();
 }
 
+void add_shard_rules(::vschema::ShardRoutingRules& rules, std::string_view source_keyspace,
+                     std::string_view target_keyspace, std::span<const std::string> shards) {
+  for (const std::string& shard : shards) {
+    const bool known = std::ranges::any_of(rules.rules(), [&](const auto& rule) {
+      return rule.shard() == shard &&
+             ((rule.from_keyspace() == source_keyspace && rule.to_keyspace() == target_keyspace) ||
+              (rule.from_keyspace() == target_keyspace && rule.to_keyspace() == source_keyspace));
+    });
+    if (!known) route_shards(rules, target_keyspace, source_keyspace, {&shard, 1});
+  }
+}
+
+void route_shards(::vschema::ShardRoutingRules& rules, std::string_view from, std::string_view to,
+                  std::span<const std::string> shards) {
+  for (const std::string& shard : shards) {
+    auto* list = rules.mutable_rules();
+    list->erase(std::remove_if(list->begin(), list->end(),
+                               [&](const auto& rule) {
+                                 return rule.shard() == shard &&
+                                        (rule.from_keyspace() == from || rule.from_keyspace() == to);
+                               }),
+                list->end());
+    auto& rule = *rules.add_rules();
+    rule.set_from_keyspace(std::string(from));
+    rule.set_to_keyspace(std::string(to));
+    rule.set_shard(shard);
+  }
+}
+
+void delete_shard_rules(::vschema::ShardRoutingRules& rules, std::string_view one_keyspace,
+                        std::string_view other_keyspace) {
+  auto* list = rules.mutable_rules();
+  list->erase(std::remove_if(list->begin(), list->end(),
+                             [&](const auto& rule) {
+                               return (rule.from_keyspace() == one_keyspace && rule.to_keyspace() == other_keyspace) ||
+                                      (rule.from_keyspace() == other_keyspace && rule.to_keyspace() == one_keyspace);
+                             }),
+              list->end());
+}
+
+std::vector<std::string> routed_shards(const ::vschema::ShardRoutingRules& rules, std::string_view from,
+                                       std::string_view to) {
+  std::vector<std::string> out;
+  for (const auto& rule : rules.rules()) {
+    if (rule.from_keyspace() == from && rule.to_keyspace() == to) out.push_back(rule.shard());
+  }
+  std::ranges::sort(out);
+  return out;
+}
+
 bool are_reads_switched(const RoutingRules& rules, const TableMove& move, TabletType type) {
   const RuleIndex index = index_of(rules);
   return !move.tables.empty() && std::all_of(move.tables.begin(), move.tables.end(), [&](const std::string& table) {

@@ -61,4 +61,20 @@ void delete_move_rules(::vschema::RoutingRules& rules, const TableMove& move);
 bool are_reads_switched(const ::vschema::RoutingRules& rules, const TableMove& move, ::topodata::TabletType type);
 bool are_writes_switched(const ::vschema::RoutingRules& rules, const TableMove& move);
 
+// A keyspace that is moved shard by shard: a rule leads all tables of one shard, for all types of tablets. The target
+// has shards of the same names.
+//
+// Create: whoever names the target is led to the source, for the shards that no rule of the two keyspaces has yet.
+void add_shard_rules(::vschema::ShardRoutingRules& rules, std::string_view source_keyspace,
+                     std::string_view target_keyspace, std::span<const std::string> shards);
+// From now on these shards are served by `to`, whichever of the two keyspaces is named.
+void route_shards(::vschema::ShardRoutingRules& rules, std::string_view from, std::string_view to,
+                  std::span<const std::string> shards);
+// None between the two keyspaces is left.
+void delete_shard_rules(::vschema::ShardRoutingRules& rules, std::string_view one_keyspace,
+                        std::string_view other_keyspace);
+// Which shards of `from` are led to `to`, sorted.
+std::vector<std::string> routed_shards(const ::vschema::ShardRoutingRules& rules, std::string_view from,
+                                       std::string_view to);
+
 }  // namespace vitrail::vschema

@@ -386,7 +386,7 @@ class MovementTest(ClusterTest):
         table = ("--source-keyspace", "commerce", "--tables", "`o,dd`")
         before = self.everything_recorded()
         for flags, message in (
-                (("--tenant-id", "1"), "--tenant-id .* is not built"), (("--shards", "0"), "--shards .* is not built"),
+                (("--tenant-id", "1"), "--tenant-id .* is not built"), (("--shards", "0"), "--source-shards names the shards"),
                 (("--atomic-copy",), "--atomic-copy is not built"), (("--source-time-zone", "Europe/Paris"), "is not built"),
                 (("--config-overrides", "a=b"), "is not built"), (("--global-keyspace", "commerce"), "goes with"),
                 (("--sharded-auto-increment-handling", "REPLACE"), "needs --global-keyspace"),

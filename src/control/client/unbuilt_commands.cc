@@ -5,7 +5,6 @@ namespace vitrail::control {
 
 void add_unbuilt_commands(CommandSet& set) {
   constexpr std::pair<const char*, const char*> kCommands[] = {
-      {"Materialize", "MoveTables copies tables as they are"},
       {"Migrate", "no other cluster can be mounted; MoveTables moves tables within one"},
       {"Mount", "a cluster knows no others"},
       {"OnlineDDL", "ApplySchema changes tables directly"},

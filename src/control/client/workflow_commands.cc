@@ -1,7 +1,9 @@
 #include <fmt/core.h>
+#include <google/protobuf/util/json_util.h>
 
 #include <thread>
 
+#include "base/text.h"
 #include "control/client/client.h"
 #include "control/client/vdiff_report.h"
 #include "control/client/workflow_report.h"
@@ -323,7 +325,8 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("auto-start", &f.auto_start, "start at once");
   s.add("stop-after-copy", &f.stop_after_copy, "stop when the copy is done");
   s.add("config-overrides", &f.config, "not built, refused");
-  s.add("source-shards", &f.source_shards, "shards to read from");
+  s.add("source-shards", &f.source_shards,
+        reshard ? "shards to read from" : "only these shards, each with all its tables, to those of the same names");
   if (reshard) {
     s.add("target-shards", &f.target_shards, "shards to fill");
     s.add("skip-schema-copy", &f.skip_schema, "the tables are there already");
@@ -337,7 +340,7 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("no-routing-rules", &f.no_rules, "do not make routing rules");
   s.add("atomic-copy", &f.atomic, "not built, refused");
   s.add("tenant-id", &f.tenant_id, "not built, refused");
-  s.add("shards", &f.shards, "not built, refused: all shards take part");
+  s.add("shards", &f.shards, "refused: --source-shards names the shards whose tables are moved");
   s.add("sharded-auto-increment-handling", &f.numbering,
         "sharded targets: leave AUTO_INCREMENT in the tables, remove it, or replace it by sequences")
       .one_of({"LEAVE", "REMOVE", "REPLACE"});
@@ -352,7 +355,7 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
   s.add("enable-reverse-replication", &f.reverse_replication, "replicate back, so that traffic can be reversed");
   s.add("dry-run", &f.dry_run, "only say what would be done");
   s.add("force", &f.force, "also when tablets of both sides do not answer: those go on serving what they should not");
-  s.add("shards", &f.shards, "not built, refused: all shards are switched at once");
+  s.add("shards", &f.shards, "all of the workflow's: they go together");
   s.add("initialize-target-sequences", &f.sequences,
         "MoveTables: have the sequences of the moved tables begin behind their largest ids");
 }
@@ -408,14 +411,14 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
     done.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
     done.add("rename-tables", &finish->rename, "rename the source's tables instead of dropping them");
     done.add("ignore-source-keyspace", &finish->ignore_source, "not built, refused");
-    done.add("shards", &finish->shards, "not built, refused: all shards are completed at once");
+    done.add("shards", &finish->shards, "all of the workflow's: they go together");
   }
   auto& stop = set.add(parent, "cancel", "gives the workflow up",
                        [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, false); }, {"Cancel"});
   stop.add("keep-data", &finish->keep_data, "keep the copies");
   if (!reshard) {
     stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-    stop.add("shards", &finish->shards, "not built, refused: all shards are cancelled at once");
+    stop.add("shards", &finish->shards, "all of the workflow's: they go together");
     declare_unbuilt_removal(stop, *finish);
   }
   auto logs = std::make_shared<bool>(true);
@@ -431,6 +434,88 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
   set.add(parent, "stop", "stops the streams",
           [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); }, {"Stop"})
       .add("shards", &base->shards, "only on these target shards");
+}
+
+struct MaterializeFlags {
+  CreateFlags streams;
+  std::string table_settings;
+  std::vector<std::string> reference_tables;
+};
+
+Output create_materialize(const ClientContext& c, Base base, MaterializeFlags flags) {
+  CO_ASSIGN_OR_RETURN(const auto cells, co_await choose_cells(c, flags.streams));
+  vd::MaterializeCreateRequest q;
+  auto& settings = *q.mutable_settings();
+  if (!flags.table_settings.empty()) {
+    const auto read = google::protobuf::util::JsonStringToMessage(
+        fmt::format("{{\"table_settings\": {}}}", flags.table_settings), &settings);
+    if (!read.ok()) {
+      co_return fail(Code::kInvalidArgument,
+                     "--table-settings takes JSON, [{\"target_table\": \"t\", \"source_expression\": \"select * from "
+                     "t\", \"create_ddl\": \"copy\"}, ...]: " +
+                         std::string(read.message()));
+    }
+  }
+  settings.set_workflow(base.workflow);
+  settings.set_target_keyspace(base.target_keyspace);
+  settings.set_source_keyspace(flags.streams.source_keyspace);
+  settings.set_cell(base::join(cells, ","));
+  settings.set_tablet_types(base::join(flags.streams.tablet_types, ","));
+  settings.set_tablet_selection_preference(flags.streams.in_order ? ::tabletmanagerdata::INORDER
+                                                                  : ::tabletmanagerdata::ANY);
+  settings.set_stop_after_copy(flags.streams.stop_after_copy);
+  settings.set_on_ddl(flags.streams.on_ddl);
+  settings.set_defer_secondary_keys(flags.streams.defer_keys);
+  for (const auto& shard : flags.streams.source_shards) settings.add_source_shards(shard);
+  for (const auto& table : flags.reference_tables) settings.add_reference_tables(table);
+  CO_ASSIGN_OR_RETURN(const auto done,
+                      co_await c.call<vd::MaterializeCreateResponse>("MaterializeCreate", std::move(q)));
+  if (base.format == "json") co_return c.json(done);
+  co_return fmt::format(
+      "Materialization workflow {} successfully created in the {} keyspace. Use show to view the status.\n",
+      base.workflow, base.target_keyspace);
+}
+
+void add_materialize(CommandSet& set) {
+  auto base = std::make_shared<Base>();
+  auto& parent =
+      set.add(set.root(), "Materialize", "makes tables that follow tables of another keyspace", {}, {"materialize"});
+  parent.add("workflow", &base->workflow, "name of the workflow").alias("w").required();
+  parent.add("target-keyspace", &base->target_keyspace, "keyspace that gets the rows").required();
+  parent.add("format", &base->format, "text or json").one_of({"text", "json"});
+  auto flags = std::make_shared<MaterializeFlags>();
+  auto& s = set.add(parent, "create", "copies the rows, and follows from then on",
+                    [base, flags](const ClientContext& c) { return create_materialize(c, *base, *flags); }, {"Create"});
+  s.add("source-keyspace", &flags->streams.source_keyspace, "keyspace to take the rows from").required();
+  s.add(
+      "table-settings", &flags->table_settings,
+      "JSON: for each table target_table, source_expression (a select) and create_ddl (\"copy\", or its CREATE TABLE)");
+  s.add("reference-tables", &flags->reference_tables, "whole tables, into every shard of the target");
+  s.add("cells", &flags->streams.cells, "cells to read from").alias("c");
+  s.add("all-cells", &flags->streams.all_cells, "read from any cell").alias("a");
+  s.add("tablet-types", &flags->streams.tablet_types, "types to read from");
+  s.add("tablet-types-in-preference-order", &flags->streams.in_order, "in this order");
+  s.add("source-shards", &flags->streams.source_shards, "shards to read from; default: all");
+  s.add("on-ddl", &flags->streams.on_ddl, "what a schema change of the source does")
+      .one_of({"IGNORE", "STOP", "EXEC", "EXEC_IGNORE"});
+  s.add("defer-secondary-keys", &flags->streams.defer_keys,
+        "drop secondary keys that are not unique, and add them after the copy");
+  s.add("stop-after-copy", &flags->streams.stop_after_copy, "stop when the copy is done");
+  auto logs = std::make_shared<bool>(true);
+  auto& shown = set.add(parent, "show", "prints everything about the workflow",
+                        [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"});
+  shown.add("include-logs", logs.get(), "with the streams' logs");
+  shown.add("shards", &base->shards, "only streams of these target shards");
+  set.add(parent, "start", "starts stopped streams",
+          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); }, {"Start"})
+      .add("shards", &base->shards, "only on these target shards");
+  set.add(parent, "stop", "stops the streams",
+          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); }, {"Stop"})
+      .add("shards", &base->shards, "only on these target shards");
+  auto finish = std::make_shared<CompleteFlags>();
+  set.add(parent, "cancel", "ends the workflow",
+          [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, false); }, {"Cancel"})
+      .add("keep-data", &finish->keep_data, "keep its tables, as they are then");
 }
 
 struct VDiffFlags {
@@ -555,6 +640,7 @@ Output vdiff_simple(const ClientContext& c, Base base, std::string method, Reque
 void add_workflow_commands(CommandSet& set) {
   add_actions(set, "MoveTables", "movetables", false);
   add_actions(set, "Reshard", "reshard", true);
+  add_materialize(set);
 
   auto base = std::make_shared<Base>();
   auto& workflow =
@@ -596,7 +682,7 @@ void add_workflow_commands(CommandSet& set) {
               [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, true); }, {"Delete"}));
   remove.add("keep-data", &finish->keep_data, "keep the copies");
   remove.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
-  remove.add("shards", &finish->shards, "not built, refused: all shards are cancelled at once");
+  remove.add("shards", &finish->shards, "all of the workflow's: they go together");
   declare_unbuilt_removal(remove, *finish);
   auto dry_run = std::make_shared<bool>(false);
   auto wanted = std::make_shared<std::string>();
@@ -635,7 +721,8 @@ void add_workflow_commands(CommandSet& set) {
   create.add("filtered-replication-wait-time", &f->replication_wait, "how long a stream may take to reach a position");
   create.add("debug-query", &f->debug, "with the statement that reads a row that differs");
   create.add("only-pks", &f->only_pks, "show only keys of rows that differ");
-  create.add("max-extra-rows-to-compare", &f->max_extra, "rows looked at again");
+  create.add("max-extra-rows-to-compare", &f->max_extra,
+             "another one than 1000 is refused: no row has to be looked at again");
   create.add("max-report-sample-rows", &f->samples, "examples in the report");
   create.add("row-diff-column-truncate-at", &f->truncate, "bytes of a value that the report shows");
   create.add("wait", &f->wait, "wait for the end");

@@ -319,7 +319,7 @@ void add_workflow_commands(std::vector<Command>& out) {
               "use vtctldclient LookupVindex create");
   add_unbuilt("ExternalizeVindex", "<keyspace>.<vindex>", {}, "use vtctldclient LookupVindex externalize");
   add_unbuilt("Materialize", "<json_spec>", {ignored("cells"), ignored("tablet_types")},
-              "MoveTables copies tables as they are");
+              "use vtctldclient Materialize create");
   add_unbuilt("Migrate", "<action> <target keyspace.workflow>",
               {ignored("source"), ignored("tables"), ignored("cells")},
               "no other cluster can be mounted; MoveTables moves tables within one");

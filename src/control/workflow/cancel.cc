@@ -5,6 +5,8 @@
 #include <algorithm>
 
 #include "control/workflow/cleanup.h"
+#include "control/workflow/create.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/write_switch.h"
 #include "topo/cells.h"
@@ -33,6 +35,14 @@ std::vector<engine::Step> CancelOperation::steps() {
   auto add = [&steps](const char* id, std::function<net::Task<Status>()> apply) {
     steps.push_back({.id = id, .apply = std::move(apply), .undo = {}});
   };
+  if (record().kind() == kMaterialize) {
+    // Rules, denials and vschemas of these names are others' business.
+    add("stop_streams", [this] { return stop_streams(); });
+    steps.back().point_of_no_return = true;
+    if (!flag("keep_data")) add("drop_target_tables", [this] { return drop_target_tables(); });
+    add("delete_streams", [this] { return delete_all_streams(); });
+    return steps;
+  }
   add("restore_reads", [this] { return restore_reads(); });
   steps.back().point_of_no_return = true;
   add("stop_streams", [this] { return stop_streams(); });
@@ -43,7 +53,8 @@ std::vector<engine::Step> CancelOperation::steps() {
     }
   }
   // Behind the vschema: a name that two keyspaces have, and no rule, is ambiguous to clients.
-  if (!is_reshard_ && !flag("keep_routing_rules")) {
+  const bool last = !is_partial(record()) || flag("last");
+  if (!is_reshard_ && !flag("keep_routing_rules") && last) {
     add("remove_routing_rules", [this] { return remove_routing_rules(); });
   }
   if (!is_reshard_) add("allow_target_tables", [this] { return allow_target_tables(); });
@@ -92,6 +103,9 @@ net::Task<Status> CancelOperation::restore_reads() {
 }
 
 net::Task<Status> CancelOperation::remove_routing_rules() {
+  if (is_partial(record())) {
+    CO_RETURN_IF_ERROR(co_await remove_shard_rules(topology(), tenure_.guard(), record()));
+  }
   CO_RETURN_IF_ERROR(co_await remove_move_rules(
       topology(), tenure_.guard(), move(), {record().displaced_rules().begin(), record().displaced_rules().end()}));
   co_return co_await topo::rebuild_srv_vschema(topology());
@@ -151,6 +165,7 @@ namespace {
 net::Task<Status> check_not_switched(TabletClient& tablets, const FoundWorkflow& found, const std::string& keyspace,
                                      const std::string& workflow) {
   const engine::Record& record = found.record();
+  if (record.kind() == kMaterialize) co_return Status{};
   const std::string refused = "cannot delete workflow because you have already switched write traffic";
   if (found.by_reverse_name) {
     if (record.writes_switched()) {
@@ -164,19 +179,19 @@ net::Task<Status> check_not_switched(TabletClient& tablets, const FoundWorkflow&
   }
   if (record.writes_switched()) co_return fail(Code::kFailedPrecondition, refused);
   CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets, model_of(record)));
-  if (!state.writes_switched) co_return Status{};
+  if (!are_writes_switched(state, record)) co_return Status{};
   co_return fail(Code::kFailedPrecondition,
                  refused + ": the routing leads to its target, although no switch of it is recorded");
 }
 
-}  // namespace
-
-net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletClient& tablets,
-                                                                       ::vtctldata::WorkflowDeleteRequest request) {
+net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_found(TabletClient& tablets,
+                                                                    ::vtctldata::WorkflowDeleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.keyspace(), request.workflow()));
   const engine::Record& record = found.record();
-  if (record.kind() == "Reshard" && request.keep_routing_rules()) {
-    co_return fail(Code::kInvalidArgument, "--keep-routing-rules is for MoveTables: a Reshard makes no such rules");
+  CO_RETURN_IF_ERROR(check_all_shards(record, {request.shards().begin(), request.shards().end()}));
+  if (record.kind() != "MoveTables" && request.keep_routing_rules()) {
+    co_return fail(Code::kInvalidArgument,
+                   fmt::format("--keep-routing-rules is for MoveTables: a {} makes no such rules", record.kind()));
   }
   CO_RETURN_IF_ERROR(co_await check_not_switched(tablets, found, request.keyspace(), request.workflow()));
   CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
@@ -184,10 +199,12 @@ net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletCli
   CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
                                                       {record.target_shards().begin(), record.target_shards().end()}));
   const auto primaries = target.primaries();
+  CO_ASSIGN_OR_RETURN(const bool last, co_await read_is_last(tablets.topology(), record, true));
   auto word = [](bool value) { return std::string(value ? "true" : "false"); };
   CO_ASSIGN_OR_RETURN(auto tenure,
                       co_await begin_operation(tablets, found.stored, "cancel",
                                                {{"keep_data", word(request.keep_data())},
+                                                {"last", word(last)},
                                                 {"keep_routing_rules", word(request.keep_routing_rules())}}));
   CancelOperation operation(tablets, *tenure, std::move(source), std::move(target));
   CO_RETURN_IF_ERROR(co_await engine::carry_out(*tenure, operation));
@@ -200,6 +217,22 @@ net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletCli
     detail->set_deleted(true);
   }
   co_return response;
+}
+
+}  // namespace
+
+net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletClient& tablets,
+                                                                       ::vtctldata::WorkflowDeleteRequest request) {
+  CO_ASSIGN_OR_RETURN(auto found, co_await find_workflow(tablets, request.keyspace(), request.workflow()));
+  // Which of several workflows is the last one is decided one after another.
+  std::optional<KeyspaceLocks> locks;
+  if (is_partial(found.record())) {
+    CO_ASSIGN_OR_RETURN(locks, co_await KeyspaceLocks::acquire(tablets.topology(), found.record().source_keyspace(),
+                                                               found.record().target_keyspace(), "Cancel"));
+  }
+  auto done = co_await cancel_found(tablets, std::move(request));
+  if (locks) (void)co_await locks->release();
+  co_return done;
 }
 
 }  // namespace vitrail::control

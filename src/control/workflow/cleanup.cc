@@ -141,4 +141,16 @@ net::Task<Status> remove_move_rules(topo::Server& topology, topo::WriteGuard gua
   co_return Status{};
 }
 
+net::Task<Status> remove_shard_rules(topo::Server& topology, topo::WriteGuard guard, engine::Record record) {
+  auto updated = co_await topo::update_shard_routing_rules(
+      topology,
+      [&](::vschema::ShardRoutingRules& rules) -> Result<bool> {
+        vschema::delete_shard_rules(rules, record.source_keyspace(), record.target_keyspace());
+        return true;
+      },
+      std::move(guard));
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return Status{};
+}
+
 }  // namespace vitrail::control

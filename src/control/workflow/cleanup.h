@@ -33,6 +33,8 @@ std::vector<std::string> own_vschema_tables(const engine::Record& record, const 
 // The rules of a move; `displaced` come in their place.
 net::Task<Status> remove_move_rules(topo::Server& topology, topo::WriteGuard guard, vschema::TableMove move,
                                     std::vector<::vschema::RoutingRule> displaced);
+// None of a move shard by shard is left.
+net::Task<Status> remove_shard_rules(topo::Server& topology, topo::WriteGuard guard, engine::Record record);
 // Tables and views of the tablet's database: name and whether it is a view.
 net::Task<Result<std::vector<std::pair<std::string, bool>>>> list_tables(TabletClient& tablets,
                                                                          ::topodata::Tablet tablet);

@@ -4,6 +4,9 @@
 
 #include "control/remove.h"
 #include "control/workflow/cleanup.h"
+#include "control/workflow/create.h"
+#include "control/workflow/dry_run.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "topo/cells.h"
 #include "topo/srv_keyspace.h"
@@ -39,11 +42,15 @@ std::vector<engine::Step> CompleteOperation::steps() {
       add("clear_controls", [this] { return clear_controls(); });
     }
   } else {
+    // The rules of a move shard by shard are needed as long as there is another workflow of it.
+    const bool partial = is_partial(record());
+    const bool last = !partial || flag("last");
+    if (partial && last) add("route_tables", [this] { return route_tables(); });
     if (!flag("keep_data")) {
       add("drop_source_tables", [this] { return drop_source_tables(); });
-      add("remove_from_source_vschema", [this] { return remove_from_source_vschema(); });
+      if (last) add("remove_from_source_vschema", [this] { return remove_from_source_vschema(); });
     }
-    if (!flag("keep_routing_rules")) add("remove_routing_rules", [this] { return remove_routing_rules(); });
+    if (!flag("keep_routing_rules") && last) add("remove_routing_rules", [this] { return remove_routing_rules(); });
     add("allow_source_tables", [this] { return allow_source_tables(); });
   }
   add("delete_streams", [this] { return delete_forward_streams(); });
@@ -70,7 +77,25 @@ net::Task<Status> CompleteOperation::remove_from_source_vschema() {
   co_return co_await topo::rebuild_srv_vschema(topology());
 }
 
+// All shards are at the target: from now on the tables are, too, and the rules for shards mean nothing.
+net::Task<Status> CompleteOperation::route_tables() {
+  auto updated = co_await topo::update_routing_rules(
+      topology(),
+      [&](::vschema::RoutingRules& rules) -> Result<bool> {
+        const ::topodata::TabletType types[] = {::topodata::REPLICA, ::topodata::RDONLY};
+        vschema::switch_reads(rules, move(), types);
+        vschema::switch_writes(rules, move());
+        return true;
+      },
+      tenure_.guard());
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
 net::Task<Status> CompleteOperation::remove_routing_rules() {
+  if (is_partial(record())) {
+    CO_RETURN_IF_ERROR(co_await remove_shard_rules(topology(), tenure_.guard(), record()));
+  }
   // Rules of others for the same names would lead to what is no more.
   CO_RETURN_IF_ERROR(co_await remove_move_rules(topology(), tenure_.guard(), move(), {}));
   co_return co_await topo::rebuild_srv_vschema(topology());
@@ -112,31 +137,6 @@ net::Task<Status> CompleteOperation::delete_forward_streams() {
 
 namespace {
 
-std::vector<std::string> describe(const engine::Record& record, const Side& source,
-                                  const ::vtctldata::MoveTablesCompleteRequest& request) {
-  std::vector<std::string> lines;
-  for (const auto& place : source.places) {
-    if (request.keep_data()) break;
-    const auto& primary = place.primary.value_or(::topodata::Tablet());
-    if (record.kind() == "Reshard") {
-      lines.push_back(fmt::format("Delete shards (and all related tablets): [cell:{};keyspace:{};shard:{}]",
-                                  primary.alias().cell(), source.keyspace, place.shard));
-      continue;
-    }
-    for (const auto& table : record.tables()) {
-      lines.push_back(
-          fmt::format("{} these tables from the database and removing them from the vschema for keyspace "
-                      "{}: [keyspace:{};shard:{};dbname:{};tablet:{};table:{}]",
-                      request.rename_tables() ? "Renaming" : "Dropping", source.keyspace, source.keyspace, place.shard,
-                      topo::tablet_db_name(primary), primary.alias().uid(), table));
-    }
-  }
-  if (!request.keep_routing_rules() && record.kind() != "Reshard") {
-    lines.push_back("Routing rules for participating tables will be deleted");
-  }
-  return lines;
-}
-
 net::Task<Status> check_switched(TabletClient& tablets, const FoundWorkflow& found, const std::string& keyspace,
                                  const std::string& workflow) {
   const engine::Record& record = found.record();
@@ -146,25 +146,33 @@ net::Task<Status> check_switched(TabletClient& tablets, const FoundWorkflow& fou
                                workflow, engine::name_of(record)));
   }
   CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets, model_of(record)));
-  if (record.writes_switched() && state.writes_switched && state.all_reads_switched()) co_return Status{};
+  const bool all_reads = is_partial(record) ? state.writes_switched : state.all_reads_switched();
+  if (record.writes_switched() && state.writes_switched && all_reads) co_return Status{};
   std::string why = "cannot complete workflow because you have not yet switched all read and write traffic";
-  if (record.writes_switched() != state.writes_switched) {
+  if (record.writes_switched() != are_writes_switched(state, record)) {
     why += fmt::format(" (recorded: writes {}; routing: {}; a switch or its reverse puts them in order)",
                        record.writes_switched() ? "switched" : "not switched", state.to_string());
   }
   co_return fail(Code::kFailedPrecondition, why);
 }
 
-}  // namespace
-
-net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
+net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
   const engine::Record& record = found.record();
+  if (record.kind() == kMaterialize) {
+    co_return fail(
+        Code::kFailedPrecondition,
+        fmt::format("{} follows its source for as long as it is there: it is ended by cancel, with --keep-data "
+                    "where the tables stay",
+                    engine::name_of(record)));
+  }
+  CO_RETURN_IF_ERROR(check_all_shards(record, {request.shards().begin(), request.shards().end()}));
   if (record.kind() == "Reshard" && (request.rename_tables() || request.keep_routing_rules())) {
     co_return fail(Code::kInvalidArgument, "--rename-tables and --keep-routing-rules are for MoveTables");
   }
   CO_RETURN_IF_ERROR(co_await check_switched(tablets, found, request.target_keyspace(), request.workflow()));
+  CO_ASSIGN_OR_RETURN(const bool last, co_await read_is_last(tablets.topology(), record, false));
   CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
                                                       {record.source_shards().begin(), record.source_shards().end()}));
   ::vtctldata::MoveTablesCompleteResponse response;
@@ -173,20 +181,43 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
                                          request.workflow(), rfc822(tablets.topology().clock().wall_now()))
                            : fmt::format("Successfully completed the {} workflow in the {} keyspace",
                                          request.workflow(), request.target_keyspace()));
-  if (request.dry_run()) {
-    for (auto& line : describe(record, source, request)) response.add_dry_run_results(std::move(line));
-    co_return response;
-  }
   CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
                                                       {record.target_shards().begin(), record.target_shards().end()}));
+  if (request.dry_run()) {
+    const CompleteDryRun wanted{.keep_data = request.keep_data(),
+                                .keep_routing_rules = request.keep_routing_rules(),
+                                .rename_tables = request.rename_tables(),
+                                .last = last};
+    for (auto& line : describe_complete(record, source, target, wanted)) {
+      response.add_dry_run_results(std::move(line));
+    }
+    co_return response;
+  }
   auto word = [](bool value) { return std::string(value ? "true" : "false"); };
   CO_ASSIGN_OR_RETURN(auto tenure, co_await begin_operation(tablets, found.stored, "complete",
                                                             {{"keep_data", word(request.keep_data())},
                                                              {"keep_routing_rules", word(request.keep_routing_rules())},
+                                                             {"last", word(last)},
                                                              {"rename_tables", word(request.rename_tables())}}));
   CompleteOperation operation(tablets, *tenure, std::move(source), std::move(target));
   CO_RETURN_IF_ERROR(co_await engine::carry_out(*tenure, operation));
   co_return response;
+}
+
+}  // namespace
+
+net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
+    TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
+  CO_ASSIGN_OR_RETURN(auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
+  // Which of several workflows is the last one is decided one after another.
+  std::optional<KeyspaceLocks> locks;
+  if (is_partial(found.record())) {
+    CO_ASSIGN_OR_RETURN(locks, co_await KeyspaceLocks::acquire(tablets.topology(), found.record().source_keyspace(),
+                                                               found.record().target_keyspace(), "Complete"));
+  }
+  auto done = co_await complete_found(tablets, std::move(request));
+  if (locks) (void)co_await locks->release();
+  co_return done;
 }
 
 }  // namespace vitrail::control

@@ -26,6 +26,7 @@ class CompleteOperation final : public engine::Operation {
   net::Task<Status> delete_reverse_streams();
   net::Task<Status> drop_source_tables();
   net::Task<Status> remove_from_source_vschema();
+  net::Task<Status> route_tables();
   net::Task<Status> remove_routing_rules();
   net::Task<Status> allow_source_tables();
   net::Task<Status> delete_source_shards();

@@ -6,6 +6,7 @@
 #include <set>
 
 #include "control/workflow/model.h"
+#include "control/workflow/partial.h"
 #include "shard/shard_name.h"
 
 namespace vitrail::control {
@@ -86,6 +87,20 @@ Status check_pair(const Record& wanted, const Record& other) {
       return refuse(fmt::format("shard {}/{} overlaps shards of another Reshard", *keyspace, *shard));
     }
     return {};
+  }
+  // Any number of tables may follow one; whoever follows has no other source.
+  if (wanted.kind() == "Materialize" && other.kind() == "Materialize" &&
+      wanted.target_keyspace() != other.target_keyspace()) {
+    return {};
+  }
+  if (are_siblings(wanted, other)) {
+    if (is_ending(other))
+      return refuse("the shards of the keyspace are moved by several workflows, and one of them ends");
+    const std::vector<std::string> own(wanted.source_shards().begin(), wanted.source_shards().end());
+    const std::vector<std::string> others(other.source_shards().begin(), other.source_shards().end());
+    const auto* shard = find_common_range(own, others);
+    if (shard == nullptr) return {};
+    return refuse(fmt::format("shard {}/{} is being moved already", wanted.source_keyspace(), *shard));
   }
   if (const auto* table = find_common_table(wanted, other)) {
     return refuse(fmt::format("table {} of keyspace {} is being moved already", *table, *keyspace));

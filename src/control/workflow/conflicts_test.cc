@@ -32,6 +32,23 @@ Record reshard(const std::string& name, const std::string& keyspace, std::vector
   return record;
 }
 
+// One shard of a keyspace, to the shard of its name.
+Record part(const std::string& name, const std::string& source, const std::string& target, const std::string& shard,
+            const std::string& operation = "") {
+  Record record = move(name, source, target, {"t"});
+  record.set_source_shards(0, shard);
+  record.set_target_shards(0, shard);
+  (*record.mutable_options())["partial"] = "true";
+  if (!operation.empty()) record.mutable_open()->set_kind(operation);
+  return record;
+}
+
+Record follow(const std::string& name, const std::string& source, const std::string& target) {
+  Record record = move(name, source, target, {"t"});
+  record.set_kind("Materialize");
+  return record;
+}
+
 struct Case {
   const char* what;
   Record wanted;
@@ -54,6 +71,22 @@ TEST(Conflicts, AreRefusedByName) {
       {"Reshard under MoveTables out of it", reshard("r", "a", {"0"}, {"-80", "80-"}), move("w", "a", "b", {"t"}),
        "keyspace a"},
       {"MoveTables over Reshard", move("w", "a", "b", {"t"}), reshard("r", "a", {"0"}, {"-80", "80-"}), "keyspace a"},
+      {"another shard to the same keyspace", part("q", "a", "b", "-80"), part("w", "a", "b", "80-"), ""},
+      {"the same shard", part("q", "a", "b", "80-"), part("w", "a", "b", "80-"), "shard a/80- is being moved already"},
+      {"an overlapping shard", part("q", "a", "b", "80-c0"), part("w", "a", "b", "80-"), "is being moved already"},
+      {"another shard while one is given up", part("q", "a", "b", "-80"), part("w", "a", "b", "80-", "cancel"),
+       "one of them ends"},
+      {"another shard while one is switched", part("q", "a", "b", "-80"), part("w", "a", "b", "80-", "switch"), ""},
+      {"a shard to another keyspace", part("q", "a", "c", "-80"), part("w", "a", "b", "80-"), "table t"},
+      {"a shard back", part("q", "b", "a", "-80"), part("w", "a", "b", "80-"), "table t"},
+      {"all shards beside one", move("q", "a", "b", {"t"}), part("w", "a", "b", "80-"), "table t"},
+      {"two keyspaces follow one table", follow("q", "a", "c"), follow("w", "a", "b"), ""},
+      {"what follows is followed", follow("q", "b", "c"), follow("w", "a", "b"), ""},
+      {"one table follows two", follow("q", "c", "b"), follow("w", "a", "b"), "table t"},
+      {"a table that is followed is moved", move("q", "a", "c", {"t"}), follow("w", "a", "b"), "table t"},
+      {"a table that is moved is followed", follow("q", "a", "c"), move("w", "a", "b", {"t"}), "table t"},
+      {"Reshard under a table that is followed", reshard("r", "a", {"0"}, {"-80", "80-"}), follow("w", "a", "b"),
+       "keyspace a"},
       {"Reshard elsewhere", reshard("r", "c", {"0"}, {"-80", "80-"}), move("w", "a", "b", {"t"}), ""},
       {"the same shards", reshard("r", "a", {"-80"}, {"-40", "40-80"}), reshard("s", "a", {"-80"}, {"-20", "20-80"}),
        "shard a/-80"},

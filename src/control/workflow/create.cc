@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "control/workflow/conflicts.h"
 #include "control/workflow/moved_tables.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/source_checks.h"
 #include "control/workflow/write_switch.h"
@@ -26,16 +27,6 @@ namespace tmd = ::tabletmanagerdata;
 using namespace std::chrono_literals;
 
 net::Wait usual() { return net::Wait::within(60s); }
-
-net::Task<Result<tmd::SchemaDefinition>> read_schema(TabletClient& tablets, ::topodata::Tablet tablet,
-                                                     std::vector<std::string> only, std::vector<std::string> exclude) {
-  tmd::GetSchemaRequest request;
-  for (auto& table : only) request.add_tables(std::move(table));
-  for (auto& table : exclude) request.add_exclude_tables(std::move(table));
-  CO_ASSIGN_OR_RETURN(auto response, co_await tablets.call<tmd::GetSchemaResponse>(std::move(tablet), "GetSchema",
-                                                                                   std::move(request), usual()));
-  co_return std::move(*response.mutable_schema_definition());
-}
 
 template <typename Request>
 StreamSettings settings_of(const Request& request) {
@@ -64,7 +55,9 @@ Status refuse_unbuilt(const ::vtctldata::WorkflowOptions& options) {
     return fail(Code::kUnimplemented, fmt::format("{} is not built: leave it out", what));
   };
   if (!options.tenant_id().empty()) return refuse("--tenant-id (to move the rows of one tenant)");
-  if (options.shards_size() > 0) return refuse("--shards (to move the tables of a part of the shards)");
+  if (options.shards_size() > 0) {
+    return fail(Code::kInvalidArgument, "--shards: --source-shards names the shards whose tables are moved");
+  }
   if (!options.config().empty()) return refuse("--config-overrides");
   if (options.lookup_vindexes_size() > 0) return refuse("lookup_vindexes");
   return {};
@@ -112,14 +105,6 @@ void remove_internal_tables(tmd::SchemaDefinition& schema) {
   for (int i = tables.size() - 1; i >= 0; --i) {
     if (is_internal_table_name(tables[i].name())) tables.DeleteSubrange(i, 1);
   }
-}
-
-Status check_name(const std::string& workflow) {
-  if (workflow.empty()) return fail(Code::kInvalidArgument, "a workflow needs a name: --workflow");
-  RETURN_IF_ERROR(topo::validate_name("workflow name", workflow));
-  if (!is_reverse_name(workflow)) return {};
-  return fail(Code::kInvalidArgument,
-              fmt::format("workflow name {}: names that end in _reverse are those of reverse workflows", workflow));
 }
 
 // Under the keyspaces' locks: checks for conflicts, makes the record and carries the creation out.
@@ -187,13 +172,32 @@ net::Task<Status> check_source_rules(topo::Server& topology, std::string source,
   co_return Status{};
 }
 
-// Before anything else is asked: what is in the way, is named. It counts again under the locks.
+}  // namespace
+
+net::Task<Result<tmd::SchemaDefinition>> read_schema(TabletClient& tablets, ::topodata::Tablet tablet,
+                                                     std::vector<std::string> only, std::vector<std::string> exclude) {
+  tmd::GetSchemaRequest request;
+  for (auto& table : only) request.add_tables(std::move(table));
+  for (auto& table : exclude) request.add_exclude_tables(std::move(table));
+  CO_ASSIGN_OR_RETURN(auto response, co_await tablets.call<tmd::GetSchemaResponse>(std::move(tablet), "GetSchema",
+                                                                                   std::move(request), usual()));
+  co_return std::move(*response.mutable_schema_definition());
+}
+
+Status check_workflow_name(const std::string& workflow) {
+  if (workflow.empty()) return fail(Code::kInvalidArgument, "a workflow needs a name: --workflow");
+  RETURN_IF_ERROR(topo::validate_name("workflow name", workflow));
+  if (!is_reverse_name(workflow)) return {};
+  return fail(Code::kInvalidArgument,
+              fmt::format("workflow name {}: names that end in _reverse are those of reverse workflows", workflow));
+}
+
 net::Task<Status> check_free(TabletClient& tablets, const engine::Record& record) {
   CO_ASSIGN_OR_RETURN(const auto records, co_await engine::list_records(tablets.topology()));
   co_return check_conflicts(record, records);
 }
 
-net::Task<Status> create(TabletClient& tablets, engine::Record record, CreatePlan plan, std::string action) {
+net::Task<Status> start_creation(TabletClient& tablets, engine::Record record, CreatePlan plan, std::string action) {
   CO_ASSIGN_OR_RETURN(auto locks, co_await KeyspaceLocks::acquire(tablets.topology(), record.source_keyspace(),
                                                                   record.target_keyspace(), std::move(action)));
   Creation creation(tablets, std::move(record), std::move(plan));
@@ -202,6 +206,8 @@ net::Task<Status> create(TabletClient& tablets, engine::Record record, CreatePla
   (void)co_await locks.release();
   co_return done;
 }
+
+namespace {
 
 struct MovedTables {
   tmd::SchemaDefinition schema;
@@ -239,25 +245,55 @@ net::Task<Result<MovedTables>> choose_tables(TabletClient& tablets, const ::vtct
   co_return std::move(out);
 }
 
-// The serving shards of the source. A part of them cannot be moved: routing rules lead whole tables.
-net::Task<Result<std::vector<std::string>>> choose_source_shards(topo::Server& topology,
-                                                                 const ::vtctldata::MoveTablesCreateRequest& request) {
+struct ChosenShards {
+  std::vector<std::string> sources;
+  std::vector<std::string> targets;
+  bool partial = false;  // Some of the source's shards, each to the one of its name.
+};
+
+// The serving shards of both sides; of the source's those that were asked for.
+net::Task<Result<ChosenShards>> choose_shards(topo::Server& topology,
+                                              const ::vtctldata::MoveTablesCreateRequest& request) {
   CO_ASSIGN_OR_RETURN(const auto serving, co_await topo::find_serving_shards(topology, request.source_keyspace()));
-  std::vector<std::string> names;
+  CO_ASSIGN_OR_RETURN(const auto serving_targets,
+                      co_await topo::find_serving_shards(topology, request.target_keyspace()));
+  ChosenShards chosen;
+  for (const auto& info : serving_targets) chosen.targets.push_back(info.name);
+  auto& names = chosen.sources;
   for (const auto& info : serving) names.push_back(info.name);
-  if (request.source_shards_size() == 0) co_return names;
+  if (request.source_shards_size() == 0) co_return chosen;
   const std::set<std::string> wanted(request.source_shards().begin(), request.source_shards().end());
   for (const auto& name : wanted) {
     if (std::find(names.begin(), names.end(), name) == names.end()) {
       co_return fail(Code::kInvalidArgument, fmt::format("source shard {} is not in serving state", name));
     }
   }
-  if (wanted.size() != names.size()) {
-    co_return fail(Code::kUnimplemented,
-                   "--source-shards must name all serving shards of the source keyspace: to move the tables of a part "
-                   "of them is not built, readers would see a part of the rows");
+  if (wanted.size() == names.size()) co_return chosen;
+  for (const auto& name : wanted) {
+    if (std::ranges::find(chosen.targets, name) != chosen.targets.end()) continue;
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("some shards are moved to shards of the same names: keyspace {} serves no shard {}",
+                               request.target_keyspace(), name));
   }
-  co_return names;
+  if (request.no_routing_rules()) {
+    co_return fail(Code::kInvalidArgument,
+                   "--no-routing-rules: without rules nobody would find the shards that are moved; leave it out, or "
+                   "move all shards");
+  }
+  chosen.partial = true;
+  names.assign(wanted.begin(), wanted.end());
+  chosen.targets = names;
+  co_return chosen;
+}
+
+net::Task<Status> check_partial(TabletClient& tablets, const engine::Record& record, const Side& source,
+                                const ::vschema::Keyspace& target_vschema) {
+  auto stored = co_await topo::get_vschema(tablets.topology(), record.source_keyspace());
+  if (!stored.ok() && stored.error().code() != Code::kNotFound) co_return std::move(stored).error();
+  const ::vschema::Keyspace source_vschema = stored.ok() ? std::move(stored->record) : ::vschema::Keyspace();
+  const std::vector<std::string> tables(record.tables().begin(), record.tables().end());
+  CO_RETURN_IF_ERROR(check_same_places(source_vschema, target_vschema, tables));
+  co_return co_await check_whole_shards(tablets, source, tables);
 }
 
 }  // namespace
@@ -266,7 +302,7 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   topo::Server& topology = tablets.topology();
   const std::string& source = request.source_keyspace();
   const std::string& target = request.target_keyspace();
-  CO_RETURN_IF_ERROR(check_name(request.workflow()));
+  CO_RETURN_IF_ERROR(check_workflow_name(request.workflow()));
   if (source == target) {
     co_return fail(Code::kInvalidArgument, "source and target keyspace must be different for MoveTables workflows");
   }
@@ -287,8 +323,9 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
     auto exists = co_await topo::get_keyspace(topology, *keyspace);
     if (!exists.ok()) co_return std::move(exists).error();
   }
-  CO_ASSIGN_OR_RETURN(const auto source_shards, co_await choose_source_shards(topology, request));
-  CO_ASSIGN_OR_RETURN(const auto target_shards, co_await topo::find_serving_shards(topology, target));
+  CO_ASSIGN_OR_RETURN(const auto chosen, co_await choose_shards(topology, request));
+  const auto& source_shards = chosen.sources;
+  const auto& target_shards = chosen.targets;
   CO_ASSIGN_OR_RETURN(const auto source_side, co_await load_side(tablets, source, source_shards));
   CO_RETURN_IF_ERROR(check_primaries(source_side));
   CO_ASSIGN_OR_RETURN(auto moved, co_await choose_tables(tablets, request, *source_side.places.front().primary));
@@ -299,7 +336,8 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   record.set_source_keyspace(source);
   record.set_target_keyspace(target);
   for (const auto& name : source_shards) record.add_source_shards(name);
-  for (const auto& info : target_shards) record.add_target_shards(info.name);
+  for (const auto& name : target_shards) record.add_target_shards(name);
+  if (chosen.partial) (*record.mutable_options())[kPartialOption] = "true";
   for (const auto& name : moved.names) record.add_tables(name);
   CO_RETURN_IF_ERROR(co_await check_free(tablets, record));
   CO_RETURN_IF_ERROR(co_await check_source_rules(topology, source, moved.names));
@@ -324,9 +362,10 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
     }
   }
   // The filters, before anything changes: a missing vindex is found here.
-  for (const auto& info : target_shards) {
-    CO_ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(info.name));
+  for (const auto& place : target_shards) {
+    CO_ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(place));
     for (const auto& from : source_shards) {
+      if (chosen.partial && from != place) continue;
       ::binlogdata::BinlogSource bls;
       bls.set_keyspace(source);
       bls.set_shard(from);
@@ -336,15 +375,15 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
         CO_ASSIGN_OR_RETURN(const auto filter, table_filter(target_vschema, target, table, name));
         rule->set_filter(filter);
       }
-      plan.sources[info.name].push_back(std::move(bls));
+      plan.sources[place].push_back(std::move(bls));
     }
   }
-  std::vector<std::string> target_names(record.target_shards().begin(), record.target_shards().end());
-  CO_ASSIGN_OR_RETURN(const auto target_side, co_await load_side(tablets, target, std::move(target_names)));
+  if (chosen.partial) CO_RETURN_IF_ERROR(co_await check_partial(tablets, record, source_side, target_vschema));
+  CO_ASSIGN_OR_RETURN(const auto target_side, co_await load_side(tablets, target, target_shards));
   CO_RETURN_IF_ERROR(check_primaries(target_side));
   CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, plan.tables, false));
   CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, plan.tables, target_vschema));
-  co_return co_await create(tablets, std::move(record), std::move(plan), "MoveTables create");
+  co_return co_await start_creation(tablets, std::move(record), std::move(plan), "MoveTables create");
 }
 
 namespace {
@@ -369,12 +408,26 @@ net::Task<Result<Shards>> read_shards(topo::Server& topology, std::string keyspa
   co_return std::move(out);
 }
 
+// A shard that rules lead to or from cannot be replaced by others.
+net::Task<Status> check_no_shard_rules(topo::Server& topology, std::string keyspace, std::vector<std::string> shards) {
+  CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_shard_routing_rules(topology));
+  for (const auto& rule : stored.rules.rules()) {
+    if (rule.from_keyspace() != keyspace && rule.to_keyspace() != keyspace) continue;
+    if (std::ranges::find(shards, rule.shard()) == shards.end()) continue;
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("a shard routing rule leads {}/{} to {}: complete or cancel the workflows that move the "
+                               "keyspace shard by shard first",
+                               rule.from_keyspace(), rule.shard(), rule.to_keyspace()));
+  }
+  co_return Status{};
+}
+
 }  // namespace
 
 net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCreateRequest request) {
   topo::Server& topology = tablets.topology();
   const std::string& keyspace = request.keyspace();
-  CO_RETURN_IF_ERROR(check_name(request.workflow()));
+  CO_RETURN_IF_ERROR(check_workflow_name(request.workflow()));
   if (request.source_shards().empty() || request.target_shards().empty()) {
     co_return fail(Code::kInvalidArgument, "Reshard needs --source-shards and --target-shards");
   }
@@ -396,6 +449,7 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
                       co_await read_shards(topology, keyspace,
                                            {request.target_shards().begin(), request.target_shards().end()}, false));
   CO_RETURN_IF_ERROR(shard::check_same_cover(sources.ranges, targets.ranges));
+  CO_RETURN_IF_ERROR(co_await check_no_shard_rules(topology, keyspace, sources.names));
   CO_ASSIGN_OR_RETURN(const auto source_side, co_await load_side(tablets, keyspace, sources.names));
   CO_ASSIGN_OR_RETURN(const auto target_side, co_await load_side(tablets, keyspace, targets.names));
   CO_RETURN_IF_ERROR(check_primaries(source_side));
@@ -432,11 +486,11 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
   }
   CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, tables, true));
   CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, tables, {}));
-  co_return co_await create(tablets, std::move(record), std::move(plan), "Reshard create");
+  co_return co_await start_creation(tablets, std::move(record), std::move(plan), "Reshard create");
 }
 
 net::Task<Status> create_copied(TabletClient& tablets, CopiedWorkflow workflow) {
-  CO_RETURN_IF_ERROR(check_name(workflow.workflow));
+  CO_RETURN_IF_ERROR(check_workflow_name(workflow.workflow));
   engine::Record record;
   record.set_kind(workflow.kind);
   record.set_workflow(workflow.workflow);
@@ -471,7 +525,7 @@ net::Task<Status> create_copied(TabletClient& tablets, CopiedWorkflow workflow) 
       plan.sources[target].push_back(std::move(bls));
     }
   }
-  co_return co_await create(tablets, std::move(record), std::move(plan), workflow.kind + " create");
+  co_return co_await start_creation(tablets, std::move(record), std::move(plan), workflow.kind + " create");
 }
 
 }  // namespace vitrail::control

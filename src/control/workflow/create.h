@@ -12,6 +12,9 @@
 
 namespace vitrail::control {
 
+// Of Materialize: tables that follow others. Nothing is ever switched.
+inline constexpr const char* kMaterialize = "Materialize";
+
 // What a new workflow is made of. Empty for a process that only takes it back.
 struct CreatePlan {
   StreamSettings settings;
@@ -55,6 +58,7 @@ class CreateOperation final : public engine::Operation {
   net::Task<Status> add_to_vschema();
   net::Task<Status> remove_added_from_vschema();
   net::Task<Status> add_routing_rules();
+  net::Task<Status> add_shard_rules();
   net::Task<Status> remove_routing_rules();
   net::Task<Status> deny_target_tables(bool deny);
   net::Task<Status> start_streams();
@@ -72,6 +76,16 @@ class CreateOperation final : public engine::Operation {
 // Whether create_sequences() would find nothing of another kind in its way.
 net::Task<Status> check_new_sequences(TabletClient& tablets, std::string keyspace,
                                       std::map<std::string, std::string> numbered);
+
+// What creations of each kind begin with.
+Status check_workflow_name(const std::string& workflow);
+net::Task<Result<::tabletmanagerdata::SchemaDefinition>> read_schema(TabletClient& tablets, ::topodata::Tablet tablet,
+                                                                     std::vector<std::string> only,
+                                                                     std::vector<std::string> exclude);
+// Before anything else is asked: what is in the way, is named. It counts again under the locks.
+net::Task<Status> check_free(TabletClient& tablets, const engine::Record& record);
+// Under the keyspaces' locks: checks for conflicts, makes the record and carries the creation out.
+net::Task<Status> start_creation(TabletClient& tablets, engine::Record record, CreatePlan plan, std::string action);
 
 // Both check everything that can be checked before anything changes; a refusal leaves nothing behind.
 net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTablesCreateRequest request);

@@ -6,6 +6,7 @@
 #include "control/workflow/cleanup.h"
 #include "control/workflow/create.h"
 #include "control/workflow/foreign_schema.h"
+#include "control/workflow/partial.h"
 #include "mysqld/rows.h"
 #include "topo/shard.h"
 #include "topo/workflow_fence.h"
@@ -144,7 +145,10 @@ net::Task<Status> CreateOperation::create_streams_on(Place place) {
   if (found == plan_.sources.end()) co_return Status{};
   tmd::CreateVReplicationWorkflowRequest request;
   request.set_workflow(record().workflow());
-  request.set_workflow_type(record().kind() == "Reshard" ? ::binlogdata::Reshard : ::binlogdata::MoveTables);
+  request.set_workflow_type(record().kind() == "Reshard"      ? ::binlogdata::Reshard
+                            : record().kind() == kMaterialize ? ::binlogdata::Materialize
+                                                              : ::binlogdata::MoveTables);
+  if (is_partial(record())) request.set_workflow_sub_type(::binlogdata::Partial);
   request.set_auto_start(false);
   plan_.settings.apply_to(request);
   for (auto source : found->second) {
@@ -280,12 +284,21 @@ net::Task<Status> CreateOperation::remove_added_from_vschema() {
 
 net::Task<Status> CreateOperation::add_routing_rules() {
   // Rules of others for the same names come back when the workflow is cancelled.
+  if (is_partial(record())) CO_RETURN_IF_ERROR(co_await add_shard_rules());
   CO_ASSIGN_OR_RETURN(const auto present, co_await topo::get_routing_rules(topology()));
   ::vschema::RoutingRules without = present.rules;
   vschema::delete_move_rules(without, move());
   std::vector<::vschema::RoutingRule> displaced;
   for (const auto& rule : present.rules.rules()) {
     if (vschema::find_rule(without, rule.from_table()) == nullptr) displaced.push_back(rule);
+  }
+  // What another workflow of the same move has displaced, not what it has put in its place.
+  if (is_partial(record())) {
+    CO_ASSIGN_OR_RETURN(const auto others, co_await engine::list_records(topology()));
+    for (const auto& other : others) {
+      if (!are_siblings(record(), other.record)) continue;
+      displaced = {other.record.displaced_rules().begin(), other.record.displaced_rules().end()};
+    }
   }
   CO_RETURN_IF_ERROR(co_await tenure_.change([&](engine::Record& record) {
     if (record.displaced_rules_size() > 0) return;  // Known since an earlier attempt.
@@ -302,7 +315,26 @@ net::Task<Status> CreateOperation::add_routing_rules() {
   co_return co_await topo::rebuild_srv_vschema(topology());
 }
 
+net::Task<Status> CreateOperation::add_shard_rules() {
+  CO_ASSIGN_OR_RETURN(const auto serving, co_await topo::find_serving_shards(topology(), record().source_keyspace()));
+  std::vector<std::string> shards;
+  for (const auto& info : serving) shards.push_back(info.name);
+  auto updated = co_await topo::update_shard_routing_rules(
+      topology(),
+      [&](::vschema::ShardRoutingRules& rules) -> Result<bool> {
+        vschema::add_shard_rules(rules, record().source_keyspace(), record().target_keyspace(), shards);
+        return true;
+      },
+      tenure_.guard());
+  co_return updated.ok() ? Status{} : Status(std::move(updated).error());
+}
+
 net::Task<Status> CreateOperation::remove_routing_rules() {
+  if (is_partial(record())) {
+    CO_ASSIGN_OR_RETURN(const bool last, co_await read_is_last(topology(), record(), true));
+    if (!last) co_return Status{};
+    CO_RETURN_IF_ERROR(co_await remove_shard_rules(topology(), tenure_.guard(), record()));
+  }
   CO_RETURN_IF_ERROR(co_await remove_move_rules(
       topology(), tenure_.guard(), move(), {record().displaced_rules().begin(), record().displaced_rules().end()}));
   co_return co_await topo::rebuild_srv_vschema(topology());

@@ -140,6 +140,7 @@ net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::strin
   CO_ASSIGN_OR_RETURN(auto found, co_await read_streams(tablets, only_of(shards, only), workflow, wait));
   for (auto& [name, target] : found) {
     model.is_reshard = target.workflow.workflow_type() == ::binlogdata::Reshard;
+    model.is_partial = target.workflow.workflow_sub_type() == ::binlogdata::Partial;
     for (const auto& stream : target.workflow.streams()) {
       model.source_keyspace = stream.bls().keyspace();
       source_shards.insert(stream.bls().shard());
@@ -182,6 +183,15 @@ net::Task<Result<vschema::TrafficState>> read_traffic_state(TabletClient& tablet
       serving = serving || now->record.is_primary_serving();
     }
     co_return vschema::reshard_state(model.source_names(), model.target_names(), views, serving);
+  }
+  if (model.is_partial) {
+    std::set<std::string> names;
+    for (const auto& [name, source] : model.sources) names.insert(name);
+    CO_ASSIGN_OR_RETURN(const auto serving, co_await topo::find_serving_shards(topology, model.source_keyspace));
+    for (const auto& info : serving) names.insert(info.name);
+    CO_ASSIGN_OR_RETURN(const auto rules, co_await topo::get_shard_routing_rules(topology));
+    const std::vector<std::string> shards(names.begin(), names.end());
+    co_return vschema::partial_move_tables_state(model.source_keyspace, model.target_keyspace, shards, rules.rules);
   }
   std::map<std::string, ::vschema::RoutingRules> records;
   for (const auto& cell : cells) {

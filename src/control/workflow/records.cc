@@ -11,6 +11,7 @@
 #include "control/workflow/cancel.h"
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/switch.h"
 #include "control/workflow/write_switch.h"
@@ -80,7 +81,8 @@ net::Task<Result<engine::StoredRecord>> adopt(TabletClient& tablets, std::string
   for (auto& [name, value] : StreamSettings::from_streams(streams).to_options()) {
     (*record.mutable_options())[name] = value;
   }
-  record.set_writes_switched(state.writes_switched);
+  if (model.is_partial) (*record.mutable_options())[kPartialOption] = "true";
+  record.set_writes_switched(are_writes_switched(state, record));
   record.set_created_ms(engine::to_ms(topology.clock().wall_now()));
   record.set_adopted(true);
   CO_ASSIGN_OR_RETURN(auto old, co_await load_old_switch(topology, keyspace, workflow));
@@ -224,6 +226,7 @@ WorkflowModel model_of(const engine::Record& record, bool reversed) {
   model.source_keyspace = reversed ? record.target_keyspace() : record.source_keyspace();
   model.target_keyspace = reversed ? record.source_keyspace() : record.target_keyspace();
   model.is_reshard = record.kind() == "Reshard";
+  model.is_partial = is_partial(record);
   model.tables.assign(record.tables().begin(), record.tables().end());
   for (const auto& name : reversed ? record.target_shards() : record.source_shards()) model.sources[name];
   for (const auto& name : reversed ? record.source_shards() : record.target_shards()) model.targets[name];

@@ -7,9 +7,13 @@
 
 #include "base/log.h"
 #include "control/workflow/conflicts.h"
+#include "control/workflow/create.h"
+#include "control/workflow/dry_run.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/target_sequences.h"
 #include "control/workflow/write_switch.h"
+#include "topo/cells.h"
 #include "topo/srv_vschema.h"
 
 namespace vitrail::control {
@@ -21,12 +25,6 @@ using namespace std::chrono_literals;
 constexpr auto kLagReports = 3s;
 constexpr auto kLagReadMax = 30s;
 
-std::string table_list(const std::vector<std::string>& tables) {
-  std::string out = "[";
-  for (const auto& table : tables) out += (out.size() > 1 ? "," : "") + table;
-  return out + "]";
-}
-
 bool wants(const SwitchOptions& options, ::topodata::TabletType type) {
   return std::find(options.types.begin(), options.types.end(), type) != options.types.end();
 }
@@ -34,43 +32,6 @@ bool wants(const SwitchOptions& options, ::topodata::TabletType type) {
 Error refusal(const std::string& workflow, const std::string& reason) {
   return fail(Code::kFailedPrecondition,
               fmt::format("cannot switch traffic for workflow {} at this time: {}", workflow, reason));
-}
-
-// The lines of a dry run. `streams`: those that bring the rows over.
-std::vector<std::string> describe_writes(const WorkflowModel& streams, const std::vector<std::string>& tables,
-                                         const SwitchOptions& options) {
-  std::vector<std::string> lines;
-  std::string sources;
-  for (const auto& [name, source] : streams.sources) {
-    sources += fmt::format("{}keyspace:{};shard:{}", sources.empty() ? "" : ",", streams.source_keyspace, name);
-  }
-  std::string targets;
-  std::string tablets;
-  for (const auto& [name, target] : streams.targets) {
-    const uint32_t uid = target.shard.primary.alias().uid();
-    targets +=
-        fmt::format("{}keyspace:{};shard:{};tablet:{};workflow:{};dbname:{}", targets.empty() ? "" : ",",
-                    streams.target_keyspace, name, uid, streams.name, topo::tablet_db_name(target.shard.primary));
-    tablets += fmt::format("{}tablet:{}", tablets.empty() ? "" : ",", uid);
-  }
-  lines.push_back(fmt::format("Stop writes on keyspace {} for tables {}: [{}]", streams.source_keyspace,
-                              table_list(tables), sources));
-  lines.push_back(fmt::format("Wait for vreplication on stopped streams to catchup for up to {}s",
-                              std::chrono::duration_cast<std::chrono::seconds>(options.timeout).count()));
-  lines.push_back("Create reverse vreplication workflow " + streams.reverse_name());
-  lines.push_back("Create journal entries on source databases");
-  lines.push_back(
-      fmt::format("Enable writes on keyspace {} for tables {}", streams.target_keyspace, table_list(tables)));
-  lines.push_back(
-      fmt::format("Switch routing from keyspace {} to keyspace {}", streams.source_keyspace, streams.target_keyspace));
-  if (!streams.is_reshard)
-    lines.push_back(fmt::format("Routing rules for tables {} will be updated", table_list(tables)));
-  lines.push_back(fmt::format("Switch writes completed, freeze and delete vreplication streams on: [{}]", tablets));
-  if (options.enable_reverse_replication) {
-    lines.push_back(fmt::format("Start reverse vreplication streams on: [{}]", sources));
-  }
-  lines.push_back(fmt::format("Mark vreplication streams frozen on: [{}]", targets));
-  return lines;
 }
 
 int64_t lag_of(TabletClient& tablets, const WorkflowModel& model) {
@@ -133,12 +94,27 @@ class Command {
 
   net::Task<Status> run() {
     const engine::Record& record = found_.record();
+    if (record.kind() == kMaterialize) {
+      co_return fail(
+          Code::kFailedPrecondition,
+          fmt::format("{} has no traffic to switch: its tables follow those of the source", engine::name_of(record)));
+    }
     const bool reverse = options_.reverse != found_.by_reverse_name;
     const WorkflowModel shown = model_of(record, found_.by_reverse_name);
     CO_ASSIGN_OR_RETURN(const auto shown_state, co_await read_traffic_state(tablets_, shown));
     outcome_.start_state = outcome_.current_state = shown_state.to_string();
     CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets_, model_of(record)));
 
+    CO_RETURN_IF_ERROR(check_all_shards(record, options_.shards));
+    // Before anything is begun: what names no cell could be neither done nor undone.
+    auto cells = co_await topo::expand_cells(tablets_.topology(), options_.cells);
+    if (!cells.ok()) co_return std::move(cells).error();
+    if (is_partial(record) && (!options_.cells.empty() || !wants(options_, ::topodata::PRIMARY))) {
+      co_return fail(
+          Code::kInvalidArgument,
+          "reads and writes of a shard are switched together, in all cells, when some shards are moved: leave "
+          "out --cells, and --tablet-types without PRIMARY");
+    }
     SwitchPlan plan;
     plan.reverse = reverse;
     plan.writes = wants(options_, ::topodata::PRIMARY) && record.writes_switched() == reverse;
@@ -161,8 +137,7 @@ class Command {
     }
     CO_RETURN_IF_ERROR(co_await check(plan));
     if (options_.dry_run) {
-      describe(plan);
-      co_return Status{};
+      co_return co_await describe(plan);
     }
     CO_RETURN_IF_ERROR(co_await carry_out(std::move(plan)));
     CO_ASSIGN_OR_RETURN(const auto after, co_await read_traffic_state(tablets_, shown));
@@ -195,29 +170,26 @@ class Command {
     co_return Status{};
   }
 
-  void describe(const SwitchPlan& plan) {
+  // The positions that the sources have now.
+  net::Task<Status> describe(const SwitchPlan& plan) {
     const engine::Record& record = found_.record();
-    const std::vector<std::string> tables(record.tables().begin(), record.tables().end());
-    outcome_.dry_run.push_back("Lock keyspace " + record.source_keyspace());
-    if (!plan.read_types.empty()) {
-      outcome_.dry_run.push_back(
-          record.kind() == "Reshard"
-              ? fmt::format("Switch reads from keyspace {} to keyspace {}", record.source_keyspace(),
-                            record.target_keyspace())
-              : fmt::format("Switch reads for tables {} to keyspace {} for tablet types [RDONLY,REPLICA]",
-                            table_list(tables), record.target_keyspace()));
+    DryRun facts{.streams = streams_,
+                 .tables = {record.tables().begin(), record.tables().end()},
+                 .move_reads = !plan.read_types.empty(),
+                 .read_types = plan.read_types,
+                 .writes = plan.writes,
+                 .back = plan.reverse && !record.writes_switched(),
+                 .reverse_replication = plan.enable_reverse_replication,
+                 .timeout = plan.timeout};
+    for (const auto& one : sequences_) facts.sequences.push_back(describe_sequence(one));
+    for (const auto& [name, source] : streams_.sources) {
+      CO_ASSIGN_OR_RETURN(const auto position, co_await tablets_.call<tmd::PrimaryPositionResponse>(
+                                                   source.primary, "PrimaryPosition", tmd::PrimaryPositionRequest(),
+                                                   net::Wait::within(30s)));
+      facts.positions[name] = position.position();
     }
-    if (plan.writes) {
-      for (auto& line : describe_writes(streams_, tables, options_)) {
-        if (line.starts_with("Create journal") && !sequences_.empty()) {
-          outcome_.dry_run.push_back(
-              "The following sequence backing tables used by tables being moved will be initialized:");
-          for (const auto& one : sequences_) outcome_.dry_run.push_back("\t" + describe_sequence(one));
-        }
-        outcome_.dry_run.push_back(std::move(line));
-      }
-    }
-    outcome_.dry_run.push_back("Unlock keyspace " + record.source_keyspace());
+    outcome_.dry_run = describe_switch(facts);
+    co_return Status{};
   }
 
   net::Task<Status> carry_out(SwitchPlan plan) {

@@ -18,7 +18,8 @@ struct SwitchOptions {
   bool enable_reverse_replication = true;
   bool initialize_sequences = false;
   bool dry_run = false;
-  bool force = false;  // Also when tablets of both sides cannot be told.
+  std::vector<std::string> shards;  // All of the workflow's, or none named: they go together.
+  bool force = false;               // Also when tablets of both sides cannot be told.
 };
 
 struct SwitchOutcome {

@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "control/workflow/model.h"
+#include "control/workflow/partial.h"
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/target_sequences.h"
 #include "sql/printer.h"
@@ -170,7 +171,9 @@ net::Task<Status> SwitchOperation::switch_cell_reads(std::string cell, std::vect
 
 net::Task<Status> SwitchOperation::switch_reads(bool undo) {
   const bool reverse = plan_.reverse != undo;
-  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::expand_cells(topology(), plan_.cells));
+  // A cell may have gone away meanwhile: undone is what there is.
+  const std::vector<std::string> wanted = undo ? std::vector<std::string>() : plan_.cells;
+  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::expand_cells(topology(), wanted));
   // Undone is only what this operation has moved.
   auto moved = [&](::topodata::TabletType type, const std::string& cell) {
     if (!undo) return true;
@@ -199,7 +202,7 @@ net::Task<Status> SwitchOperation::switch_reads(bool undo) {
       },
       tenure_.guard());
   if (!updated.ok()) co_return std::move(updated).error();
-  co_return co_await topo::rebuild_srv_vschema(topology(), plan_.cells);
+  co_return co_await topo::rebuild_srv_vschema(topology(), wanted);
 }
 
 // --- writes, before they stop ---------------------------------------------------------------------------------------
@@ -210,6 +213,7 @@ Result<tmd::CreateVReplicationWorkflowRequest> SwitchOperation::reverse_streams(
   tmd::CreateVReplicationWorkflowRequest request;
   request.set_workflow(reverse_name());
   request.set_workflow_type(is_reshard() ? ::binlogdata::Reshard : ::binlogdata::MoveTables);
+  if (is_partial(record())) request.set_workflow_sub_type(::binlogdata::Partial);
   request.set_auto_start(false);
   StreamSettings settings;
   if (plan_.reverse) settings = StreamSettings::from_options(record().options());
@@ -218,6 +222,7 @@ Result<tmd::CreateVReplicationWorkflowRequest> SwitchOperation::reverse_streams(
   for (const auto& there : to_.places) {
     ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(there.shard));
     if (is_reshard() && !here.covered_range().intersects(name.covered_range())) continue;
+    if (is_partial(record()) && there.shard != place.shard) continue;
     auto* bls = request.add_binlog_source();
     bls->set_keyspace(to_.keyspace);
     bls->set_shard(there.shard);
@@ -491,10 +496,24 @@ net::Task<Status> SwitchOperation::switch_routing() {
     }
     co_return co_await refresh_all(tablets_, from_.primaries(), wait());
   }
+  if (is_partial(record())) co_return co_await route_shards();
   auto updated = co_await topo::update_routing_rules(
       topology(),
       [&](::vschema::RoutingRules& rules) -> Result<bool> {
         plan_.reverse ? vschema::reverse_writes(rules, move()) : vschema::switch_writes(rules, move());
+        return true;
+      },
+      tenure_.guard());
+  if (!updated.ok()) co_return std::move(updated).error();
+  co_return co_await topo::rebuild_srv_vschema(topology());
+}
+
+net::Task<Status> SwitchOperation::route_shards() {
+  const std::vector<std::string> shards(record().source_shards().begin(), record().source_shards().end());
+  auto updated = co_await topo::update_shard_routing_rules(
+      topology(),
+      [&](::vschema::ShardRoutingRules& rules) -> Result<bool> {
+        vschema::route_shards(rules, from_.keyspace, to_.keyspace, shards);
         return true;
       },
       tenure_.guard());

@@ -41,6 +41,7 @@ class SwitchOperation final : public engine::Operation {
   topo::Server& topology() { return tablets_.topology(); }
   net::Wait wait() const { return net::Wait::within(plan_.timeout); }
   bool is_reshard() const { return record().kind() == "Reshard"; }
+  net::Task<Status> route_shards();
   std::string stream_name() const;   // Of the streams that bring the rows over.
   std::string reverse_name() const;  // Of those that will bring them back.
   vschema::TableMove move() const { return {record().source_keyspace(), record().target_keyspace(), tables_}; }
