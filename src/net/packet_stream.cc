@@ -264,6 +264,15 @@ Task<std::expected<RelayResult, RelayFailure>> relay_response(PacketStream& back
       co_return RelayResult{scanner.summary(), scanner.error(), true, client_first};
     }
     shift.apply(backend.buffered_data(), ready);
+    const bool commits = state == State::kDone && options.withhold != nullptr && !scanner.error() &&
+                         (scanner.summary().status_flags & mysql::kStatusInTransaction) == 0;
+    if (commits && *options.withhold != options.withhold_seen) {
+      RelayResult result{scanner.summary(), {}, false, static_cast<uint8_t>(scanner.next_sequence() + shift.delta())};
+      result.withheld = backend.buffered().substr(0, ready);
+      result.client_untouched = untouched;
+      backend.consume(ready);
+      co_return result;
+    }
     if (options.hold != nullptr && ready > 0) {
       // From here on the response cannot begin again: for a failure it is as if the client had this.
       begun();

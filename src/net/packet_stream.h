@@ -149,6 +149,10 @@ struct RelayOptions {
   // not cut off.
   base::Duration progress = std::chrono::seconds(60);
   const mysql::SchemaRename* rename = nullptr;  // Of the columns' schema; must outlive the call.
+  // Not null: the end of a response without an error, outside of a transaction, is not passed on when this number is
+  // not `withhold_seen` any more by then: RelayResult::withheld.
+  const std::atomic<uint64_t>* withhold = nullptr;
+  uint64_t withhold_seen = 0;
   uint64_t rows_max = 0;  // A response with more rows ends with error 10001 for the client, and is read to its end.
 };
 
@@ -158,6 +162,8 @@ struct RelayResult {
   bool error_held = false;                // The ERR was the whole response, and was not passed on: the caller decides.
   uint8_t next_sequence = 1;              // Of a message to the client behind the response.
   bool held = false;                      // All of it is in RelayOptions::hold; the client has nothing.
+  std::string withheld;                   // What is to go to the client still; see RelayOptions::withhold.
+  bool client_untouched = false;          // Where something is withheld: the client has nothing.
 };
 
 // Which side of a relay failed. The other one is in the middle of a response: close it too, unless nothing was passed.

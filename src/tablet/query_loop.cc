@@ -41,13 +41,14 @@ net::MysqlPool::Options kill_options() {
 }  // namespace
 
 QueryLoop::QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in,
-                     Sequences* sequences_in)
+                     Sequences* sequences_in, AckDoubt& doubt_in)
     : settings(settings_in),
       loop(loop_in),
       metrics(metrics_in),
       sequences(sequences_in),
       kill_pool(kill_settings(settings_in), kill_options()),
-      killer(kill_pool) {}
+      doubt(doubt_in),
+      killer(kill_pool, &doubt_in, settings_in.sidecar) {}
 
 net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t collation) {
   auto& pool = pools[{capabilities, collation}];

@@ -17,6 +17,7 @@ using sql::Left;
 constexpr size_t kMaxTouched = 64;
 constexpr size_t kMaxPreparedPerConnection = 256;
 constexpr auto kKillMax = 5s;                 // For a KILL to be taken.
+constexpr auto kConfirmMax = 5s;              // For a replica to acknowledge a commit.
 constexpr auto kInterruptMax = 10s;           // For an interrupted statement to answer.
 constexpr auto kEndMax = 10s;                 // For a killed connection to go.
 constexpr uint16_t kStatementTimeout = 1969;  // MariaDB: max_statement_time
@@ -55,7 +56,7 @@ net::Task<Status> QuerySession::run_logged(Request request) {
 net::Task<Status> QuerySession::run_request(Request request) {
   const net::Wait wait = request.unlimited ? net::Wait{.cancel = gone_.token()} : query_wait();
   active_ = true;
-  interrupted_ = timed_out_ = silent_ = false;
+  interrupted_ = timed_out_ = silent_ = forced_ = false;
   current_ = request.info;
   shared_.metrics.queries.add();
   const bool was_in_transaction = in_transaction_;
@@ -82,6 +83,11 @@ net::Task<Status> QuerySession::run_request(Request request) {
   const bool too_late = !result.has_value() && result.error().backend && result.error().client_untouched && !doomed_ &&
                         result.error().error.code() == Code::kDeadlineExceeded;
   if (too_late) result = co_await end_and_await(request);
+  if (result.has_value() && !result->withheld.empty()) {
+    Status passed = co_await pass_doubtful(*result);
+    const bool nothing_sent = result->client_untouched;
+    if (!passed.ok()) result = std::unexpected(net::RelayFailure{std::move(passed).error(), true, nothing_sent});
+  }
   if (!result.has_value()) co_return co_await after_failure(std::move(result).error(), was_in_transaction);
   if (kills_ > 0 || interrupted_) co_await await_kills();
   if (result->error) co_return co_await after_error(request, *result, was_in_transaction, left_before);
@@ -153,6 +159,7 @@ Status QuerySession::begin_sending(Request& request, std::string& bytes) {
       mysql::answer_sequence(bytes.empty() ? request.framed : std::string_view(bytes).substr(begin));
   if (!bytes.empty()) request.framed = bytes;
   sent_ = true;
+  ack_mark_ = shared_.doubt.mark();
   doomed_ =
       request.once;  // Servers keep SET TRANSACTION for longer than one statement when that fails, or reads no table.
   left_ |= request.info->effects.leaves;
@@ -185,7 +192,29 @@ net::RelayOptions QuerySession::relay_options(const Request& request) const {
   if (rename_.needed()) options.rename = &rename_;
   options.strip_session_track = (client_.capabilities & mysql::kClientSessionTrack) == 0;
   if (left_ != Left::kNothing) options.set = mysql::kStatusSessionStateChanged;
+  if (shared_.state->waits_for_acks &&
+      (request.info->kind != sql::StatementKind::kSelect || request.info->effects.runs_unseen_code)) {
+    options.withhold = &shared_.doubt.begun();
+    options.withhold_seen = ack_mark_;
+  }
   return options;
+}
+
+// An OK that came while sessions were killed (AckDoubt): the client gets it when it is sure to be true.
+net::Task<Status> QuerySession::pass_doubtful(net::RelayResult& result) {
+  Status sure;
+  if (forced_) {
+    sure = fail(Code::kUnavailable, "whether a replica has the commit is not known: the tablet stopped serving meanwhile");
+  } else {
+    sure = co_await shared_.killer.confirm_commits(net::Wait::within(kConfirmMax, shared_.scope.token()));
+  }
+  if (!sure.ok() || forced_) {
+    if (sure.ok()) sure = fail(Code::kUnavailable, "the tablet stopped serving while a commit was looked into");
+    co_return std::move(sure).error().with_effect(Effect::kUnknown);
+  }
+  Status passed = co_await stream_.write(result.withheld, net::Wait::within(kConfirmMax, gone_.token()));
+  if (!passed.ok()) stream_.socket().abort();
+  co_return Status{};
 }
 
 // At the deadline the statement is ended in the server, and its answer to that awaited and passed on.
@@ -203,6 +232,7 @@ net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::end_
 
 net::Task<bool> QuerySession::interrupt() {
   ++kills_;
+  query_kills_.emplace_back(&shared_.doubt);
   Status told = co_await shared_.killer.kill_query(lease_->client.server().connection_id,
                                                    net::Wait::within(kKillMax, shared_.scope.token()));
   --kills_;
@@ -375,6 +405,7 @@ void QuerySession::statement_done() {
   const bool was_sent = sent_;
   active_ = sent_ = false;
   current_ = nullptr;
+  query_kills_.clear();
   drop_doomed();
   if (!in_transaction_ || lost_ != Lost::kNothing) {
     touched_.clear();

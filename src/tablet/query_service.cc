@@ -69,6 +69,7 @@ struct QueryService::Core {
   uint16_t port = 0;
   TableAclKeeper acl;
   Standstill standstill;
+  AckDoubt doubt;
   base::MemoryBudget memory;
   base::QueryLog& query_log;
   std::vector<std::unique_ptr<net::LoopThread>> threads;
@@ -196,10 +197,10 @@ net::Task<Status> QueryService::start() {
   options.max_connections = 4;
   options.name = "connections for sequences";
   core.sequence_pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
-  core.sequences = std::make_unique<Sequences>(first, *core.sequence_pool);
+  core.sequences = std::make_unique<Sequences>(first, *core.sequence_pool, core.doubt);
   for (auto& thread : core.threads) {
     core.loops.push_back(
-        std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get()));
+        std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get(), core.doubt));
     core.loops.back()->query_log = &core.query_log;
     core.loops.back()->acl = &core.acl;
     core.loops.back()->standstill = &core.standstill;

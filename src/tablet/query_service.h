@@ -33,6 +33,7 @@ struct QueryServiceSettings {
   std::string dba_user = "vt_dba";  // Reserves sequence values, and ends other connections' statements.
   std::string dba_password;
   std::string database;  // The keyspace's database on the server.
+  std::string sidecar = "_vt";
   TableAclSettings table_acl;
   StatementPolicy policy;  // What applications may send.
   std::string query_log;   // File that gets a line for each statement; empty: none.

@@ -173,7 +173,7 @@ net::Task<Status> QuerySession::end_by_force(net::Wait wait) {
   ServerKiller& killer = shared_.killer;
   if (sent_ || answering_) {
     grandfathered_ = sent_;  // Until the statement has heard of it: see statement_done().
-    doomed_ = true;
+    doomed_ = forced_ = true;
     co_return co_await killer.end_connection(connection, std::move(wait));
   }
   net::MysqlPool::Lease idle = std::move(lease_);
@@ -188,6 +188,7 @@ net::Task<Status> QuerySession::kill_query(net::Wait wait) {
   interrupted_ = active_;
   if (!sent_ || !lease_) co_return Status{};
   ++kills_;
+  query_kills_.emplace_back(&shared_.doubt);
   Status told = co_await shared_.killer.kill_query(lease_->client.server().connection_id, std::move(wait));
   --kills_;
   shared_.session_idle.notify_all();

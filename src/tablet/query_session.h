@@ -44,7 +44,7 @@ struct TransactionHold {
 // What the sessions of one loop share. Confined to that loop.
 struct QueryLoop {
   QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in,
-            Sequences* sequences_in);
+            Sequences* sequences_in, AckDoubt& doubt_in);
 
   const QueryServiceSettings& settings;
   net::Loop& loop;
@@ -63,6 +63,7 @@ struct QueryLoop {
   base::MemoryBudget* memory = nullptr;
   std::string server_version;  // As the server greets; empty until it has.
   net::MysqlPool kill_pool;
+  AckDoubt& doubt;  // Of all loops.
   ServerKiller killer;
   std::vector<QueryLoop*> all;  // The service's loops, this one among them.
 
@@ -193,6 +194,7 @@ class QuerySession {
   net::Task<Outcome> after_failure(net::RelayFailure failure, bool was_in_transaction);
   net::Task<Outcome> after_error(const Request& request, const net::RelayResult& result, bool was_in_transaction,
                                  sql::Left left_before);
+  net::Task<Status> pass_doubtful(net::RelayResult& result);
   net::Task<std::optional<uint16_t>> server_status();
   net::Task<bool> interrupt();  // False: the server does not answer.
   net::Task<void> await_kills();
@@ -223,6 +225,9 @@ class QuerySession {
   bool doomed_ = false;       // The connection to the server is being ended: it goes to nobody else.
   bool interrupted_ = false;  // KILL QUERY, or the statement's time was over.
   bool timed_out_ = false;
+  bool forced_ = false;  // By a fence.
+  uint64_t ack_mark_ = 0;
+  std::vector<AckDoubt::Kill> query_kills_;  // Of the statement that runs.
   bool silent_ = false;  // The server did not take the KILL of the statement that runs.
   int kills_ = 0;        // KILL statements for the connection that are under way.
   // The state in the server is lost; the client hears of it with its next statement.

@@ -124,8 +124,15 @@ net::Task<Status> Sequences::reserve_on(net::PooledConnection& connection, Cache
   while (end - first < count) end += cache;
   auto update = co_await client.query(fmt::format("update {} set next_id = {} where id = 0", name, end), wait);
   if (!update.ok()) co_return std::move(update).error();
+  const uint64_t mark = doubt_.mark();
   auto commit = co_await client.query("commit", wait);
   if (!commit.ok()) co_return std::move(commit).error();
+  if (state_->waits_for_acks && doubt_.begun() != mark) {
+    // The next primary may give the same values. Leaving these out does no harm.
+    co_return fail(Code::kUnavailable, fmt::format("whether a replica knows of the next values of sequence {} is not "
+                                                   "sure: sessions were killed meanwhile; try again",
+                                                   table));
+  }
   cached.next = first;
   cached.end = end;
   co_return Status{};

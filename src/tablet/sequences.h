@@ -21,8 +21,8 @@ namespace vitrail::tablet {
 //   Threads: home(), the loop it was made on. From another loop: enter home() first.
 class Sequences {
  public:
-  // `pool` (of home()) and the Sequences must outlive every call.
-  Sequences(net::Loop& home, net::MysqlPool& pool) : home_(home), pool_(pool) {}
+  // `pool` (of home()), `doubt` and the Sequences must outlive every call.
+  Sequences(net::Loop& home, net::MysqlPool& pool, AckDoubt& doubt) : home_(home), pool_(pool), doubt_(doubt) {}
   net::Loop& home() { return home_; }
 
   // The first of `count` consecutive values.
@@ -49,6 +49,7 @@ class Sequences {
 
   net::Loop& home_;
   net::MysqlPool& pool_;
+  AckDoubt& doubt_;
   std::shared_ptr<const ServingState> state_ = std::make_shared<ServingState>();
   std::multiset<uint32_t> reserving_;  // Server connections on which a block is being reserved.
   net::Signal reserved_;

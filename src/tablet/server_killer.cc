@@ -12,6 +12,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr uint16_t kNoSuchThread = 1094;
+constexpr int kConfirmAttempts = 20;
 
 }  // namespace
 
@@ -23,6 +24,7 @@ net::Task<Status> ServerKiller::kill_query(uint64_t id, net::Wait wait) {
 }
 
 net::Task<Status> ServerKiller::end_connection(uint64_t id, net::Wait wait) {
+  const AckDoubt::Kill doubt(doubt_);
   CO_ASSIGN_OR_RETURN(auto lease, co_await pool_.acquire("", wait));
   auto killed = co_await lease->client.query(fmt::format("kill {}", id), wait);
   if (!killed.ok()) {
@@ -49,6 +51,21 @@ net::Task<Status> ServerKiller::end_abandoned(uint64_t id, base::TimePoint since
     if (up + 1s < base::system_clock().now() - since) co_return Status{};
   }
   co_return co_await end_connection(id, std::move(wait));
+}
+
+net::Task<Status> ServerKiller::confirm_commits(net::Wait wait) {
+  const std::string table = fmt::format("`{}`.semisync_heartbeat", sidecar_);
+  for (int attempt = 0; attempt < kConfirmAttempts; ++attempt) {
+    const uint64_t mark = doubt_ == nullptr ? 0 : doubt_->mark();
+    CO_ASSIGN_OR_RETURN(auto lease, co_await pool_.acquire("", wait));
+    const std::string replace = fmt::format("replace into {} (id, ts) values (1, now())", table);
+    if (auto written = co_await lease->client.query(replace, wait); !written.ok()) {
+      lease.discard();  // It may wait still.
+      co_return fail(Code::kUnavailable, "no replica acknowledges commits: " + written.error().message());
+    }
+    if (doubt_ == nullptr || doubt_->begun() == mark) co_return Status{};
+  }
+  co_return fail(Code::kUnavailable, "sessions are killed all the time: no commit is sure to be acknowledged");
 }
 
 }  // namespace vitrail::tablet

@@ -347,7 +347,7 @@ net::Task<Status> Tablet::start() {
   const auto keyspace = co_await topo::get_keyspace(core.topology, options.tablet.keyspace);
   if (!keyspace.ok() && keyspace.error().code() != Code::kNotFound) co_return Error(keyspace.error());
   if (keyspace.ok() && !keyspace->record.sidecar_db_name().empty()) {
-    options.tablet.sidecar = keyspace->record.sidecar_db_name();
+    options.tablet.sidecar = options.queries.sidecar = keyspace->record.sidecar_db_name();
   }
   core.queries = std::make_unique<QueryService>(options.queries, core.query_log, core.metrics);
   CO_RETURN_IF_ERROR(co_await core.queries->start());

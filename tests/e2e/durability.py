@@ -12,9 +12,14 @@ from support import ClusterTest, Failure, main, wait_until
 class Writer(threading.Thread):
     """One statement on a server of its own connection; `outcome` is how it ended: "done", or the error."""
 
-    def __init__(self, test, uid, sql):
+    def __init__(self, test, uid, sql, past_tablet=True):
         super().__init__(daemon=True)
-        self.connection = test.cluster.server(test.tablet(uid), "commerce")
+        tablet = test.tablet(uid)
+        if past_tablet:
+            self.connection = test.cluster.server(tablet, "commerce")
+        else:
+            self.connection = pymysql.connect(host="127.0.0.1", port=tablet.ports["data"], user="vtgate",
+                                              database="commerce/0@primary", autocommit=True)
         self.sql = sql
         self.outcome = None
         self.start()
@@ -127,11 +132,17 @@ class DurabilityTest(ClusterTest):
         """What waits for an acknowledgement is cut off, not confirmed. The new primary gets it all the same."""
         for uid in (100, 102):
             self.ctl("StopReplication", f"zone1-{uid}")
-        writer = self.hanging_write(101, 6)
+        writers = [self.hanging_write(101, 6)]
+        # These become one group of commits. The server says OK to those of it whose leader is killed.
+        writers += [Writer(self, 101, f"insert into t values ({row})", past_tablet=False) for row in range(600, 611)]
+        wait_until(lambda: self.value(101, "select count(*) from information_schema.processlist where state in ('Commit', "
+                                           "'Waiting for semi-sync ACK from slave') and info like 'insert into t %'") == "12",
+                   "all commits wait", 20)
         shown = self.ctl("EmergencyReparentShard", "--wait-replicas-timeout", "8s", "--new-primary", "zone1-100", "commerce/0")
         self.assertIn("zone1-0000000100 gets what it lacks from zone1-0000000101", shown)
-        writer.join(20)
-        self.assertIsInstance(writer.outcome, pymysql.Error)
+        for writer in writers:
+            writer.join(20)
+            self.assertIsInstance(writer.outcome, pymysql.Error)
         self.assert_roles(100)
         self.write(100, "insert into t values (7)")
         self.ctl("PlannedReparentShard", "--new-primary", "zone1-101", "commerce/0")
