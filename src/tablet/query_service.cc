@@ -44,6 +44,7 @@ struct QueryService::Core {
                 metrics_in.counter("DataPortKilledStatements", "statements ended since their time was over"),
                 metrics_in.gauge("DataPortSessions", "connections of vtgates")},
         acl(settings.table_acl, metrics_in),
+        rules(settings.rules, metrics_in),
         memory({settings.session_memory, settings.process_memory, "--queryserver-memory-per-session",
                 "--queryserver-memory-limit"},
                metrics_in),
@@ -51,11 +52,12 @@ struct QueryService::Core {
     login.provider = &mysql::allow_everyone();  // Peers are vtgates; the port listens on a private address.
     login.capabilities = mysql::kSupportedCapabilities & ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata |
                                                            mysql::kClientSessionTrack | mysql::kClientMultiStatements);
-    if (acl.enabled()) login.capabilities |= mysql::kVitrailCallers;
+    if (acl.enabled() || settings.rules.enabled()) login.capabilities |= mysql::kVitrailCallers;
   }
 
   net::Task<void> accept_loop(net::Listener& from);
   net::Task<void> reload_acl();
+  net::Task<void> watch_rules();
   static net::Task<void> serve(Core& core, QueryLoop& home, int fd);
   static net::Task<void> host(QueryLoop& home, int fd, mysql::AuthenticatedClient who, shard::Target target,
                               uint32_t id);
@@ -68,6 +70,7 @@ struct QueryService::Core {
   net::Listener unix_listener;
   uint16_t port = 0;
   TableAclKeeper acl;
+  QueryRulesKeeper rules;
   Standstill standstill;
   AckDoubt doubt;
   base::MemoryBudget memory;
@@ -133,6 +136,10 @@ net::Task<void> QueryService::Core::reload_acl() {
   while ((co_await net::sleep_for(settings.table_acl.reload_interval, loops.front()->scope.token())).ok()) acl.reload();
 }
 
+net::Task<void> QueryService::Core::watch_rules() {
+  while ((co_await net::sleep_for(1s, loops.front()->scope.token())).ok()) rules.reload();
+}
+
 net::Task<void> QueryService::Core::host(QueryLoop& home, int fd, mysql::AuthenticatedClient who, shard::Target target,
                                          uint32_t id) {
   auto socket = net::Socket::adopt(fd);
@@ -176,6 +183,7 @@ net::Task<Status> QueryService::start() {
   base::raise_descriptor_limit();
   CO_RETURN_IF_ERROR(core.query_log.open(core.settings.query_log));
   CO_RETURN_IF_ERROR(core.acl.load());
+  CO_RETURN_IF_ERROR(core.rules.load());
   CO_RETURN_IF_ERROR(core.tls.load());
   core.login.tls_available = core.tls.enabled();
   core.login.require_secure_transport = core.tls.required();
@@ -203,6 +211,7 @@ net::Task<Status> QueryService::start() {
         std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get(), core.doubt));
     core.loops.back()->query_log = &core.query_log;
     core.loops.back()->acl = &core.acl;
+    core.loops.back()->rules = &core.rules;
     core.loops.back()->standstill = &core.standstill;
     core.loops.back()->memory = &core.memory;
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
@@ -221,9 +230,13 @@ net::Task<Status> QueryService::start() {
   if (core.acl.enabled() && core.settings.table_acl.reload_interval > base::Duration::zero()) {
     core.loops.front()->scope.spawn(core.reload_acl());
   }
+  if (!core.settings.rules.file.empty() && core.settings.rules.watch)
+    core.loops.front()->scope.spawn(core.watch_rules());
   co_await caller.enter();
   co_return Status{};
 }
+
+QueryRulesKeeper& QueryService::rules() { return core_->rules; }
 
 Standstill& QueryService::standstill() { return core_->standstill; }
 
@@ -299,6 +312,7 @@ net::Task<void> QueryService::reset_sequences() {
 
 Status QueryService::reload() {
   core_->acl.reload();
+  core_->rules.reload();
   return core_->tls.load();
 }
 

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "net/loop.h"
 #include "net/mysql_client.h"
+#include "tablet/query_rules.h"
 #include "tablet/serving_state.h"
 #include "tablet/standstill.h"
 #include "tablet/statement_policy.h"
@@ -35,6 +36,7 @@ struct QueryServiceSettings {
   std::string database;  // The keyspace's database on the server.
   std::string sidecar = "_vt";
   TableAclSettings table_acl;
+  QueryRulesSettings rules;
   StatementPolicy policy;  // What applications may send.
   std::string query_log;   // File that gets a line for each statement; empty: none.
   size_t pool_size = 256;  // Connections to mysqld, over all loops.
@@ -86,6 +88,8 @@ class QueryService {
   // any more, or after `patience`; then: true. What is held back is refused, to be tried again; the hold ends with the
   // next apply(), or by itself after `patience` and a few seconds.
   net::Task<bool> hold_transactions(std::vector<std::string> tables, base::Duration patience);
+
+  QueryRulesKeeper& rules();
 
   // What this process knows of its shard is of now: statements for a primary are refused while that was not said for
   // long (Standstill).

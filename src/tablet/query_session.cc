@@ -247,8 +247,10 @@ Status QuerySession::admit(const StatementInfo& info, std::string_view text) {
   return QueryGuard::check(info, text, state);
 }
 
-Status QuerySession::allow(const StatementInfo& info, std::span<const mysql::QueryAttribute> attributes) const {
-  if (!shared_.acl->enabled()) return {};
+Status QuerySession::allow(const StatementInfo& info, std::string_view text,
+                           std::span<const mysql::QueryAttribute> attributes) const {
+  const bool has_rules = !shared_.rules->empty();
+  if (!shared_.acl->enabled() && !has_rules) return {};
   Caller caller{.user = client_.user, .groups = {}};
   for (const auto& attribute : attributes) {
     const auto is_scratch = [](const AclNeeds::Table& table) { return table.name.starts_with(mysql::kScratchTables); };
@@ -257,6 +259,7 @@ Status QuerySession::allow(const StatementInfo& info, std::span<const mysql::Que
     if (attribute.name == mysql::kUserAttribute) caller.user = attribute.value.bytes;
     if (attribute.name == mysql::kGroupsAttribute) caller.groups = base::split(attribute.value.bytes, ',');
   }
+  if (has_rules) RETURN_IF_ERROR(shared_.rules->check({info, text, caller.user}));
   return shared_.acl->check(info.acl, sql::statement_kind_name(info.kind), caller);
 }
 
@@ -358,7 +361,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     shared_.metrics.refused.add();
     co_return co_await send_error(std::move(admitted).error());
   }
-  if (Status allowed = allow(info, attributes); !allowed.ok()) {
+  if (Status allowed = allow(info, request.text, attributes); !allowed.ok()) {
     shared_.metrics.refused.add();
     co_return co_await send_error(std::move(allowed).error());
   }
@@ -539,7 +542,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   Status decoded = mysql::decode_stmt_execute_into(execute_, message.payload, client_.capabilities,
                                                    statement.parameters, statement.memory);
   if (!decoded.ok()) co_return co_await send_error(std::move(decoded).error());
-  if (Status allowed = allow(*request.info, execute_.attributes); !allowed.ok()) {
+  if (Status allowed = allow(*request.info, request.text, execute_.attributes); !allowed.ok()) {
     shared_.metrics.refused.add();
     statement.forget_long_data();
     co_return co_await send_error(std::move(allowed).error());

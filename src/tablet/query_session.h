@@ -59,6 +59,7 @@ struct QueryLoop {
   size_t pool_share = 1;
   base::QueryLog* query_log = nullptr;
   const TableAclKeeper* acl = nullptr;
+  const QueryRulesKeeper* rules = nullptr;
   const Standstill* standstill = nullptr;
   base::MemoryBudget* memory = nullptr;
   std::string server_version;  // As the server greets; empty until it has.
@@ -173,8 +174,9 @@ class QuerySession {
   Status admit(const StatementInfo& info, std::string_view text);
   // Refuses what would open a transaction while none is to begin (QueryLoop::hold).
   Status hold_back(const Request& request) const;
-  // Whether the table ACL lets this caller do it.
-  Status allow(const StatementInfo& info, std::span<const mysql::QueryAttribute> attributes) const;
+  // Whether the table ACL and the query rules let this caller do it.
+  Status allow(const StatementInfo& info, std::string_view text,
+               std::span<const mysql::QueryAttribute> attributes) const;
   net::Task<Status> need_connection(net::Wait wait);
   net::Task<Outcome> send_error(Error error);
   net::Task<Outcome> send_ok(uint16_t extra_flags = 0);

@@ -217,6 +217,13 @@ void declare(base::Settings& settings, Options& options) {
                "count what the table ACL would refuse, and let it through");
   settings.add("queryserver_config_acl_exempt_acl", &acl.exempt,
                "users and groups, with commas between them, whom the table ACL does not bind");
+  auto& rules = options.queries.rules;
+  settings.add("filecustomrules", &rules.file, "JSON file of query rules, which keep statements from the server");
+  settings.add("filecustomrules_watch", &rules.watch,
+               "look each second whether that file has changed (it is read again on SIGHUP in any case)");
+  settings.add("topocustomrule_path", &options.rules_path,
+               "record of the topology that has query rules; it is followed");
+  settings.add("topocustomrule_cell", &options.rules_cell, "the cell whose topology has it, or global");
   settings.add("queryserver_config_pool_size", &options.queries.pool_size, "connections to the server");
   settings.add("queryserver_config_schema_change_signal", &options.signal_schema,
                "tell vtgates which tables have changed: at once behind a DDL statement that goes through this tablet");
@@ -349,6 +356,7 @@ net::Task<Status> Tablet::start() {
   if (keyspace.ok() && !keyspace->record.sidecar_db_name().empty()) {
     options.tablet.sidecar = options.queries.sidecar = keyspace->record.sidecar_db_name();
   }
+  options.queries.rules.topology = !options.rules_path.empty();
   core.queries = std::make_unique<QueryService>(options.queries, core.query_log, core.metrics);
   CO_RETURN_IF_ERROR(co_await core.queries->start());
   core.queries_started = true;
@@ -421,6 +429,10 @@ net::Task<Status> Tablet::start() {
   core.manager->set_look_signal(core.look);
   CO_RETURN_IF_ERROR(co_await core.manager->start());
   core.scope.spawn(core.throttler->run(*core.manager, core.scope.token()));
+  if (!options.rules_path.empty()) {
+    core.scope.spawn(follow_query_rules(core.topology, options.rules_cell, options.rules_path, core.queries->rules(),
+                                        core.scope.token()));
+  }
   if (options.signal_schema) {
     core.schema->watch = std::make_unique<SchemaWatch>(
         core.manager->server(), database,
@@ -450,7 +462,7 @@ net::Task<void> Tablet::stop() {
 void Tablet::reload() {
   Status loaded = core_->queries->reload();
   if (loaded.ok()) {
-    log_info("the certificate of the data port was read again");
+    log_info("the certificate of the data port, the table ACL and the query rules were read again");
   } else {
     log_warning("the certificate of the data port stays as it is: {}", loaded.error().message());
   }
@@ -509,6 +521,9 @@ void Tablet::add_pages(rpc::HttpServer& http) {
                           base::json_string(use.table), base::json_string(use.plan), use.count);
     }
     return HttpResponse::json(json + "\n]\n");
+  });
+  http.handle("/debug/query_rules", [this](const HttpRequest&) {
+    return HttpResponse::json(core_->ready ? core_->queries->rules().to_json() : "[]\n");
   });
   rpc::add_query_pages(http, core_->query_log, [uses] {
     std::vector<rpc::QueryUse> out;

@@ -21,6 +21,8 @@ namespace vitrail::tablet {
 struct Options {
   TabletSettings tablet;
   QueryServiceSettings queries;
+  std::string rules_path;             // --topocustomrule-path; empty: none.
+  std::string rules_cell = "global";  // Whose topology has it.
   std::string grpc_host = "127.0.0.1";
   uint16_t grpc_port = 0;
   uint16_t data_port = 0;
