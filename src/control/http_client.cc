@@ -60,9 +60,14 @@ net::Task<Result<std::string>> http_get(std::string host, uint16_t port, bool tl
     answer.append(buffer, 0, read);
     if (answer.size() > kAnswerBytesMax) co_return fail(Code::kResourceExhausted, "the answer is too long");
   }
+  if (!answer.starts_with("HTTP/1.")) {
+    co_return fail(Code::kUnavailable,
+                   context == nullptr ? "the answer is not HTTP: where the port speaks TLS, vtctld needs --http-client-ca"
+                                      : "the answer is not HTTP");
+  }
   const size_t head_end = answer.find("\r\n\r\n");
   const size_t blank = answer.find(' ');
-  if (!answer.starts_with("HTTP/1.") || head_end == std::string::npos || answer.compare(blank + 1, 3, "200") != 0) {
+  if (head_end == std::string::npos || answer.compare(blank + 1, 3, "200") != 0) {
     co_return fail(Code::kUnavailable, "the answer is not HTTP 200: " + answer.substr(0, answer.find('\r')));
   }
   co_return answer.substr(head_end + 4);

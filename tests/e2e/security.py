@@ -69,6 +69,9 @@ class SecureCluster(Cluster):
         program = name.partition("-")[0]
         calls = {"vtctld": "tablet-manager-", "vttablet": "tablet-", "vtgate": "tablet-"}[program]
         argv = [*argv, *self.tls(calls, program)]
+        if program == "vtctld":
+            argv += [text for end, file in (("ca", "ca.pem"), ("cert", "operator.pem"), ("key", "operator.key"))
+                     for text in (f"--http-client-{end}", self.path("tls", file))]
         if program == "vtgate":
             argv += self.mysql_tls("tablet-mysql-", program, "cert", "key", "ca")
         if program == "vttablet":
@@ -305,6 +308,21 @@ class SecurityTest(ClusterTest):
         answers("other.pem")
         exchange("vtgate")
         self.eventually(lambda: answers("ca.pem"))
+
+    def test_pages_read_from_ports_that_speak_tls(self):
+        cluster = self.cluster
+        argv = [*self.vtgate_argv("vtgate-https"), *(text for end, file in (("cert", "vtgate.pem"), ("key", "vtgate.key"), ("ca", "ca.pem"))
+                                                     for text in (f"--http-tls-{end}", self.file(file)))]
+        port = cluster.addresses["vtgate-https"]["port"]
+        context = ssl.create_default_context(cafile=self.file("ca.pem"))
+        context.load_cert_chain(self.file("guest.pem"), self.file("guest.key"))
+        cluster.start("vtgate-https", argv, lambda: urllib.request.urlopen(f"https://localhost:{port}/debug/vars", context=context))
+
+        def is_read():
+            gates = http_json(cluster.addresses["vtctld"]["port"], "/api/views/queries/time")["gates"]
+            self.assertEqual([gate["error"] for gate in gates if gate["name"].endswith(f":{port}")], [""], gates)
+            self.assertEqual([gate["error"] for gate in gates if gate["error"]], [])
+        self.eventually(is_read)
 
     def test_flags_that_make_no_sense_are_refused(self):
         gate = [f"{BIN}/vtgate", *self.cluster.topo_flags(), "--cell", self.cluster.cell, "--mysql-server-port", 0]
