@@ -36,7 +36,11 @@ function connect() {
   stream?.close();
   clearTimeout(retry);
   streamNames = names.join();
-  if (names.length === 0) return;
+  if (names.length === 0) {
+    stream = undefined;
+    setConnected(true); // A page without documents is as new as it can be.
+    return;
+  }
   const opened = new EventSource(`api/events?topics=${encodeURIComponent(streamNames)}`);
   stream = opened;
   for (const name of names) {
