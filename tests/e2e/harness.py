@@ -175,15 +175,14 @@ class HarnessTest(ClusterTest):
                 self.assertIn(f"unknown flag: {flag.partition('=')[0]} (did you mean --{nearest}?)", output)
 
     def test_flags_that_ask_for_what_is_not_there_are_refused_by_name(self):
-        for program, flag, why in (("vttablet", "--restore_to_pos=MariaDB/0-1-1", "restoring to a point between backups is not offered yet"),
-                                   ("vttablet", "--db_charset=latin1", "utf8mb4"),
+        for program, flag, why in (("vttablet", "--db_charset=latin1", "utf8mb4"),
                                    ("vttablet", "--queryserver_enable_online_ddl=true", "online DDL is not offered yet"),
                                    ("vttablet", "--queryserver-config-passthrough-dmls=false", "go to the server as they are"),
                                    ("vtgate", "--min_number_serving_vttablets=x", "invalid value"),
                                    ("vtgate", "--tracer=opentracing-jaeger", "traces are not recorded"),
                                    ("vtgate", "--transaction_mode=TWOPC", "SINGLE, MULTI"),
                                    ("vtctld", "--security-policy=deny-all", "no roles"),
-                                   ("vtctld", "--backup-storage-implementation=s3", "file"),
+                                   ("vtctld", "--backup-storage-implementation=gcs", "file"),
                                    ("mysqlctl", "--mysql-socket=/tmp/x", "mysql.sock")):
             with self.subTest(flag=flag):
                 code, output = self.run_program([f"{BIN}/{program}", flag])
