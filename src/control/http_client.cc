@@ -62,8 +62,9 @@ net::Task<Result<std::string>> http_get(std::string host, uint16_t port, bool tl
   }
   if (!answer.starts_with("HTTP/1.")) {
     co_return fail(Code::kUnavailable,
-                   context == nullptr ? "the answer is not HTTP: where the port speaks TLS, vtctld needs --http-client-ca"
-                                      : "the answer is not HTTP");
+                   context == nullptr
+                       ? "the answer is not HTTP: where the port speaks TLS, vtctld needs --http-client-ca"
+                       : "the answer is not HTTP");
   }
   const size_t head_end = answer.find("\r\n\r\n");
   const size_t blank = answer.find(' ');

@@ -204,7 +204,8 @@ net::RelayOptions QuerySession::relay_options(const Request& request) const {
 net::Task<Status> QuerySession::pass_doubtful(net::RelayResult& result) {
   Status sure;
   if (forced_) {
-    sure = fail(Code::kUnavailable, "whether a replica has the commit is not known: the tablet stopped serving meanwhile");
+    sure =
+        fail(Code::kUnavailable, "whether a replica has the commit is not known: the tablet stopped serving meanwhile");
   } else {
     sure = co_await shared_.killer.confirm_commits(net::Wait::within(kConfirmMax, shared_.scope.token()));
   }

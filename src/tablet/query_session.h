@@ -230,8 +230,8 @@ class QuerySession {
   bool forced_ = false;  // By a fence.
   uint64_t ack_mark_ = 0;
   std::vector<AckDoubt::Kill> query_kills_;  // Of the statement that runs.
-  bool silent_ = false;  // The server did not take the KILL of the statement that runs.
-  int kills_ = 0;        // KILL statements for the connection that are under way.
+  bool silent_ = false;                      // The server did not take the KILL of the statement that runs.
+  int kills_ = 0;                            // KILL statements for the connection that are under way.
   // The state in the server is lost; the client hears of it with its next statement.
   enum class Lost : uint8_t { kNothing, kTransaction, kState };
   Lost lost_ = Lost::kNothing;
