@@ -1,8 +1,13 @@
 #pragma once
 
 #include <atomic>
+#include <chrono>
 #include <cstdint>
+#include <map>
+#include <mutex>
 #include <utility>
+
+#include "base/clock.h"
 
 namespace vitrail::tablet {
 
@@ -14,35 +19,56 @@ namespace vitrail::tablet {
 // sent, is in doubt: it is passed on only when a later commit was acknowledged, which says that all before it are
 // there (ServerKiller::confirm_commits).
 //
+// A session that goes on for longer than kLasts behind its KILL rolls back, and commits nothing: it is not waited for.
+//
 //   Threads: any.
 class AckDoubt {
  public:
+  static constexpr base::Duration kLasts = std::chrono::seconds(1);
+
   // A KILL, from before it is sent until its session has ended what it did.
   class Kill {
    public:
-    explicit Kill(AckDoubt* doubt) : doubt_(doubt) {
-      if (doubt_ != nullptr) ++doubt_->begun_;
+    explicit Kill(AckDoubt* doubt, base::TimePoint now = base::system_clock().now()) : doubt_(doubt) {
+      if (doubt_ == nullptr) return;
+      const std::scoped_lock lock(doubt_->mutex_);
+      number_ = ++doubt_->begun_;
+      doubt_->under_way_.emplace(number_, now);
+      doubt_->any_ = true;
     }
-    Kill(Kill&& other) noexcept : doubt_(std::exchange(other.doubt_, nullptr)) {}
+    Kill(Kill&& other) noexcept : doubt_(std::exchange(other.doubt_, nullptr)), number_(other.number_) {}
     Kill& operator=(Kill&& other) noexcept {
       std::swap(doubt_, other.doubt_);
+      std::swap(number_, other.number_);
       return *this;
     }
     ~Kill() {
-      if (doubt_ != nullptr) ++doubt_->ended_;
+      if (doubt_ == nullptr) return;
+      const std::scoped_lock lock(doubt_->mutex_);
+      doubt_->under_way_.erase(number_);
+      doubt_->any_ = !doubt_->under_way_.empty();
     }
 
    private:
     AckDoubt* doubt_;
+    uint64_t number_ = 0;
   };
 
   // Taken before a statement is sent. Its OK is to be believed when begun() is this number still.
-  uint64_t mark() const { return ended_; }
+  uint64_t mark() { return any_ ? mark(base::system_clock().now()) : begun_.load(); }
+  uint64_t mark(base::TimePoint now) {
+    const std::scoped_lock lock(mutex_);
+    std::erase_if(under_way_, [now](const auto& kill) { return now - kill.second > kLasts; });
+    any_ = !under_way_.empty();
+    return begun_ - under_way_.size();
+  }
   const std::atomic<uint64_t>& begun() const { return begun_; }
 
  private:
   std::atomic<uint64_t> begun_ = 0;
-  std::atomic<uint64_t> ended_ = 0;
+  std::atomic<bool> any_ = false;  // Whether there is something in `under_way_`: asked for each statement.
+  std::mutex mutex_;
+  std::map<uint64_t, base::TimePoint> under_way_;  // By number.
 };
 
 }  // namespace vitrail::tablet

@@ -22,12 +22,24 @@ TEST(AckDoubt, IsOfKillsThatMetTheStatement) {
   EXPECT_TRUE(believed(doubt.mark())) << "sent behind it";
 }
 
+TEST(AckDoubt, DoesNotWaitForWhatRollsBackForLong) {
+  AckDoubt doubt;
+  const base::TimePoint start{};
+  const AckDoubt::Kill kill(&doubt, start);
+  EXPECT_EQ(doubt.mark(start), 0);
+  EXPECT_EQ(doubt.mark(start + AckDoubt::kLasts), 0);
+  EXPECT_EQ(doubt.mark(start + AckDoubt::kLasts * 2), 1);
+  const AckDoubt::Kill another(&doubt, start + AckDoubt::kLasts * 2);
+  EXPECT_EQ(doubt.mark(start + AckDoubt::kLasts * 2), 1) << "2 have begun";
+}
+
 TEST(AckDoubt, CountsEachKillOnce) {
   AckDoubt doubt;
   {
     AckDoubt::Kill first(&doubt), second(&doubt);
     AckDoubt::Kill moved = std::move(first);
     EXPECT_EQ(doubt.begun(), 2);
+    EXPECT_EQ(doubt.mark(base::TimePoint{}), 0);
     moved = std::move(second);
   }
   EXPECT_EQ(doubt.mark(), 2);

@@ -12,7 +12,6 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr uint16_t kNoSuchThread = 1094;
-constexpr int kConfirmAttempts = 20;
 
 }  // namespace
 
@@ -55,15 +54,17 @@ net::Task<Status> ServerKiller::end_abandoned(uint64_t id, base::TimePoint since
 
 net::Task<Status> ServerKiller::confirm_commits(net::Wait wait) {
   const std::string table = fmt::format("`{}`.semisync_heartbeat", sidecar_);
-  for (int attempt = 0; attempt < kConfirmAttempts; ++attempt) {
+  const std::string replace = fmt::format("replace into {} (id, ts) values (1, now())", table);
+  for (base::Duration pause = 5ms;; pause = std::min<base::Duration>(pause * 2, 100ms)) {
     const uint64_t mark = doubt_ == nullptr ? 0 : doubt_->mark();
     CO_ASSIGN_OR_RETURN(auto lease, co_await pool_.acquire("", wait));
-    const std::string replace = fmt::format("replace into {} (id, ts) values (1, now())", table);
     if (auto written = co_await lease->client.query(replace, wait); !written.ok()) {
       lease.discard();  // It may wait still.
       co_return fail(Code::kUnavailable, "no replica acknowledges commits: " + written.error().message());
     }
     if (doubt_ == nullptr || doubt_->begun() == mark) co_return Status{};
+    lease.release();
+    if (!(co_await net::sleep_for(pause, wait.cancel)).ok() || base::system_clock().now() >= wait.deadline) break;
   }
   co_return fail(Code::kUnavailable, "sessions are killed all the time: no commit is sure to be acknowledged");
 }
