@@ -19,7 +19,8 @@ namespace vitrail::tablet {
 // sent, is in doubt: it is passed on only when a later commit was acknowledged, which says that all before it are
 // there (ServerKiller::confirm_commits).
 //
-// A session that goes on for longer than kLasts behind its KILL rolls back, and commits nothing: it is not waited for.
+// A session that goes on for longer than kLasts behind its KILL is taken for one that rolls back, which may take
+// minutes, and is not waited for: one that leads a group is let go by the KILL at once.
 //
 //   Threads: any.
 class AckDoubt {

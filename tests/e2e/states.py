@@ -57,7 +57,8 @@ class StatesTest(ClusterTest):
             "customer": {}, "product": {}, "customer_seq": {"type": "sequence"}}}), "commerce")
         cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps({
             "sharded": True, "vindexes": {"hash": {"type": "hash"}},
-            "tables": {"customer": {"column_vindexes": [{"column": "id", "name": "hash"}],
+            "tables": {"product": {"column_vindexes": [{"column": "id", "name": "hash"}]},
+                       "customer": {"column_vindexes": [{"column": "id", "name": "hash"}],
                                     "auto_increment": {"column": "id", "sequence": "commerce.customer_seq"}}}}), "customer")
         for keyspace, shard, uid in (("commerce", "0", 100), ("customer", "-80", 200), ("customer", "80-", 300)):
             cluster.add_shard(keyspace, shard, uid, ("replica", "replica"))
@@ -131,6 +132,10 @@ class StatesTest(ClusterTest):
                 with self.subTest(table=table, kind=kind):
                     self.assertEqual(self.served_by(table, kind), (source if side == "source" else target)[kind])
 
+    def seen_by_source(self, what):
+        """How often the server that is copied from, a replica, was asked for `what`."""
+        return self.on(101, f"select count(*) from mysql.general_log where {what} and argument not like '%general_log%'")[0][0]
+
     def write(self, name, table="customer"):
         self.rows(f"insert into {table}(name) values ('{name}')")
 
@@ -139,6 +144,8 @@ class StatesTest(ClusterTest):
 
     # --- the life ---
     def test_1_copying_and_running(self):
+        for setting in ("log_output = 'TABLE'", "general_log = ON"):
+            self.on(101, f"set global {setting}")
         held = self.cluster.server(self.cluster.tablets[200], "customer")
         type(self).before = self.routing_rules()
         type(self).records_before = self.everything_recorded()
@@ -157,6 +164,8 @@ class StatesTest(ClusterTest):
         self.assertEqual(self.routing_rules()["customer.customer"], ["commerce.customer"])  # S0-10
         self.assertEqual(self.show()["substate"], "not verified data")  # S0-11
         self.assert_serving("source", "source")
+        copying = "argument like '%FROM `vt_commerce`.`customer`%'"
+        reads = self.seen_by_source(copying)
         type(self).writer = Writer(self.cluster)
         for table in SPELLINGS:  # S0-09: insert, update, delete come to the right shard.
             self.write(f"via {table}", table)
@@ -164,6 +173,10 @@ class StatesTest(ClusterTest):
         self.rows("delete from customer where name = 'via customer'")
         wait_until(lambda: {"changed", "via customer.customer"} <= set(self.copies()), "the changes to arrive", 20)
         self.assertNotIn("via customer", self.copies())
+        self.assertGreater(reads, 0)  # S0-03
+        self.assertGreater(self.seen_by_source("command_type = 'Binlog Dump'"), 0)
+        self.assertEqual(self.seen_by_source(copying), reads)  # S0-06
+        self.on(101, "set global general_log = OFF")
 
     def test_2_verification(self):
         self.act("verify")  # S0-12
@@ -190,6 +203,12 @@ class StatesTest(ClusterTest):
                                   "--tables", "product", "second")  # S0-40
         for action, args in (("cutover", ("--yes",)), ("reverse-cutover", ()), ("complete", ()), ("reverse-traffic", ()), ("retry", ())):
             self.refused(action, "running", *args)
+
+    def test_3_another_branch_has_its_own(self):
+        self.act("create", "--source-keyspace", "commerce", "--target-keyspace", "customer", "--tables", "product",
+                 name="elsewhere", branch="other")  # S0-43
+        self.act("cancel", name="elsewhere", branch="other")
+        self.assertEqual(self.show()["state"], "running")
 
     def test_4_cancel_leaves_nothing(self):
         self.writer.stop()
@@ -277,11 +296,8 @@ class StatesTest(ClusterTest):
         self.assertEqual((self.show("c2e")["state"], self.everything_recorded()), ("complete", before))
 
     def test_8_an_error_and_its_retry(self):
-        """S0-41, S0-43, S0-49, S0-50."""
+        """S0-41, S0-49, S0-50."""
         name = ("--source-keyspace", "commerce", "--target-keyspace", "customer", "--tables", "product")
-        vschema = json.loads(self.ctl("GetVSchema", "customer"))
-        vschema["tables"]["product"] = {"column_vindexes": [{"column": "id", "name": "hash"}]}
-        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "customer")
         self.act("create", *name, name="third", branch="main")
         self.wait_for("running", "third")
         self.cluster.mysqlctl(self.cluster.tablets[300], "shutdown")
