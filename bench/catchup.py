@@ -53,6 +53,8 @@ class Bench:
         cluster.vtctldclient(*MOVE, "create", "--source-keyspace", "commerce", "--tables", ",".join(tables))
         for tablet in self.tablets().values():
             self.wait_for(tablet, self.mark())
+        # The marker comes before tables that are copied behind its own.
+        wait_until(lambda: self.run_sql(self.target, "select count(*) from _vt.copy_state")[0][0] == 0, "all tables to be copied", 300)
         self.stop()
 
     def add_replica(self, uid, settings):

@@ -23,6 +23,7 @@ import time
 sys.path.insert(0, os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "tools"))
 
 from vitrail.benchmark import bench_cluster, note, table  # noqa: E402
+from vitrail.processes import http_json  # noqa: E402
 
 SHARDS = ("-40", "40-80", "80-c0", "c0-")
 VSCHEMA = {"sharded": True, "vindexes": {"xxhash": {"type": "xxhash"}},
@@ -142,6 +143,7 @@ def resident_kib(pid):
 
 
 def prepare(cluster, options):
+    cluster.tablet_flags = tuple(options.tablet_flags.split())
     cluster.start_vtctld()
     cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "sh")
     with concurrent.futures.ThreadPoolExecutor(4) as pool:
@@ -228,6 +230,7 @@ def main():
     parser.add_argument("--connections", type=int, default=16, help="connections of vtgate to each tablet (16)")
     parser.add_argument("--idle", type=int, help="clients that do nothing (default 5000; 500 with --quick)")
     parser.add_argument("--shard", type=int, default=0, choices=range(4), help="which shard is stopped (0: the first)")
+    parser.add_argument("--tablet-flags", default="", help="for every vttablet, in one text: --tablet-flags=--adaptive-concurrency=false")
     parser.add_argument("--quick", action="store_true", help="a look, not a measurement")
     options = parser.parse_args()
     options.seconds = options.seconds or (6 if options.quick else 15)
@@ -241,6 +244,7 @@ def main():
         note(f"{len(held)} idle clients: {idle_bytes / 1024:.1f} KiB of vtgate each")
         phases = measure(cluster, ids, options)
         memory = resident_kib(cluster.processes["vtgate"].pid)
+        limits = [http_json(t.ports["port"], "/debug/concurrency") for t in cluster.tablets.values()]
         for connection in held:
             connection.socket.close()
     ratio = round(phases["stopped"]["others"]["qps"] / phases["before"]["others"]["qps"], 3)
@@ -252,9 +256,11 @@ def main():
                   ", ".join(f"{code}: {count}" for code, count in r["errors"].items()) or "none"]
                  for phase, both in phases.items() for name, r in both.items()]))
     print(f"\nthe other shards while one stands still, as a multiple of before: {ratio} (target: 0.95)")
+    print("statements let into the servers at once at the end, and refused since they would have waited for too long: " +
+          ", ".join(f"{c['limit']} of {c['connections']}, {c['refused']}" for c in limits))
     print(f"memory of vtgate: {idle_bytes / 1024:.1f} KiB for an idle client (target: below 25), {memory / 1024:.0f} MiB at the end")
     if options.json:
-        print(json.dumps({"phases": phases, "ratio_of_others": ratio, "idle_client_bytes": round(idle_bytes),
+        print(json.dumps({"phases": phases, "ratio_of_others": ratio, "concurrency": limits, "idle_client_bytes": round(idle_bytes),
                           "vtgate_resident_bytes": memory * 1024}))
     return 0
 

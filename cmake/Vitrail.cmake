@@ -59,6 +59,9 @@ function(vitrail_test name)
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest_main)
   add_test(NAME ${name} COMMAND ${name})
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
+  if("server" IN_LIST ARG_LABELS)  # Two of `./dev test`'s four places, and early: they take long.
+    set_tests_properties(${name} PROPERTIES PROCESSORS 2 COST 20)
+  endif()
 endfunction()
 
 # vitrail_fuzz(<name> SOURCES <file> DEPS <targets>)

@@ -22,7 +22,7 @@ void print(const Message& message) {
   google::protobuf::util::JsonPrintOptions options;
   options.preserve_proto_field_names = true;
   if (!google::protobuf::util::MessageToJsonString(message, &json, options).ok()) json = "{}";
-  std::cout << json << "\n";
+  std::cout << json << "\n" << std::flush;
 }
 
 void print_end(const Status& status) {

@@ -7,8 +7,8 @@ import subprocess
 import sys
 
 LEVELS = {
-    "base": 0, "proto": 0, "sql": 1, "mysql": 1, "net": 2, "shard": 2, "rpc": 3, "mysqld": 3, "topo": 4,
-    "vschema": 4, "schema": 4, "plan": 5, "movement": 5, "backup": 5, "exec": 6, "tablet": 7, "gate": 7, "control": 7, "orc": 8, "worker": 8,
+    "base": 0, "proto": 0, "sql": 1, "mysql": 1, "net": 2, "shard": 2, "rpc": 3, "mysqld": 3, "mysqlctl": 4, "topo": 4,
+    "vschema": 4, "schema": 4, "plan": 5, "movement": 5, "backup": 5, "exec": 6, "tablet": 7, "gate": 7, "control": 7, "orc": 8, "worker": 8, "combo": 8,
 }
 # Glue that only the .cc files of its own folder include.
 PRIVATE_HEADERS = {"src/rpc/status.h"}

@@ -2,7 +2,7 @@
 """Random histories of workflows: `./dev faults histories`.
 
 Two operators on two vtctlds give legal and illegal commands at random, on a MoveTables and on a Reshard, while processes
-are killed and stopped and clients insert, update and delete rows. A model knows which states the answers allow. After each
+are killed and stopped, shards get other primaries, and clients insert, update and delete rows. A model knows which states the answers allow. After each
 round of some seconds everything runs again: what is open has to come to its end, the state has to be one of those, every
 acknowledged write has to be found once and where it belongs, and a legal command has to be carried out.
 
@@ -38,6 +38,7 @@ ACTIONS = {
                 "cancel_reverse", "status"),
 }
 VICTIMS = ("vtctld", "vtctld2", "source vttablet", "target vttablet", "source mysqld", "target mysqld", "etcd", "vtgate")
+REPARENT = 0.2  # How many of the faults are a shard that gets another primary.
 # What says that a command has had no effect and will have none.
 REFUSALS = ("FAILED_PRECONDITION", "NOT_FOUND", "ALREADY_EXISTS", "INVALID_ARGUMENT")
 UNCLEAR = ("taken over", "goes on", "is not complete", "locks were lost", "interrupted")
@@ -50,8 +51,9 @@ def answer_of(ok, out):
 
 
 class Histories(Stage):
-    def __init__(self, cluster, seed):
+    def __init__(self, cluster, seed, reparents=True):
         super().__init__(cluster, seed)
+        self.reparents = reparents
         self.chance = random.Random(seed)
         self.lock = threading.Lock()
         self.counts = {"rounds": 0, "commands": 0, "accepted": 0, "refused": 0, "unclear": 0, "faults": 0}
@@ -128,6 +130,11 @@ class Histories(Stage):
             time.sleep(chance.random() * 2.5)
             victim, side = chance.choice(VICTIMS), self.sides[chance.choice(("MoveTables", "Reshard"))]
             self.counts["faults"] += 1
+            if self.reparents and chance.random() < REPARENT:
+                place = chance.choice(side.source + side.target)
+                ok, out = self.reparent(place, chance.choice(("vtctld", "vtctld2")))
+                self.note(f"reparent {place[0]}/{place[1]}: {'ok' if ok else out.strip()[-200:]}")
+                continue
             try:
                 pid = self.pid_of(victim, side)
                 if chance.random() < 0.4:
@@ -166,6 +173,7 @@ class Histories(Stage):
     def look(self, kind, side):
         """Everything runs and nothing is under way: is all in order?"""
         self.wait_settled(side)
+        self.learn_primaries()
         wait_until(lambda: self.take_state(kind, side), f"the state of {kind}", 30, 0.3)
         state = State(self.homes[kind].index(side.source), side.workflow, side.switched)
         with self.lock:
@@ -222,7 +230,7 @@ class Histories(Stage):
         return True
 
     def go(self, seconds, length):
-        self.start()
+        self.start(("replica", "replica") if self.reparents else ("replica",))
         self.start_second_vtctld()
         self.start_writers()
         self.homes = {kind: list(side.places) for kind, side in self.sides.items()}
@@ -246,6 +254,7 @@ def main():
     parser.add_argument("--seconds", type=float, default=3600, help="for so long (3600)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--round", type=float, default=10, help="seconds of one round (10)")
+    parser.add_argument("--no-reparents", action="store_true", help="one tablet a shard, which stays its primary")
     parser.add_argument("--json", action="store_true", help="only the last line")
     args = parser.parse_args()
     if shutil.which("etcd") is None:
@@ -257,7 +266,7 @@ def main():
         sys.stdout = open(os.devnull, "w", encoding="utf-8")
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     cluster = EtcdCluster(root)
-    histories = Histories(cluster, args.seed)
+    histories = Histories(cluster, args.seed, not args.no_reparents)
     began = time.monotonic()
     try:
         histories.go(args.seconds, args.round)

@@ -2,8 +2,11 @@
 """Faults at each recorded step of each operation on a workflow: `./dev faults movement`.
 
 vtctld stops itself where it has noted the step and not yet carried it out (--test-stop-at-step). Then one process is
-killed or stopped, vtctld goes on, and a command follows: the same one, or another that is legal. Meanwhile clients
-insert and update rows with unique ids. A cell passes when writes are possible again within 10 s of the fault's end,
+killed or stopped (or, with --reparents, a shard gets another primary), vtctld goes on, and a command follows: the same
+one, or another that is legal. With --pauses it is vtctld itself that stands still: before a step, behind one that it has
+not noted, or where it has just made sure that the operation is its own and is about to write; the other vtctld has to end
+the operation and carries out another legal command, and nothing of that may change when the first one goes on. Meanwhile
+clients insert and update rows with unique ids. A cell passes when writes are possible again within 10 s of the fault's end,
 nothing is left open, records and streams are those of a state that a workflow can be in, and every acknowledged write
 is found once and where it belongs.
 
@@ -27,7 +30,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 import pymysql  # noqa: E402
 
 from vitrail.faults import WRITES_WITHIN, EtcdCluster, Stage  # noqa: E402
-from vitrail.processes import Failure, wait_until  # noqa: E402
+from vitrail.processes import Failure, http_json, wait_until  # noqa: E402
 
 # src/control/workflow: the steps of each operation, in their order. A step that is not reached fails its cell.
 SWITCH = ("switch_reads", "create_reverse_streams", "stop_writes", "catch_up", "stop_streams", "position_reverse_streams",
@@ -52,6 +55,25 @@ STEPS = {
 }
 VICTIMS = ("vtctld", "source vttablet", "target vttablet", "source mysqld", "target mysqld", "etcd", "vtgate")
 MODES = ("kill", "stop")
+REPARENTED = ("source primary", "target primary")
+# Places of a step where vtctld may stand (src/control/workflow/engine/runner.h), and the steps that write records of the
+# topology beside the workflow's own.
+PLACES = ("", ".applied", ".guarded")
+GUARDED = {
+    "MoveTables": {
+        "create": ("routing_rules", "deny_target_tables", "update_vschema"),
+        "switchtraffic": ("switch_reads", "stop_writes", "allow_target_writes", "switch_routing"),
+        "reversetraffic": ("switch_reads", "stop_writes", "allow_target_writes", "switch_routing"),
+        "complete": ("remove_from_source_vschema", "remove_routing_rules", "allow_source_tables"),
+        "cancel": ("restore_reads", "remove_from_target_vschema", "remove_routing_rules", "allow_target_tables"),
+    },
+    "Reshard": {
+        "create": (),
+        "switchtraffic": ("switch_reads", "stop_writes", "allow_target_writes", "switch_routing"),
+        "reversetraffic": ("switch_reads", "stop_writes", "allow_target_writes", "switch_routing"),
+        "cancel": ("restore_reads",),
+    },
+}
 
 
 class Cell:
@@ -62,9 +84,13 @@ class Cell:
         return f"{self.kind} {self.action}/{self.step}/{self.mode} {self.victim}"
 
 
-def all_cells():
-    return [Cell(kind, action, step, victim, mode) for kind, actions in STEPS.items() for action, steps in actions.items()
-            for step in steps for victim in VICTIMS for mode in MODES]
+def all_cells(what="faults"):
+    steps = [(kind, action, step) for kind, actions in STEPS.items() for action, steps in actions.items() for step in steps]
+    if what == "pauses":
+        return [Cell(kind, action, step + place, "vtctld", "pause") for kind, action, step in steps for place in PLACES
+                if place != ".guarded" or step in GUARDED[kind][action]]
+    hurts = [(v, "reparent") for v in REPARENTED] if what == "reparents" else [(v, m) for v in VICTIMS for m in MODES]
+    return [Cell(*step, victim, mode) for step in steps for victim, mode in hurts]
 
 
 class Matrix(Stage):
@@ -107,25 +133,59 @@ class Matrix(Stage):
         wait_until(lambda: self.is_stopped(vtctld) or "r" in answer, f"vtctld to reach {cell.step}", 60, 0.01)
         if not self.is_stopped(vtctld):
             raise Failure(f"step {cell.step} was not reached: {answer['r'][1].strip()[-300:]}")
+        if cell.mode == "pause":
+            return self.pause(cell, side, command, answer)
         ended = self.hurt(cell, side)
         command.join(200)
         # The records say what became of it; then the same command, or another one, whichever is legal.
         ledger.wait_for_writes(ended, WRITES_WITHIN + (0 if cell.mode == "kill" else 5))
         took = time.monotonic() - ended
+        self.examine(side)
+        self.follow(side, cell.action)
+        self.examine(side)
+        return f"{'done' if answer['r'][0] else 'not done'}, a write after {min(took, ledger.last - ended):.1f} s"
+
+    def examine(self, side):
+        """What the records, the rules, the streams and the rows say, when nothing goes on any more."""
         self.wait_settled(side)
         self.observe(side)
         self.check(side)
         self.compare(side)
+
+    def pause(self, cell, side, command, answer):
+        """vtctld stands still, the other one does all the work, and then it goes on."""
+        began = time.monotonic()
+        side.ledger.wait_for_writes(began, WRITES_WITHIN)
+        took = side.ledger.last - began
+        self.examine(side)
         self.follow(side, cell.action)
         self.wait_settled(side)
         self.observe(side)
         self.check(side)
+        time.sleep(max(0, began + self.stop_seconds - time.monotonic()))
+        self.cluster.processes["vtctld"].kill(signal.SIGCONT)
+        goes_on = time.monotonic()
+        command.join(200)  # The client may have given it up long ago: that vtctld has, shows in its calls.
+        wait_until(lambda: http_json(self.cluster.addresses["vtctld"]["port"], "/debug/vars")["GrpcServerCallsActive"] == 0,
+                   "vtctld to end what it was about", 60, 0.1)
+        if answer["r"][0]:
+            raise Failure(f"it said that it was done, and had lost the operation: {answer['r'][1].strip()[-300:]}")
+        side.ledger.wait_for_writes(goes_on, WRITES_WITHIN)
+        # Whatever it has done since then shows: nothing is looked up anew.
+        self.wait_settled(side)
+        self.check(side)
         self.compare(side)
-        return f"{'done' if answer['r'][0] else 'not done'}, a write after {min(took, ledger.last - ended):.1f} s"
+        return f"a write after {max(took, 0):.1f} s; when it went on: {answer['r'][1].strip()[-120:]}"
 
     def hurt(self, cell, side):
         """The fault, while vtctld stands at the step. Returns when it was over."""
         vtctld = self.cluster.processes["vtctld"]
+        if cell.mode == "reparent":
+            ok, out = self.reparent((side.source if cell.victim.startswith("source") else side.target)[0])
+            vtctld.kill(signal.SIGCONT)
+            if not ok:
+                raise Failure(f"the primary cannot be changed: {out.strip()}")
+            return time.monotonic()
         pid = self.pid_of(cell.victim, side)
         if cell.mode == "stop":
             os.kill(pid, signal.SIGSTOP)
@@ -166,7 +226,7 @@ class Matrix(Stage):
     # --- all of them ---
     def go(self, cells, results=None):
         failed, passed = [], 0
-        self.start()
+        self.start(("replica", "replica") if any(cell.mode == "reparent" for cell in cells) else ("replica",))
         self.start_second_vtctld()
         self.start_writers()
         for number, cell in enumerate(cells):
@@ -205,20 +265,33 @@ def parse():
     parser.add_argument("--sample", nargs="?", const=6, type=int, help="so many cells, chosen by the seed (6)")
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--only", default="", help="cells whose name has this text, as in the list of those that failed")
-    parser.add_argument("--stop-seconds", type=float, help="how long a stopped process stands (20; in a sample 6)")
+    parser.add_argument("--stop-seconds", type=float, help="how long a stopped process stands (20, with --pauses 60; in a sample 6)")
     parser.add_argument("--json", action="store_true", help="only the last line")
     parser.add_argument("--share", default="1/1", help="K/N: the K-th of N parts of the cells, in an order that the seed gives")
     parser.add_argument("--results", help="a file that gets a line for each cell; those that it has are not run again")
+    parser.add_argument("--reparents", action="store_true", help="instead: a shard gets another primary at each step")
+    parser.add_argument("--pauses", action="store_true", help="instead: vtctld stands still at each step, for 60 s")
     parser.add_argument("--limit", type=int, help="at most so many cells in this run")
+    parser.add_argument("--cells", help="these cells: a JSON list of their names")
+    parser.add_argument("--parallel", type=int, default=1, help="so many clusters side by side, each with a part of the cells")
     return parser.parse_args()
 
 
 def chosen_cells(args):
-    cells = [cell for cell in all_cells() if args.only in str(cell)]
+    what = "reparents" if args.reparents else "pauses" if args.pauses else "faults"
+    if args.cells:
+        wanted = json.loads(args.cells)
+        return sorted((cell for cell in all_cells(what) if str(cell) in wanted), key=lambda cell: wanted.index(str(cell)))
+    cells = [cell for cell in all_cells(what) if args.only in str(cell)]
     if args.sample:
-        return random.Random(args.seed).sample(cells, min(args.sample, len(cells)))
+        chance = random.Random(args.seed)
+        chosen = chance.sample(cells, min(args.sample, len(cells)))
+        # The last one of a sample of everything is a pause.
+        if what == "faults" and not args.only and len(chosen) > 1:
+            chosen[-1] = chance.choice(all_cells("pauses"))
+        return chosen
     part, parts = map(int, args.share.split("/"))
-    if parts > 1:
+    if parts > 1 or args.parallel > 1:
         random.Random(args.seed).shuffle(cells)
         cells = cells[part - 1::parts]
     if args.results and os.path.exists(args.results):
@@ -226,6 +299,50 @@ def chosen_cells(args):
             known = {json.loads(line)["cell"] for line in file}
         cells = [cell for cell in cells if str(cell) not in known]
     return cells[:args.limit]
+
+
+def run_side_by_side(args, cells):
+    """Each child has a cluster of its own and takes its part of the cells; what it says goes on, with its number in front."""
+    children, counts, failed = [], [0, 0], []
+    lock = threading.Lock()
+
+    def listen(number, child):
+        last = "{}"
+        for line in child.stdout:
+            last = line
+            if not args.json:
+                print(f"[{number}] {line}", end="", flush=True)
+        ended = child.wait()
+        try:
+            said = json.loads(last)
+        except ValueError:
+            said = {}
+        with lock:
+            if "cells" not in said:
+                failed.append(f"cluster {number} ended with {ended} and said nothing")
+                return
+            counts[0] += said["cells"]
+            counts[1] += said["passed"]
+            failed.extend(said["failed"])
+
+    for number in range(args.parallel):
+        part = cells[number::args.parallel]
+        if not part:
+            continue
+        command = [sys.executable, __file__, "--seed", str(args.seed), "--cells", json.dumps([str(cell) for cell in part])]
+        command += ["--stop-seconds", str(args.stop_seconds)] if args.stop_seconds else ["--sample"] if args.sample else []
+        command += ["--results", args.results] if args.results else []
+        command += ["--reparents"] if args.reparents else []
+        command += ["--pauses"] if args.pauses else []
+        child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        children.append((child, threading.Thread(target=listen, args=(number + 1, child))))
+    signal.signal(signal.SIGTERM, lambda *_: [child.terminate() for child, _ in children])
+    for _, thread in children:
+        thread.start()
+    for _, thread in children:
+        thread.join()
+    print(json.dumps({"cells": counts[0], "passed": counts[1], "failed": failed}))
+    return 1 if failed else 0
 
 
 def main():
@@ -239,9 +356,11 @@ def main():
     if shutil.which("etcd") is None:
         print("left out: there is no etcd", file=sys.stderr)
         sys.exit(77)
+    if args.parallel > 1:
+        sys.exit(run_side_by_side(args, cells))
     root = tempfile.mkdtemp(prefix="vitrail-faults-")
     cluster = EtcdCluster(root)
-    stop_seconds = args.stop_seconds or (6 if args.sample else 20)
+    stop_seconds = args.stop_seconds or (6 if args.sample else 60 if args.pauses else 20)
     out = sys.stdout
     if args.json:
         sys.stdout = open(os.devnull, "w", encoding="utf-8")

@@ -10,7 +10,7 @@ REPOSITORY = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 BIN = os.environ.get("VITRAIL_BIN", os.path.join(REPOSITORY, "build", "bin"))
 PAGE = os.path.join(REPOSITORY, "docs", "operators", "flags.md")
 PROGRAMS = ("vtgate", "vttablet", "vtctld", "vtctldclient", "vtctlclient", "vtctl", "topo2topo", "mysqlctl", "vtorc",
-            "vtworker", "vtworkerclient", "vtbackup")
+            "vtworker", "vtworkerclient", "vtbackup", "mysqlctld", "vtcombo")
 
 HEAD = """# Flags
 

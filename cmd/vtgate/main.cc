@@ -53,6 +53,7 @@ int main(int argc, char** argv) {
   std::array<char, 256> host{};
   if (gethostname(host.data(), host.size() - 1) != 0) host[0] = '?';
   gate::set_own_url(fmt::format("http://{}:{}/", host.data(), http_options.port));
+  if (options.auth == "none") gate::set_anonymous_caller("userData1");  // As that setting always called everybody.
   gate::Gate router(options, **topology, metrics);
   if (Status started = net::block_on(control.loop(), router.start()); !started.ok()) {
     std::fprintf(stderr, "vtgate: %s\n", started.error().message().c_str());

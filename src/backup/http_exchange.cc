@@ -1,225 +1,173 @@
 #include "backup/http_exchange.h"
 
+#include <curl/curl.h>
 #include <fmt/core.h>
-#include <netdb.h>
-#include <openssl/err.h>
-#include <openssl/ssl.h>
-#include <sys/socket.h>
-#include <sys/time.h>
-#include <unistd.h>
 
 #include <algorithm>
-#include <cerrno>
 #include <charconv>
 #include <cstring>
-#include <mutex>
+#include <utility>
 
-#include "backup/descriptor.h"
 #include "base/text.h"
 
 namespace vitrail::backup {
 namespace {
 
-constexpr size_t kHeadMax = 64 << 10;
+constexpr size_t kHeldMax = 256 << 10;   // Of a body that is read piece by piece.
+constexpr size_t kAnswerMax = 16 << 20;  // To a request that had a body itself.
+constexpr int kLookMillis = 500;         // curl looks sooner at what happens on the connection.
 
-Error away(const HttpEndpoint& endpoint, std::string_view what) {
-  return fail(Code::kUnavailable, fmt::format("{}:{}: {}", endpoint.host, endpoint.port, what));
-}
-
-struct FreeContext {
-  void operator()(SSL_CTX* context) const { SSL_CTX_free(context); }
+struct FreeList {
+  void operator()(curl_slist* list) const { curl_slist_free_all(list); }
 };
-struct FreeSession {
-  void operator()(SSL* session) const { SSL_free(session); }
+struct FreeEasy {
+  void operator()(CURL* easy) const { curl_easy_cleanup(easy); }
+};
+struct FreeMulti {
+  void operator()(CURLM* multi) const { curl_multi_cleanup(multi); }
 };
 
-// One for each way of checking; the authorities of the system are read once.
-SSL_CTX* context_of(bool skip_verify) {
-  static std::mutex mutex;
-  static std::unique_ptr<SSL_CTX, FreeContext> contexts[2];
-  const std::scoped_lock lock(mutex);
-  auto& context = contexts[skip_verify ? 1 : 0];
-  if (context == nullptr) {
-    context.reset(SSL_CTX_new(TLS_client_method()));
-    SSL_CTX_set_min_proto_version(context.get(), TLS1_2_VERSION);
-    SSL_CTX_set_default_verify_paths(context.get());
-    SSL_CTX_set_verify(context.get(), skip_verify ? SSL_VERIFY_NONE : SSL_VERIFY_PEER, nullptr);
-    SSL_CTX_set_options(context.get(), SSL_OP_IGNORE_UNEXPECTED_EOF);  // Lengths say where a body ends.
-  }
-  return context.get();
-}
-
-std::string tls_trouble() {
-  char text[256] = "TLS failed";
-  if (const auto code = ERR_get_error(); code != 0) ERR_error_string_n(code, text, sizeof text);
-  ERR_clear_error();
-  return text;
-}
-
-class Connection {
+// One request, and its connection, carried on by whoever reads the answer.
+class Exchange final : public HttpAnswer {
  public:
-  static Result<std::unique_ptr<Connection>> open(const HttpEndpoint& endpoint) {
-    addrinfo hints{};
-    hints.ai_family = AF_UNSPEC;
-    hints.ai_socktype = SOCK_STREAM;
-    addrinfo* list = nullptr;
-    const int found = ::getaddrinfo(endpoint.host.c_str(), std::to_string(endpoint.port).c_str(), &hints, &list);
-    if (found != 0) return away(endpoint, ::gai_strerror(found));
-    const std::unique_ptr<addrinfo, decltype(&::freeaddrinfo)> addresses(list, ::freeaddrinfo);
-    const auto micros = std::chrono::duration_cast<std::chrono::microseconds>(endpoint.timeout).count();
-    const timeval limit{.tv_sec = micros / 1'000'000, .tv_usec = micros % 1'000'000};
-    std::string trouble = "no address";
-    for (const addrinfo* at = list; at != nullptr; at = at->ai_next) {
-      Descriptor fd(::socket(at->ai_family, at->ai_socktype | SOCK_CLOEXEC, at->ai_protocol));
-      if (!fd) continue;
-      ::setsockopt(fd.get(), SOL_SOCKET, SO_RCVTIMEO, &limit, sizeof limit);
-      ::setsockopt(fd.get(), SOL_SOCKET, SO_SNDTIMEO, &limit, sizeof limit);
-      if (::connect(fd.get(), at->ai_addr, at->ai_addrlen) == 0) {
-        auto connection = std::make_unique<Connection>(endpoint, std::move(fd));
-        RETURN_IF_ERROR(connection->start_tls());
-        return connection;
-      }
-      trouble = std::strerror(errno);
-    }
-    return away(endpoint, trouble);
+  Exchange(HttpEndpoint endpoint, const HttpRequest& request)
+      : endpoint_(std::move(endpoint)),
+        sends_body_(request.method != "GET" && request.method != "HEAD"),
+        multi_(curl_multi_init()),
+        easy_(curl_easy_init()) {
+    prepared_ = multi_ != nullptr && easy_ != nullptr && prepare(request) &&
+                curl_multi_add_handle(multi_.get(), easy_.get()) == CURLM_OK;
+  }
+  ~Exchange() override {
+    if (prepared_) curl_multi_remove_handle(multi_.get(), easy_.get());
   }
 
-  Connection(HttpEndpoint endpoint, Descriptor fd) : endpoint_(std::move(endpoint)), fd_(std::move(fd)) {}
-
-  Status write(std::string_view bytes) {
-    while (!bytes.empty()) {
-      const size_t piece = std::min<size_t>(bytes.size(), 1u << 20);
-      const ssize_t sent = tls_ != nullptr ? SSL_write(tls_.get(), bytes.data(), static_cast<int>(piece))
-                                           : ::send(fd_.get(), bytes.data(), piece, MSG_NOSIGNAL);
-      if (sent < 0 && tls_ == nullptr && errno == EINTR) continue;
-      if (sent <= 0) return away(endpoint_, tls_ != nullptr ? tls_trouble() : std::strerror(errno));
-      bytes.remove_prefix(static_cast<size_t>(sent));
+  // Until the answer's head is there. The request's body is looked at no longer than this takes.
+  Status start() {
+    if (!prepared_) return fail(Code::kResourceExhausted, "no request by HTTP can be made");
+    while (!ended_ && (sends_body_ || held_.empty())) {
+      if (paused_) return away("the answer is too long");
+      RETURN_IF_ERROR(turn());
     }
-    return {};
-  }
-
-  Result<size_t> read(std::span<char> buffer) {
-    for (;;) {
-      const ssize_t got = tls_ != nullptr ? SSL_read(tls_.get(), buffer.data(),
-                                                     static_cast<int>(std::min<size_t>(buffer.size(), 1u << 20)))
-                                          : ::recv(fd_.get(), buffer.data(), buffer.size(), 0);
-      if (got >= 0) return static_cast<size_t>(got);
-      if (tls_ != nullptr) {
-        if (SSL_get_error(tls_.get(), static_cast<int>(got)) == SSL_ERROR_ZERO_RETURN) return size_t{0};
-        return away(endpoint_, tls_trouble());
-      }
-      if (errno == EINTR) continue;
-      return away(endpoint_, errno == EAGAIN ? "nothing came for too long" : std::strerror(errno));
-    }
-  }
-
-  const HttpEndpoint& endpoint() const { return endpoint_; }
-
- private:
-  Status start_tls() {
-    if (!endpoint_.tls) return {};
-    tls_.reset(SSL_new(context_of(endpoint_.skip_verify)));
-    if (tls_ == nullptr) return away(endpoint_, tls_trouble());
-    SSL_set_tlsext_host_name(tls_.get(), endpoint_.host.c_str());
-    SSL_set1_host(tls_.get(), endpoint_.host.c_str());
-    SSL_set_fd(tls_.get(), fd_.get());
-    if (SSL_connect(tls_.get()) != 1) return away(endpoint_, tls_trouble());
-    return {};
-  }
-
-  const HttpEndpoint endpoint_;
-  const Descriptor fd_;
-  std::unique_ptr<SSL, FreeSession> tls_;
-};
-
-// The body of an answer, by its length, in chunks, or up to the end of the connection.
-class Answer final : public HttpAnswer {
- public:
-  explicit Answer(std::unique_ptr<Connection> connection) : connection_(std::move(connection)) {}
-
-  Status read_head(bool no_body) {
-    for (size_t end; (end = rest_.find("\r\n\r\n")) == std::string::npos || !parse_head(end, no_body);) {
-      if (rest_.size() > kHeadMax) return away(connection_->endpoint(), "the answer's head is too long");
-      RETURN_IF_ERROR(fill());
-    }
-    if (status == 0) return away(connection_->endpoint(), "the answer is not HTTP");
+    long code = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_RESPONSE_CODE, &code);
+    status = static_cast<int>(code);
     return {};
   }
 
   Result<size_t> read(std::span<char> buffer) override {
-    if (chunked_ && left_ == 0 && !done_) RETURN_IF_ERROR(next_chunk());
-    if (done_ || left_ == 0) return size_t{0};
-    size_t got = std::min<uint64_t>({buffer.size(), rest_.size(), left_});
-    if (got > 0) {
-      std::copy_n(rest_.begin(), got, buffer.begin());
-      rest_.erase(0, got);
-    } else {
-      ASSIGN_OR_RETURN(got, connection_->read(buffer.first(std::min<uint64_t>(buffer.size(), left_))));
-      if (got == 0 && left_ == UINT64_MAX) done_ = true;
-      if (got == 0 && !done_) return away(connection_->endpoint(), "the connection ended within an answer");
+    while (given_ == held_.size() && !ended_) {
+      held_.clear();
+      given_ = 0;
+      if (std::exchange(paused_, false)) curl_easy_pause(easy_.get(), CURLPAUSE_CONT);
+      if (held_.empty()) RETURN_IF_ERROR(turn());
     }
-    if (left_ != UINT64_MAX) left_ -= got;
-    if (chunked_ && left_ == 0) RETURN_IF_ERROR(skip_line());
+    RETURN_IF_ERROR(failed_);
+    const size_t got = std::min(buffer.size(), held_.size() - given_);
+    std::copy_n(held_.begin() + static_cast<std::ptrdiff_t>(given_), got, buffer.begin());
+    given_ += got;
     return got;
   }
 
  private:
-  Status fill() {
-    char bytes[16 << 10];
-    ASSIGN_OR_RETURN(const size_t got, connection_->read(bytes));
-    if (got == 0) return away(connection_->endpoint(), "the connection ended within an answer");
-    rest_.append(bytes, got);
-    return {};
+  Error away(std::string_view what) const {
+    return fail(Code::kUnavailable, fmt::format("{}:{}: {}", endpoint_.host, endpoint_.port, what));
   }
 
-  // False: it was an intermediate answer (100 Continue), which is dropped.
-  bool parse_head(size_t end, bool no_body) {
-    const std::string head = rest_.substr(0, end);
-    rest_.erase(0, end + 4);
-    const auto lines = base::split(head, '\n');
-    if (!head.starts_with("HTTP/1.") || head.size() < 12) return true;
-    std::from_chars(head.data() + 9, head.data() + 12, status);
-    if (status < 200 && status >= 100) return false;
-    for (size_t i = 1; i < lines.size(); ++i) {
-      const size_t colon = lines[i].find(':');
-      if (colon == std::string_view::npos) continue;
-      headers[base::to_lower(base::trim(lines[i].substr(0, colon)))] = base::trim(lines[i].substr(colon + 1));
-    }
-    left_ = UINT64_MAX;
-    if (no_body || status == 204 || status == 304) {
-      left_ = 0;
-    } else if (base::to_lower(headers["transfer-encoding"]) == "chunked") {
-      chunked_ = true;
-      left_ = 0;
-    } else if (const auto length = headers.find("content-length"); length != headers.end()) {
-      std::from_chars(length->second.data(), length->second.data() + length->second.size(), left_);
-    }
+  template <class Value>
+  bool set(CURLoption option, Value value) {
+    return curl_easy_setopt(easy_.get(), option, value) == CURLE_OK;
+  }
+  bool add_header(const std::string& line) {
+    curl_slist* list = curl_slist_append(headers_list_.get(), line.c_str());
+    if (list == nullptr) return false;
+    if (headers_list_ == nullptr) headers_list_.reset(list);
     return true;
   }
 
-  Result<std::string> take_line() {
-    size_t end;
-    while ((end = rest_.find("\r\n")) == std::string::npos) RETURN_IF_ERROR(fill());
-    std::string line = rest_.substr(0, end);
-    rest_.erase(0, end + 2);
-    return line;
+  bool prepare(const HttpRequest& request) {
+    for (const auto& [name, value] : request.headers) {
+      if (!add_header(value.empty() ? name + ";" : name + ": " + value)) return false;
+    }
+    // What curl would say of its own accord.
+    for (const char* left_out : {"Expect:", "Content-Type:", "Accept:"}) {
+      if (!add_header(left_out)) return false;
+    }
+    const std::string url =
+        fmt::format("{}://{}:{}{}", endpoint_.tls ? "https" : "http", endpoint_.host, endpoint_.port, request.target);
+    const auto limit = std::chrono::ceil<std::chrono::seconds>(endpoint_.timeout);
+    const long seconds = std::max<long>(1, static_cast<long>(limit.count()));
+    const long verify = endpoint_.skip_verify ? 0 : 1;
+    const bool here = endpoint_.host == "localhost" || endpoint_.host.starts_with("127.") || endpoint_.host == "[::1]";
+    bool good = set(CURLOPT_URL, url.c_str()) && set(CURLOPT_PATH_AS_IS, 1L) &&
+                set(CURLOPT_PROTOCOLS_STR, "http,https") && set(CURLOPT_HTTP_VERSION, long{CURL_HTTP_VERSION_1_1}) &&
+                set(CURLOPT_HTTPHEADER, headers_list_.get()) && set(CURLOPT_NOSIGNAL, 1L) &&
+                set(CURLOPT_CONNECTTIMEOUT, seconds) && set(CURLOPT_LOW_SPEED_LIMIT, 1L) &&
+                set(CURLOPT_LOW_SPEED_TIME, seconds) && set(CURLOPT_ERRORBUFFER, trouble_) &&
+                set(CURLOPT_SSLVERSION, long{CURL_SSLVERSION_TLSv1_2}) && set(CURLOPT_SSL_VERIFYPEER, verify) &&
+                set(CURLOPT_SSL_VERIFYHOST, 2 * verify) && set(CURLOPT_WRITEFUNCTION, &Exchange::take) &&
+                set(CURLOPT_WRITEDATA, this) && set(CURLOPT_HEADERFUNCTION, &Exchange::take_header) &&
+                set(CURLOPT_HEADERDATA, this);
+    if (here) good = good && set(CURLOPT_PROXY, "");
+    if (request.method == "HEAD") good = good && set(CURLOPT_NOBODY, 1L);
+    if (!sends_body_) return good;
+    return good && set(CURLOPT_CUSTOMREQUEST, request.method.c_str()) &&
+           set(CURLOPT_POSTFIELDS, request.body.empty() ? "" : request.body.data()) &&
+           set(CURLOPT_POSTFIELDSIZE_LARGE, static_cast<curl_off_t>(request.body.size()));
   }
-  Status skip_line() {
-    ASSIGN_OR_RETURN(const std::string line, take_line());
-    return {};
+
+  std::string what_failed(CURLcode result) const {
+    long number = 0;
+    curl_easy_getinfo(easy_.get(), CURLINFO_OS_ERRNO, &number);
+    if (result == CURLE_COULDNT_CONNECT && number != 0) return std::strerror(static_cast<int>(number));
+    return trouble_[0] != '\0' ? trouble_ : curl_easy_strerror(result);
   }
-  Status next_chunk() {
-    ASSIGN_OR_RETURN(const std::string line, take_line());
-    const auto parsed = std::from_chars(line.data(), line.data() + line.size(), left_, 16);
-    if (parsed.ec != std::errc()) return away(connection_->endpoint(), "the answer is damaged");
-    done_ = left_ == 0;
+
+  // Goes on with what can be done; waits where nothing can.
+  Status turn() {
+    int running = 0;
+    if (curl_multi_perform(multi_.get(), &running) != CURLM_OK) return away("no memory");
+    int left = 0;
+    while (const CURLMsg* message = curl_multi_info_read(multi_.get(), &left)) {
+      if (message->msg != CURLMSG_DONE) continue;
+      ended_ = true;
+      const CURLcode result = message->data.result;
+      if (result != CURLE_OK) failed_ = away(what_failed(result));
+    }
+    RETURN_IF_ERROR(failed_);
+    if (!ended_ && held_.empty() && !paused_) curl_multi_poll(multi_.get(), nullptr, 0, kLookMillis, nullptr);
     return {};
   }
 
-  const std::unique_ptr<Connection> connection_;
-  std::string rest_;   // Read and not yet given.
-  uint64_t left_ = 0;  // Of the body, or of the chunk; UINT64_MAX: up to the end.
-  bool chunked_ = false, done_ = false;
+  static size_t take(const char* bytes, size_t one, size_t count, void* self) {
+    auto& exchange = *static_cast<Exchange*>(self);
+    if (exchange.held_.size() + count > (exchange.sends_body_ ? kAnswerMax : kHeldMax)) {
+      exchange.paused_ = true;
+      return CURL_WRITEFUNC_PAUSE;
+    }
+    exchange.held_.append(bytes, one * count);
+    return one * count;
+  }
+  static size_t take_header(const char* bytes, size_t one, size_t count, void* self) {
+    auto& headers = static_cast<Exchange*>(self)->headers;
+    const std::string_view line(bytes, one * count);
+    if (line.starts_with("HTTP/")) headers.clear();  // Of an intermediate answer.
+    if (const size_t colon = line.find(':'); colon != std::string_view::npos) {
+      headers[base::to_lower(base::trim(line.substr(0, colon)))] = base::trim(line.substr(colon + 1));
+    }
+    return line.size();
+  }
+
+  const HttpEndpoint endpoint_;
+  const bool sends_body_;
+  const std::unique_ptr<CURLM, FreeMulti> multi_;
+  std::unique_ptr<curl_slist, FreeList> headers_list_;
+  const std::unique_ptr<CURL, FreeEasy> easy_;
+  char trouble_[CURL_ERROR_SIZE] = "";
+  std::string held_;  // Of the body: come, and given up to given_.
+  size_t given_ = 0;
+  bool prepared_ = false, paused_ = false, ended_ = false;
+  Status failed_;
 };
 
 }  // namespace
@@ -265,17 +213,11 @@ Result<std::string> HttpAnswer::read_all(size_t max) {
 }
 
 Result<std::unique_ptr<HttpAnswer>> http_exchange(const HttpEndpoint& endpoint, const HttpRequest& request) {
-  ASSIGN_OR_RETURN(auto connection, Connection::open(endpoint));
-  std::string head = request.method + " " + request.target + " HTTP/1.1\r\nConnection: close\r\n";
-  for (const auto& [name, value] : request.headers) head += name + ": " + value + "\r\n";
-  if (request.method != "GET" && request.method != "HEAD") {
-    head += fmt::format("Content-Length: {}\r\n", request.body.size());
-  }
-  RETURN_IF_ERROR(connection->write(head + "\r\n"));
-  RETURN_IF_ERROR(connection->write(request.body));
-  auto answer = std::make_unique<Answer>(std::move(connection));
-  RETURN_IF_ERROR(answer->read_head(request.method == "HEAD"));
-  return std::unique_ptr<HttpAnswer>(std::move(answer));
+  static const CURLcode ready = curl_global_init(CURL_GLOBAL_DEFAULT);
+  if (ready != CURLE_OK) return fail(Code::kInternal, curl_easy_strerror(ready));
+  auto exchange = std::make_unique<Exchange>(endpoint, request);
+  RETURN_IF_ERROR(exchange->start());
+  return std::unique_ptr<HttpAnswer>(std::move(exchange));
 }
 
 }  // namespace vitrail::backup

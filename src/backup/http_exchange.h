@@ -13,7 +13,8 @@
 #include "base/clock.h"
 #include "base/result.h"
 
-// Requests by HTTP/1.1, each on a connection of its own. Blocking: for threads that carry bytes from disk to disk.
+// Requests by HTTP/1.1 (libcurl), each on a connection of its own, through the proxy that http_proxy and https_proxy
+// name. Blocking: for threads that carry bytes from disk to disk.
 namespace vitrail::backup {
 
 struct HttpEndpoint {

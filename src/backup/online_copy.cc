@@ -3,11 +3,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <csignal>
 #include <filesystem>
 
+#include "backup/copier.h"
 #include "base/file.h"
-#include "base/process.h"
 #include "base/text.h"
 
 namespace vitrail::backup {
@@ -17,13 +16,6 @@ namespace fs = std::filesystem;
 
 std::string folder_of(const mysqld::Layout& layout) { return layout.root + "/backup"; }
 std::string output_of(const mysqld::Layout& layout) { return layout.root + "/mariadb-backup.log"; }
-
-std::string last_lines(const std::string& path) {
-  auto text = base::read_file(path, 64 << 20);
-  if (!text.ok()) return "";
-  constexpr size_t kShown = 600;
-  return text->size() <= kShown ? *text : text->substr(text->size() - kShown);
-}
 
 // About: files come and go.
 uint64_t bytes_below(const std::string& root) {
@@ -39,30 +31,12 @@ uint64_t bytes_below(const std::string& root) {
 }
 
 Status run(const OnlineCopyOptions& options, std::vector<std::string> arguments, Progress& progress) {
-  base::SpawnOptions spawn;
-  spawn.argv = {std::string(kOnlineProgram)};
-  spawn.argv.insert(spawn.argv.end(), arguments.begin(), arguments.end());
-  if (!options.password.empty()) spawn.environment.push_back("MYSQL_PWD=" + options.password);
-  spawn.stdout_path = spawn.stderr_path = output_of(options.layout);
-  auto child = base::ChildProcess::spawn(spawn);
-  if (!child.ok()) {
-    if (child.error().code() != Code::kNotFound) return std::move(child).error();
-    return fail(Code::kNotFound, fmt::format("the program {0} is not installed: install the package {0}, or take the "
-                                             "backup with the engine builtin",
-                                             kOnlineProgram));
-  }
-  for (;;) {
-    const auto ended = child->wait(std::chrono::milliseconds(200));
-    if (ended.ok()) {
-      if (ended->success()) return {};
-      return fail(Code::kInternal, fmt::format("{} ended with {}: {}", kOnlineProgram, ended->to_string(),
-                                               last_lines(output_of(options.layout))));
-    }
-    if (ended.error().code() != Code::kDeadlineExceeded) return Error(ended.error());
-    if (!progress.stop) continue;
-    (void)child->stop(std::chrono::seconds(5));
-    return fail(Code::kCanceled, "the backup was told to stop");
-  }
+  arguments.insert(arguments.begin(), std::string(kOnlineProgram));
+  return run_copier({.argv = std::move(arguments),
+                     .password = options.password,
+                     .output = output_of(options.layout),
+                     .package = std::string(kOnlineProgram)},
+                    progress);
 }
 
 Result<ServerFiles> list_copied(const std::string& root) {

@@ -31,6 +31,12 @@ std::string end_of(const std::string& path) {
   return std::string(base::trim(text->size() <= kShown ? *text : text->substr(text->size() - kShown)));
 }
 
+Result<std::string> own_options(const mysqld::Layout& own, const mysqld::Layout& scratch) {
+  ASSIGN_OR_RETURN(std::string my_cnf, base::read_file(own.my_cnf(), 1 << 20));
+  const auto id = static_cast<uint32_t>((1u << 20) + base::system_random().below(1u << 30));
+  return scratch_my_cnf(std::move(my_cnf), own, scratch, id);
+}
+
 }  // namespace
 
 std::string scratch_my_cnf(std::string my_cnf, const mysqld::Layout& own, const mysqld::Layout& scratch,
@@ -49,14 +55,29 @@ std::string scratch_my_cnf(std::string my_cnf, const mysqld::Layout& own, const 
 Result<ScratchServer> ScratchServer::start(const mysqld::Layout& own) {
   const mysqld::Layout layout = scratch_layout(own);
   RETURN_IF_ERROR(layout.check());
-  ASSIGN_OR_RETURN(std::string my_cnf, base::read_file(own.my_cnf(), 1 << 20));
-  const auto id = static_cast<uint32_t>((1u << 20) + base::system_random().below(1u << 30));
-  RETURN_IF_ERROR(base::write_file_atomically(layout.my_cnf(), scratch_my_cnf(std::move(my_cnf), own, layout, id)));
+  ASSIGN_OR_RETURN(const std::string my_cnf, own_options(own, layout));
+  RETURN_IF_ERROR(base::write_file_atomically(layout.my_cnf(), my_cnf));
   for (const std::string& folder : layout.folders()) RETURN_IF_ERROR(base::make_directories(folder));
   ASSIGN_OR_RETURN(auto daemon, open(layout));
   Status started = daemon.start();
   if (!started.ok()) return std::move(started).error().with_context("a server on the restored files");
   return ScratchServer(layout, std::move(daemon));
+}
+
+Result<ScratchServer> ScratchServer::make(const mysqld::Layout& own) {
+  mysqld::DaemonOptions options;
+  options.layout = scratch_layout(own);
+  options.supervised = false;
+  options.config.networking = false;
+  ASSIGN_OR_RETURN(options.config.extra, own_options(own, options.layout));  // What counts for how data is laid out.
+  RETURN_IF_ERROR(options.layout.check());
+  for (const std::string& folder : {options.layout.data(), options.layout.innodb()}) {
+    RETURN_IF_ERROR(base::remove_tree(folder));
+  }
+  ASSIGN_OR_RETURN(auto daemon, mysqld::Daemon::open(options));
+  Status made = daemon.init();
+  if (!made.ok()) return std::move(made).error().with_context("a new server beside the tablet's");
+  return ScratchServer(options.layout, std::move(daemon));
 }
 
 Status ScratchServer::stop() {

@@ -22,6 +22,8 @@ class ScratchServer {
   // Starts it. Its accounts are those in the files.
   //   kFailedPrecondition: it does not start on these files, with the end of its error log.
   static Result<ScratchServer> start(const mysqld::Layout& own);
+  // The same on new, empty data with the usual accounts, in place of whatever is staged as data.
+  static Result<ScratchServer> make(const mysqld::Layout& own);
   ScratchServer(ScratchServer&&) = default;
 
   const std::string& socket() const { return socket_; }

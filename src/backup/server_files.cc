@@ -15,6 +15,7 @@
 #include "backup/descriptor.h"
 #include "backup/scratch_server.h"
 #include "base/file.h"
+#include "mysqlctl/notes.h"
 
 namespace vitrail::backup {
 namespace {
@@ -23,7 +24,7 @@ namespace fs = std::filesystem;
 constexpr std::string_view kData = "Data";
 constexpr std::string_view kInnodb = "InnoDBData";
 
-std::string record_path(const mysqld::Layout& layout) { return layout.root + "/.restore"; }
+std::string record_path(const mysqld::Layout& layout) { return mysqlctl::restore_note(layout); }
 std::string aside(const mysqld::Layout& layout) { return layout.root + "/replaced"; }
 
 Status sync_folder(const std::string& path) {

@@ -251,6 +251,8 @@ TEST(Metrics, PrometheusTextNamesAndEscapes) {
     EXPECT_NE(text.find(line), std::string::npos) << line << "in\n" << text;
   }
   EXPECT_EQ(text.find("tablet_type"), std::string::npos);
+  metrics.counter("VttabletCalls", "").add();  // The program's name stands there once.
+  EXPECT_NE(metrics.to_prometheus().find("\nvttablet_calls 1\n"), std::string::npos);
 }
 
 TEST(Metrics, SeriesBeyondTheBoundShareOne) {

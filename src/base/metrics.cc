@@ -152,6 +152,12 @@ std::string snake_case(std::string_view name) {
   return out;
 }
 
+std::string prometheus_name(const std::string& program, std::string_view name) {
+  const std::string prefix = program + "_";
+  std::string out = snake_case(name);
+  return out.starts_with(prefix) ? out : prefix + out;
+}
+
 std::string joined_labels(const std::vector<std::string>& values) {
   std::string key;
   for (size_t i = 0; i < values.size(); ++i) {
@@ -424,7 +430,7 @@ std::string Metrics::to_json() const {
 std::string Metrics::to_prometheus() const {
   const std::shared_lock lock(mutex_);
   std::string document;
-  for (const auto& [name, entry] : entries_) entry->print(document, program_ + "_" + snake_case(name));
+  for (const auto& [name, entry] : entries_) entry->print(document, prometheus_name(program_, name));
   return document;
 }
 

@@ -18,7 +18,8 @@ namespace vitrail::base {
 
 // Counters, gauges and timings of one process, and their two printed forms: Prometheus' text format (exposition format
 // 0.0.4) for /metrics and the JSON of /debug/vars. Names are CamelCase as /debug/vars shows them ("QueryExecutions");
-// /metrics prints "<program>_query_executions". A metric with labels is printed in /debug/vars as a map keyed by the
+// /metrics prints "<program>_query_executions", and the program's name once where the metric's begins with it
+// ("VtgateApi" of vtgate is "vtgate_api"). A metric with labels is printed in /debug/vars as a map keyed by the
 // label values joined with '.' (a '.' inside a value becomes '_'): {"commerce.0.primary": 1}.
 //
 // No library: the text writer is shorter than the glue to one, none prints the second form, and cells per thread keep

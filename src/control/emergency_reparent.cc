@@ -164,6 +164,7 @@ net::Task<void> Election::demote_old_primary() {
     request.set_position(until);
     (void)co_await self.call<tmd::WaitForPositionResponse>(std::move(tablet), "WaitForPosition", std::move(request));
   };
+  if (options_.old_primary_silent) co_return;  // They do not receive any more.
   std::vector<net::Task<void>> waits;
   for (const auto& member : members_) waits.push_back(wait_one(*this, member.tablet, text));
   co_await net::when_all(std::move(waits));
@@ -381,8 +382,18 @@ net::Task<Result<size_t>> Election::choose() {
     events_.push_back(members_[*promoted_].name() + " was promoted by an earlier run, which is finished now");
     co_return *promoted_;
   }
-  co_await demote_old_primary();
-  CO_RETURN_IF_ERROR(co_await stop_all());
+  Status stopped;
+  if (options_.old_primary_silent) {
+    auto stop = [](Election& self, Status& out) -> net::Task<void> { out = co_await self.stop_all(); };
+    std::vector<net::Task<void>> both;
+    both.push_back(demote_old_primary());
+    both.push_back(stop(*this, stopped));
+    co_await net::when_all(std::move(both));
+  } else {
+    co_await demote_old_primary();
+    stopped = co_await stop_all();
+  }
+  CO_RETURN_IF_ERROR(std::move(stopped));
   CO_RETURN_IF_ERROR(check_acknowledged());
   CO_ASSIGN_OR_RETURN(const size_t most_advanced, find_most_advanced());
   CO_ASSIGN_OR_RETURN(const size_t chosen, find_candidate(most_advanced));
@@ -432,6 +443,7 @@ std::map<std::string, std::string> to_settings(const EmergencyReparentOptions& o
           {"ignore_replicas", joined(options.ignore_replicas)},
           {"timeout_ms", std::to_string(timeout.count())},
           {"demotion_timeout_ms", std::to_string(demotion.count())},
+          {"old_primary_silent", options.old_primary_silent ? "true" : "false"},
           {"prevent_cross_cell", options.prevent_cross_cell ? "true" : "false"},
           {"wait_for_all_tablets", options.wait_for_all_tablets ? "true" : "false"}};
 }
@@ -457,6 +469,7 @@ class EmergencyChange final : public ShardChange {
     if (const auto ms = mysqld::to_int(setting("demotion_timeout_ms")); ms && *ms > 0) {
       options.demotion_timeout = std::chrono::milliseconds(*ms);
     }
+    options.old_primary_silent = setting("old_primary_silent") == "true";
     options.prevent_cross_cell = setting("prevent_cross_cell") == "true";
     options.wait_for_all_tablets = setting("wait_for_all_tablets") == "true";
     election_.emplace(tablets_, std::move(options), tenure_.fence(), events_);

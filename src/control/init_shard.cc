@@ -39,6 +39,7 @@ class InitShard {
   net::Task<Status> stop_replication(const ::topodata::Tablet& member);
   net::Task<Status> reset(const ::topodata::Tablet& member);
   static net::Task<void> reset_one(InitShard& self, const ::topodata::Tablet& member, Status& out);
+  net::Task<Result<ReparentResult>> keep(const ::topodata::Tablet& primary);
 
   TabletClient& tablets_;
   const ::topodata::TabletAlias elect_;
@@ -172,9 +173,30 @@ net::Task<void> InitShard::reset_one(InitShard& self, const ::topodata::Tablet& 
   out = co_await self.reset(member);
 }
 
+// It is the primary already, and nobody said that binary logs may be wiped.
+net::Task<Result<ReparentResult>> InitShard::keep(const ::topodata::Tablet& primary) {
+  CO_ASSIGN_OR_RETURN(const auto full,
+                      co_await call<tmd::FullStatusResponse>(primary, "FullStatus", tmd::FullStatusRequest()));
+  if (full.status().read_only()) {
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("nothing was changed: the server of the shard's primary {} is read-only; "
+                               "PlannedReparentShard --new-primary makes it the primary again",
+                               topo::alias_to_string(primary.alias())));
+  }
+  const NewPrimary present{primary, full.status().primary_status().position(), "InitShardPrimary"};
+  const auto outcomes = co_await follow_primary(tablets_, policy_, present, members_, timeout_);
+  for (const Status& outcome : outcomes) {
+    if (!outcome.ok()) co_return Error(outcome.error()).with_context("a replica does not follow the primary");
+  }
+  events_.push_back(topo::alias_to_string(primary.alias()) +
+                    " is the primary already, and every replica follows it; no binary log was wiped: --force does so");
+  co_return ReparentResult{elect_, std::move(events_)};
+}
+
 net::Task<Result<ReparentResult>> InitShard::run(const topo::ShardLock& lock) {
   CO_RETURN_IF_ERROR(co_await check(lock));
   const ::topodata::Tablet candidate = *find(elect_);
+  if (!force_) co_return co_await keep(candidate);
   const ::topodata::Tablet* primary = shard_.record.has_primary_alias() ? find(shard_.record.primary_alias()) : nullptr;
   if (primary != nullptr) CO_RETURN_IF_ERROR(co_await stop_writes(*primary));
   CO_RETURN_IF_ERROR(co_await lock.check_held());
@@ -188,6 +210,9 @@ net::Task<Result<ReparentResult>> InitShard::run(const topo::ShardLock& lock) {
   co_await net::when_all(std::move(resets));
   tmd::InitPrimaryRequest initialise;
   initialise.set_semisync(policy_.acks_needed() > 0);
+  events_.push_back(
+      "the binary logs of all tablets of the shard were wiped: backups and streams that would go on from "
+      "there cannot");
   CO_ASSIGN_OR_RETURN(const auto initialised,
                       co_await call<tmd::InitPrimaryResponse>(candidate, "InitPrimary", std::move(initialise)));
   CO_ASSIGN_OR_RETURN(const auto elected, co_await announce_primary(tablets_, lock, candidate, initialised.position(),

@@ -3,7 +3,10 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 
+#include "control/fan_out.h"
+#include "shard/shard_name.h"
 #include "topo/cells.h"
 #include "topo/shard.h"
 #include "topo/srv_keyspace.h"
@@ -44,12 +47,31 @@ bool remove_references(::topodata::SrvKeyspace& record, const std::string& shard
   return changed;
 }
 
-}  // namespace
+using Tablets = std::vector<::topodata::Tablet>;
 
-net::Task<Status> delete_shard(topo::Server& topology, const topo::KeyspaceLock& lock, std::string shard,
-                               DeleteShardOptions options) {
+// One name for what may be written as "80-C0" and "80-c0".
+std::string plain_name(const std::string& shard) {
+  const auto name = shard::ShardName::parse(shard);
+  return name.ok() ? name->str() : shard;
+}
+
+// By shard; `shard` empty: of the whole keyspace. Nothing may be left behind.
+net::Task<Result<std::map<std::string, Tablets>>> scan_tablets(topo::Server& topology, std::string keyspace,
+                                                               std::string shard) {
+  topo::TabletQuery query;
+  query.keyspace = std::move(keyspace);
+  query.shard = std::move(shard);
+  query.scan = true;
+  CO_ASSIGN_OR_RETURN(const auto list, co_await topo::find_tablets(topology, std::move(query)));
+  if (!list.failed.empty()) co_return Error(list.failed.begin()->second);
+  std::map<std::string, Tablets> out;
+  for (const auto& tablet : list.tablets) out[plain_name(tablet.shard())].push_back(tablet);
+  co_return std::move(out);
+}
+
+net::Task<Status> delete_known(topo::Server& topology, const topo::KeyspaceLock& lock, std::string shard,
+                               Tablets tablets, const std::vector<std::string>& cells, DeleteShardOptions options) {
   const std::string keyspace = lock.keyspace();
-  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology));
   if (!options.even_if_serving) {
     CO_ASSIGN_OR_RETURN(const std::string serving, co_await find_serving_cell(topology, keyspace, shard, cells));
     if (!serving.empty()) {
@@ -59,20 +81,14 @@ net::Task<Status> delete_shard(topo::Server& topology, const topo::KeyspaceLock&
                       keyspace, shard));
     }
   }
-  topo::TabletQuery query;
-  query.keyspace = keyspace;
-  query.shard = shard;
-  query.scan = true;  // Nothing may be left behind.
-  CO_ASSIGN_OR_RETURN(const auto list, co_await topo::find_tablets(topology, std::move(query)));
-  if (!list.failed.empty()) co_return Error(list.failed.begin()->second);
-  if (!list.tablets.empty() && !options.recursive) {
-    const std::string& cell = list.tablets.front().alias().cell();
-    const auto count = std::ranges::count(list.tablets, cell, [](const auto& tablet) { return tablet.alias().cell(); });
+  if (!tablets.empty() && !options.recursive) {
+    const std::string& cell = tablets.front().alias().cell();
+    const auto count = std::ranges::count(tablets, cell, [](const auto& tablet) { return tablet.alias().cell(); });
     co_return fail(Code::kFailedPrecondition,
                    fmt::format("shard {}/{} still has {} tablets in cell {}; use --recursive or remove them manually",
                                keyspace, shard, count, cell));
   }
-  for (const auto& tablet : list.tablets) CO_RETURN_IF_ERROR(co_await topo::delete_tablet(topology, tablet.alias()));
+  for (const auto& tablet : tablets) CO_RETURN_IF_ERROR(co_await topo::delete_tablet(topology, tablet.alias()));
   for (const auto& cell : cells) {
     Status removed = co_await topo::delete_shard_replication(topology, cell, keyspace, shard);
     if (!removed.ok() && removed.error().code() != Code::kNotFound) co_return removed;
@@ -82,10 +98,39 @@ net::Task<Status> delete_shard(topo::Server& topology, const topo::KeyspaceLock&
   co_return Status{};
 }
 
+net::Task<Status> delete_all(topo::Server& topology, const topo::KeyspaceLock& lock, std::vector<std::string> shards,
+                             DeleteShardOptions options) {
+  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology));
+  CO_ASSIGN_OR_RETURN(auto tablets, co_await scan_tablets(topology, lock.keyspace(), ""));
+  co_return co_await for_all<std::string>(std::move(shards), [&](std::string shard) {
+    Tablets own = std::move(tablets[plain_name(shard)]);
+    return delete_known(topology, lock, std::move(shard), std::move(own), cells, options);
+  });
+}
+
+}  // namespace
+
+net::Task<Status> delete_shard(topo::Server& topology, const topo::KeyspaceLock& lock, std::string shard,
+                               DeleteShardOptions options) {
+  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology));
+  CO_ASSIGN_OR_RETURN(auto tablets, co_await scan_tablets(topology, lock.keyspace(), shard));
+  Tablets own;
+  for (auto& [name, found] : tablets) own.insert(own.end(), found.begin(), found.end());
+  co_return co_await delete_known(topology, lock, std::move(shard), std::move(own), cells, options);
+}
+
 net::Task<Status> delete_shard(topo::Server& topology, std::string keyspace, std::string shard,
                                DeleteShardOptions options) {
   CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(topology, keyspace, "DeleteShards " + shard));
   Status deleted = co_await delete_shard(topology, lock, std::move(shard), options);
+  Status released = co_await lock.release();
+  co_return deleted.ok() ? std::move(released) : std::move(deleted);
+}
+
+net::Task<Status> delete_shards(topo::Server& topology, std::string keyspace, std::vector<std::string> shards,
+                                DeleteShardOptions options) {
+  CO_ASSIGN_OR_RETURN(auto lock, co_await topo::KeyspaceLock::acquire(topology, keyspace, "DeleteShards"));
+  Status deleted = co_await delete_all(topology, lock, std::move(shards), options);
   Status released = co_await lock.release();
   co_return deleted.ok() ? std::move(released) : std::move(deleted);
 }

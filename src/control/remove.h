@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "topo/locks.h"
 #include "topo/server.h"
@@ -19,6 +20,9 @@ net::Task<Status> delete_shard(topo::Server& topology, const topo::KeyspaceLock&
 // Takes the keyspace's lock itself.
 net::Task<Status> delete_shard(topo::Server& topology, std::string keyspace, std::string shard,
                                DeleteShardOptions options);
+// Several, under one lock and with one look at the keyspace's tablets.
+net::Task<Status> delete_shards(topo::Server& topology, std::string keyspace, std::vector<std::string> shards,
+                                DeleteShardOptions options);
 
 struct RemoveCellOptions {
   bool recursive = false;  // With the records of the cell's tablets.

@@ -43,6 +43,9 @@ struct EmergencyReparentOptions {
   base::Duration wait_replicas_timeout = std::chrono::seconds(15);
   // How long the old primary may take to stop, should it live. A dead one does not answer, and all of it is lost time.
   base::Duration demotion_timeout = std::chrono::seconds(5);
+  // It has not answered for seconds: whether it can be stopped is tried while the replicas are being stopped. Should it
+  // live after all, the new primary gets from it what it lacks.
+  bool old_primary_silent = false;
   bool prevent_cross_cell = false;
   bool wait_for_all_tablets = false;  // Every tablet but the old primary must answer.
 };
@@ -60,9 +63,10 @@ struct EmergencyReparentOptions {
 //   is started again where it was stopped. Safe to repeat.
 net::Task<Result<ReparentResult>> emergency_reparent_shard(TabletClient& tablets, EmergencyReparentOptions options);
 
-// InitShardPrimary: replication of the whole shard is set up anew, beginning with the elected tablet. Binary logs are
-// wiped, so nothing is wiped before all tablets answer, writes have stopped and the elected one has all that the
-// present primary has; until then what was done is undone. Safe to repeat.
+// InitShardPrimary with `force`: replication of the whole shard is set up anew, beginning with the elected tablet.
+// Binary logs are wiped, so nothing is wiped before all tablets answer, writes have stopped and the elected one has all
+// that the present primary has; until then what was done is undone. Without `force` the elected tablet has to be the
+// primary; all others are told to follow it, and nothing is wiped. Safe to repeat.
 //   kFailedPrecondition: a tablet does not answer; the elected one is not the primary and `force` is not given; it does
 //   not catch up.
 net::Task<Result<ReparentResult>> init_shard_primary(TabletClient& tablets, const topo::ShardLock& lock,

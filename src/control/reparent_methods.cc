@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "control/external_reparent.h"
 #include "control/method.h"
 #include "control/registrar.h"
 #include "control/reparent.h"
@@ -64,8 +65,11 @@ Answer<vd::EmergencyReparentShardResponse> emergency(TabletClient& client, vd::E
   co_return out;
 }
 
-Answer<vd::ReparentTabletResponse> reparent_tablet(TabletClient& client, vd::ReparentTabletRequest request) {
+// Under the shard's lock: whoever changes the primary meanwhile would find the tablet behind the old one afterwards.
+Answer<vd::ReparentTabletResponse> reparent_under_lock(TabletClient& client, const topo::ShardLock& lock,
+                                                       const vd::ReparentTabletRequest& request) {
   CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(client.topology(), request.tablet()));
+  CO_RETURN_IF_ERROR(co_await lock.check_held());
   CO_ASSIGN_OR_RETURN(const auto primary, co_await client.primary_of(tablet.record.keyspace(), tablet.record.shard()));
   if (topo::same_alias(primary.alias(), request.tablet())) {
     co_return fail(Code::kFailedPrecondition,
@@ -86,38 +90,16 @@ Answer<vd::ReparentTabletResponse> reparent_tablet(TabletClient& client, vd::Rep
   co_return out;
 }
 
-// Another tool has done the work on the servers. The records follow, and both tablets learn what they are now.
+Answer<vd::ReparentTabletResponse> reparent_tablet(TabletClient& client, vd::ReparentTabletRequest request) {
+  CO_ASSIGN_OR_RETURN(const auto tablet, co_await topo::get_tablet(client.topology(), request.tablet()));
+  co_return co_await with_shard_lock(client, tablet.record.keyspace(), tablet.record.shard(),
+                                     "ReparentTablet " + topo::alias_to_string(request.tablet()), request,
+                                     reparent_under_lock);
+}
+
 Answer<vd::TabletExternallyReparentedResponse> adopt(TabletClient& client, const topo::ShardLock& lock,
                                                      const ::topodata::Tablet& tablet) {
-  topo::Server& topology = client.topology();
-  CO_ASSIGN_OR_RETURN(const auto shard, co_await topo::get_shard(topology, lock.keyspace(), lock.shard()));
-  vd::TabletExternallyReparentedResponse out;
-  out.set_keyspace(lock.keyspace());
-  out.set_shard(lock.shard());
-  *out.mutable_new_primary() = tablet.alias();
-  if (shard.record.has_primary_alias()) *out.mutable_old_primary() = shard.record.primary_alias();
-  if (topo::same_alias(shard.record.primary_alias(), tablet.alias())) co_return out;
-  auto promoted = co_await client.call<tmd::ReplicaWasPromotedResponse>(
-      tablet, "ReplicaWasPromoted", tmd::ReplicaWasPromotedRequest(), net::Wait::within(30s));
-  if (!promoted.ok()) co_return std::move(promoted).error();
-  CO_ASSIGN_OR_RETURN(const auto now, co_await topo::get_tablet(topology, tablet.alias()));
-  topo::UpdateFn<::topodata::Shard> name_it = [&](::topodata::Shard& record) -> Result<bool> {
-    *record.mutable_primary_alias() = now.record.alias();
-    *record.mutable_primary_term_start_time() = now.record.primary_term_start_time();
-    return true;
-  };
-  auto updated =
-      co_await topo::update_shard_fields(topology, lock.keyspace(), lock.shard(), std::move(name_it), lock.fence());
-  if (!updated.ok()) co_return std::move(updated).error();
-  if (!shard.record.has_primary_alias()) co_return out;
-  // The old primary may be dead, which is often why. When it comes back it reads the shard's record.
-  const auto old_primary = co_await topo::get_tablet(topology, shard.record.primary_alias());
-  if (!old_primary.ok()) co_return out;
-  tmd::ReplicaWasRestartedRequest restarted;
-  *restarted.mutable_parent() = tablet.alias();
-  (void)co_await client.call<tmd::ReplicaWasRestartedResponse>(old_primary->record, "ReplicaWasRestarted",
-                                                               std::move(restarted), net::Wait::within(5s));
-  co_return out;
+  co_return co_await adopt_external_primary(client, lock, tablet);
 }
 
 Answer<vd::TabletExternallyReparentedResponse> externally_reparented(TabletClient& client,

@@ -12,6 +12,7 @@
 #include "topo/keyspace.h"
 #include "topo/srv_keyspace.h"
 #include "topo/srv_vschema.h"
+#include "topo/tablet.h"
 #include "vschema/srv_keyspace.h"
 
 namespace vitrail::control {
@@ -57,6 +58,24 @@ Answer<vd::SetShardIsPrimaryServingResponse> set_primary_serving(TabletClient& c
   co_return out;
 }
 
+// A tablet that cannot be asked now reads the record when it starts or is refreshed the next time.
+net::Task<void> refresh_one(TabletClient& client, ::topodata::Tablet tablet) {
+  namespace tmd = ::tabletmanagerdata;
+  (void)co_await client.call<tmd::RefreshStateResponse>(std::move(tablet), "RefreshState", tmd::RefreshStateRequest(),
+                                                        net::Wait::within(std::chrono::seconds(5)));
+}
+
+net::Task<Status> refresh_tablets(TabletClient& client, std::string keyspace, std::string shard) {
+  topo::TabletQuery query;
+  query.keyspace = std::move(keyspace);
+  query.shard = std::move(shard);
+  CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(client.topology(), std::move(query)));
+  std::vector<net::Task<void>> calls;
+  for (auto& tablet : list.tablets) calls.push_back(refresh_one(client, std::move(tablet)));
+  co_await net::when_all(std::move(calls));
+  co_return Status{};
+}
+
 Answer<vd::SetShardTabletControlResponse> set_tablet_control(TabletClient& client, const topo::KeyspaceLock& lock,
                                                              const vd::SetShardTabletControlRequest& request) {
   topo::Server& topology = client.topology();
@@ -77,6 +96,8 @@ Answer<vd::SetShardTabletControlResponse> set_tablet_control(TabletClient& clien
     CO_ASSIGN_OR_RETURN(const auto updated,
                         co_await topo::update_denied_tables(topology, lock, request.shard(), std::move(update)));
     *out.mutable_shard() = updated.record;
+    // S3-62: a table that is gone is told as gone, and not as denied by what is no longer there.
+    if (request.remove()) (void)co_await refresh_tablets(client, lock.keyspace(), updated.name);
     co_return out;
   }
   CO_ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(request.shard()));

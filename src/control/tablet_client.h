@@ -18,7 +18,7 @@ class TabletClient {
  public:
   // `topology` must outlive it.
   explicit TabletClient(topo::Server& topology, rpc::ChannelOptions channel = {})
-      : topology_(topology), channels_(std::move(channel)) {}
+      : topology_(topology), channels_(std::move(channel), kChannelsMax) {}
 
   // "PrimaryPosition" ... The error says which tablet it came from.
   template <typename Response, typename Request>
@@ -67,6 +67,9 @@ class TabletClient {
     }
     co_return std::move(response);
   }
+
+  // Each step of a switch asks all primaries of its keyspaces: with fewer it would connect anew to each of them.
+  static constexpr size_t kChannelsMax = 8'000;
 
   topo::Server& topology_;
   rpc::ChannelPool channels_;

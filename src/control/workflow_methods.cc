@@ -16,7 +16,9 @@
 #include "control/workflow/records.h"
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/switch.h"
+#include "movement/stream_options.h"
 #include "topo/srv_vschema.h"
+#include "topo/workflow_fence.h"
 #include "vtctldata.pb.h"
 
 namespace vitrail::control {
@@ -151,14 +153,28 @@ net::Task<Status> add_workflow(TabletClient& tablets, vd::GetWorkflowsRequest wa
   const int64_t lag = transaction_lag_seconds(model, tablets.topology().clock().wall_now());
   workflow->set_max_v_replication_lag(lag);
   workflow->set_max_v_replication_transaction_lag(lag);
+  std::vector<std::string> shown;
+  std::map<std::string, StreamExtras> all_extras;
+  for (const auto& [shard, target] : model.targets) {
+    if (!only.empty() && !only.contains(shard)) continue;
+    shown.push_back(shard);
+    all_extras[shard] = {};
+  }
+  CO_RETURN_IF_ERROR(co_await for_all<std::string>(std::move(shown), [&](std::string shard) {
+    return
+        [](TabletClient& client, ::topodata::Tablet primary, bool with_logs, StreamExtras& into) -> net::Task<Status> {
+          CO_ASSIGN_OR_RETURN(into, co_await read_extras(client, std::move(primary), with_logs));
+          co_return Status{};
+        }(tablets, model.targets.at(shard).shard.primary, wanted.include_logs(), all_extras[shard]);
+  }));
   for (const auto& [shard, target] : model.targets) {
     workflow->mutable_target()->add_shards(shard);
     if (!only.empty() && !only.contains(shard)) continue;
+    auto& extras = all_extras[shard];
     auto& group =
         (*workflow->mutable_shard_streams())[shard + "/" + topo::alias_to_string(target.shard.primary.alias())];
     group.set_is_primary_serving(target.shard.info.record.is_primary_serving());
     *group.mutable_tablet_controls() = target.shard.info.record.tablet_controls();
-    CO_ASSIGN_OR_RETURN(auto extras, co_await read_extras(tablets, target.shard.primary, wanted.include_logs()));
     for (const auto& stream : target.workflow.streams()) {
       if (wanted.active_only() && stream.state() == ::binlogdata::Stopped) continue;
       auto* entry = group.add_streams();
@@ -215,6 +231,15 @@ Answer<vd::GetWorkflowsResponse> get_workflows(TabletClient& tablets, vd::GetWor
   co_return out;
 }
 
+net::Task<Status> update_streams(TabletClient& tablets, ::topodata::Tablet primary,
+                                 tmd::UpdateVReplicationWorkflowRequest change, bool& changed) {
+  auto done = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(
+      std::move(primary), "UpdateVReplicationWorkflow", std::move(change), usual());
+  if (!done.ok()) co_return std::move(done).error();
+  changed = done->result().rows_affected() > 0;
+  co_return Status{};
+}
+
 Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::WorkflowUpdateRequest request) {
   tmd::UpdateVReplicationWorkflowRequest change = request.tablet_request();
   // What is under way on it, or was left open, comes to its end first. Other kinds of workflows have no record.
@@ -225,7 +250,7 @@ Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::Wo
   CO_ASSIGN_OR_RETURN(const auto model,
                       co_await read_workflow(tablets, request.keyspace(), change.workflow(), usual()));
   if (model.is_frozen()) co_return fail(Code::kFailedPrecondition, "workflow is frozen");
-  CO_RETURN_IF_ERROR(refuse_unbuilt(!change.config_overrides().empty(), "--config-overrides"));
+  CO_RETURN_IF_ERROR(movement::check_overrides({change.config_overrides().begin(), change.config_overrides().end()}));
   CO_RETURN_IF_ERROR(co_await check_sources(tablets.topology(), {change.cells().begin(), change.cells().end()},
                                             {change.tablet_types().begin(), change.tablet_types().end()}));
   const std::set<std::string> only(change.shards().begin(), change.shards().end());
@@ -234,15 +259,28 @@ Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::Wo
     co_return fail(Code::kNotFound, fmt::format("shard {} is not a target of the {} workflow in the {} keyspace", shard,
                                                 change.workflow(), request.keyspace()));
   }
+  if (found.ok()) {
+    // Whoever is late, because it stood still meanwhile, must not start what an operation has stopped since.
+    ::workflowdata::Fence fence;
+    fence.set_workflow_id(found->record().id());
+    fence.set_epoch(found->record().epoch());
+    topo::set_fence(change, fence);
+  }
   vd::WorkflowUpdateResponse out;
+  std::vector<std::string> shards;
+  std::map<std::string, bool> changed;
   for (const auto& [name, target] : model.targets) {
     if (!only.empty() && !only.contains(name)) continue;
-    auto done = co_await tablets.call<tmd::UpdateVReplicationWorkflowResponse>(
-        target.shard.primary, "UpdateVReplicationWorkflow", change, usual());
-    if (!done.ok()) co_return std::move(done).error();
+    shards.push_back(name);
+    changed[name] = false;
+  }
+  CO_RETURN_IF_ERROR(co_await for_all<std::string>(shards, [&](std::string name) {
+    return update_streams(tablets, model.targets.at(name).shard.primary, change, changed[name]);
+  }));
+  for (const auto& name : shards) {
     auto* detail = out.add_details();
-    *detail->mutable_tablet() = target.shard.primary.alias();
-    detail->set_changed(done->result().rows_affected() > 0);
+    *detail->mutable_tablet() = model.targets.at(name).shard.primary.alias();
+    detail->set_changed(changed[name]);
   }
   // A reverse makes the streams anew as the record says.
   if (found.ok() && !found->by_reverse_name && only.empty()) {
@@ -289,19 +327,6 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
   out.set_current_state(done.current_state);
   for (auto& line : done.dry_run) out.add_dry_run_results(std::move(line));
   co_return out;
-}
-
-Answer<vd::MoveTablesCompleteResponse> workflow_complete(TabletClient& tablets, vd::MoveTablesCompleteRequest request) {
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
-  co_return co_await complete_workflow(tablets, std::move(request));
-}
-
-Answer<vd::WorkflowDeleteResponse> workflow_delete(TabletClient& tablets, vd::WorkflowDeleteRequest request) {
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.ignore_source_keyspace(), "--ignore-source-keyspace"));
-  constexpr int64_t kUsualBatch = 1000;  // What clients send who were not asked for one.
-  CO_RETURN_IF_ERROR(refuse_unbuilt(request.delete_batch_size() != 0 && request.delete_batch_size() != kUsualBatch,
-                                    "--delete-batch-size (tables are dropped as a whole)"));
-  co_return co_await cancel_workflow(tablets, std::move(request));
 }
 
 // Where record and routing differ; empty: they agree, or cannot be compared now.
@@ -358,12 +383,19 @@ net::Task<Result<std::map<std::string, tmd::VDiffResponse>>> vdiff_everywhere(Ta
   request.set_keyspace(keyspace);
   request.set_workflow(workflow);
   std::map<std::string, tmd::VDiffResponse> out;
+  std::vector<std::string> shards;
   for (const auto& [name, target] : model.targets) {
-    if (!only.empty() && !only.contains(name)) continue;
-    CO_ASSIGN_OR_RETURN(auto done,
-                        co_await tablets.call<tmd::VDiffResponse>(target.shard.primary, "VDiff", request, usual()));
-    out.emplace(name, std::move(done));
+    if (only.empty() || only.contains(name)) shards.push_back(name);
   }
+  CO_RETURN_IF_ERROR(co_await for_all<std::string>(std::move(shards), [&](std::string shard) {
+    return [](TabletClient& client, ::topodata::Tablet primary, tmd::VDiffRequest what, std::string name,
+              std::map<std::string, tmd::VDiffResponse>& into) -> net::Task<Status> {
+      CO_ASSIGN_OR_RETURN(
+          auto done, co_await client.call<tmd::VDiffResponse>(std::move(primary), "VDiff", std::move(what), usual()));
+      into.emplace(std::move(name), std::move(done));
+      co_return Status{};
+    }(tablets, model.targets.at(shard).shard.primary, request, shard, out);
+  }));
   co_return out;
 }
 
@@ -496,6 +528,12 @@ void register_workflow_methods(Registrar& r) {
         status.set_workflow(q.workflow());
         co_return co_await workflow_status(t, std::move(status));
       });
+  r.unary<vd::WorkflowAddTablesRequest, vd::WorkflowAddTablesResponse>(
+      "WorkflowAddTables",
+      [](TabletClient& t, vd::WorkflowAddTablesRequest q) -> Answer<vd::WorkflowAddTablesResponse> {
+        CO_RETURN_IF_ERROR(co_await add_materialized_tables(t, std::move(q)));
+        co_return vd::WorkflowAddTablesResponse();
+      });
   r.unary<vd::MaterializeCreateRequest, vd::MaterializeCreateResponse>(
       "MaterializeCreate",
       [](TabletClient& t, vd::MaterializeCreateRequest q) -> Answer<vd::MaterializeCreateResponse> {
@@ -507,8 +545,8 @@ void register_workflow_methods(Registrar& r) {
   r.unary<vd::WorkflowUpdateRequest, vd::WorkflowUpdateResponse>("WorkflowUpdate", workflow_update);
   r.unary<vd::WorkflowSwitchTrafficRequest, vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic",
                                                                                workflow_switch);
-  r.unary<vd::MoveTablesCompleteRequest, vd::MoveTablesCompleteResponse>("MoveTablesComplete", workflow_complete);
-  r.unary<vd::WorkflowDeleteRequest, vd::WorkflowDeleteResponse>("WorkflowDelete", workflow_delete);
+  r.unary<vd::MoveTablesCompleteRequest, vd::MoveTablesCompleteResponse>("MoveTablesComplete", complete_workflow);
+  r.unary<vd::WorkflowDeleteRequest, vd::WorkflowDeleteResponse>("WorkflowDelete", cancel_workflow);
   r.unary<::workflowdata::WorkflowRepairRequest, ::workflowdata::WorkflowRepairResponse>("WorkflowRepair",
                                                                                          workflow_repair);
   r.unary<vd::VDiffCreateRequest, vd::VDiffCreateResponse>("VDiffCreate", vdiff_create);

@@ -49,6 +49,12 @@ std::string_view without_blanks(std::string_view weight, std::string_view blank)
 
 }  // namespace
 
+Cells cells_of(const Row& row, std::vector<mysql::Cell>& room) {
+  room.clear();
+  for (const auto& cell : row) room.push_back(cell ? mysql::Cell(*cell) : mysql::Cell());
+  return room;
+}
+
 KeyComparer::KeyComparer(const plan::Merge::Key& key, const std::vector<mysql::ColumnDef>& columns, size_t hidden,
                          bool for_extremes)
     : column_(columns[key.hidden ? hidden + key.column : key.column]),
@@ -79,7 +85,7 @@ Error KeyComparer::refuse(const char* what) const {
               std::string("VT12001: unsupported: ") + what + " of column " + column_.name + " over several shards");
 }
 
-Result<std::string> KeyComparer::weight_of(const Row& row, std::string_view& blank) const {
+Result<std::string_view> KeyComparer::weight_of(Cells row, std::string_view& blank) const {
   blank = {};
   if (!weight_) {
     // Without a weight only binary strings are what they look like.
@@ -94,7 +100,7 @@ Result<std::string> KeyComparer::weight_of(const Row& row, std::string_view& bla
   return *weight;
 }
 
-Result<int> KeyComparer::compare(const Row& a, const Row& b) const {
+Result<int> KeyComparer::compare(Cells a, Cells b) const {
   const auto& x = a[place_];
   const auto& y = b[place_];
   if (!x || !y) return x ? 1 : y ? -1 : 0;
@@ -132,13 +138,13 @@ Result<int> KeyComparer::compare(const Row& a, const Row& b) const {
   }
   std::string_view blank_a;
   std::string_view blank_b;
-  ASSIGN_OR_RETURN(const std::string p, weight_of(a, blank_a));
-  ASSIGN_OR_RETURN(const std::string q, weight_of(b, blank_b));
+  ASSIGN_OR_RETURN(const std::string_view p, weight_of(a, blank_a));
+  ASSIGN_OR_RETURN(const std::string_view q, weight_of(b, blank_b));
   if (blank_a != blank_b) return refuse("comparing texts of several collations");
   return compare_padded(p, q, blank_a);
 }
 
-Result<std::string> KeyComparer::identity(const Row& row) const {
+Result<std::string> KeyComparer::identity(Cells row) const {
   const auto& cell = row[place_];
   if (!cell) return std::string();
   switch (kind_) {
@@ -156,19 +162,19 @@ Result<std::string> KeyComparer::identity(const Row& row) const {
       return bytes;
     }
     case Kind::kFloat: return refuse("comparing FLOATs");
-    case Kind::kFixed: return *cell;
-    case Kind::kBit: return *cell;
+    case Kind::kFixed:
+    case Kind::kBit: return std::string(*cell);
     case Kind::kTime: {
       const auto time = time_value(*cell);
       if (!time) return refuse("comparing times");
       return std::to_string(*time);
     }
     case Kind::kAddress:  // Always spelt in one way, as are members, which differ from each other.
-    case Kind::kMember: return *cell;
+    case Kind::kMember: return std::string(*cell);
     case Kind::kText: break;
   }
   std::string_view blank;
-  ASSIGN_OR_RETURN(const std::string weight, weight_of(row, blank));
+  ASSIGN_OR_RETURN(const std::string_view weight, weight_of(row, blank));
   return std::string(without_blanks(weight, blank));
 }
 

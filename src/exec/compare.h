@@ -2,7 +2,9 @@
 
 #include <map>
 #include <optional>
+#include <span>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -14,6 +16,10 @@
 namespace vitrail::exec {
 
 using Row = std::vector<std::optional<std::string>>;
+// A row whose bytes are elsewhere.
+using Cells = std::span<const mysql::Cell>;
+// In `room`, which is overwritten.
+Cells cells_of(const Row& row, std::vector<mysql::Cell>& room);
 
 class KeyComparer {
  public:
@@ -25,15 +31,15 @@ class KeyComparer {
 
   // -1, 0, 1 in ascending order, NULL first.
   //   kUnimplemented  names the column.
-  Result<int> compare(const Row& a, const Row& b) const;
+  Result<int> compare(Cells a, Cells b) const;
   // Bytes that are the same for values that are equal, and for no others.
-  Result<std::string> identity(const Row& row) const;
-  bool is_null(const Row& row) const { return !row[place_]; }
+  Result<std::string> identity(Cells row) const;
+  bool is_null(Cells row) const { return !row[place_]; }
 
  private:
   enum class Kind : uint8_t { kNumber, kDouble, kFloat, kFixed, kBit, kTime, kText, kMember, kAddress };
   Error refuse(const char* what) const;
-  Result<std::string> weight_of(const Row& row, std::string_view& blank) const;
+  Result<std::string_view> weight_of(Cells row, std::string_view& blank) const;
 
   const mysql::ColumnDef& column_;
   size_t place_;

@@ -1,6 +1,8 @@
 #include "exec/number.h"
 
 #include <algorithm>
+#include <charconv>
+#include <cstdint>
 
 namespace vitrail::exec {
 namespace {
@@ -54,6 +56,44 @@ std::optional<std::strong_ordering> compare_decimals(std::string_view left, std:
   if (a->negative != b->negative) return a->negative ? std::strong_ordering::less : std::strong_ordering::greater;
   const auto order = a->digits <=> b->digits;
   return a->negative ? 0 <=> order : order;
+}
+
+std::optional<std::string> divide_decimal(std::string_view sum, std::string_view count, size_t decimals) {
+  auto number = parse(sum);
+  uint64_t divisor = 0;
+  const auto [end, error] = std::from_chars(count.data(), count.data() + count.size(), divisor);
+  if (!number || error != std::errc() || end != count.data() + count.size() || divisor == 0) return std::nullopt;
+  if (number->scale > decimals) return std::nullopt;
+  constexpr size_t kWord = 9;
+  const auto in_words = [](size_t digits) { return (digits + kWord - 1) / kWord * kWord; };
+  const size_t known = in_words(number->scale);
+  const size_t computed = in_words(std::max(known, decimals));
+  number->digits.append(computed - number->scale, '0');
+  unsigned __int128 rest = 0;
+  std::string digits;
+  for (const char digit : number->digits) {
+    rest = rest * 10 + static_cast<unsigned>(digit - '0');
+    digits.push_back(static_cast<char>('0' + static_cast<int>(rest / divisor)));
+    rest %= divisor;
+  }
+  if (digits.size() <= computed) digits.insert(0, computed + 1 - digits.size(), '0');
+  const size_t kept = digits.size() - (computed - decimals);
+  const bool up = kept < digits.size() && digits[kept] >= '5';
+  digits.resize(kept);
+  if (up) {
+    size_t at = digits.size();
+    while (at > 0 && digits[at - 1] == '9') digits[--at] = '0';
+    if (at == 0) {
+      digits.insert(digits.begin(), '1');
+    } else {
+      ++digits[at - 1];
+    }
+  }
+  const size_t whole = digits.size() - decimals;
+  digits.erase(0, std::min(digits.find_first_not_of('0'), whole - 1));
+  const bool zero = digits.find_first_not_of('0') == std::string::npos;
+  if (decimals > 0) digits.insert(digits.size() - decimals, 1, '.');
+  return number->negative && !zero ? "-" + digits : digits;
 }
 
 std::optional<std::string> plain_decimal(std::string_view text) {

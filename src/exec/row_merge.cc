@@ -37,6 +37,10 @@ RowMerge::RowMerge(const plan::Merge& merge, std::vector<mysql::ColumnDef> colum
   hidden_ = columns_.size() - std::min<size_t>(merge_.hidden_columns, columns_.size());
   order_by_ = comparers(merge_.order_by);
   group_by_ = comparers(merge_.group_by);
+  if (merge_.first_row) first_row_ = comparers({{.column = *merge_.first_row}});
+  extremes_ = std::ranges::any_of(merge_.aggregates, [](const auto& item) {
+    return item.function == plan::AggregateFunction::kMin || item.function == plan::AggregateFunction::kMax;
+  });
   if (!merge_.distinct) return;
   std::vector<plan::Merge::Key> all;
   for (uint32_t i = 0; merge_.distinct_by.empty() && i < hidden_; ++i) all.push_back({.column = i});
@@ -51,11 +55,11 @@ std::vector<KeyComparer> RowMerge::comparers(const std::vector<plan::Merge::Key>
 
 RowMerge::Form RowMerge::form() const {
   if (!merge_.aggregates.empty()) return Form::kGroups;
-  return merge_.order_by.empty() ? Form::kAsTheyCome : Form::kInOrder;
+  return merge_.order_by.empty() && !merge_.distinct ? Form::kAsTheyCome : Form::kInOrder;
 }
 
 // Bytes that are the same for rows whose keys are all equal, and for no others.
-Result<std::string> RowMerge::identity(const std::vector<KeyComparer>& keys, const Row& row) const {
+Result<std::string> RowMerge::identity(const std::vector<KeyComparer>& keys, Cells row) const {
   std::string out;
   for (const auto& key : keys) {
     if (key.is_null(row)) {
@@ -63,7 +67,10 @@ Result<std::string> RowMerge::identity(const std::vector<KeyComparer>& keys, con
       continue;
     }
     ASSIGN_OR_RETURN(const std::string bytes, key.identity(row));
-    out += fmt::format("V{}:", bytes.size()) + bytes;
+    const uint64_t size = bytes.size();
+    out += "V";
+    out.append(reinterpret_cast<const char*>(&size), sizeof size);
+    out += bytes;
   }
   return out;
 }
@@ -73,66 +80,179 @@ Status RowMerge::keep(size_t rows, size_t bytes) {
   return limits_.memory == nullptr ? Status{} : limits_.memory->add(bytes + kRowOverhead);
 }
 
-Status RowMerge::add(Row row) {
+Status RowMerge::add(Cells row, size_t shard) {
   ASSIGN_OR_RETURN(std::string key, identity(group_by_, row));
   const size_t bytes = key.size();
-  const auto [found, fresh] = places_.emplace(std::move(key), groups_.size());
+  const size_t place = taken_++;
+  const auto [found, fresh] = places_.try_emplace(std::move(key), groups_.size());
   if (fresh) {
-    groups_.push_back(std::move(row));
-    return keep(groups_.size(), bytes + bytes_of(groups_.back()));
+    Group& group = groups_.emplace_back(Group{.shard = shard, .place = place});
+    group.row.reserve(row.size());
+    for (const auto& cell : row) group.row.emplace_back(cell);
+    if (extremes_) group.extremes.assign(merge_.aggregates.size(), shard);
+    return keep(groups_.size(), bytes + bytes_of(group.row) + group.extremes.size() * sizeof(size_t));
   }
-  Row& into = groups_[found->second];
-  for (const auto& item : merge_.aggregates) RETURN_IF_ERROR(fold(item, into, row));
+  Group& into = groups_[found->second];
+  ASSIGN_OR_RETURN(const bool first, leads(into, row, shard));
+  for (size_t i = 0; i < merge_.aggregates.size(); ++i) RETURN_IF_ERROR(fold(i, into, row, shard, first));
+  if (first) {
+    into.shard = shard;
+    into.place = place;
+  }
   return {};
 }
 
-Status RowMerge::fold(const plan::Merge::Aggregate& item, Row& into_row, const Row& row) const {
+Result<bool> RowMerge::leads(const Group& group, Cells row, size_t shard) const {
+  if (!first_row_.empty()) {
+    std::vector<mysql::Cell> room;
+    ASSIGN_OR_RETURN(const int order, first_row_.front().compare(row, cells_of(group.row, room)));
+    if (order != 0) return order < 0;
+  }
+  return shard < group.shard;
+}
+
+Status RowMerge::fold(size_t item, Group& group, Cells row, size_t shard, bool leads) const {
   using plan::AggregateFunction;
-  auto& into = into_row[item.column];
-  const auto& value = row[item.column];
-  if (item.function == AggregateFunction::kAny || !value) return {};
-  const mysql::ColumnDef& column = columns_[item.column];
-  if (item.function == AggregateFunction::kCount || item.function == AggregateFunction::kSum) {
-    if (!into) {
-      into = value;
+  const auto& aggregate = merge_.aggregates[item];
+  const auto& value = row[aggregate.column];
+  switch (aggregate.function) {
+    case AggregateFunction::kAny:
+      if (leads) group.row[aggregate.column] = value ? std::optional<std::string>(*value) : std::nullopt;
       return {};
-    }
-    if (mysql::is_float_type(column.type)) return unsupported("sums of floating-point numbers over several shards");
-    auto sum = add_decimals(*into, *value);
-    if (!sum) return unsupported("a sum of values that are no decimal numbers");
-    into = std::move(*sum);
-    return {};
-  }
-  if (column.type == mysql::FieldType::kBit) return unsupported("MIN and MAX of BIT over several shards");
-  if (into) {
-    const KeyComparer comparer({.column = item.column, .weight = item.weight}, columns_, hidden_, true);
-    ASSIGN_OR_RETURN(const int order, comparer.compare(into_row, row));
-    if (item.function == AggregateFunction::kMin ? order <= 0 : order >= 0) return {};
-  }
-  into = value;
-  if (item.weight) {
-    for (const size_t at : {hidden_ + *item.weight, hidden_ + *item.weight + 1}) into_row[at] = row[at];
+    case AggregateFunction::kCount:
+    case AggregateFunction::kSum: return add_up(aggregate.column, group.row, row);
+    case AggregateFunction::kAvg:
+      if (!value) return {};
+      RETURN_IF_ERROR(add_up(hidden_ + aggregate.sum, group.row, row));
+      return add_up(hidden_ + aggregate.count, group.row, row);
+    case AggregateFunction::kMin:
+    case AggregateFunction::kMax: return value ? take_extreme(item, group, row, shard) : Status{};
   }
   return {};
+}
+
+Status RowMerge::take_extreme(size_t item, Group& group, Cells row, size_t shard) const {
+  const auto& aggregate = merge_.aggregates[item];
+  auto& into = group.row[aggregate.column];
+  if (columns_[aggregate.column].type == mysql::FieldType::kBit) {
+    return unsupported("MIN and MAX of BIT over several shards");
+  }
+  if (into) {
+    const KeyComparer comparer({.column = aggregate.column, .weight = aggregate.weight}, columns_, hidden_, true);
+    std::vector<mysql::Cell> room;
+    ASSIGN_OR_RETURN(const int order, comparer.compare(cells_of(group.row, room), row));
+    const bool further = aggregate.function == plan::AggregateFunction::kMin ? order > 0 : order < 0;
+    if (!further && (order != 0 || shard >= group.extremes[item])) return {};
+  }
+  into.emplace(*row[aggregate.column]);
+  group.extremes[item] = shard;
+  if (!aggregate.weight) return {};
+  for (const size_t at : {hidden_ + *aggregate.weight, hidden_ + *aggregate.weight + 1}) {
+    group.row[at] = row[at] ? std::optional<std::string>(*row[at]) : std::nullopt;
+  }
+  return {};
+}
+
+Status RowMerge::add_up(size_t place, Row& into_row, Cells row) const {
+  auto& into = into_row[place];
+  const auto& value = row[place];
+  if (!value) return {};
+  if (!into) {
+    into.emplace(*value);
+    return {};
+  }
+  if (mysql::is_float_type(columns_[place].type)) {
+    return unsupported("sums of floating-point numbers over several shards");
+  }
+  auto sum = add_decimals(*into, *value);
+  if (!sum) return unsupported("a sum of values that are no decimal numbers");
+  into = std::move(*sum);
+  return {};
+}
+
+// Of a floating-point number it is that of the only shard which has rows of the group.
+Status RowMerge::divide(const plan::Merge::Aggregate& item, Row& row) const {
+  const auto& column = columns_[item.column];
+  const auto& sum = row[hidden_ + item.sum];
+  const auto& count = row[hidden_ + item.count];
+  if (!mysql::is_decimal_type(column.type)) return {};
+  if (!sum || !count) {
+    row[item.column] = std::nullopt;
+    return {};
+  }
+  auto average = divide_decimal(*sum, *count, column.decimals);
+  if (!average) return unsupported("an average of values that are no decimal numbers");
+  row[item.column] = std::move(*average);
+  return {};
+}
+
+Result<bool> RowMerge::satisfies(const plan::Merge::Condition& condition, const Row& row) const {
+  const auto& column = columns_[condition.column];
+  const bool number = mysql::is_integer_type(column.type) || mysql::is_decimal_type(column.type);
+  if (!number || column.type == mysql::FieldType::kYear) {
+    return unsupported("HAVING with anything but whole and decimal numbers over several shards");
+  }
+  const auto& value = row[condition.column];
+  if (!value) return false;
+  const auto order = compare_decimals(*value, condition.number);
+  if (!order) return unsupported("HAVING with values that are no decimal numbers");
+  switch (condition.comparison) {
+    case sql::BinaryOp::kEqual: return *order == 0;
+    case sql::BinaryOp::kNotEqual: return *order != 0;
+    case sql::BinaryOp::kLess: return *order < 0;
+    case sql::BinaryOp::kLessEqual: return *order <= 0;
+    case sql::BinaryOp::kGreater: return *order > 0;
+    case sql::BinaryOp::kGreaterEqual: return *order >= 0;
+    default: return unsupported("this comparison in HAVING over several shards");
+  }
 }
 
 Result<std::vector<Row>> RowMerge::groups() {
-  std::vector<Row> rows = std::move(groups_);
-  if (order_by_.empty()) return rows;
+  std::vector<Group> kept;
+  for (Group& group : groups_) {
+    for (const auto& item : merge_.aggregates) {
+      if (item.function == plan::AggregateFunction::kAvg) RETURN_IF_ERROR(divide(item, group.row));
+    }
+    bool all_true = true;
+    for (const auto& condition : merge_.having) {
+      ASSIGN_OR_RETURN(const bool is_true, satisfies(condition, group.row));
+      all_true = all_true && is_true;
+    }
+    if (all_true) kept.push_back(std::move(group));
+  }
+  groups_.clear();
+  ASSIGN_OR_RETURN(const std::vector<size_t> order, sorted(kept));
+  std::vector<Row> rows;
+  rows.reserve(kept.size());
+  for (const size_t i : order) rows.push_back(std::move(kept[i].row));
+  return rows;
+}
+
+// Equal ones in the order of shards. Without ORDER BY in the order of the keys, as MariaDB does it; keys that cannot be
+// put in order here are no reason to refuse what nobody asked for.
+Result<std::vector<size_t>> RowMerge::sorted(const std::vector<Group>& groups) const {
+  const bool asked = !order_by_.empty();
+  const std::vector<plan::Merge::Key> rows = {{}};
+  const bool by_rows = !asked && merge_.in_row_order;
+  const auto& by = asked ? order_by_ : by_rows ? first_row_ : group_by_;
+  const auto& keys = asked ? merge_.order_by : by_rows ? rows : merge_.group_by;
   std::optional<Error> error;
-  std::vector<size_t> order(rows.size());  // Rows that are equal stay in the order in which they came.
+  std::vector<std::vector<mysql::Cell>> cells(groups.size());
+  for (size_t i = 0; i < groups.size(); ++i) cells_of(groups[i].row, cells[i]);
+  const auto by_origin = [&](size_t x, size_t y) {
+    return std::pair(groups[x].shard, groups[x].place) < std::pair(groups[y].shard, groups[y].place);
+  };
+  std::vector<size_t> order(groups.size());
   std::iota(order.begin(), order.end(), size_t{0});
   // A heap sort: it stays inside the range even when a comparison fails half-way.
   std::partial_sort(order.begin(), order.end(), order.end(), [&](size_t x, size_t y) {
-    const auto compared = compare(rows[x], rows[y]);
+    const auto compared = compare(by, keys, cells[x], cells[y]);
     if (!compared.ok() && !error) error = compared.error();
-    return compared.ok() && *compared != 0 ? *compared < 0 : x < y;
+    return compared.ok() && *compared != 0 ? *compared < 0 : by_origin(x, y);
   });
-  if (error) return std::move(*error);
-  std::vector<Row> sorted;
-  sorted.reserve(rows.size());
-  for (const size_t i : order) sorted.push_back(std::move(rows[i]));
-  return sorted;
+  if (error && asked) return std::move(*error);
+  if (error) std::ranges::sort(order, by_origin);
+  return order;
 }
 
 bool RowMerge::admit() {
@@ -146,7 +266,7 @@ bool RowMerge::done() const {
   return merge_.limit && !merge_.count_found_rows && met_ >= merge_.offset && met_ - merge_.offset >= *merge_.limit;
 }
 
-Result<bool> RowMerge::is_new(const Row& row) {
+Result<bool> RowMerge::is_new(Cells row) {
   if (!merge_.distinct) return true;
   ASSIGN_OR_RETURN(std::string key, identity(distinct_by_, row));
   const size_t bytes = key.size();
@@ -155,21 +275,23 @@ Result<bool> RowMerge::is_new(const Row& row) {
   return true;
 }
 
-Result<int> RowMerge::compare(const Row& a, const Row& b) const {
-  for (size_t i = 0; i < order_by_.size(); ++i) {
-    ASSIGN_OR_RETURN(const int order, order_by_[i].compare(a, b));
-    if (order != 0) return merge_.order_by[i].descending ? -order : order;
+Result<int> RowMerge::compare(const std::vector<KeyComparer>& by, const std::vector<plan::Merge::Key>& keys, Cells a,
+                              Cells b) {
+  for (size_t i = 0; i < by.size(); ++i) {
+    ASSIGN_OR_RETURN(const int order, by[i].compare(a, b));
+    if (order != 0) return keys[i].descending ? -order : order;
   }
   return 0;
 }
 
-Result<bool> InOrder::before(const Head& a, const Head& b) const {
-  ASSIGN_OR_RETURN(const int order, merge_.compare(a.row, b.row));
-  return order != 0 ? order < 0 : a.shard < b.shard;
+Result<bool> InOrder::before(size_t a, size_t b) const {
+  ASSIGN_OR_RETURN(const int order, merge_.compare(rows_[a], rows_[b]));
+  return order != 0 ? order < 0 : a < b;
 }
 
-Status InOrder::push(size_t shard, Row row) {
-  heads_.push_back({shard, std::move(row)});
+Status InOrder::push(size_t shard, Cells row) {
+  rows_[shard].assign(row.begin(), row.end());
+  heads_.push_back(shard);
   for (size_t at = heads_.size() - 1; at > 0;) {
     const size_t parent = (at - 1) / 2;
     ASSIGN_OR_RETURN(const bool earlier, before(heads_[at], heads_[parent]));
@@ -181,8 +303,8 @@ Status InOrder::push(size_t shard, Row row) {
 }
 
 Result<InOrder::Head> InOrder::pop() {
-  Head first = std::move(heads_.front());
-  heads_.front() = std::move(heads_.back());
+  const size_t first = heads_.front();
+  heads_.front() = heads_.back();
   heads_.pop_back();
   for (size_t at = 0;;) {
     size_t least = at;
@@ -195,7 +317,7 @@ Result<InOrder::Head> InOrder::pop() {
     std::swap(heads_[at], heads_[least]);
     at = least;
   }
-  return first;
+  return Head{first, rows_[first]};
 }
 
 }  // namespace vitrail::exec

@@ -33,8 +33,10 @@ class RowMerge {
   // How rows reach the client.
   enum class Form : uint8_t {
     kAsTheyCome,
-    kInOrder,  // The shards' rows come in the order of `order_by`: see InOrder.
-    kGroups,   // When all have come.
+    // The shards' rows come in the order of `order_by`: see InOrder. Of DISTINCT without an order, too: of equal rows
+    // that of the first shard is shown, whoever answers first.
+    kInOrder,
+    kGroups,  // When all have come.
   };
   // `merge` must outlive it. `columns`: those of the shards.
   RowMerge(const plan::Merge& merge, std::vector<mysql::ColumnDef> columns, RowLimits limits);
@@ -48,10 +50,11 @@ class RowMerge {
   // Else is_new() is true of every row.
   bool distinct() const { return merge_.distinct; }
 
-  // kGroups: takes a row.
+  // kGroups: takes a row of a shard. Each shard's come in their order, but those of several in any: of equal texts
+  // ("a" and "A") those of the first shard are shown, and groups without an order come in that of their keys.
   //   kUnimplemented  a value that cannot be compared or added here without risk (says which).
   //   kResourceExhausted  more than the limits allow.
-  Status add(Row row);
+  Status add(Cells row, size_t shard);
   // kGroups: all of them, in their order; whole rows of the shards. To be passed through admit().
   Result<std::vector<Row>> groups();
 
@@ -59,53 +62,72 @@ class RowMerge {
   // by is_new() before.
   bool admit();
   // Whether DISTINCT has not seen this row yet; true without DISTINCT.
-  Result<bool> is_new(const Row& row);
+  Result<bool> is_new(Cells row);
   // No further row goes to the client, and none has to be counted.
   bool done() const;
   // What FOUND_ROWS() says.
   uint64_t found_rows() const { return merge_.count_found_rows ? met_ : sent_; }
 
   // -1, 0, 1 by `order_by`, with its directions.
-  Result<int> compare(const Row& a, const Row& b) const;
+  Result<int> compare(Cells a, Cells b) const { return compare(order_by_, merge_.order_by, a, b); }
 
  private:
-  Result<std::string> identity(const std::vector<KeyComparer>& keys, const Row& row) const;
-  Status fold(const plan::Merge::Aggregate& item, Row& into_row, const Row& row) const;
+  struct Group {
+    Row row;
+    size_t shard = 0;              // Whose values of kAny it shows;
+    size_t place = 0;              // when they came.
+    std::vector<size_t> extremes;  // Of each aggregate: whose MIN or MAX it shows. Empty: there are none.
+  };
+  Result<std::string> identity(const std::vector<KeyComparer>& keys, Cells row) const;
+  // `leads`: the row comes before those that the group has.
+  Status fold(size_t item, Group& group, Cells row, size_t shard, bool leads) const;
+  Result<bool> leads(const Group& group, Cells row, size_t shard) const;
+  Status take_extreme(size_t item, Group& group, Cells row, size_t shard) const;
+  Result<std::vector<size_t>> sorted(const std::vector<Group>& groups) const;
+  Status add_up(size_t place, Row& into_row, Cells row) const;
+  Status divide(const plan::Merge::Aggregate& item, Row& row) const;
+  Result<bool> satisfies(const plan::Merge::Condition& condition, const Row& row) const;
   Status keep(size_t rows, size_t bytes);
   std::vector<KeyComparer> comparers(const std::vector<plan::Merge::Key>& keys) const;
+  static Result<int> compare(const std::vector<KeyComparer>& by, const std::vector<plan::Merge::Key>& keys, Cells a,
+                             Cells b);
 
   const plan::Merge& merge_;
   const std::vector<mysql::ColumnDef> columns_;
   const RowLimits limits_;
   size_t hidden_ = 0;  // Number of columns before the hidden ones.
-  std::vector<KeyComparer> order_by_, group_by_, distinct_by_;
+  bool extremes_ = false;
+  std::vector<KeyComparer> order_by_, group_by_, distinct_by_, first_row_;
   std::unordered_map<std::string, size_t> places_;  // Of groups.
-  std::vector<Row> groups_;
+  std::vector<Group> groups_;
+  size_t taken_ = 0;
   std::unordered_set<std::string> seen_;
   uint64_t met_ = 0;
   uint64_t sent_ = 0;
 };
 
 // The first rows of several shards that each come in order: which one is next.
+//   Owns  : no bytes: those of a row must stay where they are until what pop() returned of it has been used.
 //   Errors: of RowMerge::compare(); nothing is of use after one.
 class InOrder {
  public:
-  explicit InOrder(const RowMerge& merge) : merge_(merge) {}
+  InOrder(const RowMerge& merge, size_t shards) : merge_(merge), rows_(shards) { heads_.reserve(shards); }
   // The next row of a shard, which has none here.
-  Status push(size_t shard, Row row);
+  Status push(size_t shard, Cells row);
   bool empty() const { return heads_.empty(); }
   struct Head {
     size_t shard = 0;
-    Row row;
+    Cells row;  // Until this shard's next push().
   };
   // Takes the first of all; of equal ones that of the first shard.
   Result<Head> pop();
 
  private:
-  Result<bool> before(const Head& a, const Head& b) const;
+  Result<bool> before(size_t a, size_t b) const;
 
   const RowMerge& merge_;
-  std::vector<Head> heads_;  // A heap.
+  std::vector<std::vector<mysql::Cell>> rows_;  // Of each shard.
+  std::vector<size_t> heads_;                   // A heap of shards.
 };
 
 }  // namespace vitrail::exec

@@ -116,6 +116,8 @@ void declare(base::Settings& settings, Options& options) {
                "statements that may be finished so at the same time, per event loop");
   settings.add("mysql_server_max_connections", &serving.max_connections, "client connections");
   settings.add("connections_per_tablet", &serving.connections_per_tablet, "connections to one tablet, per event loop");
+  settings.add("tablet_streams", &serving.tablet_streams,
+               "sessions share few connections to a tablet, as streams; false: each has a connection of its own");
   settings
       .add("memory_per_session", &serving.session_memory,
            "bytes that may be held for one client: rows of several shards, long data, prepared statements; 0: no limit")
@@ -137,6 +139,8 @@ void declare(base::Settings& settings, Options& options) {
                "learn the columns of tables from the tablets, and follow their changes (/debug/vschema shows them)");
   settings.add("vschema_ddl_authorized_users", &serving.vschema_users,
                "users who may change vschemas with ALTER VSCHEMA; %: everybody");
+  settings.add("process_users", &serving.process_users,
+               "users who may see the sessions of others in SHOW PROCESSLIST, and end them with KILL; %: everybody");
   settings.add("log_queries_to_file", &serving.query_log,
                "file that gets a line for each statement (holds users' data)");
   settings.add("healthcheck_timeout", &options.discovery.healthcheck_timeout, "a tablet silent for longer is not used");
@@ -169,10 +173,11 @@ struct Gate::Core {
         topology(topology_in),
         registry(registry_in),
         statistics(registry),
-        metrics{registry.counter("QueriesProcessed", "statements of clients"),
-                registry.counter("QueryErrors", "statements that ended with an error"),
+        metrics{queries, registry.counter("QueryErrors", "statements that ended with an error"),
                 registry.counter("BufferRequestsEvicted", "held statements that got an error in the end"),
-                registry.gauge("MysqlServerConnections", "client connections"), statistics},
+                registry.gauge("MysqlServerConnCount", "client connections"), statistics},
+        accepted_connections(registry.counter("MysqlServerConnAccepted", "clients that connected")),
+        refused_connections(registry.counter("MysqlServerConnRefused", "clients that were refused")),
         tls_failures(registry.counter("MysqlServerTlsFailures", "logins given up because TLS could not begin")),
         memory(
             {options.serving.session_memory, options.serving.process_memory, "--memory-per-session", "--memory-limit"},
@@ -249,7 +254,10 @@ struct Gate::Core {
   topo::Server& topology;
   base::Metrics& registry;
   Statistics statistics;
+  base::Counter queries;  // Of clients, for COM_STATISTICS. By plan they are metrics.
   GateMetrics metrics;
+  base::Counter& accepted_connections;
+  base::Counter& refused_connections;
   base::Counter& tls_failures;
   base::MemoryBudget memory;
   base::FreeMemory free_memory;  // Of the first loop.
@@ -271,6 +279,7 @@ struct Gate::Core {
   std::shared_ptr<const net::TlsContext> tablets_tls;
   std::mutex view_mutex;
   std::shared_ptr<const View> newest;
+  rpc::ChannelPool tablet_rpcs{options.discovery.tablets};
   Discovery discovery;
   base::Metrics::Subscription health_metric;
   net::Listener listener;
@@ -384,8 +393,13 @@ net::Task<void> Gate::Core::accept_loop(net::Listener& from) {
 
 net::Task<void> Gate::Core::serve(GateLoop& home, int fd) {
   // What the login needs is gone before the session, which may live for long.
+  accepted_connections.add();
   const std::unique_ptr<ClientSession> session = co_await log_in(home, fd);
-  if (session != nullptr) co_await session->run();
+  if (session == nullptr) {
+    refused_connections.add();
+    co_return;
+  }
+  co_await session->run();
 }
 
 // Null: the client was refused, or left.
@@ -442,7 +456,8 @@ net::Task<void> Gate::Core::housekeeping(GateLoop& loop) {
 
 // On the first loop.
 Status Gate::Core::start_grpc() {
-  service = std::make_unique<GrpcService>(*loops.front(), next_id, options.grpc_session_timeout);
+  service =
+      std::make_unique<GrpcService>(*loops.front(), next_id, options.grpc_session_timeout, options.discovery.tablets);
   auto made = std::make_unique<rpc::Server>(std::move(grpc_options));
   service->register_handlers(*made);
   RETURN_IF_ERROR(made->start());
@@ -494,6 +509,7 @@ net::Task<Status> Gate::start() {
     core.loops.back()->query_log = &core.query_log;
     core.loops.back()->memory = &core.memory;
     core.loops.back()->topology = &core.topology;
+    core.loops.back()->tablet_rpcs = &core.tablet_rpcs;
     core.loops.back()->login = &core.login;
     core.loops.back()->tablet_tls = tablet_tls;
   }

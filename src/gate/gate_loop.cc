@@ -62,6 +62,13 @@ net::MysqlPool& GateLoop::pool_for(const Endpoint& endpoint, const shard::Target
           net::PoolGroup::Options{settings.connections_per_tablet, settings.connection_waiters,
                                   "--connections-per-tablet", "--connection-waiters"});
     }
+    if (settings.tablet_streams) {
+      auto& carriers = carriers_[endpoint.address.to_string()];
+      if (carriers == nullptr) {
+        carriers = std::make_unique<net::Carriers>(scope, static_cast<size_t>(std::max(settings.loops, 1)));
+      }
+      client.carriers = carriers.get();
+    }
     net::MysqlPool::Options options;
     options.group = group;
     options.acquire_timeout = settings.connection_timeout;
@@ -113,6 +120,25 @@ void GateLoop::remember_plan(const sql::Fingerprint& fingerprint, const std::str
   plans_.emplace(PlanKey{fingerprint, context}, std::move(plan));
 }
 
+bool GateLoop::rules_processes(const std::string& user) const {
+  const auto& users = settings.process_users;
+  return std::ranges::find(users, "%") != users.end() || std::ranges::find(users, user) != users.end();
+}
+
+net::Task<std::vector<Process>> GateLoop::processes(std::string user) const {
+  const bool of_all = rules_processes(user);
+  std::vector<Process> out;
+  for (const GateLoop* other : all) {
+    co_await other->loop.enter();
+    for (const ClientSession* session : other->sessions) {
+      if (of_all || session->user() == user) out.push_back(session->process());
+    }
+  }
+  co_await loop.enter();
+  std::ranges::sort(out, {}, &Process::id);
+  co_return out;
+}
+
 net::Task<GateLoop::KillOutcome> GateLoop::kill(uint32_t connection_id, std::string user, bool query) {
   KillOutcome outcome = KillOutcome::kUnknown;
   for (GateLoop* other : all) {
@@ -121,7 +147,7 @@ net::Task<GateLoop::KillOutcome> GateLoop::kill(uint32_t connection_id, std::str
         other->sessions, [&](const ClientSession* session) { return session->connection_id() == connection_id; });
     if (found == other->sessions.end()) continue;
     ClientSession& session = **found;
-    if (session.user() != user) {
+    if (session.user() != user && !rules_processes(user)) {
       outcome = KillOutcome::kDenied;
     } else if (query) {
       outcome = KillOutcome::kDone;
@@ -170,12 +196,23 @@ void GateLoop::trim() {
     }
   }
   std::erase_if(groups_, [&](const auto& entry) { return !known.contains(entry.first) && entry.second->used() == 0; });
+  for (auto it = carriers_.begin(); it != carriers_.end();) {
+    it->second->trim();
+    const bool used = std::ranges::any_of(pools_, [&](const auto& pool) { return pool.first.address == it->first; });
+    if (known.contains(it->first) || used) {
+      ++it;
+    } else {
+      it->second->close();
+      it = carriers_.erase(it);
+    }
+  }
 }
 
 void GateLoop::close() {
   ++pools_epoch_;
   for (auto& [key, pool] : pools_) pool->close();
   pools_.clear();
+  carriers_.clear();
 }
 
 }  // namespace vitrail::gate

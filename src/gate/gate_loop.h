@@ -14,16 +14,22 @@
 #include "base/query_log.h"
 #include "base/metrics.h"
 #include "base/random.h"
+#include "gate/process_list.h"
 #include "gate/statement_totals.h"
 #include "gate/statistics.h"
 #include "gate/view.h"
 #include "mysql/protocol.h"
 #include "mysql/server_handshake.h"
+#include "net/carriers.h"
 #include "net/mysql_pool.h"
 #include "net/scope.h"
 #include "net/sync.h"
 #include "plan/plan.h"
 #include "sql/fingerprint.h"
+
+namespace vitrail::rpc {
+class ChannelPool;
+}
 
 namespace vitrail::gate {
 
@@ -54,6 +60,7 @@ struct GateSettings {
   ScratchLimits scratch;
   size_t max_connections = 50'000;
   size_t connections_per_tablet = 200;            // And loop, over all forms of login.
+  bool tablet_streams = true;                     // They are streams of few connections, where a tablet knows of that.
   uint64_t session_memory = uint64_t{256} << 20;  // Bytes held for one client, and for all.
   uint64_t process_memory = uint64_t{2} << 30;
   base::Duration connection_timeout = std::chrono::seconds(5);  // Longest wait for one of them.
@@ -66,6 +73,7 @@ struct GateSettings {
   base::Duration buffer_window = std::chrono::seconds(10);
   size_t buffer_size = 1000;               // Statements that wait at the same time, per loop.
   std::vector<std::string> vschema_users;  // Who may ALTER VSCHEMA; "%": everybody.
+  std::vector<std::string> process_users;  // Who may see and kill the sessions of others; "%": everybody.
   std::string query_log;                   // File that gets a line for each statement; empty: none.
 };
 
@@ -102,11 +110,18 @@ class GateLoop {
   size_t buffered = 0;          // Statements that wait now.
   size_t scratch_sessions = 0;  // That are in use now.
   size_t scratch_turn = 0;      // Moves on with each one, so that shards take turns.
+  // Queries of views of sharded keyspaces, by keyspace and name: as they were a moment ago. See session_views.cc.
+  struct KnownViewQuery {
+    std::string query;
+    base::TimePoint asked;
+  };
+  std::map<std::pair<std::string, std::string>, KnownViewQuery> view_queries;
   base::QueryLog* query_log = nullptr;
   base::MemoryBudget* memory = nullptr;
   const mysql::ServerAuthSettings* login = nullptr;  // For COM_CHANGE_USER.
   const base::TimePoint started = base::system_clock().now();
   topo::Server* topology = nullptr;                   // For statements that change it.
+  rpc::ChannelPool* tablet_rpcs = nullptr;            // For statements that ask tablets how they are.
   std::shared_ptr<const net::TlsContext> tablet_tls;  // For connections to tablets; null: plain text.
 
   // A connection to one tablet for one target, from the pool of its login form. `endpoint` is copied.
@@ -164,7 +179,10 @@ class GateLoop {
     for (const auto& [key, totals] : totals_) visit(*totals, key.context);
   }
 
-  // KILL of a connection (or of its statement) of any loop, by one of the same user.
+  // The clients of all loops, by their numbers: those of `user`, or all where it may see them.
+  net::Task<std::vector<Process>> processes(std::string user) const;
+  bool rules_processes(const std::string& user) const;
+  // KILL of a connection (or of its statement) of any loop, by one of the same user or who may kill all.
   enum class KillOutcome : uint8_t { kDone, kDenied, kUnknown };
   net::Task<KillOutcome> kill(uint32_t connection_id, std::string user, bool query);
   std::vector<GateLoop*> all;  // The gate's loops, this one among them.
@@ -211,7 +229,8 @@ class GateLoop {
   std::unordered_map<PlanKey, std::shared_ptr<StatementTotals>, PlanKeyHash, PlanKeyEqual> totals_;
   uint64_t pools_epoch_ = 1;  // Changes with the view, and when a pool goes.
   std::map<PoolKey, std::unique_ptr<net::MysqlPool>> pools_;
-  std::map<std::string, std::shared_ptr<net::PoolGroup>> groups_;  // By address: one limit for a tablet.
+  std::map<std::string, std::shared_ptr<net::PoolGroup>> groups_;   // By address: one limit for a tablet.
+  std::map<std::string, std::unique_ptr<net::Carriers>> carriers_;  // By address, too.
   uint64_t random_state_ = base::system_random().next_u64() | 1;
 };
 

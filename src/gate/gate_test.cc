@@ -42,6 +42,29 @@ TEST(OlderErrors, DeniedTablesAreToldInTheOlderWords_S3_53) {
   EXPECT_EQ(told.reason(), base::Reason::kDeniedTable);
 }
 
+TEST(OlderErrors, ATableThatHasMovedAndWasDroppedIsToldInTheOlderWords_S3_62) {
+  set_own_url("http://gate:15001/");
+  View view;
+  view.endpoints["commerce/0@primary"] = {{.alias = "zone1-0000000100", .address = {.host = "tablet-0", .port = 1}}};
+  ::vschema::SrvVSchema record;
+  (*(*record.mutable_keyspaces())["commerce"].mutable_tables())["product"];
+  (*(*record.mutable_keyspaces())["customer"].mutable_tables())["customer"];
+  view.vschema = vschema::VSchema::build(record, 1);
+  const shard::Target target{"commerce", "0", "primary"};
+  const auto told = [&](const char* text, uint16_t number) {
+    const auto error =
+        older_missing_table(target, view, "userData1", fail(Code::kNotFound, text).with_mysql(number, "42S02"));
+    return error ? error->message() : "";
+  };
+  EXPECT_EQ(
+      told("Table 'commerce.customer' doesn't exist", 1146),
+      "vtgate: http://gate:15001/: target: commerce.0.master, used tablet: zone1-0000000100 (tablet-0), vttablet: "
+      "rpc error: code = InvalidArgument desc = table customer not found in schema (CallerID: userData1)");
+  EXPECT_EQ(told("Table 'commerce.product' doesn't exist", 1146), "");   // It is to be there.
+  EXPECT_EQ(told("Table 'commerce.misspelt' doesn't exist", 1146), "");  // Nobody has it.
+  EXPECT_EQ(told("Unknown table 'commerce.customer'", 1051), "");
+}
+
 TEST(LagFilter, UsesReplicasThatLagLittleAndFillsUpWithTheBestOthers) {
   const LagLimits limits;  // 30 s, 2 h, 2
   EXPECT_EQ(usable_replicas({5, 10, 15, 120}, limits), (Indexes{0, 1, 2}));

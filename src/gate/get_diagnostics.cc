@@ -15,7 +15,6 @@ using sql::Token;
 using sql::TokenType;
 using Assigned = std::vector<std::pair<std::string, Value>>;
 
-constexpr uint16_t kNoCondition = 1758;
 constexpr uint16_t kNoHandler = 1887;
 constexpr std::string_view kStandard = "ISO 9075";
 
@@ -78,7 +77,7 @@ class Reader {
     const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
     if (error != std::errc() || end != digits.data() + digits.size()) return wrong();
     if (number < 1 || number > diagnostics_.conditions.size()) {
-      return fail(Code::kInvalidArgument, "Invalid condition number").with_mysql(kNoCondition, "35000");
+      return fail(Code::kInvalidArgument, "Invalid condition number").with_mysql(kNoSuchCondition, "35000");
     }
     return &diagnostics_.conditions[number - 1];
   }

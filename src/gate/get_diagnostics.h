@@ -14,6 +14,9 @@
 
 namespace vitrail::gate {
 
+// The error about a condition's number. To servers it is no error: the statement leaves it as one condition more.
+inline constexpr uint16_t kNoSuchCondition = 1758;
+
 // What GET DIAGNOSTICS may be asked about: the warnings and errors of a session's last statement.
 struct Diagnostics {
   std::span<const std::array<std::string, 3>> conditions;  // Level, code, message: as SHOW WARNINGS tells them.

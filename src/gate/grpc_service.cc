@@ -9,6 +9,7 @@
 #include "base/random.h"
 #include "exec/proto_result.h"
 #include "gate/session.h"
+#include "gate/vstream.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "rpc/typed.h"
@@ -112,8 +113,14 @@ struct GrpcService::Live {
 
 class GrpcService::Core {
  public:
-  Core(GateLoop& home, std::atomic<uint32_t>& next_id, base::Duration idle_timeout)
-      : home_(home), next_id_(next_id), idle_timeout_(idle_timeout) {}
+  Core(GateLoop& home, std::atomic<uint32_t>& next_id, base::Duration idle_timeout, rpc::ChannelOptions tablets)
+      : home_(home),
+        next_id_(next_id),
+        idle_timeout_(idle_timeout),
+        sources_(movement::make_topology_picker(*home.topology, home.settings.cell)),
+        channels_(std::move(tablets)) {}
+
+  VStreamContext vstream_context() { return {*sources_, channels_, home_.view()}; }
 
   net::Task<Result<::vtgate::ExecuteResponse>> execute(CallContext context, ::vtgate::ExecuteRequest request);
   net::Task<Result<::vtgate::ExecuteBatchResponse>> execute_batch(CallContext context,
@@ -144,6 +151,8 @@ class GrpcService::Core {
   GateLoop& home_;
   std::atomic<uint32_t>& next_id_;
   const base::Duration idle_timeout_;
+  const std::unique_ptr<movement::SourcePicker> sources_;
+  rpc::ChannelPool channels_;
   std::unordered_map<std::string, LivePtr> kept_;  // By SessionUUID.
 };
 
@@ -443,8 +452,9 @@ void GrpcService::Core::trim() {
   });
 }
 
-GrpcService::GrpcService(GateLoop& home, std::atomic<uint32_t>& next_id, base::Duration idle_timeout)
-    : core_(std::make_unique<Core>(home, next_id, idle_timeout)) {}
+GrpcService::GrpcService(GateLoop& home, std::atomic<uint32_t>& next_id, base::Duration idle_timeout,
+                         rpc::ChannelOptions tablets)
+    : core_(std::make_unique<Core>(home, next_id, idle_timeout, std::move(tablets))) {}
 
 GrpcService::~GrpcService() = default;
 
@@ -477,10 +487,9 @@ void GrpcService::register_handlers(rpc::Server& server) {
       [&core](CallContext, ::vtgate::CloseSessionRequest request) { return core.close_session(std::move(request)); });
   rpc::handle_server_stream<::vtgate::VStreamRequest, ::vtgate::VStreamResponse>(
       server, service + "VStream", loop,
-      [](CallContext, ::vtgate::VStreamRequest, rpc::TypedWriter<::vtgate::VStreamResponse>) -> net::Task<Status> {
-        co_return fail(
-            Code::kUnimplemented,
-            "VStream is not offered by this vtgate yet; a tablet's own stream (queryservice.Query) can be read");
+      [&core](CallContext context, ::vtgate::VStreamRequest request,
+              rpc::TypedWriter<::vtgate::VStreamResponse> writer) {
+        return run_vstream(core.vstream_context(), std::move(request), writer, context.cancel);
       });
 }
 

@@ -9,6 +9,7 @@
 #include "exec/bind_variables.h"
 #include "gate/gate_loop.h"
 #include "query.pb.h"
+#include "rpc/client.h"
 
 namespace vitrail::rpc {
 class Server;
@@ -19,7 +20,7 @@ namespace vitrail::gate {
 using exec::with_bind_variables;
 
 // The gRPC service vtgateservice.Vitess (docs/users/grpc.md): Execute, ExecuteBatch, StreamExecute, Prepare,
-// CloseSession.
+// CloseSession, VStream.
 //
 // A call's statement runs in a ClientSession, as those of MySQL clients do; the service is its client, over a pair of
 // sockets inside the process. The vtgate.Session of the call is put into a fresh ClientSession and taken out again
@@ -30,8 +31,8 @@ using exec::with_bind_variables;
 //   Bounds : kept sessions count as client connections (max_connections).
 class GrpcService {
  public:
-  // `next_id`: of connections. Both outlive the service.
-  GrpcService(GateLoop& home, std::atomic<uint32_t>& next_id, base::Duration idle_timeout);
+  // `next_id`: of connections. Both outlive the service. `tablets`: how their gRPC services are called, for VStream.
+  GrpcService(GateLoop& home, std::atomic<uint32_t>& next_id, base::Duration idle_timeout, rpc::ChannelOptions tablets);
   ~GrpcService();
 
   // Before the server is started; stop it before the service ends.

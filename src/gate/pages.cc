@@ -108,6 +108,11 @@ void add_pages(rpc::HttpServer& http, Gate& gate) {
   http.handle("/debug/gateway", [&](const HttpRequest&) { return HttpResponse::html(targets_html(gate)); });
   http.handle("/debug/query_plans", [&](const HttpRequest&) { return HttpResponse::json(plans_json(gate.plans())); });
   http.handle("/debug/query_stats", [&](const HttpRequest& request) { return statement_page(request, gate); });
+  http.handle("/debug/scatter_stats", [&](const HttpRequest& request) {
+    const auto limit = rpc::number_of(request, "limit", 100, 100'000);
+    if (!limit.ok()) return HttpResponse::error(limit.error());
+    return HttpResponse::json(scatter_json(gate.statements(), *limit));
+  });
   http.add_status_part("Tablets", [&] { return targets_html(gate); });
   rpc::add_query_pages(http, gate.query_log(), [&] {
     std::vector<rpc::QueryUse> uses;

@@ -115,10 +115,10 @@ net::Task<Status> SchemaTracker::load(const std::string& keyspace, const shard::
       "where table_schema = database() order by table_name, ordinal_position",
       wait, kMostRows);
   if (!columns.ok()) co_return std::move(columns).error();
-  // A table whose columns are not the same on all servers.
+  // Tables whose columns are not the same on all servers.
   auto schemata = co_await client.query(
       "select table_name, column_name from information_schema.columns where table_schema = 'information_schema' and "
-      "table_name = 'SCHEMATA' order by ordinal_position",
+      "table_name in ('SCHEMATA', 'PROCESSLIST') order by table_name, ordinal_position",
       wait, kMostRows);
   if (!schemata.ok()) co_return std::move(schemata).error();
   auto indexes = co_await client.query(
@@ -134,7 +134,7 @@ net::Task<Status> SchemaTracker::load(const std::string& keyspace, const shard::
   (*schema)[keyspace] = described_tables(*columns, *indexes);
   auto system = std::make_shared<schema::Keyspace>();
   for (size_t row = 0; row < schemata->rows.size(); ++row) {
-    (*system)["SCHEMATA"].columns.push_back({.name = std::string(schemata->text(row, 1))});
+    (*system)[base::to_upper(schemata->text(row, 0))].columns.push_back({.name = std::string(schemata->text(row, 1))});
   }
   (*schema)["information_schema"] = std::move(system);
   schema_ = std::move(schema);

@@ -1,6 +1,7 @@
 #include "gate/scratch.h"
 
 #include <algorithm>
+#include <cstdlib>
 #include <utility>
 
 #include "mysql/collations.h"
@@ -14,6 +15,10 @@ namespace vitrail::gate {
 namespace {
 
 constexpr size_t kMaxPreparedPerConnection = 64;
+constexpr uint16_t kRecordFileFull = 1114;        // The table is full
+constexpr uint16_t kUnknownStorageEngine = 1286;  // And not supported, or disabled:
+constexpr uint16_t kDisabledStorageEngine = 3161;
+constexpr std::string_view kMemoryOfTable = "33554432";  // 32 MiB
 
 // What a server tells of a column's place in its table, and not of its type.
 constexpr uint16_t kOriginFlags = mysql::kFieldPrimaryKey | mysql::kFieldUniqueKey | mysql::kFieldMultipleKey |
@@ -23,19 +28,23 @@ constexpr uint16_t kOriginFlags = mysql::kFieldPrimaryKey | mysql::kFieldUniqueK
 }  // namespace
 
 std::string_view scratch_load_settings() {
-  return "set @@session.character_set_client = utf8mb4, @@session.character_set_results = utf8mb4, "
-         "@@session.collation_connection = utf8mb4_general_ci, "
-         "@@session.sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO', @@session.time_zone = "
-         "'+00:00'";
+  static const std::string kSettings =
+      "set @@session.character_set_client = utf8mb4, @@session.character_set_results = utf8mb4, "
+      "@@session.collation_connection = utf8mb4_general_ci, "
+      "@@session.sql_mode = 'STRICT_ALL_TABLES,ALLOW_INVALID_DATES,NO_AUTO_VALUE_ON_ZERO', @@session.time_zone = "
+      "'+00:00', @@session.max_heap_table_size = " +
+      std::string(kMemoryOfTable);
+  return kSettings;
 }
 
 std::string scratch_client_settings(uint8_t login_collation, std::string_view settings) {
   const auto* collation = mysql::find_collation(login_collation);
   const std::string charset(collation == nullptr ? "utf8mb4" : collation->charset);
   const std::string name(collation == nullptr ? "utf8mb4_general_ci" : collation->name);
-  std::string out = "set @@session.character_set_client = " + charset +
-                    ", @@session.character_set_results = " + charset + ", @@session.collation_connection = " + name +
-                    ", @@session.sql_mode = default, @@session.time_zone = default";
+  std::string out =
+      "set @@session.character_set_client = " + charset + ", @@session.character_set_results = " + charset +
+      ", @@session.collation_connection = " + name +
+      ", @@session.sql_mode = default, @@session.time_zone = default, @@session.max_heap_table_size = default";
   constexpr std::string_view kSet = "set ";
   if (settings.starts_with(kSet)) out.append(", ").append(settings.substr(kSet.size()));
   return out;
@@ -94,8 +103,42 @@ ScratchSession::~ScratchSession() {
 }
 
 net::Task<Status> ScratchSession::create(const plan::FinishInput& input, net::Wait wait) {
-  auto created = co_await query(input.create, wait, 1);
+  auto created = co_await query(input.create + (input.in_memory ? " engine = memory" : ""), wait, 1);
+  if (created.ok()) {
+    if (input.in_memory) in_memory_[input.scratch] = 0;
+    co_return Status{};
+  }
+  const uint16_t why = created.error().mysql_errno();
+  if (!input.in_memory || (why != kUnknownStorageEngine && why != kDisabledStorageEngine)) {
+    co_return std::move(created).error();
+  }
+  created = co_await query(input.create, wait, 1);
   if (!created.ok()) co_return std::move(created).error();
+  co_return Status{};
+}
+
+net::Task<Status> ScratchSession::insert(const plan::FinishInput& input, std::string text,
+                                         std::span<const size_t> starts, net::Wait wait) {
+  auto inserted = co_await query(text, wait, 1);
+  const auto table = in_memory_.find(input.scratch);
+  if (inserted.ok()) {
+    if (table != in_memory_.end()) table->second += starts.size();
+    co_return Status{};
+  }
+  if (table == in_memory_.end() || inserted.error().mysql_errno() != kRecordFileFull) {
+    co_return std::move(inserted).error();
+  }
+  // The engine knows no transactions: the rows before the one that had no room are there.
+  auto moved = co_await query("alter table " + input.scratch + " engine = innodb", wait, 1);
+  if (!moved.ok()) co_return std::move(moved).error();
+  CO_ASSIGN_OR_RETURN(const auto counted, co_await query("select count(*) from " + input.scratch, wait, 1));
+  const uint64_t there = std::strtoull(std::string(counted.text(0, 0)).c_str(), nullptr, 10);
+  const uint64_t done = there - std::min(there, table->second);
+  in_memory_.erase(table);
+  if (done >= starts.size()) co_return fail(Code::kInternal, "VT13001: [BUG] a full table that has all rows");
+  text.erase(starts.front(), starts[done] - starts.front());
+  inserted = co_await query(std::move(text), wait, 1);
+  if (!inserted.ok()) co_return std::move(inserted).error();
   co_return Status{};
 }
 
@@ -157,17 +200,15 @@ ScratchLoad::ScratchLoad(ScratchSession& session, const plan::FinishInput& input
   if (forms_.empty()) forms_.push_back(schema::Form::kText);
 }
 
-Status ScratchLoad::row(std::string_view payload) {
-  RETURN_IF_ERROR(mysql::decode_text_row(payload, forms_.size(), cells_));
-  const bool large = payload.size() >= kLargeRow;
+void ScratchLoad::row(std::span<const mysql::Cell> cells, size_t bytes) {
+  const bool large = bytes >= kLargeRow;
   if (!large) {
-    if (text_.empty())
-      text_ = "insert into " + input_.scratch + " values (";
-    else
-      text_ += ",(";
+    text_ += text_.empty() ? "insert into " + input_.scratch + " values " : ",";
+    starts_.push_back(text_.size());
+    text_ += '(';
   }
-  for (size_t i = 0; i < cells_.size(); ++i) {
-    const auto& cell = cells_[i];
+  for (size_t i = 0; i < forms_.size(); ++i) {
+    const auto& cell = cells[i];
     no_member_ = no_member_ || (cell == "0" && i < input_.columns.size() && input_.columns[i].data_type == "enum");
     if (large) {
       large_.push_back(scratch_value(forms_[i], cell));
@@ -177,15 +218,14 @@ Status ScratchLoad::row(std::string_view payload) {
     append_scratch_literal(text_, forms_[i], cell);
   }
   if (!large) text_ += ')';
-  return {};
 }
 
 net::Task<Status> ScratchLoad::flush(net::Wait wait) {
   if (text_.empty() && large_.empty()) co_return Status{};
   if (no_member_) CO_RETURN_IF_ERROR(co_await session_.take_any_member(wait));
   if (!text_.empty()) {
-    auto inserted = co_await session_.query(std::exchange(text_, {}), wait, 1);
-    if (!inserted.ok()) co_return std::move(inserted).error();
+    CO_RETURN_IF_ERROR(co_await session_.insert(input_, std::exchange(text_, {}), starts_, wait));
+    starts_.clear();
   }
   if (!large_.empty()) CO_RETURN_IF_ERROR(co_await session_.insert(input_, large_, std::move(wait)));
   large_.clear();

@@ -1,5 +1,9 @@
 #pragma once
 
+#include <cstdint>
+#include <functional>
+#include <map>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -34,6 +38,10 @@ class ScratchSession {
   ~ScratchSession();
 
   net::Task<Status> create(const plan::FinishInput& input, net::Wait wait);
+  // Rows as an INSERT for one of its tables; `starts`: where each of them begins in the text. A table that is in memory
+  // and has no more room goes to disk, with the rows that it has.
+  net::Task<Status> insert(const plan::FinishInput& input, std::string text, std::span<const size_t> starts,
+                           net::Wait wait);
   // From now on an ENUM may be none of its members (number 0), which no strict mode takes.
   net::Task<Status> take_any_member(net::Wait wait);
   net::Task<Status> insert(const plan::FinishInput& input, std::span<const mysql::Value> row, net::Wait wait);
@@ -54,6 +62,7 @@ class ScratchSession {
   net::MysqlPool::Lease lease_;
   std::vector<mysql::QueryAttribute> attributes_;
   bool any_member_ = false;
+  std::map<std::string, uint64_t, std::less<>> in_memory_;  // Tables, and how many rows they have.
 };
 
 // Rows on their way into one of its tables, many by one statement. Both arguments must outlive it.
@@ -63,10 +72,8 @@ class ScratchSession {
 class ScratchLoad {
  public:
   ScratchLoad(ScratchSession& session, const plan::FinishInput& input);
-  // The payload of a row of the text protocol.
-  Status row(std::string_view payload);
-  // Of the last row, in its payload.
-  const std::vector<mysql::Cell>& cells() const { return cells_; }
+  // A row, which takes so many bytes; what is behind the columns of the input is left out.
+  void row(std::span<const mysql::Cell> cells, size_t bytes);
   // As many are here as go together: flush() before the next one; and at the end.
   bool full() const { return text_.size() >= kTextMax || !large_.empty(); }
   net::Task<Status> flush(net::Wait wait);
@@ -78,8 +85,8 @@ class ScratchLoad {
   ScratchSession& session_;
   const plan::FinishInput& input_;
   std::vector<schema::Form> forms_;
-  std::vector<mysql::Cell> cells_;
   std::string text_;                 // Empty: without rows.
+  std::vector<size_t> starts_;       // Of its rows.
   std::vector<mysql::Value> large_;  // One row.
   bool no_member_ = false;
 };

@@ -9,11 +9,11 @@ TEST(Scratch, ASessionIsTheClientsAgain) {
   EXPECT_EQ(scratch_client_settings(45, ""),
             "set @@session.character_set_client = utf8mb4, @@session.character_set_results = utf8mb4, "
             "@@session.collation_connection = utf8mb4_general_ci, @@session.sql_mode = default, @@session.time_zone = "
-            "default");
+            "default, @@session.max_heap_table_size = default");
   EXPECT_EQ(scratch_client_settings(8, "set @@session.sql_mode = ''"),
             "set @@session.character_set_client = latin1, @@session.character_set_results = latin1, "
             "@@session.collation_connection = latin1_swedish_ci, @@session.sql_mode = default, @@session.time_zone = "
-            "default, "
+            "default, @@session.max_heap_table_size = default, "
             "@@session.sql_mode = ''");
 }
 

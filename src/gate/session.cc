@@ -6,9 +6,12 @@
 #include <limits>
 #include <array>
 
+#include "base/text.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
 #include "plan/schema_names.h"
+#include "sql/effects.h"
+#include "sql/tables.h"
 #include "topo/tablet.h"
 
 namespace vitrail::gate {
@@ -42,6 +45,7 @@ ClientSession::ClientSession(GateLoop& shared, net::PacketStream stream, mysql::
   place_ = shared_.sessions.insert(shared_.sessions.end(), this);
   shared_.metrics.connections.add(1);
   stream_.socket().cancel_when_gone(&gone_);
+  since_ = base::system_clock().now();
 }
 
 ClientSession::~ClientSession() {
@@ -84,6 +88,7 @@ Status ClientSession::set_target(std::string_view text) {
   tablet_type_ = std::move(type);
   plan_context_ = keyspace_ + "@" + tablet_type_;
   named_shard_counters_.clear();
+  api_ = {};
   return {};
 }
 
@@ -165,6 +170,7 @@ void ClientSession::scan_text(std::string_view text, std::vector<sql::LiteralPos
   std::array<sql::LiteralPosition, kRecordedLiterals>
       storage;  // Too much for a coroutine's frame, and for an idle one.
   statement.text = text;
+  statement.places = nullptr;
   statement.scan = sql::fingerprint(text, storage);
   literals.assign(statement.scan.literals.begin(), statement.scan.literals.end());
   statement.scan.literals = statement.literals = literals;
@@ -200,7 +206,7 @@ std::string ClientSession::shown_text(const Statement& statement) {
   return without_literals(statement.text, statement.literals, statement.scan.literal_count, kQueryMax);
 }
 
-void ClientSession::account(const Statement& statement, base::TimePoint started, const RunResult& result) {
+base::TimePoint ClientSession::account(const Statement& statement, base::TimePoint started, const RunResult& result) {
   if (!totals_known_) {
     // All that cannot be read is one: its text may be anything.
     const auto& key = statement.scan.malformed ? sql::Fingerprint() : statement.scan.fingerprint;
@@ -210,7 +216,31 @@ void ClientSession::account(const Statement& statement, base::TimePoint started,
   const bool failed = result.verdict != RunResult::Verdict::kAnswered || result.told_error;
   const bool has_rows = !failed && counters_ != nullptr;
   const uint64_t rows = !has_rows ? 0 : row_count_ < 0 ? found_rows_ : static_cast<uint64_t>(row_count_);
-  totals_->add(base::system_clock().now() - started, rows, failed);
+  const base::TimePoint now = base::system_clock().now();
+  totals_->add(now - started, rows, failed);
+  if (api_.took == nullptr) api_ = shared_.metrics.statistics.api_of(keyspace_, tablet_type_);
+  api_.took->record(now - started);
+  if (rows > 0) (row_count_ < 0 ? api_.rows_returned : api_.rows_affected)->add(rows);
+  if (counters_ == nullptr && !failed) shared_.metrics.statistics.local.add();
+  return now;
+}
+
+Process ClientSession::process() const {
+  Process out;
+  out.id = connection_id_;
+  out.user = client_.user;
+  out.host = stream_.socket().is_unix() ? "localhost" : stream_.socket().peer();
+  out.database = target();
+  out.time = base::system_clock().now() - since_;
+  out.command = running_ == nullptr ? "Sleep" : running_->binary() ? "Execute" : "Query";
+  if (running_ != nullptr) {
+    out.state = waits_for_shard_ ? "Waiting for the shard to be served" : "Executing";
+    out.info = process_info(running_->text);
+  }
+  for (size_t kind = 0; kind < base::MemoryBudget::kKinds; ++kind) {
+    out.memory += memory_.held(static_cast<base::MemoryBudget::Kind>(kind));
+  }
+  return out;
 }
 
 ClientSession::Held ClientSession::held_by(const Error& error) const {
@@ -229,13 +259,32 @@ BufferStop ClientSession::stop_reason(const Held& held) const {
   return serves || held.shard.empty() ? BufferStop::kNewPrimary : BufferStop::kResharded;
 }
 
+void ClientSession::note_end(const Statement& statement, const RunResult& result) {
+  if (next_options_ == mysql::TransactionOptions() || result.verdict != RunResult::Verdict::kAnswered) return;
+  if (reaches_tables(statement)) next_options_ = {};  // This was the transaction that SET TRANSACTION was about.
+}
+
+bool ClientSession::reaches_tables(const Statement& statement) {
+  if (statement.scan.kind == sql::StatementKind::kOther) {
+    const size_t at = std::min<size_t>(statement.scan.first_offset, statement.text.size());
+    if (base::equals_ignoring_case(statement.text.substr(at, 6), "signal")) return false;
+  }
+  const auto ast = sql::parse(statement.text);
+  if (!ast.ok()) return true;
+  return !sql::collect_tables(ast->statement()).empty() || sql::effects_of(ast->statement()).runs_unseen_code;
+}
+
 net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   std::optional<base::TimePoint> deadline;  // From when it was held back first.
   counters_ = nullptr;
   counted_ = totals_known_ = false;
-  const base::TimePoint started = base::system_clock().now();
+  const base::TimePoint started = since_ = base::system_clock().now();
+  const Statement* const outer = std::exchange(running_, &statement);
   const auto ended = [&](RunResult result) {
-    account(statement, started, result);
+    since_ = account(statement, started, result);
+    note_end(statement, result);
+    running_ = outer;
+    waits_for_shard_ = false;
     return result;
   };
   directives_ = {};
@@ -269,7 +318,7 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
         shared_.metrics.buffer_timeouts.add();
         co_return ended(RunResult::failed(std::move(*result.error).with_context("primary buffer is full")));
       }
-      counted = true;
+      counted = waits_for_shard_ = true;
       ++shared_.buffered;
       held = held_by(*result.error);
       shared_.metrics.statistics.hold(held.keyspace, held.shard);
@@ -293,10 +342,14 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   }
 }
 
+bool ClientSession::reads_only() const { return options_.access == mysql::TransactionOptions::Access::kReadOnly; }
+
 uint16_t ClientSession::status_flags() const {
   return static_cast<uint16_t>((autocommit_ ? mysql::kStatusAutocommit : 0) |
                                (in_transaction_ ? mysql::kStatusInTransaction : 0) |
-                               (more_results_ ? mysql::kStatusMoreResultsExist : 0));
+                               (in_transaction_ && reads_only() ? mysql::kStatusInTransactionReadOnly : 0) |
+                               (more_results_ ? mysql::kStatusMoreResultsExist : 0) |
+                               (settings_.reading().no_backslash_escapes ? mysql::kStatusNoBackslashEscapes : 0));
 }
 
 net::Wait ClientSession::query_wait() const {
@@ -352,6 +405,9 @@ net::Task<Status> ClientSession::send_error(Error error) {
   }
   clear_warnings();
   add_warning("Error", err.code, err.message);
+  for (auto& [level, code, message] : std::exchange(error_notes_, {})) {
+    add_warning(std::move(level), static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10)), std::move(message));
+  }
   mysql::encode_err(payload, err, client_.capabilities);
   mysql::PacketWriter(out, sequence_++).message(payload);
   last_error_ = std::move(error);

@@ -72,6 +72,7 @@ struct Statement {
   // Of COM_STMT_EXECUTE: the undecoded execute for relaying, and its values for everything else.
   const mysql::StmtExecute* execute = nullptr;
   std::vector<mysql::Value> parameters;
+  std::shared_ptr<const plan::ParameterText>* places = nullptr;  // Of `text` as prepared; made when it is wanted.
   bool binary() const { return execute != nullptr; }
 };
 
@@ -117,6 +118,8 @@ class ClientSession {
   // KILL QUERY, for any session of this loop. Returns when the tablets were told.
   net::Task<void> kill_query();
   const std::string& user() const { return client_.user; }
+  // For SHOW PROCESSLIST of any session; on this one's loop.
+  Process process() const;
   uint32_t connection_id() const { return connection_id_; }
 
  private:
@@ -130,6 +133,7 @@ class ClientSession {
     mysql::StatementMemory memory;
     sql::FingerprintResult scan;  // Of the text, when it runs as it is; its literals:
     std::vector<sql::LiteralPosition> literals;
+    std::shared_ptr<const plan::ParameterText> places;
   };
   // A transaction that changes lookup vindexes has up to three connections to a shard, which commit one after the
   // other: a crash may leave a lookup row without its row, but never a row that its lookup does not find.
@@ -200,11 +204,15 @@ class ClientSession {
   // As pages show it.
   static std::string shown_text(const Statement& statement);
   // Adds it to what statements of its text have cost.
-  void account(const Statement& statement, base::TimePoint started, const RunResult& result);
+  // Returns the time at which it has ended: now.
+  base::TimePoint account(const Statement& statement, base::TimePoint started, const RunResult& result);
   void use_totals(const std::shared_ptr<StatementTotals>& totals) {
     if (totals_ != totals) totals_ = totals;
     totals_known_ = totals_ != nullptr;
   }
+  // What the end of a statement is to those behind it.
+  void note_end(const Statement& statement, const RunResult& result);
+  static bool reaches_tables(const Statement& statement);
   // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
   net::Task<RunResult> run_statement(const Statement& statement);
   net::Task<Status> send(std::string framed);
@@ -213,6 +221,7 @@ class ClientSession {
   // In the form that the statement's command asks for (binary_answer_); an OK when there are no columns.
   net::Task<Status> send_result(const net::QueryResult& result);
   uint16_t status_flags() const;
+  bool reads_only() const;
   // What the statement may still take: as its directive says, or the session, or the flag.
   net::Wait query_wait() const;
   net::Wait session_wait() const;  // Without the directive: for COMMIT, which a statement's time must not cut short.
@@ -250,6 +259,10 @@ class ClientSession {
   net::Task<Status> open_rows(OpenRows& rows, const Statement& statement, std::vector<ShardText> texts);
   net::Task<RunResult> gather_rows(const plan::Plan& plan, const Statement& statement, std::vector<ShardText> texts);
   net::Task<RunResult> gather_named(const plan::Plan& plan, std::vector<ShardText> texts, bool variables);
+  Result<std::vector<std::vector<size_t>>> keys_of(const plan::Route& route, const Statement& statement,
+                                                   std::span<const shard::Target> targets);
+  // DO whose values no shard computes alone.
+  net::Task<RunResult> run_do(const Statement& statement);
   net::Task<RunResult> finish_instead(const Statement& statement, Error refusal);
   static net::Task<Status> pass_rows(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out);
   static net::Task<Status> pass_in_order(ShardStreams& streams, exec::RowMerge& merge, ClientRows& out);
@@ -267,25 +280,51 @@ class ClientSession {
   // session_change.cc. `places`: of an INSERT's rows, for each text.
   net::Task<RunResult> change(std::vector<ShardText> texts, ChangeOutcome out,
                               std::vector<std::vector<uint64_t>> places = {});
-  net::Task<Result<net::QueryResult>> send_change(ShardText what, ChangeOutcome& out, uint64_t rows = 0);
+  struct LookupKey;
+  struct Touched;
+  // `touched`: where lookup vindexes learn of the change, too.
+  net::Task<Result<net::QueryResult>> send_change(ShardText what, ChangeOutcome& out, uint64_t rows = 0,
+                                                  Touched* touched = nullptr);
   net::Task<RunResult> end_change(ChangeOutcome out, Status status);
+  net::Task<RunResult> tell_change(ChangeOutcome out);
   net::Task<RunResult> run_rows(const plan::Plan& plan);
   net::Task<Result<net::QueryResult>> source_rows(const plan::RowSource& source, base::MemoryBudget::Hold& memory);
   Result<shard::Target> place_row(const std::string& keyspace, const std::shared_ptr<const shard::Vindex>& vindex,
                                   std::vector<mysql::Value> values);
   using Row = std::vector<std::optional<std::string>>;
-  net::Task<Status> change_rows(const plan::Change& change, ChangeOutcome& out, base::MemoryBudget::Hold& memory);
-  net::Task<Status> change_target(const plan::ChangeTarget& target, const net::QueryResult& rows, ChangeOutcome& out);
+  net::Task<Status> change_rows(const plan::Change& change, ChangeOutcome& out, Touched& touched,
+                                base::MemoryBudget::Hold& memory);
+  // `written`: what lookups have to learn of when all targets are changed.
+  net::Task<Status> change_target(const plan::ChangeTarget& target, const net::QueryResult& rows, ChangeOutcome& out,
+                                  Touched* touched, std::vector<LookupKey>& written);
+  struct ChangeBatch;
+  net::Task<Status> flush_change(const plan::ChangeTarget& of, ChangeBatch& batch, ChangeOutcome& out, Touched* touched,
+                                 std::vector<LookupKey>& written);
+  static Result<std::string> new_condition(const plan::ChangeTarget& target, const net::QueryResult& rows,
+                                           const Row& row);
   net::Task<Status> check_move(const plan::ChangeTarget& target);
   net::Task<Status> move_row(const plan::ChangeTarget& target, const net::QueryResult& rows, const Row& row,
-                             shard::Target from, const std::string& condition, ChangeOutcome& out);
+                             shard::Target from, const std::string& condition, ChangeOutcome& out, Touched* touched,
+                             std::vector<LookupKey>& written);
+  net::Task<Result<shard::Target>> place_key(const std::string& keyspace,
+                                             const std::shared_ptr<const shard::Vindex>& vindex,
+                                             std::vector<mysql::Value> values);
   struct PlacedRow {
     shard::Target target;
     std::string text;
+    std::vector<mysql::Value> key;  // Of the vindex's columns.
+    // With lookup vindexes:
+    shard::KeyspaceId id;
+    std::vector<std::vector<mysql::Value>> lookups;
+    std::string conflicts;
   };
+  static Status note_lookups(const plan::InsertRows& insert, const plan::InsertRows::Rows& rows,
+                             const net::QueryResult& found, const Row& row, std::optional<int64_t> generated,
+                             PlacedRow& out);
   Result<PlacedRow> place_insert(const plan::InsertRows& insert, const plan::InsertRows::Rows& rows,
                                  const net::QueryResult& found, const Row& row, std::optional<int64_t> generated);
-  net::Task<Status> insert_rows(const plan::InsertRows& insert, ChangeOutcome& out, base::MemoryBudget::Hold& memory);
+  net::Task<Status> insert_rows(const plan::InsertRows& insert, ChangeOutcome& out, Touched& touched,
+                                base::MemoryBudget::Hold& memory);
   net::Task<Status> send_batch(InsertBatch batch, ChangeOutcome& out);
   std::string results_charset() const;
   // session_load.cc
@@ -346,6 +385,7 @@ class ClientSession {
     std::vector<mysql::Value> values;
     shard::KeyspaceId id;
     std::vector<mysql::Value> key;  // Of the primary vindex's columns; empty: not known.
+    bool moves = false;             // The row has the value already, and goes to another keyspace id.
   };
   // Where a statement has been: each place has its savepoint, when there is one.
   struct Touched {
@@ -369,6 +409,7 @@ class ClientSession {
   net::Task<Status> drop_ignored(LookupStatement& what, Touched& touched);
   net::Task<Status> note_replaced(const LookupStatement& what, Touched& touched);
   net::Task<Status> read_changed(LookupStatement& what, Touched& touched);
+  net::Task<Status> verify_key(const LookupKey& key, Touched& touched);
   net::Task<Status> write_lookups(const std::vector<LookupKey>& keys, plan::ShardedInsert::Conflict conflict,
                                   Touched& touched);
   net::Task<Status> write_lookup(const LookupKey& key, plan::ShardedInsert::Conflict conflict, Touched& touched);
@@ -378,6 +419,28 @@ class ClientSession {
   Result<shard::KeyspaceId> id_of_row(const vschema::Table& table, const net::QueryResult& rows, size_t row,
                                       std::vector<mysql::Value>* key = nullptr) const;
   net::Task<bool> undo_touched(const Touched& touched);
+  // session_watch.cc: rows as they are before and after a change.
+  struct Watched {
+    std::vector<LookupKey> keys;
+    std::string conditions;  // By which they are found again.
+  };
+  struct Place {
+    shard::Target target;
+    shard::KeyspaceId id;
+  };
+  Status may_watch() const;
+  net::Task<Result<Watched>> read_watched(const plan::LookupWatch& watch, shard::Target target, std::string condition,
+                                          Touched& touched);
+  Result<std::vector<LookupKey>> learn(const Watched& before, const Watched& after, bool moves);
+  net::Task<Status> learn_of(const plan::ChangeTarget& target, const Watched& before, const shard::Target& now,
+                             const std::string& condition, Touched* touched, std::vector<LookupKey>& written);
+  net::Task<Status> settle(std::vector<LookupKey> keys, plan::ShardedInsert::Conflict conflict, Touched& touched);
+  net::Task<Result<Place>> place_by_id(std::string keyspace, std::shared_ptr<const shard::Vindex> vindex,
+                                       std::vector<mysql::Value> values);
+  net::Task<Status> change_ignoring(const plan::ChangeTarget& target, ShardText what, std::string conditions,
+                                    ChangeOutcome& out, Touched& touched);
+  net::Task<Status> insert_watched(const plan::InsertRows& insert, std::vector<PlacedRow> rows, ChangeOutcome& out,
+                                   Touched& touched);
   // Before the transaction's own commit; an error is the end of the transaction.
   net::Task<Status> commit_lookups();
   net::Task<Status> remove_gone(std::vector<LookupKey> keys);
@@ -408,6 +471,8 @@ class ClientSession {
                                                     base::MemoryBudget::Hold& memory, Digits digits);
   net::Task<Status> finish_on(Scratch& scratch, const plan::Plan& plan, std::string text, Digits digits, RowSink& out,
                               net::Wait wait);
+  net::Task<Status> tell_variables(ScratchSession& session, std::span<const std::string> assigned, net::Wait wait);
+  net::Task<Status> take_variables(ScratchSession& session, std::span<const std::string> assigned, net::Wait wait);
   net::Task<Result<net::MysqlClient::Shape>> finish_shape(const plan::Plan& plan);
   net::Task<Status> add_questions(const plan::Finish& finish, size_t input, const plan::Plan& rows,
                                   const Statement& statement, std::vector<InputQuestion>& out);
@@ -417,8 +482,11 @@ class ClientSession {
   net::Task<Status> copy_answers(const plan::Finish& finish, std::vector<InputQuestion> questions, Scratch& scratch,
                                  Copied& copied);
   struct CopiedKeys;
-  net::Task<Status> load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input,
-                               std::vector<CopiedKeys>& keys, Scratch& scratch, Copied& copied);
+  struct SourceRows;
+  Status count_copied(const RowBatch& batch, const plan::FinishInput& input, Copied& copied) const;
+  // The rows of `input`, of the `count` shards from `first`.
+  net::Task<Status> load_input(ShardStreams& streams, size_t first, size_t count, const plan::FinishInput& input,
+                               Scratch& scratch, Copied& copied, std::vector<CopiedKeys>& keys);
   // The text with the queries of views in the place of tables that no vschema knows; nullopt: none of these is a view.
   net::Task<Result<std::optional<std::string>>> expand_views(std::string_view text);
   net::Task<Result<std::optional<std::string>>> view_definition(const std::string& keyspace, const std::string& name);
@@ -457,6 +525,7 @@ class ClientSession {
   // Ends what runs on a tablet for this session; returns when it was told.
   // False: the tablet has not said that it did.
   static net::Task<bool> interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session);
+  void note_found_rows(const Statement& statement, const net::RelayResult& result);
   net::Task<RunResult> relay_failed(const shard::Target& target, HeldConnection* held, net::RelayFailure failure,
                                     bool in_transaction);
   // again: the statement may be sent a second time when the server has refused it, since it has had no effect.
@@ -468,6 +537,7 @@ class ClientSession {
   net::Task<RunResult> end_transaction(const Statement& statement);
   // Commits the open transaction, if there is one. The answer is still to be sent.
   net::Task<RunResult> commit();
+  net::Task<RunResult> commit_each(std::vector<HeldConnection*> participants);
   net::Task<void> rollback_all();
   net::Task<RunResult> savepoint(const Statement& statement);
   void start_transaction();
@@ -481,6 +551,7 @@ class ClientSession {
   // Undoes what one statement did on these shards, and keeps the transaction. False when that is not possible.
   net::Task<bool> undo_statement(const std::vector<shard::Target>& targets);
   net::Task<RunResult> run_ddl(std::vector<ShardText> texts);
+  net::Task<void> let_tables_go();
   net::Task<RunResult> lock_tables(const Statement& statement);
   net::Task<RunResult> kill(const Statement& statement);
   net::Task<RunResult> kill_session(uint32_t id, bool query);
@@ -492,16 +563,23 @@ class ClientSession {
   net::Task<std::optional<RunResult>> run_local(const Statement& statement);
   // session_text_prepared.cc: PREPARE and its kin where several servers would have to know the statement.
   net::Task<std::optional<RunResult>> run_text_prepared(const Statement& statement);
-  net::Task<std::optional<RunResult>> prepare_text(std::string name, const sql::Expr* from);
-  Result<std::string> prepared_source(const sql::Expr* source) const;
+  net::Task<std::optional<RunResult>> prepare_text(std::string name, const sql::Ast& ast, const sql::Expr& from);
+  net::Task<Result<std::string>> prepared_source(const sql::Ast& ast, const sql::Expr& source);
+  Result<std::string> as_read(std::string text) const;
+  net::Task<Result<mysql::Value>> value_now(const sql::Ast& ast, const sql::Expr& expr);
   bool several_shards() const;  // Of the keyspace that the session uses; false when it has named one.
   // session_diagnostics.cc
   void clear_warnings();
+  void unite_warnings();
+  std::optional<std::string> executed_source(const sql::PreparedStatement& what) const;
+  bool forgets_warnings(std::string_view text, sql::StatementKind kind) const;
   void begin_warnings(const Statement& statement);
   size_t error_count() const;
   static bool gives_its_id(const plan::Plan& plan, const Statement& statement);
   void add_warning(std::string level, uint16_t code, std::string message);
   net::Task<void> take_warnings(net::MysqlClient& client, uint16_t count);
+  // Behind an error of code that ran in the server: where it was met.
+  net::Task<void> take_notes(net::MysqlClient& client);
   net::QueryResult warning_table(const sql::Show& show) const;
   // The session's user variables for code that runs in a server, and what it made of them.
   std::string user_variables_text() const;
@@ -511,6 +589,9 @@ class ClientSession {
 
   // session_set.cc
   net::Task<RunResult> run_set(const Statement& statement);
+  void note_autocommit(uint16_t status_flags);
+  net::Task<Status> restore_autocommit();
+  void note_collations(const sql::SetStatement& set);
   // MariaDB's SET STATEMENT a = 1 FOR statement: values that hold for that statement alone.
   net::Task<RunResult> run_set_statement(const sql::Ast& ast, const sql::SetStatement& set, const Statement& outer);
   RunResult not_set(Error error) const;
@@ -529,6 +610,11 @@ class ClientSession {
   net::Task<Result<mysql::Value>> evaluate(std::string expression);
   net::Task<Result<net::QueryResult>> run_inside(const Statement& statement);
   net::Task<std::optional<RunResult>> run_show(const sql::Ast& ast);
+  // For a statement that may read INFORMATION_SCHEMA.PROCESSLIST: looks who is there. Before its plan is made.
+  net::Task<void> look_at_processes(const Statement& statement);
+  net::Task<Status> look_at_positions(const sql::Show& show);  // For SHOW GLOBAL GTID_EXECUTED.
+  net::Task<std::optional<Result<net::QueryResult>>> ask_tablets(const sql::Show& show);
+  const schema::Table* processlist_table() const;
   // session_show.cc: what the gate itself answers; nullopt: it is for a server.
   std::optional<Result<net::QueryResult>> show_result(const sql::Show& show) const;
   // alter_vschema.cc: changes a keyspace's vschema in the topology, and waits for a while until this gate goes by it.
@@ -588,6 +674,11 @@ class ClientSession {
     InFlight*& newest_;
     InFlight entry_;
   };
+  const Statement* running_ = nullptr;  // Null: none.
+  bool waits_for_shard_ = false;        // It is held back in the gate.
+  base::TimePoint since_{};             // When that became so.
+  std::vector<Process> processes_;  // What look_at_processes() saw; positions_: of each shard, its keyspace and name.
+  std::vector<std::vector<std::optional<std::string>>> positions_;
   bool killed_ = false;                   // The statement that runs is to be ended.
   bool hinted_ = false;                   // Its hints are in force.
   Directives directives_;                 // Of the statement that runs.
@@ -606,17 +697,18 @@ class ClientSession {
 
   // Transaction.
   bool autocommit_ = true;
+  bool server_autocommit_off_ = false;  // In a connection that this session holds, by code that ran there.
   bool in_transaction_ = false;
   std::list<HeldConnection> held_;
   mysql::TransactionOptions options_;       // Of the open transaction.
   mysql::TransactionOptions next_options_;  // SET TRANSACTION: of the next one.
-  std::vector<std::string> savepoints_;     // Of the open transaction, in their order.
-  std::optional<std::string> failed_;       // Why the transaction is over though its client has not ended it.
-  bool tables_locked_ = false;              // By LOCK TABLES: BEGIN would unlock them.
-  std::vector<LookupKey> maybe_gone_;       // Of the open transaction: lookup rows whose rows may be gone.
-  std::optional<bool> single_shard_;        // SET transaction_mode
-  bool state_lost_ = false;                 // State in a server is gone: the session cannot go on.
-  bool close_after_answer_ = false;         // COMMIT RELEASE
+  std::vector<std::string> savepoints_;  // Of the open transaction or, with autocommit = 0, the next; in their order.
+  std::optional<std::string> failed_;    // Why the transaction is over though its client has not ended it.
+  bool tables_locked_ = false;           // By LOCK TABLES: BEGIN would unlock them.
+  std::vector<LookupKey> maybe_gone_;    // Of the open transaction: lookup rows whose rows may be gone.
+  std::optional<bool> single_shard_;     // SET transaction_mode
+  bool state_lost_ = false;              // State in a server is gone: the session cannot go on.
+  bool close_after_answer_ = false;      // COMMIT RELEASE
 
   base::MemoryBudget::Session memory_;  // What is held for this client.
 
@@ -626,8 +718,10 @@ class ClientSession {
   std::map<std::string, std::string> stored_;  // Variables that the gate keeps: name -> SQL text of the value.
   std::map<std::string, int64_t> timeouts_;    // wait_timeout and the like, in their units; those that are set.
   std::map<std::string, mysql::Value> user_variables_;
-  std::map<std::string, std::string> text_prepared_;  // PREPARE name FROM text, in lower case.
+  std::map<std::string, std::string> user_collations_;  // Of those that SET gave one with COLLATE.
+  std::map<std::string, std::string> text_prepared_;    // PREPARE name FROM text, in lower case.
   uint64_t last_insert_id_ = 0;
+  static constexpr uint64_t kFoundRowsUnknown = ~uint64_t{0};  // FOUND_ROWS() is refused then.
   uint64_t found_rows_ = 0;
   uint64_t finished_rows_ = 0;
   int64_t row_count_ = 0;
@@ -635,6 +729,7 @@ class ClientSession {
   uint16_t warnings_ = 0;
   uint16_t fresh_warnings_ = 0;
   std::vector<std::array<std::string, 3>> warning_rows_;
+  std::vector<std::array<std::string, 3>> error_notes_;  // Of the error that is to be told.
   std::optional<Error> last_error_;
 
   // The pool that was used last, good while all of these are as they were.
@@ -664,6 +759,7 @@ class ClientSession {
   }
   const PlanCounters* counters_ = nullptr;  // Of the statement that runs; null when the gate answers it itself.
   bool counted_ = false;
+  ApiCounters api_;            // Of the target; empty: not looked up yet.
   bool totals_known_ = false;  // totals_ is of the statement that runs, not of the one before.
   std::shared_ptr<StatementTotals> totals_;
   // Of statements for a shard that was named, by kind; forgotten with the target.

@@ -9,13 +9,16 @@
 
 #include "exec/compare.h"
 #include "exec/merge.h"
+#include "gate/lookup_statement.h"
 #include "gate/session.h"
 #include "mysql/collations.h"
 #include "mysql/errors.h"
 #include "plan/change.h"
 #include "plan/finish.h"
 #include "plan/insert.h"
+#include "plan/lookup.h"
 #include "plan/stored_literal.h"
+#include "shard/lookup_placement.h"
 
 namespace vitrail::gate {
 namespace {
@@ -69,14 +72,16 @@ Result<std::string> assignments_text(const plan::ChangeTarget& target, const net
 
 }  // namespace
 
-net::Task<Result<net::QueryResult>> ClientSession::send_change(ShardText what, ChangeOutcome& out, uint64_t rows) {
+net::Task<Result<net::QueryResult>> ClientSession::send_change(ShardText what, ChangeOutcome& out, uint64_t rows,
+                                                               Touched* touched) {
   // Inside of a client's transaction a savepoint on each shard keeps the statement whole: it alone is undone everywhere
   // when one shard fails.
   const shard::Target target = what.target;
   const bool known = std::ranges::find(out.done, target) != out.done.end();
   const std::string savepoint =
       known || out.own_transaction || !out.guarded || !in_transaction_ ? "" : statement_savepoint();
-  auto result = co_await ask(std::move(what), savepoint);
+  auto result =
+      touched != nullptr ? co_await ask_touching(std::move(what), touched) : co_await ask(std::move(what), savepoint);
   if (!result.ok()) co_return std::move(result).error();
   if (!known) out.done.push_back(target);
   if (out.copies && out.done.size() > 1) {
@@ -96,7 +101,13 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
   count_statement(std::max<size_t>(out.done.size(), 1));
   if (!status.ok() && out.own_transaction) {
     Error error = std::move(status).error();
+    mysql::TransactionOptions asked = options_;
+    const auto setting = settings_.values().find("tx_read_only");
+    if (setting != settings_.values().end() && switch_value(setting->second) == true) {
+      asked.access = mysql::TransactionOptions::Access::kSession;
+    }
     co_await rollback_all();
+    next_options_ = asked;  // The transaction that SET TRANSACTION was about is to come.
     if (error.reason() == Reason::kTransactionLost) {
       // Nothing had been committed: it is as if the statement had not run.
       Error lost = std::move(error).with_effect(Effect::kNone);
@@ -120,6 +131,11 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
+  co_return co_await tell_change(std::move(out));
+}
+
+// What the client is told of a change that has been made.
+net::Task<RunResult> ClientSession::tell_change(ChangeOutcome out) {
   uint64_t insert_id = out.last_insert_id;
   if (insert_id == 0 || (out.takes_servers_insert_id && out.servers_insert_id != 0)) insert_id = out.servers_insert_id;
   if (insert_id != 0 && !out.id_given) last_insert_id_ = insert_id;
@@ -130,6 +146,7 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
     sent = co_await send_result(*out.returned);
   } else {
     row_count_ = static_cast<int64_t>(out.affected);
+    if (out.tells_records) found_rows_ = out.records;  // As its SELECT gave.
     sent = co_await send_ok({.affected_rows = out.affected, .last_insert_id = insert_id, .info = out.info(warnings_)});
   }
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
@@ -267,11 +284,16 @@ net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
   if (out.own_transaction) start_transaction();
   base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
   Status status;
+  Touched touched;
+  if (!out.own_transaction) touched.savepoint = statement_savepoint();
   if (plan.kind == plan::Plan::Kind::kInsertRows) {
-    status = co_await insert_rows(*plan.insert_rows, out, memory);
+    status = co_await insert_rows(*plan.insert_rows, out, touched, memory);
   } else {
-    status = co_await change_rows(*plan.change, out, memory);
+    status = co_await change_rows(*plan.change, out, touched, memory);
   }
+  bool undone = true;
+  if (!status.ok() && !out.own_transaction && !ends_transaction(status.error()))
+    undone = co_await undo_touched(touched);
   if (other_settings) {
     const SessionSettings changed = std::exchange(settings_, before);
     Status back = co_await apply_settings(changed);
@@ -283,44 +305,89 @@ net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
         "the rows of this change have to be kept in memory: split it (--max-memory-rows, --memory-per-session)");
   }
   if (out.own_transaction && !status.ok() && failed_) failed_.reset();
+  if (!undone) co_return co_await fail_transaction(std::move(status).error());
   co_return co_await end_change(std::move(out), std::move(status));
 }
 
 // ---- UPDATE and DELETE ----------------------------------------------------------------------------------------------
 
-net::Task<Status> ClientSession::change_rows(const plan::Change& change, ChangeOutcome& out,
+net::Task<Status> ClientSession::change_rows(const plan::Change& change, ChangeOutcome& out, Touched& touched,
                                              base::MemoryBudget::Hold& memory) {
   out.updates = change.update;
+  const bool watched = std::ranges::any_of(change.targets, [](const auto& target) { return target.watch != nullptr; });
+  if (watched) CO_RETURN_IF_ERROR(may_watch());
   CO_ASSIGN_OR_RETURN(net::QueryResult rows, co_await source_rows(change.rows, memory));
   CO_RETURN_IF_ERROR(plan::make_bits_digits(rows.columns, rows.rows));
   if (change.strict) CO_RETURN_IF_ERROR(as_in_a_change(warning_rows_));
-  for (const auto& target : change.targets) CO_RETURN_IF_ERROR(co_await change_target(target, rows, out));
+  std::vector<LookupKey> written;
+  for (const auto& target : change.targets) {
+    CO_RETURN_IF_ERROR(co_await change_target(target, rows, out, watched ? &touched : nullptr, written));
+  }
+  co_return co_await settle(std::move(written), plan::ShardedInsert::Conflict::kError, touched);
+}
+
+// Rows of one shard, as one statement changes them.
+struct ClientSession::ChangeBatch {
+  shard::Target where;
+  std::string conditions;
+  std::string watched;  // The same for a statement without alias; and those of the rows' new keys.
+  uint64_t rows = 0;
+};
+
+net::Task<Status> ClientSession::flush_change(const plan::ChangeTarget& of, ChangeBatch& batch, ChangeOutcome& out,
+                                              Touched* touched, std::vector<LookupKey>& written) {
+  if (batch.rows == 0) co_return Status{};
+  const uint64_t matched = out.matched;
+  ShardText text{batch.where, of.before + " where " + std::exchange(batch.conditions, {}) + of.after};
+  const std::string watched = std::exchange(batch.watched, {});
+  const uint64_t wanted = std::exchange(batch.rows, 0);
+  if (of.watch != nullptr && !of.exact) {
+    co_return co_await change_ignoring(of, std::move(text), watched, out, *touched);
+  }
+  Watched before;
+  if (of.watch != nullptr) {
+    CO_ASSIGN_OR_RETURN(before, co_await read_watched(*of.watch, batch.where, watched, *touched));
+  }
+  CO_ASSIGN_OR_RETURN(const auto result, co_await send_change(std::move(text), out, 0, touched));
+  const uint64_t met = out.updates               ? out.matched - matched
+                       : !result.columns.empty() ? result.rows.size()
+                                                 : result.ok.affected_rows;
+  if (of.exact && met != wanted) co_return not_there(of, met, wanted);
+  if (of.watch == nullptr) co_return Status{};
+  Watched after;
+  if (out.updates) {
+    CO_ASSIGN_OR_RETURN(after, co_await read_watched(*of.watch, batch.where, watched, *touched));
+  }
+  CO_ASSIGN_OR_RETURN(auto keys, learn(before, after, false));
+  std::ranges::move(keys, std::back_inserter(written));
   co_return Status{};
 }
 
+// The key of a row as it is after its change.
+Result<std::string> ClientSession::new_condition(const plan::ChangeTarget& target, const net::QueryResult& rows,
+                                                 const Row& row) {
+  std::vector<std::string> key;
+  for (size_t i = 0; i < target.key.size(); ++i) {
+    const auto& at = target.new_key[i].at;
+    if (!at) {
+      key.push_back(plan::form_literal(target.key[i], row[target.key_at + i]));
+      continue;
+    }
+    ASSIGN_OR_RETURN(auto literal, plan::result_literal(rows.columns[*at], row[*at], target.key[i]));
+    key.push_back(std::move(literal));
+  }
+  plan::ChangeTarget plain;
+  plain.key = target.key;
+  return plan::key_condition(plain, key);
+}
+
 net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target, const net::QueryResult& rows,
-                                               ChangeOutcome& out) {
-  struct Batch {
-    shard::Target where;
-    std::string conditions;
-    uint64_t rows = 0;
-  };
+                                               ChangeOutcome& out, Touched* touched, std::vector<LookupKey>& written) {
+  using Batch = ChangeBatch;
+  plan::ChangeTarget plain;
+  plain.key = target.key;
   std::vector<Batch> batches;
   std::map<std::string, std::string> seen;  // A join may have a row several times: it changes once.
-  const auto flush = [](ClientSession& self, const plan::ChangeTarget& of, Batch& batch,
-                        ChangeOutcome& outcome) -> net::Task<Status> {
-    if (batch.rows == 0) co_return Status{};
-    const uint64_t matched = outcome.matched;
-    std::string text = of.before + " where " + batch.conditions + of.after;
-    batch.conditions.clear();
-    const uint64_t wanted = std::exchange(batch.rows, 0);
-    CO_ASSIGN_OR_RETURN(const auto result, co_await self.send_change({batch.where, std::move(text)}, outcome));
-    const uint64_t met = outcome.updates           ? outcome.matched - matched
-                         : !result.columns.empty() ? result.rows.size()
-                                                   : result.ok.affected_rows;
-    if (of.exact && met != wanted) co_return not_there(of, met, wanted);
-    co_return Status{};
-  };
   if (target.move) CO_RETURN_IF_ERROR(co_await check_move(target));
   for (const auto& row : rows.rows) {
     const auto first = row.begin() + static_cast<std::ptrdiff_t>(target.key_at);
@@ -328,7 +395,8 @@ net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target,
                     [](const auto& cell) { return !cell; })) {
       continue;
     }
-    const std::string condition = plan::key_condition(target, literals_of(target.key, target.key_at, row));
+    const auto literals = literals_of(target.key, target.key_at, row);
+    const std::string condition = plan::key_condition(target, literals);
     std::string assignments;
     if (!target.values.empty()) {
       CO_ASSIGN_OR_RETURN(assignments, assignments_text(target, rows, row));
@@ -346,33 +414,41 @@ net::Task<Status> ClientSession::change_target(const plan::ChangeTarget& target,
       CO_ASSIGN_OR_RETURN(auto value, plan::place_value(target.place[i], row[target.place_at + i]));
       values.push_back(std::move(value));
     }
-    CO_ASSIGN_OR_RETURN(auto where, place_row(target.keyspace, target.vindex, std::move(values)));
+    CO_ASSIGN_OR_RETURN(auto where, co_await place_key(target.keyspace, target.vindex, std::move(values)));
     if (target.move) {
-      CO_RETURN_IF_ERROR(co_await move_row(target, rows, row, std::move(where), condition, out));
+      CO_RETURN_IF_ERROR(co_await move_row(target, rows, row, std::move(where), condition, out, touched, written));
       continue;
     }
     auto batch = std::ranges::find(batches, where, &Batch::where);
-    if (batch == batches.end()) batch = batches.insert(batches.end(), Batch{.where = std::move(where)});
-    if (!target.values.empty()) {
+    if (batch == batches.end()) {
+      batch = batches.insert(batches.end(), Batch{.where = std::move(where), .conditions = {}, .watched = {}});
+    }
+    if (batch->rows > 0) batch->conditions += " or ", batch->watched += " or ";
+    batch->conditions += condition;
+    if (target.watch != nullptr) batch->watched += plan::key_condition(plain, literals);
+    ++batch->rows;
+    if (target.one_by_one()) {
+      if (!target.new_key.empty()) {
+        CO_ASSIGN_OR_RETURN(const std::string becomes, new_condition(target, rows, row));
+        batch->watched += " or " + becomes;
+      }
       plan::ChangeTarget one = target;
       one.before += assignments;
-      batch->conditions = condition;
-      batch->rows = 1;
-      CO_RETURN_IF_ERROR(co_await flush(*this, one, *batch, out));
+      CO_RETURN_IF_ERROR(co_await flush_change(one, *batch, out, touched, written));
       continue;
     }
-    if (batch->rows > 0) batch->conditions += " or ";
-    batch->conditions += condition;
-    if (++batch->rows < kStatementRows && batch->conditions.size() < kStatementBytes) continue;
-    CO_RETURN_IF_ERROR(co_await flush(*this, target, *batch, out));
+    if (batch->rows < kStatementRows && batch->conditions.size() < kStatementBytes) continue;
+    CO_RETURN_IF_ERROR(co_await flush_change(target, *batch, out, touched, written));
   }
-  for (auto& batch : batches) CO_RETURN_IF_ERROR(co_await flush(*this, target, batch, out));
+  for (auto& batch : batches) {
+    CO_RETURN_IF_ERROR(co_await flush_change(target, batch, out, touched, written));
+  }
   if (!target.after.starts_with(" returning") || out.returned) co_return Status{};
   // No row at all: the columns of the answer.
   std::string none = target.before + " where false" + target.after;
   CO_ASSIGN_OR_RETURN(const auto shards,
                       resolve({.kind = plan::Route::Kind::kAllShards, .keyspace = target.keyspace}, {}));
-  (void)co_await send_change({shards.front(), std::move(none)}, out);
+  (void)co_await send_change({shards.front(), std::move(none)}, out, 0, touched);
   co_return Status{};
 }
 
@@ -403,28 +479,24 @@ net::Task<Status> ClientSession::check_move(const plan::ChangeTarget& target) {
 // if it belongs elsewhere then, it is deleted there and inserted here as it has become.
 net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, const net::QueryResult& rows,
                                           const std::vector<std::optional<std::string>>& row, shard::Target from,
-                                          const std::string& condition, ChangeOutcome& out) {
+                                          const std::string& condition, ChangeOutcome& out, Touched* touched,
+                                          std::vector<LookupKey>& written) {
   const plan::ChangeTarget::Move& move = *target.move;
   const uint64_t matched = out.matched;
   const uint64_t changed = out.changed;
-  CO_RETURN_IF_ERROR(co_await send_change({from, target.before + " where " + condition}, out));
+  Watched before;
+  if (target.watch != nullptr) {
+    plan::ChangeTarget plain;
+    plain.key = target.key;
+    const std::string old = plan::key_condition(plain, literals_of(target.key, target.key_at, row));
+    CO_ASSIGN_OR_RETURN(before, co_await read_watched(*target.watch, from, old, *touched));
+  }
+  CO_RETURN_IF_ERROR(co_await send_change({from, target.before + " where " + condition}, out, 0, touched));
   if (out.matched - matched != 1) co_return not_there(target, out.matched - matched, 1);
   if (out.changed == changed) co_return Status{};
-  // Its key as it is now.
-  std::vector<std::string> key;
-  for (size_t i = 0; i < target.key.size(); ++i) {
-    const auto& at = move.key[i].at;
-    if (!at) {
-      key.push_back(plan::form_literal(target.key[i], row[target.key_at + i]));
-      continue;
-    }
-    CO_ASSIGN_OR_RETURN(auto literal, plan::result_literal(rows.columns[*at], row[*at], target.key[i]));
-    key.push_back(std::move(literal));
-  }
-  plan::ChangeTarget plain = target;
-  plain.qualifier.clear();
+  CO_ASSIGN_OR_RETURN(const std::string becomes, new_condition(target, rows, row));
   const std::string table = sql::quote_identifier_if_needed(target.table);
-  const std::string new_condition = " where " + plan::key_condition(plain, key);
+  const std::string now_is = " where " + becomes;
   std::string read = "select ";
   std::string insert = "insert into " + table + "(";
   for (const auto& column : move.columns) {
@@ -433,7 +505,7 @@ net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, cons
     read += schema::select_text(schema::form_of(column), name);
     insert += name;
   }
-  read += " from " + table + new_condition + " for update";
+  read += " from " + table + now_is + " for update";
   CO_ASSIGN_OR_RETURN(const auto now, co_await ask({from, read}, "", nullptr, 0, Digits::kAll));
   if (now.rows.size() != 1) {
     co_return fail(
@@ -450,8 +522,8 @@ net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, cons
     CO_ASSIGN_OR_RETURN(auto value, plan::place_value(column, cells[static_cast<size_t>(at - move.columns.begin())]));
     values.push_back(std::move(value));
   }
-  CO_ASSIGN_OR_RETURN(const auto to, place_row(target.keyspace, target.vindex, std::move(values)));
-  if (to == from) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const auto to, co_await place_key(target.keyspace, target.vindex, std::move(values)));
+  if (to == from) co_return co_await learn_of(target, before, to, becomes, touched, written);
   insert += ") values (";
   for (size_t i = 0; i < cells.size(); ++i) {
     if (i > 0) insert += ", ";
@@ -462,8 +534,8 @@ net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, cons
   ignored.own_transaction = out.own_transaction;
   ignored.guarded = out.guarded;
   ignored.done = out.done;
-  auto removed = co_await send_change({from, "delete from " + table + new_condition}, ignored);
-  if (removed.ok()) removed = co_await send_change({to, std::move(insert)}, ignored);
+  auto removed = co_await send_change({from, "delete from " + table + now_is}, ignored, 0, touched);
+  if (removed.ok()) removed = co_await send_change({to, std::move(insert)}, ignored, 0, touched);
   out.done = std::move(ignored.done);
   if (!removed.ok()) co_return std::move(removed).error();
   CO_ASSIGN_OR_RETURN(const auto there, co_await ask({to, std::move(read)}, "", nullptr, 0, Digits::kAll));
@@ -471,7 +543,29 @@ net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, cons
     co_return fail(Code::kUnimplemented, fmt::format("VT12001: unsupported: a row of {}.{} would not be the same on {}",
                                                      target.keyspace, target.table, to.shard));
   }
+  co_return co_await learn_of(target, before, to, becomes, touched, written);
+}
+
+// What lookups learn of a row that may have moved.
+net::Task<Status> ClientSession::learn_of(const plan::ChangeTarget& target, const Watched& before,
+                                          const shard::Target& now, const std::string& condition, Touched* touched,
+                                          std::vector<LookupKey>& written) {
+  if (target.watch == nullptr) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const Watched after, co_await read_watched(*target.watch, now, condition, *touched));
+  CO_ASSIGN_OR_RETURN(auto keys, learn(before, after, true));
+  std::ranges::move(keys, std::back_inserter(written));
   co_return Status{};
+}
+
+// Where a row belongs, also by the lookup of another table.
+net::Task<Result<shard::Target>> ClientSession::place_key(const std::string& keyspace,
+                                                          const std::shared_ptr<const shard::Vindex>& vindex,
+                                                          std::vector<mysql::Value> values) {
+  if (vindex == nullptr || shard::placing_lookup(*vindex) == nullptr) {
+    co_return place_row(keyspace, vindex, std::move(values));
+  }
+  CO_ASSIGN_OR_RETURN(auto place, co_await place_by_id(keyspace, vindex, std::move(values)));
+  co_return std::move(place.target);
 }
 
 // ---- INSERT ---------------------------------------------------------------------------------------------------------
@@ -545,12 +639,54 @@ Result<ClientSession::PlacedRow> ClientSession::place_insert(const plan::InsertR
     }
     return fail(Code::kInvalidArgument, "Column '" + key.name + "' cannot be null").with_mysql(1048, "23000");
   }
-  ASSIGN_OR_RETURN(out.target, place_row(insert.keyspace, insert.vindex, std::move(values)));
+  out.key = std::move(values);
+  if (insert.with_lookups != nullptr) RETURN_IF_ERROR(note_lookups(insert, rows, found, row, generated, out));
   return out;
 }
 
-net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, ChangeOutcome& out,
+// The values of a row's lookup columns, and what may be in its way.
+Status ClientSession::note_lookups(const plan::InsertRows& insert, const plan::InsertRows::Rows& rows,
+                                   const net::QueryResult& found, const Row& row, std::optional<int64_t> generated,
+                                   PlacedRow& out) {
+  for (const auto& places : insert.lookups) {
+    auto& values = out.lookups.emplace_back();
+    for (const auto& place : places) {
+      if (generated && (!place || insert.generated == place)) {
+        values.push_back(mysql::Value::of_int(*generated));
+        continue;
+      }
+      const auto& cell = rows.cells[*place];
+      if (cell.at) {
+        const auto& of = row[*cell.at];
+        auto value = mysql::make_value(found.columns[*cell.at], of ? mysql::Cell(*of) : mysql::Cell());
+        ASSIGN_OR_RETURN(value, plan::lookup_cell(insert.columns[*place], std::move(value), insert.strict));
+        values.push_back(std::move(value));
+      } else if (cell.value) {
+        values.push_back(*cell.value);
+      } else {
+        return fail(Code::kUnimplemented,
+                    "VT12001: unsupported: this value of the lookup vindex column " + insert.columns[*place].name);
+      }
+    }
+  }
+  if (insert.watch == nullptr) return {};
+  std::vector<std::string> literals(rows.cells.size());
+  for (size_t i = 0; i < literals.size(); ++i) {
+    const auto& cell = rows.cells[i];
+    if (generated && insert.generated == i) continue;
+    if (!cell.at) {
+      if (cell.value || insert.conflict == plan::ShardedInsert::Conflict::kReplace) literals[i] = cell.text;
+      continue;
+    }
+    ASSIGN_OR_RETURN(literals[i], plan::result_literal(found.columns[*cell.at], row[*cell.at], insert.columns[i]));
+  }
+  out.conflicts = plan::conflict_condition(*insert.watch, literals);
+  return {};
+}
+
+net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, ChangeOutcome& out, Touched& touched,
                                              base::MemoryBudget::Hold& memory) {
+  if (insert.with_lookups != nullptr) CO_RETURN_IF_ERROR(may_watch());
   out.ignore = insert.ignore;
   out.tells_records = insert.query;
   out.takes_servers_insert_id = insert.servers_insert_id;
@@ -569,7 +705,9 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
     } else {
       CO_ASSIGN_OR_RETURN(found[i], co_await source_rows(*insert.rows[i].source, memory));
       CO_RETURN_IF_ERROR(plan::make_bits_digits(found[i].columns, found[i].rows));
-      if (insert.query && found[i].columns.size() != insert.columns.size()) {
+      const auto asked =
+          std::ranges::count_if(insert.rows[i].cells, [](const auto& cell) { return cell.at.has_value(); });
+      if (insert.query && found[i].columns.size() != static_cast<size_t>(asked)) {
         co_return fail(Code::kInvalidArgument, "Column count doesn't match value count at row 1")
             .with_mysql(1136, "21S01");
       }
@@ -585,15 +723,33 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
     out.last_insert_id = static_cast<uint64_t>(next);
   }
   InsertBatches batches(insert.prefix, insert.suffix);
+  std::vector<PlacedRow> watched;
+  std::map<std::string, Place> places;  // Of rows that the lookup of another table places.
+  const bool by_lookup = insert.vindex != nullptr && shard::placing_lookup(*insert.vindex) != nullptr;
   for (size_t i = 0; i < insert.rows.size(); ++i) {
     for (const auto& row : found[i].rows) {
       const auto generated = generates(i, row) ? std::optional(next++) : std::nullopt;
       CO_ASSIGN_OR_RETURN(auto placed, place_insert(insert, insert.rows[i], found[i], row, generated));
+      if (by_lookup || insert.with_lookups != nullptr) {
+        Place& place = places[by_lookup ? placed.key[0].bytes : ""];
+        if (!by_lookup || place.target.keyspace.empty()) {
+          CO_ASSIGN_OR_RETURN(place, co_await place_by_id(insert.keyspace, insert.vindex, placed.key));
+        }
+        placed.target = place.target;
+        placed.id = place.id;
+      } else {
+        CO_ASSIGN_OR_RETURN(placed.target, place_row(insert.keyspace, insert.vindex, placed.key));
+      }
+      if (insert.with_lookups != nullptr) {
+        watched.push_back(std::move(placed));
+        continue;
+      }
       if (auto full = batches.add(placed.target, placed.text)) {
         CO_RETURN_IF_ERROR(co_await send_batch(std::move(*full), out));
       }
     }
   }
+  CO_RETURN_IF_ERROR(co_await insert_watched(insert, std::move(watched), out, touched));
   for (auto& batch : batches.rest()) CO_RETURN_IF_ERROR(co_await send_batch(std::move(batch), out));
   out.order_returned();
   co_return Status{};

@@ -28,6 +28,7 @@ net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& m
   const std::string_view payload = message.payload;
   const auto command = static_cast<Command>(payload[0]);
   binary_answer_ = false;
+  if (command != Command::kQuery && command != Command::kStmtExecute) since_ = base::system_clock().now();
   switch (command) {
     case Command::kQuery: {
       auto query = mysql::decode_query(payload, client_.capabilities);
@@ -51,9 +52,10 @@ net::Task<Status> ClientSession::dispatch(const mysql::MessageReader::Message& m
     }
     case Command::kStmtFetch: return on_fetch(payload);
     case Command::kStmtSendLongData: add_long_data(payload); return done();
-    case Command::kPing: return send_ok({});
+    case Command::kPing: row_count_ = 0; return send_ok({});
     case Command::kInitDb: {
       if (Status set = set_target(payload.substr(1)); !set.ok()) return send_error(std::move(set).error());
+      row_count_ = 0;
       return send_ok({});
     }
     case Command::kResetConnection: return on_reset_connection();
@@ -86,6 +88,11 @@ net::Task<Status> ClientSession::on_process_kill(std::string_view payload) {
 }
 
 net::Task<Status> ClientSession::on_query() {
+  if (settings_.reading().any()) {
+    auto plain = as_read(std::move(text_));
+    if (!plain.ok()) co_return co_await send_error(std::move(plain).error());
+    text_ = std::move(*plain);
+  }
   Statement statement;
   scan_text(text_, literals_, statement);
   if (statement.scan.has_more && !statement.scan.malformed) co_return co_await run_each(text_);
@@ -128,14 +135,17 @@ net::Task<void> ClientSession::reset_session() {
   stored_.clear();
   timeouts_.clear();
   user_variables_.clear();
+  user_collations_.clear();
   for (const auto& [name, text] : text_prepared_) memory_.give(base::MemoryBudget::Kind::kPrepared, text.size());
   text_prepared_.clear();
   while (!statements_.empty()) forget(statements_.begin()->first);
   autocommit_ = true;
+  server_autocommit_off_ = false;
   failed_.reset();
   next_options_ = {};
+  savepoints_.clear();
   single_shard_.reset();
-  last_insert_id_ = found_rows_ = 0;
+  last_insert_id_ = 0;
   row_count_ = 0;
   clear_warnings();
   last_error_.reset();

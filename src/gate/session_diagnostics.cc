@@ -4,12 +4,15 @@
 #include <algorithm>
 #include <array>
 
+#include "base/text.h"
 #include "gate/session.h"
 #include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "plan/given_id.h"
+#include "plan/planner.h"
 #include "plan/schema_names.h"
+#include "sql/literal.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
 
@@ -28,20 +31,53 @@ void ClientSession::clear_warnings() {
   warning_rows_.clear();
 }
 
+// What each shard says of the same statement is one warning.
+void ClientSession::unite_warnings() {
+  if (fresh_warnings_ == 0 || fresh_warnings_ != warning_rows_.size()) return;  // Not all of them are here.
+  std::vector<std::array<std::string, 3>> rows;
+  for (auto& row : warning_rows_) {
+    if (std::ranges::find(rows, row) == rows.end()) rows.push_back(std::move(row));
+  }
+  warning_rows_ = std::move(rows);
+  warnings_ = fresh_warnings_ = static_cast<uint16_t>(warning_rows_.size());
+}
+
+// The text that EXECUTE runs, or that PREPARE is given; nothing: it is not known here.
+std::optional<std::string> ClientSession::executed_source(const sql::PreparedStatement& what) const {
+  const auto* literal = sql::as<sql::Literal>(what.source);
+  std::string text;
+  if (literal != nullptr && literal->literal == sql::LiteralKind::kString &&
+      sql::append_bytes(sql::TokenType::kString, literal->text, false, text)) {
+    return text;
+  }
+  const auto found = text_prepared_.find(base::to_lower(what.name.text));
+  return what.source != nullptr || found == text_prepared_.end() ? std::nullopt : std::optional(found->second);
+}
+
 // As on a server, a statement without tables leaves the warnings of those before it, unless it has some of its own.
+bool ClientSession::forgets_warnings(std::string_view text, sql::StatementKind kind) const {
+  using enum sql::StatementKind;
+  if (kind == kCall || kind == kLoad) return true;
+  const auto ast = sql::parse(text);
+  if (!ast.ok()) return kind == kExecute;
+  if (const auto* what = sql::statement_as<sql::PreparedStatement>(&ast->statement());
+      what != nullptr && what->kind != kDeallocate) {  // As what is prepared or executed.
+    const auto source = executed_source(*what);
+    if (!source) return what->kind == kExecute;
+    const auto inner = sql::parse(*source);
+    if (!inner.ok()) return false;
+    return inner->kind() == kExecute || forgets_warnings(*source, inner->kind());
+  }
+  if (kind == kExecute) return true;
+  if (const auto* show = sql::statement_as<sql::Show>(&ast->statement())) {
+    return show->show != sql::ShowKind::kWarnings && show->show != sql::ShowKind::kErrors;
+  }
+  return !sql::collect_tables(ast->statement()).empty();
+}
+
 void ClientSession::begin_warnings(const Statement& statement) {
   fresh_warnings_ = 0;
-  if (warnings_ == 0) return;
-  using enum sql::StatementKind;
-  const auto kind = statement.scan.kind;
-  bool forgets = kind == kCall || kind == kExecute || kind == kLoad;
-  if (auto ast = sql::parse(statement.text); ast.ok() && !forgets) {
-    const auto* show = sql::statement_as<sql::Show>(&ast->statement());
-    const bool asks =
-        show != nullptr && (show->show == sql::ShowKind::kWarnings || show->show == sql::ShowKind::kErrors);
-    forgets = show != nullptr ? !asks : !sql::collect_tables(ast->statement()).empty();
-  }
-  if (forgets) clear_warnings();
+  if (warnings_ != 0 && forgets_warnings(statement.text, statement.scan.kind)) clear_warnings();
 }
 
 void ClientSession::add_warning(std::string level, uint16_t code, std::string message) {
@@ -69,6 +105,17 @@ net::Task<void> ClientSession::take_warnings(net::MysqlClient& client, uint16_t 
   }
 }
 
+net::Task<void> ClientSession::take_notes(net::MysqlClient& client) {
+  if (client.broken()) co_return;
+  auto rows = co_await client.query("show warnings", query_wait());
+  if (!rows.ok()) co_return;
+  for (const auto& row : rows->rows) {
+    if (row.size() < 3 || row[0] == "Error") continue;
+    error_notes_.push_back({row[0].value_or(""), row[1].value_or(""),
+                            plan::with_keyspaces(row[2].value_or(""), shared_.view()->databases)});
+  }
+}
+
 size_t ClientSession::error_count() const {
   return static_cast<size_t>(std::ranges::count_if(warning_rows_, [](const auto& row) { return row[0] == "Error"; }));
 }
@@ -83,13 +130,20 @@ bool ClientSession::gives_its_id(const plan::Plan& plan, const Statement& statem
 net::QueryResult ClientSession::warning_table(const sql::Show& show) const {
   const bool errors = show.show == sql::ShowKind::kErrors;
   net::QueryResult result;
-  const auto add_column = [&](const char* name, bool number) {
+  const auto add_text = [&](const char* name) {
     mysql::ColumnDef column;
     column.name = name;
-    column.collation = number ? mysql::kBinaryCollation : mysql::kUtf8mb4GeneralCi;
-    column.length = number ? 21 : 2048;
-    if (number) column.type = mysql::FieldType::kLongLong;
-    if (number) column.flags = mysql::kFieldNotNull | mysql::kFieldBinary | mysql::kFieldNum;
+    column.collation = mysql::kUtf8mb4GeneralCi;
+    column.length = 2048;
+    result.columns.push_back(std::move(column));
+  };
+  const auto add_number = [&](const char* name, mysql::FieldType type, uint32_t length) {
+    mysql::ColumnDef column;
+    column.name = name;
+    column.collation = mysql::kBinaryCollation;
+    column.length = length;
+    column.type = type;
+    column.flags = mysql::kFieldNotNull | mysql::kFieldUnsigned | mysql::kFieldBinary | mysql::kFieldNum;
     result.columns.push_back(std::move(column));
   };
   std::vector<std::vector<std::optional<std::string>>> rows;
@@ -97,14 +151,14 @@ net::QueryResult ClientSession::warning_table(const sql::Show& show) const {
     if (!errors || level == "Error") rows.push_back({level, code, message});
   }
   if (show.has_count) {
-    add_column(errors ? "@@session.error_count" : "@@session.warning_count", true);
+    add_number(errors ? "@@session.error_count" : "@@session.warning_count", mysql::FieldType::kLongLong, 21);
     const size_t count = errors ? rows.size() : std::max<size_t>(warnings_, rows.size());
     result.rows = {{std::to_string(count)}};
     return result;
   }
-  add_column("Level", false);
-  add_column("Code", true);
-  add_column("Message", false);
+  add_text("Level");
+  add_number("Code", mysql::FieldType::kLong, 4);
+  add_text("Message");
   size_t offset = 0;
   size_t count = rows.size();
   if (show.limit != nullptr) {
@@ -127,7 +181,11 @@ std::string ClientSession::user_variables_text() const {
     text += text.empty() ? "set @" : ", @";
     mysql::append_sql_identifier(text, name);
     text += " = ";
-    mysql::append_sql_literal(text, value);
+    if (value.is_unsigned && mysql::is_integer_type(value.type)) {  // A small literal would be signed.
+      text += fmt::format("cast({} as unsigned)", value.bytes);
+    } else {
+      mysql::append_sql_literal(text, value);
+    }
   }
   return text;
 }
@@ -150,6 +208,7 @@ net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client) {
       if (type == "DECIMAL") value.type = mysql::FieldType::kNewDecimal;
       if (type == "DOUBLE") value.type = mysql::FieldType::kDouble;
     }
+    user_collations_.erase(name);
     user_variables_[std::move(name)] = std::move(value);
   }
 }
@@ -177,7 +236,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
   options.expr = [&](const sql::Expr& expr, std::string& out) {
     const auto* parameter = sql::as<sql::Parameter>(&expr);
     if (parameter == nullptr || parameter->index >= statement.parameters.size()) return false;
-    mysql::append_sql_literal(out, statement.parameters[parameter->index]);
+    plan::append_parameter(out, statement.parameters[parameter->index]);
     return true;
   };
   const std::string text = sql::print(ast->statement(), options);
@@ -199,18 +258,19 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
         fail(Code::kInvalidArgument, "The used SELECT statements have a different number of columns")
             .with_mysql(kWrongNumberOfColumns, "21000"));
   }
-  if (result->rows.size() > 1) {
-    co_return RunResult::failed(
-        fail(Code::kInvalidArgument, "Result consisted of more than one row").with_mysql(kTooManyRows, "42000"));
-  }
   if (result->rows.empty()) {
     add_warning("Warning", kNoData, "No data - zero rows fetched, selected, or processed");
   } else {
     for (size_t i = 0; i < names.size(); ++i) {
       const auto& cell = result->rows[0][i];
+      user_collations_.erase(names[i]);
       user_variables_[names[i]] =
           cell ? mysql::make_value(result->columns[i], mysql::Cell(*cell)) : mysql::Value::null();
     }
+  }
+  if (result->rows.size() > 1) {  // The variables have the first one's values, as with servers.
+    co_return RunResult::failed(
+        fail(Code::kInvalidArgument, "Result consisted of more than one row").with_mysql(kTooManyRows, "42000"));
   }
   row_count_ = static_cast<int64_t>(result->rows.size());
   found_rows_ = result->rows.size();

@@ -1,5 +1,6 @@
 // The short way of a statement for one shard whose plan is known: what run_once() would come to, without its stops.
 #include "gate/session.h"
+#include "gate/shard_search.h"
 #include "plan/key_value.h"
 
 namespace vitrail::gate {
@@ -42,10 +43,7 @@ const ActiveShard* ClientSession::only_shard(const plan::Route& route, const std
   const shard::VindexValue mapped = vindex_value(*value);
   if (!route.vindex->map_into({&mapped, 1}, destination).ok()) return nullptr;
   if (destination.kind != shard::Destination::Kind::kKeyspaceId) return nullptr;
-  for (const auto& shard : *shards) {
-    if (shard.range.contains(destination.keyspace_id)) return &shard;
-  }
-  return nullptr;
+  return find_shard(*shards, destination.keyspace_id);
 }
 
 std::optional<ClientSession::FastRoute> ClientSession::fast_route(const Statement& statement) {

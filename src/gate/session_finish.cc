@@ -6,6 +6,7 @@
 #include <functional>
 #include <set>
 
+#include "exec/whole_order.h"
 #include "gate/scratch.h"
 #include "gate/session.h"
 #include "gate/session_stream.h"
@@ -109,6 +110,14 @@ struct ClientSession::CopiedKeys {
   bool too_many = false;
 };
 
+// A shard's rows on their way, and the next one of them.
+struct ClientSession::SourceRows {
+  RowBatch batch;
+  size_t next = 0;
+  std::vector<mysql::Cell> cells;
+  size_t bytes = 0;
+};
+
 // What is known of the inputs while they are copied.
 struct ClientSession::Copied {
   using Keys = CopiedKeys;
@@ -157,8 +166,10 @@ net::Task<Status> ClientSession::add_questions(const plan::Finish& finish, size_
   const char* all_rows = settings_.values().contains("sql_select_limit") ? " limit 18446744073709551615" : "";
   CO_ASSIGN_OR_RETURN(auto targets, co_await targets_of(rows.route, statement, !rows.is_read));
   CO_ASSIGN_OR_RETURN(auto texts, texts_for(rows.route, statement, std::move(targets), *rows.text));
+  const std::string order = texts.size() > 1 ? finish.inputs[input].order : "";
   for (auto& what : texts) {
     CO_RETURN_IF_ERROR(co_await check_hidden(finish.inputs[input], what.target));
+    if (!order.empty()) what.text += " order by " + order;
     what.text += all_rows + finish.inputs[input].lock;
     out.push_back({input, std::move(what)});
   }
@@ -233,9 +244,11 @@ net::Task<Status> ClientSession::copy_answers(const plan::Finish& finish, std::v
     ShardStreams streams(*this, std::move(texts), Digits::kOfText, true);
     CO_RETURN_IF_ERROR(co_await streams.open());
     Status loaded;
-    for (size_t i = begin; loaded.ok() && i < end; ++i) {
+    for (size_t i = begin, next = begin; loaded.ok() && i < end; i = next) {
       const size_t input = questions[i].input;
-      loaded = co_await load_input(streams, i - begin, finish.inputs[input], copied.keys[input], scratch, copied);
+      while (next < end && questions[next].input == input) ++next;
+      loaded =
+          co_await load_input(streams, i - begin, next - i, finish.inputs[input], scratch, copied, copied.keys[input]);
     }
     co_await (loaded.ok() ? streams.drain() : streams.stop());
     CO_RETURN_IF_ERROR(loaded);
@@ -244,11 +257,23 @@ net::Task<Status> ClientSession::copy_answers(const plan::Finish& finish, std::v
   co_return Status{};
 }
 
-net::Task<Status> ClientSession::load_input(ShardStreams& streams, size_t place, const plan::FinishInput& input,
-                                            std::vector<CopiedKeys>& keys, Scratch& scratch, Copied& copied) {
+// Some more rows for one server; what is too much is refused.
+Status ClientSession::count_copied(const RowBatch& batch, const plan::FinishInput& input, Copied& copied) const {
   const ScratchLimits& limits = shared_.settings.scratch;
+  copied.rows += batch.ends.size();
+  copied.bytes += batch.bytes.size();
+  if (copied.rows <= limits.max_rows && copied.bytes <= limits.max_bytes) return {};
+  return fail(Code::kResourceExhausted,
+              fmt::format("the statement needs more than may go to one server to be finished there: {} rows and "
+                          "{} bytes with those of {} (--scratch-max-rows {}, --scratch-max-bytes {})",
+                          copied.rows, copied.bytes, name_of(input), limits.max_rows, limits.max_bytes));
+}
+
+net::Task<Status> ClientSession::load_input(ShardStreams& streams, size_t first, size_t count,
+                                            const plan::FinishInput& input, Scratch& scratch, Copied& copied,
+                                            std::vector<CopiedKeys>& keys) {
   net::Wait wait = finish_wait();
-  wait.each = limits.timeout;  // Rows may be long in coming.
+  wait.each = shared_.settings.scratch.timeout;  // Rows may be long in coming.
   ScratchLoad load(scratch.session, input);
   const auto flush = [](Scratch& to, ScratchLoad& what, const plan::FinishInput& of,
                         net::Wait until) -> net::Task<Status> {
@@ -262,25 +287,33 @@ net::Task<Status> ClientSession::load_input(ShardStreams& streams, size_t place,
                                error.message()))
         .with_effect(Effect::kNone);
   };
-  for (bool last = false; !last;) {
-    RowBatch batch = co_await streams.next_of(place);
-    if (batch.error) co_return std::move(*batch.error);
-    last = batch.last;
-    copied.rows += batch.ends.size();
-    copied.bytes += batch.bytes.size();
-    if (copied.rows > limits.max_rows || copied.bytes > limits.max_bytes) {
-      co_return fail(Code::kResourceExhausted,
-                     fmt::format("the statement needs more than may go to one server to be finished there: {} rows and "
-                                 "{} bytes with those of {} (--scratch-max-rows {}, --scratch-max-bytes {})",
-                                 copied.rows, copied.bytes, name_of(input), limits.max_rows, limits.max_bytes));
+  exec::WholeOrder order(count, count > 1 ? input.order_place : std::nullopt);
+  std::vector<SourceRows> sources(count);
+  for (size_t at = 0, begun = 0;;) {
+    SourceRows& source = sources[at];
+    while (source.next >= source.batch.ends.size() && !source.batch.last) {
+      source.batch = co_await streams.next_of(first + at);
+      source.next = 0;
+      if (source.batch.error) co_return std::move(*source.batch.error);
+      CO_RETURN_IF_ERROR(count_copied(source.batch, input, copied));
     }
-    for (size_t i = 0; i < batch.ends.size(); ++i) {
-      CO_RETURN_IF_ERROR(load.row(batch.row(i)));
-      for (auto& of : keys) {
-        if (const auto& cell = load.cells()[of.place]) copied.add(of, *cell);
-      }
-      if (load.full()) CO_RETURN_IF_ERROR(co_await flush(scratch, load, input, wait));
+    if (source.next < source.batch.ends.size()) {
+      const std::string_view payload = source.batch.row(source.next++);
+      source.bytes = payload.size();
+      CO_RETURN_IF_ERROR(mysql::decode_text_row(payload, streams.columns_of(first + at).size(), source.cells));
+      CO_RETURN_IF_ERROR(order.push(at, source.cells));
     }
+    if (begun + 1 < count) {  // First one row of each.
+      at = ++begun;
+      continue;
+    }
+    if (order.empty()) break;
+    at = order.pop();
+    load.row(sources[at].cells, sources[at].bytes);
+    for (auto& of : keys) {
+      if (const auto& cell = sources[at].cells[of.place]) copied.add(of, *cell);
+    }
+    if (load.full()) CO_RETURN_IF_ERROR(co_await flush(scratch, load, input, wait));
   }
   co_return co_await flush(scratch, load, input, wait);
 }
@@ -322,6 +355,36 @@ net::Wait ClientSession::finish_wait() const {
   return wait;
 }
 
+// What is assigned in a statement may be read there, too.
+net::Task<Status> ClientSession::tell_variables(ScratchSession& session, std::span<const std::string> assigned,
+                                                net::Wait wait) {
+  if (assigned.empty() || user_variables_.empty()) co_return Status{};
+  auto told = co_await session.query(user_variables_text(), wait, 1);
+  if (!told.ok()) co_return std::move(told).error();
+  co_return Status{};
+}
+
+net::Task<Status> ClientSession::take_variables(ScratchSession& session, std::span<const std::string> assigned,
+                                                net::Wait wait) {
+  if (assigned.empty()) co_return Status{};
+  std::string text;
+  for (const auto& name : assigned) {
+    text += text.empty() ? "select @" : ", @";
+    mysql::append_sql_identifier(text, name);
+  }
+  CO_ASSIGN_OR_RETURN(const auto values, co_await session.query(text, wait, 1));
+  for (size_t i = 0; i < assigned.size(); ++i) {
+    const auto& cell = values.rows.front()[i];
+    if (user_variables_.size() >= kMaxUserVariables && !user_variables_.contains(assigned[i])) {
+      co_return fail(Code::kResourceExhausted, fmt::format("more than {} user variables", kMaxUserVariables));
+    }
+    user_collations_.erase(assigned[i]);
+    user_variables_[assigned[i]] =
+        cell ? mysql::make_value(values.columns[i], mysql::Cell(*cell)) : mysql::Value::null();
+  }
+  co_return Status{};
+}
+
 net::Task<Status> ClientSession::finish_on(Scratch& scratch, const plan::Plan& plan, std::string text, Digits digits,
                                            RowSink& out, net::Wait wait) {
   auto& session = scratch.session;
@@ -335,6 +398,7 @@ net::Task<Status> ClientSession::finish_on(Scratch& scratch, const plan::Plan& p
     auto told = co_await session.query(fmt::format("do last_insert_id({})", last_insert_id_), wait, 1);
     if (!told.ok()) co_return std::move(told).error();
   }
+  CO_RETURN_IF_ERROR(co_await tell_variables(session, plan.finish->assigned, wait));
   net::ResultStream rows(session.connection());
   CO_RETURN_IF_ERROR(co_await rows.begin(std::move(text), session.attributes(), digits == Digits::kAll, wait));
   scratch.answering = true;
@@ -355,14 +419,15 @@ net::Task<Status> ClientSession::finish_on(Scratch& scratch, const plan::Plan& p
   }
   note_rows(noted, finished_rows_);
   if (rows.ok().warnings > 0) co_await take_warnings(session.client(), rows.ok().warnings);
-  if (!plan.asks_found_rows && !plan.asks_insert_id) co_return Status{};
-  CO_ASSIGN_OR_RETURN(const auto known, co_await session.query("select found_rows(), last_insert_id()", wait, 1));
-  const auto number = [&](size_t column) {
-    return std::strtoull(std::string(known.text(0, column)).c_str(), nullptr, 10);
-  };
-  if (plan.asks_found_rows) finished_rows_ = number(0);
-  if (plan.asks_insert_id) last_insert_id_ = number(1);
-  co_return Status{};
+  if (plan.asks_found_rows || plan.asks_insert_id) {
+    CO_ASSIGN_OR_RETURN(const auto known, co_await session.query("select found_rows(), last_insert_id()", wait, 1));
+    const auto number = [&](size_t column) {
+      return std::strtoull(std::string(known.text(0, column)).c_str(), nullptr, 10);
+    };
+    if (plan.asks_found_rows) finished_rows_ = number(0);
+    if (plan.asks_insert_id) last_insert_id_ = number(1);
+  }
+  co_return co_await take_variables(session, plan.finish->assigned, wait);
 }
 
 net::Task<Status> ClientSession::finish_rows(const plan::Plan& plan, const Statement& statement, Digits digits,
@@ -377,7 +442,7 @@ net::Task<Status> ClientSession::finish_rows(const plan::Plan& plan, const State
         .with_retry(Retry::kSameTarget);
   }
   const Counted counted(shared_.scratch_sessions);
-  CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(finish.text));
+  CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(finish.text, finish.assigned.empty()));
   std::string text = replaced ? std::move(*replaced) : finish.text;
   CO_ASSIGN_OR_RETURN(Scratch scratch, co_await open_scratch(finish, finish_wait()));
   Status done;
@@ -433,7 +498,7 @@ net::Task<RunResult> ClientSession::run_finish(const plan::Plan& plan, const Sta
 net::Task<Result<net::MysqlClient::Shape>> ClientSession::finish_shape(const plan::Plan& plan) {
   const plan::Finish& finish = *plan.finish;
   const net::Wait wait = finish_wait();
-  CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(finish.text));
+  CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(finish.text, finish.assigned.empty()));
   CO_ASSIGN_OR_RETURN(Scratch scratch, co_await open_scratch(finish, wait));
   Status equal = co_await scratch.session.become(scratch_client_settings(form_.collation, settings_text_), wait);
   if (!equal.ok()) co_return of_scratch(scratch.target, std::move(equal).error());

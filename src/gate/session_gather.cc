@@ -16,25 +16,13 @@
 namespace vitrail::gate {
 namespace {
 
+constexpr uint16_t kWrongFieldWithGroup = 1055;  // ER_WRONG_FIELD_WITH_GROUP
+
 // Whether texts of such a column are not all that its numbers are.
 bool loses_digits(const mysql::ColumnDef& column) {
   constexpr uint8_t kAll = 31;
   return column.type == mysql::FieldType::kFloat ||
          (column.type == mysql::FieldType::kDouble && column.decimals < kAll);
-}
-
-Status decode_row(std::string_view payload, size_t columns, std::vector<mysql::Cell>& cells, exec::Row& row) {
-  RETURN_IF_ERROR(mysql::decode_text_row(payload, columns, cells));
-  row.clear();
-  row.reserve(cells.size());
-  for (const auto& cell : cells) row.push_back(cell ? std::optional<std::string>(*cell) : std::nullopt);
-  return {};
-}
-
-std::span<const mysql::Cell> visible_cells(const exec::Row& row, size_t visible, std::vector<mysql::Cell>& cells) {
-  cells.clear();
-  for (size_t i = 0; i < visible; ++i) cells.push_back(row[i] ? mysql::Cell(*row[i]) : mysql::Cell());
-  return cells;
 }
 
 }  // namespace
@@ -140,7 +128,7 @@ net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::ve
 net::Task<Status> ClientSession::open_rows(OpenRows& rows, const Statement& statement, std::vector<ShardText> texts) {
   auto digits = Digits::kOfText;
   for (;;) {
-    const bool apart = !rows.merge->order_by.empty() && rows.merge->aggregates.empty();
+    const bool apart = rows.merge->aggregates.empty() && (rows.merge->distinct || !rows.merge->order_by.empty());
     rows.streams = std::make_unique<ShardStreams>(*this, texts, digits, apart);
     CO_RETURN_IF_ERROR(co_await rows.streams->open());
     if (!rows.streams->alike()) {
@@ -177,6 +165,7 @@ net::Task<RunResult> ClientSession::gather_rows(const plan::Plan& plan, const St
   Status passed = std::move(opened);
   if (passed.ok() && rows.streams->columns().empty()) {
     co_await rows.streams->drain();
+    row_count_ = 0;
     Status sent = co_await send_ok({});
     co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
   }
@@ -201,7 +190,10 @@ net::Task<RunResult> ClientSession::gather_rows(const plan::Plan& plan, const St
   Error error = std::move(passed).error();
   if (out.client_gone()) co_return RunResult::hang_up(std::move(error));
   const bool untouched = out.take_back();
-  if (untouched && merge && error.code() == Code::kUnimplemented) {  // By values or types that the plan did not know.
+  // By values or types that the plan did not know; or servers that have ONLY_FULL_GROUP_BY by themselves.
+  const bool elsewhere = merge ? error.code() == Code::kUnimplemented
+                               : error.mysql_errno() == kWrongFieldWithGroup && !rows.merge->group_by.empty();
+  if (untouched && elsewhere) {
     clear_warnings();
     co_return co_await finish_instead(statement, std::move(error));
   }
@@ -215,19 +207,18 @@ net::Task<Status> ClientSession::pass_rows(ShardStreams& streams, exec::RowMerge
   const size_t columns = merge.columns().size();
   const bool as_they_are = !merge.distinct() && merge.visible() == columns;
   std::vector<mysql::Cell> cells;
-  exec::Row row;
   for (size_t ended = 0; ended < streams.size() && !merge.done();) {
-    RowBatch batch = co_await streams.next();
-    if (batch.error) co_return std::move(*batch.error);
+    const RowBatch batch = co_await streams.next();
+    if (batch.error) co_return Error(*batch.error);
     for (size_t i = 0; i < batch.ends.size() && !merge.done(); ++i) {
       const std::string_view payload = batch.row(i);
       if (!as_they_are) {
-        CO_RETURN_IF_ERROR(decode_row(payload, columns, cells, row));
-        CO_ASSIGN_OR_RETURN(const bool fresh, merge.is_new(row));
+        CO_RETURN_IF_ERROR(mysql::decode_text_row(payload, columns, cells));
+        CO_ASSIGN_OR_RETURN(const bool fresh, merge.is_new(cells));
         if (!fresh) continue;
       }
       if (!merge.admit()) continue;
-      CO_RETURN_IF_ERROR(as_they_are ? out.row(payload) : out.row(visible_cells(row, merge.visible(), cells)));
+      CO_RETURN_IF_ERROR(as_they_are ? out.row(payload) : out.row(std::span(cells).first(merge.visible())));
       if (out.full()) CO_RETURN_IF_ERROR(co_await out.flush());
     }
     if (batch.last) ++ended;
@@ -241,32 +232,32 @@ net::Task<Status> ClientSession::pass_in_order(ShardStreams& streams, exec::RowM
     size_t at = 0;
   };
   std::vector<Source> sources(streams.size());
-  exec::InOrder heads(merge);
+  exec::InOrder heads(merge, sources.size());
   std::vector<mysql::Cell> cells;
   const size_t columns = merge.columns().size();
-  const auto advance = [](ShardStreams& from, Source& source, size_t shard, exec::InOrder& into,
-                          std::vector<mysql::Cell>& room, size_t width) -> net::Task<Status> {
-    while (source.at >= source.batch.ends.size()) {
-      if (source.batch.last) co_return Status{};
-      source.batch = co_await from.next_of(shard);
+  for (size_t shard = 0, begun = 0; !merge.done();) {
+    Source& source = sources[shard];
+    while (source.at >= source.batch.ends.size() && !source.batch.last) {
+      source.batch = co_await streams.next_of(shard);
       source.at = 0;
-      if (source.batch.error) co_return std::move(*source.batch.error);
+      if (source.batch.error) co_return Error(*source.batch.error);
     }
-    exec::Row row;
-    CO_RETURN_IF_ERROR(decode_row(source.batch.row(source.at++), width, room, row));
-    co_return into.push(shard, std::move(row));
-  };
-  for (size_t i = 0; i < sources.size(); ++i) {
-    CO_RETURN_IF_ERROR(co_await advance(streams, sources[i], i, heads, cells, columns));
-  }
-  while (!heads.empty() && !merge.done()) {
-    CO_ASSIGN_OR_RETURN(auto head, heads.pop());
+    if (source.at < source.batch.ends.size()) {
+      CO_RETURN_IF_ERROR(mysql::decode_text_row(source.batch.row(source.at++), columns, cells));
+      CO_RETURN_IF_ERROR(heads.push(shard, cells));
+    }
+    if (begun + 1 < sources.size()) {  // First one row of each.
+      shard = ++begun;
+      continue;
+    }
+    if (heads.empty()) break;
+    CO_ASSIGN_OR_RETURN(const auto head, heads.pop());
     CO_ASSIGN_OR_RETURN(const bool fresh, merge.is_new(head.row));
     if (fresh && merge.admit()) {
-      CO_RETURN_IF_ERROR(out.row(visible_cells(head.row, merge.visible(), cells)));
+      CO_RETURN_IF_ERROR(out.row(head.row.first(merge.visible())));
       if (out.full()) CO_RETURN_IF_ERROR(co_await out.flush());
     }
-    CO_RETURN_IF_ERROR(co_await advance(streams, sources[head.shard], head.shard, heads, cells, columns));
+    shard = head.shard;
   }
   co_return Status{};
 }
@@ -275,21 +266,21 @@ net::Task<Status> ClientSession::pass_groups(ShardStreams& streams, const plan::
                                              ClientRows& out) {
   std::vector<mysql::Cell> cells;
   for (size_t ended = 0; ended < streams.size();) {
-    RowBatch batch = co_await streams.next();
-    if (batch.error) co_return std::move(*batch.error);
+    const RowBatch batch = co_await streams.next();
+    if (batch.error) co_return Error(*batch.error);
     for (size_t i = 0; i < batch.ends.size(); ++i) {
-      exec::Row row;
-      CO_RETURN_IF_ERROR(decode_row(batch.row(i), merge.columns().size(), cells, row));
-      CO_RETURN_IF_ERROR(merge.add(std::move(row)));
+      CO_RETURN_IF_ERROR(mysql::decode_text_row(batch.row(i), merge.columns().size(), cells));
+      CO_RETURN_IF_ERROR(merge.add(cells, batch.shard));
     }
     if (batch.last) ++ended;
   }
   CO_RETURN_IF_ERROR(exec::check_warnings(how, streams.warnings()));
   CO_ASSIGN_OR_RETURN(const auto rows, merge.groups());
   for (const auto& row : rows) {
-    CO_ASSIGN_OR_RETURN(const bool fresh, merge.is_new(row));
+    const exec::Cells whole = exec::cells_of(row, cells);
+    CO_ASSIGN_OR_RETURN(const bool fresh, merge.is_new(whole));
     if (!fresh || !merge.admit()) continue;
-    CO_RETURN_IF_ERROR(out.row(visible_cells(row, merge.visible(), cells)));
+    CO_RETURN_IF_ERROR(out.row(whole.first(merge.visible())));
     if (out.full()) CO_RETURN_IF_ERROR(co_await out.flush());
   }
   co_return Status{};

@@ -8,9 +8,11 @@
 
 #include "plan/lookup_text.h"
 #include "base/text.h"
+#include "gate/lookup_statement.h"
 #include "gate/session.h"
 #include "mysql/errors.h"
 #include "plan/key_value.h"
+#include "plan/lookup.h"
 #include "plan/planner.h"
 #include "shard/lookup_placement.h"
 #include "sql/printer.h"
@@ -47,19 +49,6 @@ Error duplicate(const auto& key) {
       .with_mysql(mysql::errnos::kDupEntry, "23000");
 }
 
-// Whether a lookup row is to be written; an error where a NULL is not wanted.
-Result<bool> is_written(const vschema::LookupUse& use, const std::vector<mysql::Value>& values) {
-  for (size_t i = 0; i < values.size(); ++i) {
-    if (!values[i].is_null()) continue;
-    if (use.lookup->ignore_nulls) return false;
-    return fail(Code::kInvalidArgument,
-                fmt::format("VT03028: Column '{}' cannot be null: lookup vindex {} takes no NULL (ignore_nulls)",
-                            use.columns[i], use.lookup->name))
-        .with_mysql(1048, "23000");
-  }
-  return true;
-}
-
 bool has_null(const std::vector<mysql::Value>& values) { return std::ranges::any_of(values, &mysql::Value::is_null); }
 
 // While it lives, statements go wherever the gate wants, not where the client has pointed its session.
@@ -83,20 +72,17 @@ class AsGate {
 
 }  // namespace
 
-struct ClientSession::LookupStatement {
-  std::vector<ShardText> texts;
-  // INSERT: its rows, and for each row the keys of its lookup rows.
-  const plan::ShardedInsert* insert = nullptr;
-  std::vector<InsertedRow> rows;
-  std::vector<std::vector<LookupKey>> keys;
-  Conflict conflict = Conflict::kError;
-  // UPDATE and DELETE: which rows change.
-  const plan::LookupChange* change = nullptr;
-  std::string changed_text;
-  std::vector<LookupKey> written;  // Of UPDATE.
-
-  ChangeOutcome out;
-};
+Result<bool> is_written(const vschema::LookupUse& use, const std::vector<mysql::Value>& values) {
+  for (size_t i = 0; i < values.size(); ++i) {
+    if (!values[i].is_null()) continue;
+    if (use.lookup->ignore_nulls) return false;
+    return fail(Code::kInvalidArgument,
+                fmt::format("VT03028: Column '{}' cannot be null: lookup vindex {} takes no NULL (ignore_nulls)",
+                            use.columns[i], use.lookup->name))
+        .with_mysql(1048, "23000");
+  }
+  return true;
+}
 
 net::Task<Result<std::vector<shard::Target>>> ClientSession::targets_of(const plan::Route& route,
                                                                         const Statement& statement, bool for_change) {
@@ -173,11 +159,6 @@ net::Task<Result<net::QueryResult>> ClientSession::ask_touching(ShardText what, 
 net::Task<Result<net::QueryResult>> ClientSession::ask_tables(std::string text, Phase phase, Touched* touched) {
   const auto& settings = settings_.values();
   if (settings.contains("sql_select_limit")) co_return unsupported("sql_select_limit with lookup vindexes");
-  if (const auto mode = settings.find("sql_mode"); mode != settings.end()) {
-    if (base::to_lower(mode->second).contains("no_backslash_escapes")) {
-      co_return unsupported("sql_mode NO_BACKSLASH_ESCAPES with lookup vindexes");
-    }
-  }
   CO_ASSIGN_OR_RETURN(auto ast, sql::parse(text));
   std::vector<ShardText> texts;
   {
@@ -353,8 +334,9 @@ net::Task<Status> ClientSession::write_lookup(const LookupKey& key, Conflict con
     if (own > 0) co_return duplicate(key);
     co_return Status{};
   }
-  // The lookup's row is committed before the rows: until then the old row would not be found.
-  const bool own_removal = std::ranges::any_of(maybe_gone_, [&](const LookupKey& gone) {
+  // The lookup's row is committed before the rows: until then the old row would not be found. A row that moves is found
+  // nowhere else either.
+  const bool own_removal = !key.moves && std::ranges::any_of(maybe_gone_, [&](const LookupKey& gone) {
     return gone.id == other.id && &lookup_of(gone) == &lookup && gone.values == key.values;
   });
   if (own_removal) {
@@ -549,58 +531,76 @@ net::Task<RunResult> ClientSession::run_lookup_statement(LookupStatement what) {
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
-  const ChangeOutcome& out = what.out;
-  uint64_t insert_id = out.last_insert_id;
-  if (insert_id == 0 || (out.takes_servers_insert_id && out.servers_insert_id != 0)) insert_id = out.servers_insert_id;
-  if (insert_id != 0 && !out.id_given) last_insert_id_ = insert_id;
-  row_count_ = static_cast<int64_t>(out.affected);
-  Status sent =
-      co_await send_ok({.affected_rows = out.affected, .last_insert_id = insert_id, .info = out.info(warnings_)});
-  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+  what.out.order_returned();
+  co_return co_await tell_change(std::move(what.out));
 }
 
 net::Task<Status> ClientSession::do_lookup_statement(LookupStatement& what, Touched& touched) {
   if (what.conflict == Conflict::kIgnore) CO_RETURN_IF_ERROR(co_await drop_ignored(what, touched));
-  if (what.conflict == Conflict::kReplace) CO_RETURN_IF_ERROR(co_await note_replaced(what, touched));
+  const bool watched = what.insert != nullptr && what.insert->watch != nullptr;
+  if (what.conflict == Conflict::kReplace && !watched) CO_RETURN_IF_ERROR(co_await note_replaced(what, touched));
   if (what.change != nullptr) CO_RETURN_IF_ERROR(co_await read_changed(what, touched));
   for (auto& text : what.texts) {
-    const auto rows = static_cast<uint64_t>(std::ranges::count(what.rows, text.target, &InsertedRow::target));
-    CO_ASSIGN_OR_RETURN(const auto result, co_await ask_touching(std::move(text), &touched));
-    what.out.add(result, rows, what.out.ignore);
-  }
-  for (const auto& row : what.keys) {
-    for (const auto& key : row) {
-      if (!use_of(key).is_owned) {
-        if (lookup_of(key).no_verify) continue;
-        const shard::Lookup& lookup = lookup_of(key);
-        CO_ASSIGN_OR_RETURN(const auto row, lookup_row(lookup, key.values, key.id, client_charset()));
-        CO_ASSIGN_OR_RETURN(
-            const auto found,
-            co_await ask_tables(fmt::format("select 1 from {} where {}{}", lookup_table(lookup),
-                                            lookup_condition(lookup, {&row, 1}), lock_text(lookup.read_lock)),
-                                Phase::kBefore, &touched));
-        if (!found.rows.empty()) continue;
-        co_return fail(Code::kInvalidArgument,
-                       fmt::format("values {} for columns of lookup vindex {} of table {} do not map to the row's "
-                                   "keyspace id",
-                                   shown_values(key.values), lookup_of(key).name, key.table->name));
-      }
-      what.written.push_back(key);
+    std::vector<uint64_t> places;
+    std::string conflicts;
+    for (size_t i = 0; i < what.rows.size(); ++i) {
+      if (what.rows[i].target != text.target) continue;
+      places.push_back(what.first_place + i);
+      if (!watched || what.insert->rows[i].conflicts.empty()) continue;
+      conflicts += (conflicts.empty() ? "" : " or ") + what.insert->rows[i].conflicts;
     }
+    const shard::Target target = text.target;
+    Watched before;
+    if (!conflicts.empty()) {
+      CO_ASSIGN_OR_RETURN(before, co_await read_watched(*what.insert->watch, target, conflicts, touched));
+    }
+    CO_ASSIGN_OR_RETURN(const auto result, co_await ask_touching(std::move(text), &touched));
+    what.out.add(result, places.size(), what.out.ignore);
+    what.out.note_places(places, result.rows.size());
+    if (before.keys.empty()) continue;
+    // REPLACE deletes them, and the new rows' are known. What takes a value over is on the same shard: whom the
+    // lookup's row leads there finds the one or the other.
+    if (what.conflict == Conflict::kReplace) {
+      for (const uint64_t place : places) {
+        for (auto& key : what.keys[place - what.first_place]) {
+          key.moves = std::ranges::any_of(before.keys, [&](const LookupKey& old) {
+            return old.use == key.use &&
+                   std::ranges::equal(old.values, key.values, {}, &mysql::Value::bytes, &mysql::Value::bytes);
+          });
+        }
+      }
+    }
+    Watched after;
+    if (what.conflict == Conflict::kUpdate) {
+      CO_ASSIGN_OR_RETURN(after, co_await read_watched(*what.insert->watch, target, before.conditions, touched));
+    }
+    CO_ASSIGN_OR_RETURN(const auto written, learn(before, after, false));
+    what.written.insert(what.written.end(), written.begin(), written.end());
   }
-  // One lookup's rows go together.
-  std::vector<LookupKey> by_use;
-  for (size_t use = 0; by_use.size() < what.written.size(); ++use) {
-    std::ranges::copy_if(what.written, std::back_inserter(by_use),
-                         [&](const LookupKey& key) { return key.use == use; });
-  }
-  what.written = std::move(by_use);
-  CO_RETURN_IF_ERROR(co_await write_lookups(what.written, what.conflict, touched));
+  for (const auto& row : what.keys) what.written.insert(what.written.end(), row.begin(), row.end());
+  CO_RETURN_IF_ERROR(co_await settle(what.written, what.conflict, touched));
   // Rows that were not written after all have no lookup rows.
   if (what.insert != nullptr && what.conflict != Conflict::kError) {
-    maybe_gone_.insert(maybe_gone_.end(), what.written.begin(), what.written.end());
+    std::ranges::copy_if(what.written, std::back_inserter(maybe_gone_),
+                         [](const LookupKey& key) { return use_of(key).is_owned; });
   }
   co_return Status{};
+}
+
+// Of a lookup that another table owns: values must be those of rows where this one is.
+net::Task<Status> ClientSession::verify_key(const LookupKey& key, Touched& touched) {
+  const shard::Lookup& lookup = lookup_of(key);
+  if (lookup.no_verify) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const auto row, lookup_row(lookup, key.values, key.id, client_charset()));
+  CO_ASSIGN_OR_RETURN(const auto found,
+                      co_await ask_tables(fmt::format("select 1 from {} where {}{}", lookup_table(lookup),
+                                                      lookup_condition(lookup, {&row, 1}), lock_text(lookup.read_lock)),
+                                          Phase::kBefore, &touched));
+  if (!found.rows.empty()) co_return Status{};
+  co_return fail(
+      Code::kInvalidArgument,
+      fmt::format("values {} for columns of lookup vindex {} of table {} do not map to the row's keyspace id",
+                  shown_values(key.values), lookup.name, key.table->name));
 }
 
 // INSERT IGNORE: leaves out rows with a unique value that another row has.
@@ -628,7 +628,11 @@ net::Task<Status> ClientSession::drop_ignored(LookupStatement& what, Touched& to
       }
       if (taken) add_warning("Warning", mysql::errnos::kDupEntry, duplicate(key).message());
     }
-    if (taken) continue;
+    if (taken) {
+      ++what.out.records;
+      ++what.out.duplicates;
+      continue;
+    }
     for (const auto& key : what.keys[i]) before.push_back(&key);
     rows.push_back(std::move(what.rows[i]));
     kept.push_back(what.keys[i]);

@@ -141,6 +141,11 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
     co_return co_await send_error(fail(Code::kResourceExhausted, "too many prepared statements: close some")
                                       .with_mysql(mysql::errnos::kTooManyStatements, "42000"));
   }
+  if (settings_.reading().any()) {
+    auto plain = as_read(std::move(text));
+    if (!plain.ok()) co_return co_await send_error(std::move(plain).error());
+    text = std::move(*plain);
+  }
   std::array<sql::LiteralPosition, kRecordedLiterals> storage;
   Statement statement;
   statement.text = text;
@@ -166,10 +171,12 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
   }
   std::string definitions;
   if (statement.scan.kind != sql::StatementKind::kShow) {
-    if (Status known = co_await describe(statement, ok, definitions); !known.ok()) {
-      co_return co_await send_error(std::move(known).error());
-    }
-    co_return co_await send_prepared(ok, std::move(text), false, definitions);
+    Status known = co_await describe(statement, ok, definitions);
+    const bool here = !known.ok() && statement.scan.kind == sql::StatementKind::kDo &&
+                      known.error().code() == Code::kUnimplemented;  // See run_do().
+    if (!known.ok() && !here) co_return co_await send_error(std::move(known).error());
+    if (here) definitions = make_definitions(parameters, {}, client_.capabilities, status_flags());
+    co_return co_await send_prepared(ok, std::move(text), here, definitions);
   }
   // Servers take no parameters in SHOW, and the gate answers some of them: any text in their place has the same shape.
   const std::string sample = with_literals(text, std::vector<mysql::Value>(parameters, mysql::Value::of_text("")));
@@ -297,6 +304,7 @@ net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message&
     statement.text = prepared.text;
     statement.scan = prepared.scan;
     statement.literals = prepared.literals;
+    statement.places = &prepared.places;
   }
   net::HeldResponse held{.max = std::min(shared_.settings.session_memory - 1, kMaxCursor)};
   if (wants_cursor) held_answer_ = &held;

@@ -25,6 +25,22 @@ Error gate_timeout(bool ended) {
       .with_effect(Effect::kUnknown);
 }
 
+// How many rows the query of an INSERT ... SELECT gave, told by how many it changed: ~0 where that does not tell.
+// Nothing for other statements. Asked of every INSERT, and most texts have no such word.
+std::optional<uint64_t> rows_of_query(sql::StatementKind kind, std::string_view text, uint64_t affected) {
+  if (kind != sql::StatementKind::kInsert && kind != sql::StatementKind::kReplace) return std::nullopt;
+  constexpr std::string_view kWord = "select";
+  const auto same = [](char a, char b) { return (a | 0x20) == b; };
+  if (std::ranges::search(text, kWord, same).empty()) return std::nullopt;
+  const auto ast = sql::parse(text);
+  const auto* insert = ast.ok() ? sql::statement_as<sql::Insert>(&ast->statement()) : nullptr;
+  if (insert == nullptr || insert->query == nullptr) return std::nullopt;
+  return insert->replace || insert->ignore || !insert->on_duplicate.empty() ? ~uint64_t{0} : affected;
+}
+
+// Who the client is, as tablets are told it.
+const std::string& caller_id(const auto& client) { return client.user_data.empty() ? client.user : client.user_data; }
+
 }  // namespace
 
 Error met_at(const shard::Target& target, Error error) {
@@ -94,8 +110,31 @@ void ClientSession::absorb(const shard::Target& target, HeldConnection* held, ne
   if (open && !in_transaction_) {  // Begun by the statement itself: EXECUTE IMMEDIATE 'begin', a procedure.
     in_transaction_ = true;
     options_ = {};
+    if ((status_flags & mysql::kStatusInTransactionReadOnly) != 0) {
+      options_.access = mysql::TransactionOptions::Access::kReadOnly;
+    }
   }
   if (!open && !state_changed) held_.remove_if([&](const HeldConnection& other) { return &other == held; });
+}
+
+// Code that ran in a server (CALL, EXECUTE) may have set autocommit there: it is the session's, then.
+void ClientSession::note_autocommit(uint16_t status_flags) {
+  const bool off = (status_flags & mysql::kStatusAutocommit) == 0;
+  if (off == server_autocommit_off_) return;
+  server_autocommit_off_ = off;
+  autocommit_ = !off;
+}
+
+// SET autocommit = 1: in the servers where code has set it to 0, too. What is open there is committed by it.
+net::Task<Status> ClientSession::restore_autocommit() {
+  server_autocommit_off_ = false;
+  for (auto& held : held_) {
+    auto done = co_await held.lease->client.query("set autocommit = 1", query_wait());
+    if (done.ok()) continue;
+    state_lost_ = true;  // The session cannot go on with a connection that commits nothing.
+    co_return std::move(done).error();
+  }
+  co_return Status{};
 }
 
 void ClientSession::lose(HeldConnection* held) {
@@ -186,7 +225,8 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   // Whether a transaction is open the server knows better: a statement may end it, or begin one.
   net::RelayOptions options;
   options.clear = mysql::kStatusAutocommit | mysql::kStatusSessionStateChanged;
-  options.set = status_flags() & (mysql::kStatusAutocommit | mysql::kStatusMoreResultsExist);
+  options.set =
+      status_flags() & (mysql::kStatusAutocommit | mysql::kStatusMoreResultsExist | mysql::kStatusNoBackslashEscapes);
   options.first_sequence = mysql::answer_sequence(*framed);
   options.client_sequence = sequence_;
   options.hold = held_answer_;
@@ -214,24 +254,22 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   if (!result->held && !result->error_held) held_answer_ = nullptr;  // The client has it already.
   if (result->error) {
     if (timed_out && result->error->code == mysql::errnos::kQueryInterrupted && result->error_held) {
-      if (begins) absorb(target, held, own, mysql::kStatusInTransaction, false);
+      if (begins) absorb(target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);
       co_return RunResult::failed(met_at(target, gate_timeout(true)));
     }
+    error_notes_.clear();
+    if (plan.effects.runs_unseen_code && result->error_held) co_await take_notes(client);
     co_return co_await relay_refused(
         target, held, own, *result, begins,
         !plan.effects.runs_unseen_code && statement.scan.kind != sql::StatementKind::kLoad);
   }
   const bool was_open = begins || (held != nullptr && held->in_transaction);
-  next_options_ = {};
   if (result->summary.warnings > 0) co_await take_warnings(client, result->summary.warnings);
   if (plan.effects.runs_unseen_code && result->summary.session_state_changed) co_await read_user_variables(client);
   absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);
-  if (result->summary.has_rows) {
-    found_rows_ = result->summary.rows;
-    row_count_ = -1;
-  } else {
-    row_count_ = static_cast<int64_t>(result->summary.affected_rows);
-  }
+  if (plan.effects.runs_unseen_code) note_autocommit(result->summary.status_flags);
+  note_found_rows(statement, *result);
+  row_count_ = result->summary.has_rows ? -1 : static_cast<int64_t>(result->summary.affected_rows);
   if (result->summary.last_insert_id != 0 && !gives_its_id(plan, statement)) {
     last_insert_id_ = result->summary.last_insert_id;
   }
@@ -241,6 +279,19 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     if (committed.verdict == RunResult::Verdict::kFailed) failed_ = committed.error->message();
   }
   co_return RunResult::answered();
+}
+
+// What FOUND_ROWS() tells from now on.
+void ClientSession::note_found_rows(const Statement& statement, const net::RelayResult& result) {
+  using enum sql::StatementKind;
+  const auto kind = statement.scan.kind;
+  if (kind == kCall || kind == kOther) {  // What queries the code had only the server knows.
+    found_rows_ = kFoundRowsUnknown;
+  } else if (result.summary.has_rows) {
+    found_rows_ = result.summary.rows;
+  } else if (const auto rows = rows_of_query(kind, statement.text, result.summary.affected_rows)) {
+    found_rows_ = *rows;
+  }
 }
 
 net::Task<RunResult> ClientSession::relay_failed(const shard::Target& target, HeldConnection* held,
@@ -264,13 +315,12 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
   const bool in_transaction = begins || (held != nullptr && held->in_transaction);
   if (std::optional<Error> tablets = mysql::decode_tablet_error(*result.error)) {
     if (is_older_refusal(*tablets)) {
-      co_return refused(older_refusal(
-          target, *shared_.view(), client_.user_data.empty() ? client_.user : client_.user_data, std::move(*tablets)));
+      co_return refused(older_refusal(target, *shared_.view(), caller_id(client_), std::move(*tablets)));
     }
     Error error = met_at(target, std::move(*tablets));
-    const bool lost = error.code() == Code::kAborted || (held != nullptr && error.effect() == Effect::kUnknown);
-    if (lost) {
+    if (error.code() == Code::kAborted || error.effect() == Effect::kUnknown) {
       if (held != nullptr) lose(held);
+      if (held == nullptr) own.discard();  // Whatever became of what it had: it is of no use to anybody.
       if (in_transaction) co_return co_await fail_transaction(std::move(error));
     }
     co_return refused(std::move(error));
@@ -298,7 +348,10 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
     co_await ask_state(target, own);
   }
   if (!result.error_held) co_return RunResult{.told_error = true};  // It came behind rows, and the client has it.
-  co_return RunResult::failed(mysql::from_err_packet(*result.error));
+  Error servers = mysql::from_err_packet(*result.error);
+  std::optional<Error> older =
+      shard_.empty() ? std::nullopt : older_missing_table(target, *shared_.view(), caller_id(client_), servers);
+  co_return RunResult::failed(older ? std::move(*older) : std::move(servers));
 }
 
 // After an error, which carries no flags: what the statement has left in the connection all the same.
@@ -361,16 +414,20 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
 
 net::Task<Error> ClientSession::ask_failed(const ShardText& what, HeldConnection* held, net::MysqlPool::Lease& own,
                                            bool begins, Error error) {
-  error = is_older_refusal(error)
-              ? older_refusal(what.target, *shared_.view(),
-                              client_.user_data.empty() ? client_.user : client_.user_data, std::move(error))
-              : met_at(what.target, std::move(error));
-  net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
   const bool servers = error.mysql_errno() != 0 && error.reason() == Reason::kNone;
+  std::optional<Error> older =
+      shard_.empty() ? std::nullopt : older_missing_table(what.target, *shared_.view(), caller_id(client_), error);
+  error = older                     ? std::move(*older)
+          : is_older_refusal(error) ? older_refusal(what.target, *shared_.view(), caller_id(client_), std::move(error))
+                                    : met_at(what.target, std::move(error));
+  net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
   if (lease->client.broken() || error.code() == Code::kAborted) {
     const bool in_transaction = begins || (held != nullptr && held->in_transaction);
     if (held != nullptr) lose(held);
+    if (held == nullptr) own.discard();
     if (in_transaction) error = std::move(error).with_reason(Reason::kTransactionLost);
+  } else if (held == nullptr && !servers && error.effect() == Effect::kUnknown) {
+    own.discard();
   } else if (begins && servers) {
     // After an error of the server itself the transaction that this statement opened is open all the same.
     absorb(what.target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned, what.phase);

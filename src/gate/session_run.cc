@@ -3,10 +3,12 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <unordered_map>
 
 #include "base/text.h"
 #include "gate/hint_settings.h"
 #include "gate/session.h"
+#include "gate/shard_search.h"
 #include "gate/shown_names.h"
 #include "gate/sharded_only.h"
 #include "mysql/collations.h"
@@ -16,7 +18,9 @@
 #include "plan/key_list.h"
 #include "plan/key_value.h"
 #include "plan/planner.h"
+#include "plan/routing.h"
 #include "plan/schema_names.h"
+#include "sql/lexer.h"
 #include "sql/literal.h"
 #include "sql/names.h"
 #include "sql/normalize.h"
@@ -30,10 +34,19 @@ namespace {
 using mysql::Command;
 using namespace std::chrono_literals;
 
+constexpr uint16_t kInvalidGroupFunction = 1111;  // Invalid use of group function
+
 bool may_lock(std::string_view text) {
   constexpr std::string_view kLock = "lock";
   return std::search(text.begin(), text.end(), kLock.begin(), kLock.end(),
                      [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; }) != text.end();
+}
+
+// What ends a transaction as DDL does.
+bool commits_first(const Statement& statement) {
+  if (statement.scan.kind != sql::StatementKind::kTableAdmin) return false;
+  sql::Lexer lexer(statement.text);
+  return lexer.next().keyword != sql::Keyword::kChecksum;
 }
 
 std::string lower(std::string text) {
@@ -152,9 +165,13 @@ std::string ClientSession::home_keyspace() const { return plan::is_information_s
 Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_with_names(sql::Ast& ast,
                                                                          const plan::PlanContext& context) const {
   if (plan::is_information_schema(keyspace_)) RETURN_IF_ERROR(plan::check_routines(ast.statement()));
-  const plan::SchemaNames names{&shared_.view()->databases, context.schema, keyspace_};
+  plan::SchemaNames names{&shared_.view()->databases, context.schema, keyspace_, {}};
+  if (mentions_processlist(ast.text())) names.processlist = process_query(processes_, processlist_table());
   ASSIGN_OR_RETURN(auto of_names, plan::plan_information_schema(ast, names, context.parameters));
   if (of_names) return std::make_shared<const plan::Plan>(std::move(*of_names));
+  if (!names.processlist.empty() && plan::names_processlist(ast.statement(), keyspace_)) {  // The server's is not told.
+    return plan::unsupported("information_schema.PROCESSLIST beside other tables, or in anything but a SELECT");
+  }
   auto* show = sql::statement_as<sql::Show>(&ast.statement());
   if (ast.kind() == sql::StatementKind::kTableAdmin) {
     ASSIGN_OR_RETURN(const auto planned, plan::plan_statement(ast, context));
@@ -217,6 +234,9 @@ Result<plan::PlanContext> ClientSession::plan_context(const View& view, const St
     const std::string modes = lower(mode->second);
     context.strict = modes.find("strict_") != std::string::npos || modes.find("traditional") != std::string::npos ||
                      modes == "default";
+    // MySQL's ANSI has it too.
+    context.full_groups =
+        modes.find("only_full_group_by") != std::string::npos || modes.find("ansi") != std::string::npos;
   }
   return context;
 }
@@ -290,8 +310,11 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
         .with_retry(Retry::kAfterTopologyRefresh);
   };
   std::vector<const ActiveShard*> chosen;
+  std::vector<bool> has_been(shards->size(), false);
   auto choose = [&](const ActiveShard& shard) {
-    if (std::find(chosen.begin(), chosen.end(), &shard) == chosen.end()) chosen.push_back(&shard);
+    const auto place = static_cast<size_t>(&shard - shards->data());
+    if (!has_been[place]) chosen.push_back(&shard);
+    has_been[place] = true;
   };
   // One that can answer: a shard that is away or stands still is nobody else's trouble. What a server holds for this
   // session is on the first one, and GET_LOCK() is for all only where all ask the same server.
@@ -320,9 +343,7 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
     case Kind::kNoShard: choose(any_shard()); break;
     case Kind::kByIds:
       for (const auto& id : route.ids) {
-        for (const auto& shard : *shards) {
-          if (shard.range.contains(id)) choose(shard);
-        }
+        if (const auto* shard = find_shard(*shards, id)) choose(*shard);
       }
       if (chosen.empty()) choose(any_shard());
       break;
@@ -335,19 +356,7 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
       shard::Destination destination;
       auto add = [&](std::span<const shard::VindexValue> values) -> Status {
         RETURN_IF_ERROR(route.vindex->map_into(values, destination));
-        using DestinationKind = shard::Destination::Kind;
-        for (const auto& shard : *shards) {
-          switch (destination.kind) {
-            case DestinationKind::kNone: break;
-            case DestinationKind::kKeyspaceId:
-              if (shard.range.contains(destination.keyspace_id)) choose(shard);
-              break;
-            case DestinationKind::kKeyRange:
-              if (shard.range.intersects(destination.key_range)) choose(shard);
-              break;
-            case DestinationKind::kAllShards: choose(shard); break;
-          }
-        }
+        each_shard(*shards, destination, [&](size_t place) { choose((*shards)[place]); });
         return {};
       };
       std::vector<mysql::Value> values;
@@ -378,23 +387,46 @@ Result<std::vector<shard::Target>> ClientSession::resolve(const plan::Route& rou
   return targets;
 }
 
+// Which of the values of a kByList each of the targets, which resolve() chose, may have rows of.
+Result<std::vector<std::vector<size_t>>> ClientSession::keys_of(const plan::Route& route, const Statement& statement,
+                                                                std::span<const shard::Target> targets) {
+  const View& view = *shared_.view();
+  const auto* shards = view.find_shards(route.keyspace.empty() ? home_keyspace() : route.keyspace, tablet_type_);
+  if (shards == nullptr) return fail(Code::kInternal, "VT13001: [BUG] a keyspace lost its shards");
+  std::unordered_map<std::string, size_t> known;
+  for (size_t i = 0; i < targets.size(); ++i) known.emplace(targets[i].to_string(), i);
+  std::vector<size_t> places;  // In `targets`, of each shard.
+  for (const ActiveShard& shard : *shards) {
+    shard::Target target{targets.front().keyspace, shard.name, tablet_type_};
+    view.follow_shard_rule(target);
+    const auto place = known.find(target.to_string());
+    places.push_back(place == known.end() ? targets.size() : place->second);
+  }
+  std::vector<std::vector<size_t>> chosen(targets.size());
+  shard::Destination destination;
+  for (size_t i = 0; i < route.values.size(); ++i) {
+    ASSIGN_OR_RETURN(const auto value, value_of(route.values[i], route.key_type, statement));
+    const shard::VindexValue key = vindex_value(value);
+    RETURN_IF_ERROR(route.vindex->map_into({&key, 1}, destination));
+    bool found = false;
+    each_shard(*shards, destination, [&](size_t shard) {
+      const size_t place = places[shard];
+      if (place == targets.size()) return;
+      found = true;
+      if (chosen[place].empty() || chosen[place].back() != i) chosen[place].push_back(i);
+    });
+    if (!found) chosen.front().push_back(i);  // No row has it; any shard knows that.
+  }
+  return chosen;
+}
+
 Result<std::vector<ClientSession::ShardText>> ClientSession::texts_for(const plan::Route& route,
                                                                        const Statement& statement,
                                                                        std::vector<shard::Target> targets,
                                                                        const std::string& text) {
   std::optional<std::vector<std::string>> texts;
   if (route.kind == plan::Route::Kind::kByList && route.list_conjunct && targets.size() > 1 && shard_.empty()) {
-    std::vector<std::vector<size_t>> chosen(targets.size());
-    plan::Route one = route;
-    one.kind = plan::Route::Kind::kByValues;
-    for (size_t i = 0; i < route.values.size(); ++i) {
-      one.values = {route.values[i]};
-      ASSIGN_OR_RETURN(const auto places, resolve(one, statement));
-      for (const auto& place : places) {
-        const auto at = std::ranges::find(targets, place);
-        if (at != targets.end()) chosen[static_cast<size_t>(at - targets.begin())].push_back(i);
-      }
-    }
+    ASSIGN_OR_RETURN(const auto chosen, keys_of(route, statement, targets));
     texts = plan::split_key_list(text, *route.list_conjunct, route.values.size(), chosen);
   }
   std::vector<ShardText> out;
@@ -420,7 +452,31 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   begin_warnings(statement);
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   if (statement.scan.kind == kVexplain) co_return co_await vexplain(statement);
+  co_await look_at_processes(statement);
   auto plan = plan_for(statement);
+  processes_ = {};
+  // INSERT without columns, into a table that was made a moment ago: the tablets have yet to tell of it.
+  const auto is_new_table = [](ClientSession& self, const Statement& insert_text) -> net::Task<bool> {
+    const auto ast = sql::parse(insert_text.text);
+    const auto* insert = ast.ok() ? sql::statement_as<sql::Insert>(&ast->statement()) : nullptr;
+    const auto view = self.shared_.view();
+    if (insert == nullptr || view->schema == nullptr) co_return false;
+    const std::string table(insert->table.name.text);
+    const std::string keyspace =
+        insert->table.qualifier.empty() ? self.home_keyspace() : std::string(insert->table.qualifier.text);
+    if (!view->schema->contains(keyspace) || schema::find_table(*view->schema, keyspace, table) != nullptr) {
+      co_return false;
+    }
+    const auto targets = self.resolve(plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = keyspace}, {});
+    if (!targets.ok()) co_return false;
+    std::string text = "select 1 from information_schema.tables where table_schema = database() and table_name = ";
+    mysql::append_sql_string(text, table);
+    const auto found = co_await self.ask({targets->front(), std::move(text), Phase::kAlone});
+    co_return found.ok() && !found->rows.empty();
+  };
+  if (!plan.ok() && plan.error().message().starts_with("VT09004") && co_await is_new_table(*this, statement)) {
+    co_return RunResult::wait(std::move(plan).error());
+  }
   if (!plan.ok() && plan.error().code() == Code::kNotFound) {
     const auto expanded = co_await expand_views(statement.text);
     if (!expanded.ok()) co_return RunResult::failed(expanded.error());
@@ -430,6 +486,9 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
       scan_text(**expanded, literals, inner);
       co_return co_await run_once(inner);
     }
+  }
+  if (!plan.ok() && statement.scan.kind == kDo && plan.error().code() == Code::kUnimplemented) {
+    co_return co_await run_do(statement);
   }
   if (!plan.ok()) {
     const bool early = plan.error().code() == Code::kUnavailable;
@@ -443,7 +502,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (Status few = check_scatter(**plan); !few.ok()) co_return RunResult::failed(std::move(few).error());
   if (Status home = check_one_home(**plan, statement); !home.ok()) co_return RunResult::failed(std::move(home).error());
   const bool temporary = ((*plan)->effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing;
-  if ((*plan)->is_ddl && in_transaction_ && !temporary) {  // DDL commits, as everywhere.
+  if (((*plan)->is_ddl || commits_first(statement)) && in_transaction_ && !temporary) {  // DDL commits, as everywhere.
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
@@ -452,7 +511,8 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
       add_warning("Warning", kShardedOnlyCode, std::move(*text));
     }
   }
-  if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl) start_transaction();
+  const bool asks = statement.scan.kind == kSelect || statement.scan.kind == kDo || statement.scan.kind == kShow;
+  if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl && (!asks || reaches_tables(statement))) start_transaction();
   using PlanKind = plan::Plan::Kind;
   if ((*plan)->kind == PlanKind::kInsert) co_return co_await run_insert(**plan, statement);
   if ((*plan)->kind == PlanKind::kInsertRows || (*plan)->kind == PlanKind::kChange) {
@@ -489,7 +549,8 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   const bool assigns = (plan.effects.leaves & sql::Left::kUserVariable) != sql::Left::kNothing;
   if (assigns && (targets->size() != 1 || !plan.merge.empty() || !plan.names.empty() || plan.asks_found_rows ||
                   plan.asks_insert_id)) {
-    co_return RunResult::failed(
+    co_return co_await finish_instead(
+        statement,
         fail(Code::kUnimplemented,
              "VT12001: unsupported: an assignment to a user variable in a statement that one shard does not answer "
              "alone; use SET"));
@@ -517,8 +578,16 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
   std::string text = !rewritten.empty() ? rewritten : plan.text ? *plan.text : std::string(statement.text);
-  if (statement.binary() && !statement.parameters.empty()) {
-    // Parameters become literals, so that every shard can be asked in text form.
+  // Parameters become literals, so that every shard can be asked in text form.
+  const bool as_prepared = statement.places != nullptr && !plan.text && rewritten.empty();
+  if (as_prepared && *statement.places == nullptr) {
+    auto ast = sql::parse(statement.text);
+    if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+    *statement.places = plan::parameter_text(*ast);
+  }
+  if (as_prepared && *statement.places != nullptr) {
+    text = (*statement.places)->with(statement.parameters);
+  } else if (statement.binary() && !statement.parameters.empty()) {
     auto ast = sql::parse(text);
     if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
     sql::keep_column_names(*ast);
@@ -534,7 +603,17 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   std::vector<ShardText> texts = std::move(*split);
   const bool returns_rows =
       plan.is_read || kind == sql::StatementKind::kSelect || kind == sql::StatementKind::kTableAdmin;
-  if (returns_rows) co_return co_await gather(plan, statement, std::move(texts));
+  if (returns_rows) {
+    const bool several = texts.size() > 1;
+    RunResult result = co_await gather(plan, statement, std::move(texts));
+    if (several && result.verdict == RunResult::Verdict::kFailed && plan.effects.runs_unseen_code &&
+        result.error->mysql_errno() == kInvalidGroupFunction) {  // See plan/select.cc.
+      result.error = fail(Code::kUnimplemented,
+                          "VT12001: unsupported: an aggregate stored function over several shards, each of which would "
+                          "make a row of its own; group by the column that decides the shard");
+    }
+    co_return result;
+  }
   if (plan.is_ddl) {
     if ((plan.effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing) {
       co_return RunResult::failed(

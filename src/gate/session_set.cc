@@ -11,6 +11,7 @@
 #include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "plan/planner.h"
 #include "sql/literal.h"
 #include "sql/printer.h"
 
@@ -24,6 +25,8 @@ constexpr uint16_t kWrongType = 1232;
 constexpr uint16_t kTransactionInProgress = 1568;
 constexpr uint16_t kUnknownCharset = 1115;
 constexpr uint16_t kUnknownCollation = 1273;
+constexpr uint16_t kWrongCollation = 1253;
+constexpr uint16_t kNotInSetStatement = 1971;
 constexpr uint16_t kOneColumn = 1241;
 constexpr uint16_t kOneRow = 1242;
 
@@ -119,8 +122,27 @@ net::Task<Result<mysql::Value>> ClientSession::evaluate(std::string expression) 
   co_return mysql::make_value(result.columns[0], mysql::Cell(*result.rows[0][0]));
 }
 
+net::Task<RunResult> ClientSession::run_do(const Statement& statement) {
+  auto ast = sql::parse(statement.text);
+  if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
+  sql::PrintOptions options;
+  options.expr = plan::parameter_printer(ast->statement(), statement.parameters);
+  if (!autocommit_ && !in_transaction_) start_transaction();
+  for (const auto& item : sql::statement_as<sql::Do>(&ast->statement())->items) {
+    auto value = co_await evaluate(sql::print(*item.expr, options));
+    if (!value.ok()) co_return refused(std::move(value).error());
+  }
+  row_count_ = 0;
+  Status sent = co_await send_ok({});
+  co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
+}
+
 net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& statement) {
-  CO_ASSIGN_OR_RETURN(const auto plan, plan_for(statement));
+  co_await look_at_processes(statement);
+  auto planned = plan_for(statement);
+  processes_ = {};
+  CO_ASSIGN_OR_RETURN(const auto plan, std::move(planned));
+  if (!autocommit_ && !in_transaction_ && reaches_tables(statement)) start_transaction();
   if (plan->kind == plan::Plan::Kind::kFinish) {
     base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
     co_return co_await finish_result(*plan, statement, memory, Digits::kOfText);
@@ -133,7 +155,30 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
   CO_ASSIGN_OR_RETURN(const auto replaced,
                       with_session_values(plan->text ? std::string_view(*plan->text) : statement.text));
   const std::string text = replaced ? *replaced : plan->text ? *plan->text : std::string(statement.text);
+  // LAST_INSERT_ID(n) sets the session's number: the connection on which it ran tells it.
+  const auto ask_with_id = [](ClientSession& self, shard::Target target,
+                              std::string query) -> net::Task<Result<net::QueryResult>> {
+    const HeldConnection* held = self.find_held(target);
+    const bool own_transaction = !self.in_transaction_ && (held == nullptr || !held->pinned);
+    if (own_transaction) self.start_transaction();
+    auto result = co_await self.ask({target, fmt::format("do last_insert_id({})", self.last_insert_id_)});
+    if (result.ok()) result = co_await self.ask({target, std::move(query)});
+    if (result.ok()) {
+      const auto known = co_await self.ask({target, "select last_insert_id()"});
+      const auto number = known.ok() ? shard::VindexValue::integer_text(known->text(0, 0), true) : known.error();
+      if (number.ok()) self.last_insert_id_ = number->to_u64().value_or(self.last_insert_id_);
+    }
+    if (own_transaction && !result.ok()) co_await self.rollback_all();
+    if (own_transaction && result.ok()) {
+      RunResult committed = co_await self.commit();
+      if (committed.error) co_return std::move(*committed.error);
+    }
+    co_return result;
+  };
   std::vector<net::QueryResult> results;
+  if (plan->asks_insert_id && targets.size() == 1 && plan->merge.empty()) {
+    co_return co_await ask_with_id(*this, targets.front(), text);
+  }
   for (auto& target : targets) {
     CO_ASSIGN_OR_RETURN(auto result, co_await ask({std::move(target), text}));
     results.push_back(std::move(result));
@@ -230,6 +275,14 @@ Status ClientSession::set_names(std::string_view charset, std::string_view colla
     return fail(Code::kInvalidArgument, fmt::format("Unknown collation: '{}'", collation))
         .with_mysql(kUnknownCollation, "HY000");
   }
+  // MariaDB takes these names without their character set.
+  const std::string completed = std::string(charset) + "_" + std::string(collation);
+  if (collation.starts_with("uca1400_")) collation = completed;
+  if (const auto* named = mysql::find_collation(collation); named != nullptr && named->charset != known->charset) {
+    return fail(Code::kInvalidArgument,
+                fmt::format("COLLATION '{}' is not valid for CHARACTER SET '{}'", collation, charset))
+        .with_mysql(kWrongCollation, "42000");
+  }
   settings_.set_names(charset, is_default(collation) ? "" : collation);
   return {};
 }
@@ -306,7 +359,9 @@ net::Task<Status> ClientSession::set_variable(std::string name, const sql::Ast& 
       CO_ASSIGN_OR_RETURN(const auto modes, co_await evaluate("@@global.sql_mode"));
       CO_RETURN_IF_ERROR(check_sql_mode(modes.bytes));
     } else {
-      CO_RETURN_IF_ERROR(check_sql_mode(unquoted(literal)));
+      const auto modes = sql::split_modes(unquoted(literal));
+      CO_RETURN_IF_ERROR(check_sql_mode(modes.others));
+      if (modes.reading.any()) literal = "'" + modes.all + "'";
     }
   }
   if (is_default(literal) && held_.empty() && !name.starts_with("character_set_") && !name.starts_with("collation_")) {
@@ -371,9 +426,13 @@ net::Task<Status> ClientSession::set_gate_variable(const std::string& name, std:
     co_return Status{};
   }
   if (name == "completion_type") {
-    if (word == "default" || word == "no_chain" || word == "0") co_return Status{};
-    if (word != "chain" && word != "release" && word != "1" && word != "2") co_return wrong_value(name, word);
-    co_return unsupported("completion_type " + word + "; write COMMIT AND CHAIN or COMMIT RELEASE");
+    const bool chain = word == "chain" || word == "1";
+    const bool release = word == "release" || word == "2";
+    if (!chain && !release && word != "default" && word != "no_chain" && word != "0") {
+      co_return wrong_value(name, word);
+    }
+    stored_[name] = chain ? kChainAtEnd : release ? kReleaseAtEnd : "'NO_CHAIN'";
+    co_return Status{};
   }
   // The rest are switches of which one position is what happens here anyway.
   const bool found_rows = (client_.capabilities & mysql::kClientFoundRows) != 0;
@@ -442,8 +501,11 @@ net::Task<Status> ClientSession::change_settings(const sql::Ast& ast, const sql:
   const bool autocommit = autocommit_;
   Status done;
   // As on a server, all expressions are computed before the first variable changes.
-  for (const auto& item : set.items) {
-    if (done.ok()) done = co_await set_item(ast, item, assigned);
+  for (const bool user_variables : {true, false}) {
+    for (const auto& item : set.items) {
+      const bool is_user_variable = item.kind == sql::SetItemKind::kUserVariable;
+      if (done.ok() && is_user_variable == user_variables) done = co_await set_item(ast, item, assigned);
+    }
   }
   if (done.ok() && settings_ != settings) done = co_await apply_settings(settings);
   if (done.ok()) co_return done;
@@ -456,6 +518,25 @@ net::Task<Status> ClientSession::change_settings(const sql::Ast& ast, const sql:
   co_return done;
 }
 
+// SET @x = 'text' COLLATE name: texts are compared with the variable in that way.
+void ClientSession::note_collations(const sql::SetStatement& set) {
+  for (const auto& item : set.items) {
+    if (item.kind != sql::SetItemKind::kUserVariable) continue;
+    const std::string name = lower(item.name.text);
+    std::string collation;
+    if (const auto* collate = sql::as<sql::Collate>(item.value)) collation = collate->collation.text;
+    if (const auto* variable = sql::as<sql::UserVariable>(item.value)) {
+      const auto known = user_collations_.find(lower(variable->name));
+      if (known != user_collations_.end()) collation = known->second;
+    }
+    if (collation.empty()) {
+      user_collations_.erase(name);
+    } else {
+      user_collations_[name] = std::move(collation);
+    }
+  }
+}
+
 RunResult ClientSession::not_set(Error error) const {
   const bool elsewhere = error.code() == Code::kUnavailable || error.code() == Code::kClusterEvent;
   return elsewhere ? refused(std::move(error)) : RunResult::failed(std::move(error));
@@ -464,8 +545,18 @@ RunResult ClientSession::not_set(Error error) const {
 net::Task<RunResult> ClientSession::run_set_statement(const sql::Ast& ast, const sql::SetStatement& set,
                                                       const Statement& outer) {
   using Kind = SessionSettings::Kind;
+  static constexpr auto kNotForOne =
+      std::to_array<std::string_view>({"character_set_client", "character_set_connection", "character_set_filesystem",
+                                       "collation_connection", "interactive_timeout", "profiling",
+                                       "profiling_history_size", "query_cache_type", "sql_log_off", "wait_timeout"});
   for (const auto& item : set.items) {
     const std::string name = lower(item.name.text);
+    if (std::ranges::find(kNotForOne, name) != kNotForOne.end()) {
+      co_return RunResult::failed(
+          fail(Code::kInvalidArgument,
+               fmt::format("The system variable {} cannot be set in SET STATEMENT.", item.name.text))
+              .with_mysql(kNotInSetStatement, "42000"));
+    }
     const bool variable =
         item.kind == sql::SetItemKind::kSystemVariable && SessionSettings::kind_of(name) != Kind::kRefused;
     const bool transaction = name == "autocommit" || SessionSettings::canonical(name) == "tx_isolation" ||
@@ -509,13 +600,27 @@ net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
   if (set == nullptr) co_return RunResult::failed(unsupported("this form of SET"));
   if (set->statement != nullptr) co_return co_await run_set_statement(*ast, *set, statement);
   const bool autocommit = autocommit_;
+  const auto reads_only = [this] {
+    const auto setting = settings_.values().find("tx_read_only");
+    return setting != settings_.values().end() && switch_value(setting->second) == true;
+  };
+  const bool read_only = reads_only();
   Variables assigned;
   Status done = co_await change_settings(*ast, *set, assigned);
   if (!done.ok()) co_return not_set(std::move(done).error());
   for (auto& [name, value] : assigned) user_variables_[name] = std::move(value);
+  note_collations(*set);
+  using Access = mysql::TransactionOptions::Access;
+  if (in_transaction_ && options_.access == Access::kSession && reads_only() && !read_only) {
+    options_.access = Access::kReadWrite;  // It is about the next one: shards that join this one read and write.
+  }
+  if (autocommit_ && !autocommit && !in_transaction_) savepoints_.clear();
   if (autocommit_ && !autocommit && in_transaction_) {
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  if (autocommit_ && server_autocommit_off_) {
+    if (Status back = co_await restore_autocommit(); !back.ok()) co_return RunResult::failed(std::move(back).error());
   }
   row_count_ = 0;
   Status sent = co_await send_ok({});

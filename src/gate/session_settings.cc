@@ -62,11 +62,18 @@ std::string lower(std::string_view text) {
   return out;
 }
 
-std::string assignment(const std::string& name, const std::string& literal) {
-  return "@@session." + name + " = " + literal;
+std::string_view unquoted(std::string_view literal) {
+  const bool quoted = literal.size() >= 2 && (literal.front() == '\'' || literal.front() == '"');
+  return quoted ? literal.substr(1, literal.size() - 2) : literal;
 }
 
 }  // namespace
+
+std::string SessionSettings::assignment(const std::string& name, const std::string& literal) const {
+  std::string out = "@@session." + name + " = ";
+  if (name != "sql_mode" || !reading_.any()) return out + literal;
+  return out + "'" + sql::split_modes(unquoted(literal)).others + "'";
+}
 
 SessionSettings::Kind SessionSettings::kind_of(std::string_view name) {
   if (gate_variables().contains(name)) return Kind::kGate;
@@ -85,6 +92,7 @@ std::string SessionSettings::canonical(std::string_view name) {
 void SessionSettings::set(std::string name, std::string literal) {
   // A connection's character set and its collation are one thing: the later one decides.
   if (name == "character_set_connection") values_.erase("collation_connection");
+  if (name == "sql_mode") reading_ = sql::split_modes(unquoted(literal)).reading;
   values_[std::move(name)] = std::move(literal);
 }
 

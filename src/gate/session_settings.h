@@ -7,6 +7,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "sql/modes.h"
 
 namespace vitrail::gate {
 
@@ -29,13 +30,21 @@ class SessionSettings {
 
   // `literal`: SQL text of the value. A variable of kServer.
   void set(std::string name, std::string literal);
-  void unset(const std::string& name) { values_.erase(name); }
+  void unset(const std::string& name) {
+    values_.erase(name);
+    if (name == "sql_mode") reading_ = {};
+  }
   // SET NAMES: `charset` and `collation` are checked names; an empty collation is the charset's default.
   void set_names(std::string_view charset, std::string_view collation);
   void set_names_default();
 
   bool empty() const { return values_.empty(); }
-  void clear() { values_.clear(); }
+  void clear() {
+    values_.clear();
+    reading_ = {};
+  }
+  // How the client's texts are to be read. No server is told of it: see sql/modes.h.
+  const sql::ReadingModes& reading() const { return reading_; }
   // "set @@session.a = 1, @@session.b = 'x'"; "" when nothing is set.
   std::string text() const;
   // Only these variables, for connections that have all others.
@@ -44,14 +53,22 @@ class SessionSettings {
   bool operator==(const SessionSettings&) const = default;
 
  private:
+  // As a server is told it.
+  std::string assignment(const std::string& name, const std::string& literal) const;
+
   std::map<std::string, std::string> values_;  // Name -> literal.
+  sql::ReadingModes reading_;                  // Of sql_mode's.
 };
 
 // The truth value of what SET autocommit (or another switch) was given: "1", "ON", "off", "'on'" ... nullopt: none.
+// completion_type, as it is kept: what COMMIT and ROLLBACK do when they do not say it themselves.
+inline constexpr const char* kChainAtEnd = "'CHAIN'";
+inline constexpr const char* kReleaseAtEnd = "'RELEASE'";
+
 std::optional<bool> switch_value(std::string_view literal);
 
-// kUnimplemented names the mode that a statement's reader here does not follow; modes as the server names them
-// ("STRICT_TRANS_TABLES,ANSI_QUOTES").
+// kUnimplemented names the mode of a server by which its texts would be read otherwise than here; modes as the server
+// names them ("STRICT_TRANS_TABLES,ANSI_QUOTES").
 Status check_sql_mode(std::string_view modes);
 
 }  // namespace vitrail::gate

@@ -54,6 +54,26 @@ TEST(SwitchValue, OfAllSpellings) {
   for (const auto& [text, value] : cases) EXPECT_EQ(switch_value(text), value) << text;
 }
 
+// Servers read texts without them.
+TEST(SessionSettings, ModesOfReadingAreTheGatesOwn) {
+  SessionSettings settings;
+  settings.set("sql_mode", "'ANSI_QUOTES,STRICT_TRANS_TABLES'");
+  EXPECT_TRUE(settings.reading().ansi_quotes);
+  EXPECT_EQ(settings.text(), "set @@session.sql_mode = 'strict_trans_tables'");
+  EXPECT_EQ(settings.text_of_changes({}), settings.text());
+  EXPECT_EQ(settings.values().at("sql_mode"), "'ANSI_QUOTES,STRICT_TRANS_TABLES'");
+  const SessionSettings before = settings;
+  settings.set("sql_mode", "''");
+  EXPECT_FALSE(settings.reading().any());
+  EXPECT_EQ(settings.text(), "set @@session.sql_mode = ''");
+  settings = before;
+  settings.clear();
+  EXPECT_FALSE(settings.reading().any());
+  settings = before;
+  settings.unset("sql_mode");
+  EXPECT_EQ(settings, SessionSettings());
+}
+
 TEST(CheckSqlMode, RefusesWhatChangesTheReadingOfTexts) {
   EXPECT_TRUE(check_sql_mode("STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE").ok());
   EXPECT_TRUE(check_sql_mode("").ok());

@@ -1,14 +1,19 @@
 // SHOW of what the gate itself knows.
+#include <fmt/core.h>
+
 #include <algorithm>
 #include <array>
 #include <functional>
 #include <map>
 
 #include "gate/session.h"
+#include "gate/show_table.h"
+#include "gate/tablet_report.h"
 #include "gate/with_literals.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "plan/routing.h"
+#include "plan/schema_names.h"
 #include "sql/fingerprint.h"
 #include "sql/literal.h"
 #include "sql/parser.h"
@@ -18,18 +23,9 @@
 namespace vitrail::gate {
 namespace {
 
-net::QueryResult table_of(std::vector<std::string> names, std::vector<std::vector<std::optional<std::string>>> rows) {
-  net::QueryResult result;
-  for (auto& name : names) {
-    mysql::ColumnDef column;
-    column.name = std::move(name);
-    column.collation = 45;
-    column.length = 1024;
-    result.columns.push_back(std::move(column));
-  }
-  result.rows = std::move(rows);
-  return result;
-}
+using namespace std::chrono_literals;
+
+constexpr auto kTabletPatience = 5s;  // With a tablet that is asked for a row.
 
 std::vector<std::optional<std::string>> vindex_row(std::string first, const std::string& name,
                                                    const ::vschema::Vindex& vindex) {
@@ -79,17 +75,35 @@ Result<net::QueryResult> vindexes_of(const View& view, const std::string& keyspa
 std::string_view elsewhere(sql::ShowKind kind) {
   using enum sql::ShowKind;
   switch (kind) {
-    case kVitessReplicationStatus: return "SHOW VITESS_REPLICATION_STATUS; see vtctldclient ShardReplicationPositions";
-    case kVitessMetadata: return "SHOW VITESS_METADATA: there are no such variables";
-    case kVitessMigrations:
-    case kVitessMigrationLogs: return "SHOW VITESS_MIGRATIONS: there is no online DDL";
-    case kVitessThrottledApps:
-    case kVitessThrottlerStatus: return "SHOW of the throttler's state; see vtctldclient GetThrottlerStatus";
-    case kGtidExecuted:
-    case kVgtidExecuted: return "SHOW of positions; see vtctldclient ShardReplicationPositions";
+    case kVitessMigrationLogs: return "SHOW VITESS_MIGRATION LOGS: there is no online DDL";
     case kUnresolvedTransactions: return "SHOW UNRESOLVED TRANSACTIONS: there are no transactions in two phases";
     default: return "";
   }
+}
+
+// Of the table in which online DDL keeps its work. There is none, so it has no rows.
+const std::vector<std::string>& migration_columns() {
+  static const std::vector<std::string> kNames = {"id",
+                                                  "migration_uuid",
+                                                  "keyspace",
+                                                  "shard",
+                                                  "mysql_schema",
+                                                  "mysql_table",
+                                                  "migration_statement",
+                                                  "strategy",
+                                                  "options",
+                                                  "added_timestamp",
+                                                  "requested_timestamp",
+                                                  "ready_timestamp",
+                                                  "started_timestamp",
+                                                  "completed_timestamp",
+                                                  "migration_status",
+                                                  "tablet",
+                                                  "progress",
+                                                  "migration_context",
+                                                  "ddl_action",
+                                                  "message"};
+  return kNames;
 }
 
 // The rows as a query that a server can cut by a condition.
@@ -198,6 +212,22 @@ std::optional<Result<net::QueryResult>> ClientSession::show_result(const sql::Sh
           show.table.qualifier.text.empty() ? keyspace_ : std::string(show.table.qualifier.text);
       return vindexes_of(view, keyspace, show.table.name.text, fits);
     }
+    case sql::ShowKind::kProcessList:
+      result = process_table(processes_, show.full, has_progress(processlist_table()));
+      break;
+    case sql::ShowKind::kGtidExecuted: result = table_of({"db_name", "gtid_executed", "shard"}, positions_); break;
+    case sql::ShowKind::kVgtidExecuted: {
+      std::string vgtid;
+      for (const auto& row : positions_) {
+        vgtid += fmt::format("{}{{\"keyspace\":\"{}\",\"shard\":\"{}\",\"gtid\":\"{}\"}}", vgtid.empty() ? "[" : ",",
+                             *row[0], *row[2], *row[1]);
+      }
+      result = table_of({"db_name", "vgtid"}, {});
+      if (!positions_.empty()) result.rows.push_back({positions_.front()[0], vgtid + "]"});
+      break;
+    }
+    case sql::ShowKind::kVitessMigrations: result = table_of(migration_columns(), {}); break;
+    case sql::ShowKind::kVitessMetadata: result = table_of({"Key", "Value"}, {}); break;
     case sql::ShowKind::kWarnings:
     case sql::ShowKind::kErrors: result = warning_table(show); break;
     default: {
@@ -209,10 +239,78 @@ std::optional<Result<net::QueryResult>> ClientSession::show_result(const sql::Sh
   return Result<net::QueryResult>(std::move(result));
 }
 
+const schema::Table* ClientSession::processlist_table() const {
+  const auto& schema = shared_.view()->schema;
+  return schema == nullptr ? nullptr : schema::find_table(*schema, plan::kInformationSchema, "PROCESSLIST");
+}
+
+net::Task<Status> ClientSession::look_at_positions(const sql::Show& show) {
+  positions_ = {};
+  const std::string keyspace(show.database.empty() ? std::string_view(keyspace_) : show.database.text);
+  if (keyspace.empty()) {
+    co_return fail(Code::kFailedPrecondition, "No database selected").with_mysql(mysql::errnos::kNoDb, "3D000");
+  }
+  Statement nowhere;
+  CO_ASSIGN_OR_RETURN(const auto targets,
+                      resolve(plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = keyspace}, nowhere));
+  for (const auto& target : targets) {
+    auto position = co_await ask({target, "select @@global.gtid_binlog_pos", Phase::kAlone});
+    if (!position.ok() && position.error().mysql_errno() == mysql::errnos::kUnknownSystemVariable) {  // MySQL
+      position = co_await ask({target, "select @@global.gtid_executed", Phase::kAlone});
+    }
+    CO_RETURN_IF_ERROR(position);
+    std::string text(position->text(0, 0));
+    std::erase(text, '\n');
+    positions_.push_back({target.keyspace, std::move(text), target.shard});
+  }
+  co_return Status{};
+}
+
+net::Task<void> ClientSession::look_at_processes(const Statement& statement) {
+  processes_ = {};
+  if (statement.scan.kind == sql::StatementKind::kSelect && mentions_processlist(statement.text)) {
+    processes_ = co_await shared_.processes(client_.user);
+  }
+}
+
+// What only tablets know.
+net::Task<std::optional<Result<net::QueryResult>>> ClientSession::ask_tablets(const sql::Show& show) {
+  using enum sql::ShowKind;
+  const bool of_throttler = show.show == kVitessThrottlerStatus || show.show == kVitessThrottledApps;
+  if (!of_throttler && show.show != kVitessReplicationStatus) co_return std::nullopt;
+  if (of_throttler && tablet_type_ != "primary") {
+    const std::string_view which = show.show == kVitessThrottlerStatus ? "THROTTLER STATUS" : "THROTTLED_APPS";
+    co_return Result<net::QueryResult>(
+        fail(Code::kInvalidArgument, fmt::format("VT09010: SHOW VITESS_{} works only on primary tablet", which)));
+  }
+  const auto view = shared_.view();
+  if (show.show == kVitessThrottledApps) {
+    const auto now =
+        std::chrono::duration_cast<std::chrono::seconds>(base::system_clock().wall_now().time_since_epoch());
+    co_return throttled_apps(*view, keyspace_, now.count());
+  }
+  net::Wait wait = query_wait();
+  wait.deadline = std::min(wait.deadline, base::system_clock().now() + kTabletPatience);
+  const TabletReport report{*view, *shared_.tablet_rpcs, wait};
+  if (show.show == kVitessThrottlerStatus) co_return co_await report.throttler(keyspace_, shard_);
+  std::string pattern;
+  if (const auto* literal = sql::as<sql::Literal>(show.like)) pattern = sql::string_value(*literal).value_or("");
+  const bool all = show.like == nullptr;
+  co_return co_await report.replication(
+      [pattern, all](std::string_view place) { return all || matches_like(place, pattern); });
+}
+
 net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast) {
   const auto* show = sql::statement_as<sql::Show>(&ast.statement());
   if (show == nullptr) co_return std::nullopt;
-  auto result = show_result(*show);
+  if (show->show == sql::ShowKind::kProcessList) processes_ = co_await shared_.processes(client_.user);
+  if (show->show == sql::ShowKind::kGtidExecuted || show->show == sql::ShowKind::kVgtidExecuted) {
+    if (Status known = co_await look_at_positions(*show); !known.ok()) co_return refused(std::move(known).error());
+  }
+  auto result = co_await ask_tablets(*show);
+  if (!result) result = show_result(*show);
+  processes_ = {};
+  positions_ = {};
   if (!result) co_return std::nullopt;
   if (result->ok() && show->where != nullptr) {
     const auto columns = (*result)->columns;
@@ -226,6 +324,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast)
     if (result->ok()) (*result)->columns = columns;
   }
   if (!result->ok()) co_return RunResult::failed(std::move(*result).error());
+  row_count_ = -1;
   Status sent = co_await send_result(**result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
 #include <set>
 
 #include "gate/get_diagnostics.h"
@@ -15,6 +16,8 @@
 #include "sql/literal.h"
 #include "sql/names.h"
 #include "sql/printer.h"
+#include "sql/tables.h"
+#include "sql/walk.h"
 #include "topo/tablet.h"
 #include "vschema/vschema.h"
 
@@ -35,12 +38,30 @@ std::string first_word(const Statement& statement) {
   return lower(text.substr(0, static_cast<size_t>(end - text.begin())));
 }
 
-// A small number is not unsigned by how it is written. (Where a value decides about a shard it has to be a literal.)
+// A number of the session is a BIGINT, which a small literal is not, whatever it is cast to; the result of | is. In the
+// answer to a query its type is seen. (Where a value decides about a shard it has to be a literal.)
+void append_integer(std::string& out, std::string_view digits, bool is_unsigned, bool in_query) {
+  const auto fits = [&](auto number) {
+    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
+    return error == std::errc() && end == digits.data() + digits.size();
+  };
+  is_unsigned = fits(uint64_t{}) && (is_unsigned || !fits(int64_t{}));
+  if (!in_query || (!is_unsigned && !fits(int64_t{}))) {
+    out += digits;
+  } else if (is_unsigned) {
+    out += fmt::format("{} | 0", digits);
+  } else {
+    out += fmt::format("cast({} | 0 as signed)", digits);
+  }
+}
+
 void append_variable(std::string& out, const mysql::Value& value, bool in_query) {
-  const bool casts = in_query && value.is_unsigned && mysql::is_integer_type(value.type) && !value.is_null();
-  if (casts) out += "cast(";
-  mysql::append_sql_literal(out, value);
-  if (casts) out += " as unsigned)";
+  if (value.is_null() || !mysql::is_integer_type(value.type)) return mysql::append_sql_literal(out, value);
+  append_integer(out, value.bytes, value.is_unsigned, in_query);
+}
+
+bool is_number(std::string_view text) {
+  return !text.empty() && std::ranges::all_of(text, [](unsigned char c) { return std::isdigit(c) != 0; });
 }
 
 }  // namespace
@@ -75,7 +96,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
       const auto* use = sql::statement_as<sql::Use>(&ast->statement());
       if (use == nullptr) co_return RunResult::failed(fail(Code::kInvalidArgument, "give USE a keyspace"));
       if (Status set = set_target(use->target.text); !set.ok()) co_return RunResult::failed(std::move(set).error());
-      co_return co_await ok(*this);
+      co_return co_await then_ok(*this, RunResult::answered());
     }
     case kSet: co_return co_await run_set(statement);
     case kAlterVschema: co_return co_await alter_vschema(std::string(statement.text));
@@ -104,14 +125,76 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
             }};
         auto told = get_diagnostics(statement.text, known);
         if (!told) co_return std::nullopt;
+        if (!told->ok() &&
+            told->error().mysql_errno() == kNoSuchCondition) {  // No error to servers: one condition more.
+          ++warnings_;
+          fresh_warnings_ = 1;
+          warning_rows_.push_back({"Error", std::to_string(kNoSuchCondition), told->error().message()});
+          co_return co_await ok(*this);
+        }
         if (!told->ok()) co_return RunResult::failed(std::move(*told).error());
-        for (auto& [name, value] : **told) user_variables_[name] = std::move(value);
+        for (auto& [name, value] : **told) {
+          user_collations_.erase(name);
+          user_variables_[name] = std::move(value);
+        }
         co_return co_await ok(*this);
       }
       co_return std::nullopt;
     default: co_return std::nullopt;
   }
 }
+
+namespace {
+
+// Names that are written with the keyspace, which the server calls otherwise.
+class Qualified : public sql::Walker {
+ public:
+  explicit Qualified(const std::string& keyspace) : keyspace_(keyspace) {}
+  bool any = false;
+
+ protected:
+  using sql::Walker::enter;
+  bool enter(const sql::Statement& statement) override {
+    if (const auto* call = sql::statement_as<sql::Call>(&statement)) see(call->procedure.qualifier);
+    return true;
+  }
+  bool enter(const sql::Expr& expr) override {
+    if (const auto* call = sql::as<sql::FunctionCall>(&expr)) see(call->schema);
+    return true;
+  }
+
+ private:
+  void see(const sql::Identifier& qualifier) { any = any || qualifier.text == keyspace_; }
+  const std::string& keyspace_;
+};
+
+// Without them; nullopt: there are none.
+std::optional<std::string> without_keyspace(sql::Ast& ast, const std::string& keyspace,
+                                            std::span<const mysql::Value> parameters) {
+  Qualified qualified(keyspace);
+  qualified.walk(ast.statement());
+  if (!qualified.any && std::ranges::none_of(sql::collect_tables(ast.statement()),
+                                             [&](const sql::TableUse& use) { return use.qualifier == keyspace; })) {
+    return std::nullopt;
+  }
+  if (ast.kind() == sql::StatementKind::kSelect) sql::keep_column_names(ast);
+  sql::PrintOptions options;
+  options.table = [&](const sql::TableName& table, sql::TableRewrite& rewrite) {
+    if (table.qualifier.text == keyspace) rewrite.qualifier.clear();
+  };
+  const auto values = plan::parameter_printer(ast.statement(), parameters);
+  options.expr = [&](const sql::Expr& expr, std::string& out) {
+    const auto* call = sql::as<sql::FunctionCall>(&expr);
+    if (call == nullptr || call->schema.text != keyspace) return values(expr, out);
+    sql::FunctionCall plain = *call;
+    plain.schema = {};
+    out += sql::print(plain, options);
+    return true;
+  };
+  return sql::print(ast.statement(), options);
+}
+
+}  // namespace
 
 // A named shard gets the statement as it is, but for names of databases.
 plan::Plan ClientSession::named_shard_plan(const Statement& statement) const {
@@ -130,12 +213,14 @@ plan::Plan ClientSession::named_shard_plan(const Statement& statement) const {
     plan::note_questions(ast->statement(), plan);
   }
   const auto view = shared_.view();
-  const plan::SchemaNames names{&view->databases, view->schema.get(), keyspace_};
+  plan::SchemaNames names{&view->databases, view->schema.get(), keyspace_, {}};
+  if (mentions_processlist(statement.text)) names.processlist = process_query(processes_, processlist_table());
   if (const auto* insert = sql::statement_as<sql::Insert>(&ast->statement()); insert != nullptr && view->schema) {
     plan.given_id = plan::given_id(*insert, schema::find_table(*view->schema, keyspace_, insert->table.name.text));
   }
   if (kind == sql::StatementKind::kTableAdmin) plan.names = {names.database_of(keyspace_), keyspace_};
   if (const auto* show = sql::statement_as<sql::Show>(&ast->statement())) plan::name_show(*show, names, plan);
+  plan.text = without_keyspace(*ast, keyspace_, statement.parameters);
   auto of_names = plan::plan_information_schema(*ast, names, statement.parameters);
   if (of_names.ok() && *of_names && (*of_names)->route.keyspace == keyspace_) {
     plan.text = std::move((*of_names)->text);
@@ -156,6 +241,7 @@ std::optional<std::string> ClientSession::gate_variable(const sql::SystemVariabl
 
 std::optional<std::string> ClientSession::gate_variable(const std::string& name) const {
   if (name == "autocommit") return autocommit_ ? "1" : "0";
+  if (name == "sql_mode" && settings_.reading().any()) return settings_.values().at(name);
   if (name == "last_insert_id" || name == "identity") return std::to_string(last_insert_id_);
   if (name == "warning_count") return std::to_string(warnings_);
   if (name == "error_count") return std::to_string(error_count());
@@ -183,10 +269,10 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
     if (token.type == sql::TokenType::kUserVariable || token.type == sql::TokenType::kAtAt) found = true;
     if (token.type != sql::TokenType::kWord) continue;
     const std::string_view word = token.text(text);
-    if (word.size() < 8 || word.size() > 14) continue;
+    if (word.size() < 6 || word.size() > 14) continue;
     const std::string name = lower(word);
     if (name == "last_insert_id" || name == "found_rows" || name == "row_count" || name == "database" ||
-        name == "connection_id") {
+        name == "schema" || name == "connection_id") {
       found = true;
     }
     asks_owner = asks_owner || name == "is_used_lock";
@@ -197,19 +283,31 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
   if (!ast.ok()) return std::move(ast).error();
   bool replaced = false;
   const bool is_query = !is_set_value && ast->kind() == sql::StatementKind::kSelect;
+  // The values of an INSERT may decide about the shards: they stay literals.
+  const bool is_row = ast->kind() == sql::StatementKind::kInsert || ast->kind() == sql::StatementKind::kReplace;
   std::optional<Error> error;
   sql::PrintOptions options;
   options.expr = [&](const sql::Expr& expr, std::string& out) {
     if (const auto* variable = sql::as<sql::UserVariable>(&expr)) {
       if (!with_variables) return false;
       const auto value = user_variables_.find(lower(variable->name));
+      const auto collation = user_collations_.find(lower(variable->name));
+      const bool collated = !is_row && collation != user_collations_.end() && !value->second.is_null();
+      if (collated) out += '(';
       append_variable(out, value == user_variables_.end() ? mysql::Value::null() : value->second, is_query);
+      if (collated) out += " collate " + sql::quote_identifier(collation->second) + ")";
       replaced = true;
       return true;
     }
     if (const auto* variable = sql::as<sql::SystemVariable>(&expr)) {
       const auto value = gate_variable(*variable);
-      if (value) out += *value;
+      if (value && is_number(*value)) {
+        static const std::set<std::string, std::less<>> kUnsigned = {"last_insert_id", "identity", "warning_count",
+                                                                     "error_count"};
+        append_integer(out, *value, kUnsigned.contains(lower(variable->name.text)), is_query);
+      } else if (value) {
+        out += *value;
+      }
       replaced = replaced || value.has_value();
       return value.has_value();
     }
@@ -223,13 +321,16 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
     if (call == nullptr || !call->args.empty() || !call->schema.empty() || call->over != nullptr) return false;
     const std::string name = lower(call->name.text);
     if (name == "last_insert_id") {
-      out += std::to_string(last_insert_id_);
+      append_integer(out, std::to_string(last_insert_id_), true, is_query);
+    } else if (name == "found_rows" && found_rows_ == kFoundRowsUnknown) {
+      error = fail(Code::kUnimplemented, "VT12001: unsupported: FOUND_ROWS() behind a routine");
+      return false;
     } else if (name == "found_rows") {
-      out += std::to_string(found_rows_);
+      append_integer(out, std::to_string(found_rows_), false, is_query);
     } else if (name == "row_count") {
-      out += std::to_string(row_count_);
+      append_integer(out, std::to_string(row_count_), false, is_query);
     } else if (name == "connection_id" && !asks_owner) {
-      out += std::to_string(connection_id_);
+      out += is_query ? fmt::format("cast({} as unsigned)", connection_id_) : std::to_string(connection_id_);
     } else if (name == "database" || name == "schema") {
       mysql::append_sql_literal(out, keyspace_.empty() ? mysql::Value::null() : mysql::Value::of_text(keyspace_));
     } else {

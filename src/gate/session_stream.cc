@@ -158,9 +158,13 @@ net::Task<Status> ClientSession::ShardStreams::read(size_t index, RowBatch& batc
     CO_ASSIGN_OR_RETURN(const auto row, co_await shard.stream->next(wait));
     if (!row) co_return Status{};
     if (unwanted_) continue;
-    session_.note_rows(shard.noted, 1);
     batch.add(*row);
-    if (batch.bytes.size() < kBatchBytes && shard.stream->row_waiting()) continue;
+    while (batch.bytes.size() < kBatchBytes) {
+      const auto more = shard.stream->next_waiting();
+      if (!more) break;
+      batch.add(*more);
+    }
+    session_.note_rows(shard.noted, batch.ends.size());
     RowBatch next{.shard = index};
     std::swap(next, batch);
     Status taken = co_await queue_of(index).push(std::move(next), {.cancel = wait.cancel});

@@ -111,7 +111,8 @@ class ClientSession::ShardStreams {
 
   // Sends the texts and waits for the columns of all. An error: as ask(); everything has ended then.
   net::Task<Status> open();
-  const std::vector<mysql::ColumnDef>& columns() const { return shards_.front()->stream->columns(); }
+  const std::vector<mysql::ColumnDef>& columns() const { return columns_of(0); }
+  const std::vector<mysql::ColumnDef>& columns_of(size_t shard) const { return shards_[shard]->stream->columns(); }
   bool alike() const;  // All answer with as many columns.
   size_t size() const { return shards_.size(); }
 

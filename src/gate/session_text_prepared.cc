@@ -57,18 +57,30 @@ bool ClientSession::several_shards() const {
   return shards != nullptr && shards->size() > 1;
 }
 
-Result<std::string> ClientSession::prepared_source(const sql::Expr* source) const {
-  if (const auto* variable = sql::as<sql::UserVariable>(source)) {
+net::Task<Result<mysql::Value>> ClientSession::value_now(const sql::Ast& ast, const sql::Expr& expr) {
+  if (const auto* variable = sql::as<sql::UserVariable>(&expr)) {
     const auto value = user_variables_.find(base::to_lower(variable->name));
-    return value == user_variables_.end() || value->second.is_null() ? std::string("NULL") : value->second.bytes;
+    co_return value == user_variables_.end() ? mysql::Value::null() : value->second;
   }
-  const auto* literal = sql::as<sql::Literal>(source);
+  co_return co_await evaluate(std::string(expr.span.of(ast.text())));
+}
+
+net::Task<Result<std::string>> ClientSession::prepared_source(const sql::Ast& ast, const sql::Expr& source) {
   std::string text;
-  if (literal == nullptr || literal->literal != sql::LiteralKind::kString ||
-      !sql::append_bytes(sql::TokenType::kString, literal->text, false, text)) {
-    return fail(Code::kUnimplemented, "VT12001: unsupported: PREPARE from anything but a string or a user variable");
+  if (const auto* literal = sql::as<sql::Literal>(&source);
+      literal != nullptr && literal->literal == sql::LiteralKind::kString &&
+      sql::append_bytes(sql::TokenType::kString, literal->text, false, text)) {
+    co_return as_read(std::move(text));
   }
-  return text;
+  CO_ASSIGN_OR_RETURN(auto value, co_await value_now(ast, source));
+  co_return as_read(value.is_null() ? std::string("NULL") : std::move(value.bytes));
+}
+
+// A text inside of a text: read as the session reads.
+Result<std::string> ClientSession::as_read(std::string text) const {
+  if (!settings_.reading().any()) return text;
+  ASSIGN_OR_RETURN(auto plain, sql::without_modes(text, settings_.reading()));
+  return plain ? std::move(*plain) : std::move(text);
 }
 
 net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const Statement& statement) {
@@ -79,7 +91,8 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
   const std::string name = base::to_lower(what->name.text);
   const auto found = text_prepared_.find(name);
   const bool known = found != text_prepared_.end() && !what->name.empty();
-  if (!several_shards() && !known) co_return std::nullopt;
+  const bool here = several_shards() || settings_.reading().any();  // A server would read the text otherwise.
+  if (!here && !known) co_return std::nullopt;
   if (what->kind == kDeallocate) {
     if (!known) co_return RunResult::failed(unknown_name(what->name.text, "DEALLOCATE PREPARE"));
     memory_.give(base::MemoryBudget::Kind::kPrepared, found->second.size());
@@ -88,12 +101,12 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
     co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
   }
   if (what->kind == kPrepare) {
-    if (!several_shards()) co_return std::nullopt;  // The name is the server's from now on.
-    co_return co_await prepare_text(name, what->source);
+    if (!here) co_return std::nullopt;  // The name is the server's from now on.
+    co_return co_await prepare_text(name, *ast, *what->source);
   }
   std::string text;
   if (what->source != nullptr) {
-    auto source = prepared_source(what->source);
+    auto source = co_await prepared_source(*ast, *what->source);
     if (!source.ok()) co_return RunResult::failed(std::move(source).error());
     text = std::move(*source);
   } else if (known) {
@@ -103,13 +116,9 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
   }
   std::vector<mysql::Value> values;
   for (const sql::Expr* expr : what->arguments) {
-    const auto* variable = sql::as<sql::UserVariable>(expr);
-    if (variable == nullptr) {
-      co_return RunResult::failed(
-          fail(Code::kUnimplemented, "VT12001: unsupported: EXECUTE ... USING anything but user variables"));
-    }
-    const auto value = user_variables_.find(base::to_lower(variable->name));
-    values.push_back(value == user_variables_.end() ? mysql::Value::null() : value->second);
+    auto value = co_await value_now(*ast, *expr);
+    if (!value.ok()) co_return RunResult::failed(std::move(value).error());
+    values.push_back(std::move(*value));
   }
   auto executed = executed_text(text, values);
   if (!executed.ok()) co_return RunResult::failed(std::move(executed).error());
@@ -119,13 +128,14 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
   co_return co_await run_once(inner);
 }
 
-net::Task<std::optional<RunResult>> ClientSession::prepare_text(std::string name, const sql::Expr* from) {
+net::Task<std::optional<RunResult>> ClientSession::prepare_text(std::string name, const sql::Ast& ast,
+                                                                const sql::Expr& from) {
   if (const auto old = text_prepared_.find(name);
       old != text_prepared_.end()) {  // Gone, whatever becomes of the new one.
     memory_.give(base::MemoryBudget::Kind::kPrepared, old->second.size());
     text_prepared_.erase(old);
   }
-  auto source = prepared_source(from);
+  auto source = co_await prepared_source(ast, from);
   if (!source.ok()) co_return RunResult::failed(std::move(source).error());
   auto inner = sql::parse(*source);
   if (!inner.ok()) co_return RunResult::failed(std::move(inner).error());

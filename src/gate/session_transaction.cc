@@ -4,6 +4,7 @@
 #include <algorithm>
 #include <charconv>
 
+#include "gate/commit_outcome.h"
 #include "gate/session.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
@@ -39,7 +40,12 @@ void ClientSession::start_transaction() {
   in_transaction_ = true;
   tables_locked_ = false;
   options_ = std::exchange(next_options_, {});
-  savepoints_.clear();
+  using Access = mysql::TransactionOptions::Access;
+  const auto setting = settings_.values().find("tx_read_only");  // As it is now; SET changes it for the next one.
+  if (options_.access == Access::kSession && setting != settings_.values().end() &&
+      switch_value(setting->second) == true) {
+    options_.access = Access::kReadOnly;
+  }
   maybe_gone_.clear();
 }
 
@@ -52,6 +58,16 @@ void ClientSession::transaction_over() {
   held_.remove_if([](const HeldConnection& held) { return !held.pinned; });
 }
 
+// BEGIN unlocks tables, and a server would hear of it with the next statement only.
+net::Task<void> ClientSession::let_tables_go() {
+  std::vector<shard::Target> targets;
+  for (const auto& held : held_) {
+    if (held.pinned) targets.push_back(held.target);
+  }
+  for (const auto& target : targets) (void)co_await ask({target, "unlock tables"});
+  tables_locked_ = false;
+}
+
 net::Task<RunResult> ClientSession::begin(const Statement& statement) {
   auto ast = sql::parse(statement.text);
   if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
@@ -61,6 +77,8 @@ net::Task<RunResult> ClientSession::begin(const Statement& statement) {
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
+  savepoints_.clear();
+  if (tables_locked_) co_await let_tables_go();
   start_transaction();
   using Access = mysql::TransactionOptions::Access;
   if (wanted->access == sql::AccessMode::kReadOnly) options_.access = Access::kReadOnly;
@@ -89,6 +107,7 @@ net::Task<RunResult> ClientSession::end_transaction(const Statement& statement) 
   if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
   const auto* wanted = sql::statement_as<sql::Transaction>(&ast->statement());
   if (wanted == nullptr) co_return RunResult::failed(fail(Code::kInvalidArgument, "this ends no transaction"));
+  const bool was_open = in_transaction_;
   const mysql::TransactionOptions options = options_;
   if (statement.scan.kind == sql::StatementKind::kCommit) {
     RunResult committed = co_await commit();
@@ -96,12 +115,21 @@ net::Task<RunResult> ClientSession::end_transaction(const Statement& statement) 
   } else {
     co_await rollback_all();
   }
-  if (wanted->chain == sql::Toggle::kOn) {
-    start_transaction();
+  const auto completion = stored_.find("completion_type");
+  const bool says = wanted->chain != sql::Toggle::kNone || wanted->release != sql::Toggle::kNone;
+  const auto asked = [&](sql::Toggle word, std::string_view type) {
+    return word == sql::Toggle::kOn || (!says && completion != stored_.end() && completion->second == type);
+  };
+  savepoints_.clear();  // Also where no transaction was open.
+  const bool chained = asked(wanted->chain, kChainAtEnd);
+  if (chained && tables_locked_) co_await let_tables_go();
+  if (chained) start_transaction();
+  if (chained && was_open) {  // Else it is as any that begins now.
     options_ = options;
     options_.consistent_snapshot = false;
   }
-  close_after_answer_ = wanted->release == sql::Toggle::kOn;
+  next_options_ = {};
+  close_after_answer_ = asked(wanted->release, kReleaseAtEnd);
   co_return RunResult::answered();
 }
 
@@ -135,58 +163,50 @@ net::Task<RunResult> ClientSession::commit() {
     failed_.reset();
     co_return failed;
   }
+  co_return co_await commit_each(std::move(participants));
+}
+
+// One of them alone: as long as it has not succeeded, the others can still be rolled back. Then the others at once.
+net::Task<RunResult> ClientSession::commit_each(std::vector<HeldConnection*> participants) {
   const net::Wait wait = session_wait();
-  std::vector<shard::Target> committed;
-  std::vector<shard::Target> not_committed;
+  std::vector<CommittedPart> parts;
+  for (const HeldConnection* held : participants) parts.push_back({held->target, PartState::kRolledBack});
   std::optional<Error> error;
-  bool unknown = false;
   const auto started = base::system_clock().now();
-  for (HeldConnection* held : participants) {
-    if (error && committed.empty()) {
-      not_committed.push_back(held->target);
-      if (held->pinned) state_lost_ = true;
-      held->lease.discard();  // Rolled back by its tablet.
-      continue;
-    }
-    auto result = co_await held->lease->client.query("commit", wait);
+  auto commit_one = [](ClientSession& self, HeldConnection* held, PartState& state, std::optional<Error>& first,
+                       net::Wait limit) -> net::Task<void> {
+    auto result = co_await held->lease->client.query("commit", std::move(limit));
     held->in_transaction = false;
     if (result.ok()) {
       held->pinned = (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0;
-      committed.push_back(held->target);
+      state = PartState::kCommitted;
+      co_return;
+    }
+    const bool lost = held->lease->client.broken();
+    state = lost || result.error().effect() == Effect::kUnknown ? PartState::kUnknown : PartState::kRolledBack;
+    if (lost && held->pinned) self.state_lost_ = true;
+    held->lease.discard();
+    if (!first) first = met_at(held->target, std::move(result).error());
+  };
+  if (!participants.empty()) co_await commit_one(*this, participants[0], parts[0].state, error, wait);
+  std::vector<net::Task<void>> others;
+  for (size_t i = 1; i < participants.size(); ++i) {
+    if (!error) {
+      others.push_back(commit_one(*this, participants[i], parts[i].state, error, wait));
       continue;
     }
-    not_committed.push_back(held->target);
-    const bool lost = held->lease->client.broken();
-    if (lost && held->pinned) state_lost_ = true;
-    held->lease.discard();
-    if (!error) {
-      unknown = lost || result.error().effect() == Effect::kUnknown;
-      error = met_at(held->target, std::move(result).error());
-    }
+    if (participants[i]->pinned) state_lost_ = true;
+    participants[i]->lease.discard();  // Rolled back by its tablet.
   }
+  co_await net::when_all(std::move(others));
   co_await end_removals(!error);
   held_.remove_if([](const HeldConnection& held) { return !held.lease; });
   transaction_over();
-  if (!error) {
-    if (!participants.empty()) {
-      shared_.metrics.statistics.record_commit(participants.size(), base::system_clock().now() - started);
-    }
-    co_return RunResult::answered();
+  if (error) co_return RunResult::failed(commit_error(parts, std::move(*error)));
+  if (!participants.empty()) {
+    shared_.metrics.statistics.record_commit(participants.size(), base::system_clock().now() - started);
   }
-  if (!committed.empty()) {
-    co_return RunResult::failed(
-        std::move(*error)
-            .with_context(fmt::format("the transaction is committed on some shards and not on others: committed on {}; "
-                                      "not committed, or unknown, on {}",
-                                      names_of(committed), names_of(not_committed)))
-            .with_effect(Effect::kUnknown));
-  }
-  if (unknown) {
-    co_return RunResult::failed(
-        std::move(*error).with_context("the connection was lost during COMMIT: whether it took effect is unknown"));
-  }
-  Error rolled_back = std::move(*error).with_context("COMMIT failed, the transaction was rolled back");
-  co_return RunResult::failed(std::move(rolled_back).with_mysql(mysql::errnos::kDeadlock, "40001"));
+  co_return RunResult::answered();
 }
 
 net::Task<void> ClientSession::rollback_all() {
@@ -244,15 +264,14 @@ net::Task<RunResult> ClientSession::savepoint(const Statement& statement) {
   if (same_name(name, kStatementSavepoint)) {
     co_return RunResult::failed(fail(Code::kInvalidArgument, "this savepoint's name is taken; use another"));
   }
-  if (!in_transaction_ && !autocommit_) start_transaction();
+  const bool sets = statement.scan.kind == sql::StatementKind::kSavepoint;
   const auto known =
       std::ranges::find_if(savepoints_, [&](const std::string& other) { return same_name(other, name); });
-  const bool sets = statement.scan.kind == sql::StatementKind::kSavepoint;
-  if (!sets && (!in_transaction_ || known == savepoints_.end())) {
+  if (!sets && known == savepoints_.end()) {
     co_return RunResult::failed(
         fail(Code::kNotFound, fmt::format("SAVEPOINT {} does not exist", name)).with_mysql(kNoSuchSavepoint, "42000"));
   }
-  if (!in_transaction_) co_return RunResult::answered();  // Outside of a transaction it means nothing, and is no error.
+  if (!in_transaction_ && autocommit_) co_return RunResult::answered();  // It means nothing, and is no error.
   std::string text = sets                                                     ? "savepoint "
                      : statement.scan.kind == sql::StatementKind::kRollbackTo ? "rollback to savepoint "
                                                                               : "release savepoint ";
@@ -291,6 +310,8 @@ net::Task<bool> ClientSession::undo_statement(const std::vector<shard::Target>& 
 // One shard after the other: no transaction could hold them together. A shard that cannot take it right now is awaited;
 // no shard gets it twice.
 net::Task<RunResult> ClientSession::run_ddl(std::vector<ShardText> texts) {
+  savepoints_.clear();
+  shared_.view_queries.clear();
   const auto deadline = base::system_clock().now() + shared_.settings.buffer_window;
   std::vector<shard::Target> done;
   std::vector<shard::Target> left;
@@ -323,6 +344,7 @@ net::Task<RunResult> ClientSession::run_ddl(std::vector<ShardText> texts) {
     done.push_back(what.target);
     left.erase(left.begin());
   }
+  unite_warnings();
   Status sent = co_await send_ok({.affected_rows = last.ok.affected_rows, .info = last.ok.info});
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }

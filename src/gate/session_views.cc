@@ -9,7 +9,11 @@
 namespace vitrail::gate {
 namespace {
 
-constexpr int kMostDepth = 16;  // Of views of views.
+using namespace std::chrono_literals;
+
+constexpr int kMostDepth = 16;        // Of views of views.
+constexpr auto kViewAge = 1s;         // After which a view's query is asked for again: as with columns.
+constexpr size_t kMostViews = 1'000;  // That are known at a time.
 
 }  // namespace
 
@@ -17,6 +21,12 @@ net::Task<Result<std::optional<std::string>>> ClientSession::view_definition(con
                                                                              const std::string& name) {
   const auto* shards = shared_.view()->find_shards(keyspace, tablet_type_);
   if (shards == nullptr || shards->empty()) co_return std::optional<std::string>();
+  const base::TimePoint now = base::system_clock().now();
+  const std::pair key(keyspace, name);
+  if (const auto known = shared_.view_queries.find(key); known != shared_.view_queries.end()) {
+    if (now < known->second.asked + kViewAge) co_return std::optional(known->second.query);
+    shared_.view_queries.erase(known);
+  }
   std::string text =
       "select view_definition, table_schema from information_schema.views where table_schema = database() and "
       "table_name = ";
@@ -24,7 +34,10 @@ net::Task<Result<std::optional<std::string>>> ClientSession::view_definition(con
   CO_ASSIGN_OR_RETURN(const auto found,
                       co_await ask({{keyspace, shards->front().name, tablet_type_}, std::move(text)}));
   if (found.rows.empty() || found.text(0, 0).empty()) co_return std::optional<std::string>();
-  co_return std::optional(plan::view_query(found.text(0, 0), found.text(0, 1), keyspace));
+  std::string query = plan::view_query(found.text(0, 0), found.text(0, 1), keyspace);
+  if (shared_.view_queries.size() >= kMostViews) shared_.view_queries.clear();
+  shared_.view_queries[key] = {query, now};
+  co_return std::optional(std::move(query));
 }
 
 net::Task<Result<std::optional<std::string>>> ClientSession::expand_views(std::string_view text) {

@@ -93,4 +93,36 @@ std::string statements_json(const std::vector<StatementUse>& statements) {
   return json + "\n]\n";
 }
 
+std::string scatter_json(const std::vector<StatementUse>& statements, size_t limit) {
+  StatementTotals all;
+  StatementTotals scattered;
+  std::vector<StatementUse> items;
+  for (const StatementUse& use : statements) {
+    all.add(use.totals);
+    if (use.totals.plan != "Scatter" && use.totals.plan != "Complex") continue;
+    scattered.add(use.totals);
+    items.push_back(use);
+  }
+  const auto percent = [](auto part, auto whole) {
+    return whole == 0 ? 0.0 : 100.0 * static_cast<double>(part) / static_cast<double>(whole);
+  };
+  std::string json = fmt::format(
+      R"({{"TotalTimeNs":{},"TotalCount":{},"PercentTimeScatter":{:.2f},"PercentCountScatter":{:.2f},"Items":[)",
+      all.time.count(), all.count, percent(scattered.time.count(), all.time.count()),
+      percent(scattered.count, all.count));
+  const char* between = "\n";
+  for (const StatementUse& use : top_statements(std::move(items), StatementOrder::kTime, limit)) {
+    const StatementTotals& totals = use.totals;
+    json += fmt::format(
+        R"({}{{"Query":{},"Target":{},"Plan":{},"Count":{},"AvgTimeNs":{},"PercentTimeOfScatters":{:.2f},)"
+        R"("PercentTimeOfAll":{:.2f},"PercentCountOfScatters":{:.2f},"PercentCountOfAll":{:.2f}}})",
+        std::exchange(between, ",\n"), base::json_string(totals.query), base::json_string(use.target),
+        base::json_string(totals.plan), totals.count,
+        totals.time.count() / static_cast<int64_t>(std::max<uint64_t>(totals.count, 1)),
+        percent(totals.time.count(), scattered.time.count()), percent(totals.time.count(), all.time.count()),
+        percent(totals.count, scattered.count), percent(totals.count, all.count));
+  }
+  return json + "\n]}\n";
+}
+
 }  // namespace vitrail::gate

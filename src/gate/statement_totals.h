@@ -72,4 +72,10 @@ std::string without_literals(std::string_view text, std::span<const sql::Literal
 // "Sent"}]
 std::string statements_json(const std::vector<StatementUse>& statements);
 
+// What statements that went to all shards have cost, beside all of them: {"TotalTimeNs", "TotalCount",
+// "PercentTimeScatter", "PercentCountScatter", "Items": [{"Query", "Target", "Plan", "Count", "AvgTimeNs",
+// "PercentTimeOfScatters", "PercentTimeOfAll", "PercentCountOfScatters", "PercentCountOfAll"}]}, the first `limit` by
+// time.
+std::string scatter_json(const std::vector<StatementUse>& statements, size_t limit);
+
 }  // namespace vitrail::gate

@@ -77,5 +77,25 @@ TEST(StatementTotals, AreToldAsJson) {
   EXPECT_EQ(nlohmann::json::parse(statements_json({})), nlohmann::json::array());
 }
 
+TEST(StatementTotals, ThoseOfAllShardsAreToldApart) {
+  std::vector<StatementUse> all = {use("one shard", 6ms, 1, false, 5), use("all", 10ms, 1, false, 4),
+                                   use("merged", 30ms, 1, false, 1)};
+  all[0].totals.plan = "Passthrough";
+  all[1].totals.plan = "Scatter";
+  all[2].totals.plan = "Complex";
+  const auto json = nlohmann::json::parse(scatter_json(all, 10));
+  EXPECT_EQ(json["TotalCount"], 10);
+  EXPECT_EQ(json["TotalTimeNs"], 100'000'000);
+  EXPECT_EQ(json["PercentTimeScatter"], 70);
+  EXPECT_EQ(json["PercentCountScatter"], 50);
+  ASSERT_EQ(json["Items"].size(), 2U);
+  EXPECT_EQ(json["Items"][0]["Query"], "all");
+  EXPECT_EQ(json["Items"][0]["AvgTimeNs"], 10'000'000);
+  EXPECT_EQ(json["Items"][1]["PercentTimeOfAll"], 30);
+  EXPECT_EQ(json["Items"][1]["PercentCountOfScatters"], 20);
+  EXPECT_EQ(nlohmann::json::parse(scatter_json(all, 1))["Items"].size(), 1U);
+  EXPECT_EQ(nlohmann::json::parse(scatter_json({}, 1))["PercentTimeScatter"], 0);
+}
+
 }  // namespace
 }  // namespace vitrail::gate

@@ -52,7 +52,8 @@ std::string_view plan_type_name(const plan::Plan& plan) {
 }
 
 Statistics::Statistics(base::Metrics& metrics)
-    : vschema_reloads(metrics.counters("VtgateVSchemaCounts", "changes of the vschema", {"changes"}).with({"Reload"})),
+    : local(metrics.counters("QueriesProcessed", "statements, by plan", {"plan"}).with({"Local"})),
+      vschema_reloads(metrics.counters("VtgateVSchemaCounts", "changes of the vschema", {"changes"}).with({"Reload"})),
       finished_rows(
           metrics.counter("FinishedRows", "rows copied to servers that finish statements over several shards")),
       finished_bytes(metrics.counter("FinishedBytes", "bytes of those rows")),
@@ -63,6 +64,17 @@ Statistics::Statistics(base::Metrics& metrics)
       routes_(metrics.counters("QueryRoutes", "shards asked, by kind of statement, plan and tablet type",
                                {"query", "plan", "tablet"})),
       by_table_(metrics.counters("QueryExecutionsByTable", "statements, by kind and table", {"query", "table"})),
+      processed_(metrics.counters("QueriesProcessed", "statements, by plan", {"plan"})),
+      routed_(metrics.counters("QueriesRouted", "shards asked, by plan", {"plan"})),
+      processed_by_table_(
+          metrics.counters("QueriesProcessedByTable", "statements, by plan and table", {"plan", "keyspace", "table"})),
+      routed_by_table_(
+          metrics.counters("QueriesRoutedByTable", "shards asked, by plan and table", {"plan", "keyspace", "table"})),
+      api_(metrics.timings("VtgateApi", "statements, from their arrival to the end of the answer",
+                           {"operation", "keyspace", "db_type"})),
+      rows_returned_(
+          metrics.counters("VtgateApiRowsReturned", "rows of answers", {"operation", "keyspace", "db_type"})),
+      rows_affected_(metrics.counters("VtgateApiRowsAffected", "rows changed", {"operation", "keyspace", "db_type"})),
       errors_(metrics.counters("VtgateApiErrorCounts", "errors told to clients",
                                {"operation", "keyspace", "db_type", "code"})),
       single_commits_(
@@ -81,23 +93,32 @@ const PlanCounters* Statistics::counters_of(const plan::Plan& plan, sql::Stateme
   const std::string query(sql::statement_kind_name(kind));
   const std::string type(plan_type_name(plan));
   const std::string tablet = upper(tablet_type);
-  std::vector<std::string> names;
+  std::vector<std::pair<std::string, std::string>> names;
   for (const sql::TableUse& use : tables) {
-    std::string name(use.qualifier.empty() ? keyspace : use.qualifier);
-    if (!name.empty()) name.push_back('.');
-    name += use.name;
+    std::pair<std::string, std::string> name(use.qualifier.empty() ? keyspace : use.qualifier, use.name);
     if (std::ranges::find(names, name) == names.end()) names.push_back(std::move(name));
   }
   std::string key = query + "." + type + "." + tablet;
-  for (const std::string& name : names) key += "|" + name;
+  for (const auto& [home, name] : names) key += "|" + home + "." + name;
   const std::scoped_lock lock(mutex_);
   if (const auto found = plans_.find(key); found != plans_.end()) return found->second.get();
   if (plans_.size() >= kShapesMax) return plans_.begin()->second.get();
   auto counters = std::make_unique<PlanCounters>();
   counters->executions = &executions_.with({query, type, tablet});
   counters->routes = &routes_.with({query, type, tablet});
-  for (const std::string& name : names) counters->by_table.push_back(&by_table_.with({query, name}));
+  counters->processed = &processed_.with({type});
+  counters->routed = &routed_.with({type});
+  for (const auto& [home, name] : names) {
+    counters->by_table.push_back({&by_table_.with({query, home.empty() ? name : home + "." + name}),
+                                  &processed_by_table_.with({type, home, name}),
+                                  &routed_by_table_.with({type, home, name})});
+  }
   return plans_.emplace(std::move(key), std::move(counters)).first->second.get();
+}
+
+ApiCounters Statistics::api_of(const std::string& keyspace, const std::string& tablet_type) {
+  const std::vector<std::string> labels = {"Execute", keyspace, tablet_type};
+  return {&api_.with(labels), &rows_returned_.with(labels), &rows_affected_.with(labels)};
 }
 
 void Statistics::count_error(const std::string& keyspace, const std::string& tablet_type, base::Code code) {

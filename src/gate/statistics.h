@@ -22,14 +22,34 @@ namespace vitrail::gate {
 // The counters of one shape of statement. A plan is kept with its counters, so counting a statement is an increment or
 // two: no look-up, no text.
 struct PlanCounters {
-  base::Counter* executions = nullptr;   // QueryExecutions{"SELECT.Passthrough.PRIMARY"}
-  base::Counter* routes = nullptr;       // QueryRoutes: the same, per shard that was asked.
-  std::vector<base::Counter*> by_table;  // QueryExecutionsByTable{"SELECT.commerce_customer"}
+  base::Counter* executions = nullptr;  // QueryExecutions{"SELECT.Passthrough.PRIMARY"}
+  base::Counter* routes = nullptr;      // QueryRoutes: the same, per shard that was asked.
+  base::Counter* processed = nullptr;   // QueriesProcessed{"Scatter"}
+  base::Counter* routed = nullptr;      // QueriesRouted
+  struct Table {
+    base::Counter* executions = nullptr;  // QueryExecutionsByTable{"SELECT.commerce_customer"}
+    base::Counter* processed = nullptr;   // QueriesProcessedByTable{"Scatter.commerce.customer"}
+    base::Counter* routed = nullptr;      // QueriesRoutedByTable
+  };
+  std::vector<Table> by_table;
   void count(size_t shards) const {
     executions->add();
     routes->add(shards);
-    for (base::Counter* table : by_table) table->add();
+    processed->add();
+    routed->add(shards);
+    for (const Table& table : by_table) {
+      table.executions->add();
+      table.processed->add();
+      table.routed->add(shards);
+    }
   }
+};
+
+// What statements in one keyspace, for one tablet type, took and moved: those of sessions that use it.
+struct ApiCounters {
+  base::Timing* took = nullptr;            // VtgateApi{"Execute.commerce.primary"}
+  base::Counter* rows_returned = nullptr;  // VtgateApiRowsReturned
+  base::Counter* rows_affected = nullptr;  // VtgateApiRowsAffected
 };
 
 // Why statements that were held go on.
@@ -45,6 +65,8 @@ class Statistics {
   // The counters for statements of this plan; made when new, kept for ever. `tables` may be empty.
   const PlanCounters* counters_of(const plan::Plan& plan, sql::StatementKind kind, std::string_view keyspace,
                                   std::string_view tablet_type, std::span<const sql::TableUse> tables);
+  // Made when new, kept for ever.
+  ApiCounters api_of(const std::string& keyspace, const std::string& tablet_type);
   // VtgateApiErrorCounts{"Execute.commerce.primary.DEADLINE_EXCEEDED"}
   void count_error(const std::string& keyspace, const std::string& tablet_type, base::Code code);
   // CommitModeTimings{"Single"|"Multi"}
@@ -56,6 +78,7 @@ class Statistics {
   void hold(const std::string& keyspace, const std::string& shard);
   void let_go(const std::string& keyspace, const std::string& shard, BufferStop why);
 
+  base::Counter& local;  // QueriesProcessed{"Local"}: the gate answers them itself.
   base::Counter& vschema_reloads;
   base::Counter& finished_rows;  // Copied to servers that finish statements.
   base::Counter& finished_bytes;
@@ -70,6 +93,13 @@ class Statistics {
   base::Family<base::Counter>& executions_;
   base::Family<base::Counter>& routes_;
   base::Family<base::Counter>& by_table_;
+  base::Family<base::Counter>& processed_;
+  base::Family<base::Counter>& routed_;
+  base::Family<base::Counter>& processed_by_table_;
+  base::Family<base::Counter>& routed_by_table_;
+  base::Family<base::Timing>& api_;
+  base::Family<base::Counter>& rows_returned_;
+  base::Family<base::Counter>& rows_affected_;
   base::Family<base::Counter>& errors_;
   base::Timing& single_commits_;
   base::Timing& multi_commits_;

@@ -60,9 +60,30 @@ std::string_view name_of(plan::AggregateFunction function) {
     case kSum: return "sum";
     case kMin: return "min";
     case kMax: return "max";
+    case kAvg: return "avg";
     case kAny: return "any_value";
   }
   return "";
+}
+
+std::string having_text(const plan::Merge& merge) {
+  const auto sign = [](sql::BinaryOp comparison) {
+    using enum sql::BinaryOp;
+    switch (comparison) {
+      case kEqual: return "=";
+      case kNotEqual: return "<>";
+      case kLess: return "<";
+      case kLessEqual: return "<=";
+      case kGreater: return ">";
+      default: return ">=";
+    }
+  };
+  std::string out;
+  for (const auto& condition : merge.having) {
+    out += fmt::format("{}{} {} {}", out.empty() ? "" : " and ", condition.column, sign(condition.comparison),
+                       condition.number);
+  }
+  return out;
 }
 
 // What is done with the rows of the shards, the last first, around what asks for them.
@@ -77,6 +98,7 @@ std::string merge_json(const plan::Merge& merge, std::string inner) {
     if (!merge.group_by.empty()) {
       around += fmt::format(R"(, "GroupBy": {})", base::json_string(keys_text(merge.group_by)));
     }
+    if (!merge.having.empty()) around += fmt::format(R"(, "Having": {})", base::json_string(having_text(merge)));
     wrap(std::move(around));
   }
   if (!merge.order_by.empty()) {
@@ -148,8 +170,8 @@ std::string_view way_of(const plan::Plan& plan) {
   if (plan.kind == plan::Plan::Kind::kFinish) return "finish";
   if (plan.kind != plan::Plan::Kind::kRoute || !plan.is_read) return "";
   const Kind kind = plan.route.kind;
-  const bool one =
-      kind == Kind::kAnyShard || kind == Kind::kByValues || kind == Kind::kNoShard || kind == Kind::kByLookup;
+  const bool one = kind == Kind::kAnyShard || kind == Kind::kByValues || kind == Kind::kNoShard ||
+                   kind == Kind::kByLookup || (kind == Kind::kByIds && plan.route.ids.size() == 1);
   return one && plan.merge.empty() ? "relay" : "merge";
 }
 
@@ -262,7 +284,7 @@ net::Task<RunResult> ClientSession::vexplain(const Statement& statement) {
   if (explain == nullptr || explain->statement == nullptr) {
     co_return RunResult::failed(fail(Code::kInvalidArgument, "give VEXPLAIN a statement").with_mysql(1064, "42000"));
   }
-  const std::string text(explain->statement->span.of(ast->text()));
+  std::string text(explain->statement->span.of(ast->text()));
   std::array<sql::LiteralPosition, kRecordedLiterals> storage;
   Statement inner;
   inner.text = text;
@@ -276,6 +298,16 @@ net::Task<RunResult> ClientSession::vexplain(const Statement& statement) {
     co_return co_await send_one_cell(std::move(*keys));
   }
   auto plan = plan_for(inner);
+  if (!plan.ok() && plan.error().code() == Code::kNotFound) {
+    auto expanded = co_await expand_views(text);
+    if (expanded.ok() && *expanded) {
+      text = std::move(**expanded);
+      inner.text = text;
+      inner.scan = sql::fingerprint(text, storage);
+      inner.literals = inner.scan.literals;
+      plan = plan_for(inner);
+    }
+  }
   counters_ = nullptr;  // It does not run for a client.
   if (!plan.ok()) co_return RunResult::failed(std::move(plan).error());
   if (type == Type::kPlan) co_return co_await send_one_cell(plan_json(**plan, text));

@@ -2,8 +2,6 @@
 
 #include <fmt/core.h>
 
-#include <unordered_map>
-
 #include "base/text.h"
 
 namespace vitrail::movement {
@@ -41,6 +39,11 @@ Status Applier::set_fields(const ::binlogdata::FieldEvent& event) {
   std::string fields = event.SerializeAsString();
   if (const auto known = bound_.find(event.table_name()); known != bound_.end() && known->second.fields == fields)
     return {};
+  if (const TablePlan* plan = plan_ == nullptr ? nullptr : plan_->find(event.table_name());
+      plan != nullptr && plan->query.is_aggregate()) {
+    auto bound = bind_groups(*plan, event.fields(), std::move(fields));
+    return bound.ok() ? Status{} : Status(std::move(bound).error());
+  }
   const auto found = tables_.find(event.table_name());
   if (found == tables_.end()) {
     return fail(
@@ -52,7 +55,57 @@ Status Applier::set_fields(const ::binlogdata::FieldEvent& event) {
   return {};
 }
 
+Result<Applier::Groups*> Applier::bind_groups(const TablePlan& plan,
+                                              const google::protobuf::RepeatedPtrField<::query::Field>& fields,
+                                              std::string text) {
+  const auto known = groups_.find(plan.target);
+  if (known != groups_.end() && known->second.fields == text) return &known->second;
+  const auto found = tables_.find(plan.target);
+  if (found == tables_.end()) {
+    return fail(Code::kFailedPrecondition,
+                fmt::format("table {} does not exist on the target: create it there", plan.target));
+  }
+  ASSIGN_OR_RETURN(AggregateTable table, AggregateTable::bind(found->second, database_, plan, fields));
+  if (const auto copied = copied_.find(plan.target); copied != copied_.end()) {
+    RETURN_IF_ERROR(table.set_copied(copied->second));
+  }
+  return &groups_.insert_or_assign(plan.target, Groups{std::move(text), std::move(table)}).first->second;
+}
+
+Status Applier::set_copied(const std::string& table, std::optional<::query::QueryResult> last) {
+  if (const auto found = groups_.find(table); found != groups_.end()) {
+    RETURN_IF_ERROR(found->second.table.set_copied(last));
+  }
+  if (last) {
+    copied_[table] = std::move(*last);
+  } else {
+    copied_.erase(table);
+  }
+  return {};
+}
+
+// Whether the table is one of groups.
+Result<bool> Applier::add_to_groups(const ::binlogdata::RowEvent& event) {
+  const auto found = groups_.find(event.table_name());
+  if (found == groups_.end()) return false;
+  AggregateTable& table = found->second.table;
+  for (const ::binlogdata::RowChange& change : event.row_changes()) {
+    for (const auto* row :
+         {change.has_before() ? &change.before() : nullptr, change.has_after() ? &change.after() : nullptr}) {
+      if (row == nullptr) continue;
+      ASSIGN_OR_RETURN(const bool counts, table.is_copied(*row));
+      if (!counts) continue;
+      RETURN_IF_ERROR(row == &change.after() && change.has_after() ? table.add(*row, counted_)
+                                                                   : table.remove(*row, counted_));
+      bytes_ += row->values().size() + 64;
+    }
+  }
+  return true;
+}
+
 Status Applier::add(::binlogdata::RowEvent event) {
+  ASSIGN_OR_RETURN(const bool added, add_to_groups(event));
+  if (added) return {};
   const auto bound = bound_.find(event.table_name());
   if (bound == bound_.end()) {
     return fail(Code::kInternal, fmt::format("rows of table {} came without its columns", event.table_name()));
@@ -134,6 +187,8 @@ net::Task<Result<Applier::Work>> Applier::take_work() {
       batch.append_inserts(statements, equal);
     }
   }
+  for (std::string& statement : counted_) work.statements.push_back(std::move(statement));
+  counted_.clear();
   batches_.clear();
   bytes_ = 0;
   co_return std::move(work);
@@ -206,119 +261,27 @@ net::Task<Status> Applier::commit(std::string position, int64_t timestamp, std::
   co_return Status{};
 }
 
-net::Task<Result<uint64_t>> Applier::write_rows(const TargetTable& table, const std::vector<const ::query::Row*>& rows,
-                                                bool& skipped) {
-  skipped = false;
-  std::vector<mysql::Cell> cells;
-  if (use_load_data_ && table.can_load()) {
-    std::string file;
-    size_t bytes = 0;
-    for (const ::query::Row* row : rows) bytes += row->values().size() + static_cast<size_t>(row->lengths_size()) + 1;
-    file.reserve(bytes + bytes / 16);
-    for (const ::query::Row* row : rows) {
-      CO_RETURN_IF_ERROR(read_row(*row, table.field_count(), cells));
-      TargetTable::append_line(file, table, cells);
-    }
-    CO_ASSIGN_OR_RETURN(const auto ok, co_await session_.client().load_local(table.load_statement(), file, wait()));
-    // LOCAL makes the server skip duplicates and bend values instead of failing: neither may pass unseen.
-    skipped = ok.affected_rows != rows.size() || ok.warnings != 0;
-    co_return rows.size();
-  }
-  std::string sql;
-  for (size_t i = 0; i < rows.size(); ++i) {
-    CO_RETURN_IF_ERROR(read_row(*rows[i], table.field_count(), cells));
-    sql += sql.empty() ? std::string_view(table.insert_head()) : std::string_view(", ");
-    table.append_values(sql, cells);
-    if (i + 1 != rows.size() && sql.size() < (1u << 20)) continue;
-    auto done = co_await session_.query(std::move(sql), wait());
-    sql.clear();
-    if (!done.ok()) {
-      if (done.error().mysql_errno() != 1062) co_return std::move(done).error();
-      skipped = true;
-      co_return 0;
-    }
-  }
-  co_return rows.size();
-}
-
-net::Task<Result<std::vector<const ::query::Row*>>> Applier::without_equal(const TargetTable& table,
-                                                                           std::vector<const ::query::Row*> rows,
-                                                                           const ::query::QueryResult& from,
-                                                                           const ::query::QueryResult& to) {
-  CO_ASSIGN_OR_RETURN(const auto low, key_values(table.schema(), from));
-  CO_ASSIGN_OR_RETURN(const auto high, key_values(table.schema(), to));
-  std::string where;
-  if (!low.empty()) where = fmt::format(" WHERE ({})", key_condition(table.schema(), low, true));
-  if (!high.empty())
-    where += fmt::format("{} ({})", where.empty() ? " WHERE" : " AND", key_condition(table.schema(), high, false));
-  CO_ASSIGN_OR_RETURN(
-      const auto there,
-      co_await session_.client().query(
-          fmt::format("SELECT {} FROM {}{}", table.read_list(), table.qualified_name(), where), wait(), SIZE_MAX));
-  // Both sides are texts of the same expressions, so equal rows have equal texts.
-  std::unordered_map<std::string, const std::vector<std::optional<std::string>>*> by_key;
-  std::vector<mysql::Cell> cells(table.field_count());
-  std::string key;
-  for (const auto& row : there.rows) {
-    for (size_t i = 0; i < row.size(); ++i) {
-      cells[table.bindings()[i].field] = row[i] ? mysql::Cell(*row[i]) : mysql::Cell();
-    }
-    CO_RETURN_IF_ERROR(table.key_of(cells, key));
-    by_key.emplace(key, &row);
-  }
-  std::vector<const ::query::Row*> missing;
-  for (const ::query::Row* row : rows) {
-    CO_RETURN_IF_ERROR(read_row(*row, table.field_count(), cells));
-    CO_RETURN_IF_ERROR(table.key_of(cells, key));
-    const auto found = by_key.find(key);
-    if (found == by_key.end()) {
-      missing.push_back(row);
-      continue;
-    }
-    for (size_t i = 0; i < table.bindings().size(); ++i) {
-      const mysql::Cell& cell = cells[table.bindings()[i].field];
-      const auto& other = (*found->second)[i];
-      if (cell.has_value() == other.has_value() && (!cell || *cell == *other)) continue;
-      co_return fail(
-          Code::kAlreadyExists,
-          fmt::format("table {} has another row with the key of a row that is to be copied (column {} differs)",
-                      table.schema().name, table.schema().columns[table.bindings()[i].column].name));
-    }
-  }
-  co_return std::move(missing);
-}
-
-net::Task<Result<uint64_t>> Applier::copy(const TargetTable& table, const Chunk& chunk,
-                                          const ::query::QueryResult& from, const ::query::QueryResult& to) {
-  std::vector<const ::query::Row*> rows;
+net::Task<Result<uint64_t>> Applier::copy_groups(std::string table,
+                                                 google::protobuf::RepeatedPtrField<::query::Field> fields,
+                                                 const Chunk& chunk, const ::query::QueryResult& to) {
+  const TablePlan* plan = plan_ == nullptr ? nullptr : plan_->find(table);
+  if (plan == nullptr) co_return fail(Code::kInternal, fmt::format("table {} is none of groups", table));
+  ::binlogdata::FieldEvent event;  // The text that columns are known by; a binlog's says no less.
+  *event.mutable_fields() = fields;
+  CO_ASSIGN_OR_RETURN(Groups * groups, bind_groups(*plan, fields, event.SerializeAsString()));
+  std::vector<std::string> statements = {"BEGIN"};
+  uint64_t count = 0;
   for (const auto& response : chunk.responses) {
-    for (const auto& row : response.rows()) rows.push_back(&row);
-  }
-  const uint64_t count = rows.size();
-  CO_RETURN_IF_ERROR(co_await send({"BEGIN"}));
-  if (!rows.empty()) {
-    bool skipped = false;
-    CO_ASSIGN_OR_RETURN(const uint64_t written, co_await write_rows(table, rows, skipped));
-    (void)written;
-    if (skipped) {
-      // Events that were applied may have brought rows of this chunk already. They are equal to those of the chunk.
-      CO_RETURN_IF_ERROR(co_await send({"ROLLBACK", "BEGIN"}));
-      CO_ASSIGN_OR_RETURN(rows, co_await without_equal(table, std::move(rows), from, to));
-      if (!rows.empty()) {
-        CO_RETURN_IF_ERROR(co_await write_rows(table, rows, skipped));
-        if (skipped) {
-          auto warnings = co_await session_.query("SHOW WARNINGS LIMIT 1", wait());
-          co_return fail(Code::kAlreadyExists,
-                         fmt::format("table {} does not take the rows as they are: {}", table.schema().name,
-                                     warnings.ok() ? warnings->text(0, 2) : warnings.error().message()));
-        }
-      }
+    for (const auto& row : response.rows()) {
+      CO_RETURN_IF_ERROR(groups->table.add(row, statements));
+      ++count;
     }
   }
+  CO_RETURN_IF_ERROR(co_await send(std::move(statements)));
   std::vector<std::string> extra;
   if (to.rows_size() != 0) {
     extra.push_back(fmt::format("UPDATE _vt.copy_state SET lastpk = {} WHERE vrepl_id = {} AND table_name = {}",
-                                sql_text(to_text(to)), stream_id_, sql_text(table.schema().name)));
+                                sql_text(to_text(to)), stream_id_, sql_text(table)));
   }
   open_ = true;
   CO_RETURN_IF_ERROR(

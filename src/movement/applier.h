@@ -10,6 +10,7 @@
 #include "movement/inbox.h"
 #include "movement/server_session.h"
 #include "movement/stream_record.h"
+#include "movement/aggregate_table.h"
 #include "movement/target_table.h"
 #include "net/scope.h"
 
@@ -45,6 +46,10 @@ class Applier {
         use_load_data_(use_load_data) {}
 
   void set_careful(bool careful) { careful_ = careful; }
+  // Tables of the target whose rows are groups of the source's; must outlive the applier.
+  void set_plan(const StreamPlan* plan) { plan_ = plan; }
+  // How far the copy of such a table is: AggregateTable::set_copied().
+  Status set_copied(const std::string& table, std::optional<::query::QueryResult> last);
 
   // Whether set_fields() must wait until the rows that came with other columns are flushed.
   bool must_flush_before(const ::binlogdata::FieldEvent& event) const;
@@ -64,17 +69,17 @@ class Applier {
   net::Task<Status> commit(std::string position, int64_t timestamp, std::string more = {},
                            std::vector<std::string> extra = {});
 
-  // Inserts the rows of a chunk and records progress, in one transaction. Exact when the position applied before it is
-  // the chunk's. `from`: last key of the chunk before; no rows at the beginning. `to`: this chunk's, none for the last
-  // one. Returns the number of rows.
-  net::Task<Result<uint64_t>> copy(const TargetTable& table, const Chunk& chunk, const ::query::QueryResult& from,
-                                   const ::query::QueryResult& to);
+  // Adds the rows of a chunk to a table of groups and records progress, in one transaction. The position applied before
+  // it is the chunk's. `to`: the chunk's last key; none for the last one. Returns the number of rows.
+  net::Task<Result<uint64_t>> copy_groups(std::string table, google::protobuf::RepeatedPtrField<::query::Field> fields,
+                                          const Chunk& chunk, const ::query::QueryResult& to);
 
   net::Wait wait() const { return net::Wait::within(std::chrono::minutes(10)); }
 
  private:
   using Batches = std::map<std::string, RowBatch>;
   std::string update_sql(std::string_view position, int64_t timestamp, std::string_view more) const;
+  Result<bool> add_to_groups(const ::binlogdata::RowEvent& event);
   // What the batches come to: statements, and behind them rows to load.
   struct Work {
     struct Load {
@@ -93,12 +98,6 @@ class Applier {
   // Waits for the part that is being sent.
   net::Task<Status> part_sent();
   net::Task<Result<std::vector<const ::query::Row*>>> find_equal(const RowBatch& batch);
-  net::Task<Result<uint64_t>> write_rows(const TargetTable& table, const std::vector<const ::query::Row*>& rows,
-                                         bool& skipped);
-  net::Task<Result<std::vector<const ::query::Row*>>> without_equal(const TargetTable& table,
-                                                                    std::vector<const ::query::Row*> rows,
-                                                                    const ::query::QueryResult& from,
-                                                                    const ::query::QueryResult& to);
 
   ServerSession& session_;
   net::Scope& scope_;
@@ -112,6 +111,16 @@ class Applier {
     std::shared_ptr<const TargetTable> table;
   };
   std::map<std::string, Bound> bound_;
+  const StreamPlan* plan_ = nullptr;
+  struct Groups {
+    std::string fields;
+    AggregateTable table;
+  };
+  Result<Groups*> bind_groups(const TablePlan& plan, const google::protobuf::RepeatedPtrField<::query::Field>& fields,
+                              std::string text);
+  std::map<std::string, Groups> groups_;
+  std::map<std::string, ::query::QueryResult> copied_;  // Tables of groups that are being copied.
+  std::vector<std::string> counted_;                    // Statements that wait.
   Batches batches_;
   uint64_t bytes_ = 0;
   bool open_ = false;     // A transaction is open on the server.

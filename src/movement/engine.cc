@@ -2,10 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
+
 #include "base/check.h"
 #include "base/log.h"
 #include "base/metrics.h"
 #include "base/text.h"
+#include "movement/copy_lanes.h"
 #include "movement/engine_core.h"
 #include "movement/table_schema.h"
 #include "rpc/typed.h"
@@ -141,7 +144,13 @@ std::string Engine::status_json() const {
 
 // --- Core -----------------------------------------------------------------------------------------------------------
 
-Engine::Core::Core(EngineOptions given) : context{std::move(given)}, thread("movement"), vdiffs(*this) {
+Engine::Core::Core(EngineOptions given)
+    : context{std::move(given)},
+      thread("movement"),
+      vdiffs(*this),
+      pieces(std::clamp<size_t>(context.options.copy_lanes, 1, CopyLanes::kLanesMax)) {
+  context.pieces = &pieces;
+  context.copying = &copying;
   CHECK(context.options.sources != nullptr);
   base::Metrics* metrics = context.options.metrics;
   if (metrics == nullptr) return;

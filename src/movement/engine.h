@@ -80,6 +80,7 @@ struct EngineOptions {
   base::Duration lag_tolerance = std::chrono::seconds(10);      // A copy is over only when the stream lags less.
   uint64_t group_bytes_max = 1u << 20;  // Source transactions that wait are applied as one up to this size.
   uint64_t chunk_bytes = 8u << 20;      // Asked of the source for the chunks of a copy.
+  size_t copy_lanes = 4;                // Pieces of copies that are inserted at the same time; at most 16 a stream.
   bool use_load_data = true;            // LOAD DATA LOCAL for chunks where the server allows it.
 };
 

@@ -83,6 +83,8 @@ struct Engine::Core {
   net::Mutex admin;
   std::map<int32_t, std::unique_ptr<StreamController>> controllers;
   VDiffs vdiffs;
+  net::Semaphore pieces;  // See StreamContext.
+  size_t copying = 0;
 
   base::Gauge* stream_count = nullptr;  // Null: no metrics.
   std::vector<base::Metrics::Subscription> subscriptions;

@@ -2,10 +2,13 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <charconv>
 #include <regex>
 
 #include "base/text.h"
+#include "mysql/convert.h"
+#include "mysqld/rows.h"
 #include "sql/literal.h"
 #include "sql/parser.h"
 #include "sql/printer.h"
@@ -60,6 +63,19 @@ std::optional<int64_t> number_of(const sql::Expr* expr) {
   return static_cast<int64_t>(*value);
 }
 
+// A number or a text; the values of a list are all of one kind.
+bool add_value(const sql::Expr* expr, ComparisonTerm& term) {
+  if (const auto number = number_of(expr)) {
+    term.numbers.push_back(*number);
+    return term.texts.empty();
+  }
+  const auto* literal = as<sql::Literal>(expr);
+  auto text = literal == nullptr ? std::nullopt : sql::string_value(*literal);
+  if (!text) return false;
+  term.texts.push_back(std::move(*text));
+  return term.numbers.empty();
+}
+
 Status add_term(std::string_view filter, const sql::Expr* expr, RowQuery& query) {
   if (const auto* all = as<sql::Logical>(expr)) {
     if (all->op != sql::LogicalOp::kAnd) return unsupported(filter, "OR");
@@ -87,9 +103,7 @@ Status add_term(std::string_view filter, const sql::Expr* expr, RowQuery& query)
     term.column = column->name.text;
     term.op = in->negated ? ComparisonTerm::Op::kNotEqual : ComparisonTerm::Op::kEqual;
     for (const sql::Expr* value : in->values) {
-      const auto number = number_of(value);
-      if (!number) return unsupported(filter, "IN with other values than whole numbers");
-      term.numbers.push_back(*number);
+      if (!add_value(value, term)) return unsupported(filter, "IN with other values than whole numbers, or than texts");
     }
     query.comparisons.push_back(std::move(term));
     return {};
@@ -106,18 +120,146 @@ Status add_term(std::string_view filter, const sql::Expr* expr, RowQuery& query)
       default: return unsupported(filter, "this operator");
     }
     const auto* column = as<sql::Column>(binary->left);
-    const auto number = number_of(binary->right);
-    if (column == nullptr || !number)
-      return unsupported(filter, "a comparison other than of a column with a whole number");
+    if (column == nullptr || !add_value(binary->right, term))
+      return unsupported(filter, "a comparison other than of a column with a whole number or a text");
+    if (!term.texts.empty() && term.op != Op::kEqual && term.op != Op::kNotEqual) {
+      return unsupported(filter, "an order of texts");
+    }
     term.column = column->name.text;
-    term.numbers = {*number};
     query.comparisons.push_back(std::move(term));
     return {};
   }
   return unsupported(filter, "this condition");
 }
 
+Result<RowQuery::Item> read_item(std::string_view filter, const sql::SelectItem& item) {
+  RowQuery::Item out;
+  if (const auto* column = as<sql::Column>(item.expr)) {
+    out.column = column->name.text;
+    out.alias = item.alias.empty() ? column->name.text : item.alias.text;
+    return out;
+  }
+  const auto* call = as<sql::FunctionCall>(item.expr);
+  if (call == nullptr || call->args.size() != 1 || call->distinct || call->over != nullptr || !call->schema.empty()) {
+    return unsupported(filter, "an expression as column");
+  }
+  if (base::equals_ignoring_case(call->name.text, "count") && as<sql::Star>(call->args[0]) != nullptr) {
+    out.kind = RowQuery::ItemKind::kCount;
+  } else if (base::equals_ignoring_case(call->name.text, "sum") && as<sql::Column>(call->args[0]) != nullptr) {
+    out.kind = RowQuery::ItemKind::kSum;
+    out.column = as<sql::Column>(call->args[0])->name.text;
+  } else {
+    return unsupported(filter, fmt::format("{}() of this", call->name.text));
+  }
+  if (item.alias.empty()) {
+    return fail(Code::kInvalidArgument,
+                fmt::format("filter \"{}\": {}() needs a name: AS, and the target's column", filter, call->name.text));
+  }
+  out.alias = item.alias.text;
+  return out;
+}
+
+// What is selected as it is, is what is grouped by.
+Status check_groups(std::string_view filter, const RowQuery& query) {
+  bool adds_up = false;
+  for (const auto& item : query.items) {
+    if (item.kind != RowQuery::ItemKind::kColumn) {
+      adds_up = true;
+      continue;
+    }
+    if (query.group_by.empty()) continue;
+    const bool grouped = std::ranges::any_of(
+        query.group_by, [&](const std::string& name) { return base::equals_ignoring_case(name, item.column); });
+    if (!grouped) {
+      return fail(Code::kInvalidArgument,
+                  fmt::format("filter \"{}\": column {} is not in GROUP BY", filter, item.column));
+    }
+  }
+  if (!adds_up && query.group_by.empty()) return {};
+  if (query.group_by.empty()) return unsupported(filter, "count() and sum() without GROUP BY");
+  if (!adds_up) return unsupported(filter, "GROUP BY without count(*) or sum()");
+  for (const std::string& name : query.group_by) {
+    const bool selected = std::ranges::any_of(query.items, [&](const auto& item) {
+      return item.kind == RowQuery::ItemKind::kColumn && base::equals_ignoring_case(name, item.column);
+    });
+    if (selected) continue;
+    return fail(Code::kInvalidArgument,
+                fmt::format("filter \"{}\": column {} of GROUP BY is not selected", filter, name));
+  }
+  return {};
+}
+
 }  // namespace
+
+std::string comparison_sql(const ComparisonTerm& term) {
+  using Op = ComparisonTerm::Op;
+  std::string list;
+  for (const int64_t number : term.numbers) list += (list.empty() ? "" : ", ") + std::to_string(number);
+  for (const std::string& text : term.texts) {
+    if (!list.empty()) list += ", ";
+    mysql::append_sql_string(list, text);
+  }
+  const char* op = "IN";
+  switch (term.op) {
+    case Op::kNotEqual: op = "NOT IN"; break;
+    case Op::kLess: op = "<"; break;
+    case Op::kLessEqual: op = "<="; break;
+    case Op::kGreater: op = ">"; break;
+    case Op::kGreaterEqual: op = ">="; break;
+    default: break;
+  }
+  const bool is_list = term.op == Op::kEqual || term.op == Op::kNotEqual;
+  return fmt::format("{} {} {}{}{}", mysqld::quote_identifier(term.column), op, is_list ? "(" : "", list,
+                     is_list ? ")" : "");
+}
+
+namespace {
+
+std::string range_sql(const KeyRangeTerm& term) {
+  std::string out = "in_keyrange(";
+  for (const std::string& column : term.columns) out += mysqld::quote_identifier(column) + ", ";
+  if (!term.vindex.empty()) {
+    mysql::append_sql_string(out, term.vindex);
+    out += ", ";
+  }
+  return out + "'" + term.range.to_string() + "')";
+}
+
+std::string term_sql(const ComparisonTerm& term) {
+  using Op = ComparisonTerm::Op;
+  const std::string column = mysqld::quote_identifier(term.column);
+  if (term.op == Op::kIsNull) return column + " is null";
+  if (term.op == Op::kIsNotNull) return column + " is not null";
+  return comparison_sql(term);
+}
+
+}  // namespace
+
+std::string to_select(const RowQuery& query, std::string_view table) {
+  std::string out = "select ";
+  if (query.items.empty()) out += "*";
+  for (size_t i = 0; i < query.items.size(); ++i) {
+    const auto& item = query.items[i];
+    const std::string column = mysqld::quote_identifier(item.column);
+    out += i == 0 ? "" : ", ";
+    out += item.kind == RowQuery::ItemKind::kCount ? "count(*)"
+           : item.kind == RowQuery::ItemKind::kSum ? fmt::format("sum({})", column)
+                                                   : column;
+    if (item.alias != item.column) out += " as " + mysqld::quote_identifier(item.alias);
+  }
+  out += " from " + mysqld::quote_identifier(table);
+  const char* word = " where ";
+  const auto add = [&](const std::string& term) {
+    out += word + term;
+    word = " and ";
+  };
+  for (const auto& term : query.comparisons) add(term_sql(term));
+  for (const auto& term : query.ranges) add(range_sql(term));
+  for (size_t i = 0; i < query.group_by.size(); ++i) {
+    out += (i == 0 ? " group by " : ", ") + mysqld::quote_identifier(query.group_by[i]);
+  }
+  return out;
+}
 
 bool RowQuery::needs_vschema() const {
   for (const auto& range : ranges) {
@@ -145,8 +287,7 @@ Result<RowQuery> parse_row_query(std::string_view filter, std::string& table) {
   if (select->from.size() != 1 || as<sql::TableSource>(select->from[0]) == nullptr) {
     return unsupported(filter, "anything but one table");
   }
-  if (select->distinct || !select->group_by.empty() || select->having != nullptr || select->limit != nullptr ||
-      !select->order_by.empty()) {
+  if (select->distinct || select->having != nullptr || select->limit != nullptr || !select->order_by.empty()) {
     return unsupported(filter, "anything but columns, a table and conditions");
   }
   const std::string_view from = as<sql::TableSource>(select->from[0])->name.name.text;
@@ -159,11 +300,15 @@ Result<RowQuery> parse_row_query(std::string_view filter, std::string& table) {
       if (select->items.size() != 1) return unsupported(filter, "* beside other columns");
       continue;
     }
-    const auto* column = as<sql::Column>(item.expr);
-    if (column == nullptr) return unsupported(filter, "an expression as column");
-    query.items.push_back(
-        {std::string(column->name.text), std::string(item.alias.empty() ? column->name.text : item.alias.text)});
+    ASSIGN_OR_RETURN(auto one, read_item(filter, item));
+    query.items.push_back(std::move(one));
   }
+  for (const auto& item : select->group_by) {
+    const auto* column = as<sql::Column>(item.expr);
+    if (column == nullptr) return unsupported(filter, "GROUP BY of an expression");
+    query.group_by.emplace_back(column->name.text);
+  }
+  RETURN_IF_ERROR(check_groups(filter, query));
   if (select->where != nullptr) RETURN_IF_ERROR(add_term(filter, select->where, query));
   return query;
 }
@@ -187,7 +332,7 @@ Filter::Filter(Filter&&) noexcept = default;
 Filter& Filter::operator=(Filter&&) noexcept = default;
 Filter::~Filter() = default;
 
-Result<Filter> Filter::create(const ::binlogdata::Filter& rules) {
+Result<Filter> Filter::create(const ::binlogdata::Filter& rules, bool of_target) {
   Filter filter;
   for (const auto& from : rules.rules()) {
     Rule rule;
@@ -206,7 +351,7 @@ Result<Filter> Filter::create(const ::binlogdata::Filter& rules) {
       }
     } else {
       rule.table = from.match();
-      table = rule.table;
+      if (!of_target) table = rule.table;
     }
     rule.text = from.filter();
     ASSIGN_OR_RETURN(rule.query, parse_row_query(rule.text, table));
@@ -287,6 +432,9 @@ size_t RowFilter::input(size_t column) {
 Result<RowFilter> RowFilter::bind(const RowQuery& query, const TableSchema& table, std::string_view own_keyspace,
                                   const ::vschema::SrvVSchema* vschema) {
   RowFilter filter;
+  if (query.is_aggregate()) {
+    return fail(Code::kUnimplemented, fmt::format("table {}: rows are not added up where they come from", table.name));
+  }
   filter.table_ = table.name;
   const auto find = [&](std::string_view name) -> Result<size_t> {
     const auto column = table.find_column(name);
@@ -354,11 +502,16 @@ Result<RowFilter> RowFilter::bind(const RowQuery& query, const TableSchema& tabl
   for (const auto& term : query.comparisons) {
     ASSIGN_OR_RETURN(const size_t column, find(term.column));
     const bool null_test = term.op == ComparisonTerm::Op::kIsNull || term.op == ComparisonTerm::Op::kIsNotNull;
-    if (!null_test && !table.columns[column].is_integer()) {
+    const ::query::Type type = table.columns[column].type;
+    const bool is_text = type == ::query::VARCHAR || type == ::query::CHAR || type == ::query::TEXT ||
+                         type == ::query::VARBINARY || type == ::query::BLOB;
+    if (!null_test && (term.texts.empty() ? !table.columns[column].is_integer() : !is_text)) {
       return fail(Code::kUnimplemented,
-                  fmt::format("table {}: only integer columns can be compared, {} is none", table.name, term.column));
+                  fmt::format("table {}: whole numbers are compared with integer columns, and texts with those of "
+                              "texts: {} is none",
+                              table.name, term.column));
     }
-    filter.comparisons_.push_back({filter.input(column), term.op, term.numbers});
+    filter.comparisons_.push_back({filter.input(column), term.op, term.numbers, term.texts});
   }
   for (const size_t column : filter.inputs_) {
     filter.is_integer_.push_back(table.columns[column].is_integer());
@@ -408,36 +561,42 @@ Result<bool> RowFilter::in_range(const Range& range, std::span<const mysql::Cell
   return range.range.contains(place.keyspace_id);
 }
 
+Result<bool> RowFilter::passes(const Comparison& term, std::span<const mysql::Cell> inputs) const {
+  using Op = ComparisonTerm::Op;
+  const mysql::Cell& cell = inputs[term.input];
+  if (term.op == Op::kIsNull || term.op == Op::kIsNotNull) return cell.has_value() == (term.op == Op::kIsNotNull);
+  if (!cell) return false;
+  if (!term.texts.empty()) {
+    const bool listed = std::find(term.texts.begin(), term.texts.end(), *cell) != term.texts.end();
+    return listed == (term.op == Op::kEqual);
+  }
+  int64_t value = 0;
+  const auto [end, error] = std::from_chars(cell->data(), cell->data() + cell->size(), value);
+  // Above the range of int64: greater than every number that a filter can name.
+  const bool huge = error == std::errc::result_out_of_range;
+  if (!huge && (error != std::errc() || end != cell->data() + cell->size())) {
+    return fail(Code::kInternal, fmt::format("table {}: an integer column has another value", table_));
+  }
+  bool passes = term.op == Op::kNotEqual;
+  for (const int64_t number : term.numbers) {
+    const int order = huge ? 1 : value < number ? -1 : value > number ? 1 : 0;
+    switch (term.op) {
+      case Op::kEqual: passes = passes || order == 0; break;
+      case Op::kNotEqual: passes = passes && order != 0; break;
+      case Op::kLess: passes = order < 0; break;
+      case Op::kLessEqual: passes = order <= 0; break;
+      case Op::kGreater: passes = order > 0; break;
+      case Op::kGreaterEqual: passes = order >= 0; break;
+      default: break;
+    }
+  }
+  return passes;
+}
+
 Result<bool> RowFilter::matches(std::span<const mysql::Cell> inputs) const {
   for (const Comparison& term : comparisons_) {
-    using Op = ComparisonTerm::Op;
-    const mysql::Cell& cell = inputs[term.input];
-    if (term.op == Op::kIsNull || term.op == Op::kIsNotNull) {
-      if (cell.has_value() != (term.op == Op::kIsNotNull)) return false;
-      continue;
-    }
-    if (!cell) return false;
-    int64_t value = 0;
-    const auto [end, error] = std::from_chars(cell->data(), cell->data() + cell->size(), value);
-    // Above the range of int64: greater than every number that a filter can name.
-    const bool huge = error == std::errc::result_out_of_range;
-    if (!huge && (error != std::errc() || end != cell->data() + cell->size())) {
-      return fail(Code::kInternal, fmt::format("table {}: an integer column has another value", table_));
-    }
-    bool passes = term.op == Op::kNotEqual;
-    for (const int64_t number : term.numbers) {
-      const int order = huge ? 1 : value < number ? -1 : value > number ? 1 : 0;
-      switch (term.op) {
-        case Op::kEqual: passes = passes || order == 0; break;
-        case Op::kNotEqual: passes = passes && order != 0; break;
-        case Op::kLess: passes = order < 0; break;
-        case Op::kLessEqual: passes = order <= 0; break;
-        case Op::kGreater: passes = order > 0; break;
-        case Op::kGreaterEqual: passes = order >= 0; break;
-        default: break;
-      }
-    }
-    if (!passes) return false;
+    ASSIGN_OR_RETURN(const bool passed, passes(term, inputs));
+    if (!passed) return false;
   }
   for (const Range& range : ranges_) {
     ASSIGN_OR_RETURN(const bool inside, in_range(range, inputs));

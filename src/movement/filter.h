@@ -18,8 +18,10 @@
 //
 // A rule's filter is "" (everything), "exclude", a key range ("-80": of the primary vindex that the source's own
 // vschema gives the table), or a select:
-//     select * | column [as alias], ... from t [where term and term ...]
+//     select * | item, ... from t [where term and term ...] [group by column, ...]
+//     item: column [as alias] | count(*) [as alias] | sum(column) [as alias]
 //     term: in_keyrange('-80') | in_keyrange(column, ..., 'vindex', '-80') | column <op> number | column in (numbers)
+//           | column = 'text' | column <> 'text' | column in ('text', ...)
 //           | column is [not] null
 // where vindex is "keyspace.vindex", a vindex of the own keyspace, or a type without parameters ("hash").
 // Source: Vitess' filter rules ("Filter rules" in vitess-interfaces).
@@ -36,21 +38,33 @@ struct ComparisonTerm {
   std::string column;
   Op op = Op::kEqual;
   std::vector<int64_t> numbers;  // More than one: IN, with kEqual or kNotEqual.
+  // Instead of numbers, with kEqual or kNotEqual: compared byte for byte, whatever the column's collation says.
+  std::vector<std::string> texts;
 };
+// The same condition for a server, where equal bytes are equal; not of a null test.
+std::string comparison_sql(const ComparisonTerm& term);
 
 // A rule, read.
 struct RowQuery {
   bool exclude = false;
+  enum class ItemKind : uint8_t { kColumn, kCount, kSum };
   struct Item {
-    std::string column;
+    std::string column;  // Empty for count(*).
     std::string alias;
+    ItemKind kind = ItemKind::kColumn;
   };
   std::vector<Item> items;  // Empty: all columns.
+  // With count(*) and sum(): the columns that are selected as they are. Such a query is the target's business: from the
+  // source come the rows that it adds up.
+  std::vector<std::string> group_by;
   std::vector<KeyRangeTerm> ranges;
   std::vector<ComparisonTerm> comparisons;
 
   bool needs_vschema() const;
+  bool is_aggregate() const { return !group_by.empty(); }
 };
+// The select of a query that is not "exclude".
+std::string to_select(const RowQuery& query, std::string_view table);
 
 // Reads the filter of a rule for `table`. A select must be from that table unless `table` is empty, which then is set.
 //   kInvalidArgument: not of the form above. kUnimplemented: a form of Vitess's that is not supported here.
@@ -59,8 +73,9 @@ Result<RowQuery> parse_row_query(std::string_view filter, std::string& table);
 // The rules of a stream.
 class Filter {
  public:
-  // kInvalidArgument names the rule.
-  static Result<Filter> create(const ::binlogdata::Filter& rules);
+  // kInvalidArgument names the rule. `of_target`: the rules name tables of the target, their selects those of the
+  // source.
+  static Result<Filter> create(const ::binlogdata::Filter& rules, bool of_target = false);
   Filter(Filter&&) noexcept;
   Filter& operator=(Filter&&) noexcept;
   ~Filter();
@@ -95,6 +110,11 @@ class RowFilter {
   // Columns whose values matches() wants, in order.
   std::span<const size_t> inputs() const { return inputs_; }
   bool passes_all() const { return ranges_.empty() && comparisons_.empty(); }
+  // When it is all that decides.
+  std::optional<shard::KeyRange> key_range() const {
+    if (ranges_.size() != 1 || !comparisons_.empty()) return std::nullopt;
+    return ranges_.front().range;
+  }
   // kFailedPrecondition: the row has no keyspace id, so that it would be in no shard at all.
   Result<bool> matches(std::span<const mysql::Cell> inputs) const;
 
@@ -111,8 +131,10 @@ class RowFilter {
     size_t input;
     ComparisonTerm::Op op;
     std::vector<int64_t> numbers;
+    std::vector<std::string> texts;
   };
   size_t input(size_t column);
+  Result<bool> passes(const Comparison& term, std::span<const mysql::Cell> inputs) const;
   Result<bool> in_range(const Range& range, std::span<const mysql::Cell> inputs) const;
 
   std::string table_;

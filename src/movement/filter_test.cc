@@ -130,6 +130,42 @@ TEST(Filter, ComparesNumbersAndSelectsColumns) {
   EXPECT_FALSE(passes(in, {"4", "a", "n"}));
 }
 
+TEST(Filter, ComparesTextsByteForByte) {
+  const RowFilter equal = bound("select * from customer where email = 'a\\'b'");
+  EXPECT_TRUE(passes(equal, {"1", "a'b", "n"}));
+  EXPECT_FALSE(passes(equal, {"1", "A'B", "n"}));
+  EXPECT_FALSE(passes(equal, {"1", "a'b ", "n"}));
+  EXPECT_FALSE(passes(equal, {"1", mysql::Cell(), "n"}));
+  const RowFilter none = bound("select * from customer where email not in ('a', 'b') and email <> 'c'");
+  EXPECT_FALSE(passes(none, {"1", "b", "n"}));
+  EXPECT_FALSE(passes(none, {"1", "c", "n"}));
+  EXPECT_TRUE(passes(none, {"1", "d", "n"}));
+  for (const char* text :
+       {"select * from customer where email < 'a'", "select * from customer where email in (1, 'a')"}) {
+    std::string table = "customer";
+    EXPECT_FALSE(parse_row_query(text, table).ok()) << text;
+  }
+  for (const char* text :
+       {"select * from customer where email = 5", "select * from customer where customer_id = 'a'"}) {
+    std::string table = "customer";
+    auto query = parse_row_query(text, table);
+    ASSERT_TRUE(query.ok());
+    EXPECT_FALSE(RowFilter::bind(*query, customer(), "ks", nullptr).ok()) << text;
+  }
+}
+
+TEST(Filter, IsWrittenAsItIsRead) {
+  for (const std::string text :
+       {"select * from `customer`", "select `a`, `b` as `c` from `customer` where `a` >= -5 and `d` is not null",
+        "select * from `customer` where `a` IN (1, 2) and `b` NOT IN ('x', 'y') and in_keyrange(`a`, 'ks.h', '-80')",
+        "select `a`, count(*) as `n`, sum(`b`) as `s` from `customer` where `c` is null group by `a`"}) {
+    std::string table;
+    const auto query = parse_row_query(text, table);
+    ASSERT_TRUE(query.ok()) << text << query.error().to_string();
+    EXPECT_EQ(to_select(*query, table), text);
+  }
+}
+
 // --- statements -----------------------------------------------------------------------------------------------------
 
 ::query::Row row(const std::vector<mysql::Cell>& cells) {

@@ -48,10 +48,10 @@ net::Task<void> EventInbox::run(rpc::TypedStream<::binlogdata::VStreamResponse> 
 }
 
 net::Task<void> ChunkInbox::deliver(Chunk chunk, net::CancelToken cancel) {
-  while (ready_) {
+  while (ready_.size() >= ready_max_) {
     if (!(co_await taken_.wait(net::Wait::until(base::TimePoint::max(), cancel))).has_value()) co_return;
   }
-  ready_.emplace(std::move(chunk));
+  ready_.push_back(std::move(chunk));
   wake_.notify_all();
 }
 
@@ -68,8 +68,6 @@ net::Task<void> ChunkInbox::run(rpc::TypedStream<::binlogdata::VStreamRowsRespon
     ::binlogdata::VStreamRowsResponse& piece = **response;
     if (piece.heartbeat()) continue;
     if (piece.throttled()) {
-      if (piece.throttled_reason() == kMoreRows && ready_) ready_->more = true;
-      if (piece.throttled_reason() == kMoreRows && current) current->more = true;
       if (piece.throttled_reason() != kMoreRows) {
         throttled_ = piece.throttled_reason();
         wake_.notify_all();
@@ -109,8 +107,8 @@ net::Task<void> ChunkInbox::run(rpc::TypedStream<::binlogdata::VStreamRowsRespon
 }
 
 Chunk ChunkInbox::take() {
-  Chunk chunk = std::move(*ready_);
-  ready_.reset();
+  Chunk chunk = std::move(ready_.front());
+  ready_.pop_front();
   taken_.notify_all();
   return chunk;
 }

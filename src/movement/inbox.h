@@ -43,27 +43,26 @@ class EventInbox {
   std::optional<Error> error_;
 };
 
-// Rows of one snapshot.
+// Rows of one snapshot, or a piece of them: those up to some key.
 struct Chunk {
   std::string gtid;
   std::vector<::binlogdata::VStreamRowsResponse> responses;
   std::optional<::query::Row> lastpk;
   base::TimePoint began;  // When it began to arrive: the snapshot is not older than that, but for the reading ahead.
-  bool more = false;      // VDiff: the source stopped because of `chunks`; more rows may follow.
 };
 
-// Chunks of one VStreamRows call; one complete chunk waits at most, while the next one is received.
+// Chunks of one VStreamRows call; `ready_max` complete ones wait at most, while the next one is received.
 //   Threads: as EventInbox.
 class ChunkInbox {
  public:
-  explicit ChunkInbox(net::Signal& wake) : wake_(wake) {}
+  explicit ChunkInbox(net::Signal& wake, size_t ready_max = 1) : wake_(wake), ready_max_(ready_max) {}
 
   net::Task<void> run(rpc::TypedStream<::binlogdata::VStreamRowsResponse> stream, net::CancelToken cancel);
 
-  bool has_chunk() const { return ready_.has_value(); }
+  bool has_chunk() const { return !ready_.empty(); }
   Chunk take();
   // The table is at its end and every chunk has been taken.
-  bool ended() const { return ended_ && !ready_; }
+  bool ended() const { return ended_ && ready_.empty(); }
   const std::optional<Error>& error() const { return error_; }
   // Why the source's throttler holds the rows back; empty: it has not said so since the last call.
   std::string take_throttled() { return std::exchange(throttled_, {}); }
@@ -76,7 +75,8 @@ class ChunkInbox {
 
   net::Signal& wake_;
   net::Signal taken_;
-  std::optional<Chunk> ready_;
+  const size_t ready_max_;
+  std::deque<Chunk> ready_;
   bool ended_ = false;
   std::string throttled_;
   std::optional<Error> error_;

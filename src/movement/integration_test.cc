@@ -335,6 +335,65 @@ TEST_F(Movement, SplitsByKeyRangeWithNoRowOnTheWrongSide) {
   for (size_t i = 0; i < 2; ++i) target_.run(fmt::format("DROP DATABASE {}_dst{}", name_, i));
 }
 
+// Rows that several targets want are read and decoded once; one that dies does not hold up the others.
+TEST_F(Movement, ReadsRowsOnceForAllTargets) {
+  constexpr const char* kTable =
+      "CREATE TABLE corder (order_id BIGINT NOT NULL, customer_id BIGINT NOT NULL, sku VARBINARY(128), PRIMARY KEY "
+      "(order_id))";
+  source_.run(kTable);
+  source_.run("INSERT INTO corder SELECT seq, seq % 700, REPEAT('s', 100) FROM seq_1_to_40000");
+  ::vschema::SrvVSchema vschema;
+  auto& keyspace = (*vschema.mutable_keyspaces())["customer"];
+  keyspace.set_sharded(true);
+  (*keyspace.mutable_vindexes())["hash"].set_type("hash");
+  auto* vindex = (*keyspace.mutable_tables())["corder"].add_column_vindexes();
+  vindex->set_column("customer_id");
+  vindex->set_name("hash");
+  Tablet& from = tablet({.socket = source_socket(),
+                         .keyspace = "customer",
+                         .shard = "0",
+                         .db_name = source_db(),
+                         .vschema = vschema,
+                         .share_wait = std::chrono::seconds(5)});
+  const std::vector<std::string> shards = {"-40", "40-80", "80-"};
+  const auto database = [&](size_t i) { return fmt::format("{}_dst{}", name_, i); };
+  const auto copy = [&](const std::string& workflow, bool restart) {
+    std::vector<int32_t> ids;
+    for (size_t i = 0; i < shards.size(); ++i) {
+      target_.run(fmt::format("CREATE OR REPLACE DATABASE {}", database(i)));
+      target_.run("USE " + database(i));
+      target_.run(kTable);
+      if (tablets_.size() < i + 2) {
+        tablet({.socket = target_socket(), .keyspace = "customer", .shard = shards[i], .db_name = database(i)});
+      }
+      ids.push_back(
+          tablets_[i + 1]->start_workflow(workflow, source_of("customer", "0", {{"corder", shards[i]}}), target_));
+    }
+    if (restart) tablets_[2]->restart();
+    for (const int32_t id : ids) wait_running(id);
+    std::set<std::string> all;
+    for (size_t i = 0; i < shards.size(); ++i) {
+      const auto rows = target_.lines(fmt::format("SELECT order_id, customer_id, sku FROM {}.corder", database(i)));
+      EXPECT_GT(rows.size(), 1000u);
+      for (const auto& row : rows) EXPECT_TRUE(all.insert(row).second) << row << " is in two shards";
+    }
+    const auto expected = source_.lines("SELECT order_id, customer_id, sku FROM corder");
+    EXPECT_EQ(all, std::set<std::string>(expected.begin(), expected.end()));
+    for (const auto& tablet : tablets_) {
+      if (tablet.get() == &from) continue;
+      ::tabletmanagerdata::DeleteVReplicationWorkflowRequest request;
+      request.set_workflow(workflow);
+      (void)tablet->call<::tabletmanagerdata::DeleteVReplicationWorkflowResponse>("DeleteVReplicationWorkflow",
+                                                                                  request);
+    }
+  };
+  copy("once", false);
+  EXPECT_EQ(from.rows_read(), 40'000u);
+  EXPECT_EQ(from.rows_sent(), 40'000u);
+  copy("again", true);
+  for (size_t i = 0; i < shards.size(); ++i) target_.run("DROP DATABASE " + database(i));
+}
+
 TEST_F(Movement, CarriesEveryTypeExactly) {
   on_both(R"(CREATE TABLE everything (
     id INT NOT NULL, t TINYINT, tu TINYINT UNSIGNED, s SMALLINT, m MEDIUMINT UNSIGNED, i INT(8) UNSIGNED ZEROFILL, b BIGINT,

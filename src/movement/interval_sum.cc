@@ -73,10 +73,10 @@ net::Task<Result<std::optional<std::vector<std::string>>>> find_number(ServerSes
 
 }  // namespace
 
-std::string_view hash_name(HashKind kind) { return kind == HashKind::kCrc ? "crc" : "sha"; }
+std::string_view hash_name(HashKind kind) { return kind == HashKind::kMix ? "mix" : "sha"; }
 
 std::optional<HashKind> parse_hash(std::string_view name) {
-  for (const HashKind kind : {HashKind::kCrc, HashKind::kSha}) {
+  for (const HashKind kind : {HashKind::kMix, HashKind::kSha}) {
     if (name == hash_name(kind)) return kind;
   }
   return std::nullopt;
@@ -87,13 +87,25 @@ bool has_hash(const mysqld::ServerVersion& server, HashKind kind) {
 }
 
 HashKind best_hash(const mysqld::ServerVersion& server) {
-  return has_hash(server, HashKind::kCrc) ? HashKind::kCrc : HashKind::kSha;
+  return has_hash(server, HashKind::kMix) ? HashKind::kMix : HashKind::kSha;
 }
 
 HashForm hash_form(::query::Type type, std::string_view column_type) {
   if (column_type.starts_with("uuid") || column_type.starts_with("inet")) return HashForm::kNone;
-  if (is_number_type(type)) return HashForm::kPlain;
   switch (type) {
+    case ::query::INT8:
+    case ::query::INT16:
+    case ::query::INT24:
+    case ::query::INT32:
+    case ::query::UINT8:
+    case ::query::UINT16:
+    case ::query::UINT24:
+    case ::query::UINT32: return HashForm::kNarrow;
+    case ::query::INT64:
+    case ::query::UINT64: return HashForm::kWide;
+    case ::query::FLOAT32:
+    case ::query::FLOAT64:
+    case ::query::DECIMAL:
     case ::query::BIT:
     case ::query::YEAR:
     case ::query::DATE:
@@ -112,34 +124,159 @@ HashForm hash_form(::query::Type type, std::string_view column_type) {
   }
 }
 
-std::optional<std::string> hash_expression(HashKind kind, const TableSchema& table, std::span<const size_t> columns) {
+bool same_form(HashKind kind, HashForm a, HashForm b) {
+  if (a == HashForm::kNone || b == HashForm::kNone) return false;
+  return kind == HashKind::kMix ? a == b : (a == HashForm::kSized) == (b == HashForm::kSized);
+}
+
+namespace {
+
+bool is_never_null(const TableSchema& table, size_t column) {
+  return !table.columns[column].nullable || std::ranges::find(table.identity, column) != table.identity.end();
+}
+
+std::string value_of(const Column& column) {
+  return column.type == ::query::BIT ? key_expression(column) : read_expression(column);
+}
+
+std::string plain_text(const TableSchema& table, size_t column) {
+  const std::string value = value_of(table.columns[column]);
+  return is_never_null(table, column) ? value : fmt::format("COALESCE({}, 'N')", value);
+}
+
+// As bytes, or values of different character sets would be converted.
+std::string bytes_of(const Column& column) {
+  return column.character_set.empty() ? value_of(column) : fmt::format("CAST({} AS BINARY)", value_of(column));
+}
+
+std::string text_hash(const TableSchema& table, std::span<const size_t> columns) {
   std::string text = "CONCAT_WS('#'";
   for (const size_t at : columns) {
     const Column& column = table.columns[at];
-    const bool key = std::ranges::find(table.identity, at) != table.identity.end();  // Never NULL.
-    std::string value = column.type == ::query::BIT ? key_expression(column) : read_expression(column);
-    switch (hash_form(column.type, column.column_type)) {
-      case HashForm::kNone: return std::nullopt;
-      case HashForm::kPlain:
-        text += key ? fmt::format(", {}", value) : fmt::format(", COALESCE({}, 'N')", value);
-        break;
-      case HashForm::kSized:
-        // As bytes, or values of different character sets would be converted.
-        if (!column.character_set.empty()) value = fmt::format("CAST({} AS BINARY)", value);
-        text += key ? fmt::format(", LENGTH({0}), {0}", value)
-                    : fmt::format(", COALESCE(LENGTH({0}), 'N'), COALESCE({0}, '')", value);
-        break;
+    if (hash_form(column.type, column.column_type) != HashForm::kSized) {
+      text += ", " + plain_text(table, at);
+      continue;
     }
+    text += is_never_null(table, at) ? fmt::format(", LENGTH({0}), {0}", bytes_of(column))
+                                     : fmt::format(", COALESCE(LENGTH({0}), 'N'), COALESCE({0}, '')", bytes_of(column));
   }
-  text += ")";
-  const std::string hash = kind == HashKind::kCrc
-                               ? fmt::format("CRC32(@vitrail_row := {}) * (CRC32C(@vitrail_row) + 1)", text)
-                               : fmt::format("CAST(CONV(LEFT(SHA2({}, 256), 16), 16, 10) AS UNSIGNED)", text);
-  return fmt::format("COALESCE({}, CAST(RAND() * 1e18 AS UNSIGNED))", hash);
+  return fmt::format(
+      "COALESCE(CAST(CONV(LEFT(SHA2({}), 256), 16), 16, 10) AS UNSIGNED), CAST(RAND() * 1e18 AS UNSIGNED))", text);
+}
+
+// One of the two factors of a kMix. Whole numbers come to 32 bits from which the checksum starts, the texts of plain
+// columns follow behind one another, then columns of any bytes, between which their lengths stand.
+class MixFactor {
+ public:
+  // `by_rest`: the numbers are reduced to 32 bits by a division, else by leaving out the upper half of each.
+  MixFactor(std::string_view function, bool by_rest, uint64_t seed)
+      : function_(function), by_rest_(by_rest), seed_(seed) {}
+
+  std::string over(const TableSchema& table, std::span<const size_t> columns) const {
+    std::vector<std::string> numbers;
+    std::string plain;
+    std::vector<size_t> sized;
+    for (const size_t at : columns) {
+      const Column& column = table.columns[at];
+      switch (hash_form(column.type, column.column_type)) {
+        case HashForm::kNone: break;
+        case HashForm::kNarrow:
+        case HashForm::kWide: numbers.push_back(number(table, at, numbers.size())); break;
+        case HashForm::kPlain: plain += plain_text(table, at) + ", "; break;
+        case HashForm::kSized: sized.push_back(at); break;
+      }
+    }
+    std::string sum = start(numbers);
+    if (!plain.empty()) sum = fmt::format("{}({}, CONCAT_WS('#', {}''))", function_, sum, plain);
+    for (const size_t at : sized) sum = append(std::move(sum), table, at, at == sized.back());
+    // Small numbers would have small sums.
+    return plain.empty() && sized.empty() ? fmt::format("{}({}, 'vitrail')", function_, sum) : sum;
+  }
+
+ private:
+  static constexpr uint64_t kPrime = 4'294'967'291;       // The greatest below 2^32.
+  static constexpr uint64_t kOtherPrime = 4'294'967'279;  // The next one.
+
+  uint64_t mixed(size_t index) const {
+    const uint64_t start = (seed_ + index) * 0x9e3779b97f4a7c15;
+    return (start ^ (start >> 30)) * 0xbf58476d1ce4e5b9;
+  }
+  // Odd, of 31 bits: times 32 bits it never overflows, which would be an error.
+  uint64_t multiplier(size_t index) const { return ((mixed(index) >> 33) & 0x3fffffff) | 0x40000001; }
+
+  std::string number(const TableSchema& table, size_t at, size_t index) const {
+    const Column& column = table.columns[at];
+    std::string value = value_of(column);
+    if (index != 0) {
+      if (hash_form(column.type, column.column_type) == HashForm::kWide) {
+        value = by_rest_ ? fmt::format("({} % {})", value, kOtherPrime) : fmt::format("({} & 4294967295)", value);
+      }
+      value = fmt::format("({} * {})", value, multiplier(index));
+    }
+    // The number for NULL is one that no value is likely to have, another one for each column; by ^ both are unsigned.
+    return is_never_null(table, at) ? value
+                                    : fmt::format("COALESCE({} ^ 0, {})", value, mixed(index) | 0x8000000000000000);
+  }
+
+  std::string start(const std::vector<std::string>& numbers) const {
+    // By ^ numbers become unsigned: a rest of -6 would be the same 32 bits as that of 4294967290.
+    std::string sum = numbers.empty() || (by_rest_ && numbers.size() == 1) ? std::to_string(seed_) : "";
+    for (const std::string& number : numbers) sum += (sum.empty() ? "" : " ^ ") + number;
+    return by_rest_ && !numbers.empty() ? fmt::format("MOD({}, {})", sum, kPrime) : sum;
+  }
+
+  std::string append(std::string sum, const TableSchema& table, size_t at, bool last) const {
+    const Column& column = table.columns[at];
+    if (is_never_null(table, at)) {
+      const std::string value = value_of(column);
+      return last ? fmt::format("{}({}, {})", function_, sum, value)
+                  : fmt::format("{0}({1} ^ LENGTH({2}), {2})", function_, sum, value);
+    }
+    const std::string value = bytes_of(column);
+    const std::string mark =
+        last ? fmt::format("({} IS NULL)", value_of(column)) : fmt::format("COALESCE(LENGTH({}), 4294967295)", value);
+    return fmt::format("{}({} ^ {}, COALESCE({}, ''))", function_, sum, mark, value);
+  }
+
+  const std::string_view function_;
+  const bool by_rest_;
+  const uint64_t seed_;
+};
+
+// Deeper expressions would not fit on a server's stack.
+constexpr size_t kMixColumnsMax = 200;
+constexpr std::ptrdiff_t kMixSizedMax = 50;
+
+}  // namespace
+
+std::optional<std::string> hash_expression(HashKind kind, const TableSchema& table, std::span<const size_t> columns) {
+  const auto form = [&table](size_t at) { return hash_form(table.columns[at].type, table.columns[at].column_type); };
+  const auto has = [&form](HashForm wanted) { return [&form, wanted](size_t at) { return form(at) == wanted; }; };
+  if (std::ranges::any_of(columns, has(HashForm::kNone))) return std::nullopt;
+  if (kind == HashKind::kSha) return text_hash(table, columns);
+  if (columns.size() > kMixColumnsMax || std::ranges::count_if(columns, has(HashForm::kSized)) > kMixSizedMax) {
+    return std::nullopt;
+  }
+  return fmt::format("{} * {}", MixFactor("CRC32", true, 2'654'435'769).over(table, columns),
+                     MixFactor("CRC32C", false, 1'367'130'551).over(table, columns));
+}
+
+std::string and_also(std::string condition, const std::string& other) {
+  if (condition.empty() || other.empty()) return condition.empty() ? other : condition;
+  return fmt::format("({}) AND ({})", condition, other);
 }
 
 std::string interval_condition(const TableSchema& table, const std::vector<std::string>& low,
                                const std::vector<std::string>& high) {
+  if (table.identity.size() == 1 && table.columns[table.identity[0]].is_integer() && !low.empty() && !high.empty()) {
+    // Of two conditions servers look at each for each row.
+    const auto before = to_wide(low[0]);
+    const auto last = to_wide(high[0]);
+    if (before && last && *before < *last) {
+      return fmt::format("{} BETWEEN {} AND {}", mysqld::quote_identifier(table.columns[table.identity[0]].name),
+                         wide_text(*before + 1), wide_text(*last));
+    }
+  }
   std::string where;
   if (!low.empty()) where = fmt::format("({})", key_condition(table, low, true));
   if (high.empty()) return where;

@@ -14,15 +14,16 @@
 // What the rows of an interval come to: how many, and the exclusive or of a hash of 64 bits of each, computed by the
 // server that has them. A VDiff takes equal sums for equal rows, and looks at the rows where they differ.
 //
-// The hash is over a text from which the row can be read back: of each column as much as its text in a result says
-// (read_expression()), behind its length where it may hold anything; so different rows have different texts. Two rows
-// that differ have the same hash by chance only, one time in 2^64. CRCs alone would not do: they are linear, so the
-// same change of two rows would cancel out; a product of two of them is not.
+// Two rows that differ have the same hash by chance only, one time in about 2^64. CRCs alone would not do: they are
+// linear, so the same change of two rows would cancel out; a product of two of them is not.
 namespace vitrail::movement {
 
 enum class HashKind : uint8_t {
-  kCrc,  // crc32 * (crc32c + 1): MariaDB from 10.8 on.
-  kSha,  // The first 64 bits of SHA-256: every server, some five times slower.
+  kMix,  // MariaDB from 10.8 on: crc32 * crc32c, each over all of the row. What a value is goes into it as it is: no
+         // text is put together, whole numbers are not printed.
+  kSha,  // Every server, some five times slower: the first 64 bits of SHA-256 over a text from which the row can be
+         // read back: of each column as much as its text in a result says (read_expression()), behind its length where
+         // it may hold anything.
 };
 std::string_view hash_name(HashKind kind);
 std::optional<HashKind> parse_hash(std::string_view name);
@@ -30,12 +31,22 @@ std::optional<HashKind> parse_hash(std::string_view name);
 HashKind best_hash(const mysqld::ServerVersion& server);
 bool has_hash(const mysqld::ServerVersion& server, HashKind kind);
 
-// How a value stands in the text of a row: what has no form cannot be summed.
-enum class HashForm : uint8_t { kNone, kPlain, kSized };
+// How a value goes into the hash of a row: what has no form cannot be summed.
+enum class HashForm : uint8_t {
+  kNone,
+  kNarrow,  // A whole number of up to 32 bits.
+  kWide,    // Of up to 64.
+  kPlain,   // Short, and without '#' in its text.
+  kSized,   // Any bytes.
+};
 HashForm hash_form(::query::Type type, std::string_view column_type);
+// Whether equal values give equal hashes on two servers where the forms of a column are these.
+bool same_form(HashKind kind, HashForm a, HashForm b);
 
-// SQL of the hash of a row over `columns` of `table`, for sessions with character set binary. nullopt when one of them
-// has no form. A row that is too long for the server to put together gets a random number, so that the sum differs.
+// SQL of the hash of a row over `columns` of `table`, for sessions with character set binary; what it gives depends on
+// their order and forms, not on which of them may be NULL. nullopt when one of them has no form, or when there are more
+// columns than a kMix takes. A row that is too long for the server to put together (kSha) gets a random number, so that
+// the sum differs.
 std::optional<std::string> hash_expression(HashKind kind, const TableSchema& table, std::span<const size_t> columns);
 
 struct IntervalSum {
@@ -57,6 +68,8 @@ struct IntervalSum {
 // Keys behind `low` and not behind `high`, each empty or of key_expression(); "" when both are empty.
 std::string interval_condition(const TableSchema& table, const std::vector<std::string>& low,
                                const std::vector<std::string>& high);
+// Both conditions; either may be empty.
+std::string and_also(std::string condition, const std::string& other);
 // `from`: "`db`.`t` FORCE INDEX (..)", `where`: of the interval, without WHERE, may be empty.
 std::string sum_query(std::string_view expression, std::string_view from, std::string_view where);
 // Of sum_query()'s only row. kInternal: it is not that.

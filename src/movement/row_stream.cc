@@ -53,8 +53,12 @@ net::Task<Result<std::unique_ptr<RowStream>>> RowStream::open(RowStreamOptions o
   std::string name;
   CO_ASSIGN_OR_RETURN(const RowQuery query, parse_row_query(request.query(), name));
   if (name.empty()) co_return fail(Code::kInvalidArgument, fmt::format("\"{}\" is not a select", request.query()));
-  CO_ASSIGN_OR_RETURN(auto session,
-                      co_await ServerSession::open(options.login, mysqld::ConnectionPurpose::kCopy, wait));
+  std::unique_ptr<ServerSession> session;
+  if (options.snapshot != nullptr) {
+    session = options.snapshot->take();
+  } else {
+    CO_ASSIGN_OR_RETURN(session, co_await ServerSession::open(options.login, mysqld::ConnectionPurpose::kCopy, wait));
+  }
   CO_ASSIGN_OR_RETURN(TableMap tables, co_await load_tables(*session, options.db_name, name, wait));
   TableSchema table = std::move(tables.begin()->second);
   if (table.identity.empty()) {
@@ -75,6 +79,7 @@ net::Task<Result<std::unique_ptr<RowStream>>> RowStream::open(RowStreamOptions o
   }
   stream->chunk_bytes_ =
       std::clamp<uint64_t>(number_option(request, kChunkBytesOption).value_or(8u << 20), 1u << 10, 64u << 20);
+  stream->piece_bytes_ = std::max<uint64_t>(1, number_option(request, kPieceBytesOption).value_or(UINT64_MAX));
   stream->chunks_wanted_ = number_option(request, kChunksOption).value_or(0);
 
   // What is selected: the columns of the result, then what only the filter needs, then keys with a form of their own.
@@ -129,15 +134,7 @@ Status RowStream::set_sum(std::string_view option) {
   return {};
 }
 
-std::string RowStream::where_text() const {
-  std::string where;
-  if (!last_key_.empty()) where = key_condition(table_, last_key_, true);
-  if (!until_key_.empty()) {
-    const std::string bound = key_condition(table_, until_key_, false);
-    where = where.empty() ? bound : fmt::format("({}) AND ({})", where, bound);
-  }
-  return where;
-}
+std::string RowStream::where_text() const { return interval_condition(table_, last_key_, until_key_); }
 
 std::string RowStream::select_text() const {
   const std::string where = where_text();
@@ -158,7 +155,12 @@ void RowStream::add_fields(::binlogdata::VStreamRowsResponse& response) const {
   }
 }
 
+RowStream::~RowStream() {
+  if (options_.snapshot != nullptr && !reading_) options_.snapshot->give_back(std::move(session_));
+}
+
 net::Task<void> RowStream::trim_log(net::Wait wait) {
+  if (options_.snapshot != nullptr) co_return;
   if (session_->flavor().kind() != mysqld::FlavorKind::kMariaDb) co_return;
   auto file = co_await session_->rows(session_->flavor().binlog_file_query(), wait);
   mysqld::ServerSettings settings;
@@ -169,6 +171,8 @@ net::Task<void> RowStream::trim_log(net::Wait wait) {
 }
 
 net::Task<Result<std::string>> RowStream::begin_snapshot(net::Wait wait) {
+  reading_ = true;
+  if (options_.snapshot != nullptr) co_return options_.snapshot->position();
   std::vector<std::string> names = {
       fmt::format("{}.{}", mysqld::quote_identifier(options_.db_name), mysqld::quote_identifier(table_.name))};
   CO_ASSIGN_OR_RETURN(const mysql::Position position,
@@ -176,87 +180,150 @@ net::Task<Result<std::string>> RowStream::begin_snapshot(net::Wait wait) {
   co_return position.prefixed_string();
 }
 
-net::Task<Result<RowChunk>> RowStream::read_chunk(net::Wait wait) {
-  co_await trim_log(wait);
-  CO_ASSIGN_OR_RETURN(std::string gtid, co_await begin_snapshot(wait));
+net::Task<Status> RowStream::end_snapshot(net::Wait wait) {
+  if (options_.snapshot == nullptr) CO_RETURN_IF_ERROR(co_await session_->run({"ROLLBACK"}, wait));
+  reading_ = false;
+  co_return Status{};
+}
+
+std::string RowStream::share_key() const {
+  std::string key = fmt::format("{}\n{}\n{}\n{}", select_, chunk_bytes_, piece_bytes_, rows_limit_);
+  for (const auto& part : last_key_) key += fmt::format("\n{}:{}", part.size(), part);
+  for (const auto& part : until_key_) key += fmt::format("\nuntil {}:{}", part.size(), part);
+  // What is read in a held snapshot is of no use to others.
+  if (options_.snapshot != nullptr) key += fmt::format("\nsnapshot of {}", static_cast<const void*>(this));
+  return key;
+}
+
+// One stream's part of the rows that are read.
+struct RowStream::Filling {
+  RowStream& stream;
   RowChunk chunk;
-  ::binlogdata::VStreamRowsResponse* response = &chunk.responses.emplace_back();
-  response->set_gtid(std::move(gtid));
-  if (!fields_sent_) add_fields(*response);
-  fields_sent_ = true;
+  const std::vector<std::string>& key;  // Of the row that is being looked at.
+  size_t response_bytes = 0;
+  uint64_t piece_bytes = 0;
+  std::vector<mysql::Cell> inputs = std::vector<mysql::Cell>(stream.input_positions_.size());
+  std::optional<Error> error;
+};
 
-  auto columns = co_await session_->client().query_stream(select_text(), wait);
+void RowStream::fill(Filling& filling, std::span<const mysql::Cell> cells) const {
+  if (filling.error) return;
+  if (!filter_.passes_all()) {
+    for (size_t i = 0; i < filling.inputs.size(); ++i) filling.inputs[i] = cells[input_positions_[i]];
+    auto matches = filter_.matches(filling.inputs);
+    if (!matches.ok()) {
+      filling.error = std::move(matches).error();
+      return;
+    }
+    if (!*matches) return;
+  }
+  const size_t outputs = filter_.output().size();
+  auto& responses = filling.chunk.responses;
+  size_t size = 0;
+  for (size_t i = 0; i < outputs; ++i) size += cells[i] ? cells[i]->size() : 0;
+  if (filling.piece_bytes >= piece_bytes_) {
+    // The piece before ended with its last row, which has left its key.
+    const std::string gtid = responses.front().gtid();
+    responses.emplace_back().set_gtid(gtid);
+    filling.response_bytes = 0;
+    filling.piece_bytes = 0;
+  } else if (filling.response_bytes != 0 && filling.response_bytes + size > kResponseBytes) {
+    responses.emplace_back();
+    filling.response_bytes = 0;
+  }
+  ::query::Row* row = responses.back().add_rows();
+  row->mutable_lengths()->Reserve(static_cast<int>(outputs));
+  std::string& values = *row->mutable_values();
+  values.reserve(size);
+  for (size_t i = 0; i < outputs; ++i) {
+    if (cells[i]) {
+      row->add_lengths(static_cast<int64_t>(cells[i]->size()));
+      values.append(*cells[i]);
+    } else {
+      row->add_lengths(-1);
+    }
+  }
+  filling.response_bytes += size + 2 * outputs + 8;
+  filling.piece_bytes += size + 2 * outputs + 8;
+  if (filling.piece_bytes >= piece_bytes_) {
+    ::query::Row& key = *responses.back().mutable_lastpk();
+    for (const std::string& part : filling.key) append_cell(key, part);
+  }
+}
+
+net::Task<Result<RowChunk>> RowStream::read_chunk(net::Wait wait) {
+  // Lent for as long as this takes.
+  std::vector<std::shared_ptr<RowStream>> self;
+  self.emplace_back(std::shared_ptr<RowStream>(), this);
+  CO_ASSIGN_OR_RETURN(auto chunks, co_await read_chunks(std::move(self), std::move(wait)));
+  co_return std::move(chunks.front());
+}
+
+net::Task<Result<std::vector<Result<RowChunk>>>> RowStream::read_chunks(std::vector<std::shared_ptr<RowStream>> streams,
+                                                                        net::Wait wait) {
+  RowStream& reader = *streams.front();
+  co_await reader.trim_log(wait);
+  CO_ASSIGN_OR_RETURN(const std::string gtid, co_await reader.begin_snapshot(wait));
+  auto columns = co_await reader.session_->client().query_stream(reader.select_text(), wait);
   if (!columns.ok()) co_return std::move(columns).error();
-  if (columns->size() != selected_) co_return fail(Code::kInternal, "the server gave other columns than asked for");
-
+  if (columns->size() != reader.selected_) {
+    co_return fail(Code::kInternal, "the server gave other columns than asked for");
+  }
   struct State {
-    RowStream& self;
-    RowChunk& chunk;
-    size_t response_bytes = 0;
+    RowStream& reader;
+    std::vector<std::string> key;
+    std::vector<Filling> fillings;
     uint64_t scanned = 0;
     uint64_t bytes = 0;
     bool full = false;
-    std::vector<mysql::Cell> inputs;
-    std::vector<std::string> key;
-    std::optional<Error> error;
-  } state{*this, chunk};
-  state.inputs.resize(input_positions_.size());
-  state.key.resize(key_positions_.size());
-  const size_t outputs = filter_.output().size();
-  const bool all = filter_.passes_all();
-  const auto on_row = [&state, outputs, all](std::span<const mysql::Cell> cells) {
-    if (state.full || state.error) return;
-    RowStream& self = state.self;
+  } state{reader, std::vector<std::string>(reader.key_positions_.size()), {}};
+  state.fillings.reserve(streams.size());
+  for (const auto& stream : streams) {
+    Filling& filling = state.fillings.emplace_back(Filling{*stream, {}, state.key});
+    auto& response = filling.chunk.responses.emplace_back();
+    response.set_gtid(gtid);
+    if (!stream->fields_sent_) stream->add_fields(response);
+  }
+  const auto on_row = [&state](std::span<const mysql::Cell> cells) {
+    if (state.full) return;
     ++state.scanned;
     for (const auto& cell : cells) state.bytes += cell ? cell->size() + 2 : 1;
-    for (size_t i = 0; i < state.key.size(); ++i) state.key[i].assign(cells[self.key_positions_[i]].value_or(""));
+    for (size_t i = 0; i < state.key.size(); ++i) {
+      state.key[i].assign(cells[state.reader.key_positions_[i]].value_or(""));
+    }
     // Rows much larger than the estimate: what is left of this result is read again by the next chunk.
-    if (state.bytes > 4 * self.chunk_bytes_) state.full = true;
-    if (!all) {
-      for (size_t i = 0; i < state.inputs.size(); ++i) state.inputs[i] = cells[self.input_positions_[i]];
-      auto matches = self.filter_.matches(state.inputs);
-      if (!matches.ok()) {
-        state.error = std::move(matches).error();
-        return;
-      }
-      if (!*matches) return;
-    }
-    size_t size = 0;
-    for (size_t i = 0; i < outputs; ++i) size += cells[i] ? cells[i]->size() : 0;
-    if (state.response_bytes != 0 && state.response_bytes + size > kResponseBytes) {
-      state.chunk.responses.emplace_back();
-      state.response_bytes = 0;
-    }
-    ::query::Row* row = state.chunk.responses.back().add_rows();
-    row->mutable_lengths()->Reserve(static_cast<int>(outputs));
-    std::string& values = *row->mutable_values();
-    values.reserve(size);
-    for (size_t i = 0; i < outputs; ++i) {
-      if (cells[i]) {
-        row->add_lengths(static_cast<int64_t>(cells[i]->size()));
-        values.append(*cells[i]);
-      } else {
-        row->add_lengths(-1);
-      }
-    }
-    state.response_bytes += size + 2 * outputs + 8;
+    if (state.bytes > 4 * state.reader.chunk_bytes_) state.full = true;
+    for (Filling& filling : state.fillings) filling.stream.fill(filling, cells);
   };
   for (;;) {
-    CO_ASSIGN_OR_RETURN(const bool more, co_await session_->client().next_rows(on_row, wait));
+    CO_ASSIGN_OR_RETURN(const bool more, co_await reader.session_->client().next_rows(on_row, wait));
     if (!more) break;
   }
-  if (state.error) co_return std::move(*state.error);
-  CO_RETURN_IF_ERROR(co_await session_->run({"ROLLBACK"}, wait));
+  CO_RETURN_IF_ERROR(co_await reader.end_snapshot(wait));
 
-  chunk.last = !state.full && state.scanned < rows_limit_;
-  if (state.scanned != 0) {
-    last_key_ = state.key;
-    ::query::Row* key = chunk.responses.back().mutable_lastpk();
-    for (const std::string& part : last_key_) append_cell(*key, part);
-    const uint64_t row_bytes = std::max<uint64_t>(1, state.bytes / state.scanned);
-    rows_limit_ = std::clamp<uint64_t>(chunk_bytes_ / row_bytes, 1, kRowsMax);
+  std::vector<Result<RowChunk>> out;
+  const uint64_t row_bytes = state.scanned == 0 ? 1 : std::max<uint64_t>(1, state.bytes / state.scanned);
+  const bool last = !state.full && state.scanned < reader.rows_limit_;
+  for (Filling& filling : state.fillings) {
+    if (filling.error) {
+      out.emplace_back(std::move(*filling.error));
+      continue;
+    }
+    RowStream& stream = filling.stream;
+    RowChunk& chunk = filling.chunk;
+    stream.fields_sent_ = true;
+    chunk.last = last;
+    if (&filling == &state.fillings.front()) chunk.read = state.scanned;
+    if (state.scanned != 0) {
+      stream.last_key_ = state.key;
+      ::query::Row* key = chunk.responses.back().mutable_lastpk();
+      key->Clear();
+      for (const std::string& part : stream.last_key_) append_cell(*key, part);
+      stream.rows_limit_ = std::clamp<uint64_t>(stream.chunk_bytes_ / row_bytes, 1, kRowsMax);
+    }
+    out.emplace_back(std::move(chunk));
   }
-  co_return std::move(chunk);
+  co_return std::move(out);
 }
 
 net::Task<Result<::binlogdata::VStreamRowsResponse>> RowStream::begin_sum(net::Wait wait) {
@@ -309,7 +376,7 @@ net::Task<Result<IntervalSum>> RowStream::read_sum(net::Wait wait) {
     }
     if (error) co_return std::move(*error);
   }
-  CO_RETURN_IF_ERROR(co_await session_->run({"ROLLBACK"}, wait));
+  CO_RETURN_IF_ERROR(co_await end_snapshot(wait));
   co_return sum;
 }
 

@@ -96,11 +96,6 @@ net::Task<Status> defer_under_lock(ServerSession& session, KeyOwner owner, std::
   if (!own.rows.empty()) co_return Status{};
   CO_ASSIGN_OR_RETURN(const auto row, co_await ask(fmt::format("SELECT 1 FROM {} LIMIT 1", name)));
   if (!row.rows.empty()) co_return Status{};
-  CO_ASSIGN_OR_RETURN(const auto referred,
-                      co_await ask(fmt::format("SELECT 1 FROM information_schema.key_column_usage WHERE "
-                                               "referenced_table_schema = {} AND referenced_table_name = {} LIMIT 1",
-                                               sql_text(owner.database), sql_text(table))));
-  if (!referred.rows.empty()) co_return Status{};
   CO_ASSIGN_OR_RETURN(const auto others, co_await ask("SELECT action FROM _vt.post_copy_action WHERE " +
                                                       own_rows(owner, table, true) + " LIMIT 1"));
   std::vector<SecondaryKey> keys;
@@ -209,6 +204,19 @@ std::vector<SecondaryKey> keys_from_action(std::string_view action) {
     if (!out.name.empty() && !out.definition.empty()) keys.push_back(std::move(out));
   }
   return keys;
+}
+
+net::Task<Result<std::set<std::string>>> referenced_tables(ServerSession& session, std::string database,
+                                                           net::CancelToken cancel) {
+  CO_ASSIGN_OR_RETURN(const auto rows,
+                      co_await session.query(fmt::format("SELECT DISTINCT LOWER(referenced_table_name) FROM "
+                                                         "information_schema.key_column_usage WHERE "
+                                                         "referenced_table_schema = {}",
+                                                         sql_text(database)),
+                                             net::Wait::within(std::chrono::minutes(10), cancel)));
+  std::set<std::string> names;
+  for (size_t i = 0; i < rows.rows.size(); ++i) names.emplace(rows.text(i, 0));
+  co_return names;
 }
 
 net::Task<Status> defer_keys(ServerSession& session, KeyOwner owner, std::string table, net::CancelToken cancel) {

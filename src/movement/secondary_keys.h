@@ -1,6 +1,7 @@
 #pragma once
 
 #include <cstdint>
+#include <set>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -38,7 +39,11 @@ struct KeyOwner {
   std::string database;
 };
 
-// Drops the table's keys if it is empty and not referred to by foreign keys. `session`: an applying one.
+// The tables of the database to which foreign keys refer, in lower case: they need their keys. The server opens every
+// table to answer, so it is asked once for all.
+net::Task<Result<std::set<std::string>>> referenced_tables(ServerSession& session, std::string database,
+                                                           net::CancelToken cancel);
+// Drops the table's keys if it is empty; for tables to which no foreign key refers. `session`: an applying one.
 net::Task<Status> defer_keys(ServerSession& session, KeyOwner owner, std::string table, net::CancelToken cancel);
 // Adds what is missing of the keys that were dropped, unless other streams of the workflow still copy the table.
 // `at_once`: also then, and for those streams, too. Returns whether it added any.

@@ -83,6 +83,8 @@ void Tablet::start() {
   SourceOptions source;
   source.mysqld.unix_socket = settings_.socket;
   source.metrics = &metrics_;
+  source.share_from_bytes = 0;
+  source.share_wait = settings_.share_wait;
   source.db_name = settings_.db_name;
   source.keyspace = settings_.keyspace;
   source.load_vschema = [this]() -> net::Task<Result<::vschema::SrvVSchema>> {

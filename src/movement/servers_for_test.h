@@ -63,6 +63,7 @@ struct TabletSettings {
   ::vschema::SrvVSchema vschema;
   uint64_t chunk_bytes = 64u << 10;
   bool use_load_data = true;
+  base::Duration share_wait{};  // How long a copy waits for others of the same table.
 };
 
 // The movement parts of one vttablet.
@@ -74,18 +75,21 @@ class Tablet {
   void restart();
   Engine& engine() { return *engine_; }
   // By VStreamRows, to all streams, since the beginning.
+  uint64_t rows_read() {
+    return metrics_.counter("VStreamRowsRead", "rows read from the server for VStreamRows").value();
+  }
   uint64_t rows_sent() { return metrics_.counter("VStreamRowsSent", "rows sent by VStreamRows").value(); }
   std::string address() const { return "127.0.0.1:" + std::to_string(server_->port()); }
 
   // Through gRPC.
   template <typename Response>
   Result<Response> call(const std::string& method, const google::protobuf::MessageLite& request,
-                        base::Duration timeout = std::chrono::seconds(30));
+                        base::Duration timeout = std::chrono::seconds(60));
 
   // Creates and starts a workflow with one stream. Returns its id.
   int32_t start_workflow(const std::string& workflow, const ::binlogdata::BinlogSource& source, Sql& sql,
                          bool defer_secondary_keys = false);
-  Status wait_for(int32_t id, const std::string& position, base::Duration timeout = std::chrono::seconds(30));
+  Status wait_for(int32_t id, const std::string& position, base::Duration timeout = std::chrono::seconds(60));
 
  private:
   void start();
@@ -105,7 +109,7 @@ class Tablet {
 ::binlogdata::BinlogSource source_of(const std::string& keyspace, const std::string& shard,
                                      const std::vector<std::pair<std::string, std::string>>& rules);
 
-bool eventually(const std::function<bool()>& done, base::Duration timeout = std::chrono::seconds(30));
+bool eventually(const std::function<bool()>& done, base::Duration timeout = std::chrono::seconds(60));
 
 // Runs `body` again and again on a thread of its own, until stop().
 class Background {

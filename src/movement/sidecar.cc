@@ -76,6 +76,15 @@ constexpr const char* kStatements[] = {
   UNIQUE KEY vrepl_id (vrepl_id, table_name)
 ) ENGINE = InnoDB)",
 
+    // A schema change that a stream is about to carry out: the position behind it, and what it changes before.
+    R"(CREATE TABLE IF NOT EXISTS _vt.schema_change (
+  vrepl_id INT NOT NULL,
+  pos VARBINARY(10000) NOT NULL,
+  looks VARBINARY(64) NOT NULL,
+  time_updated BIGINT NOT NULL,
+  PRIMARY KEY (vrepl_id)
+) ENGINE = InnoDB)",
+
     // The latest epoch of each workflow's record that a command to this tablet had: older ones are refused.
     R"(CREATE TABLE IF NOT EXISTS _vt.workflow_epoch (
   workflow_id VARBINARY(64) NOT NULL,

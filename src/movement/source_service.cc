@@ -7,8 +7,11 @@
 #include "base/check.h"
 #include "base/metrics.h"
 #include "movement/event_stream.h"
+#include "movement/held_snapshots.h"
+#include "movement/row_share.h"
 #include "movement/row_stream.h"
 #include "movement/throttle.h"
+#include "mysqld/rows.h"
 #include "net/scope.h"
 #include "rpc/typed.h"
 
@@ -19,13 +22,16 @@ constexpr auto kSetupTimeout = std::chrono::seconds(30);
 constexpr auto kChunkTimeout = std::chrono::minutes(5);
 constexpr auto kThrottleLook = std::chrono::milliseconds(250);
 constexpr auto kThrottleTell = std::chrono::seconds(1);
+constexpr auto kHoldTell = std::chrono::seconds(1);
 
 }  // namespace
 
 struct SourceService::Core {
-  explicit Core(SourceOptions given) : options(std::move(given)), thread("source") {
+  explicit Core(SourceOptions given)
+      : options(std::move(given)), thread("source"), shares(options.share_from_bytes, options.share_wait) {
     if (options.metrics == nullptr) return;
     rows = &options.metrics->counter("VStreamRowsSent", "rows sent by VStreamRows");
+    read = &options.metrics->counter("VStreamRowsRead", "rows read from the server for VStreamRows");
     summed = &options.metrics->counter("VStreamRowsSummed", "rows summed up for comparisons instead of being sent");
     events = &options.metrics->counter("VStreamEventsSent", "events sent by VStream");
     streams = &options.metrics->gauge("VStreamsActive", "VStream and VStreamRows calls under way");
@@ -48,18 +54,23 @@ struct SourceService::Core {
                                   rpc::TypedWriter<::binlogdata::VStreamResponse> writer);
   net::Task<Status> stream_rows(rpc::CallContext context, ::binlogdata::VStreamRowsRequest request,
                                 rpc::TypedWriter<::binlogdata::VStreamRowsResponse> writer);
+  net::Task<Status> hold_snapshot(std::string option, net::CancelToken cancel,
+                                  rpc::TypedWriter<::binlogdata::VStreamRowsResponse> writer);
 
   const SourceOptions options;
   base::Counter* rows = nullptr;
+  base::Counter* read = nullptr;
   base::Counter* summed = nullptr;
   base::Counter* events = nullptr;
   base::Gauge* streams = nullptr;
   net::LoopThread thread;
   // All below on the loop only.
   bool stopping = false;
+  RowShares shares;
   std::set<net::CancelSource*> calls;
   net::Signal ended;
   std::atomic<bool> stopped{false};
+  HeldSnapshots held;
 };
 
 namespace {
@@ -190,29 +201,56 @@ namespace {
 
 // One chunk read ahead of the one that is sent.
 struct ReadAhead {
-  explicit ReadAhead(RowStream& stream) : stream(stream) {}
+  explicit ReadAhead(SharedRowStream& stream) : stream(stream) {}
   net::Task<void> read(net::Wait wait) {
     result.emplace(co_await stream.read_chunk(std::move(wait)));
     done.set();
   }
-  RowStream& stream;
+  SharedRowStream& stream;
   std::optional<Result<RowChunk>> result;
   net::Event done;
 };
 
 }  // namespace
 
+net::Task<Status> SourceService::Core::hold_snapshot(std::string option, net::CancelToken cancel,
+                                                     rpc::TypedWriter<::binlogdata::VStreamRowsResponse> writer) {
+  const size_t colon = option.rfind(':');
+  const auto sessions = colon == std::string::npos ? std::nullopt : mysqld::to_uint(option.substr(colon + 1));
+  if (!sessions || colon == 0) {
+    co_return fail(Code::kInvalidArgument, "a snapshot is held as \"NAME:CONNECTIONS\", not \"" + option + "\"");
+  }
+  CO_ASSIGN_OR_RETURN(const auto hold, co_await held.hold(option.substr(0, colon), *sessions, login(), options.db_name,
+                                                          net::Wait::within(kSetupTimeout, cancel)));
+  ::binlogdata::VStreamRowsResponse message;
+  message.set_gtid(hold->position());
+  while (!hold->lost()) {
+    CO_RETURN_IF_ERROR(co_await writer.write(message));
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(kHoldTell, cancel));
+    message.Clear();
+    message.set_heartbeat(true);
+  }
+  co_return fail(Code::kUnavailable, "the connections of the snapshot broke");
+}
+
 net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::binlogdata::VStreamRowsRequest request,
                                                    rpc::TypedWriter<::binlogdata::VStreamRowsResponse> writer) {
   CO_RETURN_IF_ERROR(check_target(request.target()));
   const Call call(calls, ended, streams, context.cancel);
+  const auto& overrides = request.options().config_overrides();
+  if (const auto hold = overrides.find(kHoldOption); hold != overrides.end()) {
+    co_return co_await hold_snapshot(hold->second, call.token(), writer);
+  }
   std::string table;
   CO_ASSIGN_OR_RETURN(const RowQuery query, parse_row_query(request.query(), table));
   CO_ASSIGN_OR_RETURN(const auto vschema, co_await load_vschema(query.needs_vschema()));
-  CO_ASSIGN_OR_RETURN(
-      const auto stream,
-      co_await RowStream::open({login(), options.db_name, options.keyspace, vschema ? &*vschema : nullptr}, request,
-                               net::Wait::within(kSetupTimeout, call.token())));
+  RowStreamOptions reading{login(), options.db_name, options.keyspace, vschema ? &*vschema : nullptr};
+  if (const auto name = overrides.find(kSnapshotOption); name != overrides.end()) {
+    CO_ASSIGN_OR_RETURN(reading.snapshot,
+                        co_await held.borrow(name->second, net::Wait::within(kChunkTimeout, call.token())));
+  }
+  CO_ASSIGN_OR_RETURN(auto stream, co_await RowStream::open(std::move(reading), request,
+                                                            net::Wait::within(kSetupTimeout, call.token())));
   if (stream->wants_sum()) {
     const net::Wait wait = net::Wait::within(kChunkTimeout, call.token());
     CO_ASSIGN_OR_RETURN(const auto interval, co_await stream->begin_sum(wait));
@@ -227,10 +265,12 @@ net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::b
     append_cell(*row, std::to_string(sum.hash));
     co_return co_await writer.write(answer);
   }
+  const uint64_t wanted = stream->chunks_wanted();
+  const std::unique_ptr<SharedRowStream> share = shares.join(std::move(stream));
   net::Scope scope(call.token());
   Status status;
   uint64_t chunks = 0;
-  auto ahead = std::make_unique<ReadAhead>(*stream);
+  auto ahead = std::make_unique<ReadAhead>(*share);
   scope.spawn(ahead->read(net::Wait::within(kChunkTimeout, scope.token())));
   for (;;) {
     (void)co_await ahead->done.wait({});
@@ -240,14 +280,15 @@ net::Task<Status> SourceService::Core::stream_rows(rpc::CallContext context, ::b
     }
     RowChunk chunk = std::move(**ahead->result);
     ++chunks;
-    const bool enough = stream->chunks_wanted() != 0 && chunks >= stream->chunks_wanted();
+    if (read != nullptr) read->add(chunk.read);
+    const bool enough = wanted != 0 && chunks >= wanted;
     const bool more = !chunk.last && !enough;
     co_await scope.join();  // The task has set `done` but may not have ended.
     if (more) {
-      ahead = std::make_unique<ReadAhead>(*stream);
+      ahead = std::make_unique<ReadAhead>(*share);
       scope.spawn(ahead->read(net::Wait::within(kChunkTimeout, scope.token())));
     }
-    if (stream->chunks_wanted() == 0) {
+    if (wanted == 0) {
       status = co_await obey_throttle(
           "rowstreamer:vreplication",
           [&writer](std::string reason) -> net::Task<Status> {

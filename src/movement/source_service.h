@@ -36,6 +36,9 @@ struct SourceOptions {
   // The vschemas of all keyspaces, read when a stream with a key range filter begins (topo::get_srv_vschema). Empty:
   // such filters are refused unless they name a vindex type.
   std::function<net::Task<Result<::vschema::SrvVSchema>>()> load_vschema;
+  // Before a table of this size is read, other copies of it are waited for.
+  uint64_t share_from_bytes = 64u << 20;
+  base::Duration share_wait = std::chrono::milliseconds(300);
   Throttle* throttle = nullptr;  // Asked before each chunk and each message of events; must outlive the service.
   base::Metrics* metrics = nullptr;
 };
@@ -51,13 +54,14 @@ struct SourceOptions {
 //                snapshot (exact: the rows are those of the server after exactly these transactions), ends with one
 //                that has lastpk, and the next one begins behind that key. The end of the stream is the end of the
 //                table. Fields and pkfields are in the first response. The next chunk is read ahead while one is sent,
-//                not more. options.config_overrides: see row_stream.h for the keys that bound a chunk.
+//                not more. Copies of one table for several key ranges that begin together share the reading
+//                (row_share.h). options.config_overrides: see row_stream.h for the keys that bound a chunk.
 //
 //   A message with throttled set, each second, says why nothing comes: the tablet's throttler wants it so. Comparisons
 //   (row_stream.h: chunks) are not held up here, they ask before they begin.
 //
 //   Threads : set up and registered on one thread; everything runs on the object's own loop().
-//   Bounds  : a chunk of about 8 MiB twice for each row stream; 1 MiB of events for each event stream.
+//   Bounds  : a chunk of about 8 MiB three times for each row stream; 1 MiB of events for each event stream.
 //   End     : stop() must have returned before destruction (checked); register_handlers' server is stopped before.
 class SourceService {
  public:

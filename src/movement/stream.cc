@@ -6,8 +6,9 @@
 
 #include "base/log.h"
 #include "base/text.h"
-#include "movement/row_stream.h"
+#include "movement/schema_change.h"
 #include "movement/secondary_keys.h"
+#include "movement/stream_session.h"
 #include "movement/throttle.h"
 #include "mysqld/rows.h"
 #include "sql/parser.h"
@@ -49,30 +50,12 @@ std::optional<std::string> truncated_table(std::string_view statement) {
   return std::string(ddl->names[0].name.name.text);
 }
 
-// Neither a deadline of a test's clock nor a cancellation may cut a write in two: writes have a bound of their own.
-net::Wait write_wait() { return net::Wait::within(std::chrono::minutes(5)); }
-
 }  // namespace
 
-// What one life of a stream owns.
-struct Stream::Session {
-  explicit Session(net::Signal& wake, const net::CancelToken& cancel) : scope(cancel), events(wake) {}
-
-  std::unique_ptr<ServerSession> server;
-  TableMap tables;
-  std::vector<CopyState> copy_states;
-  net::Scope scope;
-  EventInbox events;
-  bool events_started = false;
-  std::unique_ptr<Applier> applier;
-  bool in_transaction = false;  // Of the source.
-  std::string next_gtid;        // Of the GTID event that came last.
-  base::TimePoint saved_at;
-  bool idle = false;                   // The source has told that there is nothing more.
-  std::optional<Error> source_failed;  // Why another source is to be taken.
-};
-
-Stream::Stream(const StreamContext& context, int32_t id) : context_(context), id_(id) { record_.id = id; }
+Stream::Stream(const StreamContext& context, int32_t id)
+    : context_(context), id_(id), tuned_(default_stream_options(context.options)) {
+  record_.id = id;
+}
 
 Stream::~Stream() = default;
 
@@ -89,7 +72,13 @@ KeyOwner Stream::key_owner() const { return {id_, record_.workflow, record_.db_n
   return target;
 }
 
+bool Stream::adds_up(std::string_view table) const {
+  const TablePlan* plan = plan_ ? plan_->find(table) : nullptr;
+  return plan != nullptr && plan->query.is_aggregate();
+}
+
 std::string Stream::row_query(std::string_view table) const {
+  if (adds_up(table)) return plan_->source_query(table);
   const std::string text(filter_->find_text(table));
   const std::string name = mysqld::quote_identifier(table);
   if (text.empty()) return fmt::format("select * from {}", name);
@@ -101,10 +90,23 @@ bool Stream::carries(std::string_view table) const {
   return filter_ && !is_internal_table(table) && filter_->find(table) != nullptr;
 }
 
+std::string Stream::target_condition(std::string_view table) const {
+  if (tuned_.tenant_id.empty() || !filter_) return "";
+  const RowQuery* query = filter_->find(table);
+  if (query == nullptr) return "";
+  std::string out;
+  for (const auto& term : query->comparisons) {
+    if (term.op != ComparisonTerm::Op::kEqual) continue;
+    out += (out.empty() ? "" : " AND ") + comparison_sql(term);
+  }
+  return out;
+}
+
 net::Task<void> Stream::run(net::CancelToken cancel) {
   cancel_ = std::move(cancel);
-  base::Duration delay = context_.options.retry_delay_min;
+  base::Duration delay = tuned_.retry_delay_min;
   int failures = 0;
+  base::TimePoint failing_since;
   while (!ended_ && !cancel_.cancelled()) {
     const uint64_t before = progress_;
     Status status = co_await run_session();
@@ -113,9 +115,10 @@ net::Task<void> Stream::run(net::CancelToken cancel) {
     changed_.notify_all();
     if (ended_ || cancel_.cancelled()) break;
     if (status.has_value()) continue;
-    if (progress_ != before) {
-      delay = context_.options.retry_delay_min;
+    if (progress_ != before || failures == 0) {
+      delay = tuned_.retry_delay_min;
       failures = 0;
+      failing_since = context_.options.clock->now();
       careful_ = false;
     }
     ++failures;
@@ -127,14 +130,16 @@ net::Task<void> Stream::run(net::CancelToken cancel) {
     }
     ++candidate_;  // Whatever it was, another source may do better.
     if (context_.errors != nullptr) context_.errors->add();
-    const bool terminal = is_hopeless(status.error()) && failures >= kTerminalAttempts;
+    const bool given_up =
+        tuned_.retry_max > base::Duration::zero() && context_.options.clock->now() - failing_since >= tuned_.retry_max;
+    const bool terminal = given_up || (is_hopeless(status.error()) && failures >= kTerminalAttempts);
     co_await record_error(status.error(), terminal);
     if (terminal) {
       ended_ = true;
       break;
     }
     (void)co_await net::sleep_for(delay, cancel_);
-    delay = std::min(delay * 2, context_.options.retry_delay_max);
+    delay = std::min(delay * 2, tuned_.retry_delay_max);
   }
   ended_ = true;
   changed_.notify_all();
@@ -166,18 +171,18 @@ net::Task<Status> Stream::run_session() {
     const net::Wait wait = net::Wait::within(kConnectTimeout, self.cancel_);
     CO_ASSIGN_OR_RETURN(session.server, co_await ServerSession::open(self.context_.apply_login(),
                                                                      mysqld::ConnectionPurpose::kApply, wait));
-    // Waits for other people's locks are short: the stream tries again, and can be stopped in between.
-    CO_RETURN_IF_ERROR(co_await session.server->run(
-        {"SET SESSION TRANSACTION ISOLATION LEVEL READ COMMITTED",
-         "SET SESSION innodb_lock_wait_timeout = 5, SESSION lock_wait_timeout = 5, SESSION wait_timeout = 28800, "
-         "SESSION net_read_timeout = 600, SESSION net_write_timeout = 600"},
-        wait));
+    CO_RETURN_IF_ERROR(co_await session.server->run(apply_session_settings(), wait));
     CO_RETURN_IF_ERROR(co_await self.take_lock(session));
     CO_ASSIGN_OR_RETURN(self.record_, co_await load_stream(*session.server, self.id_, wait));
     if (!self.record_.may_run()) {
       self.ended_ = true;
       co_return Status{};
     }
+    CO_ASSIGN_OR_RETURN(self.tuned_, read_stream_options(self.record_.options, self.context_.options));
+    CO_RETURN_IF_ERROR(
+        co_await session.server->run({fmt::format("SET SESSION net_read_timeout = {}, SESSION net_write_timeout = {}",
+                                                  self.tuned_.net_read_timeout, self.tuned_.net_write_timeout)},
+                                     wait));
     self.position_ = {};
     self.position_text_ = self.record_.pos;
     self.transaction_timestamp_ = self.record_.transaction_timestamp;
@@ -186,19 +191,28 @@ net::Task<Status> Stream::run_session() {
     }
     self.saved_position_ = self.position_;
     self.changed_.notify_all();
-    CO_ASSIGN_OR_RETURN(Filter filter, Filter::create(self.record_.source.filter()));
+    CO_ASSIGN_OR_RETURN(Filter filter, Filter::create(self.record_.source.filter(), true));
     self.filter_.emplace(std::move(filter));
+    CO_ASSIGN_OR_RETURN(StreamPlan plan, StreamPlan::create(self.record_.source.filter()));
+    self.plan_.emplace(std::move(plan));
     CO_ASSIGN_OR_RETURN(session.tables,
                         co_await load_tables(*session.server, self.record_.db_name, std::nullopt, wait));
     CO_ASSIGN_OR_RETURN(const auto load, co_await session.server->query("SELECT @@local_infile", wait));
-    session.applier =
-        std::make_unique<Applier>(*session.server, session.scope, self.id_, self.record_.db_name, session.tables,
-                                  self.context_.options.use_load_data && load.text(0, 0) == "1");
+    session.may_load = self.context_.options.use_load_data && load.text(0, 0) == "1";
+    session.applier = std::make_unique<Applier>(*session.server, session.scope, self.id_, self.record_.db_name,
+                                                session.tables, session.may_load);
     session.applier->set_careful(self.careful_);
+    session.applier->set_plan(&*self.plan_);
+    if (self.time_zones().differ()) {
+      session.zones = std::make_unique<ZoneConverter>(self.context_.apply_login(), self.time_zones());
+    }
     CO_ASSIGN_OR_RETURN(session.copy_states, co_await load_copy_state(*session.server, self.id_, wait));
     CO_RETURN_IF_ERROR(co_await self.connect_source(session));
     session.scope.spawn(self.watch_source(session));
     if (session.copy_states.empty() && self.record_.pos.empty()) CO_RETURN_IF_ERROR(co_await self.begin_copy(session));
+    if (self.is_atomic() && !session.copy_states.empty() && !self.record_.pos.empty()) {
+      CO_RETURN_IF_ERROR(co_await self.begin_copy_again(session));
+    }
     if (!self.record_.message.empty()) {
       auto cleared = co_await session.server->query(
           fmt::format("UPDATE _vt.vreplication SET message = '' WHERE id = {}", self.id_), write_wait());
@@ -212,6 +226,7 @@ net::Task<Status> Stream::run_session() {
   }(*this, session);
   session.scope.request_stop();
   co_await session.scope.join();
+  if (session.snapshot) co_await session.snapshot->close();
   if (session.server) session.server->client().close();
   co_return status;
 }
@@ -222,7 +237,7 @@ net::Task<Status> Stream::take_lock(Session& session) {
     const net::Wait wait = net::Wait::within(kConnectTimeout, cancel_);
     CO_ASSIGN_OR_RETURN(const auto got,
                         co_await session.server->query(fmt::format("SELECT GET_LOCK({}, 1)", name), wait));
-    if (got.text(0, 0) == "1") co_return Status{};
+    if (got.text(0, 0) == "1") co_return co_await CopyLanes::end_earlier(*session.server, id_, cancel_);
     // A connection of a process that hangs, or was killed while its server was busy for it.
     CO_ASSIGN_OR_RETURN(const auto holder,
                         co_await session.server->query(fmt::format("SELECT IS_USED_LOCK({})", name), wait));
@@ -296,7 +311,7 @@ void Stream::start_events(Session& session) {
   ::binlogdata::VStreamRequest request;
   *request.mutable_target() = source_target();
   request.set_position(position_text_);
-  *request.mutable_filter() = record_.source.filter();
+  *request.mutable_filter() = plan_->source_filter();
   session.scope.spawn(session.events.run(
       rpc::open_stream<::binlogdata::VStreamResponse>(*channel_, "/queryservice.Query/VStream", request),
       session.scope.token()));
@@ -344,14 +359,15 @@ net::Task<Status> Stream::handle_truncate(Session& session, std::string table, s
         session, ::binlogdata::Stopped,
         fmt::format("Stopped at DDL {}: which rows of the copy came from this source is not known", statement));
   }
-  co_return co_await commit(
-      session, {},
-      {fmt::format("DELETE FROM {}.{}", mysqld::quote_identifier(record_.db_name), mysqld::quote_identifier(table))});
+  const std::string own = target_condition(table);
+  co_return co_await commit(session, {},
+                            {fmt::format("DELETE FROM {}.{}{}{}", mysqld::quote_identifier(record_.db_name),
+                                         mysqld::quote_identifier(table), own.empty() ? "" : " WHERE ", own)});
 }
 
 net::Task<Status> Stream::handle_ddl(Session& session, std::string statement) {
   if (auto table = truncated_table(statement)) {
-    co_return co_await handle_truncate(session, std::move(*table), std::move(statement));
+    co_return co_await handle_truncate(session, plan_->target_of(*table), std::move(statement));
   }
   const auto action = record_.source.on_ddl();
   if (action == ::binlogdata::IGNORE) co_return Status{};
@@ -360,13 +376,19 @@ net::Task<Status> Stream::handle_ddl(Session& session, std::string statement) {
   }
   // The change may be one of a key that the copy goes without.
   CO_RETURN_IF_ERROR(co_await restore_all_keys(*session.server, key_owner(), cancel_));
-  auto done =
-      co_await session.server->query(fmt::format("USE {}", mysqld::quote_identifier(record_.db_name)), write_wait());
-  if (done.ok()) done = co_await session.server->query(statement, write_wait());
-  if (!done.ok() && action == ::binlogdata::EXEC) co_return std::move(done).error();
+  CO_ASSIGN_OR_RETURN(
+      const ChangeResult done,
+      co_await carry_out_once(*session.server, {id_, record_.db_name, position_text_, statement}, write_wait()));
+  if (done.outcome == ChangeOutcome::kUnknown) {
+    co_return co_await finish(session, ::binlogdata::Stopped,
+                              fmt::format("Stopped at DDL {}: whether it was carried out before the server or tablet "
+                                          "died cannot be told; see to it, and start the workflow",
+                                          statement));
+  }
+  if (done.outcome == ChangeOutcome::kRefused && action == ::binlogdata::EXEC) co_return Error(*done.refusal);
   CO_ASSIGN_OR_RETURN(session.tables,
                       co_await load_tables(*session.server, record_.db_name, std::nullopt, write_wait()));
-  co_return co_await commit(session);
+  co_return co_await commit(session, {}, {forget_change(id_)});
 }
 
 net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* stop) {
@@ -387,12 +409,20 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
     switch (event.type()) {
       case ::binlogdata::BEGIN: session.in_transaction = true; break;
       case ::binlogdata::FIELD:
+        event.mutable_field_event()->set_table_name(plan_->target_of(event.field_event().table_name()));
         if (applier.must_flush_before(event.field_event())) CO_RETURN_IF_ERROR(co_await applier.flush());
         CO_RETURN_IF_ERROR(applier.set_fields(event.field_event()));
+        if (session.zones) {
+          const auto& fields = event.field_event().fields();
+          session.dates[event.field_event().table_name()] = {static_cast<size_t>(fields.size()),
+                                                             datetime_fields(fields)};
+        }
         break;
       case ::binlogdata::ROW:
+        event.mutable_row_event()->set_table_name(plan_->target_of(event.row_event().table_name()));
+        if (session.zones) CO_RETURN_IF_ERROR(co_await convert_event(session, *event.mutable_row_event()));
         CO_RETURN_IF_ERROR(applier.add(std::move(*event.mutable_row_event())));
-        if (applier.bytes() > 4 * context_.options.group_bytes_max) CO_RETURN_IF_ERROR(co_await applier.flush());
+        if (applier.bytes() > 4 * tuned_.group_bytes_max) CO_RETURN_IF_ERROR(co_await applier.flush());
         break;
       case ::binlogdata::GTID: session.next_gtid = event.gtid(); break;
       case ::binlogdata::COMMIT:
@@ -430,7 +460,7 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
       CO_ASSIGN_OR_RETURN(const bool reached, position_.at_least(*stop));
       if (reached) break;
     }
-    if (applier.bytes() >= context_.options.group_bytes_max || taken >= kGroupEventsMax) break;
+    if (applier.bytes() >= tuned_.group_bytes_max || taken >= kGroupEventsMax) break;
   }
   if (ended_ || session.in_transaction) {
     if (session.in_transaction && session.events.error()) co_return *session.events.error();
@@ -443,7 +473,7 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
 }
 
 net::Wait Stream::idle_wait(const Session& session) const {
-  return net::Wait::until(session.saved_at + context_.options.heartbeat_interval, cancel_);
+  return net::Wait::until(session.saved_at + tuned_.heartbeat_interval, cancel_);
 }
 
 net::Task<Status> Stream::step(Session& session, const mysql::Position* stop) {
@@ -468,6 +498,27 @@ net::Task<Result<bool>> Stream::obey_throttle(Session& session, std::string_view
   co_return true;
 }
 
+net::Task<Status> Stream::convert_event(Session& session, ::binlogdata::RowEvent& event) {
+  const auto dates = session.dates.find(event.table_name());
+  if (dates == session.dates.end()) co_return Status{};
+  std::vector<::query::Row*> rows;
+  for (auto& change : *event.mutable_row_changes()) {
+    if (change.has_before()) rows.push_back(change.mutable_before());
+    if (change.has_after()) rows.push_back(change.mutable_after());
+  }
+  co_return co_await session.zones->convert(std::move(rows), dates->second.columns, dates->second.fields, write_wait());
+}
+
+net::Task<Status> Stream::convert_chunk(Session& session, Chunk& chunk,
+                                        const google::protobuf::RepeatedPtrField<::query::Field>& fields) {
+  std::vector<::query::Row*> rows;
+  for (auto& response : chunk.responses) {
+    for (auto& row : *response.mutable_rows()) rows.push_back(&row);
+  }
+  co_return co_await session.zones->convert(std::move(rows), static_cast<size_t>(fields.size()),
+                                            datetime_fields(fields), write_wait());
+}
+
 net::Task<Status> Stream::note_throttled(Session& session, std::string_view component, std::string reason) {
   const base::TimePoint now = base::system_clock().now();
   if (now < throttled_noted_at_ + kThrottleNote || session.in_transaction) co_return Status{};
@@ -483,14 +534,15 @@ net::Task<Status> Stream::note_throttled(Session& session, std::string_view comp
 
 net::Task<Status> Stream::rest(Session& session) {
   if (session.source_failed) co_return *session.source_failed;
+  if (session.snapshot && session.snapshot->error()) co_return *session.snapshot->error();
   if (session.events.error()) co_return *session.events.error();
   const bool unsaved = record_.pos != position_text_;
-  const bool due = context_.options.clock->now() >= session.saved_at + context_.options.heartbeat_interval;
+  const bool due = context_.options.clock->now() >= session.saved_at + tuned_.heartbeat_interval;
   if ((unsaved && waiters_ > 0) || (due && !position_text_.empty() && session.events_started)) {
     co_return co_await commit(session);
   }
   const net::Wait wait = idle_wait(session);
-  Status woken = co_await wake_.wait(due ? net::Wait::within(context_.options.heartbeat_interval, cancel_) : wait);
+  Status woken = co_await wake_.wait(due ? net::Wait::within(tuned_.heartbeat_interval, cancel_) : wait);
   if (!woken.has_value() && woken.error().code() != Code::kDeadlineExceeded) co_return std::move(woken).error();
   co_return Status{};
 }
@@ -514,175 +566,6 @@ net::Task<Status> Stream::finish(Session& session, ::binlogdata::VReplicationWor
   record_.message = message;
   ended_ = true;
   (void)co_await log_stream(*session.server, id_, kLogState, state_word(state), message, write_wait());
-  co_return Status{};
-}
-
-// --- copying --------------------------------------------------------------------------------------------------------
-
-net::Task<Status> Stream::begin_copy(Session& session) {
-  std::vector<std::string> names;
-  for (const auto& [name, table] : session.tables) {
-    if (carries(name)) names.push_back(name);
-  }
-  for (const auto& rule : record_.source.filter().rules()) {
-    if (rule.match().starts_with('/') || rule.filter() == "exclude") continue;
-    if (!session.tables.contains(rule.match())) {
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("table {} does not exist on the target: create it there", rule.match()));
-    }
-  }
-  if (names.empty())
-    co_return fail(Code::kFailedPrecondition, "no table of the target matches the filter of the stream");
-  std::string script = "BEGIN";
-  for (const std::string& name : names) {
-    script += fmt::format("; INSERT INTO _vt.copy_state (vrepl_id, table_name) VALUES ({}, {})", id_, sql_text(name));
-    session.copy_states.push_back({name, {}});
-  }
-  script +=
-      fmt::format("; UPDATE _vt.vreplication SET state = '{}', message = '', time_updated = {} WHERE id = {}; COMMIT",
-                  state_word(::binlogdata::Copying), unix_now(), id_);
-  auto done = co_await session.server->script(std::move(script), write_wait());
-  if (!done.ok()) co_return std::move(done).error();
-  record_.state = ::binlogdata::Copying;
-  ++progress_;
-  co_return co_await log_stream(*session.server, id_, kLogCopyStarted, state_word(record_.state),
-                                fmt::format("Copy phase started for {} table(s)", names.size()), write_wait());
-}
-
-net::Task<Status> Stream::copy(Session& session) {
-  if (record_.state != ::binlogdata::Copying) {
-    auto updated = co_await session.server->query(
-        fmt::format("UPDATE _vt.vreplication SET state = '{}' WHERE id = {}", state_word(::binlogdata::Copying), id_),
-        write_wait());
-    if (!updated.ok()) co_return std::move(updated).error();
-    record_.state = ::binlogdata::Copying;
-  }
-  if (record_.defer_secondary_keys) {
-    for (const auto& state : session.copy_states) {
-      if (state.lastpk.rows_size() > 0 || !session.tables.contains(state.table)) continue;
-      CO_RETURN_IF_ERROR(co_await defer_keys(*session.server, key_owner(), state.table, cancel_));
-    }
-  }
-  for (size_t i = 0; i < session.copy_states.size(); ++i) {
-    CO_RETURN_IF_ERROR(co_await copy_table(session, session.copy_states[i]));
-    if (ended_) co_return Status{};
-    if (record_.defer_secondary_keys) {
-      auto restored = co_await restore_keys(*session.server, key_owner(), session.copy_states[i].table, false, cancel_);
-      if (!restored.ok()) co_return std::move(restored).error();
-    }
-    if (i + 1 != session.copy_states.size()) {
-      CO_RETURN_IF_ERROR(
-          co_await commit(session, {},
-                          {fmt::format("DELETE FROM _vt.copy_state WHERE vrepl_id = {} AND table_name = {}", id_,
-                                       sql_text(session.copy_states[i].table))}));
-    } else {
-      CO_RETURN_IF_ERROR(co_await end_copy(session, session.copy_states[i].table));
-    }
-  }
-  session.copy_states.clear();
-  co_return Status{};
-}
-
-net::Task<Status> Stream::copy_table(Session& session, CopyState state) {
-  const auto schema = session.tables.find(state.table);
-  if (schema == session.tables.end()) {
-    co_return fail(Code::kFailedPrecondition,
-                   fmt::format("table {} does not exist on the target any more", state.table));
-  }
-  std::optional<TargetTable> table;
-  ::query::QueryResult key = std::move(state.lastpk);
-  for (bool done = false; !done;) {
-    // One call; another one when a chunk turns out to be older than what is applied already (the source was changed).
-    ::binlogdata::VStreamRowsRequest request;
-    *request.mutable_target() = source_target();
-    request.set_query(row_query(state.table));
-    if (key.rows_size() != 0) *request.mutable_lastpk() = key;
-    (*request.mutable_options()->mutable_config_overrides())[kChunkBytesOption] =
-        std::to_string(context_.options.chunk_bytes);
-    net::Scope scope(cancel_);
-    ChunkInbox chunks(wake_);
-    scope.spawn(chunks.run(
-        rpc::open_stream<::binlogdata::VStreamRowsResponse>(*channel_, "/queryservice.Query/VStreamRows", request),
-        scope.token()));
-    Status status =
-        co_await [](Stream& self, Session& session, const TableSchema& schema, std::optional<TargetTable>& table,
-                    ::query::QueryResult& key, ChunkInbox& chunks, bool& done) -> net::Task<Status> {
-      for (;;) {
-        // Events wait meanwhile: one that is younger than the snapshot of the next chunk would make that useless, and
-        // under steady writes each of the chunks.
-        while (!chunks.has_chunk() && !chunks.ended()) {
-          CO_RETURN_IF_ERROR(co_await self.rest(session));
-          if (auto reason = chunks.take_throttled(); !reason.empty()) {
-            CO_RETURN_IF_ERROR(co_await self.note_throttled(session, "rowstreamer", std::move(reason)));
-          }
-        }
-        for (bool throttled = chunks.has_chunk(); throttled;) {
-          CO_ASSIGN_OR_RETURN(throttled, co_await self.obey_throttle(session, "vcopier"));
-        }
-        if (!chunks.has_chunk()) {
-          if (chunks.error()) co_return Error(*chunks.error()).with_context("copy table " + schema.name);
-          done = true;
-          co_return Status{};
-        }
-        const Chunk chunk = chunks.take();
-        if (!table) {
-          CO_ASSIGN_OR_RETURN(table, TargetTable::bind(schema, self.record_.db_name, chunks.fields()));
-        }
-        CO_ASSIGN_OR_RETURN(mysql::Position snapshot, mysql::Position::parse(chunk.gtid));
-        if (!self.position_text_.empty()) {
-          CO_ASSIGN_OR_RETURN(const Advance advance, co_await self.advance_to(session, snapshot));
-          if (advance == Advance::kBeyond) {
-            (void)co_await net::sleep_for(std::chrono::milliseconds(100), self.cancel_);
-            co_return Status{};
-          }
-        }
-        ::query::QueryResult next;
-        if (chunk.lastpk) {
-          *next.mutable_fields() = chunks.pkfields();
-          *next.add_rows() = *chunk.lastpk;
-        }
-        // The chunk's own position is the same transactions, and the same text unless servers differ in words.
-        CO_RETURN_IF_ERROR(self.set_position(chunk.gtid));
-        CO_ASSIGN_OR_RETURN(const uint64_t rows, co_await session.applier->copy(*table, chunk, key, next));
-        session.saved_at = self.context_.options.clock->now();
-        self.saved_position_ = self.position_;
-        self.record_.pos = self.position_text_;
-        self.record_.rows_copied += static_cast<int64_t>(rows);
-        self.fresh_at_ = chunk.began;
-        ++self.progress_;
-        if (self.context_.rows_copied != nullptr) self.context_.rows_copied->add(rows);
-        self.changed_.notify_all();
-        self.start_events(session);
-        if (next.rows_size() != 0) key = std::move(next);
-      }
-    }(*this, session, schema->second, table, key, chunks, done);
-    scope.request_stop();
-    co_await scope.join();
-    CO_RETURN_IF_ERROR(std::move(status));
-    if (ended_) co_return Status{};
-    if (cancel_.cancelled()) co_return fail(Code::kCanceled, "the stream is being stopped");
-  }
-  co_return Status{};
-}
-
-net::Task<Status> Stream::end_copy(Session& session, std::string last_table) {
-  // The copy may have taken so long, or applying be so slow, that the target is far behind: then it is not over yet.
-  while (lag() > context_.options.lag_tolerance) {
-    CO_RETURN_IF_ERROR(co_await step(session, nullptr));
-    if (ended_) co_return Status{};
-  }
-  const bool stop = record_.source.stop_after_copy();
-  const auto state = stop ? ::binlogdata::Stopped : ::binlogdata::Running;
-  const std::string message = stop ? "Stopped after copy." : "";
-  CO_RETURN_IF_ERROR(co_await commit(
-      session, fmt::format(", state = '{}', message = {}", state_word(state), sql_text(message)),
-      {fmt::format("DELETE FROM _vt.copy_state WHERE vrepl_id = {} AND table_name = {}", id_, sql_text(last_table))}));
-  record_.state = state;
-  record_.message = message;
-  CO_RETURN_IF_ERROR(co_await log_stream(*session.server, id_, kLogCopyEnded, state_word(state),
-                                         fmt::format("Copy phase completed at gtid {}", position_text_), write_wait()));
-  if (stop) ended_ = true;
-  changed_.notify_all();
   co_return Status{};
 }
 

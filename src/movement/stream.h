@@ -12,6 +12,9 @@
 #include "movement/filter.h"
 #include "movement/inbox.h"
 #include "movement/source_probe.h"
+#include "movement/stream_options.h"
+#include "movement/stream_plan.h"
+#include "movement/time_zones.h"
 #include "movement/stream_record.h"
 #include "mysql/gtid.h"
 #include "net/scope.h"
@@ -28,6 +31,8 @@ struct StreamContext {
   base::Counter* transactions = nullptr;
   base::Counter* commits = nullptr;
   base::Counter* errors = nullptr;
+  net::Semaphore* pieces = nullptr;  // How many pieces of copies may be on their way at the same time.
+  size_t* copying = nullptr;         // Streams that copy now.
 
   ServerLogin apply_login() const {
     return {options.mysqld, options.apply_user, options.apply_password, options.sidecar};
@@ -40,15 +45,24 @@ struct StreamContext {
 // that the connections of an earlier life, of this or of a killed process, have ended and what they did is decided.
 // Then the row is read, and it alone says where to go on.
 //
-// Copying, for each table: rows come in chunks, each with the exact position S of its snapshot. Events are applied up
-// to S, not further; then the chunk is inserted, and its last key and S are committed with it.
-//   Claim: at each committed position p the target holds, of every table of the filter, all source rows as of p with
-//   keys up to the last key copied, and of the rest some of the source rows as of p, none in another form. It holds at
-//   first: no rows. An event keeps it: it changes the row in question to what the source has after it (replaced,
-//   inserted or removed, whether or not it was there), and no other. A chunk keeps it: at p = S the chunk is all source
-//   rows in its interval, and what of them is there already is equal.
-// So no event has to be left out or compared with the progress of the copy. When all tables are done the target equals
-// the source at p, and following goes on from there.
+// Copying, for each table: the source gives rows in pieces, each an interval of keys with the exact position S of the
+// snapshot in which it was read; several pieces, one behind the other, may have the same S. Before a piece is put into
+// the target, events are applied up to its S, not further, and that is committed; while a piece is on its way no event
+// is applied. Then any number of pieces of this S are inserted at the same time, each in a transaction and over a
+// connection of its own. What is recorded, with the position, is the last key up to which all pieces are in.
+//   Claim: let D be the intervals that are in, recorded or not. At each committed position p the target holds, of every
+//   table of the filter, all source rows as of p with keys in D, and of the rest some of the source rows as of p, none
+//   in another form. It holds at first: D is empty and there are no rows. An event keeps it: it changes the row in
+//   question to what the source has after it (replaced, inserted or removed, whether or not it was there), and no
+//   other. A piece keeps it, and adds its interval to D: p = S from before its first statement until after its commit,
+//   at p = S it is all source rows of its interval, and what of them is there already is equal. In which order pieces
+//   of one S are committed does not matter, since each touches its own interval. A death keeps it: a piece that was not
+//   committed leaves nothing; one that was, and is not recorded, is among "the rest", whose rows may be there: its
+//   interval is read again, at some later S, and met by what is there as by what events have brought.
+//   No piece of an earlier life is on its way when p moves in a later one: their connections hold named locks, which a
+//   life waits for before it reads its row (copy_lanes.h).
+// So no event has to be left out or compared with the progress of the copy. When all tables are done, which is recorded
+// when no piece is on its way, the target equals the source at p, and following goes on from there.
 //
 //   Threads : the engine's loop.
 class Stream {
@@ -106,6 +120,12 @@ class Stream {
   // The select that a VStreamRows of this table takes.
   std::string row_query(std::string_view table) const;
   bool carries(std::string_view table) const;
+  // The rows of the target's table are groups of the source's.
+  bool adds_up(std::string_view table) const;
+  // Between the source's DATETIME values and the target's.
+  TimeZones time_zones() const { return time_zones_of(record_.source); }
+  // Which of the target's rows are the stream's, as SQL: those of the workflow's tenant. Empty: all.
+  std::string target_condition(std::string_view table) const;
   bool is_following() const { return following_; }
   // Cancelled when the stream is being stopped.
   const net::CancelToken& token() const { return cancel_; }
@@ -122,8 +142,23 @@ class Stream {
   void note_source(const SourceHealth& health);
   void start_events(Session& session);
   net::Task<Status> begin_copy(Session& session);
+  // All tables are copied as of one moment (copy_snapshot.h).
+  bool is_atomic() const { return record_.workflow_sub_type == ::binlogdata::AtomicCopy; }
+  net::Task<Status> begin_copy_again(Session& session);
   net::Task<Status> copy(Session& session);
+  struct TableCopy;
+  net::Task<Status> open_lanes(Session& session);
   net::Task<Status> copy_table(Session& session, CopyState state);
+  net::Task<Status> copy_chunks(Session& session, TableCopy& copy, ChunkInbox& chunks);
+  net::Task<Status> add_to_groups(Session& session, TableCopy& copy, const Chunk& chunk, ChunkInbox& chunks);
+  // Waits for the next piece of the source, or its end.
+  net::Task<Status> await_chunk(Session& session, TableCopy& copy, ChunkInbox& chunks);
+  // Brings the target to a snapshot's position exactly, and commits that. False: it is beyond.
+  net::Task<Result<bool>> reach_snapshot(Session& session, std::string table, std::string gtid);
+  // Stores up to which key the table is copied.
+  net::Task<Status> record_copied(Session& session, std::string table);
+  // Waits until no piece is on its way, and stores that.
+  net::Task<Status> drain_lanes(Session& session, std::string table);
   net::Task<Status> end_copy(Session& session, std::string last_table);
   net::Task<Status> follow(Session& session);
   net::Task<Status> serve_hold(Session& session);
@@ -133,6 +168,10 @@ class Stream {
   // Whether the throttler wants the stream to wait; then it has waited a little, and the row says why. Never while
   // somebody waits for a position: a switch has stopped the writes that the servers are to be spared.
   net::Task<Result<bool>> obey_throttle(Session& session, std::string_view component);
+  // To the target's time zone, if there is one.
+  net::Task<Status> convert_event(Session& session, ::binlogdata::RowEvent& event);
+  net::Task<Status> convert_chunk(Session& session, Chunk& chunk,
+                                  const google::protobuf::RepeatedPtrField<::query::Field>& fields);
   net::Task<Status> note_throttled(Session& session, std::string_view component, std::string reason);
   // Applies what has arrived, or rests.
   net::Task<Status> step(Session& session, const mysql::Position* stop);
@@ -152,7 +191,9 @@ class Stream {
   const int32_t id_;
   net::CancelToken cancel_;
   StreamRecord record_;
+  StreamOptions tuned_;
   std::optional<Filter> filter_;
+  std::optional<StreamPlan> plan_;
   mysql::Position position_;  // Applied; may be ahead of what is committed.
   std::string position_text_;
   mysql::Position saved_position_;  // Committed.

@@ -134,6 +134,7 @@ Result<TableMap> read_tables(const mysqld::Rows& table_rows, const mysqld::Rows&
     out.column_type = std::move(column.column_type);
     out.character_set = std::move(column.character_set);
     out.is_generated = column.is_generated;
+    out.nullable = column.nullable;
     out.has_default = column.nullable || column.default_text.has_value() || column.is_auto_increment;
   }
   for (size_t begin = 0; begin < indexes.size();) {

@@ -29,6 +29,7 @@ struct Column {
   std::string character_set;  // "" where the type has none.
   bool is_generated = false;  // Written by the server, never by us.
   bool has_default = true;    // May be left out of an INSERT.
+  bool nullable = true;
 
   bool is_integer() const { return has_flag(type, ::query::ISINTEGRAL); }
   bool is_unsigned() const { return has_flag(type, ::query::ISUNSIGNED); }

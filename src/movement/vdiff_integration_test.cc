@@ -2,6 +2,8 @@
 
 #include <fmt/core.h>
 
+#include <set>
+
 #include "movement/integration_for_test.h"
 #include "movement/interval_sum.h"
 
@@ -107,6 +109,44 @@ TEST_F(Movement, VDiffFindsPlantedFaultsAndNothingElse) {  // S0-12, S0-15
   EXPECT_EQ(all->output().rows_size(), 0);
 }
 
+// Two tables are compared at a time, intervals are opened ahead, and each table gets its own report.
+TEST_F(Movement, VDiffComparesTablesBesideEachOther) {
+  constexpr int kTables = 5;
+  std::vector<std::pair<std::string, std::string>> rules;
+  for (int i = 0; i < kTables; ++i) {
+    on_both(fmt::format("CREATE TABLE t{} (id BIGINT PRIMARY KEY, v VARCHAR(20) NOT NULL, n INT)", i));
+    source_.run(fmt::format("INSERT INTO t{} SELECT seq, MD5(seq), IF(seq % 3, seq, NULL) FROM seq_1_to_{}", i,
+                            i == 0 ? 300'000 : 30'000));
+    rules.emplace_back(fmt::format("t{}", i), "");
+  }
+  source_tablet();
+  Tablet& to = tablet(
+      {.socket = target_socket(), .keyspace = "to", .shard = "0", .db_name = target_db(), .chunk_bytes = 4u << 20});
+  const int32_t id = to.start_workflow("wf", source_of("from", "0", rules), target_);
+  wait_running(id);
+  catch_up(to, id);
+  target_.run("SET SESSION sql_log_bin = 0");
+  target_.run("UPDATE t0 SET n = -1 WHERE id = 222222");
+  target_.run("DELETE FROM t3 WHERE id IN (5, 29000)");
+  Sql sql(source_socket());
+  sql.run("USE " + source_db());
+  uint64_t next = 0;
+  Background writing([&] {
+    const uint64_t at = next++;
+    sql.run(fmt::format("UPDATE t{} SET v = 'new' WHERE id = {}", at % kTables, 100 + at % 25'000));
+  });
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create")).ok());
+  const auto row = wait_completed(to);
+  EXPECT_EQ(row.at("vdiff_state"), "completed") << row.at("last_error");
+  writing.stop();
+  const auto tables = target_.lines(
+      "SELECT table_name, state, rows_compared, mismatch FROM _vt.vdiff_table WHERE vdiff_id = (SELECT MAX(id) FROM "
+      "_vt.vdiff) ORDER BY table_name");
+  EXPECT_EQ(tables, (std::vector<std::string>{"t0|completed|300000|1", "t1|completed|30000|0", "t2|completed|30000|0",
+                                              "t3|completed|30000|1", "t4|completed|30000|0"}));
+  ASSERT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("delete", "all")).ok());
+}
+
 // Where nothing differs no row travels, and nothing that differs is passed over.
 TEST_F(Movement, VDiffSumsTellWhatIsEqual) {
   on_both(
@@ -172,6 +212,56 @@ TEST_F(Movement, VDiffSumsTellWhatIsEqual) {
   EXPECT_NE(sum(source_, source_db()), sum(target_, target_db()));
   target_.run("UPDATE many SET c = NULL WHERE b = 3");
   EXPECT_EQ(sum(source_, source_db()), sum(target_, target_db()));
+}
+
+TEST_F(Movement, VDiffSumsOfNumbers) {
+  on_both(
+      "CREATE TABLE numbers (id BIGINT PRIMARY KEY, t TINYINT, a INT, b INT, u INT UNSIGNED, w BIGINT, x BIGINT "
+      "UNSIGNED)");
+  source_.run(
+      "INSERT INTO numbers SELECT seq - 4500, IF(seq % 5, seq % 120, NULL), seq * 31, seq * -57, seq * 400000, "
+      "seq * -777777777777777, IF(seq % 3, seq * 1234567890123, NULL) FROM (SELECT CAST(seq AS SIGNED) AS seq FROM "
+      "seq_1_to_9000) AS s");
+  Tablet& from = source_tablet();
+  Tablet& to = target_tablet();
+  wait_running(to.start_workflow("wf", source_of("from", "0", {{"numbers", ""}}), target_));
+  const auto compare = [&] {
+    EXPECT_TRUE(to.call<::tabletmanagerdata::VDiffResponse>("VDiff", vdiff_request("create")).ok());
+    return wait_completed(to);
+  };
+  const uint64_t sent = from.rows_sent();
+  EXPECT_EQ(compare().at("has_mismatch"), "0");
+
+  TableSchema schema;
+  schema.columns = {{.name = "id", .type = ::query::INT64}, {.name = "t", .type = ::query::INT8},
+                    {.name = "a", .type = ::query::INT32},  {.name = "b", .type = ::query::INT32},
+                    {.name = "u", .type = ::query::UINT32}, {.name = "w", .type = ::query::INT64},
+                    {.name = "x", .type = ::query::UINT64}};
+  schema.identity = {0};
+  const std::vector<size_t> columns = {0, 1, 2, 3, 4, 5, 6};
+  const std::string sum = sum_query(hash_expression(HashKind::kMix, schema, columns).value_or("none"), "numbers", "");
+  EXPECT_EQ(source_.lines(sum), target_.lines(sum));
+  target_.run("SET SESSION sql_log_bin = 0");
+  // Each of these alone: narrow ones exchanged, NULL and what might stand for it, the sign, the upper half.
+  std::set<std::vector<std::string>> sums = {source_.lines(sum)};
+  for (const std::string_view change :
+       {"a = (@was := a), a = b, b = @was", "t = 0, a = 0", "t = NULL, a = NULL", "u = u ^ 1", "w = -w",
+        "w = w + 4294967296", "w = NULL", "x = x ^ 18446744069414584320", "x = NULL", "x = 18446744073709551615",
+        "id = -100000", "id = 4294962897"}) {
+    target_.run("START TRANSACTION");
+    target_.run(fmt::format("UPDATE numbers SET {} WHERE id = -4399", change));
+    EXPECT_TRUE(sums.insert(target_.lines(sum)).second) << change;
+    target_.run("ROLLBACK");
+  }
+  EXPECT_EQ(source_.lines(sum), target_.lines(sum));
+
+  // Numbers of another width are printed: nothing has to travel for them either.
+  target_.run("ALTER TABLE numbers MODIFY a BIGINT, MODIFY w BIGINT NOT NULL");
+  const auto row = compare();
+  EXPECT_EQ(row.at("vdiff_state"), "completed") << row.at("last_error");
+  EXPECT_EQ(row.at("has_mismatch"), "0");
+  EXPECT_EQ(row.at("rows_compared"), "9000");
+  EXPECT_EQ(from.rows_sent(), sent);
 }
 
 TEST_F(Movement, MergesTwoSourcesAndComparesThem) {
@@ -269,6 +359,58 @@ TEST_F(Movement, TreatsDdlAsTold) {
   const int32_t once = to.start_workflow("once", source(::binlogdata::IGNORE, "other", true), target_);
   ASSERT_TRUE(eventually([&] { return state(once) == "Stopped"; })) << state(once) << message(once);
   EXPECT_EQ(message(once), "Stopped after copy.");
+}
+
+// Each statement is carried out, and then the connection dies before the position is committed: met again, it must not
+// be carried out again.
+TEST_F(Movement, CarriesASchemaChangeOutOnce) {
+  on_both(kItem);
+  source_tablet();
+  Tablet& to = target_tablet();
+  auto source = source_of("from", "0", {{"item", ""}});
+  source.set_on_ddl(::binlogdata::EXEC);
+  const int32_t id = to.start_workflow("exec", source, target_);
+  wait_running(id);
+  for (const std::string statement :
+       {"ALTER TABLE item ADD COLUMN extra INT DEFAULT 5", "ALTER TABLE item ADD KEY (price)",
+        "ALTER TABLE item CHANGE price cost INT", "ALTER TABLE item ENGINE = InnoDB"}) {
+    SCOPED_TRACE(statement);
+    // The change is held until its position cannot be stored: an idle stream stores its position, too, and must not be
+    // held by that before.
+    Sql reader(target_socket());
+    reader.run("BEGIN");
+    reader.value(fmt::format("SELECT COUNT(*) FROM {}.item", target_db()));
+    source_.run(statement);
+    ASSERT_TRUE(eventually([&] {
+      return target_.value(
+                 "SELECT COUNT(*) FROM information_schema.processlist WHERE state LIKE 'Waiting for table "
+                 "metadata lock%'") == "1";
+    }));
+    Sql other(target_socket());
+    other.run("BEGIN");
+    other.value(fmt::format("SELECT id FROM _vt.vreplication WHERE id = {} FOR UPDATE", id));
+    reader.run("ROLLBACK");
+    const std::string waiting =
+        "SELECT MIN(id) FROM information_schema.processlist WHERE info LIKE '%UPDATE _vt.vreplication SET pos%' AND id "
+        "<> CONNECTION_ID()";
+    ASSERT_TRUE(eventually([&] {
+      return target_.value("SELECT COUNT(*) FROM _vt.schema_change") == "1" && !target_.value(waiting).empty() &&
+             target_.value(waiting) != "NULL";
+    }));
+    target_.run("KILL " + target_.value(waiting));
+    other.run("ROLLBACK");
+    catch_up(to, id);
+    EXPECT_EQ(target_.value("SELECT COUNT(*) FROM _vt.schema_change"), "0");
+  }
+  const auto keys = [](const std::string& database) {
+    return fmt::format(
+        "SELECT COUNT(*) FROM information_schema.statistics WHERE table_schema = '{}' AND table_name = 'item'",
+        database);
+  };
+  EXPECT_EQ(target_.value(keys(target_db())), source_.value(keys(source_db())));
+  source_.run("INSERT INTO item (id, name, cost, extra) VALUES (1, 'a', 2, 3)");
+  catch_up(to, id);
+  expect_equal("item", "id, name, cost, extra", "id");
 }
 
 TEST_F(Movement, VDiffGoesOnAfterARestart) {

@@ -4,7 +4,7 @@
 
 #include "movement/row_stream.h"
 #include "movement/target_table.h"
-#include "movement/vdiff_run.h"
+#include "movement/vdiff_sums.h"
 
 namespace vitrail::movement {
 namespace {
@@ -58,7 +58,7 @@ std::vector<const ::binlogdata::VStreamRowsResponse*> texts_of(const std::vector
 }
 
 // The held stream must stay held meanwhile.
-net::Task<Result<SourceRows>> read_source(Stream& stream, RowSource from_tablet, std::string table,
+net::Task<Result<SourceRows>> read_source(ServerLogin login, Stream& stream, RowSource from_tablet, std::string table,
                                           ::query::QueryResult from, ::query::QueryResult until, uint64_t bytes) {
   const auto channel = from_tablet.channel != nullptr ? from_tablet.channel : stream.channel();
   if (channel == nullptr) co_return fail(Code::kFailedPrecondition, "the stream is not connected");
@@ -91,6 +91,15 @@ net::Task<Result<SourceRows>> read_source(Stream& stream, RowSource from_tablet,
     rows.responses.push_back(std::move(*piece));
   }
   if (rows.fields.empty()) co_return fail(Code::kInternal, "the source sent no columns");
+  if (stream.time_zones().differ()) {
+    ZoneConverter converter(std::move(login), stream.time_zones());
+    std::vector<::query::Row*> all;
+    for (auto& response : rows.responses) {
+      for (auto& row : *response.mutable_rows()) all.push_back(&row);
+    }
+    CO_RETURN_IF_ERROR(co_await converter.convert(std::move(all), static_cast<size_t>(rows.fields.size()),
+                                                  datetime_fields(rows.fields), wait));
+  }
   co_return std::move(rows);
 }
 
@@ -133,13 +142,14 @@ RowSource VDiffs::Run::source_of(int32_t stream) const {
 net::Task<Result<std::vector<Stream*>>> VDiffs::Run::hold(const std::vector<int32_t>& streams, Holds& holds) {
   const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
   holds.clear();
+  CO_ASSIGN_OR_RETURN(holds.turn, co_await holding.lock(net::Wait::until(base::TimePoint::max(), scope.token())));
   std::vector<Stream*> held;
   for (const int32_t stream : streams) {
     Stream* at = engine.find_stream(stream);
     if (at == nullptr) co_return fail(Code::kUnavailable, fmt::format("stream {} was stopped", stream));
     auto hold = std::make_unique<Stream::Hold>(*at);
     CO_RETURN_IF_ERROR(co_await hold->acquire(wait));
-    holds.push_back(std::move(hold));
+    holds.streams.push_back(std::move(hold));
     held.push_back(at);
     co_await await_source(stream);
   }
@@ -155,15 +165,17 @@ net::Task<Status> VDiffs::Run::read_interval(const std::vector<Stream*>& held, c
   sources.clear();
   sources.resize(held.size());
   for (size_t driver = 0;;) {
-    CO_ASSIGN_OR_RETURN(sources[driver], co_await read_source(*held[driver], source_of(streams[driver]), table, last,
-                                                              bound, kChunkBytes));
+    CO_ASSIGN_OR_RETURN(sources[driver],
+                        co_await read_source(engine.context.apply_login(), *held[driver], source_of(streams[driver]),
+                                             table, last, bound, kChunkBytes));
     high = sources[driver].more ? sources[driver].last : bound;
     size_t denser = held.size();
     std::vector<net::Task<void>> reads;
     std::vector<Status> outcomes(held.size());
     for (size_t i = 0; i < held.size(); ++i) {
       if (i == driver) continue;
-      reads.push_back(read_into(read_source(*held[i], source_of(streams[i]), table, last, high, 4 * kChunkBytes),
+      reads.push_back(read_into(read_source(engine.context.apply_login(), *held[i], source_of(streams[i]), table, last,
+                                            high, 4 * kChunkBytes),
                                 sources[i], outcomes[i]));
     }
     co_await net::when_all(std::move(reads));
@@ -177,9 +189,11 @@ net::Task<Status> VDiffs::Run::read_interval(const std::vector<Stream*>& held, c
   co_return Status{};
 }
 
-net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const std::vector<int32_t>& streams,
-                                                Report& report, const ::query::QueryResult& limit,
-                                                ::query::QueryResult& last, bool& done) {
+net::Task<Status> VDiffs::Run::compare_interval(TableWork& work, const TableSchema& schema,
+                                                const std::vector<int32_t>& streams, Report& report,
+                                                const ::query::QueryResult& limit, ::query::QueryResult& last,
+                                                bool& done) {
+  ServerSession& own = *work.own;
   std::vector<SourceRows> sources;
   ::query::QueryResult high;
   net::QueryResult target;
@@ -197,7 +211,7 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
     CO_RETURN_IF_ERROR(co_await read_interval(held, streams, schema.name, last, bound, sources, high));
     bool beyond = false;
     for (size_t i = 0; i < held.size() && !beyond; ++i) {
-      Status reached = co_await holds[i]->run_to(sources[i].position, wait);
+      Status reached = co_await holds.streams[i]->run_to(sources[i].position, wait);
       if (!reached.has_value() && reached.error().code() != Code::kAborted) co_return reached;
       beyond = !reached.has_value();
     }
@@ -209,13 +223,14 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
     CO_ASSIGN_OR_RETURN(table, TargetTable::bind(schema, engine.context.options.db_name, sources[0].fields));
     CO_ASSIGN_OR_RETURN(const auto low_key, key_values(schema, last));
     CO_ASSIGN_OR_RETURN(const auto high_key, key_values(schema, high));
-    const std::string where = interval_condition(schema, low_key, high_key);
+    const std::string where =
+        and_also(interval_condition(schema, low_key, high_key), held[0]->target_condition(schema.name));
     const uint64_t rows_max = may_bound ? target_rows_max(schema) : 0;
     target_query = fmt::format("SELECT {} FROM {}{}{}", table->read_list(), table->qualified_name(),
                                where.empty() ? "" : " WHERE ", where);
     const std::string limit =
         rows_max == 0 ? "" : fmt::format(" ORDER BY {} LIMIT {}", identity_order(schema), rows_max + 1);
-    CO_ASSIGN_OR_RETURN(target, co_await session->client().query(target_query + limit, wait, SIZE_MAX));
+    CO_ASSIGN_OR_RETURN(target, co_await own.client().query(target_query + limit, wait, SIZE_MAX));
     if (rows_max == 0 || target.rows.size() <= rows_max) break;
     // There are more than are read at once: the same again up to the last of these.
     bound = table->key_result(target.rows[rows_max - 1], sources[0].pkfields);
@@ -229,8 +244,8 @@ net::Task<Status> VDiffs::Run::compare_interval(const TableSchema& schema, const
                                   settings.repair ? &repair : nullptr));
   if (!repair.statements.empty()) {
     CO_RETURN_IF_ERROR(co_await apply_repair(repair));
-    CO_ASSIGN_OR_RETURN(target, co_await session->client().query(
-                                    target_query, net::Wait::within(kStepTimeout, scope.token()), SIZE_MAX));
+    CO_ASSIGN_OR_RETURN(
+        target, co_await own.client().query(target_query, net::Wait::within(kStepTimeout, scope.token()), SIZE_MAX));
     const int64_t differed = found.mismatched + found.extra_source + found.extra_target;
     found = {};
     CO_RETURN_IF_ERROR(compare_rows(*table, texts_of(sources), target.rows, settings.samples, found, nullptr));

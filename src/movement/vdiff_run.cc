@@ -10,6 +10,7 @@
 #include "base/text.h"
 #include "movement/source_probe.h"
 #include "movement/throttle.h"
+#include "movement/vdiff_sums.h"
 
 namespace vitrail::movement {
 namespace {
@@ -21,6 +22,8 @@ constexpr auto kThrottleLook = std::chrono::milliseconds(250);
 constexpr auto kSaveInterval = std::chrono::milliseconds(500);
 constexpr auto kRetryDelay = std::chrono::seconds(1);
 constexpr int kRetriesMax = 60;
+constexpr size_t kTablesAtOnce = 2;
+constexpr auto kSnapshotAgeMax = std::chrono::seconds(2);  // Of one that waits for its turn.
 
 VDiffSettings read_settings(const ::tabletmanagerdata::VDiffOptions& options) {
   VDiffSettings settings;
@@ -85,11 +88,11 @@ net::Task<void> VDiffs::Run::run() {
 }
 
 // All of the workflow: a source that is left out would make its rows look like extra ones.
-net::Task<Result<std::vector<int32_t>>> VDiffs::Run::wait_for_streams() {
+net::Task<Result<std::vector<int32_t>>> VDiffs::Run::wait_for_streams(ServerSession& own) {
   const base::TimePoint deadline = base::system_clock().now() + settings.wait_running;
   for (;;) {
     const net::Wait wait = net::Wait::within(std::chrono::seconds(10), scope.token());
-    CO_ASSIGN_OR_RETURN(auto ids, co_await engine.find_ids(*session, engine.in_workflow(workflow), wait));
+    CO_ASSIGN_OR_RETURN(auto ids, co_await engine.find_ids(own, engine.in_workflow(workflow), wait));
     std::string waiting = ids.empty() ? "it has no streams" : "";
     for (const int32_t stream : ids) {
       const Stream* at = engine.find_stream(stream);
@@ -107,6 +110,7 @@ net::Task<Result<std::vector<int32_t>>> VDiffs::Run::wait_for_streams() {
 }
 
 net::Task<Status> VDiffs::Run::attempt() {
+  spare.clear();  // The server may be another one by now.
   const net::Wait wait = net::Wait::within(std::chrono::seconds(30), scope.token());
   CO_ASSIGN_OR_RETURN(
       session, co_await ServerSession::open(engine.context.apply_login(), mysqld::ConnectionPurpose::kCopy, wait));
@@ -124,7 +128,7 @@ net::Task<Status> VDiffs::Run::attempt() {
                                                     lenient);
   settings = read_settings(options);
   settings.repair = wants_repair(row.get(0, "options").value_or("{}"));
-  CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams());
+  CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams(*session));
   CO_RETURN_IF_ERROR(co_await choose_sources(ids));
   CO_ASSIGN_OR_RETURN(tables, co_await load_tables(*session, engine.context.options.db_name, std::nullopt, wait));
 
@@ -138,6 +142,14 @@ net::Task<Status> VDiffs::Run::attempt() {
       carried = carried || (at != nullptr && at->carries(name));
     }
     if (!carried) continue;
+    for (const int32_t stream : ids) {
+      const Stream* at = engine.find_stream(stream);
+      if (at == nullptr || !at->adds_up(name)) continue;
+      co_return fail(Code::kUnimplemented,
+                     fmt::format("table {} has groups of the source's rows: VDiff compares rows; name others with "
+                                 "--tables",
+                                 name));
+    }
     if (settings.update_stats) CO_RETURN_IF_ERROR(co_await update_statistics(schema));
     if (!values.empty()) values += ", ";
     values += fmt::format("({}, {}, 'pending', {})", id, sql_text(name), schema.row_estimate);
@@ -160,9 +172,17 @@ net::Task<Status> VDiffs::Run::attempt() {
                                           "'completed' ORDER BY table_name",
                                           id),
                               wait));
-  for (size_t i = 0; i < open.rows.size(); ++i) {
-    CO_RETURN_IF_ERROR(co_await compare_table(std::string(open.text(i, 0))));
+  std::deque<std::string> names;
+  for (size_t i = 0; i < open.rows.size(); ++i) names.emplace_back(open.text(i, 0));
+  Status failed;
+  std::vector<net::Task<void>> workers;
+  for (size_t i = 0; i < std::min(kTablesAtOnce, names.size()); ++i) {
+    CO_ASSIGN_OR_RETURN(
+        auto own, co_await ServerSession::open(engine.context.apply_login(), mysqld::ConnectionPurpose::kCopy, wait));
+    workers.push_back(compare_tables(names, std::move(own), failed));
   }
+  co_await net::when_all(std::move(workers));
+  CO_RETURN_IF_ERROR(std::move(failed));
   CO_RETURN_IF_ERROR(co_await session->run({fmt::format("UPDATE _vt.vdiff SET state = 'completed', completed_at = "
                                                         "UTC_TIMESTAMP(), liveness_timestamp = UTC_TIMESTAMP() "
                                                         "WHERE id = {}",
@@ -171,10 +191,23 @@ net::Task<Status> VDiffs::Run::attempt() {
   co_return Status{};
 }
 
-net::Task<Status> VDiffs::Run::save(std::string name, const Report& report, const ::query::QueryResult& last,
-                                    std::string state) {
+net::Task<void> VDiffs::Run::compare_tables(std::deque<std::string>& names, std::unique_ptr<ServerSession> own,
+                                            Status& failed) {
+  TableWork work;
+  work.own = std::move(own);
+  while (!names.empty() && failed.has_value()) {
+    std::string name = std::move(names.front());
+    names.pop_front();
+    work.begin_table();
+    Status compared = co_await compare_table(work, std::move(name), failed);
+    if (!compared.has_value() && failed.has_value()) failed = std::move(compared);
+  }
+}
+
+net::Task<Status> VDiffs::Run::save(ServerSession& own, std::string name, const Report& report,
+                                    const ::query::QueryResult& last, std::string state) {
   const std::string key = last.rows_size() == 0 ? "NULL" : sql_text(to_text(last));
-  auto saved = co_await session->script(
+  auto saved = co_await own.script(
       fmt::format("BEGIN; UPDATE _vt.vdiff_table SET state = '{}', rows_compared = {}, mismatch = {}, report = {}, "
                   "lastpk = {} WHERE vdiff_id = {} AND table_name = {}; UPDATE _vt.vdiff SET liveness_timestamp = "
                   "UTC_TIMESTAMP() WHERE id = {}; COMMIT",
@@ -185,40 +218,42 @@ net::Task<Status> VDiffs::Run::save(std::string name, const Report& report, cons
   co_return Status{};
 }
 
-net::Task<Status> VDiffs::Run::compare_table(std::string name) {
+net::Task<Status> VDiffs::Run::compare_table(TableWork& work, std::string name, const Status& failed) {
   const net::Wait wait = net::Wait::within(std::chrono::seconds(30), scope.token());
   const auto schema = tables.find(name);
   if (schema == tables.end()) co_return fail(Code::kNotFound, fmt::format("table {} does not exist any more", name));
   CO_ASSIGN_OR_RETURN(const auto row,
-                      co_await session->rows(fmt::format("SELECT lastpk, report FROM _vt.vdiff_table WHERE vdiff_id "
-                                                         "= {} AND table_name = {}",
-                                                         id, sql_text(name)),
-                                             wait));
+                      co_await work.own->rows(fmt::format("SELECT lastpk, report FROM _vt.vdiff_table WHERE vdiff_id "
+                                                          "= {} AND table_name = {}",
+                                                          id, sql_text(name)),
+                                              wait));
   Report report = Report::parse(row.get(0, "report").value_or(""));
   ::query::QueryResult last;
   if (const auto key = row.get(0, "lastpk"); key && !key->empty())
     CO_RETURN_IF_ERROR(from_text(*key, last, "vdiff_table.lastpk"));
   // A statistic is better than nothing, but a table must never seem done before it is.
   base::TimePoint saved = base::system_clock().now();
-  Stretch stretch;
-  CO_RETURN_IF_ERROR(co_await save(name, report, last, "started"));
+  CO_RETURN_IF_ERROR(co_await save(*work.own, name, report, last, "started"));
   for (bool done = false; !done;) {
-    CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams());
+    if (!failed.has_value()) co_return co_await save(*work.own, name, report, last, "started");
+    const base::TimePoint asked = base::system_clock().now();
+    CO_ASSIGN_OR_RETURN(const auto ids, co_await wait_for_streams(*work.own));
     std::vector<int32_t> carrying;
     for (const int32_t stream : ids) {
       const Stream* at = engine.find_stream(stream);
       if (at != nullptr && at->carries(name)) carrying.push_back(stream);
     }
     CO_RETURN_IF_ERROR(co_await obey_throttle(carrying));
-    CO_RETURN_IF_ERROR(co_await compare_stretch(schema->second, carrying, stretch, report, last, done));
+    if (base::system_clock().now() - asked > kSnapshotAgeMax) work.next.reset();
+    CO_RETURN_IF_ERROR(co_await compare_stretch(work, schema->second, carrying, report, last, done));
     ++progress;
     if (report.processed >= settings.max_rows) done = true;
     const base::TimePoint now = base::system_clock().now();
     if (done || now - saved < kSaveInterval) continue;
     saved = now;
-    CO_RETURN_IF_ERROR(co_await save(name, report, last, "started"));
+    CO_RETURN_IF_ERROR(co_await save(*work.own, name, report, last, "started"));
   }
-  co_return co_await save(name, report, last, "completed");
+  co_return co_await save(*work.own, name, report, last, "completed");
 }
 
 // Before anything is held: the throttler of this tablet, and those of the sources.

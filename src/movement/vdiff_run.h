@@ -1,5 +1,6 @@
 #pragma once
 
+#include <deque>
 #include <map>
 #include <memory>
 #include <optional>
@@ -42,6 +43,10 @@ struct RowSource {
 };
 
 struct SourceRows;
+struct PreparedSum;
+
+// What runs on a table: its own connection, and an interval that was opened ahead.
+struct TableWork;
 
 // One VDiff at work.
 struct VDiffs::Run {
@@ -49,31 +54,38 @@ struct VDiffs::Run {
 
   net::Task<void> run();
   net::Task<Status> attempt();
-  net::Task<Status> compare_table(std::string name);
+  // Takes tables from `names` until there are none; `failed`: of any worker, which ends the others.
+  net::Task<void> compare_tables(std::deque<std::string>& names, std::unique_ptr<ServerSession> own, Status& failed);
+  net::Task<Status> compare_table(TableWork& work, std::string name, const Status& failed);
   // Compares rows behind `last`, which moves on, not beyond `limit` (no row: the end). `done`: `limit` is reached.
-  net::Task<Status> compare_interval(const TableSchema& schema, const std::vector<int32_t>& streams, Report& report,
-                                     const ::query::QueryResult& limit, ::query::QueryResult& last, bool& done);
-  enum class Sums : uint8_t { kEqual, kDiffer, kUnable };
-  // Compares what the rows of an interval behind `last` come to. `high`: where it ends; no row: the table's end. Equal
-  // ones are counted in `report`. kUnable: some server or column has no sums.
-  net::Task<Result<Sums>> compare_sums(const TableSchema& schema, const std::vector<int32_t>& streams,
-                                       uint64_t rows_wanted, Report& report, const ::query::QueryResult& last,
-                                       ::query::QueryResult& high);
+  net::Task<Status> compare_interval(TableWork& work, const TableSchema& schema, const std::vector<int32_t>& streams,
+                                     Report& report, const ::query::QueryResult& limit, ::query::QueryResult& last,
+                                     bool& done);
+  // Opens snapshots of both sides that show the same moment for an interval behind `last`. nullptr: some server or
+  // column has no sums.
+  net::Task<Result<std::unique_ptr<PreparedSum>>> prepare_sum(const TableSchema& schema, std::vector<int32_t> streams,
+                                                              HashKind hash, uint64_t rows_wanted,
+                                                              ::query::QueryResult last);
+  // Lets both sides sum up the interval; nothing: the sums differ, else how many rows there are.
+  net::Task<Result<std::optional<uint64_t>>> finish_sum(PreparedSum& interval);
   // The next stretch of a table: by sums where that goes, by rows where they differ. `done`: the table's end.
-  struct Stretch {
-    bool by_rows = false;  // Until `limit`, which sums have not found equal.
-    ::query::QueryResult limit;
-    bool unable = false;  // Nothing but rows for this table.
-    uint64_t rows = kIntervalRowsFirst;
-  };
-  net::Task<Status> compare_stretch(const TableSchema& schema, const std::vector<int32_t>& streams, Stretch& stretch,
+  net::Task<Status> compare_stretch(TableWork& work, const TableSchema& schema, const std::vector<int32_t>& streams,
                                     Report& report, ::query::QueryResult& last, bool& done);
   RowSource source_of(int32_t stream) const;
-  using Holds = std::vector<std::unique_ptr<Stream::Hold>>;
+  // Streams that stand still, for one table at a time.
+  struct Holds {
+    net::Mutex::Guard turn;
+    std::vector<std::unique_ptr<Stream::Hold>> streams;
+    void clear() {
+      streams.clear();
+      turn.unlock();
+    }
+  };
   // Makes the streams stand still; held, they stay: a stream that is being stopped waits for its hold to go.
   net::Task<Result<std::vector<Stream*>>> hold(const std::vector<int32_t>& streams, Holds& holds);
-  net::Task<Status> save(std::string name, const Report& report, const ::query::QueryResult& last, std::string state);
-  net::Task<Result<std::vector<int32_t>>> wait_for_streams();
+  net::Task<Status> save(ServerSession& own, std::string name, const Report& report, const ::query::QueryResult& last,
+                         std::string state);
+  net::Task<Result<std::vector<int32_t>>> wait_for_streams(ServerSession& own);
   // The rows of all sources behind `last`, up to `bound` or a nearer key, which becomes `high`.
   net::Task<Status> read_interval(const std::vector<Stream*>& held, const std::vector<int32_t>& streams,
                                   std::string table, const ::query::QueryResult& last,
@@ -90,15 +102,16 @@ struct VDiffs::Run {
   const int64_t id;
   net::Scope scope;
   std::unique_ptr<ServerSession> session;
-  std::unique_ptr<ServerSession> writer;  // For repairs; made when first needed.
+  std::unique_ptr<ServerSession> writer;  // For repairs, while streams are held; made when first needed.
+  net::Mutex holding;
+  std::vector<std::unique_ptr<ServerSession>> spare;  // For snapshots.
   std::string workflow;
   VDiffSettings settings;
   TableMap tables;
   std::map<int32_t, RowSource> sources_of;  // By stream; only those that are not read where the stream reads.
   base::TimePoint throttle_asked_at;
-  uint64_t progress = 0;         // Grows with each chunk.
-  bool stalled = false;          // The workflow did not run for too long.
-  std::optional<HashKind> hash;  // Which the sources are asked for.
+  uint64_t progress = 0;  // Grows with each chunk.
+  bool stalled = false;   // The workflow did not run for too long.
 };
 
 // For the rows of a table behind `from` and not behind `until`.

@@ -3,9 +3,8 @@
 #include <algorithm>
 
 #include "movement/applier.h"
-#include "movement/row_stream.h"
 #include "movement/target_table.h"
-#include "movement/vdiff_run.h"
+#include "movement/vdiff_sums.h"
 #include "mysqld/rows.h"
 
 // The quick half of a VDiff: the servers of both sides sum up the same interval at the same time, and rows travel only
@@ -16,18 +15,6 @@ namespace vitrail::movement {
 namespace {
 
 using Response = ::binlogdata::VStreamRowsResponse;
-
-// One source's interval. The call stays open between the two answers: the source has its snapshot by then, and sums up.
-struct SourceSum {
-  std::shared_ptr<rpc::Channel> channel;
-  std::optional<rpc::TypedStream<Response>> call;
-  mysql::Position position;
-  google::protobuf::RepeatedPtrField<::query::Field> fields;
-  ::query::QueryResult cut;  // Where the source ends the interval; no row: where it was told to.
-  IntervalSum sum;
-  bool unable = false;
-  Status outcome;
-};
 
 net::Task<Result<std::optional<Response>>> next_answer(SourceSum& source, net::Wait wait) {
   for (;;) {
@@ -115,7 +102,7 @@ std::optional<std::string> target_expression(HashKind kind, const TargetTable& t
       const Column& column = table.schema().columns[columns[i]];
       const auto found = table.schema().find_column(field.name());
       if (!found || *found != columns[i]) return std::nullopt;
-      if (hash_form(field.type(), field.column_type()) != hash_form(column.type, column.column_type)) {
+      if (!same_form(kind, hash_form(field.type(), field.column_type()), hash_form(column.type, column.column_type))) {
         return std::nullopt;
       }
     }
@@ -125,28 +112,45 @@ std::optional<std::string> target_expression(HashKind kind, const TargetTable& t
 
 }  // namespace
 
-net::Task<Result<VDiffs::Run::Sums>> VDiffs::Run::compare_sums(const TableSchema& schema,
-                                                               const std::vector<int32_t>& streams,
-                                                               uint64_t rows_wanted, Report& report,
-                                                               const ::query::QueryResult& last,
-                                                               ::query::QueryResult& high) {
-  if (!hash) hash = best_hash(session->flavor().server());
+net::Task<Result<std::unique_ptr<PreparedSum>>> VDiffs::Run::prepare_sum(const TableSchema& schema,
+                                                                         std::vector<int32_t> streams, HashKind hash,
+                                                                         uint64_t rows_wanted,
+                                                                         ::query::QueryResult last) {
+  auto interval = std::make_unique<PreparedSum>();
+  interval->rows_wanted = rows_wanted;
+  std::vector<SourceSum>& sources = interval->sources;
+  sources.resize(streams.size());
+  // Before anything is held.
+  if (spare.empty()) {
+    CO_ASSIGN_OR_RETURN(interval->target,
+                        co_await ServerSession::open(engine.context.apply_login(), mysqld::ConnectionPurpose::kCopy,
+                                                     net::Wait::within(kStepTimeout, scope.token())));
+    CO_RETURN_IF_ERROR(co_await interval->target->run({"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ"},
+                                                      net::Wait::within(kStepTimeout, scope.token())));
+  } else {
+    interval->target = std::move(spare.back());
+    spare.pop_back();
+  }
   Holds holds;
-  std::vector<SourceSum> sources(streams.size());
   for (int attempt = 0;; ++attempt) {
     if (attempt == kAttemptsPerChunk)
       co_return fail(Code::kUnavailable, "the streams do not stand still at common positions");
     CO_ASSIGN_OR_RETURN(const std::vector<Stream*> held, co_await hold(streams, holds));
+    // Each side sums up its own values.
+    if (std::ranges::any_of(held, [](const Stream* one) { return one->time_zones().differ(); })) {
+      co_return std::unique_ptr<PreparedSum>();
+    }
     // One source cuts the interval, the others take it up to the same key; one that has far more rows there takes over.
     const auto request = [&](size_t i, const ::query::QueryResult& until, uint64_t rows) {
       ::binlogdata::VStreamRowsRequest what = rows_request(*held[i], source_of(streams[i]), schema.name, last, until);
-      (*what.mutable_options()->mutable_config_overrides())[kSumOption] = fmt::format("{}:{}", hash_name(*hash), rows);
+      (*what.mutable_options()->mutable_config_overrides())[kSumOption] = fmt::format("{}:{}", hash_name(hash), rows);
       return what;
     };
+    ::query::QueryResult& high = interval->high;
     for (size_t driver = 0;;) {
       co_await begin(*held[driver], source_of(streams[driver]), request(driver, {}, rows_wanted), sources[driver]);
       CO_RETURN_IF_ERROR(sources[driver].outcome);
-      if (sources[driver].unable) co_return Sums::kUnable;
+      if (sources[driver].unable) co_return std::unique_ptr<PreparedSum>();
       high = sources[driver].cut;
       std::vector<net::Task<void>> others;
       for (size_t i = 0; i < held.size(); ++i) {
@@ -157,7 +161,7 @@ net::Task<Result<VDiffs::Run::Sums>> VDiffs::Run::compare_sums(const TableSchema
       size_t denser = held.size();
       for (size_t i = 0; i < held.size(); ++i) {
         CO_RETURN_IF_ERROR(sources[i].outcome);
-        if (sources[i].unable) co_return Sums::kUnable;
+        if (sources[i].unable) co_return std::unique_ptr<PreparedSum>();
         if (i != driver && sources[i].cut.rows_size() != 0 && denser == held.size()) denser = i;
       }
       if (denser == held.size()) break;
@@ -166,7 +170,7 @@ net::Task<Result<VDiffs::Run::Sums>> VDiffs::Run::compare_sums(const TableSchema
     bool beyond = false;
     const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
     for (size_t i = 0; i < held.size() && !beyond; ++i) {
-      Status reached = co_await holds[i]->run_to(sources[i].position, wait);
+      Status reached = co_await holds.streams[i]->run_to(sources[i].position, wait);
       if (!reached.has_value() && reached.error().code() != Code::kAborted) co_return std::move(reached).error();
       beyond = !reached.has_value();
     }
@@ -178,79 +182,111 @@ net::Task<Result<VDiffs::Run::Sums>> VDiffs::Run::compare_sums(const TableSchema
     }
     CO_ASSIGN_OR_RETURN(const TargetTable table,
                         TargetTable::bind(schema, engine.context.options.db_name, sources[0].fields));
-    const auto expression = target_expression(*hash, table, sources);
-    if (!expression) co_return Sums::kUnable;
+    const auto expression = target_expression(hash, table, sources);
+    if (!expression) co_return std::unique_ptr<PreparedSum>();
     CO_ASSIGN_OR_RETURN(const auto low_key, key_values(schema, last));
     CO_ASSIGN_OR_RETURN(const auto high_key, key_values(schema, high));
+    const std::string where =
+        and_also(interval_condition(schema, low_key, high_key), held[0]->target_condition(schema.name));
+    interval->query = sum_query(*expression, table.qualified_name(), where);
     // What the target's statement sees is settled here, as what the sources' do: the streams may go on.
-    CO_RETURN_IF_ERROR(co_await session->run(
-        {"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ", "START TRANSACTION WITH CONSISTENT SNAPSHOT"},
-        wait));
-    holds.clear();
-    IntervalSum target;
-    Status outcome;
-    std::vector<net::Task<void>> sums;
-    for (SourceSum& source : sources) sums.push_back(finish(source, wait));
-    sums.push_back(sum_target(
-        *session, sum_query(*expression, table.qualified_name(), interval_condition(schema, low_key, high_key)), wait,
-        target, outcome));
-    co_await net::when_all(std::move(sums));
-    CO_RETURN_IF_ERROR(std::move(outcome));
-    CO_RETURN_IF_ERROR(co_await session->run({"COMMIT"}, wait));
-    IntervalSum source;
-    for (const SourceSum& one : sources) {
-      CO_RETURN_IF_ERROR(one.outcome);
-      source += one.sum;
-    }
-    if (source != target) co_return Sums::kDiffer;
-    report.processed += static_cast<int64_t>(source.rows);
-    report.matching += static_cast<int64_t>(source.rows);
-    co_return Sums::kEqual;
+    CO_RETURN_IF_ERROR(co_await interval->target->run({"START TRANSACTION WITH CONSISTENT SNAPSHOT"}, wait));
+    co_return std::move(interval);
   }
 }
 
-net::Task<Status> VDiffs::Run::compare_stretch(const TableSchema& schema, const std::vector<int32_t>& streams,
-                                               Stretch& stretch, Report& report, ::query::QueryResult& last,
-                                               bool& done) {
-  if (stretch.by_rows || stretch.unable) {
+net::Task<Result<std::optional<uint64_t>>> VDiffs::Run::finish_sum(PreparedSum& interval) {
+  const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
+  IntervalSum target;
+  Status outcome;
+  const base::TimePoint began = base::system_clock().now();
+  std::vector<net::Task<void>> sums;
+  for (SourceSum& source : interval.sources) sums.push_back(finish(source, wait));
+  sums.push_back(sum_target(*interval.target, interval.query, wait, target, outcome));
+  co_await net::when_all(std::move(sums));
+  interval.took = base::system_clock().now() - began;
+  CO_RETURN_IF_ERROR(std::move(outcome));
+  CO_RETURN_IF_ERROR(co_await interval.target->run({"COMMIT"}, wait));
+  spare.push_back(std::move(interval.target));
+  IntervalSum source;
+  for (const SourceSum& one : interval.sources) {
+    CO_RETURN_IF_ERROR(one.outcome);
+    source += one.sum;
+  }
+  if (source != target) co_return std::optional<uint64_t>();
+  co_return std::optional<uint64_t>(source.rows);
+}
+
+namespace {
+
+// Runs a task beside another one and keeps what it gives.
+template <typename T>
+net::Task<void> into(net::Task<Result<T>> task, std::optional<Result<T>>& out) {
+  out.emplace(co_await std::move(task));
+}
+
+}  // namespace
+
+net::Task<Status> VDiffs::Run::compare_stretch(TableWork& work, const TableSchema& schema,
+                                               const std::vector<int32_t>& streams, Report& report,
+                                               ::query::QueryResult& last, bool& done) {
+  if (work.by_rows || work.unable) {
     bool reached = false;
-    CO_RETURN_IF_ERROR(co_await compare_interval(schema, streams, report, stretch.limit, last, reached));
+    CO_RETURN_IF_ERROR(co_await compare_interval(work, schema, streams, report, work.limit, last, reached));
     if (!reached) co_return Status{};
-    done = stretch.limit.rows_size() == 0;
-    stretch.by_rows = false;
+    done = work.limit.rows_size() == 0;
+    work.by_rows = false;
     co_return Status{};
   }
-  const int64_t left = settings.max_rows - report.processed;
-  const uint64_t rows = std::min(stretch.rows, static_cast<uint64_t>(std::max<int64_t>(left, 1)));
-  ::query::QueryResult high;
-  const base::TimePoint began = base::system_clock().now();
-  auto outcome = co_await compare_sums(schema, streams, rows, report, last, high);
-  if (!outcome.ok()) {
-    // It may have been too much at once.
-    stretch.rows = std::max(stretch.rows / 8, kIntervalRowsMin);
-    co_return std::move(outcome).error();
+  if (!work.hash) work.hash = best_hash(work.own->flavor().server());
+  const auto left = static_cast<uint64_t>(std::max<int64_t>(settings.max_rows - report.processed, 1));
+  std::unique_ptr<PreparedSum> interval = std::move(work.next);
+  if (interval == nullptr) {
+    auto prepared = co_await prepare_sum(schema, streams, *work.hash, std::min(work.rows, left), last);
+    if (!prepared.ok()) {
+      // It may have been too much at once.
+      work.rows = std::max(work.rows / 8, kIntervalRowsMin);
+      co_return std::move(prepared).error();
+    }
+    interval = std::move(*prepared);
   }
-  switch (*outcome) {
-    case Sums::kEqual:
-      stretch.rows = next_interval_rows(stretch.rows, base::system_clock().now() - began);
-      done = high.rows_size() == 0;
-      if (!done) last = std::move(high);
-      break;
-    case Sums::kDiffer:
-      // Narrower first, so that few rows have to travel.
-      stretch.by_rows = stretch.rows <= kIntervalRowsMin;
-      stretch.rows = std::max(stretch.rows / 8, kIntervalRowsMin);
-      if (stretch.by_rows) stretch.limit = std::move(high);
-      break;
-    case Sums::kUnable:
-      if (hash != HashKind::kSha) {
-        hash = HashKind::kSha;  // Perhaps the other side only has that.
-      } else {
-        stretch.unable = true;
-        hash.reset();  // Other tables may do.
-      }
-      break;
+  if (interval == nullptr) {
+    if (work.hash != HashKind::kSha) {
+      work.hash = HashKind::kSha;  // Perhaps the other side only has that.
+    } else {
+      work.unable = true;
+    }
+    co_return Status{};
   }
+  // While the servers are busy with this one the next interval is opened.
+  std::optional<Result<std::optional<uint64_t>>> summed;
+  std::optional<Result<std::unique_ptr<PreparedSum>>> ahead;
+  std::vector<net::Task<void>> tasks;
+  tasks.push_back(into(finish_sum(*interval), summed));
+  if (interval->high.rows_size() != 0 && left > interval->rows_wanted) {
+    tasks.push_back(into(
+        prepare_sum(schema, streams, *work.hash, std::min(work.rows, left - interval->rows_wanted), interval->high),
+        ahead));
+  }
+  co_await net::when_all(std::move(tasks));
+  if (!summed->ok()) {
+    work.rows = std::max(interval->rows_wanted / 8, kIntervalRowsMin);
+    co_return std::move(*summed).error();
+  }
+  if (**summed) {
+    report.processed += static_cast<int64_t>(***summed);
+    report.matching += static_cast<int64_t>(***summed);
+    work.rows = next_interval_rows(interval->rows_wanted, interval->took);
+    // What has failed ahead is tried again, and told, when it is its turn.
+    if (ahead && ahead->ok()) work.next = std::move(**ahead);
+    done = interval->high.rows_size() == 0;
+    if (!done) last = std::move(interval->high);
+    co_return Status{};
+  }
+  // Narrower first, so that few rows have to travel.
+  work.by_rows = interval->rows_wanted <= kIntervalRowsMin;
+  work.rows = std::max(interval->rows_wanted / 8, kIntervalRowsMin);
+  if (work.by_rows) work.limit = std::move(interval->high);
   co_return Status{};
 }
 

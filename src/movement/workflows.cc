@@ -113,7 +113,7 @@ net::Task<Result<::tabletmanagerdata::CreateVReplicationWorkflowResponse>> Engin
   CO_RETURN_IF_ERROR(check_open());
   if (request.workflow().empty()) co_return fail(Code::kInvalidArgument, "a workflow needs a name");
   if (request.binlog_source_size() == 0) co_return fail(Code::kInvalidArgument, "a workflow needs a source");
-  for (const auto& source : request.binlog_source()) CO_RETURN_IF_ERROR(Filter::create(source.filter()));
+  for (const auto& source : request.binlog_source()) CO_RETURN_IF_ERROR(StreamPlan::create(source.filter()));
   CO_ASSIGN_OR_RETURN(const auto guard, co_await admin.lock(wait));
   CO_RETURN_IF_ERROR(check_open());
   CO_ASSIGN_OR_RETURN(const auto session, co_await connect(wait));
@@ -253,8 +253,10 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>> Engin
     std::string pairs;
     for (const auto& [key, value] : request.config_overrides())
       pairs += fmt::format(", {}, {}", sql_json(key), sql_json(value));
-    sets += fmt::format(", options = JSON_SET(COALESCE(options, _utf8mb4'{{}}'), _utf8mb4'$.config', JSON_OBJECT({}))",
-                        pairs.substr(2));
+    sets += fmt::format(
+        ", options = JSON_MERGE_PATCH(COALESCE(options, _utf8mb4'{{}}'), JSON_OBJECT(_utf8mb4'config', "
+        "JSON_OBJECT({})))",
+        pairs.substr(2));
   }
   // The source differs from stream to stream: on_ddl and rules are changed in each.
   std::string sources;
@@ -263,7 +265,7 @@ net::Task<Result<::tabletmanagerdata::UpdateVReplicationWorkflowResponse>> Engin
       ::binlogdata::BinlogSource source = record.source;
       if (request.has_on_ddl()) source.set_on_ddl(request.on_ddl());
       for (const auto& rule : request.filter_rules()) *source.mutable_filter()->add_rules() = rule;
-      CO_RETURN_IF_ERROR(Filter::create(source.filter()));
+      CO_RETURN_IF_ERROR(StreamPlan::create(source.filter()));
       sources += fmt::format(" WHEN {} THEN {}", record.id, sql_text(to_text(source)));
     }
     sets += fmt::format(", source = CASE id{} ELSE source END", sources);
@@ -344,8 +346,8 @@ net::Task<Result<::tabletmanagerdata::DeleteVReplicationWorkflowResponse>> Engin
   auto deleted = co_await session->script(
       fmt::format(
           "BEGIN; DELETE FROM _vt.copy_state WHERE vrepl_id IN ({0}); DELETE FROM _vt.post_copy_action WHERE vrepl_id "
-          "IN "
-          "({0}); DELETE FROM _vt.vreplication_log WHERE vrepl_id IN ({0}); DELETE FROM _vt.vreplication WHERE id IN "
+          "IN ({0}); DELETE FROM _vt.schema_change WHERE vrepl_id IN ({0}); DELETE FROM _vt.vreplication_log WHERE "
+          "vrepl_id IN ({0}); DELETE FROM _vt.vreplication WHERE id IN "
           "({0}); COMMIT",
           list),
       wait);

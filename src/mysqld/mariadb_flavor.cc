@@ -136,7 +136,10 @@ class MariaDbFlavor final : public Flavor {
   std::string binlog_file_query() const override { return "SHOW MASTER STATUS"; }
 
   std::vector<std::string> set_semi_sync(bool source, bool replica) const override {
-    return {"SET GLOBAL rpl_semi_sync_master_timeout = " + std::to_string(kSemiSyncTimeoutMs),
+    // A replica that is told to receive no more first tells its source, by another connection, to forget it. A source
+    // that stands still takes this time (s), and an emergency reparent waits for it.
+    return {"SET GLOBAL rpl_semi_sync_slave_kill_conn_timeout = 1",
+            "SET GLOBAL rpl_semi_sync_master_timeout = " + std::to_string(kSemiSyncTimeoutMs),
             source ? "SET GLOBAL rpl_semi_sync_master_enabled = ON" : "SET GLOBAL rpl_semi_sync_master_enabled = OFF",
             replica ? "SET GLOBAL rpl_semi_sync_slave_enabled = ON" : "SET GLOBAL rpl_semi_sync_slave_enabled = OFF"};
   }

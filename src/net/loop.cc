@@ -12,12 +12,25 @@
 #include <cstring>
 #include <deque>
 
+#include "net/turn_end.h"
+
 namespace vitrail::net {
 namespace {
 
 thread_local Loop* current_loop = nullptr;
 
 constexpr uint32_t kEvents = EPOLLIN | EPOLLRDHUP | EPOLLET;  // Of every descriptor, all the time.
+
+thread_local std::vector<std::coroutine_handle<>> at_turn_end;
+
+void end_turn() {
+  static thread_local std::vector<std::coroutine_handle<>> now;
+  while (!at_turn_end.empty()) {
+    now.swap(at_turn_end);
+    for (const auto handle : now) handle.resume();
+    now.clear();
+  }
+}
 
 // The helper threads behind offload(): started on demand, never more than kMaxBlockingThreads.
 class BlockingPool {
@@ -127,6 +140,11 @@ void block_on_void(Loop& loop, Task<void> task) {
 
 }  // namespace internal
 
+void resume_at_turn_end(std::coroutine_handle<> handle) {
+  CHECK(current_loop != nullptr);
+  at_turn_end.push_back(handle);
+}
+
 void submit_blocking(std::move_only_function<void()> job) { blocking_pool().submit(std::move(job)); }
 
 Loop::Loop() {
@@ -202,6 +220,7 @@ void Loop::run() {
     run_ready();
     const auto now = timers_.empty() ? base::TimePoint() : base::system_clock().now();
     run_timers(now);
+    end_turn();
     const int count = epoll_wait(epoll_, events.data(), events.size(), timeout_ms(now));
     CHECK(count >= 0 || errno == EINTR);
     // First note everything, then resume: a coroutine that runs now may close a descriptor of a later event.

@@ -4,6 +4,7 @@
 
 #include "mysql/errors.h"
 #include "mysql/statements.h"
+#include "net/carriers.h"
 
 namespace vitrail::net {
 namespace {
@@ -32,16 +33,30 @@ MysqlClient MysqlClient::over(PacketStream stream, mysql::Capabilities capabilit
 }
 
 Task<Result<MysqlClient>> MysqlClient::connect(MysqlClientSettings settings, Wait wait) {
-  const std::string where = settings.address.to_string();
+  if (settings.carriers != nullptr) {
+    CO_ASSIGN_OR_RETURN(auto opened, co_await settings.carriers->open(settings, wait));
+    if (opened) {
+      Socket socket = std::move(opened->socket);
+      auto client = co_await log_in(std::move(settings), std::move(socket), wait);
+      if (!client.ok() && client.error().code() == Code::kDeadlineExceeded) Carriers::distrust(*opened);
+      co_return std::move(client);
+    }
+  }
   auto socket = settings.address.unix_socket.empty()
                     ? co_await Socket::connect_tcp(settings.address.host, settings.address.port, wait)
                     : co_await Socket::connect_unix(settings.address.unix_socket, wait);
   if (!socket.ok()) co_return std::move(socket).error().with_retry(Retry::kSameTarget);
-  settings.auth.secure_transport = socket->is_unix();
-  const auto tls = socket->is_unix() ? nullptr : settings.address.tls;
+  co_return co_await log_in(std::move(settings), std::move(*socket), std::move(wait));
+}
+
+Task<Result<MysqlClient>> MysqlClient::log_in(MysqlClientSettings settings, Socket socket, Wait wait) {
+  const std::string where = settings.address.to_string();
+  // The login of the connection that carries it has seen to a stream's TLS.
+  settings.auth.secure_transport = socket.is_unix() || socket.encrypted();
+  const auto tls = socket.is_unix() || socket.carried() ? nullptr : settings.address.tls;
   settings.auth.use_tls = tls != nullptr;
   settings.auth.tls_optional = tls != nullptr && tls->optional();
-  PacketStream stream(std::move(*socket), settings.max_message);
+  PacketStream stream(std::move(socket), settings.max_message);
   mysql::ClientHandshake handshake(std::move(settings.auth));
   std::string out;
   for (;;) {

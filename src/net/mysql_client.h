@@ -19,6 +19,8 @@
 
 namespace vitrail::net {
 
+class Carriers;
+
 // Where a MySQL server listens: a unix socket when its path is given, else host and port; and how to speak to it there.
 struct MysqlAddress {
   std::string host;
@@ -32,6 +34,8 @@ struct MysqlClientSettings {
   MysqlAddress address;
   mysql::ClientAuthSettings auth;  // User, password, database, capabilities, collation. What concerns TLS is set here.
   size_t max_message = size_t{1} << 30;
+  Carriers* carriers =
+      nullptr;  // Not null: streams of these, where the other side knows of them. It outlives connect().
 };
 
 // A result set (or an OK), whole in memory.
@@ -110,6 +114,7 @@ class MysqlClient {
 
  private:
   MysqlClient(PacketStream stream, mysql::HandshakeV10 server, mysql::Capabilities capabilities);
+  static Task<Result<MysqlClient>> log_in(MysqlClientSettings settings, Socket socket, Wait wait);
   Task<Result<std::vector<mysql::ColumnDef>>> read_columns(uint64_t count, Wait wait);
   Task<Result<QueryResult>> read_result(Wait wait, size_t max_rows, base::MemoryBudget::Hold* memory = nullptr,
                                         bool give_up = false);

@@ -55,6 +55,17 @@ class PacketStream {
 
   // Whether read_message would return at once. Drops the message it returned last.
   bool message_waiting();
+  // The payload of that message, where it is one frame; read_message() or drop_message() goes on behind it. It stays to
+  // be read when `wanted` says no. nullopt: call read_message().
+  template <class Wanted>
+  std::optional<std::string_view> take_waiting(const Wanted& wanted) {
+    if (!message_waiting()) return std::nullopt;
+    const size_t length = mysql::decode_packet_header(buffered().data()).length;
+    const std::string_view payload = buffered().substr(mysql::kPacketHeaderSize, length);
+    if (length >= mysql::kMaxFramePayload || !wanted(payload)) return std::nullopt;
+    taken_ = mysql::kPacketHeaderSize + length;
+    return payload;
+  }
 
   // Raw access for relays: bytes that have arrived and were not consumed, beginning with the message that read_message
   // returned last, unless drop_message() let it go.

@@ -78,14 +78,28 @@ Task<Result<std::optional<std::string_view>>> ResultStream::next(Wait wait) {
     co_return std::optional<std::string_view>();
   }
   if (!binary_) co_return std::optional<std::string_view>(payload);
-  std::vector<std::optional<std::string>> row;
-  Status decoded = decode_binary_row(payload, columns_, row);
+  Status decoded = as_text(payload);
   if (!decoded.ok()) co_return broken(std::move(decoded).error());
+  co_return std::optional<std::string_view>(text_);
+}
+
+std::optional<std::string_view> ResultStream::next_waiting() {
+  if (ended_ || binary_) return std::nullopt;
+  MysqlClient& client = connection_->client;
+  return client.stream().take_waiting([&](std::string_view payload) {
+    return !payload.empty() && !mysql::is_err(payload) &&
+           !mysql::is_result_end(static_cast<uint8_t>(payload[0]), payload.size(), client.capabilities());
+  });
+}
+
+Status ResultStream::as_text(std::string_view payload) {
+  std::vector<std::optional<std::string>> row;
+  RETURN_IF_ERROR(decode_binary_row(payload, columns_, row));
   std::vector<mysql::Cell> cells;
   for (const auto& cell : row) cells.push_back(cell ? mysql::Cell(*cell) : mysql::Cell());
   text_.clear();
   mysql::encode_text_row(text_, cells);
-  co_return std::optional<std::string_view>(text_);
+  return {};
 }
 
 }  // namespace vitrail::net

@@ -29,13 +29,15 @@ class ResultStream {
   // The next row, as the payload of a message of the text protocol; it lives until the next call. nullopt: that was
   // all.
   Task<Result<std::optional<std::string_view>>> next(Wait wait);
-  // Whether next() would return at once. What it returned last is gone.
-  bool row_waiting() { return !ended_ && connection_->client.stream().message_waiting(); }
+  // A further row that has already come, as next() would return it. nullopt: only next() knows. What was returned last
+  // is gone.
+  std::optional<std::string_view> next_waiting();
   // Of the end.
   const mysql::OkPacket& ok() const { return ok_; }
 
  private:
   Task<Status> read_head(Wait wait);
+  Status as_text(std::string_view payload);  // A row in binary form, into text_.
   Error server_error(std::string_view payload);
   Error broken(Error error);
 

@@ -13,6 +13,7 @@
 #include <cstring>
 #include <vector>
 
+#include "net/stream_mux.h"
 #include "net/tls_session.h"
 
 namespace vitrail::net {
@@ -165,6 +166,11 @@ class HandshakeOperation final : public internal::IoState::Operation {
   bool finished_ = false;
 };
 
+void wake_all(internal::IoState& io) {
+  if (io.reader != nullptr && io.reader->perform()) std::exchange(io.reader, nullptr)->complete();
+  if (io.writer != nullptr && io.writer->perform()) std::exchange(io.writer, nullptr)->complete();
+}
+
 Task<Result<int>> connect_address(const Address& address, const Wait& wait) {
   const int fd = socket(address.storage.ss_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (fd < 0) co_return socket_error(errno, "socket");
@@ -206,9 +212,11 @@ Socket& Socket::operator=(Socket&& other) noexcept {
     close();
     io_ = std::move(other.io_);
     tls_ = std::move(other.tls_);
+    carried_ = std::move(other.carried_);
     loop_ = other.loop_;
     peer_ = std::move(other.peer_);
     unix_ = other.unix_;
+    carrier_encrypted_ = other.carrier_encrypted_;
   }
   return *this;
 }
@@ -256,6 +264,13 @@ Task<Result<Socket>> Socket::connect_unix(std::string path, Wait wait) {
 
 void Socket::close() {
   if (io_ == nullptr) return;
+  if (carried_ != nullptr) {
+    carried_->abort();
+    wake_all(*io_);
+    carried_.reset();
+    io_.reset();
+    return;
+  }
   if (tls_ != nullptr) tls_->say_goodbye();
   abort();
   loop_->unwatch(*io_);
@@ -267,7 +282,7 @@ void Socket::close() {
 Task<Status> Socket::start_tls(std::shared_ptr<const TlsContext> context, std::string host, std::string received,
                                Wait wait) {
   if (io_ == nullptr) co_return socket_error(ENOTCONN, "TLS handshake with " + peer_);
-  CHECK(tls_ == nullptr);
+  CHECK(tls_ == nullptr && carried_ == nullptr);
   CO_ASSIGN_OR_RETURN(tls_, context->start(*io_, host, std::move(received)));
   for (bool finished = false; !finished;) {
     HandshakeOperation step(*io_, *tls_, wait);
@@ -288,10 +303,14 @@ Task<Status> Socket::start_tls(std::shared_ptr<const TlsContext> context, std::s
 
 void Socket::abort() {
   if (io_ == nullptr) return;
-  ::shutdown(io_->fd, SHUT_RDWR);
+  if (carried_ != nullptr) {
+    carried_->abort();
+    if (io_->on_hang_up != nullptr) io_->on_hang_up->cancel();
+  } else {
+    ::shutdown(io_->fd, SHUT_RDWR);
+  }
   io_->readable = io_->hung_up = true;
-  if (io_->reader != nullptr && io_->reader->perform()) std::exchange(io_->reader, nullptr)->complete();
-  if (io_->writer != nullptr && io_->writer->perform()) std::exchange(io_->writer, nullptr)->complete();
+  wake_all(*io_);
 }
 
 void Socket::cancel_when_gone(CancelSource* source) {
@@ -302,12 +321,46 @@ void Socket::cancel_when_gone(CancelSource* source) {
 
 bool Socket::has_input(bool ask) {
   if (io_ == nullptr || io_->hung_up || (tls_ != nullptr && tls_->has_input())) return true;
+  if (carried_ != nullptr) return carried_->has_input() || (ask && carried_->mux().connection_ended());
   if (!io_->readable && !ask) return false;
   char byte;
   const ssize_t got = recv(io_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
   if (got >= 0 || (errno != EAGAIN && errno != EWOULDBLOCK)) return true;
   io_->readable = false;
   return false;
+}
+
+bool Socket::ended() const {
+  if (io_ == nullptr || io_->hung_up) return true;
+  char byte;
+  const ssize_t got = recv(io_->fd, &byte, 1, MSG_PEEK | MSG_DONTWAIT);
+  return got == 0 || (got < 0 && errno != EAGAIN && errno != EWOULDBLOCK);
+}
+
+ssize_t Socket::receive(std::span<char> buffer, int& error) {
+  if (tls_ != nullptr) [[unlikely]] {
+    size_t got = 0;
+    const auto step = tls_->read(buffer, got);
+    if (step == internal::TlsSession::Step::kFailed) error = EPROTO;
+    return step == internal::TlsSession::Step::kWaiting || error != 0 ? -1 : static_cast<ssize_t>(got);
+  }
+  internal::IoState& io = *io_;
+  for (;;) {
+    const ssize_t got = recv(io.fd, buffer.data(), buffer.size(), 0);
+    if (got >= 0) {
+      // A short read has drained the socket: the next bytes raise a new event. Not so when the peer has hung up, whose
+      // event may already be behind us.
+      if (static_cast<size_t>(got) < buffer.size() && !io.hung_up) io.readable = false;
+      return got;
+    }
+    if (errno == EINTR) continue;
+    if (errno == EAGAIN) {
+      io.readable = false;
+    } else {
+      error = errno;
+    }
+    return -1;
+  }
 }
 
 Socket::ReadOperation Socket::read_some(std::span<char> buffer, const Wait& wait) {
@@ -321,7 +374,8 @@ bool Socket::ReadOperation::await_ready() {
     errno_ = ENOTCONN;
     return true;
   }
-  if (socket_.tls_ != nullptr) return perform();  // It may hold bytes that it has read ahead.
+  // They may hold bytes that were read ahead.
+  if (socket_.tls_ != nullptr || socket_.carried_ != nullptr) return perform();
   return socket_.io_->readable && perform();
 }
 
@@ -332,34 +386,14 @@ bool Socket::ReadOperation::await_suspend(std::coroutine_handle<> handle) {
 }
 
 bool Socket::ReadOperation::perform() {
+  if (socket_.carried_ != nullptr && !socket_.carried_->has_input() && !socket_.io_->hung_up) return false;
   if (room_ != nullptr) buffer_ = std::exchange(room_, nullptr)->room();
-  if (socket_.tls_ != nullptr) [[unlikely]]
-    return perform_tls();
-  internal::IoState& io = *socket_.io_;
-  for (;;) {
-    result_ = recv(io.fd, buffer_.data(), buffer_.size(), 0);
-    if (result_ >= 0) {
-      // A short read has drained the socket: the next bytes raise a new event. Not so when the peer has hung up, whose
-      // event may already be behind us.
-      if (static_cast<size_t>(result_) < buffer_.size() && !io.hung_up) io.readable = false;
-      return true;
-    }
-    if (errno == EINTR) continue;
-    if (errno == EAGAIN) {
-      io.readable = false;
-      return false;
-    }
-    errno_ = errno;
+  if (socket_.carried_ != nullptr) {
+    result_ = static_cast<ssize_t>(socket_.carried_->read(buffer_));
     return true;
   }
-}
-
-bool Socket::ReadOperation::perform_tls() {
-  size_t got = 0;
-  const auto step = socket_.tls_->read(buffer_, got);
-  if (step == internal::TlsSession::Step::kFailed) errno_ = EPROTO;
-  result_ = static_cast<ssize_t>(got);
-  return step != internal::TlsSession::Step::kWaiting;
+  result_ = socket_.receive(buffer_, errno_);
+  return result_ >= 0 || errno_ != 0;
 }
 
 void Socket::ReadOperation::abandon() { socket_.io_->reader = nullptr; }
@@ -385,11 +419,16 @@ bool Socket::WriteOperation::await_ready() {
 bool Socket::WriteOperation::await_suspend(std::coroutine_handle<> handle) {
   CHECK(socket_.io_->writer == nullptr);
   socket_.io_->writer = this;
-  socket_.loop_->watch_writable(*socket_.io_);
+  if (socket_.carried_ == nullptr) socket_.loop_->watch_writable(*socket_.io_);
   return arm(*socket_.loop_, handle, wait_);
 }
 
 bool Socket::WriteOperation::perform() {
+  if (socket_.carried_ != nullptr) {
+    const auto step = socket_.carried_->write(data_);
+    if (step == internal::MuxStream::Step::kFailed) errno_ = EPIPE;
+    return step != internal::MuxStream::Step::kWaiting;
+  }
   if (socket_.tls_ != nullptr) [[unlikely]]
     return perform_tls();
   while (!data_.empty()) {

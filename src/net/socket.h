@@ -12,9 +12,19 @@
 
 namespace vitrail::net {
 
-// A connected stream socket (TCP or unix), non-blocking, bound to the loop on which it was made.
+class Carrier;
+namespace internal {
+class MuxStream;
+struct MuxStreamDelete {
+  void operator()(MuxStream* stream) const;
+};
+using MuxStreamPtr = std::unique_ptr<MuxStream, MuxStreamDelete>;
+}  // namespace internal
+
+// A connected stream socket (TCP or unix), non-blocking, bound to the loop on which it was made; or one of the streams
+// that a Carrier has on one such socket, which behaves in the same way.
 //
-//   Owns    : the descriptor. Move-only; must not be moved while an operation waits.
+//   Owns    : the descriptor, or the stream. Move-only; must not be moved while an operation waits.
 //   Threads : the loop's thread only. One read and one write may wait at the same time.
 //   Errors  : kUnavailable when the peer is gone or refuses; kDeadlineExceeded and kCanceled as in Wait. After a failed
 //             write an unknown part was sent: close the socket.
@@ -39,7 +49,9 @@ class Socket {
   //   kUnavailable: the peer does not speak TLS, or one side refuses the other: the message says why. Errors of Wait.
   //   After an error, close the socket.
   Task<Status> start_tls(std::shared_ptr<const TlsContext> context, std::string host, std::string received, Wait wait);
-  bool encrypted() const { return tls_ != nullptr; }
+  bool encrypted() const { return tls_ != nullptr || carrier_encrypted_; }
+  // It is a stream of a Carrier. It has no TLS of its own.
+  bool carried() const { return carried_ != nullptr; }
 
   // Address of the other side, "127.0.0.1:4711" or the path of a unix socket.
   const std::string& peer() const { return peer_; }
@@ -68,11 +80,19 @@ class Socket {
   WriteOperation write_all(std::string_view data, const Wait& wait);
 
  private:
+  friend class Carrier;
+  // What is there to be read: at least one byte, or 0 at the end. -1: nothing yet, where `error` is 0.
+  ssize_t receive(std::span<char> buffer, int& error);
+  // The other side has closed it, or it is broken, by what the kernel knows.
+  bool ended() const;
+
   std::unique_ptr<internal::IoState> io_;
-  internal::TlsSessionPtr tls_;  // Null: plain text. Refers to io_.
+  internal::TlsSessionPtr tls_;     // Null: plain text. Refers to io_.
+  internal::MuxStreamPtr carried_;  // Null: a descriptor. Refers to io_.
   Loop* loop_ = nullptr;
   std::string peer_;
   bool unix_ = false;
+  bool carrier_encrypted_ = false;
 };
 
 class Socket::ReadRoom {
@@ -93,7 +113,6 @@ class Socket::ReadOperation final : public internal::IoState::Operation {
 
  private:
   bool perform() override;
-  bool perform_tls();
   void abandon() override;
   Socket& socket_;
   std::span<char> buffer_;

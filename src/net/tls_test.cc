@@ -9,6 +9,7 @@
 #include "base/process.h"
 #include "base/random.h"
 #include "mysql/errors.h"
+#include "net/carrier.h"
 #include "net/mysql_client.h"
 #include "net/mysql_server.h"
 #include "net/scope.h"
@@ -214,6 +215,71 @@ TEST_F(Tls, TwentyMebibytesInBothDirectionsAreExact) {
   const Seen seen = meet(server_of("server"), client_with(TlsMode::kVerifyIdentity), "127.0.0.1", text);
   ASSERT_TRUE(seen.client.ok()) << seen.client.error().to_string();
   EXPECT_TRUE(seen.answer.ends_with(text));
+}
+
+Task<void> begin_tls(Socket& socket, std::shared_ptr<const TlsContext> context) {
+  Status started = co_await socket.start_tls(std::move(context), "127.0.0.1", "", soon());
+  EXPECT_TRUE(started.ok());
+}
+
+Task<void> echo(Socket socket) {
+  std::string buffer(10'000, 0);
+  const Wait wait = soon();
+  for (;;) {
+    auto got = co_await socket.read_some(buffer, wait);
+    if (!got.ok() || *got == 0) co_return;
+    EXPECT_TRUE((co_await socket.write_all(std::string_view(buffer).substr(0, *got), wait)).ok());
+  }
+}
+
+Task<void> send_and_read_back(Result<Socket> socket, size_t size) {
+  EXPECT_TRUE(socket.ok() && socket->encrypted());
+  std::string sent(size, 0);
+  for (size_t i = 0; i < size; ++i) sent[i] = static_cast<char>('a' + i * i % 26);
+  std::string back;
+  auto read = [](Socket& from, std::string& out, size_t wanted) -> Task<void> {
+    std::string buffer(50'000, 0);
+    const Wait wait = soon();
+    while (out.size() < wanted) {
+      auto got = co_await from.read_some(buffer, wait);
+      if (!got.ok() || *got == 0) co_return;
+      out.append(buffer, 0, *got);
+    }
+  };
+  Scope scope;
+  scope.spawn(read(*socket, back, size));
+  const Wait wait = soon();
+  EXPECT_TRUE((co_await socket->write_all(sent, wait)).ok());
+  co_await scope.join();
+  EXPECT_TRUE(back == sent);
+}
+
+TEST_F(Tls, AConnectionThatUsesItCarriesStreams) {
+  auto body = [](std::shared_ptr<const TlsContext> server, std::shared_ptr<const TlsContext> client) -> Task<void> {
+    int ends[2];
+    CHECK(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) == 0);
+    auto a = Socket::adopt(ends[0]);
+    auto b = Socket::adopt(ends[1]);
+    CHECK(a.ok() && b.ok());
+    std::vector<Task<void>> handshakes;
+    handshakes.push_back(begin_tls(*a, client));
+    handshakes.push_back(begin_tls(*b, server));
+    co_await when_all(std::move(handshakes));
+    Scope scope;
+    const auto near = std::make_shared<Carrier>(std::move(*a), kStreamWindow, nullptr, scope.token());
+    const auto far = std::make_shared<Carrier>(
+        std::move(*b), kStreamWindow, [&scope](Socket stream) { scope.spawn(echo(std::move(stream))); }, scope.token());
+    auto serve_it = [](std::shared_ptr<Carrier> carrier) -> Task<void> { EXPECT_TRUE((co_await carrier->run()).ok()); };
+    scope.spawn(serve_it(near));
+    scope.spawn(serve_it(far));
+    std::vector<Task<void>> uses;
+    for (const size_t size : {1, 1000, 100'000, 3'000'000}) uses.push_back(send_and_read_back(near->open(), size));
+    co_await when_all(std::move(uses));
+    scope.request_stop();
+    co_await scope.join();
+  };
+  run(body(made(TlsContext::for_server(server_of("server"))),
+           made(TlsContext::for_client(client_with(TlsMode::kVerifyIdentity)))));
 }
 
 TEST_F(Tls, ServersThatTheClientDoesNotTrustAreRefused) {

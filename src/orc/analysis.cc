@@ -2,6 +2,7 @@
 
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <array>
 
 #include "topo/tablet.h"
@@ -154,6 +155,15 @@ std::string_view recovery_name(Recovery recovery) {
 bool is_emergency(Recovery recovery) {
   return recovery == Recovery::kRecoverDeadPrimary || recovery == Recovery::kRecoverIncapacitatedPrimary ||
          recovery == Recovery::kRecoverPrimaryTabletDeleted;
+}
+
+base::Duration patience_with(base::Duration silent, base::Duration usual, const AnalysisSettings& settings) {
+  // Shorter than this nobody answers who has something else to do as well.
+  constexpr base::Duration kShortest = std::chrono::milliseconds(300);
+  constexpr base::Duration kBeyond = std::chrono::milliseconds(10);  // So that the time is over behind it.
+  const base::Duration left = settings.incapacitated_after + kBeyond - silent;
+  if (left <= base::Duration(0) || left >= usual) return usual;
+  return std::min(std::max(left, kShortest), usual);
 }
 
 std::vector<Finding> analyze(const ShardView& view, const AnalysisSettings& settings) {

@@ -84,6 +84,10 @@ struct AnalysisSettings {
   base::Duration incapacitated_after = std::chrono::seconds(3);
 };
 
+// How long a tablet that last answered `silent` ago is waited for when it is asked now: no longer than until its
+// silence says something (incapacitated_after), for while it is waited for nothing is done. At most `usual`.
+base::Duration patience_with(base::Duration silent, base::Duration usual, const AnalysisSettings& settings);
+
 struct Finding {
   Problem problem = Problem::kNone;
   Recovery recovery = Recovery::kNothing;

@@ -208,6 +208,18 @@ TEST(Analysis, OnlyASilentOrDeletedPrimaryIsReplaced) {
   }
 }
 
+TEST(Analysis, ASilentTabletIsWaitedForUntilItsSilenceSaysSomething) {
+  const AnalysisSettings settings{.incapacitated_after = 3s};
+  EXPECT_EQ(patience_with(0s, 1s, settings), 1s);
+  EXPECT_EQ(patience_with(1900ms, 1s, settings), 1s);
+  EXPECT_EQ(patience_with(2400ms, 1s, settings), 610ms);
+  EXPECT_EQ(patience_with(2990ms, 1s, settings), 300ms);  // Who is busy needs a moment, too.
+  EXPECT_EQ(patience_with(3020ms, 1s, settings), 1s);
+  EXPECT_EQ(patience_with(60s, 1s, settings), 1s);
+  EXPECT_EQ(patience_with(0s, 200ms, settings), 200ms);
+  EXPECT_EQ(patience_with(2990ms, 200ms, settings), 200ms);
+}
+
 TEST(Analysis, NamesAreInOrder) {
   for (int i = 0; i <= static_cast<int>(Problem::kReplicaSemiSyncMustNotBeSet); ++i) {
     EXPECT_FALSE(problem_name(static_cast<Problem>(i)).empty());

@@ -22,7 +22,8 @@ namespace tmd = ::tabletmanagerdata;
 namespace {
 
 constexpr base::Duration kSuspicious = 300ms;  // Between looks while somebody does not answer.
-constexpr base::Duration kDemotion = 1s;       // Of a primary that has been silent for seconds.
+constexpr base::Duration kDemotion = 1s;
+constexpr base::Duration kLongSilence = 10s;  // Behind which a tablet is no news any more.
 constexpr size_t kHistoryMax = 500;
 constexpr int32_t kStopped = 1, kRunning = 3;  // replicationdata.Status.io_state
 
@@ -157,11 +158,13 @@ net::Task<void> Orc::discover() {
 
 net::Task<void> Orc::ask(Shard& shard, TabletView& tablet) {
   const std::string alias = topo::alias_to_string(tablet.record.alias());
-  const auto limit = std::max<base::Duration>(1s, options_.poll);
+  const base::TimePoint asked = base::system_clock().now();
+  const base::Duration silent = asked - shard.answered.try_emplace(alias, asked).first->second;
+  const auto limit = patience_with(silent, std::max<base::Duration>(1s, options_.poll), options_.analysis);
   const auto answer = co_await tablets_->call<tmd::FullStatusResponse>(
       tablet.record, "FullStatus", tmd::FullStatusRequest(), net::Wait::within(limit, scope_.token()));
   const base::TimePoint now = base::system_clock().now();
-  const auto last = shard.answered.try_emplace(alias, now).first;
+  const auto last = shard.answered.find(alias);
   tablet.answers = answer.ok();
   if (!answer.ok()) {
     ++tablet.failures;
@@ -235,10 +238,13 @@ net::Task<Status> Orc::look(Shard& shard, bool fresh) {
 net::Task<void> Orc::watch(std::shared_ptr<Shard> shard) {
   while (!shard->gone && !scope_.stopping()) {
     const base::TimePoint began = base::system_clock().now();
-    Status looked = co_await look(*shard, false);
+    // When somebody has just fallen silent there may be something to be done: not by records of some time ago.
+    const bool silence = std::ranges::any_of(shard->view.tablets, [](const TabletView& tablet) {
+      return tablet.failures > 0 && tablet.silent_for < kLongSilence;
+    });
+    Status looked = co_await look(*shard, silence);
     std::vector<Finding> findings;
     if (looked.ok()) findings = analyze(shard->view, options_.analysis);
-    // Not by records of some time ago.
     if (!findings.empty() && shard->records_at < began) {
       looked = co_await look(*shard, true);
       findings = looked.ok() ? analyze(shard->view, options_.analysis) : std::vector<Finding>();
@@ -263,16 +269,18 @@ net::Task<void> Orc::watch(std::shared_ptr<Shard> shard) {
 
 // ---- Mending
 
+bool Orc::may_replace(const Shard& shard) const {
+  return options_.allow_emergency && !shard.emergency_disabled &&
+         !shard.view.record.vtorc_state().disable_emergency_reparent();
+}
+
 net::Task<void> Orc::act(Shard& shard, const std::vector<Finding>& findings) {
   for (const Finding& finding : findings) {
     if (finding.recovery == Recovery::kNothing || scope_.stopping()) continue;
     const Key key{finding.problem, finding.tablet ? topo::alias_to_string(*finding.tablet) : ""};
     const base::TimePoint now = base::system_clock().now();
     if (const auto next = shard.next.find(key); next != shard.next.end() && now < next->second) continue;
-    const bool forbidden =
-        !enabled_ || (is_emergency(finding.recovery) && (!options_.allow_emergency || shard.emergency_disabled ||
-                                                         shard.view.record.vtorc_state().disable_emergency_reparent()));
-    if (forbidden) {
+    if (!enabled_ || (is_emergency(finding.recovery) && !may_replace(shard))) {
       metrics_.counters("SkippedRecoveries", "recoveries that are switched off", {"recovery", "keyspace", "shard"})
           .with({std::string(recovery_name(finding.recovery)), shard.view.keyspace, shard.view.shard})
           .add();
@@ -336,19 +344,22 @@ net::Task<void> Orc::recover(Shard& shard, Finding finding) {
   note(std::move(done));
 }
 
+net::Task<Status> Orc::replace_primary(const ShardView& view, Recovery recovery) {
+  control::EmergencyReparentOptions options;
+  options.keyspace = view.keyspace;
+  options.shard = view.shard;
+  options.expected_primary = view.record.primary_alias();  // Or another vtorc was faster.
+  options.wait_replicas_timeout = options_.reparent_timeout;
+  options.old_primary_silent = recovery == Recovery::kRecoverIncapacitatedPrimary;
+  options.demotion_timeout = kDemotion;
+  options.prevent_cross_cell = options_.prevent_cross_cell;
+  auto done = co_await control::emergency_reparent_shard(*tablets_, std::move(options));
+  co_return done.ok() ? Status{} : Status(std::move(done).error());
+}
+
 net::Task<Status> Orc::run(Shard& shard, Finding finding) {
   const ShardView& view = shard.view;
-  if (is_emergency(finding.recovery)) {
-    control::EmergencyReparentOptions options;
-    options.keyspace = view.keyspace;
-    options.shard = view.shard;
-    options.expected_primary = view.record.primary_alias();  // Or another vtorc was faster.
-    options.wait_replicas_timeout = options_.reparent_timeout;
-    options.demotion_timeout = kDemotion;
-    options.prevent_cross_cell = options_.prevent_cross_cell;
-    auto done = co_await control::emergency_reparent_shard(*tablets_, std::move(options));
-    co_return done.ok() ? Status{} : Status(std::move(done).error());
-  }
+  if (is_emergency(finding.recovery)) co_return co_await replace_primary(view, finding.recovery);
   if (finding.recovery == Recovery::kElectNewPrimary) {
     control::PlannedReparentOptions options;
     options.keyspace = view.keyspace;
@@ -363,8 +374,13 @@ net::Task<Status> Orc::run(Shard& shard, Finding finding) {
                       co_await topo::ShardLock::acquire(topology_, view.keyspace, view.shard,
                                                         fmt::format("vtorc {}", recovery_name(finding.recovery)),
                                                         {.cancel = scope_.token(), .queue = false}));
-  Status done = co_await run_under_lock(shard, std::move(finding));
+  Status done = co_await run_under_lock(shard, finding);
   Status released = co_await lock.release();
+  // The record names a tablet that has no demotion to be undone: it was never promoted, or made a replica since. Who
+  // has most becomes the primary.
+  const bool nobody = finding.problem == Problem::kPrimaryCurrentTypeMismatch && !done.ok() &&
+                      done.error().code() == Code::kFailedPrecondition && may_replace(shard);
+  if (nobody) co_return co_await replace_primary(view, Recovery::kRecoverDeadPrimary);
   co_return done.ok() ? std::move(released) : std::move(done);
 }
 

@@ -95,6 +95,8 @@ class Orc {
   net::Task<void> ask(Shard& shard, TabletView& tablet);
   net::Task<void> act(Shard& shard, const std::vector<Finding>& findings);
   net::Task<void> recover(Shard& shard, Finding finding);
+  bool may_replace(const Shard& shard) const;  // By an emergency reparent.
+  net::Task<Status> replace_primary(const ShardView& view, Recovery recovery);
   net::Task<Status> run(Shard& shard, Finding finding);
   net::Task<Status> run_under_lock(Shard& shard, Finding finding);
   net::Task<Status> fix_primary(const ShardView& view);

@@ -8,8 +8,10 @@
 
 #include "mysql/protocol.h"
 #include "plan/expr_walk.h"
+#include "plan/lookup.h"
 #include "plan/routing.h"
 #include "plan/stored_literal.h"
+#include "shard/lookup_placement.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
 #include "vschema/vschema.h"
@@ -197,18 +199,34 @@ class ChangePlanner {
     }
     if (!bound.source->partitions.empty()) return unsupported("partitions in a change of rows of several shards");
     if (bound.known == nullptr) return unknown_columns(bound);
-    const auto sets = [&](const std::vector<std::string>& columns) {
-      return std::ranges::any_of(wanted.set,
-                                 [&](const auto* assignment) { return names(columns, assignment->column->name.text); });
-    };
+    return {};
+  }
+
+  static bool sets(const Wanted& wanted, const std::vector<std::string>& columns) {
+    return std::ranges::any_of(wanted.set,
+                               [&](const auto* assignment) { return names(columns, assignment->column->name.text); });
+  }
+
+  // What lookup vindexes have to learn.
+  Status watch_lookups(const Wanted& wanted, ChangeTarget& target) const {
+    const Bound& bound = bound_[wanted.table];
     const auto* primary = bound.table->primary_vindex();
-    for (const auto& use : bound.table->lookups) {
-      const bool moves = update_ != nullptr && use.is_owned && primary != nullptr && sets(primary->columns);
-      const bool concerned = moves || (update_ == nullptr ? use.is_owned : sets(use.columns));
-      if (concerned)
-        return unsupported("this change of the table " + bound.table->name + ", which the lookup vindex " +
-                           use.lookup->name + " would have to learn of");
+    auto watch = std::make_shared<LookupWatch>();
+    for (size_t i = 0; i < bound.table->lookups.size(); ++i) {
+      const auto& use = bound.table->lookups[i];
+      // The lookup of another table that places the rows is asked for each of them.
+      if (primary != nullptr && shard::placing_lookup(*primary->vindex) == use.lookup) continue;
+      const bool moves = update_ != nullptr && primary != nullptr && sets(wanted, primary->columns);
+      if (!moves && !(update_ == nullptr ? use.is_owned : sets(wanted, use.columns))) continue;
+      const std::string what = fmt::format("a change of table {}, whose vindex {} is a lookup vindex (type {})",
+                                           bound.table->name, use.lookup->name, use.lookup->type);
+      if (!use.problem.empty()) return unsupported(what + ": " + use.problem);
+      watch->uses.push_back(i);
     }
+    if (watch->uses.empty()) return {};
+    watch->table = bound.table;
+    watch->key = target.key;
+    target.watch = std::move(watch);
     return {};
   }
 
@@ -246,6 +264,7 @@ class ChangePlanner {
     target.place_at = items_.size();
     add_columns(bound, target.place);
     target.exact = !ignore_;
+    RETURN_IF_ERROR(watch_lookups(wanted, target));
     if (ignore_ &&
         std::ranges::any_of(target.place, [](const auto& column) { return !column.data_type.ends_with("int"); })) {
       return unsupported("IGNORE in a change by the keys of the table " + target.table +
@@ -271,6 +290,7 @@ class ChangePlanner {
               });
     }
     if (moves) RETURN_IF_ERROR(make_move(wanted, target));
+    if (!moves && target.watch != nullptr) RETURN_IF_ERROR(find_new_key(wanted, target));
     if (computed_) {
       target.before += " set ";
       for (const auto* assignment : wanted.set) {
@@ -295,7 +315,7 @@ class ChangePlanner {
       target.before += sql::quote_identifier(assignment->column->name.text) + " = " + print_here(*assignment->value);
     }
     // Rows whose keys meet each other's are changed in the order of the statement.
-    if (!target.move && !order_.empty()) target.after = order_text();
+    if (!target.one_by_one() && !order_.empty()) target.after = order_text();
     return {};
   }
 
@@ -316,21 +336,40 @@ class ChangePlanner {
     }
     if (ignore_) return unsupported("UPDATE IGNORE of a column that places the row");
     auto& move = target.move.emplace();
-    for (const auto& column : target.key) {
-      auto& place = move.key.emplace_back();
-      for (const auto* assignment : wanted.set) {
-        if (lower(assignment->column->name.text) != lower(column.name)) continue;
-        if (as<sql::DefaultValue>(assignment->value) != nullptr)
-          return unsupported("DEFAULT for a column that places the row");
-        place.at = items_.size();
-        items_.push_back(sql::print(*assignment->value, options_));
-      }
-    }
+    RETURN_IF_ERROR(add_new_key(wanted, target));
     for (const auto& column : bound.known->columns) {
       if (!is_generated(column)) move.columns.push_back(column);
     }
     // Which row comes first decides whether one meets another: without an order it is that of the primary key.
     if (order_.empty()) ordered_by_key_ = static_cast<std::ptrdiff_t>(wanted.table);
+    return {};
+  }
+
+  // The primary key as it is afterwards.
+  Status add_new_key(const Wanted& wanted, ChangeTarget& target) {
+    for (const auto& column : target.key) {
+      auto& place = target.new_key.emplace_back();
+      for (const auto* assignment : wanted.set) {
+        if (lower(assignment->column->name.text) != lower(column.name)) continue;
+        if (as<sql::DefaultValue>(assignment->value) != nullptr)
+          return unsupported("DEFAULT for a column of the key of a row that moves");
+        place.at = items_.size();
+        items_.push_back(sql::print(*assignment->value, options_));
+      }
+    }
+    return {};
+  }
+
+  // Rows are looked at afterwards, too: by their new keys.
+  Status find_new_key(const Wanted& wanted, ChangeTarget& target) {
+    std::vector<std::string> key;
+    for (const auto& column : target.key) key.push_back(column.name);
+    if (!sets(wanted, key)) return {};
+    if (reads_assigned_) {
+      return unsupported("an assignment that reads a column that another one changes, beside one of the primary key");
+    }
+    RETURN_IF_ERROR(add_new_key(wanted, target));
+    if (order_.empty() && single()) ordered_by_key_ = static_cast<std::ptrdiff_t>(wanted.table);
     return {};
   }
 

@@ -38,15 +38,18 @@ struct ChangeTarget {
   };
   std::vector<Value> values;
   bool exact = true;  // Rows that are found and not changed are an error.
-  // The rows may have to go to other shards: the key as it is afterwards, and all columns that make a row.
+  // Not empty: the key may be another one afterwards, and each row gets a statement of its own.
+  struct NewKey {
+    std::optional<size_t> at;  // Of the rows found, as the assigned expression's value; none: it stays.
+  };
+  std::vector<NewKey> new_key;
+  // The rows may have to go to other shards: all columns that make a row.
   struct Move {
-    struct NewKey {
-      std::optional<size_t> at;  // Of the rows found, as the assigned expression's value; none: it stays.
-    };
-    std::vector<NewKey> key;
     std::vector<schema::Column> columns;
   };
   std::optional<Move> move;
+  std::shared_ptr<const LookupWatch> watch;  // Lookup vindexes learn of the change. See plan/lookup.h.
+  bool one_by_one() const { return !values.empty() || !new_key.empty() || (watch != nullptr && !exact); }
 };
 
 struct Change {

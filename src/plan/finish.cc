@@ -3,7 +3,9 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <charconv>
 #include <map>
+#include <optional>
 
 #include "base/hex.h"
 #include "mysql/data_port.h"
@@ -20,7 +22,8 @@ using sql::as;
 namespace {
 
 constexpr std::string_view kOnlyColumn = "_vt_row";
-constexpr size_t kMaxIndexes = 16;  // Of a temporary table.
+constexpr size_t kMaxIndexes = 16;        // Of a temporary table.
+constexpr size_t kWidestInMemory = 1024;  // Bytes of a row, which are taken whatever is in it.
 
 // Texts of the statement's pieces, for the tables' own servers.
 sql::PrintOptions piece_options(const sql::Statement& statement, const PlanContext& context) {
@@ -51,6 +54,37 @@ Result<std::vector<schema::Column>> needed_columns(const References& references,
   return out;
 }
 
+// How many bytes a value takes in a table of the engine MEMORY, where each has room for the longest; nullopt: of a type
+// that cannot be there.
+std::optional<size_t> memory_width(const schema::Column& column) {
+  static const std::map<std::string_view, size_t> kFixed = {
+      {"tinyint", 1},  {"smallint", 2},  {"mediumint", 3}, {"int", 4},  {"bigint", 8},
+      {"decimal", 30}, {"float", 4},     {"double", 8},    {"date", 3}, {"time", 6},
+      {"datetime", 8}, {"timestamp", 7}, {"year", 1},      {"enum", 2}, {"set", 8},
+      {"bit", 8},      {"inet4", 4},     {"inet6", 16},    {"uuid", 16}};
+  const auto fixed = kFixed.find(column.data_type);
+  if (fixed != kFixed.end()) return fixed->second;
+  const std::string_view type = column.data_type;
+  if (type != "varchar" && type != "char" && type != "varbinary" && type != "binary") return std::nullopt;
+  const size_t open = column.type.find('(');
+  size_t length = 1;
+  if (open != std::string::npos) {
+    std::from_chars(column.type.data() + open + 1, column.type.data() + column.type.size(), length);
+  }
+  const bool single = column.charset.empty() || column.charset == "latin1" || column.charset == "ascii";
+  return length * (single ? 1 : 4) + 2;
+}
+
+bool fits_in_memory(const std::vector<schema::Column>& columns) {
+  size_t width = 0;
+  for (const auto& column : columns) {
+    const auto one = memory_width(column);
+    if (!one) return false;
+    width += *one;
+  }
+  return width <= kWidestInMemory;
+}
+
 std::string create_text(const References& references, const TableReference& reference, const FinishInput& input) {
   std::string out = "create temporary table " + input.scratch + " (";
   if (input.columns.empty()) return out + std::string(kOnlyColumn) + " tinyint not null)";
@@ -64,9 +98,20 @@ std::string create_text(const References& references, const TableReference& refe
     // MariaDB rounds a constant with a fraction before it looks it up in an index that is not unique: 2.5 finds 3.
     if (references.fractions && schema::is_whole(column)) continue;
     if (++indexes > kMaxIndexes) continue;
-    keys += ", key (" + name + ")";
+    keys += ", key using btree (" + name + ")";  // Hashes answer no ranges, and many equal values badly.
   }
   return out + keys + ")";
+}
+
+// Where a shard alone has them, they come so anyhow.
+void order_rows(const TableReference& reference, const vschema::Table& table, const schema::Table& known,
+                FinishInput& input) {
+  if (!table.sharded || table.type == vschema::TableType::kReference || input.columns.empty()) return;
+  const schema::Column* key = schema::find_whole_key(known);
+  if (key == nullptr) return;
+  const auto found = std::ranges::find(input.columns, key->name, &schema::Column::name);
+  input.order_place = static_cast<size_t>(found - input.columns.begin());
+  input.order = sql::quote_identifier(reference.shown) + "." + sql::quote_identifier(key->name);
 }
 
 std::string input_text(const TableReference& reference, const FinishInput& input, const sql::PrintOptions& options) {
@@ -77,6 +122,7 @@ std::string input_text(const TableReference& reference, const FinishInput& input
     out += schema::select_text(schema::form_of(column),
                                sql::quote_identifier(reference.shown) + "." + sql::quote_identifier(column.name));
   }
+  if (input.order_place == input.columns.size()) out += ", " + input.order;
   out += " from ";
   out += reference.source == nullptr ? sql::print(*reference.name) + " as " + sql::quote_identifier(reference.shown)
                                      : sql::print(*reference.source);
@@ -173,6 +219,10 @@ std::string insert_text(const FinishInput& input, size_t rows) {
 Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext& context, const FinishLocks* locks) {
   (void)remove_vindex_hints(ast);
   ASSIGN_OR_RETURN(References references, find_references(ast.statement()));
+  if (locks != nullptr && !references.assigned.empty()) {
+    return unsupported(
+        "an assignment to a user variable inside of a change of rows that one shard does not have alone");
+  }
   auto* query = sql::statement_as<sql::QueryStatement>(&ast.statement());
   const bool is_read = query == nullptr || query->query->locks.empty();
   if (query != nullptr) query->query->locks = {};  // The copies are nobody else's.
@@ -216,6 +266,8 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
                       .scratch = fmt::format("{}{}", mysql::kScratchTables, i + 1)};
     ASSIGN_OR_RETURN(input.columns, needed_columns(references, reference, *columns[i]));
     input.create = create_text(references, reference, input);
+    input.in_memory = fits_in_memory(input.columns);
+    order_rows(reference, *tables[i], *columns[i], input);
     input.text = input_text(reference, input, options);
     input.filtered = !reference.conditions.empty();
     ASSIGN_OR_RETURN(input.rows, plan_input(input.text, context));
@@ -226,6 +278,7 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
   for (size_t i = 0; i < references.tables.size(); ++i) {
     finish->inputs[i].links = input_links(references.tables[i], finish->inputs);
   }
+  finish->assigned = std::move(references.assigned);
   finish->text = finish_text(ast, references, finish->inputs, context);
 
   auto plan = std::make_shared<Plan>();

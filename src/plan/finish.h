@@ -18,15 +18,20 @@ namespace vitrail::plan {
 // A table in a place of the query.
 struct FinishInput {
   std::string keyspace;
-  std::string table;    // In its keyspace.
-  std::string shown;    // As results name it: its alias.
-  std::string scratch;  // The temporary table.
-  std::string create;   // CREATE TEMPORARY TABLE
+  std::string table;       // In its keyspace.
+  std::string shown;       // As results name it: its alias.
+  std::string scratch;     // The temporary table.
+  std::string create;      // CREATE TEMPORARY TABLE, but for the engine.
+  bool in_memory = false;  // All its columns may be in a table of the engine MEMORY, and its rows are not wide.
   // Those that the query needs, in the order of the table. None: only how many rows there are counts, and the temporary
   // table has one column of its own.
   std::vector<schema::Column> columns;
   std::shared_ptr<const Plan> rows;  // Where they come from, and the text that asks for them, in schema::Form each.
   std::string lock;                  // Behind that text: " for update".
+  // Rows of several shards are put in the order in which one server has them: their column in this place, a whole
+  // number (of the rows' last column, when it is none of `columns`), and what sorts each shard's by it.
+  std::optional<size_t> order_place;
+  std::string order;
   // Conditions of its own choose among its rows.
   bool filtered = false;
   // Where only rows are of use whose `column` (as `text` names it) is among the values that another input's column
@@ -49,6 +54,8 @@ struct FinishLocks {
 struct Finish {
   std::vector<FinishInput> inputs;
   std::string text;  // The query on the temporary tables.
+  // User variables that it assigns to: it runs with those of the session, and tells what became of these.
+  std::vector<std::string> assigned;
 };
 
 // The plan of an input's rows of which a link's column is among these values, in the form of its input's rows.

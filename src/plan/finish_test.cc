@@ -79,9 +79,9 @@ struct Case {
 
 TEST_F(FinishTest, EachTableGivesWhatIsNeededOfIt) {
   const Case cases[] = {
-      {"select avg(x) from a where id > 3",
+      {"select std(x) from a where id > 3",
        "sh all: select `a`.`id`, `a`.`x` from a as a where (id > 3)\n"
-       "select avg(x) as `avg(x)` from _vt_finish_1 as a where id > 3"},
+       "select std(x) as `std(x)` from _vt_finish_1 as a where id > 3"},
       {"select p.x, t from a p join b q on p.x = q.id where q.id = 7 and t = 'w'",
        "sh all: select `p`.`x` from a as p where ((`p`.`x`) = 7)\n"
        "sh value: select `q`.`id`, cast(`q`.`t` as binary) from b as q where (q.id = 7) and (t = 'w')\n"
@@ -97,7 +97,7 @@ TEST_F(FinishTest, EachTableGivesWhatIsNeededOfIt) {
        "_vt_finish_2 as r"},
       {"select x from a force index (i) where id = 3 union select 1",
        "sh value: select `a`.`id`, `a`.`x` from a as a force index (i) where (id = 3)\n"
-       "select x from _vt_finish_1 as a where id = 3 union select 1 as `1`"},
+       "select x from _vt_finish_1 as a where id = 3 union select 1"},
   };
   for (const auto& c : cases) EXPECT_EQ(texts(c.text), c.texts) << c.text;
 }
@@ -173,7 +173,7 @@ TEST_F(FinishTest, LocksGoWithTheTablesOfTheStatementItself) {
   };
   const std::pair<const char*, const char*> cases[] = {
       {"select p.x from a p join b q on p.x = q.id for update", "p: for update;q: for update;"},
-      {"select avg(x) from a lock in share mode", "a: lock in share mode;"},
+      {"select std(x) from a lock in share mode", "a: lock in share mode;"},
       {"select p.x from a p join b q on p.x = q.id for update skip locked",
        "p: for update skip locked;q: for update skip locked;"},
       {"select x from a where x in (select id from b) for update nowait", "a: for update nowait;b:;"},
@@ -191,14 +191,45 @@ TEST_F(FinishTest, WhatOneShardOrAMergeAnswersIsNotFinished) {
   }
 }
 
+// Rows of several shards go to one server in the order of their primary key, whether it is asked for or not.
+TEST_F(FinishTest, RowsOfSeveralShardsComeInTheOrderOfTheirKey) {
+  schema::Keyspace sharded = *schema_["sh"];
+  for (const char* name : {"a", "r"}) {
+    schema::set_key_flags(sharded[name], {{"PRIMARY", name == std::string("a") ? "id" : "k", 1, true}});
+  }
+  schema_["sh"] = std::make_shared<const schema::Keyspace>(std::move(sharded));
+  const auto order = [&](const char* text) {
+    const auto planned = plan(text);
+    EXPECT_TRUE(planned.ok()) << text;
+    std::string out;
+    for (const auto& input : (*planned)->finish->inputs) {
+      out += (input.order_place ? std::to_string(*input.order_place) : "-") + " " + input.order + "; ";
+    }
+    return out;
+  };
+  EXPECT_EQ(order("select std(x) from a"), "1 `a`.`id`; ");
+  EXPECT_EQ(order("select std(id), std(x) from a p"), "0 `p`.`id`; ");
+  EXPECT_EQ(order("select t, k from b, r, a"), "- ; - ; - ; ");  // Without a key; everywhere; only counted.
+  EXPECT_EQ(texts("select std(x) from a"),
+            "sh all: select `a`.`x`, `a`.`id` from a as a\n"
+            "select std(x) as `std(x)` from _vt_finish_1 as a");
+}
+
+TEST_F(FinishTest, AssignedVariablesAreKnown) {
+  const auto planned = plan("select @N := @n + x, @b := std(x) from a where x > (@n := 5) and x < 9");
+  ASSERT_TRUE(planned.ok()) << planned.error().message();
+  EXPECT_EQ((*planned)->finish->assigned, (std::vector<std::string>{"b", "n"}));
+  EXPECT_EQ(*(*planned)->finish->inputs[0].rows->text, "select `a`.`x` from a as a where (x < 9)");
+}
+
 TEST_F(FinishTest, ParametersAreValuesOrStayWhereTheyAre) {
   EXPECT_EQ(
-      texts("select avg(x) from a where id > ? and x < ?", {mysql::Value::of_int(3), mysql::Value::of_int(9)}, true),
+      texts("select std(x) from a where id > ? and x < ?", {mysql::Value::of_int(3), mysql::Value::of_int(9)}, true),
       "sh all: select `a`.`id`, `a`.`x` from a as a where (id > 3) and (x < 9)\n"
-      "select avg(x) as `avg(x)` from _vt_finish_1 as a where id > 3 and x < 9");
+      "select std(x) as `std(x)` from _vt_finish_1 as a where id > 3 and x < 9");
   EXPECT_EQ(texts("select a.x from a, un.u where a.x = ? limit ?"),
             "sh all: select `a`.`x` from a as a\n"
-            "un one: select 1 as `1` from u as u\n"
+            "un one: select 1 from u as u\n"
             "select a.x from _vt_finish_1 as a, _vt_finish_2 as u where a.x = ? limit ?");
 }
 
@@ -207,11 +238,11 @@ TEST_F(FinishTest, TemporaryTablesAreOfTheSameTypesAndHaveIndexesToJoinBy) {
   ASSERT_TRUE(planned.ok());
   ASSERT_EQ((*planned)->kind, Plan::Kind::kFinish);
   const auto& inputs = (*planned)->finish->inputs;
-  EXPECT_EQ(inputs[0].create, "create temporary table _vt_finish_1 (`x` bigint(20) not null, key (`x`))");
+  EXPECT_EQ(inputs[0].create, "create temporary table _vt_finish_1 (`x` bigint(20) not null, key using btree (`x`))");
   EXPECT_EQ(
       inputs[1].create,
       "create temporary table _vt_finish_2 (`id` bigint(20) not null, `t` varchar(9) character set latin1 collate "
-      "latin1_bin null default null, key (`id`))");
+      "latin1_bin null default null, key using btree (`id`))");
   EXPECT_EQ(insert_text(inputs[1], 2), "insert into _vt_finish_2 values (?,?),(?,?)");
   const auto counted = plan("select count(*) from a, b where b.id < 3");
   ASSERT_TRUE(counted.ok());
@@ -229,20 +260,20 @@ TEST_F(FinishTest, WholeNumbersAreNotIndexedBesideFractions) {
   }
   const auto planned = plan("select t from a, b where b.id = a.x and a.x = 25 and t = 'a.b'");
   ASSERT_TRUE(planned.ok());
-  EXPECT_TRUE((*planned)->finish->inputs[0].create.contains("key (`x`)"));
+  EXPECT_TRUE((*planned)->finish->inputs[0].create.contains("key using btree (`x`)"));
 }
 
 TEST_F(FinishTest, IsRefusedWithTheReason) {
   const Case cases[] = {
-      {"select avg(y) from new",
+      {"select std(y) from new",
        "VT12001: unsupported: a statement that one shard cannot answer alone, while the columns of sh.new are not "
        "known "
        "(no primary tablet has told them, or --schema-change-signal is off)"},
-      {"select avg(x) from a, information_schema.tables",
+      {"select std(x) from a, information_schema.tables",
        "VT12001: unsupported: system tables beside tables of several shards or keyspaces"},
   };
   for (const auto& c : cases) EXPECT_EQ(texts(c.text), c.texts) << c.text;
-  EXPECT_EQ(texts("select avg(x) from nowhere, a"), "table nowhere not found");
+  EXPECT_EQ(texts("select std(x) from nowhere, a"), "table nowhere not found");
 }
 
 }  // namespace

@@ -8,7 +8,9 @@
 #include "plan/expr_walk.h"
 #include "plan/key_value.h"
 #include "plan/lookup.h"
+#include "mysql/protocol.h"
 #include "plan/routing.h"
+#include "plan/stored_literal.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
 #include "sql/walk.h"
@@ -80,12 +82,8 @@ class InsertPlanner {
     }
     RETURN_IF_ERROR(read_rows());
     const bool by_servers = insert_.query != nullptr || needs_servers();
-    if (!table_.lookups.empty() && (by_servers || !insert_.returning.empty())) {
-      return unsupported("INSERT ... SELECT, subqueries and RETURNING in an INSERT into table " + table_.name +
-                         ", which has lookup vindexes");
-    }
-    if (by_servers) return plan_rows();
     RETURN_IF_ERROR(add_lookup_columns());
+    if (by_servers) return plan_rows();
     auto plan = std::make_shared<Plan>();
     plan->kind = Plan::Kind::kInsert;
     plan->returning = !insert_.returning.empty();
@@ -97,14 +95,11 @@ class InsertPlanner {
     }
     if (primary != nullptr) out.vindex = primary->vindex;
     if (!table_.lookups.empty()) out.table = tables_.tables.front();
+    ASSIGN_OR_RETURN(out.watch, watch_rows());
     for (size_t i = 1; i < table_.column_vindexes.size(); ++i) {
       out.secondary.push_back({table_.column_vindexes[i].vindex, table_.column_vindexes[i].columns});
     }
-    using Conflict = ShardedInsert::Conflict;
-    out.conflict = insert_.replace                 ? Conflict::kReplace
-                   : !insert_.on_duplicate.empty() ? Conflict::kUpdate
-                   : insert_.ignore                ? Conflict::kIgnore
-                                                   : Conflict::kError;
+    out.conflict = conflict();
     // Where the vindex columns and the generated column stand.
     std::vector<size_t> key_places;
     for (const auto& name : primary == nullptr ? std::vector<std::string>() : primary->columns) {
@@ -124,7 +119,7 @@ class InsertPlanner {
       add_column = !generated_place;
     }
     if (primary != nullptr) RETURN_IF_ERROR(check_update(primary->columns, "primary"));
-    for (const auto& use : table_.lookups) RETURN_IF_ERROR(check_update(use.columns, "lookup"));
+    RETURN_IF_ERROR(check_lookup_updates());
 
     for (const auto& values : rows_) {
       if (values.size() + added_ != columns_.size()) {
@@ -186,6 +181,9 @@ class InsertPlanner {
       }
       RETURN_IF_ERROR(read_lookups(values, row));
       RETURN_IF_ERROR(read_secondary(values, row));
+      if (out.watch != nullptr) {
+        ASSIGN_OR_RETURN(row.conflicts, conflicts_of(values, row, *out.watch));
+      }
     }
     if (out.rows.empty()) return unsupported("an INSERT without rows into a sharded table");
     write_frame(out, add_column);
@@ -234,6 +232,10 @@ class InsertPlanner {
         for (size_t k = 0; k < primary->columns.size(); ++k) {
           if (lower(primary->columns[k]) != lower(columns_[i])) continue;
           if (!is_null_or_default(values[i]) && !constant(values[i], type_of_key(*primary, k), context_)) return true;
+        }
+        if (in_lookup(columns_[i]) && !is_null_or_default(values[i]) &&
+            !constant(values[i], KeyType::kUnknown, context_)) {
+          return true;
         }
       }
     }
@@ -299,6 +301,7 @@ class InsertPlanner {
     }
     RETURN_IF_ERROR(check_sources_columns());
     RETURN_IF_ERROR(find_keys(*out));
+    RETURN_IF_ERROR(find_lookups(*out));
     if (insert_.query != nullptr) {
       RETURN_IF_ERROR(add_query(*out));
     } else {
@@ -355,8 +358,14 @@ class InsertPlanner {
     if (context_.has_parameters) options.expr = parameter_printer(insert_, context_.parameters);
     auto& rows = out.rows.emplace_back();
     ASSIGN_OR_RETURN(rows.source, plan_source(sql::print(*insert_.query, options), {}, context_));
-    for (size_t i = 0; i < columns_.size(); ++i) rows.cells.push_back({.at = i, .text = {}, .value = {}});
+    for (size_t i = 0; i + added_ < columns_.size(); ++i) rows.cells.push_back({.at = i, .text = {}, .value = {}});
+    add_nulls(rows);
     return {};
+  }
+
+  // In the columns of lookup vindexes that the statement leaves out.
+  void add_nulls(InsertRows::Rows& rows) const {
+    for (size_t i = 0; i < added_; ++i) rows.cells.push_back({.text = "null", .value = mysql::Value::null()});
   }
 
   // One row of VALUES: what is known is written as it is, the rest is asked for.
@@ -380,6 +389,11 @@ class InsertPlanner {
         if (value) {
           ASSIGN_OR_RETURN(cell.value, stored_value(storing(out, *key), std::move(*value), key->name));
         }
+      } else if (!cell.wants_value && !ask && in_lookup(columns_[i])) {
+        ask = !is_null_or_default(values[i]) && !constant(values[i], KeyType::kUnknown, context_);
+        if (!ask) {
+          ASSIGN_OR_RETURN(cell.value, lookup_value(values[i], columns_[i]));
+        }
       }
       if (ask && names_columns(values[i])) {
         return unsupported("a value that is made of other columns of its row, in an INSERT into a sharded table");
@@ -392,6 +406,7 @@ class InsertPlanner {
       }
       rows.cells.push_back(std::move(cell));
     }
+    add_nulls(rows);
     if (asked > 0) {
       ASSIGN_OR_RETURN(rows.source, plan_source(std::move(query), {}, context_));
     }
@@ -432,14 +447,120 @@ class InsertPlanner {
             .integers = takes_integers(out.vindex.get())};
   }
 
+  const schema::Table* known_columns() const {
+    return context_.schema == nullptr ? nullptr : schema::find_table(*context_.schema, table_.keyspace, table_.name);
+  }
+
   const schema::Column* known_column(const std::string& name) const {
-    const auto* known =
-        context_.schema == nullptr ? nullptr : schema::find_table(*context_.schema, table_.keyspace, table_.name);
+    const auto* known = known_columns();
     return known == nullptr ? nullptr : known->find(name);
   }
 
   bool is_generated(const std::string& column) const {
     return table_.auto_increment && lower(table_.auto_increment->column) == lower(column);
+  }
+
+  ShardedInsert::Conflict conflict() const {
+    using enum ShardedInsert::Conflict;
+    if (insert_.replace) return kReplace;
+    if (!insert_.on_duplicate.empty()) return kUpdate;
+    return insert_.ignore ? kIgnore : kError;
+  }
+
+  bool in_lookup(const std::string& column) const {
+    return std::ranges::any_of(table_.lookups, [&](const vschema::LookupUse& use) {
+      return std::ranges::any_of(use.columns, [&](const auto& name) { return lower(name) == lower(column); });
+    });
+  }
+
+  Status find_lookups(InsertRows& out) const {
+    if (table_.lookups.empty()) return {};
+    out.with_lookups = tables_.tables.front();
+    out.conflict = conflict();
+    RETURN_IF_ERROR(check_lookup_updates());
+    for (const auto& use : table_.lookups) {
+      auto& places = out.lookups.emplace_back();
+      for (const auto& name : use.columns) places.push_back(find_column(name));
+    }
+    ASSIGN_OR_RETURN(out.watch, watch_rows());
+    return {};
+  }
+
+  // ON DUPLICATE KEY UPDATE of what only the table's owner may say.
+  Status check_lookup_updates() const {
+    for (const auto& use : table_.lookups) {
+      if (!use.is_owned || known_columns() == nullptr) RETURN_IF_ERROR(check_update(use.columns, "lookup"));
+    }
+    return {};
+  }
+
+  bool assigns(std::string_view column) const {
+    return std::ranges::any_of(insert_.on_duplicate, [&](const sql::Assignment& assignment) {
+      return lower(assignment.column->name.text) == lower(column) && !changes_nothing(assignment);
+    });
+  }
+
+  // Rows that are there already, and may have other lookup rows afterwards. Null: there are none.
+  Result<std::shared_ptr<const LookupWatch>> watch_rows() const {
+    const auto* known = known_columns();
+    auto watch = std::make_shared<LookupWatch>();
+    for (size_t i = 0; i < table_.lookups.size() && known != nullptr; ++i) {
+      const auto& use = table_.lookups[i];
+      const bool updates = std::ranges::any_of(use.columns, [&](const auto& name) { return assigns(name); });
+      if (use.is_owned && (insert_.replace || updates)) watch->uses.push_back(i);
+    }
+    if (watch->uses.empty()) return std::shared_ptr<const LookupWatch>();
+    watch->table = tables_.tables.front();
+    std::vector<std::pair<std::string, size_t>> primary;
+    for (const auto& column : known->columns) {
+      const std::pair place(column.name, find_column(column.name).value_or(SIZE_MAX));
+      if ((column.key_flags & mysql::kFieldPrimaryKey) != 0) {
+        watch->key.push_back(column);
+        primary.push_back(place);
+        if (!insert_.replace && assigns(column.name)) {
+          return unsupported("ON DUPLICATE KEY UPDATE of the key column " + column.name +
+                             " beside columns of lookup vindexes");
+        }
+      }
+      if ((column.key_flags & mysql::kFieldUniqueKey) != 0) watch->unique.push_back({place});
+      // The first column of a key, perhaps a unique one of several columns.
+      const bool first = (column.key_flags & mysql::kFieldMultipleKey) != 0;
+      if (first && !insert_.replace) watch->unique.push_back({place});
+    }
+    const bool keyed = !primary.empty() && std::ranges::all_of(watch->key, comparable);
+    if (!keyed) {
+      if (insert_.replace) return std::shared_ptr<const LookupWatch>();
+      return unsupported("ON DUPLICATE KEY UPDATE of columns of lookup vindexes in the table " + table_.name +
+                         ", which has no primary key, or one of a type whose values are not compared exactly");
+    }
+    watch->unique.push_back(std::move(primary));
+    return std::shared_ptr<const LookupWatch>(std::move(watch));
+  }
+
+  // The condition of rows that are in this one's way.
+  Result<std::string> conflicts_of(const std::vector<const sql::Expr*>& values, const ShardedInsert::Row& row,
+                                   const LookupWatch& watch) const {
+    std::vector<std::string> literals(columns_.size());
+    for (const auto& key : watch.unique) {
+      for (const auto& [name, place] : key) {
+        if (place >= values.size()) {
+          const auto* column = known_column(name);
+          const bool null = place != SIZE_MAX || column->null_default;
+          if (null || is_generated(name) || insert_.replace) continue;
+          return unsupported("a default as the value of the key column " + name +
+                             ", in an INSERT that updates columns of lookup vindexes");
+        }
+        if (is_generated(name) && row.needs_value && wants_value(values[place])) continue;
+        if (is_null_or_default(values[place]) || constant(values[place], KeyType::kUnknown, context_)) {
+          if (as<sql::DefaultValue>(values[place]) == nullptr) literals[place] = print(values[place]);
+          continue;
+        }
+        if (insert_.replace) continue;
+        return unsupported("an expression as the value of the key column " + name +
+                           ", in an INSERT that updates columns of lookup vindexes");
+      }
+    }
+    return conflict_condition(watch, literals);
   }
 
   // Columns of lookup vindexes that the statement leaves out: their NULL is written.

@@ -16,6 +16,12 @@ namespace vitrail::plan {
 struct InsertRows {
   std::string keyspace;
   std::string table;
+  // When it has lookup vindexes: for each of them the places of its columns among `columns`; none for the one that is
+  // added. And as in ShardedInsert.
+  std::shared_ptr<const vschema::Table> with_lookups;
+  std::vector<std::vector<std::optional<size_t>>> lookups;
+  ShardedInsert::Conflict conflict = ShardedInsert::Conflict::kError;
+  std::shared_ptr<const LookupWatch> watch;
   std::shared_ptr<const shard::Vindex> vindex;  // Null: the keyspace is not sharded.
   std::string prefix;                           // "insert into t(a, b) values "
   std::string suffix;                           // " on duplicate key update ... returning ..."
@@ -24,7 +30,7 @@ struct InsertRows {
   struct Cell {
     std::optional<size_t> at;           // Of the source's rows.
     std::string text;                   // Without `at`.
-    std::optional<mysql::Value> value;  // Without `at`, in a column of the vindex: what is stored.
+    std::optional<mysql::Value> value;  // Without `at`, in a column of a vindex: what is stored.
     bool wants_value = false;           // Without `at`: NULL, DEFAULT or 0 for a generated column.
   };
   struct Rows {

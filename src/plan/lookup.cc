@@ -7,6 +7,7 @@
 #include <fmt/core.h>
 
 #include "base/text.h"
+#include "mysql/protocol.h"
 #include "plan/expr_walk.h"
 #include "plan/key_value.h"
 #include "sql/printer.h"
@@ -307,6 +308,54 @@ Result<std::shared_ptr<const LookupChange>> plan_lookup_change(const FromClause&
   if (form.where != nullptr) out->rows += " where " + sql::print(*form.where, options);
   out->rows += " for update";
   return std::shared_ptr<const LookupChange>(std::move(out));
+}
+
+std::string watch_query(const LookupWatch& watch, std::string_view condition) {
+  std::string out = "select " + select_list(*watch.table, watch.uses);
+  for (const auto& column : watch.key) {
+    out += ", " + schema::select_text(schema::form_of(column), sql::quote_identifier(column.name));
+  }
+  out += " from " + sql::quote_identifier(watch.table->name) + " where ";
+  return out.append(condition) + " for update";
+}
+
+std::string conflict_condition(const LookupWatch& watch, const std::vector<std::string>& literals) {
+  std::string out;
+  for (const auto& key : watch.unique) {
+    std::string all;
+    bool known = true;
+    for (const auto& [column, place] : key) {
+      known = known && place < literals.size() && !literals[place].empty();
+      if (!known) break;
+      all += (all.empty() ? "(" : " and ") + sql::quote_identifier(column) + " = " + literals[place];
+    }
+    if (known) out += (out.empty() ? "" : " or ") + all + ")";
+  }
+  return out;
+}
+
+Result<mysql::Value> lookup_cell(const schema::Column& column, mysql::Value value, bool strict) {
+  if (stores_unchanged(column, value)) return value;
+  if (strict) {  // What does not fit is an error before the lookup's table is told of it.
+    if (value.is_null()) return value;
+    const bool whole = integer_type(column).bits != 0;
+    if (whole && mysql::is_integer_type(value.type)) return value;
+    if (whole) {
+      const bool is_unsigned = column.type.contains("unsigned");
+      const Storing storing{
+          .type = KeyType::kInteger, .column = is_unsigned ? ::query::UINT64 : ::query::INT64, .strict = true};
+      auto stored = stored_value(storing, value, column.name);
+      if (stored.ok()) return stored;
+    }
+    if (is_sized_text(column) && mysql::is_string_type(value.type)) return value;
+    const bool same = (column.data_type == "date" && value.type == mysql::FieldType::kDate) ||
+                      (column.data_type == "datetime" && value.type == mysql::FieldType::kDatetime) ||
+                      (column.data_type == "time" && value.type == mysql::FieldType::kTime) ||
+                      (column.data_type == "decimal" && value.type == mysql::FieldType::kNewDecimal);
+    if (same) return value;
+  }
+  return unsupported("a value of the lookup vindex column " + column.name +
+                     " that the server may change to fit; write it as it is stored");
 }
 
 bool stores_unchanged(const schema::Column& column, const mysql::Value& value) {

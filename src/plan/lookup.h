@@ -1,6 +1,10 @@
 #pragma once
 
 #include <memory>
+#include <string>
+#include <string_view>
+#include <utility>
+#include <vector>
 
 #include "plan/from.h"
 #include "plan/plan.h"
@@ -30,6 +34,28 @@ Result<std::shared_ptr<const LookupChange>> plan_lookup_change(const FromClause&
                                                                const sql::Statement& statement,
                                                                const StatementTables& tables,
                                                                const PlanContext& context);
+
+// What a table's lookup vindexes have to learn of a change is the difference between its rows before and after it.
+struct LookupWatch {
+  std::shared_ptr<const vschema::Table> table;
+  std::vector<size_t> uses;         // Of table->lookups: those whose rows may change.
+  std::vector<schema::Column> key;  // The primary key.
+  // Of an INSERT that may meet rows that are there: for each unique key its columns' places among those that are
+  // inserted.
+  std::vector<std::vector<std::pair<std::string, size_t>>> unique;
+};
+
+// The rows for which `condition` holds, locked: the columns of the primary vindex, those of each use, and the primary
+// key in its schema::Form.
+std::string watch_query(const LookupWatch& watch, std::string_view condition);
+
+// "(a = 1 and b = 2) or (c = 3)": rows that are in the way of one with these literals; "" for one: it is in nobody's
+// way by that column. "" when there can be none.
+std::string conflict_condition(const LookupWatch& watch, const std::vector<std::string>& literals);
+
+// The value that a column stores of a result's cell, as a lookup's table is told it.
+//   kUnimplemented  it may store another one.
+Result<mysql::Value> lookup_cell(const schema::Column& column, mysql::Value value, bool strict);
 
 // Whether the value, as it is written, is what the column will store: else what the lookup's table is told may be
 // another one.

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "mysql/protocol.h"
+#include "plan/insert.h"
 #include "plan/planner.h"
 #include "sql/parser.h"
 #include "vschema/proto_json.h"
@@ -72,6 +74,34 @@ TEST(LookupColumns, ValuesThatTheServerChanges) {
   EXPECT_FALSE(stores_unchanged(column("a", "datetime"), mysql::Value::of_text("2020-02-30")));
 }
 
+TEST(LookupColumns, WhatACellOfAResultIsStoredAs) {
+  const auto stored = [](const char* type, mysql::Value value, bool strict) {
+    auto out = lookup_cell(column("a", type, "utf8mb4_bin"), std::move(value), strict);
+    return out.ok() ? out->bytes : "refused";
+  };
+  mysql::Value decimal = mysql::Value::of_text("4.0");
+  decimal.type = mysql::FieldType::kNewDecimal;
+  mysql::Value half = mysql::Value::of_text("4.5");
+  half.type = mysql::FieldType::kNewDecimal;
+  EXPECT_EQ(stored("bigint(20)", mysql::Value::of_int(7), false), "7");
+  EXPECT_EQ(stored("tinyint(4)", mysql::Value::of_int(700), true), "700");  // The server refuses it.
+  EXPECT_EQ(stored("tinyint(4)", mysql::Value::of_int(700), false), "refused");
+  EXPECT_EQ(stored("bigint(20)", decimal, true), "4");
+  EXPECT_EQ(stored("bigint(20)", half, true), "refused");
+  EXPECT_EQ(stored("decimal(4,1)", half, true), "4.5");
+  EXPECT_EQ(stored("varchar(3)", mysql::Value::of_text("abcd"), true), "abcd");
+  EXPECT_EQ(stored("varchar(3)", mysql::Value::of_text("abcd"), false), "refused");
+  EXPECT_EQ(stored("date", mysql::Value::of_text("2020-01-01"), true), "refused");
+}
+
+TEST(LookupColumns, RowsThatAreInTheWay) {
+  LookupWatch watch;
+  watch.unique = {{{"name", 1}}, {{"a", 2}, {"b", 0}}, {{"left_out", SIZE_MAX}}};
+  EXPECT_EQ(conflict_condition(watch, {"1", "'x'", "3"}), "(`name` = 'x') or (`a` = 3 and `b` = 1)");
+  EXPECT_EQ(conflict_condition(watch, {"", "'x'", "3"}), "(`name` = 'x')");
+  EXPECT_EQ(conflict_condition(watch, {"", "", "3"}), "");
+}
+
 constexpr const char* kSharded = R"({"sharded":true,"vindexes":{
     "hash":{"type":"hash"},
     "by_name":{"type":"lookup_unique","owner":"t","params":{"table":"un.names","from":"name","to":"id"}},
@@ -102,6 +132,8 @@ class LookupPlans : public testing::Test {
     schema::Keyspace sharded;
     sharded["t"].columns = {number("id"), text("name"), text("city"),  number("a"), number("b"),
                             text("town"), text("nick"), text("place"), number("v")};
+    sharded["t"].columns[0].key_flags = mysql::kFieldPrimaryKey;
+    sharded["t"].columns[1].key_flags = mysql::kFieldUniqueKey;
     sharded["u"].columns = {number("id")};
     sharded["bare"].columns = {number("id"), number("x")};
     schema::Keyspace unsharded;
@@ -214,16 +246,38 @@ TEST_F(LookupPlans, InsertsTellTheValues) {
   EXPECT_EQ(insert.rows[0].lookups[2][0]->bytes, "-1");
   EXPECT_TRUE(insert.rows[0].lookups[2][1]->is_null());
   for (const auto& [sql, text] : std::initializer_list<std::pair<const char*, const char*>>{
-           {"insert into t(id, name) values (1, upper('x'))", "an expression as the value"},
            {"insert into t(id, name) values (1, 0x41)", "an expression as the value"},
-           {"insert into t(id, name) values (1, 'x') on duplicate key update name = 'y'",
-            "ON DUPLICATE KEY UPDATE of the lookup vindex column name"},
+           {"insert into t(id, name) values (1, 'x') on duplicate key update place = 'y'",
+            "ON DUPLICATE KEY UPDATE of the lookup vindex column place"},
+           {"insert into t(id, name) values (1, 'x') on duplicate key update name = 'y', id = values(id)",
+            "ON DUPLICATE KEY UPDATE of the key column id"},
+           {"insert into t(name, id) values (lower(uuid()), 1 + 1) on duplicate key update name = 'y', id = id + 1",
+            "ON DUPLICATE KEY UPDATE of the primary vindex column id"},
            {"insert ignore into t(id, name) values (1, 'a text of more than twenty characters')",
             "that the server may change to fit"}}) {
     const auto refused = plan(sql);
     ASSERT_FALSE(refused.ok()) << sql;
     EXPECT_NE(refused.error().message().find(text), std::string::npos) << refused.error().message();
   }
+}
+
+TEST_F(LookupPlans, InsertsTellWhichRowsAreInTheWay) {
+  for (const auto& [sql, conflicts] : std::initializer_list<std::pair<const char*, const char*>>{
+           {"insert into t(id, name) values (1, 'x') on duplicate key update name = 'y'",
+            "(`name` = 'x') or (`id` = 1)"},
+           {"replace into t(id, v) values (1, 3)", "(`id` = 1)"},
+           {"insert into t(id, name) values (1, 'x') on duplicate key update v = 5", ""},
+           {"insert into t(id, name) values (1, 'x') on duplicate key update name = name", ""}}) {
+    const auto planned = plan(sql);
+    ASSERT_TRUE(planned.ok()) << sql << ": " << planned.error().message();
+    EXPECT_EQ((*planned)->insert->rows[0].conflicts, conflicts) << sql;
+    EXPECT_EQ((*planned)->insert->watch == nullptr, std::string(conflicts).empty()) << sql;
+  }
+  // What servers compute is asked for first.
+  const auto computed = plan("insert into t(id, name) values (1, upper('x'))");
+  ASSERT_TRUE(computed.ok()) << computed.error().message();
+  ASSERT_TRUE((*computed)->insert_rows != nullptr);
+  EXPECT_EQ((*computed)->insert_rows->lookups[0], std::vector<std::optional<size_t>>{1});
 }
 
 }  // namespace

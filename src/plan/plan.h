@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <span>
 #include <string>
 #include <vector>
 
@@ -10,10 +11,15 @@
 #include "shard/keyspace_id.h"
 #include "shard/lookup.h"
 #include "shard/vindex.h"
+#include "sql/ast.h"
 #include "sql/effects.h"
 
 namespace vitrail::vschema {
 struct Table;
+}
+
+namespace vitrail::plan {
+struct LookupWatch;
 }
 
 // What the planner makes of a statement: where to send which text, and what to do with the rows that come back.
@@ -79,7 +85,7 @@ struct Route {
   bool by_value = false;
 };
 
-enum class AggregateFunction : uint8_t { kCount, kSum, kMin, kMax, kAny };
+enum class AggregateFunction : uint8_t { kCount, kSum, kMin, kMax, kAvg, kAny };
 
 // How the value of a key travels from the shards, beside its weight_string().
 enum class KeyForm : uint8_t {
@@ -105,9 +111,23 @@ struct Merge {
                           // columns and columns that depend on them).
     AggregateFunction function = AggregateFunction::kAny;
     std::optional<uint32_t> weight;  // Of MIN and MAX, as Key::weight.
+    uint32_t sum = 0;                // Of AVG: the hidden columns with SUM and COUNT of the same values.
+    uint32_t count = 0;
   };
-  std::vector<Aggregate> aggregates;  // One per output column when not empty.
-  std::vector<Key> group_by;          // Rows with equal values of these are one group.
+  // HAVING: a group's value is compared with a number.
+  struct Condition {
+    uint32_t column = 0;  // Of the shards' rows.
+    sql::BinaryOp comparison = sql::BinaryOp::kEqual;
+    std::string number;  // A whole or decimal one.
+  };
+  // One per output column when not empty, then those of hidden columns that HAVING or ORDER BY names.
+  std::vector<Aggregate> aggregates;
+  std::vector<Condition> having;  // Groups of which one is not true are none.
+  std::vector<Key> group_by;      // Rows with equal values of these are one group.
+  // One of `aggregates`, by its column: the least primary key of a group's rows. Of texts that are equal ("a", "A")
+  // that of the group's first row is shown, as where one server reads them all in the order of their keys.
+  std::optional<uint32_t> first_row;
+  bool in_row_order = false;  // Groups without ORDER BY come in the order of `first_row`, not of their keys.
   std::vector<Key> order_by;
   bool distinct = false;
   std::vector<Key> distinct_by;  // Empty: by all visible columns.
@@ -133,6 +153,8 @@ struct ShardedInsert {
   enum class Conflict : uint8_t { kError, kIgnore, kUpdate, kReplace };
   Conflict conflict = Conflict::kError;
   std::shared_ptr<const vschema::Table> table;  // When it has lookup vindexes.
+  // kUpdate and kReplace, where rows that are there already may have other lookup rows afterwards. See plan/lookup.h.
+  std::shared_ptr<const LookupWatch> watch;
   // The table's other functions: they must give the row the keyspace id that the first one gives.
   struct Secondary {
     std::shared_ptr<const shard::Vindex> vindex;
@@ -151,6 +173,7 @@ struct ShardedInsert {
     std::vector<std::vector<std::optional<mysql::Value>>> lookups;
     // For each of `secondary`: the values of its columns, likewise. Empty: there is nothing to verify (a NULL).
     std::vector<std::vector<std::optional<mysql::Value>>> secondary;
+    std::string conflicts;  // With `watch`: the condition of rows that are in its way; "" where there can be none.
   };
   std::vector<Row> rows;
   // Where values come from: SELECT NEXT n VALUES FROM `sequence_table` in `sequence_keyspace`. Empty: none needed.
@@ -182,6 +205,17 @@ struct Finish;
 struct InsertRows;
 struct Change;
 struct Load;
+
+// A prepared statement's text for servers that are asked in text form: pieces, and between them its parameters.
+struct ParameterText {
+  struct Place {
+    uint32_t parameter = 0;
+    bool limit = false;  // Of LIMIT, where servers take digits alone.
+  };
+  std::vector<std::string> pieces;  // One more than places.
+  std::vector<Place> places;
+  std::string with(std::span<const mysql::Value> parameters) const;
+};
 
 // The AUTO_INCREMENT column of an INSERT that names it; and its place in the rows. See plan/given_id.h.
 struct GivenId {

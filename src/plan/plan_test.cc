@@ -102,10 +102,13 @@ std::string describe(const Result<std::shared_ptr<const Plan>>& plan, bool with_
   }
   std::string out = describe_route(p.route);
   for (const auto& item : p.merge.aggregates) {
-    static constexpr const char* kNames[] = {"count", "sum", "min", "max", "any"};
+    static constexpr const char* kNames[] = {"count", "sum", "min", "max", "avg", "any"};
     out += std::string(" ") + kNames[static_cast<size_t>(item.function)] + std::to_string(item.column);
   }
   out += describe_keys("group", p.merge.group_by);
+  for (const auto& condition : p.merge.having) {
+    out += " having " + std::to_string(condition.column) + " " + condition.number;
+  }
   if (p.merge.distinct) out += " distinct" + describe_keys("by", p.merge.distinct_by);
   out += describe_keys("order", p.merge.order_by);
   if (p.merge.limit) {
@@ -225,6 +228,38 @@ TEST(Planner, ParametersAreConvertedLikeLiterals) {
   EXPECT_EQ(with(Value::of_binary("4")), "all once");
 }
 
+TEST(Planner, ParametersBecomeLiteralsOfTheirTypes) {
+  using enum mysql::FieldType;
+  const auto literal = [](mysql::FieldType type, std::string text) {
+    std::string out;
+    append_parameter(out, {type, false, false, std::move(text)});
+    return out;
+  };
+  EXPECT_EQ(literal(kDatetime, "2020-02-29 10:00:00.5"), "timestamp'2020-02-29 10:00:00.5'");
+  EXPECT_EQ(literal(kTimestamp, "2020-02-29 10:00:00"), "timestamp'2020-02-29 10:00:00'");
+  EXPECT_EQ(literal(kDate, "2020-12-31"), "date'2020-12-31'");
+  EXPECT_EQ(literal(kTime, "-100:00:00"), "time'-100:00:00'");
+  // No literal may be a day that there was not.
+  EXPECT_EQ(literal(kDate, "2021-02-29"), "'2021-02-29'");
+  EXPECT_EQ(literal(kDatetime, "0000-00-00 00:00:00"), "'0000-00-00 00:00:00'");
+  EXPECT_EQ(literal(kVarString, "2020-01-01"), "'2020-01-01'");
+}
+
+TEST(Planner, ATextHasPlacesForItsParameters) {
+  const auto with = [](std::string_view text, const std::vector<mysql::Value>& parameters) {
+    auto ast = sql::parse(text);
+    const auto places = parameter_text(*ast);
+    return places == nullptr ? "none" : places->with(parameters);
+  };
+  EXPECT_EQ(with("select id+?, a from t where b = ? limit ?",
+                 {mysql::Value::of_int(-1), mysql::Value::of_text("it's"), mysql::Value::of_text("3")}),
+            "select id + (-1) as `id+?`, a from t where b = 'it''s' limit 3");
+  EXPECT_EQ(with("delete from t where a = ? and b = '?'", {mysql::Value::null()}),
+            "delete from t where a = NULL and b = '?'");
+  EXPECT_EQ(with("select '`\x01`', ?", {mysql::Value::null()}), "none");
+  EXPECT_EQ(with("select 1", {}), "none");
+}
+
 TEST(Planner, APlanFitsItsParametersOrIsNotUsed) {
   Route route;
   route.key_type = KeyType::kInteger;
@@ -342,7 +377,15 @@ TEST(Planner, Groups) {
       {"select v, 'x', count(*) from a group by 1", "all any0 any1 count2 group h0w once"},
       {"select id, count(*) from a group by id", "all"},
       {"select id, count(*) from a group by id having count(*) > 1", "all"},
-      {"select v, count(*) from a group by v having count(*) > 1", "VT12001: unsupported: HAVING over several shards"},
+      {"select v, count(*) from a group by v having count(*) > 1", "all any0 count1 group h0w having 1 1 once"},
+      {"select v from a group by v having 3 < avg(v) and sum(v) <> -1.5",
+       "all any0 avg4 sum7 group h0w having 4 3 having 7 -1.5 once"},
+      {"select v from a group by v order by count(*)", "all any0 count4 group h0w order 4 once"},
+      {"select v from a group by v having count(*) > '1'",
+       "VT12001: unsupported: HAVING with anything but numbers over several shards"},
+      {"select v from a group by v having count(*) <=> 1", "VT12001: unsupported: this HAVING over several shards"},
+      {"select v from a group by v having count(*) > 1 or v > 2",
+       "VT12001: unsupported: this HAVING over several shards"},
       // Rows without a match are one group, and come from all shards.
       {"select b.id, count(*) from a left join b on a.id = b.id group by b.id", "all any0 count1 group h0 once"},
       {"select a.id, count(*) from a left join b on a.id = b.id group by a.id", "all"},

@@ -200,6 +200,15 @@ std::string session_keyspace(const PlanContext& context) {
   return serving_keyspace(context.keyspace.empty() ? context.vschema->only_keyspace() : context.keyspace, context);
 }
 
+// The keyspace of a table that DDL names; one that is about to be made need not be known.
+std::string ddl_keyspace(const sql::TableName& name, const PlanContext& context) {
+  const std::string written(name.qualifier.empty() ? std::string_view(context.keyspace) : name.qualifier.text);
+  const auto routed = context.vschema->find_table(written, name.name.text, type_of(context.tablet_type));
+  if (routed.ok()) return routed->table->keyspace;
+  if (name.qualifier.empty()) return session_keyspace(context);
+  return serving_keyspace(context.vschema->route_keyspace(written, type_of(context.tablet_type)), context);
+}
+
 Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& context) {
   auto plan = std::make_shared<Plan>();
   plan->is_read = true;
@@ -222,7 +231,15 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
     plan->text = sql::print(ast.statement());
   }
   if (!show.table.name.empty()) {
-    ASSIGN_OR_RETURN(const auto tables, route_tables(ast.statement(), of));
+    auto routed = route_tables(ast.statement(), of);
+    StatementTables tables;
+    if (routed.ok()) {
+      tables = std::move(*routed);
+    } else {  // A view, or what the vschema does not name otherwise: the servers of its keyspace know.
+      tables.keyspace = routed.error().code() == Code::kNotFound ? ddl_keyspace(show.table, of) : "";
+      if (context.vschema->find_keyspace(tables.keyspace) == nullptr) return std::move(routed).error();
+      tables.rewrite = !show.table.qualifier.empty();
+    }
     if (!tables.keyspace.empty()) plan->route.keyspace = tables.keyspace;
     if (tables.rewrite) plan->text = server_text(ast.statement(), tables, of, false);
   }
@@ -233,15 +250,6 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
         .with_mysql(1046, "3D000");
   }
   return plan;
-}
-
-// The keyspace of a table that DDL names; one that is about to be made need not be known.
-std::string ddl_keyspace(const sql::TableName& name, const PlanContext& context) {
-  const std::string written(name.qualifier.empty() ? std::string_view(context.keyspace) : name.qualifier.text);
-  const auto routed = context.vschema->find_table(written, name.name.text, type_of(context.tablet_type));
-  if (routed.ok()) return routed->table->keyspace;
-  if (name.qualifier.empty()) return session_keyspace(context);
-  return serving_keyspace(context.vschema->route_keyspace(written, type_of(context.tablet_type)), context);
 }
 
 Result<PlanPtr> plan_ddl(sql::Ast& ast, const sql::Ddl& ddl, const PlanContext& context) {
@@ -296,7 +304,7 @@ Result<PlanPtr> plan_without_tables(sql::Ast& ast, const StatementTables& tables
   // A stored function may read and change tables: those of one shard only.
   const bool anywhere =
       (kind == kSelect || kind == kDo || kind == kExplain) && !sql::effects_of(ast.statement()).runs_unseen_code;
-  const std::string keyspace = session_keyspace(context);
+  const std::string keyspace = tables.routine_keyspace.empty() ? session_keyspace(context) : tables.routine_keyspace;
   return send(ast, tables, context, anywhere ? any_shard(keyspace) : only_shard(keyspace), is_read);
 }
 
@@ -314,6 +322,19 @@ Result<PlanPtr> plan_placed_insert(sql::Ast& ast, const sql::Insert& insert, con
   Plan plan = *planned;
   plan.shape = change_shape(ast, insert.returning, tables, context);
   return std::make_shared<const Plan>(std::move(plan));
+}
+
+// All rows of a pinned table are on the shard of one keyspace id. nullopt: the statement has others beside it.
+std::optional<Route> pinned_route(const StatementTables& tables) {
+  Route route;
+  route.kind = Route::Kind::kByIds;
+  route.keyspace = tables.keyspace;
+  for (const auto& table : tables.tables) {
+    if (table->type == vschema::TableType::kReference) continue;
+    if (!table->pinned || (!route.ids.empty() && route.ids.front() != *table->pinned)) return std::nullopt;
+    if (route.ids.empty()) route.ids.push_back(*table->pinned);
+  }
+  return route.ids.empty() ? std::nullopt : std::optional(std::move(route));
 }
 
 // By one shard alone, or by all of them and a merge of their answers.
@@ -343,6 +364,9 @@ Result<PlanPtr> plan_routed(sql::Ast& ast, const PlanContext& context) {
   if (tables.keyspace.empty()) return plan_without_tables(ast, tables, is_read, context);
 
   const bool generates = insert != nullptr && tables.tables.front()->auto_increment.has_value();
+  if (auto pinned = pinned_route(tables); tables.sharded && pinned && !generates && !tables.system_schema) {
+    return send(ast, tables, context, std::move(*pinned), is_read);
+  }
   if (insert != nullptr && (tables.sharded || generates)) return plan_placed_insert(ast, *insert, tables, context);
   if (!tables.sharded) return send(ast, tables, context, only_shard(tables.keyspace), is_read);
   if (sql::effects_of(statement).uses_user_locks) {

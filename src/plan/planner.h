@@ -33,8 +33,15 @@ struct PlanContext {
   size_t literal_positions = SIZE_MAX;
   std::string charset = "utf8mb4";  // Of the connection: that of the statement's strings.
   bool strict = true;               // The session's sql_mode refuses values that do not fit; false: they are changed.
+  bool full_groups = false;         // The session's sql_mode has ONLY_FULL_GROUP_BY.
   std::map<uint32_t, KeyForm> key_forms;  // See exec/merge.h: refined_forms().
 };
+
+// The statement as a text with places for its parameters; null without parameters.
+std::shared_ptr<const ParameterText> parameter_text(sql::Ast& ast);
+
+// A parameter's value as a literal of its type.
+void append_parameter(std::string& out, const mysql::Value& value);
 
 // For sql::PrintOptions::expr: puts literals in the place of parameters. `parameters` must outlive it.
 std::function<bool(const sql::Expr&, std::string&)> parameter_printer(const sql::Statement& statement,

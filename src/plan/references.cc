@@ -141,13 +141,20 @@ class Finder : public sql::Walker {
       all = all || star->table.empty();
       starred.insert(lower(star->table.text));
     }
-    std::set<std::string> aliases;
+    std::map<std::string, const sql::TableSource*> aliases;
     for (sql::TableRef* item : items_of(select)) {
       auto* source = as<sql::TableSource>(item);
       if (source == nullptr) continue;
       TableReference reference{.name = &source->name, .source = source, .shown = alias_of(*source)};
       reference.alias = lower(reference.shown);
-      if (!aliases.insert(reference.alias).second) {
+      const bool fresh = aliases.emplace(reference.alias, source).second;
+      const auto& other = *aliases.at(reference.alias);
+      // Servers tell names apart by their case where file systems do.
+      const bool same = alias_of(other) == reference.shown && other.name.qualifier.text == source->name.qualifier.text;
+      if (!fresh && same && !refusal) {
+        refusal =
+            fail(Code::kInvalidArgument, "Not unique table/alias: '" + reference.shown + "'").with_mysql(1066, "42000");
+      } else if (!fresh) {
         refuse(
             "tables of one name in different keyspaces, without aliases, in a statement that no shard can answer "
             "alone");
@@ -635,6 +642,25 @@ std::string print(const TableCondition& condition, sql::PrintOptions options) {
   return sql::print(*condition.expr, options);
 }
 
+// Of INTO none: that takes the statement's result.
+std::vector<std::string> assigned_variables(const sql::Statement& statement) {
+  class Assignments : public sql::Walker {
+   public:
+    std::set<std::string> names;
+
+   protected:
+    bool enter(const sql::Expr& expr) override {
+      const auto* binary = as<sql::Binary>(&expr);
+      if (binary == nullptr || binary->op != sql::BinaryOp::kAssign) return true;
+      if (const auto* variable = as<sql::UserVariable>(binary->left)) names.insert(lower(variable->name));
+      return true;
+    }
+  };
+  Assignments assignments;
+  assignments.walk(statement);
+  return {assignments.names.begin(), assignments.names.end()};
+}
+
 Result<References> find_references(const sql::Statement& statement) {
   References out;
   Finder finder(statement, out);
@@ -644,8 +670,9 @@ Result<References> find_references(const sql::Statement& statement) {
   if (effects.runs_unseen_code || effects.uses_user_locks) {
     return unsupported("stored functions and user locks in a statement that one shard cannot answer alone");
   }
-  if (effects.leaves != sql::Left::kNothing) {
-    return unsupported("an assignment to a user variable inside of a statement that one shard cannot answer alone");
+  out.assigned = assigned_variables(statement);
+  if (effects.leaves != (out.assigned.empty() ? sql::Left::kNothing : sql::Left::kUserVariable)) {
+    return unsupported("what a statement leaves in its session, where one shard cannot answer it alone");
   }
   if (out.tables.size() != finder.places()) {
     return unsupported("a table in this place of a statement that one shard cannot answer alone");

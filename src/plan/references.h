@@ -53,6 +53,7 @@ struct References {
   std::set<std::pair<std::string, std::string>> qualified;  // Qualifier and name.
   // Columns that are looked up by columns of other tables, as in `names` (with an empty qualifier) or `qualified`.
   std::set<std::pair<std::string, std::string>> joined;
+  std::vector<std::string> assigned;  // User variables that it assigns to (@v := x), lower case, each once.
   // A constant of the statement may be a number with a fraction, or a text of one.
   bool fractions = false;
 

@@ -191,7 +191,7 @@ TEST(References, WhatCopiesOfRowsCannotAnswerIsRefused) {
       "select next value for s, x from a",
       "select my_function(x) from a",
       "select get_lock('l', 1), x from a",
-      "select @v := x from a",
+      "select x from a into @v",
       "select 1 from k1.a, k2.a",
   };
   for (const char* text : cases)

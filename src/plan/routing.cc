@@ -2,9 +2,12 @@
 
 #include <algorithm>
 #include <array>
+#include <charconv>
+#include <chrono>
 #include <set>
 
 #include "mysql/convert.h"
+#include "sql/names.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
 #include "sql/walk.h"
@@ -55,6 +58,52 @@ class SessionQuestions : public sql::Walker {
   }
 };
 
+// Functions, procedures and columns that are named with a keyspace, which servers call otherwise.
+class NamedRoutines : public sql::Walker {
+ public:
+  explicit NamedRoutines(const vschema::VSchema& vschema) : vschema_(vschema) {}
+  std::set<std::string> keyspaces;
+  bool columns = false;
+
+ protected:
+  bool enter(const sql::Statement& statement) override {
+    if (statement.kind == sql::StatementKind::kCall) note(static_cast<const sql::Call&>(statement).procedure.qualifier);
+    return true;
+  }
+  bool enter(const sql::Expr& expr) override {
+    if (const auto* call = as<sql::FunctionCall>(&expr)) note(call->schema);
+    if (const auto* column = as<sql::Column>(&expr)) columns = columns || is_keyspace(column->schema);
+    if (const auto* star = as<sql::Star>(&expr)) columns = columns || is_keyspace(star->schema);
+    return true;
+  }
+
+ private:
+  bool is_keyspace(const sql::Identifier& qualifier) const {
+    return !qualifier.empty() && vschema_.find_keyspace(qualifier.text) != nullptr;
+  }
+  void note(const sql::Identifier& qualifier) {
+    if (is_keyspace(qualifier)) keyspaces.insert(std::string(qualifier.text));
+  }
+  const vschema::VSchema& vschema_;
+};
+
+// Prints such functions as a session in their keyspace calls them, and all else by `options`.
+std::function<bool(const sql::Expr&, std::string&)> routine_printer(sql::PrintOptions options,
+                                                                    const vschema::VSchema& vschema) {
+  return [options = std::move(options), &vschema](const sql::Expr& expr, std::string& out) {
+    const auto* call = as<sql::FunctionCall>(&expr);
+    if (call == nullptr || call->schema.empty() || vschema.find_keyspace(call->schema.text) == nullptr) {
+      return options.expr && options.expr(expr, out);
+    }
+    sql::FunctionCall plain = *call;
+    plain.schema = {};
+    sql::PrintOptions inner = options;
+    inner.expr = routine_printer(options, vschema);
+    out += sql::print(plain, inner);
+    return true;
+  };
+}
+
 }  // namespace
 
 void note_questions(const sql::Statement& statement, Plan& plan) {
@@ -95,6 +144,16 @@ Result<StatementTables> route_tables(const sql::Statement& statement, const Plan
     out.sharded = out.sharded || table->sharded;
     out.tables.push_back(table);
   }
+  NamedRoutines routines(*context.vschema);
+  routines.walk(statement);
+  out.rewrite = out.rewrite || routines.columns;
+  for (const std::string& keyspace : routines.keyspaces) {
+    if (routines.keyspaces.size() > 1 || (!out.keyspace.empty() && out.keyspace != keyspace)) {
+      return unsupported("a function or procedure of another keyspace (" + keyspace + ")");
+    }
+    out.routine_keyspace = keyspace;
+    out.rewrite = true;
+  }
   return out;
 }
 
@@ -110,6 +169,7 @@ sql::PrintOptions server_options(const sql::Statement& statement, const Statemen
     }
   };
   if (with_values) options.expr = parameter_printer(statement, context.parameters);
+  if (!tables.routine_keyspace.empty()) options.expr = routine_printer(options, *context.vschema);
   return options;
 }
 
@@ -150,19 +210,91 @@ class LimitParameters : public sql::Walker {
 
 }  // namespace
 
+namespace {
+
+// "2020-02-29 ...": a day that there was.
+bool is_day(std::string_view text) {
+  constexpr size_t kSize = 10;
+  if (text.size() < kSize) return false;
+  unsigned parts[3] = {};
+  constexpr size_t kBegin[3] = {0, 5, 8};
+  for (size_t i = 0; i < 3; ++i)
+    std::from_chars(text.data() + kBegin[i], text.data() + kBegin[i] + (i == 0 ? 4 : 2), parts[i]);
+  const std::chrono::year_month_day day(std::chrono::year(static_cast<int>(parts[0])), std::chrono::month(parts[1]),
+                                        std::chrono::day(parts[2]));
+  return parts[0] > 0 && day.ok();
+}
+
+}  // namespace
+
+void append_parameter(std::string& out, const mysql::Value& value) {
+  using enum mysql::FieldType;
+  if (value.type == kTime) {
+    out += "time";
+  } else if ((value.type == kDatetime || value.type == kTimestamp || value.type == kDate) && is_day(value.bytes)) {
+    out += value.type == kDate ? "date" : "timestamp";
+  }
+  mysql::append_sql_literal(out, value);
+}
+
+namespace {
+
+// In LIMIT servers take digits alone.
+void append_placed(std::string& out, const mysql::Value& value, bool limit) {
+  const bool digits = !value.bytes.empty() && value.bytes.find_first_not_of("0123456789") == std::string::npos;
+  if (digits && limit) {
+    out += value.bytes;
+  } else {
+    append_parameter(out, value);
+  }
+}
+
+}  // namespace
+
+std::string ParameterText::with(std::span<const mysql::Value> parameters) const {
+  std::string out = pieces.front();
+  for (size_t i = 0; i < places.size(); ++i) {
+    std::string literal;
+    append_placed(literal, parameters[places[i].parameter], places[i].limit);
+    const bool one_token = literal.front() == '\'' || literal == "NULL" || (literal[0] >= '0' && literal[0] <= '9');
+    out += one_token ? literal : "(" + literal + ")";
+    out += pieces[i + 1];
+  }
+  return out;
+}
+
+std::shared_ptr<const ParameterText> parameter_text(sql::Ast& ast) {
+  sql::keep_column_names(ast);
+  const auto limits = LimitParameters::of(ast.statement());
+  auto text = std::make_shared<ParameterText>();
+  // Where a parameter is printed it leaves a token that is nobody's name; one in a string makes too many of them.
+  constexpr std::string_view kMark = "`\x01`";
+  sql::PrintOptions options;
+  options.expr = [&](const sql::Expr& expr, std::string& out) {
+    const auto* parameter = as<sql::Parameter>(&expr);
+    if (parameter == nullptr) return false;
+    text->places.push_back({parameter->index, limits.contains(parameter->index)});
+    out += kMark;
+    return true;
+  };
+  const std::string printed = sql::print(ast.statement(), options);
+  size_t begin = 0;
+  for (size_t at = printed.find(kMark); at != std::string::npos; at = printed.find(kMark, begin)) {
+    text->pieces.push_back(printed.substr(begin, at - begin));
+    begin = at + kMark.size();
+  }
+  text->pieces.push_back(printed.substr(begin));
+  if (text->places.empty() || text->pieces.size() != text->places.size() + 1) return nullptr;
+  return text;
+}
+
 std::function<bool(const sql::Expr&, std::string&)> parameter_printer(const sql::Statement& statement,
                                                                       std::span<const mysql::Value> parameters) {
   return [parameters, limits = parameters.empty() ? std::set<uint32_t>() : LimitParameters::of(statement)](
              const sql::Expr& expr, std::string& out) {
     const auto* parameter = as<sql::Parameter>(&expr);
     if (parameter == nullptr || parameter->index >= parameters.size()) return false;
-    const mysql::Value& value = parameters[parameter->index];
-    const bool digits = !value.bytes.empty() && value.bytes.find_first_not_of("0123456789") == std::string::npos;
-    if (digits && limits.contains(parameter->index)) {
-      out += value.bytes;
-    } else {
-      mysql::append_sql_literal(out, value);
-    }
+    append_placed(out, parameters[parameter->index], limits.contains(parameter->index));
     return true;
   };
 }

@@ -17,6 +17,7 @@ namespace vitrail::plan {
 struct StatementTables {
   std::string keyspace;  // Of all tables; empty: no tables.
   bool sharded = false;
+  std::string routine_keyspace;                               // Named with a function or procedure: `keyspace.f()`.
   bool rewrite = false;                                       // Names in the text differ from those on the servers.
   std::vector<std::pair<std::string, std::string>> renames;   // "qualifier.name" as written -> name on the server.
   std::vector<std::shared_ptr<const vschema::Table>> tables;  // One per use, in the order of collect_tables().

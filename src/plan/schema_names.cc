@@ -118,8 +118,6 @@ class Stars : public sql::Walker {
   }
 };
 
-bool names_schemata(const sql::TableSource& source) { return lower(source.name.name.text) == "schemata"; }
-
 // Those of SCHEMATA behind its first two, CATALOG_NAME and SCHEMA_NAME: each server has more of its own.
 std::vector<std::string> schemata_columns(const SchemaNames& names) {
   const auto* table =
@@ -153,25 +151,24 @@ std::string schemata_text(const SchemaNames& names, std::string_view database) {
   return text;
 }
 
-// Puts `replacement` in the place of each SCHEMATA, for as long as it lives: then the statement is again what it was.
-class SchemataReplacer {
+// Puts queries in the places of tables, by their names in lower case, for as long as it lives: then the statement is
+// again what it was.
+class TableReplacer {
  public:
-  explicit SchemataReplacer(sql::Query* replacement) : replacement_(replacement) {}
-  ~SchemataReplacer() {
+  explicit TableReplacer(std::map<std::string, sql::Query*> replacements) : replacements_(std::move(replacements)) {}
+  ~TableReplacer() {
     for (const auto& [place, source] : replaced_) *place = source;
   }
-  SchemataReplacer(const SchemataReplacer&) = delete;
-  SchemataReplacer& operator=(const SchemataReplacer&) = delete;
+  TableReplacer(const TableReplacer&) = delete;
+  TableReplacer& operator=(const TableReplacer&) = delete;
 
-  void in(sql::Query* query) {
-    if (auto* select = sql::as<sql::Select>(query)) {
+  // Wherever the statement has a query: in expressions, too.
+  void in(sql::Statement& statement) {
+    Selects selects;
+    selects.walk(statement);
+    for (sql::Select* select : selects.found) {  // What is put in is not looked at.
       for (auto& ref : select->from) replace(ref);
     }
-    if (auto* set = sql::as<sql::SetOperation>(query)) {
-      in(set->left);
-      in(set->right);
-    }
-    if (auto* inner = sql::as<sql::ParenthesizedQuery>(query)) in(inner->inner);
   }
 
  private:
@@ -185,20 +182,28 @@ class SchemataReplacer {
       for (auto& item : list->items) replace(item);
       return;
     }
-    if (auto* derived = sql::as<sql::DerivedTable>(ref)) {
-      in(derived->query);
-      return;
-    }
     auto* source = sql::as<sql::TableSource>(ref);
-    if (source == nullptr || !names_schemata(*source)) return;
+    if (source == nullptr) return;
+    const auto replacement = replacements_.find(lower(source->name.name.text));
+    if (replacement == replacements_.end()) return;
     auto& derived = made_.emplace_back(std::make_unique<sql::DerivedTable>());
     derived->kind = sql::DerivedTable::kKind;
-    derived->query = replacement_;
+    derived->query = replacement->second;
     derived->alias = source->alias.empty() ? source->name.name : source->alias;
     replaced_.emplace_back(&ref, ref);
     ref = derived.get();
   }
-  sql::Query* replacement_;
+  class Selects : public sql::Walker {
+   public:
+    std::vector<sql::Select*> found;
+    using sql::Walker::enter;
+    bool enter(const sql::Query& query) override {
+      // The walk is over a statement that is the caller's to change.
+      if (auto* select = sql::as<sql::Select>(const_cast<sql::Query*>(&query))) found.push_back(select);
+      return true;
+    }
+  };
+  std::map<std::string, sql::Query*> replacements_;
   std::vector<std::unique_ptr<sql::DerivedTable>> made_;
   std::vector<std::pair<sql::TableRef**, sql::TableRef*>> replaced_;
 };
@@ -233,6 +238,14 @@ void keep_names(sql::Query* query, std::string_view text) {
     if (column != nullptr && schema_column(column) == nullptr) continue;
     item.alias.text = column != nullptr ? column->name.text : item.expr_span.of(text);
   }
+}
+
+// Its rows are a server's files, of no keyspace in particular: mysqldump looks for tablespaces of several in one query.
+bool lists_files(const sql::Query& query) {
+  const auto* select = sql::as<sql::Select>(&query);
+  const auto* source =
+      select == nullptr || select->from.size() != 1 ? nullptr : sql::as<sql::TableSource>(select->from[0]);
+  return source != nullptr && base::equals_ignoring_case(source->name.name.text, "files");
 }
 
 }  // namespace
@@ -279,7 +292,7 @@ Result<std::optional<Plan>> plan_information_schema(sql::Ast& ast, const SchemaN
   Wanted wanted(names, values);
   wanted.walk(ast.statement());
   plan.route.keyspace = at_home ? "" : names.keyspace;
-  if (wanted.keyspaces.size() > 1) {
+  if (wanted.keyspaces.size() > 1 && !lists_files(*statement->query)) {
     return unsupported("a query on information_schema for several keyspaces (" +
                        base::join(std::vector<std::string>(wanted.keyspaces.begin(), wanted.keyspaces.end()), ", ") +
                        "), each of which is on servers of its own; ask for one at a time");
@@ -295,8 +308,18 @@ Result<std::optional<Plan>> plan_information_schema(sql::Ast& ast, const SchemaN
   keep_names(statement->query, ast.text());
   Result<sql::Ast> schemata = sql::parse(schemata_text(names, database));
   CHECK(schemata.ok());
-  SchemataReplacer replacer(sql::statement_as<sql::QueryStatement>(&schemata->statement())->query);
-  replacer.in(statement->query);
+  std::map<std::string, sql::Query*> replacements;
+  replacements["schemata"] = sql::statement_as<sql::QueryStatement>(&schemata->statement())->query;
+  std::optional<sql::Ast> processes;
+  const bool lists_processes = std::ranges::any_of(
+      tables, [](const sql::TableUse& use) { return base::equals_ignoring_case(use.name, "processlist"); });
+  if (lists_processes && !names.processlist.empty()) {
+    ASSIGN_OR_RETURN(processes, sql::parse(names.processlist));
+    replacements["processlist"] = sql::statement_as<sql::QueryStatement>(&processes->statement())->query;
+    plan.cacheable = false;
+  }
+  TableReplacer replacer(std::move(replacements));
+  replacer.in(ast.statement());
   sql::PrintOptions options;
   options.table = [&](const sql::TableName& table, sql::TableRewrite& rewrite) {
     if (at_home && table.qualifier.empty() && !table.name.empty()) rewrite.qualifier = kInformationSchema;
@@ -330,6 +353,13 @@ Result<std::optional<Plan>> plan_information_schema(sql::Ast& ast, const SchemaN
   stars.walk(ast.statement());
   if (stars.any && database != keyspace) plan.names = {database, keyspace};
   return std::optional(std::move(plan));
+}
+
+bool names_processlist(const sql::Statement& statement, std::string_view session_keyspace) {
+  return std::ranges::any_of(sql::collect_tables(statement), [&](const sql::TableUse& use) {
+    return base::equals_ignoring_case(use.name, "processlist") &&
+           is_information_schema(use.qualifier.empty() ? session_keyspace : use.qualifier);
+  });
 }
 
 std::optional<Plan> plan_show_create_database(const sql::Show& show, const SchemaNames& names) {

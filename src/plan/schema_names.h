@@ -17,7 +17,8 @@ struct SchemaNames {
   // Keyspace -> its database on the servers. Keyspaces whose database is not known may be missing.
   const std::map<std::string, std::string, std::less<>>* databases = nullptr;
   const schema::Snapshot* schema = nullptr;  // Of it the tables of information_schema count.
-  std::string keyspace;  // The session's; empty: none. Or "information_schema", which is nobody's keyspace.
+  std::string keyspace;     // The session's; empty: none. Or "information_schema", which is nobody's keyspace.
+  std::string processlist;  // A query in the place of PROCESSLIST; empty: the server's own.
 
   // "" when it is not known.
   std::string database_of(std::string_view of) const;
@@ -34,10 +35,14 @@ Status check_routines(const sql::Statement& statement);
 
 // A plan for a statement that reads tables of information_schema and no others; nullopt: it is none. Columns that hold
 // names of databases (table_schema and its kin) are compared, sorted and shown as keyspaces; a comparison with one
-// particular keyspace sends the statement there; SCHEMATA lists all keyspaces. `values`: of its parameters, empty when
-// they are not known. Changes `ast`. kUnimplemented: it compares with several keyspaces, which no server has all.
+// particular keyspace sends the statement there; SCHEMATA lists all keyspaces, PROCESSLIST (such a plan is not
+// cacheable) what `names` says. `values`: of its parameters, empty when they are not known. Changes `ast`.
+// kUnimplemented: it compares with several keyspaces, which no server has all.
 Result<std::optional<Plan>> plan_information_schema(sql::Ast& ast, const SchemaNames& names,
                                                     std::span<const mysql::Value> values);
+
+// Whether the statement names INFORMATION_SCHEMA.PROCESSLIST.
+bool names_processlist(const sql::Statement& statement, std::string_view session_keyspace);
 
 // SHOW CREATE DATABASE of a keyspace; nullopt: it is another statement, or no keyspace.
 std::optional<Plan> plan_show_create_database(const sql::Show& show, const SchemaNames& names);

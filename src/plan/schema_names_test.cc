@@ -57,6 +57,30 @@ TEST(SchemaNames, AreTheKeyspaces) {
   for (const auto& c : kCases) EXPECT_EQ(planned(c.sql), c.expected) << c.sql;
 }
 
+TEST(SchemaNames, TheProcessListIsTheRouters) {
+  auto ast =
+      sql::parse("select p.id, t.table_schema from information_schema.PROCESSLIST p, information_schema.tables t");
+  ASSERT_TRUE(ast.ok());
+  const SchemaNames names{.databases = &kDatabases, .keyspace = "same", .processlist = "select 7 as ID"};
+  auto plan = plan_information_schema(*ast, names, {});
+  ASSERT_TRUE(plan.ok() && *plan);
+  EXPECT_EQ((*plan)->text,
+            "select p.id, t.table_schema as table_schema from (select 7 as ID) as p, information_schema.tables as t");
+  EXPECT_FALSE((*plan)->cacheable);
+}
+
+TEST(SchemaNames, SchemataIsReplacedInEveryQuery) {
+  for (const char* sql :
+       {"select exists(select 1 from information_schema.schemata where schema_name = 'book')",
+        "select 1 from information_schema.tables where table_schema in (select schema_name from "
+        "information_schema.schemata)",
+        "select (select max(schema_name) from (select * from information_schema.SCHEMATA) x)",
+        "with s as (select * from information_schema.schemata) select * from s",
+        "(select 1 from information_schema.schemata) union (select 2 from information_schema.schemata)"}) {
+    EXPECT_NE(planned(sql).find("'book'"), std::string::npos) << sql << ": " << planned(sql);
+  }
+}
+
 TEST(SchemaNames, OfSeveralKeyspacesAreOnNoServer) {
   const std::string refused =
       "VT12001: unsupported: a query on information_schema for several keyspaces (book, shop), each of which is on "
@@ -79,6 +103,10 @@ TEST(SchemaNames, OfSeveralKeyspacesAreOnNoServer) {
   }
   EXPECT_TRUE(
       planned("select 1 from information_schema.tables where table_schema not in ('book')").starts_with("shop: "));
+  // A server's files are of no keyspace: mysqldump --databases asks for tablespaces so.
+  EXPECT_TRUE(planned("select file_name from information_schema.files where tablespace_name in (select tablespace_name "
+                      "from information_schema.partitions where table_schema in ('shop', 'book'))")
+                  .starts_with("book: "));
 }
 
 TEST(SchemaNames, OfParametersDecideWhereAStatementGoes) {

@@ -6,6 +6,8 @@
 
 #include "plan/expr_walk.h"
 #include "plan/from.h"
+#include "schema/schema.h"
+#include "sql/effects.h"
 #include "sql/names.h"
 #include "sql/printer.h"
 
@@ -110,14 +112,18 @@ class SelectPlanner {
     if (sets_insert_id(select_.where)) return unsupported("LAST_INSERT_ID(...) of rows of several shards");
     RETURN_IF_ERROR(look_at(select_.having));
     const bool grouped = aggregates || !select_.group_by.empty();
-    if (grouped && !groups_stay_on_one_shard()) {
-      if (select_.having != nullptr) return unsupported("HAVING over several shards");
+    if (!grouped && can_group_instead()) {
+      group_instead(merge);
+      RETURN_IF_ERROR(merge_aggregates(merge));
+    } else if (grouped && !groups_stay_on_one_shard()) {
       if (select_.distinct) return unsupported("DISTINCT with GROUP BY or aggregates over several shards");
       if (select_.rollup) return unsupported("WITH ROLLUP over several shards");
       RETURN_IF_ERROR(merge_aggregates(merge));
     } else if (select_.distinct) {
+      ask_for_aggregates();
       RETURN_IF_ERROR(merge_distinct(merge));
     } else {
+      if (!grouped) ask_for_aggregates();
       RETURN_IF_ERROR(add_order(merge));
     }
     merge.hidden_columns = hidden_;
@@ -145,6 +151,100 @@ class SelectPlanner {
       if (!at || from_.tables[*at].nullable) return false;  // Rows without a key would be a group on each shard.
       return from_.tables[*at].key_type != KeyType::kUnknown;
     });
+  }
+
+  // DISTINCT of columns, some of them texts that may be equal without being the same: as groups, which know their first
+  // row.
+  bool can_group_instead() const {
+    if (!select_.distinct || select_.having != nullptr || select_.calc_found_rows || row_key() == nullptr) return false;
+    const auto is_other_alias = [&](const sql::SelectItem& item) {
+      const auto* named = item_named(item.expr);
+      return named != nullptr && !same(named->expr, item.expr);
+    };
+    bool spelt = false;
+    for (uint32_t i = 0; i < items_; ++i) {
+      const auto& item = select_.items[i];
+      if (as<sql::Column>(item.expr) == nullptr || is_other_alias(item)) return false;
+      spelt = spelt || has_spellings(item.expr);
+    }
+    return spelt;
+  }
+
+  void group_instead(Merge& merge) {
+    std::vector<sql::OrderItem> groups;
+    for (uint32_t i = 0; i < items_; ++i) groups.push_back({.expr = select_.items[i].expr});
+    select_.group_by = ast_.arena().copy(std::span<const sql::OrderItem>(groups));
+    select_.distinct = false;
+    changed_ = true;
+    merge.in_row_order = true;
+  }
+
+  // Of the only table.
+  const schema::Column* row_key() const {
+    if (from_.tables.size() != 1 || context_.schema == nullptr) return nullptr;
+    const auto& table = *from_.tables.front().table;
+    const auto* known = schema::find_table(*context_.schema, table.keyspace, table.name);
+    return known == nullptr ? nullptr : schema::find_whole_key(*known);
+  }
+
+  // Whether equal values of it may look different.
+  bool has_spellings(const sql::Expr* expr) const {
+    if (as<sql::Column>(expr) == nullptr) return true;
+    const auto* column = known_column(expr);
+    return column == nullptr || (!column->charset.empty() && form_of(expr, UINT32_MAX) == KeyForm::kAsIs);
+  }
+
+  // A stored or loaded function may be an aggregate, which only the servers know: each shard would make one row of all
+  // of its rows. In a condition they refuse such a function (1111) before anything runs; the condition is always true.
+  void ask_for_aggregates() {
+    auto& arena = ast_.arena();
+    std::vector<const sql::FunctionCall*> unknown;
+    const auto look_at = [&](const sql::Expr* expr) {
+      walk(expr, [&](const sql::Expr& node) {
+        const auto* call = as<sql::FunctionCall>(&node);
+        if (call != nullptr && (!call->schema.empty() || !sql::is_builtin_function(call->name.text))) {
+          unknown.push_back(call);
+        }
+        return true;
+      });
+    };
+    for (const auto& item : select_.items) look_at(item.expr);
+    for (const auto& item : select_.order_by) look_at(item.expr);
+    look_at(select_.having);
+    for (const auto* call : unknown) {
+      auto* null = arena.make<sql::Literal>();
+      null->kind = sql::ExprKind::kLiteral;
+      null->literal = sql::LiteralKind::kNull;
+      null->text = "null";
+      const std::vector<sql::Expr*> nulls(call->args.size(), null);
+      auto* asked = arena.make<sql::FunctionCall>();
+      *asked = *call;
+      asked->args = arena.copy(std::span<sql::Expr* const>(nulls));
+      const std::string text = sql::print(*asked, server_options(ast_.statement(), tables_, context_, true));
+      auto* condition = arena.make<sql::KeywordExpr>();
+      condition->kind = sql::ExprKind::kKeyword;
+      condition->word = arena.copy_text("(1 = 1 or " + text + " is null)");
+      add_condition(condition);
+    }
+  }
+
+  // Behind those that are there.
+  void add_condition(sql::Expr* condition) {
+    changed_ = true;
+    if (select_.where == nullptr) {
+      select_.where = condition;
+      return;
+    }
+    std::vector<sql::Expr*> all = {select_.where};
+    const auto* known = as<sql::Logical>(select_.where);
+    if (known != nullptr && known->op == sql::LogicalOp::kAnd)
+      all.assign(known->operands.begin(), known->operands.end());
+    all.push_back(condition);
+    auto* logical = ast_.arena().make<sql::Logical>();
+    logical->kind = sql::ExprKind::kLogical;
+    logical->op = sql::LogicalOp::kAnd;
+    logical->operands = ast_.arena().copy(std::span<sql::Expr* const>(all));
+    select_.where = logical;
   }
 
   // The item of a number in GROUP BY or ORDER BY; nullptr when it has none.
@@ -224,7 +324,18 @@ class SelectPlanner {
     }
     for (uint32_t i = 0; i < items_; ++i) RETURN_IF_ERROR(add_aggregate(i, groups, merge));
     // Group keys travel as hidden columns, so that they are there whatever is selected.
-    for (const sql::Expr* expr : groups) merge.group_by.push_back(hide(expr));
+    for (size_t i = 0; i < groups.size(); ++i) {
+      // ONLY_FULL_GROUP_BY knows an expression by the whole of a selected item, and no function of it.
+      const bool by_one = context_.full_groups && as<sql::Column>(groups[i]) == nullptr;
+      merge.group_by.push_back(hide(groups[i], by_one ? "min" : ""));
+      merge.group_by.back().descending = select_.group_by[i].direction == sql::Direction::kDesc;
+    }
+    if (const auto* key = row_key();
+        key != nullptr && std::ranges::any_of(groups, [&](const sql::Expr* expr) { return has_spellings(expr); })) {
+      merge.first_row = items_ + add_hidden("min(" + sql::quote_identifier(key->name) + ")");
+      merge.aggregates.push_back({.column = *merge.first_row, .function = AggregateFunction::kMin});
+    }
+    RETURN_IF_ERROR(merge_having(groups, merge));
     for (const auto& item : select_.order_by) {
       ASSIGN_OR_RETURN(Key key, aggregated_order(item.expr, groups, merge));
       key.descending = item.direction == sql::Direction::kDesc;
@@ -247,15 +358,24 @@ class SelectPlanner {
       merge.aggregates.push_back(aggregate);
       return {};
     }
-    const std::string name = lower(call->name.text);
-    if (call->distinct) return unsupported(name + "(DISTINCT ...) over several shards");
+    return merge_call(*call, aggregate, merge);
+  }
+
+  Status merge_call(const sql::FunctionCall& call, Merge::Aggregate aggregate, Merge& merge) {
+    const std::string name = lower(call.name.text);
+    if (call.distinct) return unsupported(name + "(DISTINCT ...) over several shards");
     if (name == "count") {
       aggregate.function = AggregateFunction::kCount;
     } else if (name == "sum") {
       aggregate.function = AggregateFunction::kSum;
     } else if (name == "min" || name == "max") {
       aggregate.function = name == "min" ? AggregateFunction::kMin : AggregateFunction::kMax;
-      aggregate.weight = hide(expr).weight;
+      if (call.args.size() != 1 || !is_plain(call.args[0])) aggregate.weight = hide(&call).weight;
+    } else if (name == "avg" && call.args.size() == 1) {
+      aggregate.function = AggregateFunction::kAvg;
+      const std::string value = sql::print(*call.args[0], server_options(ast_.statement(), tables_, context_, true));
+      aggregate.sum = add_hidden("sum(" + value + ")");
+      aggregate.count = add_hidden("count(" + value + ")");
     } else {
       return unsupported(name + "() over several shards");
     }
@@ -263,7 +383,91 @@ class SelectPlanner {
     return {};
   }
 
-  Result<Key> aggregated_order(const sql::Expr* expr, const std::vector<const sql::Expr*>& groups, const Merge& merge) {
+  // The aggregate that `call` is: one that is selected, or else a hidden one.
+  Result<const Merge::Aggregate*> aggregate_of(const sql::FunctionCall& call, Merge& merge) {
+    for (uint32_t i = 0; i < items_; ++i) {
+      if (same(select_.items[i].expr, &call)) return &merge.aggregates[i];
+    }
+    const Merge::Aggregate aggregate{
+        .column = items_ + add_hidden(sql::print(call, server_options(ast_.statement(), tables_, context_, true)))};
+    RETURN_IF_ERROR(merge_call(call, aggregate, merge));
+    return &merge.aggregates.back();
+  }
+
+  // HAVING as conditions that are all to be true: aggregates, or columns that are grouped by, compared with numbers.
+  Status merge_having(const std::vector<const sql::Expr*>& groups, Merge& merge) {
+    if (select_.having == nullptr) return {};
+    std::vector<const sql::Expr*> conditions;
+    add_conjuncts(select_.having, conditions);
+    for (const sql::Expr* expr : conditions) {
+      const auto* binary = as<sql::Binary>(expr);
+      if (binary == nullptr || !sql::is_comparison(binary->op) || binary->op == sql::BinaryOp::kNullSafeEqual ||
+          binary->quantifier != sql::Quantifier::kNone) {
+        return unsupported("this HAVING over several shards");
+      }
+      auto number = number_text(binary->right);
+      const bool turned = !number;
+      if (turned) number = number_text(binary->left);
+      if (!number) return unsupported("HAVING with anything but numbers over several shards");
+      ASSIGN_OR_RETURN(const uint32_t column, having_column(turned ? binary->right : binary->left, groups, merge));
+      merge.having.push_back({.column = column,
+                              .comparison = turned ? turned_comparison(binary->op) : binary->op,
+                              .number = std::move(*number)});
+    }
+    select_.having = nullptr;
+    changed_ = true;
+    return {};
+  }
+
+  // a < b is b > a.
+  static sql::BinaryOp turned_comparison(sql::BinaryOp op) {
+    using enum sql::BinaryOp;
+    switch (op) {
+      case kLess: return kGreater;
+      case kLessEqual: return kGreaterEqual;
+      case kGreater: return kLess;
+      case kGreaterEqual: return kLessEqual;
+      default: return op;
+    }
+  }
+
+  // A whole or decimal number.
+  std::optional<std::string> number_text(const sql::Expr* expr) const {
+    std::string sign;
+    if (const auto* unary = as<sql::Unary>(expr); unary != nullptr && unary->op == sql::UnaryOp::kMinus) {
+      sign = "-";
+      expr = unary->operand;
+    }
+    if (const auto* literal = as<sql::Literal>(expr)) {
+      const bool exact =
+          literal->literal == sql::LiteralKind::kInteger || literal->literal == sql::LiteralKind::kDecimal;
+      return exact ? std::optional(sign + std::string(literal->text)) : std::nullopt;
+    }
+    const auto* parameter = as<sql::Parameter>(expr);
+    if (!sign.empty() || parameter == nullptr || parameter->index >= context_.parameters.size()) return std::nullopt;
+    const auto& value = context_.parameters[parameter->index];
+    return mysql::is_integer_type(value.type) ? std::optional(value.bytes) : std::nullopt;
+  }
+
+  Result<uint32_t> having_column(const sql::Expr* expr, const std::vector<const sql::Expr*>& groups, Merge& merge) {
+    if (const auto* item = item_named(expr); item != nullptr && !same(item->expr, expr)) {
+      // Which of both is meant depends on what else is grouped by.
+      if (has_column(item->alias.text).value_or(true)) {
+        return unsupported("HAVING with an alias that may be a column, over several shards");
+      }
+      expr = item->expr;
+    }
+    if (const auto* call = as<sql::FunctionCall>(expr); call != nullptr && sql::is_aggregate(*call)) {
+      ASSIGN_OR_RETURN(const auto* aggregate, aggregate_of(*call, merge));
+      return aggregate->column;
+    }
+    for (size_t i = 0; i < groups.size(); ++i) {
+      if (as<sql::Column>(expr) != nullptr && same(groups[i], expr)) return items_ + merge.group_by[i].column;
+    }
+    return unsupported("HAVING with anything but aggregates and columns of the groups, over several shards");
+  }
+
+  Result<Key> aggregated_order(const sql::Expr* expr, const std::vector<const sql::Expr*>& groups, Merge& merge) {
     const sql::SelectItem* item = nullptr;
     if (const auto* literal = as<sql::Literal>(expr)) {
       item = item_of(*literal);
@@ -278,6 +482,10 @@ class SelectPlanner {
     for (uint32_t i = 0; i < items_; ++i) {
       if (as<sql::FunctionCall>(expr) == nullptr || !same(select_.items[i].expr, expr)) continue;
       return Key{.column = i, .weight = merge.aggregates[i].weight};
+    }
+    if (const auto* call = as<sql::FunctionCall>(expr); call != nullptr && sql::is_aggregate(*call)) {
+      ASSIGN_OR_RETURN(const auto* aggregate, aggregate_of(*call, merge));
+      return Key{.column = aggregate->column, .weight = aggregate->weight};
     }
     return unsupported("ORDER BY something that is not selected, with GROUP BY over several shards");
   }
@@ -295,7 +503,8 @@ class SelectPlanner {
       if (is_volatile(select_.items[i].expr)) {
         return unsupported("DISTINCT of a value that is never the same, over several shards");
       }
-      merge.distinct_by.push_back(hide(select_.items[i].expr));
+      // An item that can be compared as it is leaves servers free to find its values in an index.
+      merge.distinct_by.push_back(is_plain(select_.items[i].expr) ? Key{.column = i} : hide(select_.items[i].expr));
     }
     for (const auto& order : select_.order_by) {
       const sql::SelectItem* item = nullptr;
@@ -348,12 +557,44 @@ class SelectPlanner {
     return {};
   }
 
-  // Adds an expression and what it is compared by to the select list.
-  Key hide(const sql::Expr* expr) {
+  // A column whose values are compared by what is printed of them: numbers, dates and times, as the tablets tell.
+  bool is_plain(const sql::Expr* expr) const {
+    const auto* known = known_column(expr);
+    if (known == nullptr) return false;
+    static const std::set<std::string_view> kTypes = {"decimal", "date", "datetime", "timestamp", "time", "year"};
+    return schema::is_whole(*known) || kTypes.contains(known->data_type);
+  }
+
+  const schema::Column* known_column(const sql::Expr* expr) const {
+    const auto* column = as<sql::Column>(expr);
+    if (column == nullptr || context_.schema == nullptr) return nullptr;
+    if (column->table.empty() && from_.tables.size() > 1) return nullptr;  // Whose column it is only the servers know.
+    const std::string qualifier = lower(column->table.text);
+    for (const auto& binding : from_.tables) {
+      if (!qualifier.empty() && qualifier != binding.alias) continue;
+      const auto* table = schema::find_table(*context_.schema, binding.table->keyspace, binding.table->name);
+      return table == nullptr ? nullptr : table->find(column->name.text);
+    }
+    return nullptr;
+  }
+
+  // As the servers answered before, or the tablets tell: then nothing has to be asked twice.
+  KeyForm form_of(const sql::Expr* expr, uint32_t ordinal) const {
+    const auto asked = context_.key_forms.find(ordinal);
+    if (asked != context_.key_forms.end()) return asked->second;
+    const auto* column = known_column(expr);
+    if (column == nullptr) return KeyForm::kAsIs;
+    if (column->data_type == "enum" || column->data_type == "set") return KeyForm::kNumber;
+    return column->data_type == "float" ? KeyForm::kDouble : KeyForm::kAsIs;
+  }
+
+  // Adds an expression, or an aggregate of it, and what it is compared by to the select list.
+  Key hide(const sql::Expr* expr, const std::string& aggregate = "") {
     auto& arena = ast_.arena();
     const uint32_t ordinal = keys_++;
-    const auto form = context_.key_forms.find(ordinal);
-    const std::string text = sql::print(*expr, server_options(ast_.statement(), tables_, context_, true));
+    const auto form = form_of(expr, ordinal);
+    std::string text = sql::print(*expr, server_options(ast_.statement(), tables_, context_, true));
+    if (!aggregate.empty()) text = aggregate + "(" + text + ")";
     const auto raw = [&](const std::string& sql) -> sql::Expr* {
       auto* node = arena.make<sql::KeywordExpr>();
       node->kind = sql::ExprKind::kKeyword;
@@ -363,12 +604,12 @@ class SelectPlanner {
     std::vector<sql::SelectItem> items(select_.items.begin(), select_.items.end());
     Key key{.column = hidden_, .hidden = true, .ordinal = ordinal};
     changed_ = true;
-    if (form != context_.key_forms.end()) {
+    if (form != KeyForm::kAsIs) {
       items.push_back(
-          {.expr = raw(form->second == KeyForm::kNumber ? "cast(" + text + " as unsigned)" : "(" + text + ") * 1e0")});
+          {.expr = raw(form == KeyForm::kNumber ? "cast(" + text + " as unsigned)" : "(" + text + ") * 1e0")});
       hidden_ += 1;
     } else if (const auto at = vindex_column(expr, from_.tables);
-               at && from_.tables[*at].key_type == KeyType::kInteger) {
+               is_plain(expr) || (at && from_.tables[*at].key_type == KeyType::kInteger)) {
       items.push_back({.expr = raw(text)});
       hidden_ += 1;
     } else {
@@ -384,6 +625,19 @@ class SelectPlanner {
     }
     select_.items = arena.copy(std::span<const sql::SelectItem>(items));
     return key;
+  }
+
+  // Its number among the hidden columns.
+  uint32_t add_hidden(const std::string& text) {
+    auto& arena = ast_.arena();
+    auto* node = arena.make<sql::KeywordExpr>();
+    node->kind = sql::ExprKind::kKeyword;
+    node->word = arena.copy_text(text);
+    std::vector<sql::SelectItem> items(select_.items.begin(), select_.items.end());
+    items.push_back({.expr = node});
+    select_.items = arena.copy(std::span<const sql::SelectItem>(items));
+    changed_ = true;
+    return hidden_++;
   }
 
   sql::Expr* number(uint64_t value) {

@@ -13,6 +13,7 @@
 #include <deque>
 #include <limits>
 #include <utility>
+#include <vector>
 
 #include "base/check.h"
 #include "base/file.h"
@@ -104,7 +105,11 @@ struct UnaryCall {
 class Channel::Core {
  public:
   Core(std::shared_ptr<grpc::Channel> channel, std::string address, Metadata metadata, uint64_t message_size_max)
-      : stub(channel), address(std::move(address)), metadata(std::move(metadata)), message_size_max(message_size_max) {}
+      : channel(channel),
+        stub(channel),
+        address(std::move(address)),
+        metadata(std::move(metadata)),
+        message_size_max(message_size_max) {}
 
   std::string what(const std::string& method) const { return fmt::format("{} at {}", method, address); }
 
@@ -136,6 +141,7 @@ class Channel::Core {
                            request_size, core->message_size_max);
   }
 
+  const std::shared_ptr<grpc::Channel> channel;
   grpc::GenericStub stub;
   const std::string address;
   const Metadata metadata;
@@ -359,6 +365,10 @@ Result<std::shared_ptr<Channel>> Channel::create(std::string address, ChannelOpt
   return std::shared_ptr<Channel>(new Channel(std::move(address), std::move(core)));
 }
 
+bool Channel::pauses() const {
+  return core_->channel->GetState(/*try_to_connect=*/false) == GRPC_CHANNEL_TRANSIENT_FAILURE;
+}
+
 net::Task<Result<std::string>> Channel::call(std::string method, std::string request, net::Wait wait,
                                              CallOptions options) {
   return Core::call(core_, std::move(method), std::move(request), std::move(wait), std::move(options));
@@ -387,13 +397,18 @@ ChannelPool::ChannelPool(ChannelOptions options, size_t channels_max)
 Result<std::shared_ptr<Channel>> ChannelPool::get(const std::string& address) {
   const std::scoped_lock lock(mutex_);
   const auto found = entries_.find(address);
-  if (found != entries_.end()) {
+  if (found != entries_.end() && !found->second.channel->pauses()) {
     found->second.used = ++clock_;
     return found->second.channel;
   }
   ASSIGN_OR_RETURN(std::shared_ptr<Channel> channel, Channel::create(address, options_));
-  if (entries_.size() >= channels_max_) {
-    entries_.erase(std::ranges::min_element(entries_, {}, [](const auto& entry) { return entry.second.used; }));
+  if (found == entries_.end() && entries_.size() >= channels_max_) {
+    // An eighth at once: where more servers are asked than are kept, one is dropped with each call.
+    std::vector<uint64_t> uses;
+    for (const auto& [name, entry] : entries_) uses.push_back(entry.used);
+    const auto last = uses.begin() + static_cast<std::ptrdiff_t>((uses.size() - 1) / 8);
+    std::ranges::nth_element(uses, last);
+    std::erase_if(entries_, [&](const auto& entry) { return entry.second.used <= *last; });
   }
   entries_[address] = {.channel = channel, .used = ++clock_};
   return channel;

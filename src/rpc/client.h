@@ -73,6 +73,8 @@ class Channel {
   Channel& operator=(const Channel&) = delete;
 
   const std::string& address() const { return address_; }
+  // It could not connect, and answers calls with that until its next attempt, up to `reconnect_max` later.
+  bool pauses() const;
 
   // One request, one response; resumes on the calling loop. Deadline and token of `wait` also end the call at the
   // server.
@@ -93,7 +95,8 @@ class Channel {
 Caller caller_of(Channel& channel);
 
 // Channels by address. When more than `channels_max` are kept, the one that was longest not asked for is dropped; who
-// still holds it may go on using it.
+// still holds it may go on using it. One that pauses makes place for a new one, which tries at once: a server that was
+// started a moment ago is found.
 //   Threads: any.
 class ChannelPool {
  public:

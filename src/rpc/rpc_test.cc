@@ -454,6 +454,23 @@ TEST_F(RpcTest, ConnectionLostBeforeAnyAnswerLeavesTheEffectUnknown) {
   EXPECT_EQ(result.error().effect(), Effect::kUnknown) << result.error().message();
 }
 
+TEST_F(RpcTest, APoolFindsAServerThatWasStartedAMomentAgo) {
+  start_server();
+  ServerOptions options;
+  options.port = server_->port();
+  ChannelPool pool({});
+  const std::string address = "127.0.0.1:" + std::to_string(options.port);
+  const auto call = [&] { return run(call_echo(pool.get(address).value(), "x")); };
+  ASSERT_TRUE(call().ok());
+  for (int round = 0; round < 3; ++round) {
+    stop_server();
+    for (int i = 0; i < 8; ++i) EXPECT_EQ(call().error().code(), Code::kUnavailable);  // Long pauses by now.
+    start_server(options);
+    EXPECT_EQ(call().value_or(""), "x") << round;
+  }
+  EXPECT_EQ(pool.size(), 1u);
+}
+
 TEST_F(RpcTest, ChannelReconnectsToARestartedServer) {
   start_server();
   const auto channel = connect();

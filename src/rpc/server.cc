@@ -45,7 +45,7 @@ base::TimePoint deadline_of(const grpc::GenericCallbackServerContext& context) {
 }
 
 Metadata metadata_of(const grpc::GenericCallbackServerContext& context) {
-  Metadata metadata;
+  Metadata metadata = {{":authority", context.host()}};  // The address that the client called.
   for (const auto& [key, value] : context.client_metadata()) {
     metadata.emplace_back(std::string(key.data(), key.size()), std::string(value.data(), value.size()));
   }
@@ -366,7 +366,8 @@ Status Server::start() {
   const std::string host = options.host.empty()                          ? "0.0.0.0"
                            : options.host.find(':') != std::string::npos ? "[" + options.host + "]"
                                                                          : options.host;
-  const std::string address = fmt::format("{}:{}", host, options.port);
+  const bool local = options.host.starts_with("unix:");
+  const std::string address = local ? options.host : fmt::format("{}:{}", host, options.port);
   grpc::ServerBuilder builder;
   builder.AddListeningPort(address, credentials, &impl_->port);
   builder.RegisterCallbackGenericService(impl_.get());
@@ -380,8 +381,9 @@ Status Server::start() {
   impl_->server = builder.BuildAndStart();
   if (impl_->server == nullptr || impl_->port == 0) {
     impl_->server.reset();
-    return fail(Code::kUnavailable, fmt::format("cannot listen for gRPC on {}: {}", address,
-                                                internal::why_not_listening(options.host, options.port)));
+    return fail(Code::kUnavailable,
+                fmt::format("cannot listen for gRPC on {}{}", address,
+                            local ? "" : ": " + internal::why_not_listening(options.host, options.port)));
   }
   return {};
 }

@@ -68,7 +68,7 @@ using UnaryHandler = std::function<net::Task<Result<std::string>>(CallContext co
 using StreamHandler = std::function<net::Task<Status>(CallContext context, std::string request, Writer& writer)>;
 
 struct ServerOptions {
-  std::string host = "127.0.0.1";  // "" and "0.0.0.0": every interface.
+  std::string host = "127.0.0.1";  // "" and "0.0.0.0": every interface. "unix:/path": a socket, and no port.
   uint16_t port = 0;               // 0: a free one, see Server::port().
   uint64_t message_size_max = kMessageSizeMax;
   size_t calls_max = 10'000;                                    // At once; more are refused with kResourceExhausted.

@@ -72,6 +72,16 @@ void set_key_flags(Table& table, const std::vector<IndexPart>& parts) {
   }
 }
 
+const Column* find_whole_key(const Table& table) {
+  const Column* found = nullptr;
+  for (const Column& column : table.columns) {
+    if ((column.key_flags & mysql::kFieldPrimaryKey) == 0) continue;
+    if (found != nullptr || !is_whole(column)) return nullptr;
+    found = &column;
+  }
+  return found;
+}
+
 Form form_of(const Column& column) {
   const std::string_view type = column.data_type;
   if (type == "enum" || type == "set" || type == "bit") return Form::kNumber;

@@ -71,6 +71,8 @@ std::string stored_text(Form form, std::string_view text);
 // "varchar(20) character set latin1 collate latin1_bin not null": a column of the same type that INSERT gives any value
 // that the original can hold (under sql_mode ALLOW_INVALID_DATES). Generated columns become plain ones.
 std::string definition(const Column& column);
+// The primary key, where it is one column of whole numbers: by it servers keep rows in order. Else null.
+const Column* find_whole_key(const Table& table);
 // Whether an index may be made of the whole column.
 bool indexable(const Column& column);
 // A type of whole numbers.

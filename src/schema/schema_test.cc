@@ -96,6 +96,12 @@ TEST(Schema, FlagsOfKeysAreTheServers) {
                         {"two", "c", 2, true},
                         {"f", "", 1, false}});
   EXPECT_EQ(table.columns[0].key_flags, kFieldPrimaryKey | kPartOfKey);
+  EXPECT_EQ(find_whole_key(table), nullptr);  // Of a type that is not known.
+  table.columns[0].data_type = "bigint";
+  EXPECT_EQ(find_whole_key(table), &table.columns[0]);
+  Table two = table;
+  set_key_flags(two, {{"PRIMARY", "id", 1, true}, {"PRIMARY", "a", 2, true}});
+  EXPECT_EQ(find_whole_key(two), nullptr);
   EXPECT_EQ(table.columns[1].key_flags, kFieldUniqueKey | kPartOfKey);
   EXPECT_EQ(table.columns[2].key_flags, kFieldMultipleKey | kPartOfKey);
   EXPECT_EQ(table.columns[3].key_flags, kPartOfKey);

@@ -104,6 +104,7 @@ bool may_be_alias(const Token& previous, std::string_view text) {
 bool is_session_function(std::string_view word) {
   std::string_view name;
   switch (word.size()) {
+    case 6: name = "schema"; break;
     case 8: name = "database"; break;
     case 9: name = "row_count"; break;
     case 10: name = "found_rows"; break;

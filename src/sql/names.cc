@@ -37,20 +37,38 @@ class Namer : public Walker {
       expr = unary->operand;
     }
     if (as<Star>(expr) != nullptr || as<Column>(expr) != nullptr) return;
-    if (expr != item.expr && as<Literal>(expr) != nullptr) return;
-    // A string's name is its value, which may not be an alias (it may end with a blank), and it is printed as it was.
-    if (const auto* literal = as<Literal>(item.expr);
-        literal != nullptr &&
-        (literal->literal == LiteralKind::kString || literal->literal == LiteralKind::kNationalString)) {
-      return;
-    }
-    if (const auto* literal = as<Literal>(item.expr); literal != nullptr && literal->literal == LiteralKind::kNull) {
-      item.alias.text = "NULL";  // However it is written.
-      item.alias.quoted = true;
+    if (const auto* literal = as<Literal>(expr); literal != nullptr && has_own_name(literal->literal)) {
+      // In parentheses it has the same name, and it is printed without them.
+      if (literal->literal == LiteralKind::kNull) set_name(item, "NULL");  // However it is written.
       return;
     }
     std::string_view name = cut(item.expr_span.of(text_));
     while (!name.empty() && name.back() == ' ') name.remove_suffix(1);
+    set_name(item, name);
+  }
+
+  // What servers name by its value and not as it is written: 'a' 'b' is ab (which may not be an alias: it may end with
+  // a blank), true is TRUE.
+  static bool has_own_name(LiteralKind kind) {
+    switch (kind) {
+      case LiteralKind::kInteger:
+      case LiteralKind::kDecimal:
+      case LiteralKind::kFloat:
+      case LiteralKind::kString:
+      case LiteralKind::kNationalString:
+      case LiteralKind::kNull:
+      case LiteralKind::kTrue:
+      case LiteralKind::kFalse: return true;
+      case LiteralKind::kHex:
+      case LiteralKind::kBit:
+      case LiteralKind::kDate:
+      case LiteralKind::kTime:
+      case LiteralKind::kTimestamp: return false;
+    }
+    return false;
+  }
+
+  static void set_name(SelectItem& item, std::string_view name) {
     item.alias.text = name;
     item.alias.quoted = true;
   }

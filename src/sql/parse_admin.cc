@@ -648,7 +648,8 @@ Statement* Parser::stream_statement() {
 
 Statement* Parser::text_statement(StatementKind kind) {
   TextStatement* out = make_statement<TextStatement>(kind, here());
-  const bool block = at(Keyword::kBegin);
+  const bool block = at_any({Keyword::kBegin, Keyword::kCase, Keyword::kFor, Keyword::kIf, Keyword::kLoop,
+                             Keyword::kRepeat, Keyword::kWhile});
   if (block) {
     rest_of_program();
   } else {

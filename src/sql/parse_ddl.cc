@@ -87,12 +87,15 @@ void Parser::rest_of_statement() {
 // read already, so the tracker is shown the verb and the kind of object again.
 void Parser::rest_of_program() {
   BlockTracker blocks;
+  // What opens a block by itself needs nothing before it; FOR EACH ROW is none.
+  const bool opens = at_any({Keyword::kCase, Keyword::kIf, Keyword::kLoop, Keyword::kRepeat, Keyword::kWhile}) ||
+                     (at(Keyword::kFor) && !peek_is(Keyword::kEach));
   Token shown;
   shown.type = TokenType::kWord;
   shown.keyword = Keyword::kCreate;
-  blocks.see(shown, text_, options_.lex);
+  if (!opens) blocks.see(shown, text_, options_.lex);
   shown.keyword = Keyword::kProcedure;
-  blocks.see(shown, text_, options_.lex);
+  if (!opens) blocks.see(shown, text_, options_.lex);
   int64_t open = 0;
   while (!at(TokenType::kEnd)) {
     if (at(TokenType::kSemicolon) && !blocks.inside()) break;

@@ -321,6 +321,7 @@ Expr* Parser::in_predicate(Expr* left, bool negated, uint32_t start) {
   } while (accept(TokenType::kComma));
   if (values.size() == 1) {  // IN ((SELECT ..)) and IN ((SELECT ..) UNION ..): a query, not a list of one.
     if (auto* subquery = as<Subquery>(values.data()[0]); subquery != nullptr) {
+      operand_in_parens_ = true;
       node->query = continues_query() ? continue_query(subquery->query, nullptr, inside) : subquery->query;
       below = std::max<uint32_t>(below, node->query->depth);
     }
@@ -607,6 +608,7 @@ Expr* Parser::parenthesized() {
   const uint32_t inside = here();
   Expr* first = expression();
   if (auto* subquery = as<Subquery>(first); subquery != nullptr && continues_query()) {
+    operand_in_parens_ = true;
     Query* whole = continue_query(subquery->query, nullptr, inside);
     expect(TokenType::kRightParen);
     return subquery_expr(whole, start);

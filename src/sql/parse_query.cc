@@ -1,4 +1,5 @@
 #include <algorithm>
+#include <utility>
 
 #include "sql/parser_impl.h"
 
@@ -54,6 +55,7 @@ Query* Parser::query() {
 
 // The rest of a query expression whose first operand is read.
 Query* Parser::continue_query(Query* left, With* with, uint32_t start) {
+  if (at_any({Keyword::kUnion, Keyword::kExcept, Keyword::kIntersect})) left = grouped(left, start);
   Query* out = set_operations(left, 1, start);
   out = query_tail(out, start);
   if (with != nullptr) {
@@ -65,20 +67,32 @@ Query* Parser::continue_query(Query* left, With* with, uint32_t start) {
 }
 
 Query* Parser::query_operand() {
-  switch (token().keyword) {
-    case Keyword::kSelect: return select_body();
-    case Keyword::kValues: return values_query();
-    case Keyword::kTable: return table_query();
-    default: break;
-  }
-  if (!at(TokenType::kLeftParen)) {
+  Query* out = nullptr;
+  const bool in_parens = at(TokenType::kLeftParen);
+  if (in_parens) {
+    advance();
+    out = query();
+    expect(TokenType::kRightParen);
+  } else if (at(Keyword::kSelect)) {
+    out = select_body();
+  } else if (at(Keyword::kValues)) {
+    out = values_query();
+  } else if (at(Keyword::kTable)) {
+    out = table_query();
+  } else {
     fail_syntax();
-    return make<Select>(here());
+    out = make<Select>(here());
   }
-  advance();
-  Query* inner = query();
-  expect(TokenType::kRightParen);
-  return inner;
+  operand_in_parens_ = in_parens;
+  return out;
+}
+
+// A set operation in parentheses stays in them as part of another one, needed or not: to MariaDB it is a table then,
+// whose types are found by itself, and which may have a LIMIT inside of IN.
+Query* Parser::grouped(Query* operand, uint32_t start) {
+  const bool in_parens = std::exchange(operand_in_parens_, false);
+  if (!in_parens || operand->kind != QueryKind::kSetOperation || has_tail(operand)) return operand;
+  return parenthesize(operand, start);
 }
 
 Query* Parser::set_operations(Query* left, int min_precedence, uint32_t start) {
@@ -94,7 +108,8 @@ Query* Parser::set_operations(Query* left, int min_precedence, uint32_t start) {
     if (!node->all) node->distinct = accept(Keyword::kDistinct);
     const uint32_t right_start = here();
     node->left = left;
-    node->right = set_operations(query_operand(), precedence_of(op) + 1, right_start);
+    Query* right = query_operand();
+    node->right = set_operations(grouped(right, right_start), precedence_of(op) + 1, right_start);
     left = done(node, std::max(left->depth, node->right->depth));
   }
   return left;

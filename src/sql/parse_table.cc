@@ -160,6 +160,7 @@ TableRef* Parser::table_in_parens() {
   if (auto* derived = as<DerivedTable>(first);
       derived != nullptr && derived->alias.empty() && !derived->lateral && !at(TokenType::kComma)) {
     // ((SELECT ..) UNION ..) or ((SELECT ..)): one query in more parentheses than needed.
+    operand_in_parens_ = true;
     Query* inner = continues_query() ? continue_query(derived->query, nullptr, inside) : derived->query;
     expect(TokenType::kRightParen);
     return derived_table(inner, false, start);

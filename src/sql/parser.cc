@@ -87,6 +87,19 @@ bool then_follows(std::string_view text, const LexOptions& options) {
   return false;
 }
 
+// Statements of stored programs that MariaDB takes by themselves.
+bool opens_program(Keyword first, std::string_view rest, const LexOptions& options) {
+  switch (first) {
+    case Keyword::kCase:
+    case Keyword::kFor:
+    case Keyword::kLoop:
+    case Keyword::kRepeat:
+    case Keyword::kWhile: return true;
+    case Keyword::kIf: return then_follows(rest, options);
+    default: return false;
+  }
+}
+
 }  // namespace
 
 void BlockTracker::see(const Token& token, std::string_view text, const LexOptions& options) {
@@ -102,6 +115,13 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
     header_ = word == Keyword::kCreate || word == Keyword::kAlter;
   }
   ++tokens_;
+  if (tokens_ == 1 && opens_program(word, text.substr(token.end()), options)) {
+    program_ = true;
+    depth_ = 1;
+    previous_ = word;
+    previous_type_ = token.type;
+    return;
+  }
   if (first_ == Keyword::kBegin && tokens_ == 2 && word == Keyword::kNot) {
     program_ = true;
     depth_ = 1;
@@ -127,10 +147,11 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
   } else if (program_) {
     const bool after_end = previous_ == Keyword::kEnd;
     // Where a statement of the body may start.
-    const bool start = previous_type_ == TokenType::kSemicolon || previous_type_ == TokenType::kColon ||
-                       previous_type_ == TokenType::kRightParen || previous_ == Keyword::kThen ||
-                       previous_ == Keyword::kElse || previous_ == Keyword::kDo || previous_ == Keyword::kBegin ||
-                       previous_ == Keyword::kLoop || previous_ == Keyword::kRepeat || previous_ == Keyword::kRow;
+    const bool start = (first_ == Keyword::kBegin && tokens_ == 4) || previous_type_ == TokenType::kSemicolon ||
+                       previous_type_ == TokenType::kColon || previous_type_ == TokenType::kRightParen ||
+                       previous_ == Keyword::kThen || previous_ == Keyword::kElse || previous_ == Keyword::kDo ||
+                       previous_ == Keyword::kBegin || previous_ == Keyword::kLoop || previous_ == Keyword::kRepeat ||
+                       previous_ == Keyword::kRow;
     switch (word) {
       case Keyword::kBegin: ++depth_; break;
       case Keyword::kCase:
@@ -139,6 +160,7 @@ void BlockTracker::see(const Token& token, std::string_view text, const LexOptio
         if (!after_end) ++depth_;
         break;
       case Keyword::kRepeat:
+      case Keyword::kFor:
         if (!after_end && start) ++depth_;
         break;
       case Keyword::kIf:

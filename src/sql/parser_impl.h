@@ -246,6 +246,7 @@ class Parser {
   Query* query();
   Query* continue_query(Query* left, With* with, uint32_t start);
   Query* query_operand();
+  Query* grouped(Query* operand, uint32_t start);
   Query* set_operations(Query* left, int min_precedence, uint32_t start);
   Query* query_tail(Query* query, uint32_t start);
   Query* parenthesize(Query* inner, uint32_t start);
@@ -360,6 +361,7 @@ class Parser {
   std::vector<std::string_view> directives_;
   std::vector<DdlName> ddl_names_;
   std::optional<Error> error_;
+  bool operand_in_parens_ = false;  // The query that was read last.
 };
 
 }  // namespace vitrail::sql

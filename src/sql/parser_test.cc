@@ -658,6 +658,12 @@ TEST(Statement, KindAgreesWithTheFingerprint) {
                                 "drop prepare a",
                                 "set a = 1",
                                 "begin not atomic select 1; end",
+                                "if @a then select 1; end if",
+                                "while @a do set @a = 0; end while",
+                                "loop select 1; end loop",
+                                "repeat select 1; until 1 end repeat",
+                                "for i in 1..2 do select i; end for",
+                                "case 1 when 1 then select 1; end case",
                                 "help 'x'",
                                 "revert vitess_migration 'x'"}) {
     EXPECT_EQ(must_parse(text).kind(), fingerprint(text, {}).kind) << text;
@@ -816,6 +822,16 @@ TEST(Split, KeepsStoredProgramsTogether) {
   EXPECT_EQ(pieces("create procedure p() select 1; select 2"), "[create procedure p() select 1][select 2]");
   EXPECT_EQ(pieces("begin not atomic select 1; select 2; end; select 3"),
             "[begin not atomic select 1; select 2; end][select 3]");
+  EXPECT_EQ(pieces("begin not atomic for i in 1..2 do select i; end for; select id from t for update; end; select 3"),
+            "[begin not atomic for i in 1..2 do select i; end for; select id from t for update; end][select 3]");
+  EXPECT_EQ(pieces("if @a then set @b = 1; else set @b = 2; end if; select 3"),
+            "[if @a then set @b = 1; else set @b = 2; end if][select 3]");
+  EXPECT_EQ(pieces("while @a do set @a = @a - 1; end while; loop select 1; end loop; select 3"),
+            "[while @a do set @a = @a - 1; end while][loop select 1; end loop][select 3]");
+  EXPECT_EQ(pieces("for i in 1..2 do select i; end for; case 1 when 1 then select 1; end case; select 3"),
+            "[for i in 1..2 do select i; end for][case 1 when 1 then select 1; end case][select 3]");
+  EXPECT_EQ(pieces("repeat set @a = 1; until @a end repeat; select 3"),
+            "[repeat set @a = 1; until @a end repeat][select 3]");
   EXPECT_EQ(pieces("begin; select 1; commit"), "[begin][select 1][commit]");
   EXPECT_EQ(pieces("drop procedure if exists p; select 1"), "[drop procedure if exists p][select 1]");
   EXPECT_EQ(pieces("create event e on schedule every 1 day do begin select 1; end; select 2"),

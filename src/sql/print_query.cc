@@ -70,6 +70,8 @@ void Printer::set_operation(const SetOperation& operation) {
 }
 
 void Printer::operand(const Query& inner, bool parentheses) {
+  const auto* written = as<ParenthesizedQuery>(&inner);
+  if (options_.full_parentheses && written != nullptr && !has_tail(inner)) return operand(*written->inner, parentheses);
   if (parentheses) add('(');
   query(inner);
   if (parentheses) add(')');

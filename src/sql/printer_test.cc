@@ -34,6 +34,15 @@ TEST(Printer, KeepsMinusSignsApart) {
   EXPECT_EQ(printed("select - -1, -(-1), 1 - -1, -@a", {}), "select - -1, - -1, 1 - -1, -@a");
 }
 
+TEST(Printer, KeepsParenthesesOfSetOperations) {
+  EXPECT_EQ(printed("((select 1) union select 2) union ((select 3))", {}), "(select 1 union select 2) union select 3");
+  EXPECT_EQ(printed("select 1 union ((select 2 limit 1) except select 3)", {}),
+            "select 1 union ((select 2 limit 1) except select 3)");
+  EXPECT_EQ(printed("select 1 in (((select 1) except (select 2 limit 3)) union select 4)", {}),
+            "select 1 in ((select 1 except (select 2 limit 3)) union select 4)");
+  EXPECT_EQ(printed("((select 1 union select 2))", {}), "select 1 union select 2");
+}
+
 TEST(Printer, PutsDirectivesBehindTheVerb) {
   EXPECT_EQ(printed("/*vt+ A=1 */ select 1 /*vt+ B=2 */", {}), "select /*vt+ A=1 */ /*vt+ B=2 */ 1");
   EXPECT_EQ(printed("with x as (select 1) select /*vt+ A=1 */ * from x", {}),

@@ -125,6 +125,12 @@ StatementKind classify(Keyword first, Keyword second, Keyword third) {
     case Keyword::kSignal:
     case Keyword::kStop:
     case Keyword::kUninstall:
+    case Keyword::kCase:  // Statements of stored programs, which MariaDB takes by themselves.
+    case Keyword::kFor:
+    case Keyword::kIf:
+    case Keyword::kLoop:
+    case Keyword::kRepeat:
+    case Keyword::kWhile:
     case Keyword::kXa: return StatementKind::kOther;
     default: return StatementKind::kUnknown;
   }

@@ -6,6 +6,7 @@
 #include <cstdlib>
 
 #include "backup/catalog.h"
+#include "backup/logical_copy.h"
 #include "backup/server_files.h"
 #include "backup/transfer.h"
 #include "base/log.h"
@@ -148,7 +149,9 @@ net::Task<Status> BackupJob::restore_newest(Server& server, backup::Storage& sto
                       co_await net::offload([&] { return backup::choose_backup(storage, place_, {}); }));
   const auto& manifest = chosen.manifest;
   CO_ASSIGN_OR_RETURN(const std::string position, server.sql.bare_position(manifest.position));
-  CO_RETURN_IF_ERROR(check_versions(manifest.server_version, server.sql.flavor().server().text));
+  if (manifest.backup_method != backup::kLogicalEngine) {
+    CO_RETURN_IF_ERROR(check_versions(manifest.server_version, server.sql.flavor().server().text));
+  }
   log_info("restoring backup {}, position {}", chosen.place.to_string(), manifest.position);
   backup::TransferOptions transfer;
   transfer.concurrency = std::clamp(options_.concurrency, 1u, 64u);
@@ -157,9 +160,9 @@ net::Task<Status> BackupJob::restore_newest(Server& server, backup::Storage& sto
   Status restored = co_await net::offload([&]() -> Status {
     RETURN_IF_ERROR(backup::check_parts(storage, chosen.place, manifest));
     RETURN_IF_ERROR(backup::check_room(server.layout, manifest.total_bytes()));
-    const backup::Staging staging = backup::staging_of(server.layout);
-    RETURN_IF_ERROR(backup::restore_parts(
-        storage, chosen.place, manifest, backup::base_folders(staging.data(), staging.innodb()), transfer, *progress_));
+    RETURN_IF_ERROR(backup::restore_parts(storage, chosen.place, manifest, backup::staging_folders(server.layout),
+                                          transfer, *progress_));
+    RETURN_IF_ERROR(backup::build_staged(manifest, server.layout, *progress_));
     RETURN_IF_ERROR(backup::note_pending_restore(server.layout, pending));
     RETURN_IF_ERROR(server.daemon.shutdown());
     RETURN_IF_ERROR(backup::swap_in(server.layout));

@@ -7,11 +7,13 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "mysqlctl/client.h"
+#include "mysqlctl/notes.h"
 
 namespace vitrail::tablet {
 namespace {
 
-std::string note_path(const mysqld::Layout& layout) { return layout.root + "/.stopped-for-backup"; }
+std::string note_path(const mysqld::Layout& layout) { return mysqlctl::stopped_note(layout); }
 std::string detached_path(const mysqld::Layout& layout) { return layout.root + "/.restored-to-a-point"; }
 
 Status remove_note(const std::string& path) {
@@ -42,20 +44,41 @@ Result<mysqld::Layout> server_layout(const TabletSettings& settings) {
   return layout;
 }
 
-Result<mysqld::Daemon> open_daemon(const mysqld::Layout& layout, base::Duration shutdown_timeout) {
+Result<mysqld::Daemon> ServerControl::daemon() const {
   mysqld::DaemonOptions options;
-  options.layout = layout;
-  options.shutdown_wait_max = shutdown_timeout;
+  options.layout = layout_;
+  options.shutdown_wait_max = patience_;
   return mysqld::Daemon::open(std::move(options));
 }
 
-Status ensure_running(const mysqld::Layout& layout) {
-  ASSIGN_OR_RETURN(auto daemon, open_daemon(layout, std::chrono::minutes(5)));
-  if (daemon.state() == mysqld::Daemon::State::kRunning) return {};
-  Status started = daemon.start();
+Status ServerControl::shutdown() {
+  if (socket_.empty()) {
+    ASSIGN_OR_RETURN(auto own, daemon());
+    return own.shutdown();
+  }
+  RETURN_IF_ERROR(mysqlctl::ask_shutdown(socket_, patience_));
+  // Of another server, perhaps: what answers here has its files open.
+  if (mysqld::server_answers(layout_.socket(), std::chrono::milliseconds(200))) {
+    return fail(Code::kFailedPrecondition,
+                fmt::format("mysqlctld at {} has stopped its server, and {} still answers: they do not belong together",
+                            socket_, layout_.socket()));
+  }
+  return {};
+}
+
+Status ServerControl::start() {
+  if (!socket_.empty()) return mysqlctl::ask_start(socket_, std::chrono::minutes(6));
+  ASSIGN_OR_RETURN(auto own, daemon());
+  if (own.state() == mysqld::Daemon::State::kRunning) return {};
+  Status started = own.start();
   // Its supervisor may have been starting it.
-  if (!started.ok() && daemon.state() == mysqld::Daemon::State::kRunning) return {};
+  if (!started.ok() && own.state() == mysqld::Daemon::State::kRunning) return {};
   return started;
+}
+
+Status ServerControl::renew_server_id() {
+  ASSIGN_OR_RETURN(auto own, daemon());
+  return own.renew_server_id();
 }
 
 Status note_stopped(const mysqld::Layout& layout) {

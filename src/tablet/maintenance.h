@@ -14,9 +14,25 @@ namespace vitrail::tablet {
 
 // The folder of the tablet's server. kFailedPrecondition: it is not one that mysqlctl made, or not on this machine.
 Result<mysqld::Layout> server_layout(const TabletSettings& settings);
-Result<mysqld::Daemon> open_daemon(const mysqld::Layout& layout, base::Duration shutdown_timeout);
-// Starts the server unless it runs.
-Status ensure_running(const mysqld::Layout& layout);
+
+// Who stops and starts the server: this process, or a mysqlctld that owns the server's process.
+class ServerControl {
+ public:
+  // `patience`: how long the server may take to stop in good order.
+  ServerControl(mysqld::Layout layout, std::string mysqlctl_socket, base::Duration patience)
+      : layout_(std::move(layout)), socket_(std::move(mysqlctl_socket)), patience_(patience) {}
+  Status shutdown();
+  // Success when it runs already.
+  Status start();
+  // For a stopped server whose data was replaced.
+  Status renew_server_id();
+
+ private:
+  Result<mysqld::Daemon> daemon() const;
+  const mysqld::Layout layout_;
+  const std::string socket_;
+  const base::Duration patience_;
+};
 
 // A note in the server's folder that somebody has stopped it and will start it again: for a process that finds it after
 // a death.

@@ -7,6 +7,7 @@
 #include "sql/parser.h"
 #include "sql/normalize.h"
 #include "sql/tables.h"
+#include "tablet/shared_reads.h"
 
 namespace vitrail::tablet {
 namespace {
@@ -60,6 +61,7 @@ void analyse(const sql::FingerprintResult& scan, std::string_view text, const St
   if (const auto* query = sql::statement_as<sql::QueryStatement>(&ast->statement())) {
     const auto* select = sql::as<sql::Select>(query->query);
     info.next_value = select != nullptr && select->next_values != nullptr;
+    info.shareable = is_shareable(ast->statement()) && !info.effects.runs_unseen_code;
   }
 }
 
@@ -75,6 +77,9 @@ std::shared_ptr<const StatementInfo> QueryGuard::classify(std::string_view text)
   }
   auto info = std::make_shared<StatementInfo>();
   analyse(scan, text, policy_, *info);
+  if (metrics_ != nullptr) {
+    info->counters = metrics_->of(info->kind, info->tables.empty() ? std::string() : info->tables.front().name);
+  }
   info->counted();
   if (!cacheable || info->of_this_text) return info;
   const std::scoped_lock lock(mutex_);

@@ -15,6 +15,7 @@
 #include "sql/effects.h"
 #include "sql/fingerprint.h"
 #include "tablet/serving_state.h"
+#include "tablet/statement_metrics.h"
 #include "tablet/statement_policy.h"
 #include "tablet/table_acl.h"
 
@@ -33,6 +34,7 @@ struct StatementInfo {
   bool sets_user_variable = false;  // Has one in it, in whatever place.
   bool shows_warnings = false;      // SHOW WARNINGS, nothing else.
   bool next_value = false;          // SELECT NEXT n VALUES FROM seq
+  bool shareable = false;           // See is_shareable().
   std::string refusal;              // Why no application may send it (statement_policy.h); empty: it may.
   AclNeeds acl;                     // What it asks of a table ACL.
   bool of_this_text = false;        // What is said here holds for this text only, not for others with its fingerprint.
@@ -40,6 +42,7 @@ struct StatementInfo {
   std::string normalized;
   // How often it was asked for. Written by its loop only, so it needs no atomic addition.
   mutable std::atomic<uint64_t> count = 0;
+  StatementCounters counters;  // Empty where there are no metrics.
   void counted() const { count.store(count.load(std::memory_order_relaxed) + 1, std::memory_order_relaxed); }
 };
 
@@ -50,7 +53,8 @@ class QueryGuard {
   static constexpr size_t kMaxEntries = 10'000;
   static constexpr size_t kNormalizedMax = 4096;  // Bytes; longer statements are not counted by their text.
 
-  explicit QueryGuard(StatementPolicy policy = {}) : policy_(std::move(policy)) {}
+  explicit QueryGuard(StatementPolicy policy = {}, StatementMetrics* metrics = nullptr)
+      : policy_(std::move(policy)), metrics_(metrics) {}
 
   // Counts it, too.
   std::shared_ptr<const StatementInfo> classify(std::string_view text);
@@ -69,6 +73,7 @@ class QueryGuard {
 
  private:
   const StatementPolicy policy_;
+  StatementMetrics* const metrics_;
   std::unordered_map<sql::Fingerprint, std::shared_ptr<const StatementInfo>> known_;
   mutable std::mutex mutex_;  // Held to change known_, and by other threads to read it.
 };

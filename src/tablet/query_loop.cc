@@ -41,14 +41,20 @@ net::MysqlPool::Options kill_options() {
 }  // namespace
 
 QueryLoop::QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in,
-                     Sequences* sequences_in, AckDoubt& doubt_in)
+                     Sequences* sequences_in, AckDoubt& doubt_in, HotRows::Counters& hot_row_counters,
+                     TransactionLimits& limits_in, Concurrency::Metrics& concurrency_metrics)
     : settings(settings_in),
       loop(loop_in),
       metrics(metrics_in),
       sequences(sequences_in),
       kill_pool(kill_settings(settings_in), kill_options()),
       doubt(doubt_in),
-      killer(kill_pool, &doubt_in, settings_in.sidecar) {}
+      killer(kill_pool, &doubt_in, settings_in.sidecar),
+      hot_rows(settings_in.hot_rows, hot_row_counters),
+      limits(limits_in),
+      shared_reads(settings_in.shared_reads, metrics_in.shared),
+      concurrency(settings_in.concurrency, concurrency_metrics),
+      guarded(hot_rows.enabled() || limits_in.enabled()) {}
 
 net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t collation) {
   auto& pool = pools[{capabilities, collation}];
@@ -161,7 +167,7 @@ net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, bas
     }
   }
   const bool home = sequences != nullptr && &sequences->home() == &loop;
-  Status drained = home ? co_await sequences->apply(next, grace, killer) : Status();
+  Status drained = home ? co_await sequences->apply(next, grace) : Status();
   for (auto& outcome : outcomes) CO_RETURN_IF_ERROR(std::move(outcome));
   CO_RETURN_IF_ERROR(std::move(drained));
   const bool forbids =

@@ -58,12 +58,23 @@ net::Task<Status> QuerySession::run_request(Request request) {
   active_ = true;
   interrupted_ = timed_out_ = silent_ = forced_ = false;
   current_ = request.info;
+  started_ = base::system_clock().now();
+  failed_ = false;
+  rows_returned_ = rows_affected_ = 0;
   shared_.metrics.queries.add();
   const bool was_in_transaction = in_transaction_;
   const Left left_before = left_;
   net::SpareText bytes;
+  std::unique_ptr<Waited> waited;
   Status sent;
-  if (!ready_to_send(request)) sent = co_await prepare_to_send(request, wait);
+  if (shared_.guarded) sent = co_await pass_guards(request, waited, wait);
+  if (sent.ok() && !ready_to_send(request)) {
+    bool answered = false;
+    Status outcome;
+    sent = co_await wait_to_send(request, waited, answered, outcome, wait);
+    if (answered) co_return outcome;
+  }
+  const bool shares = waited != nullptr && waited->lead && waited->lead->close();
   if (sent.ok()) sent = begin_sending(request, *bytes);
   if (sent.ok()) {
     sent = co_await lease_->client.stream().write(request.framed, wait);
@@ -74,10 +85,12 @@ net::Task<Status> QuerySession::run_request(Request request) {
     const bool reached = sent_;
     if (reached || (lease_ && lease_->client.broken())) lose_connection(was_in_transaction || in_transaction_);
     if (reached) shared_.metrics.errors.add();
+    failed_ = true;
     statement_done();
     co_return co_await send_error(std::move(sent).error());
   }
-  const net::RelayOptions options = relay_options(request);
+  net::RelayOptions options = relay_options(request);
+  if (shares) options.hold = &waited->held;
   auto result = co_await net::relay_response(lease_->client.stream(), stream_, request.kind,
                                              lease_->client.capabilities(), options, wait);
   const bool too_late = !result.has_value() && result.error().backend && result.error().client_untouched && !doomed_ &&
@@ -88,13 +101,19 @@ net::Task<Status> QuerySession::run_request(Request request) {
     const bool nothing_sent = result->client_untouched;
     if (!passed.ok()) result = std::unexpected(net::RelayFailure{std::move(passed).error(), true, nothing_sent});
   }
+  if (shares && result.has_value() && result->held) {
+    co_await give_answer(*waited->lead, std::move(waited->held.bytes), result);
+  }
   if (!result.has_value()) co_return co_await after_failure(std::move(result).error(), was_in_transaction);
   if (kills_ > 0 || interrupted_) co_await await_kills();
+  if (once_) co_await forget_once(request, *result);
   if (result->error) co_return co_await after_error(request, *result, was_in_transaction, left_before);
   in_transaction_ = (result->summary.status_flags & mysql::kStatusInTransaction) != 0;
   if (!in_transaction_ && lost_ == Lost::kTransaction) lost_ = Lost::kNothing;  // It had ended before it was ended.
   if (result->summary.session_state_changed) left_ |= Left::kTold;
   left_ &= ~request.info->effects.ends;
+  rows_returned_ = result->summary.rows;
+  rows_affected_ = result->summary.affected_rows;
   warnings_.reset();
   if (result->summary.warnings > 0) co_await keep_warnings(result->summary.warnings);
   if (request.info->kind == sql::StatementKind::kDdl && shared_.settings.on_ddl) shared_.settings.on_ddl();
@@ -104,15 +123,20 @@ net::Task<Status> QuerySession::run_request(Request request) {
 
 // Takes what a statement needs from what is there. False: that is to be waited for, by prepare_to_send().
 bool QuerySession::ready_to_send(Request& request) {
+  const bool holds = lease_ || keeps_connection();
   if (!lease_) lease_ = shared_.pool_for(shape_, static_cast<uint8_t>(client_.collation)).try_acquire(settings_);
   if (lease_ && request.execute != nullptr) request.prepared = lease_->find_prepared(request.text);
-  return lease_ && (request.execute == nullptr || request.prepared != nullptr);
+  if (lease_ && !running_) running_ = shared_.concurrency.try_enter(holds);
+  return running_ && (request.execute == nullptr || request.prepared != nullptr);
 }
 
 // The connection and the prepared statement. Whoever had to wait for them is admitted anew behind the last wait.
 net::Task<Status> QuerySession::prepare_to_send(Request& request, net::Wait wait) {
   const auto admitted_in = shared_.state;
   CO_RETURN_IF_ERROR(co_await need_connection(wait));
+  if (!running_) {
+    CO_ASSIGN_OR_RETURN(running_, co_await shared_.concurrency.enter(wait));
+  }
   if (request.execute != nullptr) {
     CO_ASSIGN_OR_RETURN(request.prepared,
                         co_await lease_->prepare(std::string(request.text), kMaxPreparedPerConnection, wait));
@@ -160,8 +184,8 @@ Status QuerySession::begin_sending(Request& request, std::string& bytes) {
   if (!bytes.empty()) request.framed = bytes;
   sent_ = true;
   ack_mark_ = shared_.doubt.mark();
-  doomed_ =
-      request.once;  // Servers keep SET TRANSACTION for longer than one statement when that fails, or reads no table.
+  once_ = request.once;
+  left_before_ = left_;
   left_ |= request.info->effects.leaves;
   if (request.info->effects.ends != Left::kNothing) left_ &= ~request.info->effects.ends;
   note_use(*request.info);
@@ -221,7 +245,7 @@ net::Task<Status> QuerySession::pass_doubtful(net::RelayResult& result) {
 // At the deadline the statement is ended in the server, and its answer to that awaited and passed on.
 net::Task<std::expected<net::RelayResult, net::RelayFailure>> QuerySession::end_and_await(const Request& request) {
   timed_out_ = true;
-  shared_.metrics.killed_statements.add();
+  shared_.metrics.statements.killed_statements.add();
   if (!co_await interrupt()) {  // A server that takes no KILL gives no answer either.
     co_return std::unexpected(
         net::RelayFailure{.error = fail(Code::kDeadlineExceeded, "the MySQL server does not answer"), .backend = true});
@@ -268,6 +292,19 @@ net::Task<std::optional<uint16_t>> QuerySession::server_status() {
   co_return std::nullopt;
 }
 
+// Servers keep SET TRANSACTION for longer than one statement when that fails, or reads no table.
+net::Task<void> QuerySession::forget_once(const Request& request, const net::RelayResult& result) {
+  once_ = false;
+  if (doomed_ || !lease_) co_return;
+  std::optional<uint16_t> flags = result.summary.status_flags;
+  if (result.error) flags = co_await server_status();  // An ERR does not tell whether code has begun a transaction.
+  doomed_ = !flags;
+  if (!flags || (*flags & mysql::kStatusInTransaction) != 0) co_return;
+  const net::Wait wait = net::Wait::within(kInterruptMax, shared_.scope.token());
+  auto done = co_await lease_->client.query("rollback", wait);
+  doomed_ = doomed_ || !done.ok();
+}
+
 // What SHOW WARNINGS would tell is lost with the connection's next statement, which may be somebody else's.
 net::Task<void> QuerySession::keep_warnings(uint16_t count) {
   warnings_.reset();
@@ -298,6 +335,7 @@ net::Task<Status> QuerySession::after_failure(net::RelayFailure failure, bool wa
     lost_ = Lost::kNothing;  // Committed or not: it is over.
     in_transaction_ = false;
   }
+  failed_ = true;
   statement_done();
   if (failure.backend && !told_to_end && !timed_out_ && shared_.settings.on_trouble) shared_.settings.on_trouble();
   if (!failure.backend || !failure.client_untouched || gone_.cancelled()) co_return std::move(failure.error);
@@ -317,11 +355,13 @@ net::Task<Status> QuerySession::after_failure(net::RelayFailure failure, bool wa
 net::Task<Status> QuerySession::after_error(const Request& request, const net::RelayResult& result,
                                             bool was_in_transaction, Left left_before) {
   shared_.metrics.errors.add();
+  failed_ = true;
   const mysql::ErrPacket& err = *result.error;
   const bool was_open = was_in_transaction || request.begins;
   std::optional<uint16_t> flags = static_cast<uint16_t>(0);
   const bool unsure = request.info->effects.runs_unseen_code || left_ != left_before;
   if (was_open || unsure) flags = co_await server_status();
+  if (request.info->effects.runs_unseen_code) co_await keep_warnings(1);
   const bool open = flags && (*flags & mysql::kStatusInTransaction) != 0;
   if (!flags || doomed_) {
     lose_connection(was_open);
@@ -334,6 +374,7 @@ net::Task<Status> QuerySession::after_error(const Request& request, const net::R
   const bool told = !result.error_held;  // It came behind rows, and the client has it.
   statement_done();
   if (told) {
+    shared_.metrics.statements.count_error(mysql::from_err_packet(err).code());
     if (transaction_ended && lost_ == Lost::kNothing) {
       lost_ = Lost::kTransaction;
       in_transaction_ = true;
@@ -353,6 +394,7 @@ net::Task<Status> QuerySession::after_error(const Request& request, const net::R
       shared_.state->no_writes.empty() && shared_.settings.on_trouble) {
     shared_.settings.on_trouble();  // A server that has just started again is read-only until it is looked at.
   }
+  shared_.metrics.statements.count_error(mysql::from_err_packet(err).code());
   std::string out;
   std::string payload;
   const bool terse = shared_.settings.terse_errors;
@@ -366,7 +408,8 @@ net::Task<Status> QuerySession::after_error(const Request& request, const net::R
 void QuerySession::lose_connection(bool was_in_transaction) {
   lease_.discard();
   doomed_ = false;
-  const bool had_state = (left_ & ~(current_ == nullptr ? Left::kNothing : current_->effects.leaves)) != Left::kNothing;
+  // What a statement was about to leave is nobody's yet.
+  const bool had_state = (sent_ ? left_before_ : left_) != Left::kNothing;
   left_ = Left::kNothing;
   if (lost_ == Lost::kNothing) {
     lost_ = had_state ? Lost::kState : was_in_transaction ? Lost::kTransaction : Lost::kNothing;
@@ -402,12 +445,33 @@ void QuerySession::drop_doomed() {
 }
 
 // The end of a statement: what the server said of its state decides whether the connection stays with us.
+void QuerySession::count_statement() {
+  const base::TimePoint now = base::system_clock().now();
+  if (current_ != nullptr && current_->counters.queries != nullptr) {
+    current_->counters.record(now - started_, failed_, rows_returned_, rows_affected_);
+  }
+  const bool open = in_transaction_ && lost_ == Lost::kNothing;
+  if (open == (transaction_began_ != base::TimePoint())) return;
+  const bool committed = !failed_ && current_ != nullptr && current_->kind != sql::StatementKind::kRollback;
+  if (!open) shared_.metrics.statements.transaction_ended(now - transaction_began_, committed);
+  transaction_began_ = open ? started_ : base::TimePoint();
+}
+
+void QuerySession::count_aborted() {
+  if (transaction_began_ == base::TimePoint()) return;
+  shared_.metrics.statements.transaction_ended(base::system_clock().now() - transaction_began_, false);
+  transaction_began_ = {};
+}
+
 void QuerySession::statement_done() {
   const bool was_sent = sent_;
   active_ = sent_ = false;
+  count_statement();
   current_ = nullptr;
+  running_ = {};
   query_kills_.clear();
   drop_doomed();
+  if (!in_transaction_ && slot_.held()) slot_ = {};
   if (!in_transaction_ || lost_ != Lost::kNothing) {
     touched_.clear();
     touched_all_ = false;

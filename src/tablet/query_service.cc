@@ -12,6 +12,7 @@
 #include "base/text.h"
 #include "mysql/data_port.h"
 #include "mysql/errors.h"
+#include "net/carrier.h"
 #include "net/mysql_server.h"
 #include "net/socket.h"
 #include "tablet/query_session.h"
@@ -37,14 +38,22 @@ struct QueryService::Core {
   Core(QueryServiceSettings settings_in, base::QueryLog& log, base::Metrics& metrics_in)
       : settings(std::move(settings_in)),
         tls(settings.tls, "mysql-data"),
+        statement_metrics(metrics_in),
         metrics{metrics_in.counter("DataPortQueries", "statements sent on to the MySQL server"),
                 metrics_in.counter("DataPortErrors", "statements that ended with an error"),
                 metrics_in.counter("DataPortRefused", "statements refused by the serving state or a rule"),
-                metrics_in.counter("DataPortKilledTransactions", "transactions rolled back by force"),
-                metrics_in.counter("DataPortKilledStatements", "statements ended since their time was over"),
-                metrics_in.gauge("DataPortSessions", "connections of vtgates")},
+                metrics_in.counter("DataPortHopelessWaits",
+                                   "statements refused at once, since a wait for a connection would have been in vain"),
+                metrics_in.counter("ConsolidatedReads",
+                                   "reads that waited for a connection and got the answer of an equal one"),
+                metrics_in.gauge("DataPortSessions", "sessions of vtgates"),
+                metrics_in.gauge("DataPortCarriers", "connections of vtgates that carry many sessions"),
+                statement_metrics},
         acl(settings.table_acl, metrics_in),
         rules(settings.rules, metrics_in),
+        hot_row_counters(metrics_in),
+        limits(settings.transaction_limits, settings.pool_size, metrics_in),
+        concurrency(metrics_in),
         memory({settings.session_memory, settings.process_memory, "--queryserver-memory-per-session",
                 "--queryserver-memory-limit"},
                metrics_in),
@@ -52,25 +61,32 @@ struct QueryService::Core {
     login.provider = &mysql::allow_everyone();  // Peers are vtgates; the port listens on a private address.
     login.capabilities = mysql::kSupportedCapabilities & ~(mysql::kClientSsl | mysql::kMariadbClientExtendedMetadata |
                                                            mysql::kClientSessionTrack | mysql::kClientMultiStatements);
-    if (acl.enabled() || settings.rules.enabled()) login.capabilities |= mysql::kVitrailCallers;
+    if (acl.enabled() || settings.rules.enabled() || limits.enabled()) login.capabilities |= mysql::kVitrailCallers;
   }
 
   net::Task<void> accept_loop(net::Listener& from);
   net::Task<void> reload_acl();
   net::Task<void> watch_rules();
   static net::Task<void> serve(Core& core, QueryLoop& home, int fd);
+  static net::Task<std::optional<mysql::StreamOffer>> serve_session(Core& core, QueryLoop& home, net::Socket& socket);
+  static net::Task<void> serve_stream(Core& core, QueryLoop& home, net::Socket socket);
   static net::Task<void> host(QueryLoop& home, int fd, mysql::AuthenticatedClient who, shard::Target target,
                               uint32_t id);
 
   const QueryServiceSettings settings;
   net::ServerTls tls;
+  StatementMetrics statement_metrics;
   QueryMetrics metrics;
   mysql::ServerAuthSettings login;
+  mysql::ServerAuthSettings stream_login;  // On a stream of a connection, which has TLS or has not.
   net::Listener listener;
   net::Listener unix_listener;
   uint16_t port = 0;
   TableAclKeeper acl;
   QueryRulesKeeper rules;
+  HotRows::Counters hot_row_counters;
+  TransactionLimits limits;
+  Concurrency::Metrics concurrency;
   Standstill standstill;
   AckDoubt doubt;
   base::MemoryBudget memory;
@@ -111,25 +127,53 @@ net::Task<void> QueryService::Core::accept_loop(net::Listener& from) {
 net::Task<void> QueryService::Core::serve(Core& core, QueryLoop& home, int fd) {
   auto socket = net::Socket::adopt(fd);
   if (!socket.ok()) co_return;
+  const auto offer = co_await serve_session(core, home, *socket);
+  if (!offer) co_return;
+  const std::string peer = socket->peer();
+  const auto carrier = std::make_shared<net::Carrier>(
+      std::move(*socket), offer->window,
+      [&core, &home](net::Socket stream) { home.scope.spawn(serve_stream(core, home, std::move(stream))); },
+      home.scope.token());
+  core.metrics.carriers.add(1);
+  Status ended = co_await carrier->run();
+  core.metrics.carriers.add(-1);
+  static base::LogLimit limit(1s);
+  if (!ended.ok() && limit.allow()) {
+    log_warning("data port: {} sent what is no frame: {} ({} similar before)", peer, ended.error().message(),
+                limit.suppressed());
+  }
+}
+
+net::Task<void> QueryService::Core::serve_stream(Core& core, QueryLoop& home, net::Socket socket) {
+  co_await home.loop.yield();  // The carrier is in the middle of what it has read.
+  (void)co_await serve_session(core, home, socket);
+}
+
+// From the login to its end, unless the connection is to carry streams: it is `socket` again then.
+net::Task<std::optional<mysql::StreamOffer>> QueryService::Core::serve_session(Core& core, QueryLoop& home,
+                                                                               net::Socket& socket) {
   const net::Wait wait = net::Wait::within(10s, home.scope.token());
   const uint32_t id = core.next_id.fetch_add(1);
-  auto login =
-      co_await net::accept_login(std::move(*socket), core.login, core.tls.context(), id, size_t{1} << 30, wait);
+  const bool carried = socket.carried();
+  auto login = co_await net::accept_login(std::move(socket), carried ? core.stream_login : core.login,
+                                          carried ? nullptr : core.tls.context(), id, size_t{1} << 30, wait);
   if (!login.ok()) {
     static base::LogLimit limit(1s);
     if (login.error().mysql_errno() == mysql::errnos::kClientTlsError && limit.allow()) {
       log_warning("data port: {} ({} similar before)", login.error().message(), limit.suppressed());
     }
-    co_return;
+    co_return std::nullopt;
   }
   auto target = shard::Target::parse(login->client().database);
   if (!target.ok()) {
     co_await login->refuse({mysql::errnos::kBadDb, "42000", std::move(target).error().message()}, wait);
-    co_return;
+    co_return std::nullopt;
   }
-  if (!(co_await login->accept(mysql::kStatusAutocommit, wait)).ok()) co_return;
+  if (!(co_await login->accept(mysql::kStatusAutocommit, wait)).ok()) co_return std::nullopt;
   QuerySession session(home, std::move(login->stream()), login->client(), std::move(*target), id);
   co_await session.run();
+  if (session.streams()) socket = session.take_socket();
+  co_return session.streams();
 }
 
 net::Task<void> QueryService::Core::reload_acl() {
@@ -185,6 +229,7 @@ net::Task<Status> QueryService::start() {
   CO_RETURN_IF_ERROR(core.acl.load());
   CO_RETURN_IF_ERROR(core.rules.load());
   CO_RETURN_IF_ERROR(core.tls.load());
+  core.stream_login = core.login;
   core.login.tls_available = core.tls.enabled();
   core.login.require_secure_transport = core.tls.required();
   CO_ASSIGN_OR_RETURN(core.listener, net::Listener::listen_tcp(core.settings.host, core.settings.port));
@@ -207,18 +252,21 @@ net::Task<Status> QueryService::start() {
   core.sequence_pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
   core.sequences = std::make_unique<Sequences>(first, *core.sequence_pool, core.doubt);
   for (auto& thread : core.threads) {
-    core.loops.push_back(
-        std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get(), core.doubt));
+    core.loops.push_back(std::make_unique<QueryLoop>(core.settings, thread->loop(), core.metrics, core.sequences.get(),
+                                                     core.doubt, core.hot_row_counters, core.limits, core.concurrency));
     core.loops.back()->query_log = &core.query_log;
     core.loops.back()->acl = &core.acl;
     core.loops.back()->rules = &core.rules;
     core.loops.back()->standstill = &core.standstill;
     core.loops.back()->memory = &core.memory;
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
+    core.loops.back()->concurrency.set_most(core.loops.back()->pool_share);
   }
   for (auto& loop : core.loops) {
     for (auto& other : core.loops) loop->all.push_back(other.get());
   }
+  QueryLoop& home = *core.loops.front();
+  core.sequences->set_ends({&home.killer, [&home](uint32_t connection) { home.end_later(connection); }});
   core.started = true;
   for (auto& loop : core.loops) {
     co_await loop->loop.enter();
@@ -255,6 +303,29 @@ std::vector<QueryService::QueryUse> QueryService::query_uses() const {
   std::vector<QueryUse> out;
   for (auto& [text, use] : uses) out.push_back(std::move(use));
   return out;
+}
+
+std::map<std::string, uint64_t> QueryService::hot_rows() const {
+  std::map<std::string, uint64_t> out;
+  for (const auto& loop : core_->loops) {
+    for (const auto& [row, count] : loop->hot_rows.seen()) out[row] += count;
+  }
+  return out;
+}
+
+std::map<std::string, uint64_t> QueryService::shared_reads() const {
+  std::map<std::string, uint64_t> out;
+  for (const auto& loop : core_->loops) {
+    for (const auto& [query, count] : loop->shared_reads.seen()) out[query] += count;
+  }
+  return out;
+}
+
+std::string QueryService::concurrency_json() const {
+  return fmt::format(R"({{"enabled":{},"limit":{},"connections":{},"waits":{},"refused":{}}})"
+                     "\n",
+                     core_->settings.concurrency.enabled, core_->concurrency.limit.value(), core_->settings.pool_size,
+                     core_->concurrency.waits.value(), core_->concurrency.refused.value());
 }
 
 net::Task<Status> QueryService::apply(std::shared_ptr<const ServingState> state, base::Duration grace) {
@@ -332,11 +403,13 @@ net::Task<void> QueryService::stop() {
     if (i == 0) {
       core.listener.close();
       core.unix_listener.close();
-      core.sequences.reset();
-      core.sequence_pool.reset();
     }
     co_await caller.enter();
   }
+  co_await core.loops.front()->loop.enter();
+  core.sequences.reset();  // The other loops' sessions used them to the last.
+  core.sequence_pool.reset();
+  co_await caller.enter();
   core.started = false;
   core.threads.clear();
   core.loops.clear();

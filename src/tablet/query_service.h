@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -12,11 +13,15 @@
 #include "base/result.h"
 #include "net/loop.h"
 #include "net/mysql_client.h"
+#include "tablet/concurrency.h"
+#include "tablet/hot_rows.h"
 #include "tablet/query_rules.h"
 #include "tablet/serving_state.h"
+#include "tablet/shared_reads.h"
 #include "tablet/standstill.h"
 #include "tablet/statement_policy.h"
 #include "tablet/table_acl.h"
+#include "tablet/transaction_limits.h"
 
 namespace vitrail::tablet {
 
@@ -47,8 +52,12 @@ struct QueryServiceSettings {
   uint64_t process_memory = uint64_t{4} << 30;
   size_t pool_waiters = 5000;                              // Statements that wait for one, per loop.
   base::Duration idle_timeout = std::chrono::minutes(30);  // Connections to mysqld that are idle for longer go.
-  uint64_t max_result_rows = 0;                            // Of one response; more: error 10001. 0: any number.
-  std::function<void()> on_ddl;                            // Called on any thread behind a DDL statement; may be empty.
+  HotRowSettings hot_rows;
+  TransactionLimitSettings transaction_limits;
+  SharedReadSettings shared_reads;
+  ConcurrencySettings concurrency;
+  uint64_t max_result_rows = 0;  // Of one response; more: error 10001. 0: any number.
+  std::function<void()> on_ddl;  // Called on any thread behind a DDL statement; may be empty.
   // Called on any thread when the server is lost, or refuses changes though this is the primary; may be empty.
   std::function<void()> on_trouble;
   bool terse_errors = false;  // Texts of the server's errors stay here.
@@ -111,6 +120,11 @@ class QueryService {
     uint64_t count = 0;
   };
   std::vector<QueryUse> query_uses() const;
+  // Which rows were waited for, and which reads were answered by an equal one's answer; how often. Any thread.
+  std::map<std::string, uint64_t> hot_rows() const;
+  std::map<std::string, uint64_t> shared_reads() const;
+  // How many statements are let into the server at once, of how many, and what that led to; as JSON. Any thread.
+  std::string concurrency_json() const;
   // Reads the certificate's files again, for connections from now on, and the table ACL. Any thread, one at a time.
   Status reload();
 

@@ -11,6 +11,7 @@
 #include "mysql/errors.h"
 #include "mysql/messages.h"
 #include "mysqld/dialect.h"
+#include "net/stream_frame.h"
 #include "sql/parser.h"
 
 namespace vitrail::tablet {
@@ -87,6 +88,7 @@ QuerySession::QuerySession(QueryLoop& shared, net::PacketStream stream, mysql::A
 QuerySession::~QuerySession() {
   if (keeps_connection() || active_) lease_.discard();
   shared_.sessions.erase(place_);
+  count_aborted();
   shared_.metrics.sessions.add(-1);
   shared_.session_idle.notify_all();
 }
@@ -116,10 +118,15 @@ net::Task<void> QuerySession::run() {
     Status outcome = co_await dispatch(**message);
     answering_ = false;
     drop_doomed();
-    if (!outcome.ok()) break;
+    if (!outcome.ok() || streams_) break;
   }
   co_await await_kills();
-  stream_.socket().close();
+  if (!streams_) stream_.socket().close();
+}
+
+net::Socket QuerySession::take_socket() {
+  stream_.socket().cancel_when_gone(nullptr);
+  return std::move(stream_.socket());
 }
 
 bool QuerySession::conflicts_with(const ServingState& state, const ServingState& previous) const {
@@ -167,7 +174,8 @@ Status QuerySession::hold_back(const Request& request) const {
 net::Task<Status> QuerySession::end_by_force(net::Wait wait) {
   grandfathered_ = false;
   if ((!in_transaction_ && left_ == sql::Left::kNothing && !sent_) || !lease_) co_return Status{};
-  shared_.metrics.killed_transactions.add();
+  shared_.metrics.statements.killed_transactions.add();
+  count_aborted();
   lost_ = left_ != sql::Left::kNothing ? Lost::kState : in_transaction_ ? Lost::kTransaction : Lost::kNothing;
   const uint32_t connection = lease_->client.server().connection_id;
   ServerKiller& killer = shared_.killer;
@@ -177,6 +185,7 @@ net::Task<Status> QuerySession::end_by_force(net::Wait wait) {
     co_return co_await killer.end_connection(connection, std::move(wait));
   }
   net::MysqlPool::Lease idle = std::move(lease_);
+  slot_ = {};
   touched_.clear();
   touched_all_ = false;
   Status ended = co_await killer.end_connection(connection, std::move(wait));
@@ -265,8 +274,21 @@ Status QuerySession::allow(const StatementInfo& info, std::string_view text,
 
 net::Task<Status> QuerySession::need_connection(net::Wait wait) {
   if (lease_) co_return Status{};
-  wait.deadline = std::min(wait.deadline, base::system_clock().now() + shared_.settings.pool_timeout);
-  auto lease = co_await shared_.pool_for(shape_, static_cast<uint8_t>(client_.collation)).acquire(settings_, wait);
+  const base::TimePoint now = base::system_clock().now();
+  wait.deadline = std::min(wait.deadline, now + shared_.concurrency.patience(shared_.settings.pool_timeout));
+  net::MysqlPool& pool = shared_.pool_for(shape_, static_cast<uint8_t>(client_.collation));
+  const size_t before = shared_.group->waiting();
+  if (!shared_.patience.worth_waiting(now, before, wait.deadline - now)) {
+    shared_.metrics.hopeless.add();
+    co_return fail(Code::kResourceExhausted,
+                   fmt::format("the MySQL server has too much to do: {} statements wait for a connection, and this one "
+                               "would in vain (--queryserver-config-query-pool-timeout, --adaptive-concurrency-wait)",
+                               before))
+        .with_retry(Retry::kSameTarget);
+  }
+  const Concurrency::Waiting waiting(shared_.concurrency);
+  auto lease = co_await pool.acquire(settings_, wait);
+  if (lease.ok()) shared_.patience.served(base::system_clock().now());
   if (!lease.ok()) {
     if (lease.error().code() == Code::kUnavailable && shared_.settings.on_trouble) shared_.settings.on_trouble();
     co_return std::move(lease).error();
@@ -274,6 +296,25 @@ net::Task<Status> QuerySession::need_connection(net::Wait wait) {
   lease_ = std::move(*lease);
   if (shared_.server_version.empty()) shared_.server_version = lease_->client.server().server_version;
   co_return Status{};
+}
+
+net::Task<Status> QuerySession::on_carry_streams(std::string payload) {
+  auto offer = mysql::decode_stream_offer(payload);
+  if (!offer.ok()) co_return co_await send_error(std::move(offer).error());
+  stream_.drop_message();
+  if (!net::stream_window_fits(offer->window) || keeps_connection() || !stream_.buffered().empty()) {
+    co_return co_await send_error(
+        fail(Code::kFailedPrecondition,
+             "streams are offered with a window that is none, or on a connection that has something under way"));
+  }
+  mysql::OkPacket ok = mysql::to_ok(
+      {.window = net::kStreamWindow, .loops = static_cast<uint32_t>(std::max<size_t>(shared_.all.size(), 1))});
+  std::string answer;
+  mysql::encode_ok(answer, ok, client_.capabilities);
+  std::string framed;
+  mysql::PacketWriter(framed, reply_sequence_).message(answer);
+  streams_ = *offer;
+  co_return co_await send(std::move(framed));
 }
 
 // No coroutine: what it gives is the command's own.
@@ -311,6 +352,9 @@ net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& me
       return done();
     }
     default:
+      if (static_cast<uint8_t>(message.payload[0]) == mysql::kCarryStreams && !stream_.socket().carried()) {
+        return on_carry_streams(std::string(message.payload));
+      }
       return send_error(
           fail(Code::kUnimplemented, fmt::format("{} is not served on the data port", mysql::command_name(command)))
               .with_mysql(mysql::errnos::kUnknownCommand, "08S01"));
@@ -353,6 +397,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     request.once = prelude->once;
     request.unlimited = prelude->unlimited;
     attributes = std::move(query->attributes);
+    if (shared_.guarded) limited_user_ = user_of(attributes);
   }
   request.info = shared_.guard.classify(request.text);
   const StatementInfo& info = *request.info;
@@ -558,6 +603,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   request.once = prelude->once;
   request.unlimited = prelude->unlimited;
   request.execute = &execute_;
+  if (shared_.guarded) limited_user_ = user_of(execute_.attributes);
   if (Status held = hold_back(request); !held.ok()) {
     statement.forget_long_data();
     co_return co_await send_error(std::move(held).error());
@@ -570,7 +616,9 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
 
 net::Task<Status> QuerySession::on_reset() {
   if (keeps_connection()) lease_.discard();
+  slot_ = {};
   in_transaction_ = grandfathered_ = false;
+  count_aborted();
   left_ = sql::Left::kNothing;
   lost_ = Lost::kNothing;
   settings_.clear();
@@ -582,6 +630,7 @@ net::Task<Status> QuerySession::on_reset() {
 }
 
 net::Task<Status> QuerySession::send_error(Error error) {
+  shared_.metrics.statements.count_error(error.code());
   std::string out;
   std::string payload;
   // The server's own errors pass as they are; ours carry their code to vtgate.
@@ -603,9 +652,11 @@ net::Task<Status> QuerySession::send_ok(uint16_t extra_flags) {
   std::string out;
   std::string payload;
   mysql::OkPacket ok;
+  // State that is lost is the session's as well, until it was told: nobody else may get this connection.
+  const bool has_state = left_ != sql::Left::kNothing || lost_ == Lost::kState;
   ok.status_flags = static_cast<uint16_t>(mysql::kStatusAutocommit | extra_flags |
                                           (in_transaction_ ? mysql::kStatusInTransaction : 0) |
-                                          (left_ != sql::Left::kNothing ? mysql::kStatusSessionStateChanged : 0));
+                                          (has_state ? mysql::kStatusSessionStateChanged : 0));
   mysql::encode_ok(payload, ok, client_.capabilities);
   // The encoder sets this flag for session tracking alone; here it tells of state (behind header and two zeros).
   mysql::set_status_flags(payload.data() + 3, ok.status_flags);

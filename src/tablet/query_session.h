@@ -13,13 +13,17 @@
 #include "base/query_log.h"
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
+#include "mysql/stream_offer.h"
 #include "net/mysql_pool.h"
 #include "net/mysql_server.h"
 #include "net/scope.h"
+#include "tablet/concurrency.h"
+#include "tablet/pool_patience.h"
 #include "tablet/query_guard.h"
 #include "tablet/query_service.h"
 #include "tablet/sequences.h"
 #include "tablet/server_killer.h"
+#include "tablet/statement_metrics.h"
 
 // Inside of the query service: one loop's share of it, and one connection of a vtgate. Not for other folders.
 namespace vitrail::tablet {
@@ -30,9 +34,11 @@ struct QueryMetrics {
   base::Counter& queries;
   base::Counter& errors;
   base::Counter& refused;
-  base::Counter& killed_transactions;
-  base::Counter& killed_statements;
+  base::Counter& hopeless;
+  base::Counter& shared;
   base::Gauge& sessions;
+  base::Gauge& carriers;
+  StatementMetrics& statements;
 };
 
 // Which transactions do not begin now: see QueryService::hold_transactions.
@@ -44,7 +50,8 @@ struct TransactionHold {
 // What the sessions of one loop share. Confined to that loop.
 struct QueryLoop {
   QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in, QueryMetrics metrics_in,
-            Sequences* sequences_in, AckDoubt& doubt_in);
+            Sequences* sequences_in, AckDoubt& doubt_in, HotRows::Counters& hot_row_counters,
+            TransactionLimits& limits_in, Concurrency::Metrics& concurrency_metrics);
 
   const QueryServiceSettings& settings;
   net::Loop& loop;
@@ -52,7 +59,7 @@ struct QueryLoop {
   Sequences* sequences;  // On the first loop.
   std::shared_ptr<const ServingState> state = std::make_shared<ServingState>();
   std::optional<TransactionHold> hold;
-  QueryGuard guard{settings.policy};
+  QueryGuard guard{settings.policy, &metrics.statements};
   std::list<QuerySession*> sessions;
   net::Signal session_idle;  // A session ended a statement or a transaction.
   net::Scope scope;
@@ -66,6 +73,12 @@ struct QueryLoop {
   net::MysqlPool kill_pool;
   AckDoubt& doubt;  // Of all loops.
   ServerKiller killer;
+  HotRows hot_rows;
+  TransactionLimits& limits;  // Of all loops.
+  SharedReads shared_reads;
+  PoolPatience patience;
+  Concurrency concurrency;
+  bool guarded = false;         // By limits or queues for hot rows.
   std::vector<QueryLoop*> all;  // The service's loops, this one among them.
 
   // Pools by what changes the answers' bytes or meaning: capabilities and collation of the login.
@@ -129,6 +142,10 @@ class QuerySession {
   // KILL QUERY. Returns when the server was told.
   net::Task<Status> kill_query(net::Wait wait);
   void close() { stream_.socket().abort(); }
+  // After run(): what the client's connection is to carry from now on, as it was told. Without it the connection is
+  // closed.
+  const std::optional<mysql::StreamOffer>& streams() const { return streams_; }
+  net::Socket take_socket();
 
  private:
   struct Prepared {
@@ -170,6 +187,7 @@ class QuerySession {
   net::Task<Outcome> on_prepare(std::string text);
   net::Task<Outcome> on_execute(const mysql::MessageReader::Message& message);
   net::Task<Outcome> on_reset();
+  net::Task<Outcome> on_carry_streams(std::string payload);
   void add_long_data(Prepared& statement, const mysql::StmtLongData& data);
   Status admit(const StatementInfo& info, std::string_view text);
   // Refuses what would open a transaction while none is to begin (QueryLoop::hold).
@@ -183,6 +201,25 @@ class QuerySession {
   net::Task<Outcome> send(std::string framed);
   net::Wait query_wait() const;
   bool keeps_connection() const { return in_transaction_ || left_ != sql::Left::kNothing; }
+
+  // query_guards.cc: what a statement waits for before it gets a connection.
+  std::string user_of(std::span<const mysql::QueryAttribute> attributes) const;
+  // What a statement that had to wait has got; most have not, and pay for one pointer.
+  struct Waited {
+    HotRows::Place row;
+    std::optional<SharedReads::Lead> lead;
+    net::HeldResponse held;
+  };
+  net::Task<Status> pass_guards(const Request& request, std::unique_ptr<Waited>& waited, net::Wait wait);
+  // Gets it a connection; `answered`: the answer of an equal read instead, and `outcome` is that of passing it on.
+  net::Task<Status> wait_to_send(Request& request, std::unique_ptr<Waited>& waited, bool& answered, Outcome& outcome,
+                                 net::Wait wait);
+  std::string shared_read_key(const Request& request) const;
+  // The answer of an equal read that waits already. False: this one has to be run.
+  net::Task<bool> answer_by_another(const Request& request, std::string key, Outcome& outcome, net::Wait wait);
+  // Gives it to those who wait for it, and to the client.
+  net::Task<void> give_answer(SharedReads::Lead& lead, std::string answer,
+                              std::expected<net::RelayResult, net::RelayFailure>& result);
 
   // query_run.cc: a statement in the server.
   net::Task<Outcome> run_logged(Request request);
@@ -201,8 +238,13 @@ class QuerySession {
   net::Task<bool> interrupt();  // False: the server does not answer.
   net::Task<void> await_kills();
   net::Task<void> keep_warnings(uint16_t count);
+  net::Task<void> forget_once(const Request& request, const net::RelayResult& result);
   void lose_connection(bool was_in_transaction);
   void note_use(const StatementInfo& info);
+  // Of the statement that ends, and of the transaction that it began or ended.
+  void count_statement();
+  // The open transaction ended otherwise than by a statement.
+  void count_aborted();
   void statement_done();
   void drop_doomed();
 
@@ -220,15 +262,20 @@ class QuerySession {
   std::string settings_;         // The SET statement of this session.
   bool in_transaction_ = false;
   sql::Left left_ = sql::Left::kNothing;
+  sql::Left left_before_ = sql::Left::kNothing;  // The statement that was sent last.
   bool active_ = false;
   bool sent_ = false;
   bool grandfathered_ = false;
   bool answering_ = false;    // A command is being answered: `lease_` may be in use.
+  bool once_ = false;         // The statement was told of transactions as they shall be once.
   bool doomed_ = false;       // The connection to the server is being ended: it goes to nobody else.
   bool interrupted_ = false;  // KILL QUERY, or the statement's time was over.
   bool timed_out_ = false;
   bool forced_ = false;  // By a fence.
   uint64_t ack_mark_ = 0;
+  std::string limited_user_;                 // Whose statement it is; where transactions are limited.
+  TransactionLimits::Slot slot_;             // Of the open transaction; where they are limited.
+  Concurrency::Place running_;               // Of the statement at hand.
   std::vector<AckDoubt::Kill> query_kills_;  // Of the statement that runs.
   bool silent_ = false;                      // The server did not take the KILL of the statement that runs.
   int kills_ = 0;                            // KILL statements for the connection that are under way.
@@ -236,9 +283,15 @@ class QuerySession {
   enum class Lost : uint8_t { kNothing, kTransaction, kState };
   Lost lost_ = Lost::kNothing;
   std::shared_ptr<const StatementInfo> current_;
-  std::vector<std::string> touched_;  // Tables used in the open transaction; at most kMaxTouched, then `touched_all_`.
+  base::TimePoint started_;  // Of the statement that runs.
+  bool failed_ = false;
+  uint64_t rows_returned_ = 0;
+  uint64_t rows_affected_ = 0;
+  base::TimePoint transaction_began_;  // Zero: none is open.
+  std::vector<std::string> touched_;   // Tables used in the open transaction; at most kMaxTouched, then `touched_all_`.
   bool touched_all_ = false;
 
+  std::optional<mysql::StreamOffer> streams_;
   std::optional<net::QueryResult> warnings_;  // Of the last statement, if it has any and its connection is gone.
   uint8_t reply_sequence_ = 1;                // Of the first frame of the answer to the command at hand.
   uint32_t next_statement_id_ = 1;

@@ -13,7 +13,7 @@ namespace {
 
 using namespace std::chrono_literals;
 
-constexpr auto kEndMax = 10s;  // For a reservation that had to be ended.
+constexpr auto kEndMax = 10s;  // For a reservation that has to be ended.
 
 int64_t number(std::string_view text) {
   int64_t value = 0;
@@ -23,10 +23,34 @@ int64_t number(std::string_view text) {
 
 }  // namespace
 
-net::Task<Result<int64_t>> Sequences::next(std::string table, int64_t count, net::Wait wait) {
+Result<SequenceBlock> next_block(SequenceBlock left, int64_t stored, int64_t cache, int64_t count) {
+  if (stored < 1) return fail(Code::kOutOfRange, fmt::format("next_id is {}, it must be at least 1", stored));
+  // Goes on where the memory ends when nobody else reserved in between, so that no value is left out.
+  const bool contiguous = stored == left.end && left.next < left.end;
+  const int64_t first = contiguous ? left.next : stored;
+  const int64_t missing = count - (stored - first);
+  const int64_t step = std::max<int64_t>(cache, 1);
+  int64_t reserved = 0;
+  int64_t end = stored;
+  if (missing > 0 && (__builtin_mul_overflow((missing - 1) / step + 1, step, &reserved) ||
+                      __builtin_add_overflow(stored, reserved, &end))) {
+    return fail(Code::kOutOfRange,
+                fmt::format("next_id is {} and cache {}: there are not {} values more", stored, cache, count));
+  }
+  return SequenceBlock{first, end};
+}
+
+std::shared_ptr<Sequences::Cached>& Sequences::current(const std::string& table) {
   auto& slot = cached_[table];
   if (slot == nullptr) slot = std::make_shared<Cached>();
-  co_return co_await take(slot, std::move(table), count, std::move(wait));
+  return slot;
+}
+
+net::Task<Result<int64_t>> Sequences::next(std::string table, int64_t count, net::Wait wait) {
+  for (;;) {
+    CO_ASSIGN_OR_RETURN(const auto value, co_await take(current(table), table, count, wait));
+    if (value) co_return *value;
+  }
 }
 
 Status Sequences::allowed(const std::string& table) const {
@@ -51,27 +75,30 @@ Status Sequences::allowed(const std::string& table) const {
   return {};
 }
 
-net::Task<Status> Sequences::apply(std::shared_ptr<const ServingState> state, base::Duration grace,
-                                   ServerKiller& killer) {
+net::Task<Status> Sequences::apply(std::shared_ptr<const ServingState> state, base::Duration grace) {
   state_ = std::move(state);
   const net::Wait wait = net::Wait::within(grace);
   while (!reserving_.empty() && (co_await reserved_.wait(wait)).ok()) {
   }
   const net::Wait last = net::Wait::within(kEndMax);
   for (const uint32_t connection : std::multiset<uint32_t>(reserving_)) {
-    CO_RETURN_IF_ERROR(co_await killer.end_connection(connection, last));
+    CO_RETURN_IF_ERROR(co_await ends_.killer->end_connection(connection, last));
   }
   while (!reserving_.empty()) CO_RETURN_IF_ERROR(co_await reserved_.wait(last));
   co_return Status{};
 }
 
-net::Task<Result<int64_t>> Sequences::take(std::shared_ptr<Cached> cached, std::string table, int64_t count,
-                                           net::Wait wait) {
+net::Task<Result<std::optional<int64_t>>> Sequences::take(std::shared_ptr<Cached> cached, const std::string& table,
+                                                          int64_t count, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto guard, co_await cached->mutex.lock(wait));
   CO_RETURN_IF_ERROR(allowed(table));  // Here, since waiting for the turn may have taken a while.
-  if (cached->end - cached->next < count) CO_RETURN_IF_ERROR(co_await reserve(*cached, table, count, wait));
-  const int64_t value = cached->next;
-  cached->next += count;
+  SequenceBlock& block = cached->block;
+  // Values that were reserved before a reset may be used already: also those whose reservation was under way then.
+  if (current(table) != cached) co_return std::nullopt;
+  if (block.end - block.next < count) CO_RETURN_IF_ERROR(co_await reserve(*cached, table, count, wait));
+  if (current(table) != cached) co_return std::nullopt;
+  const int64_t value = block.next;
+  block.next += count;
   co_return value;
 }
 
@@ -95,10 +122,23 @@ net::Task<Status> Sequences::reserve(Cached& cached, const std::string& table, i
   CO_RETURN_IF_ERROR(allowed(table));
   const auto place = reserving_.insert(lease->client.server().connection_id);
   Status done = co_await reserve_on(*lease, cached, name, table, count, wait);
-  if (!done.ok()) lease.discard();  // Rolls back.
+  if (!done.ok()) co_await end(lease);
   reserving_.erase(place);
   reserved_.notify_all();
   co_return done;
+}
+
+// Behind an error of the server's it has nothing more to do, and rolls back. One that gave no answer in time goes on,
+// and may commit behind the next fence.
+net::Task<void> Sequences::end(net::MysqlPool::Lease& lease) {
+  const bool goes_on = lease->client.broken();
+  const uint32_t connection = lease->client.server().connection_id;
+  lease.discard();
+  if (!goes_on) co_return;
+  const Status ended = co_await ends_.killer->end_connection(connection, net::Wait::within(kEndMax));
+  const bool unsure = !ended.ok() && (ended.error().code() == Code::kDeadlineExceeded ||
+                                      ended.error().code() == Code::kResourceExhausted);
+  if (unsure) ends_.later(connection);
 }
 
 net::Task<Status> Sequences::reserve_on(net::PooledConnection& connection, Cached& cached, const std::string& name,
@@ -112,17 +152,9 @@ net::Task<Status> Sequences::reserve_on(net::PooledConnection& connection, Cache
                                                 "values (0, 1, 1000)",
                                                 table, table));
   }
-  const int64_t stored = number(row->text(0, 0));
-  const int64_t cache = std::max<int64_t>(number(row->text(0, 1)), 1);
-  if (stored < 1) {
-    co_return fail(Code::kOutOfRange, fmt::format("sequence {}: next_id is {}, it must be at least 1", table, stored));
-  }
-  // Goes on where the memory ends when nobody else reserved in between, so that no value is left out.
-  const bool contiguous = stored == cached.end && cached.next < cached.end;
-  const int64_t first = contiguous ? cached.next : stored;
-  int64_t end = stored;
-  while (end - first < count) end += cache;
-  auto update = co_await client.query(fmt::format("update {} set next_id = {} where id = 0", name, end), wait);
+  auto block = next_block(cached.block, number(row->text(0, 0)), number(row->text(0, 1)), count);
+  if (!block.ok()) co_return std::move(block).error().with_context(fmt::format("sequence {}", table));
+  auto update = co_await client.query(fmt::format("update {} set next_id = {} where id = 0", name, block->end), wait);
   if (!update.ok()) co_return std::move(update).error();
   const uint64_t mark = doubt_.mark();
   auto commit = co_await client.query("commit", wait);
@@ -133,8 +165,7 @@ net::Task<Status> Sequences::reserve_on(net::PooledConnection& connection, Cache
                                                    "sure: sessions were killed meanwhile; try again",
                                                    table));
   }
-  cached.next = first;
-  cached.end = end;
+  cached.block = *block;
   co_return Status{};
 }
 

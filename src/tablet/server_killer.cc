@@ -4,7 +4,10 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <optional>
 #include <string>
+
+#include "base/log.h"
 
 namespace vitrail::tablet {
 namespace {
@@ -12,6 +15,9 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr uint16_t kNoSuchThread = 1094;
+constexpr const char* kHangingLeaders =
+    "select id from information_schema.processlist where state like 'Waiting for semi-sync ACK%' and time >= 1";
+constexpr auto kPatience = 1s;  // With a killed session, before it is asked what holds it up.
 
 }  // namespace
 
@@ -32,9 +38,22 @@ net::Task<Status> ServerKiller::end_connection(uint64_t id, net::Wait wait) {
   }
   // A server takes a connection from the list after it has rolled back what was open.
   const std::string look = fmt::format("select 1 from information_schema.processlist where id = {}", id);
+  const base::TimePoint patient_until = base::system_clock().now() + kPatience;
+  std::optional<AckDoubt::Kill> of_leaders;
   for (base::Duration pause = 1ms;; pause = std::min<base::Duration>(pause * 2, 50ms)) {
     CO_ASSIGN_OR_RETURN(const auto seen, co_await lease->client.query(look, wait));
     if (seen.rows.empty()) co_return Status{};
+    if (!of_leaders && base::system_clock().now() > patient_until) {
+      // Its commit may be in a group whose leader waits for a replica's acknowledgement, and KILL does not end that.
+      // The leader may be anybody's session: it loses nothing but its wait.
+      CO_ASSIGN_OR_RETURN(const auto leaders, co_await lease->client.query(kHangingLeaders, wait));
+      if (!leaders.rows.empty()) of_leaders.emplace(doubt_);
+      for (size_t i = 0; i < leaders.rows.size(); ++i) {
+        log_warning("session {} waits for an acknowledgement and holds up session {}, which has to end: it is ended",
+                    leaders.text(i, 0), id);
+        (void)co_await lease->client.query(fmt::format("kill {}", leaders.text(i, 0)), wait);  // Gone by itself.
+      }
+    }
     if (base::system_clock().now() + pause >= wait.deadline) {
       co_return fail(Code::kDeadlineExceeded, fmt::format("connection {} of the MySQL server does not end", id));
     }

@@ -32,14 +32,21 @@ struct CloseAfter {
 };
 
 // A statement of a workflow's operation: refused when the operation has another owner by now, and one at a time, so
-// that whoever takes it back comes behind it. The lock ends with the connection.
-net::Task<Status> enter_epoch(LocalServer& server, net::MysqlPool::Lease& lease, const ::workflowdata::Fence& fence,
+// that whoever takes it back comes behind it. The lock ends with the connection. Only on the primary: this account may
+// write where others must not, and a replica that was changed could follow no more.
+net::Task<Status> enter_epoch(TabletManager& manager, net::MysqlPool::Lease& lease, const ::workflowdata::Fence& fence,
                               net::Wait wait) {
+  LocalServer& server = manager.server();
   auto locked = co_await lease->client.query(
       fmt::format("SELECT GET_LOCK({}, 60)", mysqld::quote_string(movement::epoch_lock_name(fence))), wait);
   if (!locked.ok()) co_return std::move(locked).error();
   if (locked->text(0, 0) != "1") {
     co_return fail(Code::kUnavailable, "another statement of the same workflow is under way on this tablet");
+  }
+  if (manager.summary().role != role_name(RoleKind::kPrimary)) {
+    co_return fail(Code::kUnavailable,
+                   "this tablet is not the primary of its shard (any more): a workflow's statements "
+                   "are for the primary");
   }
   auto known = co_await lease->client.query(server.translated(movement::select_epoch(fence)), wait);
   if (!known.ok()) co_return std::move(known).error();
@@ -58,7 +65,7 @@ net::Task<Result<::query::QueryResult>> fetch(TabletManager& manager, std::strin
                                               bool disable_foreign_keys = false, WorkflowFence fence = {}) {
   CO_ASSIGN_OR_RETURN(auto lease, co_await manager.server().connection(wait));
   const CloseAfter close{lease, fence.has_value()};
-  if (fence) CO_RETURN_IF_ERROR(co_await enter_epoch(manager.server(), lease, *fence, wait));
+  if (fence) CO_RETURN_IF_ERROR(co_await enter_epoch(manager, lease, *fence, wait));
   std::vector<std::string> before;
   if (database == movement::kSidecarDatabase) database = manager.server().sidecar();
   if (!database.empty()) before.push_back("use " + mysqld::quote_identifier(database));

@@ -30,6 +30,7 @@ constexpr std::string_view kFiles =
 constexpr std::string_view kDatabase = "a session stays in the database of its keyspace";
 constexpr std::string_view kDatabases = "databases come and go with keyspaces: use vtctldclient CreateKeyspace";
 constexpr std::string_view kEvents = "the server would run it by itself, on every server and outside of any vtgate";
+constexpr std::string_view kConnections = "a vtgate's connections are not the server's";
 constexpr std::string_view kXa = "transactions over several servers are vtgate's";
 
 std::string refused(std::string_view what, std::string_view why) {
@@ -56,6 +57,8 @@ constexpr Verb kVerbs[] = {
     {"binlog", "", "", "BINLOG", kReplication},
     {"show", "binlog", "", "SHOW BINLOG EVENTS", kReplication},
     {"show", "relaylog", "", "SHOW RELAYLOG EVENTS", kReplication},
+    {"show", "explain", "", "SHOW EXPLAIN FOR", kConnections},
+    {"show", "analyze", "", "SHOW ANALYZE FOR", kConnections},
     {"grant", "", "", "GRANT", kAccounts},
     {"revoke", "", "", "REVOKE", kAccounts},
     {"rename", "user", "", "RENAME USER", kAccounts},
@@ -137,6 +140,7 @@ std::string refusal_of_function(sql::Lexer lexer, std::string_view text) {
 // Where a table's files lie is the operator's: on several servers of one machine the folder would be the same.
 std::string refusal_of_folders(sql::Lexer lexer, std::string_view text) {
   std::string before;
+  bool moved = false;  // DISCARD or IMPORT [PARTITION names] came before.
   for (Token token = lexer.next();
        token.type != TokenType::kEnd && token.type != TokenType::kError && token.type != TokenType::kSemicolon;
        token = lexer.next()) {
@@ -144,6 +148,8 @@ std::string refusal_of_folders(sql::Lexer lexer, std::string_view text) {
     if (word == "directory" && (before == "data" || before == "index")) {
       return refused(base::to_upper(before) + " DIRECTORY", kFiles);
     }
+    if (word == "tablespace" && moved) return refused("DISCARD / IMPORT TABLESPACE", kFiles);
+    moved = moved || word == "discard" || word == "import";
     before = word;
   }
   return "";
@@ -304,7 +310,7 @@ class Judge : public sql::Walker {
       case kKill: refuse("KILL", kStops); break;
       case kExplain:
         if (static_cast<const sql::Explain&>(statement).connection != nullptr) {
-          refuse("EXPLAIN FOR CONNECTION", "a vtgate's connections are not the server's");
+          refuse("EXPLAIN FOR CONNECTION", kConnections);
         }
         break;
       case kCall: look_at_name(static_cast<const sql::Call&>(statement).procedure); break;
@@ -356,6 +362,9 @@ class Judge : public sql::Walker {
   void look_at_show(const sql::Show& show) {
     if (show.show == sql::ShowKind::kCreateOther && show.subject.starts_with("create user")) {
       refuse("SHOW CREATE USER", kAccounts);
+    }
+    if (show.subject.starts_with("explain") || show.subject.starts_with("analyze")) {
+      refuse("SHOW EXPLAIN FOR", kConnections);
     }
     if (show.subject.starts_with("binlog") || show.subject.starts_with("relaylog")) {
       refuse("SHOW BINLOG EVENTS", kReplication);

@@ -98,8 +98,8 @@ void declare_backups(base::Settings& settings, BackupSettings& backup) {
   settings
       .add("backup_engine_implementation", &backup.engine,
            "how backups are taken: builtin stops the server; mariabackup copies its files while it runs and the tablet "
-           "serves, with the program mariadb-backup")
-      .one_of({"builtin", "mariabackup"});
+           "serves, with the program mariadb-backup; logical stores rows as SQL, with the program mariadb-dump")
+      .one_of({"builtin", "mariabackup", "logical"});
   settings.add("backup_storage_compress", &backup.compress, "compress backups, with zstd");
   settings.add("compression_level", &backup.level, "level of zstd for backups")
       .check([](std::string_view text) -> Status {
@@ -110,6 +110,9 @@ void declare_backups(base::Settings& settings, BackupSettings& backup) {
                "how long the server may take to stop in good order for a backup or a restore");
   settings.add("builtinbackup_progress", &backup.progress_interval,
                "how often a backup or restore tells how far it is");
+  settings.add("mysqlctl_socket", &backup.mysqlctl_socket,
+               "socket of the mysqlctld that stops and starts the server for backups and restores; empty: the tablet "
+               "does it itself");
   settings.add("restore_from_backup", &backup.restore_at_start,
                "a tablet whose server has no database of the keyspace begins with the shard's newest backup");
   settings
@@ -136,6 +139,39 @@ void declare_backups(base::Settings& settings, BackupSettings& backup) {
   settings.add("restore_concurrency", &backup.restore_concurrency, "files that are restored at the same time");
   settings.add("wait_for_backup_interval", &backup.wait_interval,
                "with --restore_from_backup: wait for a first backup and look this often; 0: begin empty");
+}
+
+void declare_guards(base::Settings& settings, QueryServiceSettings& queries) {
+  auto& reads = queries.shared_reads;
+  settings.add("enable_consolidator", &reads.enabled,
+               "equal reads that wait for a connection to the server at the same time are run once");
+  settings.add("enable_consolidator_replicas", &reads.replicas_only,
+               "without --enable_consolidator: on tablets that are not the primary");
+  settings.add("consolidator_query_waiter_cap", &reads.waiters_max,
+               "reads that may wait for one equal one; 0: any number");
+  auto& rows = queries.hot_rows;
+  settings.add("enable_hot_row_protection", &rows.enabled,
+               "changes of the same row wait in a queue of their own, and hold no connection meanwhile");
+  settings.add("enable_hot_row_protection_dry_run", &rows.dry_run, "only count what would wait or be refused");
+  settings.add("hot_row_protection_max_queue_size", &rows.queue_max,
+               "changes of one row, those in the server among them; more are refused");
+  settings.add("hot_row_protection_max_global_queue_size", &rows.global_max, "the same for all rows, per event loop");
+  settings.add("hot_row_protection_concurrent_transactions", &rows.concurrent,
+               "changes of one row that may be in the server at the same time, per event loop");
+  auto& limits = queries.transaction_limits;
+  settings.add("enable_transaction_limit", &limits.enabled,
+               "a caller may have open transactions on a share of the connections only");
+  settings.add("enable_transaction_limit_dry_run", &limits.dry_run, "only count what would be refused");
+  settings.add("transaction_limit_per_user", &limits.share, "that share, of --queryserver_config_pool_size");
+}
+
+void declare_concurrency(base::Settings& settings, ConcurrencySettings& concurrency) {
+  settings.add("adaptive_concurrency", &concurrency.enabled,
+               "while statements queue, fewer are let into the server at once, as long as it finishes no fewer");
+  settings.add("adaptive_concurrency_least", &concurrency.least, "statements that are always let in, per event loop");
+  settings.add("adaptive_concurrency_wait", &concurrency.wait_max,
+               "how long a statement waits while the server is saturated; then, and at once when it would wait for "
+               "longer, it is refused, to be tried again");
 }
 
 void declare_rejoin(base::Settings& settings, Rejoin& rejoin) {
@@ -217,6 +253,8 @@ void declare(base::Settings& settings, Options& options) {
                "count what the table ACL would refuse, and let it through");
   settings.add("queryserver_config_acl_exempt_acl", &acl.exempt,
                "users and groups, with commas between them, whom the table ACL does not bind");
+  declare_guards(settings, options.queries);
+  declare_concurrency(settings, options.queries.concurrency);
   auto& rules = options.queries.rules;
   settings.add("filecustomrules", &rules.file, "JSON file of query rules, which keep statements from the server");
   settings.add("filecustomrules_watch", &rules.watch,
@@ -231,6 +269,8 @@ void declare(base::Settings& settings, Options& options) {
       .add("queryserver_config_schema_reload_time", &options.schema_reload,
            "how often to look for changes that came by other ways, as a duration or in seconds")
       .bare_number(1s);
+  settings.add("vreplication_parallel_insert_workers", &options.copy_lanes,
+               "pieces of tables that copies insert at the same time, those of all streams together; 16 at most");
   settings.add("watch_replication_stream", &options.watch_schema, "look for them at every health check");
   declare_backups(settings, tablet.backup);
   settings.add("heartbeat_enable", &tablet.heartbeat,
@@ -395,6 +435,7 @@ net::Task<Status> Tablet::start() {
   engine.metrics = &core.metrics;
   engine.throttle = core.throttler.get();
   engine.channel = std::move(channel);
+  engine.copy_lanes = options.copy_lanes;
   core.engine = std::make_unique<movement::Engine>(std::move(engine));
   core.streams = core.metrics.json_function("VReplication", [&core] { return core.engine->status_json(); });
 
@@ -521,6 +562,22 @@ void Tablet::add_pages(rpc::HttpServer& http) {
                           base::json_string(use.table), base::json_string(use.plan), use.count);
     }
     return HttpResponse::json(json + "\n]\n");
+  });
+  const auto counted = [](const std::map<std::string, uint64_t>& counts) {
+    std::string text = counts.empty() ? "empty\n" : "";
+    for (const auto& [what, count] : counts) text += fmt::format("{}: {}\n", count, what);
+    HttpResponse response;
+    response.body = std::move(text);
+    return response;
+  };
+  http.handle("/debug/hotrows", [this, counted](const HttpRequest&) {
+    return counted(core_->ready ? core_->queries->hot_rows() : std::map<std::string, uint64_t>());
+  });
+  http.handle("/debug/consolidations", [this, counted](const HttpRequest&) {
+    return counted(core_->ready ? core_->queries->shared_reads() : std::map<std::string, uint64_t>());
+  });
+  http.handle("/debug/concurrency", [this](const HttpRequest&) {
+    return HttpResponse::json(core_->ready ? core_->queries->concurrency_json() : "{}\n");
   });
   http.handle("/debug/query_rules", [this](const HttpRequest&) {
     return HttpResponse::json(core_->ready ? core_->queries->rules().to_json() : "[]\n");

@@ -36,6 +36,7 @@ struct Options {
   rpc::ServerSecurity grpc_security;
   rpc::ClientSecurity grpc_client;
   rpc::TlsOptions tablet_tls;  // For the sources of streams.
+  uint32_t copy_lanes = 4;     // Pieces of copies that are inserted at the same time.
   bool signal_schema = true;   // Tell vtgates of tables that have changed: see SchemaWatch.
   bool watch_schema = false;   // Look at every health check what others have changed.
   base::Duration schema_reload = std::chrono::minutes(30);  // Else this often.

@@ -8,6 +8,7 @@
 #include "backup/catalog.h"
 #include "backup/chain.h"
 #include "backup/log_files.h"
+#include "backup/logical_copy.h"
 #include "backup/online_copy.h"
 #include "backup/server_files.h"
 #include "backup/transfer.h"
@@ -25,7 +26,7 @@ namespace tmd = ::tabletmanagerdata;
 
 namespace {
 
-constexpr std::string_view kEngine = "builtin", kOnlineEngine = "mariabackup";
+constexpr std::string_view kEngine = "builtin", kOnlineEngine = "mariabackup", kLogicalEngine = backup::kLogicalEngine;
 
 std::string shard_of(const TabletSettings& settings) { return settings.keyspace + "/" + settings.shard; }
 
@@ -267,7 +268,8 @@ net::Task<void> TabletManager::report_backup(const backup::Manifest& manifest, c
 }
 
 net::Task<Status> TabletManager::start_server(mysqld::Layout layout) {
-  CO_RETURN_IF_ERROR(co_await net::offload([&] { return ensure_running(layout); }));
+  ServerControl control(layout, settings_.backup.mysqlctl_socket, settings_.backup.shutdown_timeout);
+  CO_RETURN_IF_ERROR(co_await net::offload([&] { return control.start(); }));
   CO_RETURN_IF_ERROR(co_await connect_server(net::Wait::within(30s)));
   co_return co_await net::offload([&] { return forget_stopped(layout); });
 }
@@ -289,8 +291,7 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
       "a backup", progress,
       [&]() -> Status {
         RETURN_IF_ERROR(note_stopped(layout));
-        ASSIGN_OR_RETURN(auto daemon, open_daemon(layout, patience));
-        RETURN_IF_ERROR(daemon.shutdown());
+        RETURN_IF_ERROR(ServerControl(layout, settings_.backup.mysqlctl_socket, patience).shutdown());
         ASSIGN_OR_RETURN(auto server, backup::list_server_files(layout));
         return store(*storage, place, std::move(server), options, *progress, manifest);
       },
@@ -307,14 +308,15 @@ net::Task<Status> TabletManager::take_backup(tmd::BackupRequest request, mysqld:
   co_return Status{};
 }
 
-net::Task<Status> TabletManager::take_online_backup(tmd::BackupRequest request, mysqld::Layout layout, Report report,
-                                                    net::Wait wait) {
+net::Task<Status> TabletManager::take_online_backup(tmd::BackupRequest request, std::string engine,
+                                                    mysqld::Layout layout, Report report, net::Wait wait) {
   CO_RETURN_IF_ERROR(check_no_backup());
   if (role_.kind == RoleKind::kPrimary && !request.allow_primary()) co_return refuse_primary();
   if (server_.flavor().kind() != mysqld::FlavorKind::kMariaDb) {
-    co_return fail(Code::kUnimplemented, "the engine mariabackup is for MariaDB: use builtin");
+    co_return fail(Code::kUnimplemented, fmt::format("the engine {} is for MariaDB: use builtin", engine));
   }
-  if (request.upgrade_safe()) {
+  const bool logical = engine == kLogicalEngine;
+  if (request.upgrade_safe() && !logical) {  // Rows as SQL are safe for any version.
     co_return fail(Code::kUnimplemented, "--upgrade-safe needs a server that was stopped: use the engine builtin");
   }
   online_backup_ = true;
@@ -324,18 +326,29 @@ net::Task<Status> TabletManager::take_online_backup(tmd::BackupRequest request, 
   } reset{online_backup_};
   CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
   CO_RETURN_IF_ERROR(co_await run_before_backup(request, wait));
-  CO_ASSIGN_OR_RETURN(auto manifest, co_await begin_backup(*storage, std::string(kOnlineEngine), report, wait));
+  std::vector<std::string> databases;
+  if (logical) {
+    CO_ASSIGN_OR_RETURN(
+        const auto found,
+        co_await server_.query("select schema_name from information_schema.schemata where schema_name not "
+                               "in ('information_schema', 'performance_schema', 'mysql', 'sys')",
+                               wait));
+    for (size_t i = 0; i < found.rows.size(); ++i) databases.emplace_back(found.text(i, 0));
+  }
+  CO_ASSIGN_OR_RETURN(auto manifest, co_await begin_backup(*storage, engine, report, wait));
+  manifest.upgrade_safe = request.upgrade_safe();
   const backup::Place place{shard_of(settings_), manifest.backup_name};
   const auto options = transfer_options(request, settings_.backup);
   const auto progress = std::make_shared<backup::Progress>();
   Status stored = co_await transfer(
       "a backup", progress,
       [&]() -> Status {
-        ASSIGN_OR_RETURN(auto copy, backup::copy_running_server({.layout = layout,
-                                                                 .user = settings_.dba_user,
-                                                                 .password = settings_.dba_password,
-                                                                 .parallel = options.concurrency},
-                                                                *progress));
+        const backup::OnlineCopyOptions from{.layout = layout,
+                                             .user = settings_.dba_user,
+                                             .password = settings_.dba_password,
+                                             .parallel = options.concurrency};
+        ASSIGN_OR_RETURN(auto copy, logical ? backup::dump_running_server(from, databases, *progress)
+                                            : backup::copy_running_server(from, *progress));
         manifest.position = server_.flavor_prefix() + copy.position;
         return store(*storage, place, std::move(copy.files), options, *progress, manifest);
       },
@@ -352,10 +365,12 @@ net::Task<Status> TabletManager::take_online_backup(tmd::BackupRequest request, 
 
 net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report report, net::Wait wait) {
   const std::string engine = request.backup_engine().empty() ? settings_.backup.engine : request.backup_engine();
-  if (engine != kEngine && engine != kOnlineEngine) {
-    co_return fail(Code::kUnimplemented,
-                   fmt::format("there is no backup engine '{}': use {}, which stops the server, or {}", engine, kEngine,
-                               kOnlineEngine));
+  if (engine != kEngine && engine != kOnlineEngine && engine != kLogicalEngine) {
+    co_return fail(
+        Code::kUnimplemented,
+        fmt::format("there is no backup engine '{}': use {}, which stops the server, {}, or {}, which stores "
+                    "rows as SQL",
+                    engine, kEngine, kOnlineEngine, kLogicalEngine));
   }
   const auto storage = backup::open_storage(settings_.backup.storage);
   if (!storage.ok()) co_return Error(storage.error());
@@ -369,7 +384,7 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
   if (!request.incremental_from_pos().empty()) {
     co_return co_await take_incremental_backup(std::move(request), layout, report, wait);
   }
-  if (engine == kOnlineEngine) co_return co_await take_online_backup(std::move(request), layout, report, wait);
+  if (engine != kEngine) co_return co_await take_online_backup(std::move(request), engine, layout, report, wait);
   CO_RETURN_IF_ERROR(co_await begin_maintenance(Maintenance::kBackup, request.allow_primary(), wait));
   Status taken = co_await take_backup(std::move(request), layout, report, wait);
   Status ended = co_await end_maintenance();
@@ -380,19 +395,21 @@ net::Task<Status> TabletManager::backup(tmd::BackupRequest request, Report repor
 
 net::Task<Status> TabletManager::check_backup(backup::Chain chain, mysqld::Layout layout) {
   const auto& manifest = chain.full.manifest;
-  // Both kinds are files of a server that has stopped, or looks as if it had.
-  if (manifest.backup_method != kEngine && manifest.backup_method != kOnlineEngine) {
-    co_return fail(Code::kUnimplemented,
-                   fmt::format("backup {} is one of engine '{}': those of engines {} and {} can be restored",
-                               chain.full.place.to_string(), manifest.backup_method, kEngine, kOnlineEngine));
+  // The first two are files of a server that has stopped, or looks as if it had.
+  const bool logical = manifest.backup_method == kLogicalEngine;
+  if (manifest.backup_method != kEngine && manifest.backup_method != kOnlineEngine && !logical) {
+    co_return fail(
+        Code::kUnimplemented,
+        fmt::format("backup {} is one of engine '{}': those of engines {}, {} and {} can be restored",
+                    chain.full.place.to_string(), manifest.backup_method, kEngine, kOnlineEngine, kLogicalEngine));
   }
   auto position = server_.bare_position(manifest.position);
   if (!position.ok()) co_return std::move(position).error();
-  CO_RETURN_IF_ERROR(check_versions(manifest.server_version, server_.flavor().server().text));
+  if (!logical) CO_RETURN_IF_ERROR(check_versions(manifest.server_version, server_.flavor().server().text));
   CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
   co_return co_await net::offload([&]() -> Status {
     RETURN_IF_ERROR(backup::check_parts(*storage, chain.full.place, manifest));
-    uint64_t bytes = manifest.total_bytes();
+    uint64_t bytes = manifest.total_bytes() * (logical ? 3 : 1);  // The dump, and the files that it becomes.
     for (const auto& increment : chain.increments) {
       RETURN_IF_ERROR(backup::check_parts(*storage, increment.place, increment.manifest));
       bytes += 3 * increment.manifest.total_bytes();  // The logs, what they write, and the undo logs of that.
@@ -417,9 +434,9 @@ net::Task<Status> TabletManager::stage_restore(backup::Chain chain, backup::Targ
       [&]() -> Status {
         RETURN_IF_ERROR(backup::discard_staging(layout));
         const backup::Staging staging = backup::staging_of(layout);
-        RETURN_IF_ERROR(backup::restore_parts(*storage, chain.full.place, manifest,
-                                              backup::base_folders(staging.data(), staging.innodb()), options,
-                                              *progress));
+        RETURN_IF_ERROR(backup::restore_parts(*storage, chain.full.place, manifest, backup::staging_folders(layout),
+                                              options, *progress));
+        RETURN_IF_ERROR(backup::build_staged(manifest, layout, *progress));
         if (pending.to_point) {
           for (size_t i = 0; i < chain.increments.size(); ++i) {
             const auto& increment = chain.increments[i];
@@ -449,10 +466,9 @@ net::Task<Status> TabletManager::stage_restore(backup::Chain chain, backup::Targ
 }
 
 net::Task<Status> TabletManager::apply_restore(backup::PendingRestore pending, mysqld::Layout layout) {
-  const base::Duration patience = settings_.backup.shutdown_timeout;
+  ServerControl daemon(layout, settings_.backup.mysqlctl_socket, settings_.backup.shutdown_timeout);
   Status applied = pending.undo ? Status(fail(Code::kAborted, "an earlier process found that the files do not work"))
                                 : co_await net::offload([&]() -> Status {
-                                    ASSIGN_OR_RETURN(auto daemon, open_daemon(layout, patience));
                                     RETURN_IF_ERROR(daemon.shutdown());
                                     RETURN_IF_ERROR(backup::swap_in(layout));
                                     // A server that kept its id would skip what it wrote itself before.
@@ -468,7 +484,6 @@ net::Task<Status> TabletManager::apply_restore(backup::PendingRestore pending, m
   }
   if (!applied.ok()) {
     Status back = co_await net::offload([&]() -> Status {
-      ASSIGN_OR_RETURN(auto daemon, open_daemon(layout, patience));
       RETURN_IF_ERROR(daemon.shutdown());
       RETURN_IF_ERROR(backup::swap_back(layout, pending));
       return daemon.start();

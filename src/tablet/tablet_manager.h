@@ -9,6 +9,7 @@
 #include "backup/storage.h"
 #include "base/metrics.h"
 #include "base/result.h"
+#include "mysql/gtid.h"
 #include "net/scope.h"
 #include "net/sync.h"
 #include "tablet/action_queue.h"
@@ -50,6 +51,7 @@ struct BackupSettings {
   std::vector<std::string> restore_engines;  // Empty: all.
   uint32_t restore_concurrency = 4;
   base::Duration wait_interval{0};  // Between looks for a first backup; 0: begin empty.
+  std::string mysqlctl_socket;      // Of the mysqlctld that owns the server's process; empty: this process may.
 };
 
 // What a tablet does that its primary refuses (tablet_state.h, Refusal).
@@ -218,8 +220,8 @@ class TabletManager {
   net::Task<Status> take_backup(::tabletmanagerdata::BackupRequest request, mysqld::Layout layout, Report report,
                                 net::Wait wait);
   // While the server runs and the tablet serves.
-  net::Task<Status> take_online_backup(::tabletmanagerdata::BackupRequest request, mysqld::Layout layout, Report report,
-                                       net::Wait wait);
+  net::Task<Status> take_online_backup(::tabletmanagerdata::BackupRequest request, std::string engine,
+                                       mysqld::Layout layout, Report report, net::Wait wait);
   // A new one's manifest, with all that is known before; its name is one that no other has.
   net::Task<Result<backup::Manifest>> begin_backup(backup::Storage& storage, std::string engine, Report report,
                                                    net::Wait wait);
@@ -253,6 +255,14 @@ class TabletManager {
   // Behind a rewind whose rows are as they were: the server's position, too. Does nothing where none was begun.
   net::Task<Status> finish_rewind(net::Wait wait);
   net::Task<Status> restore_what_fits();
+  // Who has the binary logs that the primary lacks, and from where on the primary has its own.
+  struct Detour {
+    ::topodata::Tablet over;
+    mysql::Position until;
+  };
+  net::Task<Result<std::optional<Detour>>> find_detour(mysql::Position from, net::Wait wait);
+  //   kAborted: there is no need. kNotFound: nobody has them.
+  net::Task<Status> take_detour();
   // ---- The start (tablet_start.cc)
   net::Task<Status> connect_server(net::Wait wait);
   net::Task<Status> register_tablet(net::Wait wait);
@@ -330,7 +340,7 @@ class TabletManager {
   ServingState in_force_;  // As it was decided.
   bool complete_ = false;  // And nothing else is under way any more.
   bool streams_told_ = false;
-  base::TimePoint next_rejoin_{};
+  base::TimePoint next_rejoin_{}, next_detour_{};
   bool online_backup_ = false;                                // One is being taken, or verified.
   ::topodata::TabletType type_before_ = ::topodata::UNKNOWN;  // Of the maintenance.
   base::Metrics& metrics_;

@@ -2,11 +2,13 @@
 // docs/operators/failover.md tells what happens.
 #include <fmt/core.h>
 
+#include <algorithm>
 #include <filesystem>
 
 #include "backup/catalog.h"
 #include "base/log.h"
 #include "movement/rewind.h"
+#include "movement/server_session.h"
 #include "mysqld/rows.h"
 #include "tablet/maintenance.h"
 #include "tablet/tablet_manager.h"
@@ -54,6 +56,20 @@ movement::ServerLogin replication_login(const ::topodata::Tablet& primary) {
   address.host = primary.mysql_hostname();
   address.port = static_cast<uint16_t>(primary.mysql_port());
   return {std::move(address), "vt_repl", ""};
+}
+
+constexpr auto kDetourRetry = 5s;     // Between looks for somebody who has the logs that the primary lacks.
+constexpr auto kDetourProgress = 1s;  // Between looks whether a detour still goes on.
+constexpr int kDetourAsked = 10;      // Looks for which others who want something of this tablet wait.
+
+// What a server has executed.
+net::Task<Result<mysql::Position>> position_of(movement::ServerLogin login, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto session,
+                      co_await movement::ServerSession::open(std::move(login), mysqld::ConnectionPurpose::kDba, wait));
+  CO_ASSIGN_OR_RETURN(const auto rows, co_await session->rows(session->flavor().position_query(), wait));
+  CO_ASSIGN_OR_RETURN(const std::string bare, session->flavor().parse_position(rows));
+  const bool mariadb = session->flavor().kind() == mysqld::FlavorKind::kMariaDb;
+  co_return mysql::Position::parse_bare(mariadb ? mysql::GtidFlavor::kMariadb : mysql::GtidFlavor::kMysql, bare);
 }
 
 // Links to the newest binary logs, which a restore would remove: what only this server had can be read from them.
@@ -135,7 +151,72 @@ net::Task<Status> TabletManager::rewind() {
   co_return co_await put_in_force(turn.wait());
 }
 
-// The newest backup behind which the primary can go on.
+// A replica whose logs reach back to `from`, and from whose own position the primary can go on: so it is none of
+// another history.
+net::Task<Result<std::optional<TabletManager::Detour>>> TabletManager::find_detour(mysql::Position from,
+                                                                                   net::Wait wait) {
+  const ::topodata::TabletAlias primary_alias = desired_.shard.primary_alias();
+  topo::TabletQuery query;
+  query.keyspace = settings_.keyspace;
+  query.shard = settings_.shard;
+  CO_ASSIGN_OR_RETURN(const auto list, co_await topo::find_tablets(topology_, std::move(query)));
+  const auto is_primary = [&](const auto& tablet) { return topo::same_alias(tablet.alias(), primary_alias); };
+  const auto primary = std::ranges::find_if(list.tablets, is_primary);
+  if (primary == list.tablets.end()) co_return fail(Code::kUnavailable, "the primary's record cannot be read");
+  for (const auto& tablet : list.tablets) {
+    if (is_primary(tablet) || topo::same_alias(tablet.alias(), desired_.record.alias())) continue;
+    if (!topo::is_replica_type(tablet.type())) continue;
+    const net::Wait limit = net::Wait::within(10s, wait.cancel);
+    const auto has_logs = co_await movement::serves_position(replication_login(tablet), from, limit);
+    if (!has_logs.ok() || !*has_logs) continue;
+    const auto until = co_await position_of(replication_login(tablet), limit);
+    if (!until.ok()) continue;
+    const auto fits = co_await movement::serves_position(replication_login(*primary), *until, limit);
+    if (fits.ok() && *fits) co_return Detour{.over = tablet, .until = *until};
+  }
+  co_return std::optional<Detour>();
+}
+
+// From a replica that still has the logs which the primary lacks, up to where the primary can go on.
+net::Task<Status> TabletManager::take_detour() {
+  CO_ASSIGN_OR_RETURN(const auto turn, co_await actions_.enter("a detour", net::Wait::within(10min, scope_.token())));
+  CO_RETURN_IF_ERROR(check_idle());
+  CO_RETURN_IF_ERROR(co_await read_shard());
+  co_await observe(turn.wait());
+  const bool needed = role_.kind == RoleKind::kReplica && refusal_of(observed_.replication) == Refusal::kTooOld;
+  if (!needed || !desired_.shard.has_primary_alias()) co_return fail(Code::kAborted, "the primary has the logs");
+  CO_ASSIGN_OR_RETURN(const auto primary, co_await topo::get_tablet(topology_, desired_.shard.primary_alias()));
+  CO_ASSIGN_OR_RETURN(const std::string text, co_await server_.position(turn.wait()));
+  CO_ASSIGN_OR_RETURN(const auto from, mysql::Position::parse(text));
+  CO_ASSIGN_OR_RETURN(const auto detour, co_await find_detour(from, turn.wait()));
+  if (!detour) co_return fail(Code::kNotFound, "nobody in the shard has binary logs that reach back to " + text);
+  const std::string over = topo::alias_to_string(detour->over.alias());
+  const std::string until = detour->until.prefixed_string();
+  log_warning("{} has no binary logs any more that reach back to {}: they are taken from {}, up to {}",
+              topo::alias_to_string(primary.record.alias()), text, over, until);
+  // It acknowledges nothing meanwhile: what it gets is old.
+  CO_RETURN_IF_ERROR(co_await follow(Source{.parent = detour->over.alias()}, turn.wait()));
+  Status reached;
+  for (int asked = 0; asked < kDetourAsked;) {
+    reached = co_await server_.wait_for_position(until, net::Wait::within(kDetourProgress, scope_.token()));
+    if (reached.ok() || base::system_clock().now() >= turn.wait().deadline || scope_.stopping()) break;
+    const auto status = co_await server_.replication_status(turn.wait());
+    const bool stopped = !status.ok() || status->io_state == mysqld::ThreadState::kStopped ||
+                         status->sql_state == mysqld::ThreadState::kStopped;
+    if (stopped) break;
+    asked = actions_.waiting() > 0 ? asked + 1 : 0;  // What is left then is tried again.
+  }
+  Source source{.parent = desired_.shard.primary_alias()};
+  CO_ASSIGN_OR_RETURN(source.acknowledges, co_await policy_acknowledges(primary.record));
+  CO_RETURN_IF_ERROR(co_await follow(source, turn.wait()));
+  if (!reached.ok()) co_return std::move(reached).error().with_context("binary logs from " + over);
+  metrics_.counter("ReplicationDetours", "times that this tablet got from a replica what its primary had no logs of")
+      .add();
+  co_await await_replication(2s);
+  co_return co_await put_in_force(turn.wait());
+}
+
+// The newest backup behind which the primary can go on, or a replica that has the logs.
 net::Task<Status> TabletManager::restore_what_fits() {
   CO_ASSIGN_OR_RETURN(const auto storage, backup::open_storage(settings_.backup.storage));
   CO_ASSIGN_OR_RETURN(const auto layout, server_layout(settings_));
@@ -149,8 +230,11 @@ net::Task<Status> TabletManager::restore_what_fits() {
     CO_ASSIGN_OR_RETURN(const auto position, mysql::Position::parse(chosen.manifest.position));
     CO_ASSIGN_OR_RETURN(const bool fits, co_await movement::serves_position(replication_login(primary.record), position,
                                                                             net::Wait::within(1min, scope_.token())));
+    CO_ASSIGN_OR_RETURN(
+        const auto detour,
+        fits ? std::optional<Detour>() : co_await find_detour(position, net::Wait::within(1min, scope_.token())));
     choice.not_after = chosen.manifest.backup_time;
-    if (fits) break;
+    if (fits || detour) break;
     *choice.not_after -= 1s;
   }
   co_await net::offload([&] { return keep_binary_logs(layout), 0; });
@@ -166,9 +250,16 @@ net::Task<Status> TabletManager::restore_what_fits() {
 }
 
 net::Task<void> TabletManager::rejoin() {
-  const base::TimePoint now = base::system_clock().now();
-  if (settings_.rejoin == Rejoin::kNothing || role_.kind != RoleKind::kReplica || now < next_rejoin_) co_return;
+  if (settings_.rejoin == Rejoin::kNothing || role_.kind != RoleKind::kReplica) co_return;
   if (role_.maintenance != Maintenance::kNone || online_backup_) co_return;
+  if (refusal_of(observed_.replication) == Refusal::kTooOld && base::system_clock().now() >= next_detour_) {
+    const Status taken = co_await take_detour();
+    next_detour_ = base::system_clock().now() + kDetourRetry;
+    if (taken.ok()) role_.stuck.clear();
+    if (taken.ok() || taken.error().code() == Code::kAborted) co_return;
+    log_warning("{}: {}", settings_.tablet_path, taken.error().message());
+  }
+  if (base::system_clock().now() < next_rejoin_) co_return;
   Status done = co_await rewind();
   if (!done.ok() && done.error().code() == Code::kAborted) co_return;
   const bool hopeless =

@@ -6,6 +6,7 @@
 #include <map>
 
 #include "backup/chain.h"
+#include "backup/logical_copy.h"
 #include "backup/scratch_server.h"
 #include "backup/server_files.h"
 #include "backup/transfer.h"
@@ -160,10 +161,10 @@ net::Task<Status> TabletManager::verify_backup(tmd::RestoreFromBackupRequest req
       "a verification", progress,
       [&]() -> Status {
         RETURN_IF_ERROR(backup::discard_staging(layout));
-        const backup::Staging staging = backup::staging_of(layout);
-        RETURN_IF_ERROR(backup::restore_parts(*storage, chain.full.place, chain.full.manifest,
-                                              backup::base_folders(staging.data(), staging.innodb()), options,
-                                              *progress));
+        const backup::Manifest& manifest = chain.full.manifest;
+        RETURN_IF_ERROR(backup::restore_parts(*storage, chain.full.place, manifest, backup::staging_folders(layout),
+                                              options, *progress));
+        RETURN_IF_ERROR(backup::build_staged(manifest, layout, *progress));
         ASSIGN_OR_RETURN(const auto server, backup::ScratchServer::start(layout));
         socket = server.socket();
         return {};

@@ -599,6 +599,31 @@ TEST_F(TopoRecords, RebuildOfSrvVSchemaCollectsAllKeyspacesAndRules) {
   EXPECT_EQ(run(get_srv_vschema(*server_, "zone1"))->version, before->version);
 }
 
+// A cell whose record cannot be changed keeps no other one as it was.
+TEST_F(TopoRecords, CellsAreWrittenIndependently) {
+  add_keyspace("commerce");
+  const std::vector<std::string> cells = {"zone1", "zone2", "zone3"};
+  for (const char* cell : {"zone1", "zone2", "zone3"}) {
+    add_cell(cell);
+    const auto lock = run(KeyspaceLock::acquire(*server_, "commerce", "test"));
+    ASSERT_OK(lock);
+    if (std::string(cell) != "zone3") ASSERT_OK(run(put_srv_keyspace(*server_, *lock, cell, {})));
+  }
+  CellUpdateFn fn = [](const std::string& cell, ::topodata::SrvKeyspace& record) -> Result<bool> {
+    if (cell == "zone1") return fail(Code::kFailedPrecondition, "not this one");
+    record.add_served_from()->set_keyspace("other");
+    return true;
+  };
+  const Status changed = run(update_srv_keyspaces(*server_, "commerce", cells, fn, {}));
+  ASSERT_FALSE(changed.ok());
+  EXPECT_NE(changed.error().message().find("cell zone1: not this one"), std::string::npos) << changed.error().message();
+  EXPECT_EQ(run(get_srv_keyspace(*server_, "zone1", "commerce"))->record.served_from_size(), 0);
+  EXPECT_EQ(run(get_srv_keyspace(*server_, "zone2", "commerce"))->record.served_from_size(), 1);
+  // A cell that does not have the keyspace is no failure, and gets no record.
+  EXPECT_EQ(changed.error().message().find("zone3"), std::string::npos) << changed.error().message();
+  EXPECT_CODE(Code::kNotFound, run(get_srv_keyspace(*server_, "zone3", "commerce")));
+}
+
 TEST_F(TopoRecordsAtOnce, ConcurrentRebuildsEndWithTheNewestSources) {
   add_cell("zone1");
   add_keyspace("commerce");

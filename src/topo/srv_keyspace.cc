@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "net/scope.h"
 #include "topo/cells.h"
 #include "topo/keyspace.h"
 #include "topo/record_io.h"
@@ -77,6 +78,26 @@ net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& se
       *store, srv_keyspace_path(keyspace), what(cell, keyspace), std::move(fn), {}, false, std::move(guard));
   if (!updated.ok()) co_return std::move(updated).error();
   co_return std::move(updated->record);
+}
+
+net::Task<Status> update_srv_keyspaces(Server& server, std::string keyspace, std::vector<std::string> cells,
+                                       CellUpdateFn fn, WriteGuard guard) {
+  auto one = [](Server& topology, const std::string& name, const std::string& cell, const CellUpdateFn& change,
+                const WriteGuard& allowed, Status& out) -> net::Task<void> {
+    auto updated = co_await update_srv_keyspace_fields(
+        topology, name, cell, [&](::topodata::SrvKeyspace& record) { return change(cell, record); }, allowed);
+    if (!updated.ok() && updated.error().code() != Code::kNotFound) out = std::move(updated).error();
+  };
+  std::vector<Status> outcomes(cells.size());
+  std::vector<net::Task<void>> tasks;
+  for (size_t i = 0; i < cells.size(); ++i) tasks.push_back(one(server, keyspace, cells[i], fn, guard, outcomes[i]));
+  co_await net::when_all(std::move(tasks));
+  internal::FailureList failures;
+  for (size_t i = 0; i < cells.size(); ++i) {
+    if (!outcomes[i].ok()) failures.add("cell " + cells[i], outcomes[i].error());
+  }
+  if (!failures.empty()) co_return failures.error("the serving graph of keyspace " + keyspace);
+  co_return Status{};
 }
 
 net::Task<Status> delete_srv_keyspace(Server& server, const KeyspaceLock& lock, std::string cell) {

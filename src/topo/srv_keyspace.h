@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <map>
 #include <string>
 #include <vector>
@@ -30,6 +31,12 @@ net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& se
                                                                       std::string cell,
                                                                       UpdateFn<::topodata::SrvKeyspace> fn,
                                                                       WriteGuard guard);
+// Lets `fn`, which is told the cell, change the record of each cell, of all cells at the same time: one whose store
+// does not answer holds up no other. Cells without the record are left out. An Error names every cell that failed; the
+// others are written.
+using CellUpdateFn = std::function<Result<bool>(const std::string& cell, ::topodata::SrvKeyspace& record)>;
+net::Task<Status> update_srv_keyspaces(Server& server, std::string keyspace, std::vector<std::string> cells,
+                                       CellUpdateFn fn, WriteGuard guard);
 // kNotFound when there is none.
 net::Task<Status> delete_srv_keyspace(Server& server, const KeyspaceLock& lock, std::string cell);
 

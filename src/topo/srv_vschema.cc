@@ -1,6 +1,9 @@
 #include "topo/srv_vschema.h"
 
+#include <optional>
+
 #include "net/scope.h"
+#include "net/sync.h"
 #include "topo/cells.h"
 #include "topo/keyspace.h"
 #include "topo/record_io.h"
@@ -10,6 +13,27 @@ namespace vitrail::topo {
 namespace {
 
 std::string what(std::string_view cell) { return "SrvVSchema of cell " + std::string(cell); }
+
+// The sources as one read: whoever asks gets what was read from a moment behind his question on, together with all who
+// have asked before that moment.
+struct SharedBuild {
+  net::Mutex mutex;
+  int64_t asked = 0;
+  int64_t answered = 0;  // The questions that `built` is an answer to.
+  std::optional<Result<std::string>> built;
+};
+
+net::Task<Result<std::string>> build_shared(Server& server, SharedBuild& shared) {
+  const int64_t mine = ++shared.asked;
+  CO_ASSIGN_OR_RETURN(const auto turn, co_await shared.mutex.lock({}));
+  if (shared.answered < mine) {
+    shared.answered = shared.asked;
+    auto built = co_await build_srv_vschema(server);
+    shared.built = built.ok() ? Result<std::string>(internal::serialize_record(*built)) : std::move(built).error();
+  }
+  if (!shared.built->ok()) co_return Error(shared.built->error());
+  co_return **shared.built;
+}
 
 // One cell of a rebuild.
 struct CellTarget {
@@ -54,6 +78,21 @@ net::Task<void> write_target(Server& server, CellTarget& target, const std::stri
   if (code != Code::kAborted && code != Code::kNotFound && code != Code::kAlreadyExists) {
     target.failed = std::move(written).error();
   }
+}
+
+// By itself: a cell whose store does not answer holds up no other.
+net::Task<void> rebuild_cell(Server& server, SharedBuild& sources, CellTarget& target) {
+  for (int attempt = 0; attempt < kMaxUpdateAttempts && !target.done && !target.failed; ++attempt) {
+    co_await read_target(server, target);
+    if (target.failed) co_return;
+    const auto data = co_await build_shared(server, sources);
+    if (!data.ok()) {
+      target.failed = Error(data.error());
+      co_return;
+    }
+    co_await write_target(server, target, *data);
+  }
+  if (!target.done && !target.failed) target.failed = fail(Code::kAborted, "it is changed by others all the time");
 }
 
 }  // namespace
@@ -109,27 +148,13 @@ net::Task<Status> rebuild_srv_vschema(Server& server, std::vector<std::string> c
   CO_ASSIGN_OR_RETURN(const auto names, co_await expand_cells(server, std::move(cells)));
   std::vector<CellTarget> targets(names.size());
   for (size_t i = 0; i < names.size(); ++i) targets[i].cell = names[i];
-  for (int attempt = 0; attempt < kMaxUpdateAttempts; ++attempt) {
-    std::vector<net::Task<void>> reads;
-    for (CellTarget& target : targets) {
-      if (!target.done && !target.failed) reads.push_back(read_target(server, target));
-    }
-    if (reads.empty()) break;
-    co_await net::when_all(std::move(reads));
-    CO_ASSIGN_OR_RETURN(const ::vschema::SrvVSchema built, co_await build_srv_vschema(server));
-    const std::string data = internal::serialize_record(built);
-    std::vector<net::Task<void>> writes;
-    for (CellTarget& target : targets) {
-      if (!target.done && !target.failed) writes.push_back(write_target(server, target, data));
-    }
-    co_await net::when_all(std::move(writes));
-  }
+  SharedBuild sources;
+  std::vector<net::Task<void>> tasks;
+  for (CellTarget& target : targets) tasks.push_back(rebuild_cell(server, sources, target));
+  co_await net::when_all(std::move(tasks));
   internal::FailureList failures;
   for (const CellTarget& target : targets) {
-    if (target.failed)
-      failures.add("cell " + target.cell, *target.failed);
-    else if (!target.done)
-      failures.add("cell " + target.cell, Error(Code::kAborted, "it is changed by others all the time"));
+    if (target.failed) failures.add("cell " + target.cell, *target.failed);
   }
   if (!failures.empty()) co_return failures.error("rebuilding SrvVSchema");
   co_return Status{};

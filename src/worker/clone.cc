@@ -37,12 +37,17 @@ class Clone : public Job {
     if (!settings_.online && !settings_.offline) {
       co_return fail(Code::kInvalidArgument, "nothing is left to do: online and offline are both false");
     }
+    if (settings_.use_consistent_snapshot && !settings_.offline) {
+      co_return fail(Code::kInvalidArgument,
+                     "use_consistent_snapshot is about the offline pass, which offline=false leaves out");
+    }
     CO_RETURN_IF_ERROR(co_await find_shards());
     CO_ASSIGN_OR_RETURN(claim_, co_await WorkerClaim::open(context.tablets, context.options.url,
                                                            fmt::format("{} {}", name_, argument_)));
     Status done = co_await copy();
     const State reached = context.progress.state();
     context.progress.set_state(State::kCleaningUp);
+    for (const auto& snapshot : snapshots_) co_await snapshot->close();
     Status given_back = co_await claim_->give_back();
     if (!given_back.ok()) context.progress.error(given_back.error().message());
     if (!done.ok()) {
@@ -162,8 +167,12 @@ class Clone : public Job {
       CO_ASSIGN_OR_RETURN(const auto healthy,
                           co_await wait_for_healthy(*context_, source.keyspace, source.shard, type_,
                                                     static_cast<size_t>(settings_.min_healthy_tablets)));
-      CO_RETURN_IF_ERROR(co_await claim_->take(healthy.back(), context_->action_wait()));
       source.tablet = healthy.back();
+      if (settings_.use_consistent_snapshot) {
+        CO_RETURN_IF_ERROR(co_await hold(source));
+        continue;
+      }
+      CO_RETURN_IF_ERROR(co_await claim_->take(healthy.back(), context_->action_wait()));
       context_->progress.info(fmt::format("Using tablet {} as source for {}/{}; its replication is stopped.",
                                           alias_of(*source.tablet), source.keyspace, source.shard));
       CO_RETURN_IF_ERROR(co_await stop_replication(*context_, *source.tablet));
@@ -173,10 +182,25 @@ class Clone : public Job {
     co_return Status{};
   }
 
+  // The tablet stays what it is: it serves and replicates.
+  net::Task<Status> hold(CopySource& source) {
+    const size_t readers = std::min<size_t>(static_cast<size_t>(settings_.source_reader_count), tables_.size());
+    CO_ASSIGN_OR_RETURN(auto snapshot, co_await HeldSnapshot::open(*context_, *source.tablet, readers));
+    source.snapshot = snapshot->name();
+    source.position = snapshot->position();
+    snapshots_.push_back(std::move(snapshot));
+    context_->progress.info(
+        fmt::format("Using tablet {} as source for {}/{}: a consistent snapshot at {}. It goes on to "
+                    "serve and to replicate.",
+                    alias_of(*source.tablet), source.keyspace, source.shard, source.position.to_string()));
+    co_return Status{};
+  }
+
   const std::string name_;
   const JobSettings settings_;
   const std::string argument_;
   JobContext* context_ = nullptr;
+  std::vector<std::unique_ptr<HeldSnapshot>> snapshots_;
   ::topodata::TabletType type_ = ::topodata::RDONLY;
   std::unique_ptr<WorkerClaim> claim_;
 };
@@ -280,6 +304,11 @@ std::string vertical_workflow(const std::string& source_keyspace) { return "vert
 Result<std::unique_ptr<Job>> make_split_clone(JobSettings settings, std::string argument) {
   RETURN_IF_ERROR(parse_shard_path(argument));
   return std::make_unique<SplitClone>(std::move(settings), std::move(argument));
+}
+
+Result<std::unique_ptr<Job>> make_legacy_split_clone(JobSettings settings, std::string argument) {
+  settings.online = false;
+  return make_split_clone(std::move(settings), std::move(argument));
 }
 
 Result<std::unique_ptr<Job>> make_vertical_split_clone(JobSettings settings, std::string argument) {

@@ -21,22 +21,27 @@ void declare_min_healthy(base::Settings& s, JobSettings& out) {
       .alias("min_healthy_tablets");
 }
 
-void declare_clone(base::Settings& s, JobSettings& out) {
-  s.add("online", &out.online, "copy while the source's tablets serve and replicate");
-  s.add("offline", &out.offline, "copy at the position of a tablet whose replication is stopped, then start streams");
+void declare_copy(base::Settings& s, JobSettings& out) {
   s.add("exclude_tables", &out.exclude_tables, "tables that are left out; /regular expressions/ too");
-  s.add("chunk_count", &out.chunk_count, "in how many pieces a table is read");
-  s.add("min_rows_per_chunk", &out.min_rows_per_chunk, "rows that a piece has at least");
+  s.add("chunk_count", &out.chunk_count, "in about how many pieces a table is read; a piece has 4 MiB at most");
+  s.add("min_rows_per_chunk", &out.min_rows_per_chunk, "rows that a piece has at least, about");
   s.add("source_reader_count", &out.source_reader_count, "tables that are read at the same time");
   s.add("write_query_max_rows", &out.write_query_max_rows, "rows of one statement, at most");
   s.add("write_query_max_size", &out.write_query_max_size, "bytes of one statement, at most");
   s.add("destination_writer_count", &out.destination_writer_count, "statements that run at the same time");
   s.add("tablet_type", &out.tablet_type, "which tablets of the source are read");
-  s.add("use_consistent_snapshot", &out.use_consistent_snapshot, "");
+  s.add("use_consistent_snapshot", &out.use_consistent_snapshot,
+        "the offline pass reads a snapshot of a tablet that goes on to serve and replicate, instead of stopping one");
   s.add("max_tps", &out.max_tps, "statements a second on each destination, at most; 0: no limit");
   s.add("max_replication_lag", &out.max_replication_lag,
         "seconds; while a destination's replica is further behind, nothing is written; 0: no limit");
   declare_min_healthy(s, out);
+}
+
+void declare_clone(base::Settings& s, JobSettings& out) {
+  s.add("online", &out.online, "copy while the source's tablets serve and replicate");
+  s.add("offline", &out.offline, "copy at one position of the source, then start streams");
+  declare_copy(s, out);
 }
 
 void declare_vertical_clone(base::Settings& s, JobSettings& out) {
@@ -50,11 +55,15 @@ void declare_vertical_diff(base::Settings& s, JobSettings& out) {
   s.add("dest_tablet_type", &out.dest_tablet_type, "which tablet of the destination is compared");
 }
 
-void declare_diff(base::Settings& s, JobSettings& out) {
+void declare_multi_diff(base::Settings& s, JobSettings& out) {
   declare_vertical_diff(s, out);
-  s.add("source_uid", &out.source_uid, "uid of the source shard, when there are several");
   s.add("exclude_tables", &out.exclude_tables, "tables that are left out; /regular expressions/ too");
   s.add("skip-verify", &out.skip_verify, "do not compare the schemas first");
+}
+
+void declare_diff(base::Settings& s, JobSettings& out) {
+  declare_multi_diff(s, out);
+  s.add("source_uid", &out.source_uid, "uid of the source shard, when there are several");
 }
 
 constexpr std::string_view kShard = "<keyspace/shard>";
@@ -69,8 +78,12 @@ constexpr Command kCommands[] = {
     {"Clones", "VerticalSplitClone", kShard,
      "Copies tables to a keyspace that is served from another one, and keeps them equal.", true, declare_vertical_clone,
      make_vertical_split_clone},
+    {"Clones", "LegacySplitClone", kShard, "SplitClone without the online pass.", true, declare_copy,
+     make_legacy_split_clone},
     {"Diffs", "SplitDiff", kShard, "Compares a destination shard with its source.", true, declare_diff,
      make_split_diff},
+    {"Diffs", "MultiSplitDiff", kShard, "Compares all destinations of a source shard with it.", true,
+     declare_multi_diff, make_multi_split_diff},
     {"Diffs", "VerticalSplitDiff", kShard, "Compares the tables of a vertical split with their source.", true,
      declare_vertical_diff, make_vertical_split_diff},
 };
@@ -89,11 +102,6 @@ Status check_positive(const JobSettings& s) {
   }
   if (s.max_tps < 0 || s.max_replication_lag < 0) {
     return fail(Code::kInvalidArgument, "max_tps and max_replication_lag cannot be negative");
-  }
-  if (s.use_consistent_snapshot) {
-    return fail(Code::kUnimplemented,
-                "use_consistent_snapshot is not built: leave it out, and the copy is made at the position of a tablet "
-                "whose replication is stopped");
   }
   return {};
 }

@@ -19,7 +19,7 @@ using namespace std::chrono_literals;
 
 constexpr auto kRetryDelay = 1s;
 constexpr auto kLagInterval = 1s;
-constexpr uint64_t kChunkBytesMin = 64u << 10;
+constexpr uint64_t kChunkBytesMin = 1u << 10;
 constexpr uint64_t kChunkBytesMax = 4u << 20;
 
 }  // namespace
@@ -60,32 +60,35 @@ uint64_t chunk_bytes(const movement::TableSchema& table, int32_t chunk_count, in
   return std::clamp(wanted * row_bytes, kChunkBytesMin, kChunkBytesMax);
 }
 
-net::Task<Result<Interval>> read_interval(JobContext& context, std::vector<::topodata::Tablet> tablets,
-                                          std::string table, ::query::QueryResult from, uint64_t bytes) {
+net::Task<Result<Interval>> read_interval(JobContext& context, std::vector<RowSource> sources, std::string table,
+                                          ::query::QueryResult from, uint64_t bytes) {
   Interval out;
-  out.parts.resize(tablets.size());
+  out.parts.resize(sources.size());
   const std::string query = "select * from " + sql::quote_identifier_if_needed(table);
   // One tablet's chunk bounds the interval; the others are read up to the same key. One that has far more rows there
   // takes over, with a nearer bound.
   for (size_t driver = 0;;) {
-    CO_ASSIGN_OR_RETURN(
-        out.parts[driver],
-        co_await read_rows(
-            context,
-            {.tablet = tablets[driver], .query = query, .from = from, .until = {}, .bytes = bytes, .one_chunk = true}));
+    CO_ASSIGN_OR_RETURN(out.parts[driver], co_await read_rows(context, {.tablet = sources[driver].tablet,
+                                                                        .query = query,
+                                                                        .from = from,
+                                                                        .until = {},
+                                                                        .bytes = bytes,
+                                                                        .one_chunk = true,
+                                                                        .snapshot = sources[driver].snapshot}));
     out.high = out.parts[driver].more ? out.parts[driver].last : ::query::QueryResult();
-    size_t denser = tablets.size();
-    for (size_t i = 0; i < tablets.size() && denser == tablets.size(); ++i) {
+    size_t denser = sources.size();
+    for (size_t i = 0; i < sources.size() && denser == sources.size(); ++i) {
       if (i == driver) continue;
-      CO_ASSIGN_OR_RETURN(out.parts[i], co_await read_rows(context, {.tablet = tablets[i],
+      CO_ASSIGN_OR_RETURN(out.parts[i], co_await read_rows(context, {.tablet = sources[i].tablet,
                                                                      .query = query,
                                                                      .from = from,
                                                                      .until = out.high,
                                                                      .bytes = 4 * bytes,
-                                                                     .one_chunk = true}));
+                                                                     .one_chunk = true,
+                                                                     .snapshot = sources[i].snapshot}));
       if (out.parts[i].more) denser = i;
     }
-    if (denser == tablets.size()) break;
+    if (denser == sources.size()) break;
     driver = denser;
   }
   co_return out;
@@ -196,16 +199,16 @@ net::Task<Status> Copier::write(CopyDestination& to, std::vector<std::string> st
 
 // --- a table --------------------------------------------------------------------------------------------------------
 
-net::Task<Result<std::vector<::topodata::Tablet>>> Copier::choose_sources(bool offline) {
-  std::vector<::topodata::Tablet> out;
+net::Task<Result<std::vector<RowSource>>> Copier::choose_sources(bool offline) {
+  std::vector<RowSource> out;
   for (const auto& source : sources_) {
     if (offline) {
-      out.push_back(*source.tablet);
+      out.push_back({*source.tablet, source.snapshot});
       continue;
     }
     CO_ASSIGN_OR_RETURN(auto healthy,
                         co_await wait_for_healthy(context_, source.keyspace, source.shard, source_type_, 1));
-    out.push_back(std::move(healthy[base::system_random().below(healthy.size())]));
+    out.push_back({std::move(healthy[base::system_random().below(healthy.size())])});
   }
   co_return out;
 }
@@ -243,17 +246,16 @@ net::Task<Status> Copier::write_interval(CopyDestination& to, Table& table, cons
 }
 
 net::Task<Status> Copier::copy_interval(Table& table, bool offline, ::query::QueryResult& last, bool& done) {
-  CO_ASSIGN_OR_RETURN(const auto tablets, co_await choose_sources(offline));
-  const uint64_t bytes =
-      chunk_bytes(destinations_[0].tables.at(table.name), settings_.chunk_count, settings_.min_rows_per_chunk);
-  CO_ASSIGN_OR_RETURN(const Interval interval, co_await read_interval(context_, tablets, table.name, last, bytes));
-  for (size_t i = 0; offline && i < tablets.size(); ++i) {
+  CO_ASSIGN_OR_RETURN(const auto from, co_await choose_sources(offline));
+  CO_ASSIGN_OR_RETURN(const Interval interval,
+                      co_await read_interval(context_, from, table.name, last, table.piece_bytes));
+  for (size_t i = 0; offline && i < from.size(); ++i) {
     for (const auto& position : interval.parts[i].positions) {
       if (position == sources_[i].position) continue;
       co_return fail(Code::kOutOfRange,
                      fmt::format("tablet {} has moved on from {} to {} although its replication was stopped: somebody "
                                  "has started it",
-                                 alias_of(tablets[i]), sources_[i].position.to_string(), position.to_string()));
+                                 alias_of(from[i].tablet), sources_[i].position.to_string(), position.to_string()));
     }
   }
   std::vector<DiffReport> reports(destinations_.size());
@@ -271,6 +273,7 @@ net::Task<Status> Copier::copy_interval(Table& table, bool offline, ::query::Que
     if (!outcome.ok()) co_return std::move(outcome);
   }
   for (const auto& report : reports) table.report.add(report);
+  ++table.pieces;
   done = interval.last();
   last = interval.high;
   co_return Status{};
@@ -321,6 +324,25 @@ void Copier::show(const std::vector<Table>& tables) {
   context_.progress.set_details(std::move(text));
 }
 
+// By what the sources' servers know of their tables: those of the destinations may be empty yet.
+net::Task<Status> Copier::estimate(std::vector<Table>& tables, bool offline) {
+  CO_ASSIGN_OR_RETURN(const auto from, co_await choose_sources(offline));
+  for (Table& table : tables) {
+    table.piece_bytes = chunk_bytes({}, settings_.chunk_count, settings_.min_rows_per_chunk);
+  }
+  for (size_t i = 0; i < from.size(); ++i) {
+    const auto there = co_await load_tables(context_, from[i].tablet);
+    if (!there.ok()) continue;  // The copy itself tries again, and tells.
+    for (Table& table : tables) {
+      const auto found = there->find(table.name);
+      if (found == there->end()) continue;
+      table.estimate += static_cast<int64_t>(found->second.row_estimate);
+      if (i == 0) table.piece_bytes = chunk_bytes(found->second, settings_.chunk_count, settings_.min_rows_per_chunk);
+    }
+  }
+  co_return Status{};
+}
+
 net::Task<Status> Copier::work(std::vector<Table>& tables, size_t& next, bool offline, Status& outcome) {
   while (next < tables.size() && outcome.ok()) {
     Table& table = tables[next++];
@@ -341,8 +363,8 @@ net::Task<Status> Copier::run(bool offline) {
   for (const auto& name : tables_) {
     Table& table = tables.emplace_back();
     table.name = name;
-    table.estimate = static_cast<int64_t>(destinations_[0].tables.at(name).row_estimate);
   }
+  CO_RETURN_IF_ERROR(co_await estimate(tables, offline));
   show(tables);
   size_t next = 0;
   Status outcome;
@@ -362,10 +384,15 @@ net::Task<Status> Copier::run(bool offline) {
   co_await scope.join();
   CO_RETURN_IF_ERROR(std::move(outcome));
   DiffReport all;
-  for (const auto& table : tables) all.add(table.report);
+  int64_t pieces = 0;
+  for (const auto& table : tables) {
+    all.add(table.report);
+    pieces += table.pieces;
+  }
   context_.progress.info(fmt::format(
-      "{} clone finished after {:.1f}s: {} rows are equal, {} were inserted, {} updated, {} deleted.",
-      offline ? "Offline" : "Online", std::chrono::duration<double>(base::system_clock().now() - began).count(),
+      "{} clone finished after {:.1f}s, read in {} pieces: {} rows are equal, {} were inserted, {} updated, {} "
+      "deleted.",
+      offline ? "Offline" : "Online", std::chrono::duration<double>(base::system_clock().now() - began).count(), pieces,
       all.matching, all.extra_left, all.mismatched, all.extra_right));
   co_return Status{};
 }

@@ -16,12 +16,17 @@ namespace vitrail::worker {
 
 // One interval of a table on some tablets at the same time: the rows behind `from` up to one common key.
 struct Interval {
-  std::vector<RowsRead> parts;  // In the order of the tablets.
+  std::vector<RowsRead> parts;  // In the order of the sources.
   ::query::QueryResult high;    // Its end; no rows: the end of the table.
   bool last() const { return high.rows_size() == 0; }
 };
-net::Task<Result<Interval>> read_interval(JobContext& context, std::vector<::topodata::Tablet> tablets,
-                                          std::string table, ::query::QueryResult from, uint64_t bytes);
+// Where rows are read: a tablet, at its present or in a snapshot that is held there.
+struct RowSource {
+  ::topodata::Tablet tablet;
+  std::string snapshot = {};
+};
+net::Task<Result<Interval>> read_interval(JobContext& context, std::vector<RowSource> sources, std::string table,
+                                          ::query::QueryResult from, uint64_t bytes);
 // "select a, b from t", so that another server's columns come in the same order.
 std::string query_for(const std::string& table, const google::protobuf::RepeatedPtrField<::query::Field>& fields);
 std::vector<const ::query::Row*> pointers(const std::vector<::query::Row>& rows);
@@ -33,8 +38,10 @@ uint64_t chunk_bytes(const movement::TableSchema& table, int32_t chunk_count, in
 struct CopySource {
   std::string keyspace;
   std::string shard;
-  // Of the offline pass: its replication is stopped, and all that is read is of this moment.
+  // Of the offline pass: its replication is stopped, or a snapshot of it is held, and all that is read is of this
+  // moment.
   std::optional<::topodata::Tablet> tablet;
+  std::string snapshot;
   mysql::Position position;
 };
 
@@ -80,15 +87,18 @@ class Copier {
   struct Table {
     std::string name;
     DiffReport report;
-    int64_t estimate = 0;
+    int64_t estimate = 0;  // Rows on the sources.
+    uint64_t piece_bytes = 0;
+    int64_t pieces = 0;
     bool done = false;
   };
+  net::Task<Status> estimate(std::vector<Table>& tables, bool offline);
   net::Task<Status> work(std::vector<Table>& tables, size_t& next, bool offline, Status& outcome);
   net::Task<Status> copy_table(Table& table, bool offline);
   net::Task<Status> copy_interval(Table& table, bool offline, ::query::QueryResult& last, bool& done);
   net::Task<Status> write_interval(CopyDestination& to, Table& table, const Interval& interval,
                                    const ::query::QueryResult& from, DiffReport& report);
-  net::Task<Result<std::vector<::topodata::Tablet>>> choose_sources(bool offline);
+  net::Task<Result<std::vector<RowSource>>> choose_sources(bool offline);
   net::Task<Status> write(CopyDestination& to, std::vector<std::string> statements);
   net::Task<Status> write_one(CopyDestination& to, std::string statement, Status& outcome);
   net::Task<Status> wait_for_turn(CopyDestination& to);

@@ -276,7 +276,7 @@ class Diff final : public Job {
     ::query::QueryResult last;
     for (bool done = false; !done;) {
       CO_RETURN_IF_ERROR(context_->check_cancelled());
-      CO_ASSIGN_OR_RETURN(const Interval interval, co_await read_interval(*context_, {left_}, table, last, 2u << 20));
+      CO_ASSIGN_OR_RETURN(const Interval interval, co_await read_interval(*context_, {{left_}}, table, last, 2u << 20));
       const RowsRead& here = interval.parts[0];
       CO_RETURN_IF_ERROR(co_await check_standing(here, left_position_, left_));
       CO_ASSIGN_OR_RETURN(const auto there, co_await read_rows(*context_, {.tablet = right_,
@@ -335,7 +335,49 @@ class Diff final : public Job {
   ::vschema::SrvVSchema vschema_;
 };
 
+// One destination after the other: each takes a tablet of the source.
+class MultiDiff final : public Job {
+ public:
+  MultiDiff(JobSettings settings, std::string argument)
+      : settings_(std::move(settings)), argument_(std::move(argument)) {}
+
+  net::Task<Status> run(JobContext& context) override {
+    CO_ASSIGN_OR_RETURN(const auto source, parse_shard_path(argument_));
+    CO_ASSIGN_OR_RETURN(const auto all, co_await topo::find_all_shards(context.topology(), source.first));
+    if (!all.contains(source.second)) co_return fail(Code::kNotFound, "there is no shard " + argument_);
+    std::string failures;
+    size_t compared = 0;
+    for (const auto& [name, shard] : all) {
+      for (const auto& from : shard.record.source_shards()) {
+        if (from.keyspace() != source.first || from.shard() != source.second || !from.tables().empty()) continue;
+        CO_RETURN_IF_ERROR(context.check_cancelled());
+        const std::string destination = source.first + "/" + name;
+        context.progress.info(fmt::format("Comparing {} with its source {}.", destination, argument_));
+        JobSettings one = settings_;
+        one.source_uid = std::to_string(from.uid());
+        Status done = co_await Diff(false, std::move(one), destination).run(context);
+        ++compared;
+        if (!done.ok()) {
+          failures += fmt::format("{}{}: {}", failures.empty() ? "" : "; ", destination, done.error().message());
+        }
+      }
+    }
+    if (compared == 0) co_return fail(Code::kFailedPrecondition, "no shard has " + argument_ + " as its source shard");
+    if (!failures.empty()) co_return fail(Code::kFailedPrecondition, failures);
+    co_return Status{};
+  }
+
+ private:
+  const JobSettings settings_;
+  const std::string argument_;
+};
+
 }  // namespace
+
+Result<std::unique_ptr<Job>> make_multi_split_diff(JobSettings settings, std::string argument) {
+  RETURN_IF_ERROR(parse_shard_path(argument));
+  return std::make_unique<MultiDiff>(std::move(settings), std::move(argument));
+}
 
 Result<std::unique_ptr<Job>> make_split_diff(JobSettings settings, std::string argument) {
   RETURN_IF_ERROR(parse_shard_path(argument));

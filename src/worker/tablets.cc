@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/random.h"
 #include "control/worker_claim.h"
 #include "movement/row_stream.h"
 #include "mysqld/schema_sql.h"
@@ -160,6 +161,7 @@ net::Task<Result<RowsRead>> read_rows(JobContext& context, RowsRequest wanted) {
   options[movement::kChunkBytesOption] = std::to_string(wanted.bytes);
   if (wanted.one_chunk) options[movement::kChunksOption] = "1";
   if (wanted.until.rows_size() != 0) options[movement::kUntilOption] = movement::to_text(wanted.until);
+  if (!wanted.snapshot.empty()) options[movement::kSnapshotOption] = wanted.snapshot;
   auto call = rpc::open_stream<::binlogdata::VStreamRowsResponse>(*channel, "/queryservice.Query/VStreamRows", request);
   RowsRead read;
   const auto from_tablet = [&](Error error) {
@@ -207,6 +209,61 @@ net::Task<Result<mysql::Position>> standing_position(JobContext& context, ::topo
   CO_ASSIGN_OR_RETURN(auto read, co_await read_rows(context, std::move(request)));
   if (read.positions.empty()) co_return fail(Code::kInternal, "a snapshot has no position");
   co_return std::move(read.positions[0]);
+}
+
+// --- snapshots ------------------------------------------------------------------------------------------------------
+
+HeldSnapshot::HeldSnapshot(JobContext& context, ::topodata::Tablet tablet)
+    : context_(context),
+      tablet_(std::move(tablet)),
+      name_(fmt::format("vtworker-{:016x}", base::system_random().next_u64())),
+      scope_(context.cancel) {}
+
+net::Task<Result<std::unique_ptr<HeldSnapshot>>> HeldSnapshot::open(JobContext& context, ::topodata::Tablet tablet,
+                                                                    size_t connections) {
+  CO_ASSIGN_OR_RETURN(const auto channel, context.channels.get(topo::tablet_address(tablet, topo::kPortGrpc)));
+  std::unique_ptr<HeldSnapshot> held(new HeldSnapshot(context, std::move(tablet)));
+  held->scope_.spawn(held->keep(*channel, connections));
+  (void)co_await held->ready_.wait({});
+  if (held->outcome_.ok()) co_return std::move(held);
+  Error error = held->outcome_.error();
+  co_await held->close();
+  co_return std::move(error).with_context("hold a snapshot on tablet " + alias_of(held->tablet_));
+}
+
+Status HeldSnapshot::read(const ::binlogdata::VStreamRowsResponse& response) {
+  if (response.gtid().empty()) return {};
+  ASSIGN_OR_RETURN(position_, mysql::Position::parse(response.gtid()));
+  ready_.set();
+  return {};
+}
+
+net::Task<void> HeldSnapshot::keep(rpc::Channel& channel, size_t connections) {
+  ::binlogdata::VStreamRowsRequest request;
+  request.mutable_target()->set_keyspace(tablet_.keyspace());
+  request.mutable_target()->set_shard(tablet_.shard());
+  request.mutable_target()->set_tablet_type(tablet_.type());
+  (*request.mutable_options()->mutable_config_overrides())[movement::kHoldOption] =
+      fmt::format("{}:{}", name_, connections);
+  auto call = rpc::open_stream<::binlogdata::VStreamRowsResponse>(channel, "/queryservice.Query/VStreamRows", request);
+  net::Wait wait = net::Wait::until(base::TimePoint::max(), scope_.token());
+  wait.each = context_.options.remote_actions_timeout;
+  while (outcome_.ok()) {
+    auto piece = co_await call.next(wait);
+    if (!piece.ok()) {
+      outcome_ = std::move(piece).error();
+    } else if (!piece->has_value()) {
+      outcome_ = fail(Code::kUnavailable, "the tablet has ended the snapshot");
+    } else {
+      outcome_ = read(**piece);
+    }
+  }
+  ready_.set();
+}
+
+net::Task<void> HeldSnapshot::close() {
+  scope_.request_stop();
+  co_await scope_.join();
 }
 
 }  // namespace vitrail::worker

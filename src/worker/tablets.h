@@ -1,11 +1,14 @@
 #pragma once
 
 #include <map>
+#include <memory>
 #include <string>
 #include <vector>
 
 #include "movement/table_schema.h"
 #include "mysql/gtid.h"
+#include "net/scope.h"
+#include "net/sync.h"
 #include "rpc/client.h"
 #include "worker/job.h"
 
@@ -44,6 +47,7 @@ struct RowsRequest {
   ::query::QueryResult until;  // Rows up to this key; no rows: to the end.
   uint64_t bytes = 2u << 20;   // Of a chunk.
   bool one_chunk = false;
+  std::string snapshot = {};  // Of a HeldSnapshot, whose moment is read; "": the present.
 };
 struct RowsRead {
   google::protobuf::RepeatedPtrField<::query::Field> fields;
@@ -57,6 +61,31 @@ net::Task<Result<RowsRead>> read_rows(JobContext& context, RowsRequest request);
 
 // The position of a server that nothing is written to, as snapshots on it tell it. `table`: any that exists.
 net::Task<Result<mysql::Position>> standing_position(JobContext& context, ::topodata::Tablet tablet, std::string table);
+
+// A snapshot of a tablet's server that read_rows() reads from while the server goes on to replicate.
+//   Threads: one loop. close() must have returned before destruction.
+class HeldSnapshot {
+ public:
+  // `connections`: how many reads there are at the same time, at most.
+  static net::Task<Result<std::unique_ptr<HeldSnapshot>>> open(JobContext& context, ::topodata::Tablet tablet,
+                                                               size_t connections);
+  const std::string& name() const { return name_; }
+  const mysql::Position& position() const { return position_; }
+  net::Task<void> close();
+
+ private:
+  HeldSnapshot(JobContext& context, ::topodata::Tablet tablet);
+  net::Task<void> keep(rpc::Channel& channel, size_t connections);
+  Status read(const ::binlogdata::VStreamRowsResponse& response);
+
+  JobContext& context_;
+  const ::topodata::Tablet tablet_;
+  const std::string name_;
+  mysql::Position position_;
+  Status outcome_;
+  net::Event ready_;
+  net::Scope scope_;
+};
 
 std::string alias_of(const ::topodata::Tablet& tablet);
 // "RDONLY"

@@ -30,6 +30,9 @@ TEST(WorkerCommands, SeedsCommandLinesAreRead_S3_38_S3_43_S3_98_S3_101) {
         Words{"SplitClone", "--", "--min-healthy-rdonly-tablets", "1", "customer/0"},
         Words{"splitclone", "--exclude_tables=a,/b.*/", "--max_tps=100", "test_keyspace/0"},
         Words{"SplitDiff", "-min_healthy_rdonly_tablets=1", "customer/-80"},
+        Words{"SplitClone", "-use_consistent_snapshot", "customer/0"},
+        Words{"LegacySplitClone", "-min_healthy_rdonly_tablets=1", "-max_tps=100", "customer/0"},
+        Words{"MultiSplitDiff", "-min_healthy_rdonly_tablets=1", "-exclude_tables=a", "customer/0"},
         Words{"SplitDiff", "-source_uid=2", "-skip-verify", "customer/-80"}, Words{"Ping"}, Words{"Ping", "hello"},
         Words{"Block"}, Words{"Panic"}}) {
     EXPECT_EQ(error_of(words), "") << words[0];
@@ -54,7 +57,7 @@ TEST(WorkerCommands, Refusals) {
        }) {
     EXPECT_EQ(error_of(words), error);
   }
-  EXPECT_NE(error_of({"SplitClone", "-use_consistent_snapshot", "a/0"}), "");
+  EXPECT_NE(error_of({"LegacySplitClone", "-online=true", "a/0"}), "");  // It has no such pass.
   EXPECT_NE(error_of({"Ping", "-nothing"}), "");
   EXPECT_NE(help_text().find("VerticalSplitDiff"), std::string::npos);
 }
@@ -213,7 +216,9 @@ TEST(WorkerCopy, PiecesOfATable) {
   table.data_bytes = 100'000'000;
   EXPECT_EQ(chunk_bytes(table, 1000, 10'000), 1'000'000u) << "10,000 rows of 100 bytes";
   EXPECT_EQ(chunk_bytes(table, 50, 10'000), 2'000'000u) << "a fiftieth";
-  EXPECT_EQ(chunk_bytes({}, 1000, 1), 64u << 10) << "not less";
+  EXPECT_EQ(chunk_bytes(table, 1'000'000'000, 1), 1u << 10) << "not less";
+  EXPECT_EQ(chunk_bytes(table, 1, 10'000), 4u << 20) << "not more";
+  EXPECT_EQ(chunk_bytes({}, 1000, 10'000), 160'000u) << "nothing is known of it";
 }
 
 TEST(WorkerClaimRecord, IsReadAsItIsWritten) {

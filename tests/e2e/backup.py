@@ -242,6 +242,53 @@ class BackupTest(ClusterTest):
         self.assert_in_service(101, "replica")
         self.assertEqual(self.cluster.vars(self.tablet(101))["RestoreCount"].get("mariabackup"), 1)
 
+    def test_4_c_rows_as_sql(self):
+        if self.cluster.backend != "mariadb":
+            self.skipTest("the engine logical is for MariaDB")
+        with self.cluster.server(self.tablet(100), "commerce") as connection, connection.cursor() as cursor:
+            for statement in (
+                    "create table kinds(id int auto_increment primary key, b varbinary(20), j json, f double, d datetime(6), "
+                    "e enum('x', 'y'), bits bit(9), twice int as (length(b) * 2) stored, g point, t text character set latin1)",
+                    "insert into kinds(b, j, f, d, e, bits, g, t) values (x'00ff27', '{\"a\": [1]}', 0.1, '2026-01-02 03:04:05.000006', "
+                    "'y', b'101', point(1, 2), 'it''s \\\\ é'), (null, null, null, null, null, null, null, null)",
+                    "create table kept(id int primary key, v int) with system versioning",
+                    "insert into kept values (1, 1)", "update kept set v = 2", "delete from kept",
+                    "create view seen as select id, twice from kinds",
+                    "create trigger doubled before insert on kinds for each row set new.f = 2 * new.f",
+                    "create function plus_one(n int) returns int deterministic return n + 1",
+                    "create procedure fill() insert into kinds(f) values (1)",
+                    "create event later on schedule every 1 day do set @a = 1", "create sequence numbers start with 7",
+                    "create user teller@localhost identified by 'secret'", "grant select on commerce.* to teller@localhost"):
+                cursor.execute(statement)
+        with Writer(self.cluster) as writer:
+            self.assertRegex(self.ctl("Backup", "--backup-engine", "logical", "zone1-102"), r"backup commerce/0/\S+ is complete")
+            self.assertGreater(writer.rows, 0)
+        manifest = self.manifest(self.backups()[-1])
+        self.assertEqual((manifest["BackupMethod"], len(manifest["FileEntries"])), ("logical", 2))
+        self.assertFalse(os.path.exists(self.folder(102, "backup")))
+        self.assertRegex(self.ctl("RestoreFromBackup", "--dry-run", "zone1-101"), "would restore .* all its 2 parts are whole")
+        self.assertIn("replication goes on at " + manifest["Position"], self.ctl("RestoreFromBackup", "zone1-101"))
+        self.assert_in_service(101, "replica")
+        self.assertFalse(os.path.exists(self.folder(101, "restore")))
+
+        def told(uid):
+            rows = []
+            for statement in (
+                    "checksum table t, kinds", "select id, hex(b), j, f, d, e, hex(bits), twice, hex(g), hex(t) from kinds",
+                    "select id, v, row_start, row_end from kept for system_time all order by row_start", "select * from seen",
+                    "select trigger_name, action_statement from information_schema.triggers where trigger_schema = 'commerce'",
+                    "select routine_name, routine_definition from information_schema.routines where routine_schema = 'commerce' order by 1",
+                    "select event_name, event_definition from information_schema.events", "show create table numbers",
+                    "show grants for teller@localhost", "show create user teller@localhost", "show create table kinds"):
+                rows.append(self.cluster.server_rows(self.tablet(uid), statement, "commerce"))
+            return rows
+        self.eventually(lambda: self.assertEqual(told(101), told(100)))
+        self.assertRegex(self.ctl("VerifyBackup", "zone1-102"), r"verified: all \d+ tables of \S+ are what tablet zone1-0000000102 has")
+        with self.cluster.server(self.tablet(100), "commerce") as connection, connection.cursor() as cursor:
+            for what in ("table kinds", "table kept", "view seen", "function plus_one", "procedure fill", "event later", "sequence numbers",
+                         "user teller@localhost"):
+                cursor.execute(f"drop {what}")
+
     def test_5_a_death_in_a_backup(self):
         before = self.backups()
         output = self.kill_at(102, ".stopped-for-backup", "Backup", "zone1-102")
@@ -254,6 +301,37 @@ class BackupTest(ClusterTest):
         self.ctl("Backup", "zone1-102")
         self.assertEqual(len(self.backups()), len(before) + 1)
         self.assertEqual(sorted(os.listdir(self.cluster.path("backups", "commerce", "0"))), self.backups())
+        self.assert_in_service(102, "rdonly")
+
+    def start_as(self, uid, command):
+        tablet = self.tablet(uid)
+        self.kill_tablet(uid)
+        self.cluster.start(tablet.name, command, lambda: self.cluster.vars(tablet).get("TabletStateName") == "SERVING")
+
+    def test_5_b_a_storage_that_is_full(self):
+        if subprocess.run(["unshare", "-m", "true"], capture_output=True, check=False).returncode != 0:
+            self.skipTest("no file systems can be mounted here")
+        before, root, tablet = self.backups(), self.cluster.path("backups"), self.tablet(102)
+        argv = self.cluster.processes[tablet.name].argv
+        # For this tablet alone the storage is a very small file system.
+        self.start_as(102, ["unshare", "-m", "sh", "-c", f'mount -t tmpfs -o size=64k none {root} && exec "$@"', "sh", *argv])
+        self.assert_command_fails("No space left on device", "Backup", "zone1-102")
+        self.assert_in_service(102, "rdonly")
+        left = [name for _, _, names in os.walk(f"/proc/{self.cluster.processes[tablet.name].pid}/root{root}") for name in names]
+        self.assertEqual(left, [])
+        self.start_as(102, argv)
+        self.assert_in_service(102, "rdonly")
+        self.assertEqual(self.backups(), before)
+
+    def test_5_c_a_file_that_cannot_be_written_to_its_end_in_a_restore(self):
+        argv = self.cluster.processes[self.tablet(102).name].argv
+        # There was room when the restore began, and in the middle of a file there is none: no file may exceed 8 MiB, which the topology stays below.
+        self.start_as(102, ["sh", "-c", 'trap "" XFSZ; ulimit -f 16384; exec "$@"', "sh", *argv])
+        self.assert_command_fails("File too large", "RestoreFromBackup", "zone1-102")
+        self.assert_in_service(102, "rdonly")
+        for left in ("restore", "replaced", ".restore"):
+            self.assertFalse(os.path.exists(self.folder(102, left)), left)
+        self.start_as(102, argv)
         self.assert_in_service(102, "rdonly")
 
     def test_6_a_death_in_a_restore(self):

@@ -72,7 +72,7 @@ def read(packet, kind, flags):
         micro = struct.unpack("<I", data[7:11])[0] if size == 11 else 0
         return datetime.datetime(year, month, day, hour, minute, second, micro)
     data = packet.read_length_coded_string()
-    return data.decode() if isinstance(data, bytes) else data
+    return data.decode(errors="replace") if isinstance(data, bytes) else data
 
 
 class Statement:

@@ -8,6 +8,8 @@ import pymysql
 from binary_protocol import Statement
 from support import ClusterTest, main
 
+from vitrail.processes import SLOWNESS
+
 SCHEMA = """create table t(id bigint not null, name varchar(40), grp int, price decimal(10,2), note text,
   made datetime default '2020-01-02 03:04:05', dbl double, bin varbinary(20), kind enum('a','b','c') default 'b', primary key(id));
 create table child(id bigint not null, child_id bigint not null, qty int not null default 1, label varchar(40) character set latin1,
@@ -477,6 +479,7 @@ class ChangesTest(ClusterTest):
     def test_a_large_file_is_loaded_in_constant_memory(self):
         megabytes = int(os.environ.get("VITRAIL_TEST_LOAD_MB", "64"))
         path = os.path.join(self.root, "large")
+        self.addCleanup(self.fill)
         line_of = "{}\t{}\n".format
         with open(path, "w", encoding="ascii") as file:
             written, number = 0, 1000
@@ -493,7 +496,8 @@ class ChangesTest(ClusterTest):
             cursor = connection.cursor()
             cursor.execute(f"load data local infile '{path}' into table t(id, note)")
             self.assertEqual(cursor.rowcount, number - 1000)
-            self.assertLess(peak() - before, 24 << 10, "KiB more")
+            if SLOWNESS == 1:  # The address sanitizer keeps what was freed.
+                self.assertLess(peak() - before, 24 << 10, "KiB more")
             # What has to be kept is bounded: nothing happens beyond that.
             with self.assertRaisesRegex(pymysql.MySQLError, "split it"):
                 cursor.execute("insert into two select id, 2, 'x' from t")
@@ -501,7 +505,6 @@ class ChangesTest(ClusterTest):
             self.assertEqual(cursor.fetchall(), ((4,),))
             cursor.execute("delete from t where id >= 1000")
         os.remove(path)
-        self.fill()
 
     def test_table_statements_run_on_all_shards(self):
         for sql in ("analyze table t", "check table t", "optimize table t", "repair table t"):

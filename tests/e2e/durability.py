@@ -4,6 +4,7 @@ import json
 import os
 import signal
 import threading
+import time
 
 import pymysql
 from support import ClusterTest, Failure, main, wait_until
@@ -159,6 +160,26 @@ class DurabilityTest(ClusterTest):
         self.assert_roles(100)
         self.ctl("PlannedReparentShard", "--new-primary", "zone1-101", "commerce/0")
         self.assert_roles(101)
+
+    def test_6_c_fence_is_not_held_up_by_a_commit_of_somebody_else(self):
+        """A session past the tablet leads the group of commits in which a statement of the tablet waits."""
+        for uid in (100, 102):
+            self.ctl("StopReplication", f"zone1-{uid}")
+        leader = self.hanging_write(101, 620)
+        follower = Writer(self, 101, "insert into t values (621)", past_tablet=False)
+        wait_until(lambda: self.value(101, "select count(*) from information_schema.processlist where info like 'insert into t %'") == "2", "both wait", 20)
+        began = time.monotonic()
+        self.ctl("SetShardTabletControl", "--denied-tables", "t", "commerce/0", "primary")
+        self.ctl("RefreshState", "zone1-101")
+        self.assertLess(time.monotonic() - began, 8)
+        for writer in (leader, follower):
+            writer.join(20)
+        self.assertIsInstance(follower.outcome, pymysql.Error)
+        self.ctl("SetShardTabletControl", "--remove", "--denied-tables", "t", "commerce/0", "primary")
+        self.ctl("RefreshState", "zone1-101")
+        for uid in (100, 102):
+            self.ctl("StartReplication", f"zone1-{uid}")
+        self.write(101, "insert into t values (622)")
 
     def test_7_an_emergency_asks_all_that_may_have_acknowledged(self):
         acknowledged, stop = [], threading.Event()

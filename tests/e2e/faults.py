@@ -72,7 +72,11 @@ class FaultsTest(ClusterTest):
         self.assertGreater(summary["writes_acknowledged"], 500)
 
     def after(self, step):
-        if step == "MoveTables create":
+        if step == "create keyspace customer":
+            # From the replica that the stream reads from, no row can be read until the target was killed.
+            self.held = self.cluster.server(self.cluster.tablets[101], "commerce")
+            self.held.cursor().execute("lock tables customer write, corder write")
+        elif step == "MoveTables create":
             self.kill_target_during_copy()
         elif step == "MoveTables copy":
             self.kill_sources_while_running()
@@ -97,20 +101,26 @@ class FaultsTest(ClusterTest):
         return [tuple(v.decode() if isinstance(v, bytes) else v for v in row) for row in rows][0]
 
     def kill_target_during_copy(self):
-        """Once before the first chunk is there (or while), and once between chunks."""
+        """Once before the first chunk is there, and once between chunks: it stands before a row that the target's server has
+        locked.
+        """
         target = self.cluster.tablets[200]
         copied = []
         for wanted in (0, 1):
-            def is_copying(least=wanted):
-                state, rows = self.stream_row(target)
-                self.assertNotEqual(state, "Running", "the copy was over before the tablet could be killed: use more rows")
-                return state == "Copying" and rows >= least
-            wait_until(is_copying, "the copy to be under way", 30, 0.001)
+            wait_until(lambda least=wanted: self.stream_row(target)[0] == "Copying" and self.stream_row(target)[1] >= least,
+                       "the copy to be under way", 60, 0.02)
             self.kill(target.name)
             state, rows = self.stream_row(target)
             self.assertEqual(state, "Copying")
             copied.append(rows)
+            self.held.close()
+            if wanted == 0:
+                last = self.cluster.server_rows(self.cluster.tablets[100], "select max(customer_id) from customer")[0][0]
+                self.held = self.cluster.server(target, "customer")
+                self.held.cursor().execute("begin")
+                self.held.cursor().execute("insert into customer(customer_id) values (%s)", (last,))
             self.cluster.restart(target.name)
+        self.assertEqual(copied[0], 0)
         print(f"the target was killed behind {copied} rows", flush=True)
 
     def kill_sources_while_running(self):

@@ -321,6 +321,35 @@ class HarnessTest(ClusterTest):
         self.assertEqual(self.grown("QueryExecutionsByTable", "SELECT.ks_t", lambda: self.rows(read, "ks")), 1)
         self.assertEqual(self.grown("QueryExecutions", "SELECT.Passthrough.REPLICA", lambda: self.rows(read, "ks@replica")), 1)
         self.assertGreaterEqual(self.gate("VtgateVSchemaCounts")["Reload"], 1)
+        self.assertEqual(self.grown("QueriesProcessed", "Passthrough", lambda: self.rows(read, "ks")), 1)
+        self.assertEqual(self.grown("QueriesRoutedByTable", "Passthrough.ks.t", lambda: self.rows(read, "ks")), 1)
+        self.assertEqual(self.grown("VtgateApiRowsAffected", "Execute.ks.primary", insert_two), 2)
+
+    def test_statements_are_timed(self):
+        gate, tablet = self.gate, self.cluster.vars(self.cluster.primary("ks", "0"))
+        self.rows("insert into t(id, v) values (5, 'e')", "ks")
+        before = gate("VtgateApi")["Histograms"]["Execute.ks.primary"]["Count"]
+        self.rows("select v from t where id = 5", "ks")
+        self.assert_sql_refused((1054,), "42S22", "select nowhere from t", "ks")
+        with self.cluster.connect("ks") as connection, connection.cursor() as cursor:
+            for sql in ("begin", "delete from t where id = 5", "rollback"):
+                cursor.execute(sql)
+
+        def aborted():
+            return self.cluster.vars(self.cluster.primary("ks", "0"))["Transactions"]["Histograms"]["Aborted"]["Count"]
+        before_reset = aborted()
+        with self.cluster.connect("ks") as connection, connection.cursor() as cursor:
+            cursor.execute("begin")
+            cursor.execute("update t set v = 'x' where id = 5")
+        wait_until(lambda: aborted() == before_reset + 1, "the transaction of the client that left to be counted", 20)
+        self.assertGreaterEqual(gate("VtgateApi")["Histograms"]["Execute.ks.primary"]["Count"], before + 5)
+        now = self.cluster.vars(self.cluster.primary("ks", "0"))
+        grown = {(name, label): now[name].get(label, 0) - tablet.get(name, {}).get(label, 0) for name, label in (
+            ("QueryCounts", "t.Insert"), ("QueryRowsReturned", "t.Select"), ("QueryRowsAffected", "t.Delete"), ("QueryErrorCounts", "t.Select"),
+            ("Errors", "NOT_FOUND"))}
+        self.assertEqual(set(grown.values()), {1}, grown)
+        self.assertGreater(now["Queries"]["Histograms"]["Select"]["Time"], 0)
+        self.assertGreaterEqual(now["Transactions"]["Histograms"]["Aborted"]["Count"], 1)
 
     def test_errors_are_counted(self):
         self.assertEqual(self.grown("VtgateApiErrorCounts", "Execute.ks.primary.UNIMPLEMENTED", self.assert_unsupported), 1)

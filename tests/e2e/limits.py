@@ -3,7 +3,9 @@ statements that are too large, connections that nobody uses.
 """
 
 import os
+import resource
 import signal
+import sys
 import threading
 import time
 import unittest
@@ -12,11 +14,13 @@ import pymysql
 
 from support import Cluster, ClusterTest, main
 
-from vitrail.processes import http_json, wait_until
+from vitrail.idle_clients import IdleClients, allow_files
+from vitrail.processes import SLOWNESS, http_json, wait_until
 
 SCHEMA = "create table item(id bigint primary key, v varchar(200)); create table code(id bigint primary key, name varchar(40))"
 VSCHEMA = """{"sharded": true, "vindexes": {"xxhash": {"type": "xxhash"}},
   "tables": {"item": {"column_vindexes": [{"column": "id", "name": "xxhash"}]}, "code": {"type": "reference"}}}"""
+IDLE_CLIENTS = 50_000
 CONNECTIONS = 12  # Of vtgate to one tablet.
 SERVER_CONNECTIONS = 20  # Of a tablet to its server.
 
@@ -58,6 +62,11 @@ class LimitsTest(ClusterTest):
 
     @classmethod
     def prepare(cls):
+        cls.idle_clients = IDLE_CLIENTS
+        if not allow_files(IDLE_CLIENTS + 2000):  # Before vtgate starts, which has this process's limits.
+            cls.idle_clients = min(IDLE_CLIENTS, resource.getrlimit(resource.RLIMIT_NOFILE)[1] - 2000)
+            allow_files(cls.idle_clients + 2000)
+            print(f"{cls.idle_clients} idle clients in place of {IDLE_CLIENTS}: more files may not be open here (ulimit -Hn)", file=sys.stderr)
         cluster = cls.cluster
         cluster.start_vtctld()
         cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "sh")
@@ -67,7 +76,7 @@ class LimitsTest(ClusterTest):
         cluster.start_vtgate("--connections-per-tablet", str(CONNECTIONS), "--connection-timeout", "1s",
                              "--healthcheck-timeout", "3s", "--lost-tablet-timeout", "4s", "--connection-waiters", "30",
                              "--memory-per-session", str(24 << 20), "--memory-limit", str(64 << 20),
-                             "--tablet-types-to-wait", "PRIMARY")
+                             "--tablet-types-to-wait", "PRIMARY", "--mysql-server-max-connections", str(IDLE_CLIENTS + 100))
         with cluster.connect("sh") as connection, connection.cursor() as cursor:
             cursor.execute("insert into item(id, v) values " + ", ".join(f"({n}, 'v{n}')" for n in range(1, 41)))
         for tablet in cls.tablets:
@@ -274,6 +283,19 @@ class LimitsTest(ClusterTest):
     def resident(self):
         with open(f"/proc/{self.cluster.processes['vtgate'].pid}/status", encoding="utf-8") as file:
             return next(int(line.split()[1]) << 10 for line in file if line.startswith("VmRSS:"))
+
+    def test_clients_that_do_nothing_cost_next_to_nothing(self):
+        clients = IdleClients(self.cluster.addresses["vtgate"]["mysql"], "sh")
+        self.addCleanup(clients.close)
+        clients.add(500)  # Until pools and caches are filled.
+        before = self.resident()
+        clients.add(self.idle_clients - 500)
+        each = (self.resident() - before) / (self.idle_clients - 500)
+        if SLOWNESS == 1:  # The address sanitizer's memory is of its own.
+            self.assertLess(each, 4096)
+        self.assertEqual(self.execute(self.connect(), "select count(*) from item"), ((40,),))
+        clients.close()
+        wait_until(lambda: self.vars()["MysqlServerConnCount"] < 100, "the clients to be gone", 60)
 
     def test_rows_of_several_shards_are_passed_on_as_they_come(self):
         # Far more than a session may hold: as they come, in order, of a join that one server finishes.

@@ -1,6 +1,7 @@
 """A keyspace that is moved shard by shard; and that what is refused has changed nothing, byte for byte."""
 
 import json
+import signal
 import sqlite3
 import threading
 import time
@@ -119,7 +120,7 @@ class PartsTest(ClusterTest):
             (*create, "src", "--tables", "nosuch"), (*create, "src", "--tables", "t"), (*create, "src", "--tables", "t", "--cells", "nosuch"),
             (*create, "src", "--all-tables", "--exclude-tables", "t"), (*create, "src", "--tables", "`t"),
             (*create, "src", "--tables", "t", "--source-shards", "40-80"), (*create, "src", "--tables", "t", "--on-ddl", "MAYBE"),
-            (*create, "src", "--tables", "t", "--tablet-types", "DRAINED"), (*create, "src", "--tables", "t", "--atomic-copy"),
+            (*create, "src", "--tables", "t", "--tablet-types", "DRAINED"), (*create, "src", "--all-tables", "--atomic-copy"),
             (*create, "src", "--tables", "t", "--source-time-zone", "UTC"), (*create, "src", "--tables", "t", "--config-overrides", "a=b"),
             (*create, "src", "--tables", "t", "--tenant-id", "1"), (*create, "src", "--tables", "t", "--shards", "-80"),
             (*create, "src", "--tables", "t", "--sharded-auto-increment-handling", "REPLACE"),
@@ -168,7 +169,7 @@ class PartsTest(ClusterTest):
             ("create", "--source-keyspace", "src", "--all-tables"), ("complete",), ("reversetraffic", "--shards", "-80"),
             ("switchtraffic", "--shards", "-80"), ("switchtraffic", "--timeout", "1ms"), ("switchtraffic", "--cells", "nosuch"),
             ("switchtraffic", "--tablet-types", "NOSUCH"), ("complete", "--ignore-source-keyspace"), ("complete", "--shards", "-80"),
-            ("cancel", "--shards", "80-"), ("cancel", "--delete-batch-size", "7"), ("cancel", "--ignore-source-keyspace"),
+            ("cancel", "--shards", "80-"), ("cancel", "--delete-batch-size", "7"),
             ("start", "--shards", "x"), ("stop", "--shards", "x"))]
         wrong += [("Workflow", "--keyspace", "dst", "update", "--workflow", "w", *flags) for flags in (
             ("--cells", "nosuch"), ("--tablet-types", "SPARE"), ("--on-ddl", "MAYBE"), ("--config-overrides", "a=b"), ())]
@@ -258,7 +259,10 @@ class PartsTest(ClusterTest):
         self.eventually(lambda: self.assertEqual(self.rows("select count(*) from t"), [(len(wanted),)]))
 
     def test_3_tables_follow_others(self):
-        self.ctl("ApplyVSchema", "--vschema", json.dumps(VSCHEMA), "src")
+        with_extra = {**VSCHEMA, "tables": {**VSCHEMA["tables"], "extra": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}
+        for keyspace in ("src", "dst"):
+            self.ctl("ApplyVSchema", "--vschema", json.dumps(with_extra), keyspace)
+        self.ctl("ApplySchema", "--sql", "create table extra(id bigint primary key, v int)", "dst")
         base = ("Materialize", "--workflow", "follow", "--target-keyspace", "src")
         create = (*base, "create", "--source-keyspace", "dst", "--table-settings")
 
@@ -267,8 +271,8 @@ class PartsTest(ClusterTest):
 
         before = self.everything()
         for pattern, text in (
-                ("adds nothing up", settings("select v, count(*) from t group by v")), ("adds nothing up", settings("select id, v + 1 from t")),
-                ("same name|not found", settings("select * from t", table="u")), ("id .*not selected", settings("select v from t")),
+                ("needs a name", settings("select v, count(*) from t group by v")), ("columns of one table", settings("select id, v + 1 from t")),
+                ("u has no primary vindex", settings("select * from t", table="u")), ("id .*not selected", settings("select v from t")),
                 ("no column nosuch", settings("select id, nosuch from t")), ("create_ddl", settings("select * from t", "copy:drop_constraint")),
                 ("named twice", settings("select * from t")[:-1] + ", " + settings("select * from t")[1:]), ("JSON", "{"), ("no tables", "[]"),
                 ("not found", settings("select * from nosuch", table="nosuch")), ("a select", settings("t"))):
@@ -303,9 +307,300 @@ class PartsTest(ClusterTest):
                                   "--all-tables")
         self.assertEqual(json.loads(self.ctl(*base, "show"))["workflows"][0]["workflow_type"], "Materialize")
         self.ctl(*base, "stop")
+        update = (*base, "update", "--table-settings")
+        extra = settings("select id, v from extra where v < 50", table="extra")
+        self.assert_command_fails("does not run", *update, extra)
         self.ctl(*base, "start")
+        self.add_to_followed(base, update, extra, settings)
         self.assertIn("Successfully cancelled the follow workflow", self.ctl(*base, "cancel"))
         self.assertEqual(self.everything(), before)
+        self.ctl("ApplySchema", "--sql", "drop table extra", "dst")
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(VSCHEMA), "dst")
+
+    def add_to_followed(self, base, update, extra, settings):
+        """A second table comes to a workflow that runs."""
+        def rows(sides, table, condition):
+            return {row for uid in sides.values() for row in self.on_server(uid, f"select id, v from {table} where {condition}")}
+
+        def follows():
+            self.assertEqual(rows(SOURCE, "t", "true"), rows(TARGET, "t", "v > 20"))
+            self.assertEqual(rows(SOURCE, "extra", "true"), rows(TARGET, "extra", "v < 50"))
+
+        self.assert_command_fails("has table t already", *update, settings("select * from t"))
+        self.assert_command_fails("two tables follow table t", *update, settings("select * from t", table="extra"))
+        self.assert_command_fails("not found", *update, settings("select * from nosuch", table="extra"))
+        self.assert_command_fails("--table-settings or by", *base, "update")
+        self.assert_command_fails("type reference", *base, "update", "--reference-tables", "extra")
+        self.eventually(lambda: self.rows("insert into extra(id, v) values " + ", ".join(f"({i}, {i % 100})" for i in range(1, 3001)), "dst"))
+        self.assertIn("added to the workflow follow", self.ctl(*update, extra))
+        self.rows("update extra set v = 7 where id in (60, 61, 62)", "dst")
+        self.rows("delete from extra where id = 1", "dst")
+        self.rows("update t set v = 23 where id in (9, 10)", "dst")
+        self.eventually(follows)
+        self.rows("insert into extra(id, v) values (5000, 5), (5001, 60)", "dst")
+        self.rows("delete from t where id = 9", "dst")
+        self.eventually(follows)
+        shown = json.loads(self.ctl(*base, "show"))["workflows"][0]
+        states = {s["state"] for shard in shown["shard_streams"].values() for s in shard["streams"]}
+        self.assertEqual(states, {"Running"})
+        self.assert_command_fails("has table extra already", *update, extra)
+
+    def test_4_groups_and_other_names(self):
+        """Rows come and go while the copy is made, and the target's tablet is killed in the middle: each counts once."""
+        tables = {**VSCHEMA["tables"], "sales": {"column_vindexes": [{"column": "v", "name": "hash"}]},
+                  "other": {"column_vindexes": [{"column": "id", "name": "hash"}]}}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps({**VSCHEMA, "tables": tables}), "src")
+        base = ("Materialize", "--workflow", "sums", "--target-keyspace", "src")
+        sales = {"target_table": "sales", "source_expression": "select v, count(*) as n, sum(id) as s from t group by v",
+                 "create_ddl": "create table sales(v int primary key, n bigint, s decimal(40))"}
+        create = (*base, "create", "--source-keyspace", "dst", "--table-settings")
+        self.assert_command_fails("column v of t may be NULL", *create, json.dumps([sales]))
+        self.ctl("ApplySchema", "--sql", "alter table t modify v int not null", "dst")
+        self.assert_command_fails("create_ddl is a CREATE TABLE", *create, json.dumps([{**sales, "create_ddl": "copy"}]))
+        self.assert_command_fails("two tables follow table t", *create, json.dumps([sales, {**sales, "target_table": "other"}]))
+        self.rows("insert into t(id, v) values " + ", ".join(f"({i}, {i % 50})" for i in range(100_000, 110_000)), "dst")
+        stop = threading.Event()
+
+        def change():
+            with self.cluster.connect("dst") as connection, connection.cursor() as cursor:
+                number = 0
+                while not stop.is_set():
+                    number += 1
+                    cursor.execute(f"insert into t(id, v) values ({200_000 + number}, {number % 60})")
+                    cursor.execute(f"update t set v = {number % 40} where id = {100_000 + number * 37 % 10_000}")
+                    cursor.execute(f"delete from t where id = {100_000 + number * 53 % 10_000}")
+
+        writer = threading.Thread(target=change, daemon=True)
+        writer.start()
+        try:
+            self.ctl(*create, json.dumps([sales]))
+            self.ctl("Materialize", "--workflow", "named", "--target-keyspace", "src", "create", "--source-keyspace", "dst", "--table-settings",
+                     json.dumps([{"target_table": "other", "source_expression": "select * from t where v < 30", "create_ddl": "copy"}]))
+            for _ in range(2):
+                tablet = self.cluster.processes["vttablet-100"]
+                tablet.kill(signal.SIGKILL)
+                tablet.wait_ended(10)
+                self.cluster.restart("vttablet-100")
+        finally:
+            stop.set()
+            writer.join(30)
+
+        def groups():
+            out = {}
+            for uid in TARGET.values():
+                for value, count, total in self.on_server(uid, "select v, count(*), sum(id) from t group by v"):
+                    before = out.get(value, (0, 0))
+                    out[value] = (before[0] + int(count), before[1] + int(total))
+            return out
+
+        def summed():
+            return {v: (int(n), int(s)) for uid in SOURCE.values() for v, n, s in self.on_server(uid, "select v, n, s from sales")}
+
+        def rows(sides, table, condition):
+            return {row for uid in sides.values() for row in self.on_server(uid, f"select id, v from {table} where {condition}")}
+
+        self.eventually(lambda: self.assertEqual(summed(), groups()))
+        self.eventually(lambda: self.assertEqual(rows(SOURCE, "other", "true"), rows(TARGET, "t", "v < 30")))
+        self.assert_command_fails("table t of keyspace dst", "MoveTables", "--workflow", "w", "--target-keyspace", "src", "create",
+                                  "--source-keyspace", "dst", "--all-tables")
+        self.rows("delete from t where v = 7", "dst")
+        self.eventually(lambda: self.assertEqual(summed(), groups()))
+        self.assertNotIn(7, summed())
+        for name in ("sums", "named"):
+            self.ctl("Materialize", "--workflow", name, "--target-keyspace", "src", "cancel")
+        self.assertEqual([self.on_server(uid, "show tables like 'sales'") for uid in SOURCE.values()], [[], []])
+
+    def keyspace_rules(self):
+        rules = json.loads(self.ctl("GetKeyspaceRoutingRules")).get("rules") or []
+        return sorted(f"{r['from_keyspace']} > {r['to_keyspace']}" for r in rules)
+
+    def test_5_tenants_move_into_one_keyspace(self):
+        vschema = {**VSCHEMA, "tables": {"bill": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "dst")
+        table = "create table bill(id bigint, tenant varchar(20) not null, v int, primary key(id, tenant), key(v))"
+        for name, uid in (("acme", 300), ("globex", 400)):
+            self.cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", name)
+            self.cluster.add_shard(name, "0", uid)
+            self.ctl("ApplySchema", "--sql", table, name)
+            self.eventually(lambda name=name: self.rows("select count(*) from bill", name))
+            self.rows("insert into bill(id, tenant, v) values " + ", ".join(f"({i}, '{name}', {i})" for i in range(1, ROWS + 1)), name)
+
+        def create(workflow, *flags):
+            return ("MoveTables", "--workflow", workflow, "--target-keyspace", "dst", "create", "--source-keyspace", workflow,
+                    "--tables", "bill", *flags)
+
+        self.assert_command_fails("no multi_tenant_spec", *create("acme", "--tenant-id", "acme"))
+        vschema["multi_tenant_spec"] = {"tenant_id_column_name": "tenant", "tenant_id_column_type": "VARCHAR"}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "dst")
+        self.assert_command_fails("rows of others than tenant other", *create("acme", "--tenant-id", "other"))
+        self.assert_command_fails("rows of others than tenant ACME", *create("acme", "--tenant-id", "ACME"))
+        self.on_server(300, "alter table bill add unique key one (v)")
+        self.assert_command_fails("unique key one of table bill has no column tenant", *create("acme", "--tenant-id", "acme"))
+        self.on_server(300, "alter table bill drop key one")
+        self.assert_command_fails("streams have no such setting", *create("acme", "--tenant-id", "acme", "--config-overrides", "vstream-packet-size=1"))
+        self.ctl(*create("acme", "--tenant-id", "acme", "--config-overrides", "relay-log-max-size=5000"))
+        self.assert_command_fails("table bill", *create("globex", "--tenant-id", "acme"))
+        self.ctl(*create("globex", "--tenant-id", "globex"))
+        self.assertEqual(self.keyspace_rules(), sorted(f"{n}{t} > {n}" for n in ("acme", "globex") for t in ("", "@rdonly", "@replica")))
+        self.assertEqual(self.routing_rules(), {})
+
+        def copied(tenant):
+            return {row for uid in TARGET.values() for row in self.on_server(uid, f"select id, v from bill where tenant = '{tenant}'")}
+
+        def own(uid):
+            return set(self.on_server(uid, "select id, v from bill"))
+
+        self.rows("update bill set v = 500 where id < 5", "acme")
+        self.rows("delete from bill where id = 6", "globex")
+        for name, uid in (("acme", 300), ("globex", 400)):
+            self.eventually(lambda name=name, uid=uid: self.assertEqual(copied(name), own(uid)))
+        # VDiff sees the rows of one tenant among those of the other, and TRUNCATE takes none of the other's away.
+        self.rows("truncate table bill", "globex")
+        self.rows("insert into bill(id, tenant, v) values (1, 'globex', 7), (2, 'globex', 8)", "globex")
+        self.eventually(lambda: self.assertEqual(copied("globex"), own(400)))
+        self.assertEqual(copied("acme"), own(300))
+        self.ctl("VDiff", "--workflow", "acme", "--target-keyspace", "dst", "create", "--wait", "--wait-update-interval", "1s")
+        shown = json.loads(self.ctl("VDiff", "--workflow", "acme", "--target-keyspace", "dst", "show", "last", "--format", "json"))
+        self.assertEqual((shown["State"], shown["HasMismatch"], shown["RowsCompared"]), ("completed", False, ROWS))
+
+        move = ("MoveTables", "--workflow", "acme", "--target-keyspace", "dst")
+        out = self.ctl(*move, "switchtraffic", "--tablet-types", "replica,rdonly")
+        self.assertIn("Current State: All Reads Switched. Writes Not Switched", out)
+        self.assertIn("acme@replica > dst", self.keyspace_rules())
+        self.ctl(*move, "reversetraffic", "--tablet-types", "replica,rdonly")
+        self.assertIn("Keyspace routing rules for keyspace acme will be updated", self.ctl(*move, "switchtraffic", "--dry-run"))
+        self.assertIn("Current State: All Reads Switched. Writes Switched", self.ctl(*move, "switchtraffic"))
+        self.rows("insert into bill(id, tenant, v) values (7000, 'acme', 1)", "acme")
+        self.assertEqual(self.rows("select count(*) from bill where tenant = 'acme'", "acme"), [(ROWS + 1,)])
+        self.assertEqual(len(copied("acme")), ROWS + 1)
+        self.assert_command_fails("cannot reverse write traffic for multi-tenant migrations", *move, "reversetraffic")
+        self.assert_command_fails("already switched write traffic", *move, "cancel")
+        self.rows("insert into bill(id, tenant, v) values (3, 'globex', 9)", "globex")  # Others go on.
+        self.ctl("MoveTables", "--workflow", "globex", "--target-keyspace", "dst", "cancel", "--delete-batch-size", "2")
+        self.assertEqual((copied("globex"), len(own(400)), len(copied("acme"))), (set(), 3, ROWS + 1))
+        self.ctl(*move, "complete")
+        self.assertEqual((self.keyspace_rules(), self.on_server(300, "show tables")), ([], []))
+        self.assertEqual(self.rows("select count(*) from bill", "dst"), [(ROWS + 1,)])
+
+    def test_6_times_of_another_zone(self):
+        self.ctl("ApplySchema", "--sql", "create table clock(id int primary key, at datetime(2), ts timestamp(1) null)", "globex")
+        self.eventually(lambda: self.rows("select count(*) from clock", "globex"))
+        self.rows("insert into clock(id, at, ts) values (1, '2020-01-01 01:30:00.25', '2020-01-01 01:30:00.5'), (2, null, null)", "globex")
+        create = ("MoveTables", "--workflow", "zone", "--target-keyspace", "acme", "create", "--source-keyspace", "globex", "--tables", "clock")
+        self.assert_command_fails("does not know the time zone Nowhere/Such", *create, "--source-time-zone", "Nowhere/Such")
+        self.ctl(*create, "--source-time-zone", "+02:00")
+        move = ("MoveTables", "--workflow", "zone", "--target-keyspace", "acme")
+        shown = "select id, cast(at as char), cast(ts as char) from clock order by id"
+        here = self.on_server(400, shown)
+
+        def there(*times):
+            return [(row[0], time, row[2]) for row, time in zip(self.on_server(400, shown), times)]
+
+        self.eventually(lambda: self.assertEqual(self.on_server(300, shown), there("2019-12-31 23:30:00.25", None)))
+        self.rows("update clock set at = '2020-06-01 12:00:00' where id = 2", "globex")
+        self.rows("insert into clock(id, at) values (3, '2021-06-01 00:00:00.99')", "globex")
+        times = ("2019-12-31 23:30:00.25", "2020-06-01 10:00:00.00", "2021-05-31 22:00:00.99")
+        self.eventually(lambda: self.assertEqual(self.on_server(300, shown), there(*times)))
+        self.ctl("VDiff", "--workflow", "zone", "--target-keyspace", "acme", "create", "--wait", "--wait-update-interval", "1s")
+        self.ctl(*move, "switchtraffic")
+        self.rows("insert into clock(id, at) values (4, '2022-01-01 00:00:00')", "acme")
+        self.eventually(lambda: self.assertEqual(self.on_server(400, shown)[3:], [(4, "2022-01-01 02:00:00.00", None)]))
+        self.assertEqual(self.on_server(400, shown)[:1], here[:1])
+        self.ctl(*move, "reversetraffic")
+        self.rows("insert into clock(id, at) values (5, '2022-01-01 00:00:00')", "globex")
+        self.eventually(lambda: self.assertEqual(self.on_server(300, shown)[4:], [(5, "2021-12-31 22:00:00.00", None)]))
+        self.ctl(*move, "cancel")
+
+    def test_7_a_workflow_ends_without_its_source(self):
+        for table in ("gone", "next"):
+            self.ctl("ApplySchema", "--sql", f"create table {table}(id int primary key, v int)", "globex")
+        self.eventually(lambda: self.rows("select count(*) from next", "globex"))
+        self.rows("insert into gone(id, v) values (1, 1)", "globex")
+        move = ("MoveTables", "--workflow", "left", "--target-keyspace", "acme")
+
+        def running():
+            sql = "select state from vreplication where workflow = 'left'"
+            wait_until(lambda: self.on_server(300, sql, "_vt") == [("Running",)], "left to run", 60)
+
+        self.ctl(*move, "create", "--source-keyspace", "globex", "--tables", "gone")
+        running()
+        self.ctl(*move, "switchtraffic")
+        # A name that is taken is found before there is no way back.
+        self.on_server(400, "create table _gone_old(id int primary key)")
+        before = self.everything()
+        self.assert_command_fails("cannot be renamed to _gone_old, which is there already", *move, "complete", "--rename-tables")
+        self.assertEqual(self.everything(), before)
+
+        self.cluster.processes["vttablet-400"].kill()
+        self.assert_command_fails("behind the point of no return", *move, "complete")
+        self.ctl(*move, "complete", "--ignore-source-keyspace")
+        self.assertEqual((self.ctl("Workflow", "--keyspace", "acme", "list"), self.routing_rules()), ("[]\n", {}))
+        self.assertEqual(self.rows("select id, v from gone", "acme"), [(1, 1)])
+        self.cluster.restart("vttablet-400")
+
+        # What was left on the source is not taken for the reverse workflow of the next one of that name.
+        sources = "select source from vreplication where workflow = 'left_reverse'"
+        self.assertIn("gone", self.on_server(400, sources, "_vt")[0][0])
+        self.eventually(lambda: self.rows("select count(*) from next", "globex"))
+        self.ctl(*move, "create", "--source-keyspace", "globex", "--tables", "next")
+        self.assertEqual(self.on_server(400, sources, "_vt"), [])
+        running()
+        self.ctl(*move, "switchtraffic")
+        self.assertIn("next", self.on_server(400, sources, "_vt")[0][0])
+        self.ctl(*move, "reversetraffic")
+        self.ctl(*move, "cancel", "--ignore-source-keyspace")
+        self.assertEqual(self.routing_rules(), {})
+
+    def test_8_an_atomic_copy_is_of_one_moment(self):
+        names = ("first", "second", "third")
+        for table in names:
+            self.ctl("ApplySchema", "--sql", f"create table {table}(id int primary key, v int)", "globex")
+        self.eventually(lambda: [self.rows(f"select count(*) from {table}", "globex") for table in names])
+        for table in names:
+            self.rows(f"insert into {table}(id, v) values (1, 1)", "globex")
+        move = ("MoveTables", "--workflow", "one", "--target-keyspace", "acme")
+        create = (*move, "create", "--source-keyspace", "globex", "--tables", ",".join(names), "--atomic-copy", "--auto-start=false",
+                  "--stop-after-copy", "--defer-secondary-keys=false")
+        self.assert_command_fails("keyspaces of one shard", "MoveTables", "--workflow", "one", "--target-keyspace", "acme", "create",
+                                  "--source-keyspace", "src", "--all-tables", "--atomic-copy")
+        self.ctl(*create)
+
+        def ids():
+            return [[row[0] for row in self.on_server(300, f"select id from {table}")] for table in names]
+
+        def states():
+            return self.on_server(300, "select state from vreplication where workflow = 'one'", "_vt")
+
+        tablet = self.cluster.tablets[300]
+        with self.cluster.server(tablet, "acme") as connection, connection.cursor() as cursor:
+            cursor.execute("lock tables second write")
+            self.ctl(*move, "start")
+            self.eventually(lambda: self.assertEqual(self.on_server(300, "select id from first"), [(1,)]))
+            # What was written since the copy began is not in it, however late a table's turn comes.
+            for table in names:
+                self.rows(f"insert into {table}(id, v) values (2, 2)", "globex")
+            cursor.execute("unlock tables")
+            self.eventually(lambda: self.assertEqual(states(), [("Stopped",)]))
+            self.assertEqual(ids(), [[1], [1], [1]])
+            self.assertIn("AtomicCopy", self.ctl("Workflow", "--keyspace", "acme", "show", "--workflow", "one"))
+            self.ctl(*move, "cancel")
+
+            # Interrupted it begins anew: as of another moment, the same one for all.
+            self.ctl(*create)
+            cursor.execute("lock tables second write")
+            self.ctl(*move, "start")
+            self.eventually(lambda: self.assertEqual(self.on_server(300, "select id from first"), [(1,), (2,)]))
+            for table in names:
+                self.rows(f"delete from {table} where id = 1", "globex")
+            self.cluster.processes["vttablet-300"].kill()
+            cursor.execute("unlock tables")
+            self.cluster.restart("vttablet-300")
+            self.eventually(lambda: self.assertEqual(states(), [("Stopped",)]), 30)
+            self.assertEqual(ids(), [[2], [2], [2]])
+        self.ctl(*move, "start")
+        self.rows("insert into third(id, v) values (3, 3)", "globex")
+        self.eventually(lambda: self.assertEqual(ids(), [[2], [2], [2, 3]]), 30)
+        self.ctl(*move, "cancel")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 import os
 import struct
 import tempfile
+import threading
 
 import pymysql
 from pymysql.constants import CLIENT
@@ -10,6 +11,9 @@ from pymysql.protocol import FieldDescriptorPacket
 
 from binary_protocol import CURSOR_EXISTS, Json, LAST_ROW_SENT, LONG_DATA, RESET, SEND_LONG_DATA, Statement
 from support import ClusterTest, main, texts
+
+from vitrail import backend
+from vitrail.processes import wait_until
 
 FIELD_LIST, STATISTICS, PROCESS_INFO, CHANGE_USER, SET_OPTION, RESET_CONNECTION = 0x04, 0x09, 0x0A, 0x11, 0x1B, 0x1F
 FRAME = (1 << 24) - 1
@@ -38,7 +42,7 @@ class ProtocolTest(ClusterTest):
         users = '{"demo": [{"Password": ""}], "app": [{"Password": "secret"}]}'
         cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY", "--log-queries-to-file", cls.query_log,
                              "--mysql-auth-server-impl", "static", "--mysql-auth-server-static-string", users,
-                             "--memory-per-session", str(100 << 20))
+                             "--memory-per-session", str(100 << 20), "--process-users", "demo")
         with cluster.connect("split") as connection, connection.cursor() as cursor:
             cursor.execute("insert into customer(customer_id, name) values " +
                            ", ".join(f"({n}, 'c{n}')" for n in range(1, 9)))
@@ -55,6 +59,47 @@ class ProtocolTest(ClusterTest):
         with connection.cursor() as cursor:
             cursor.execute(sql)
             return texts(cursor.fetchall())
+
+    # --- who is there ---
+    def test_the_process_list_is_the_routers(self):
+        ruler, app, other = self.plain, self.open("split", user="app", password="secret"), self.open(None, user="app", password="secret")
+        number = {connection: self.run_on(connection, "select connection_id()")[0][0] for connection in (ruler, app, other)}
+        with app.cursor() as cursor:
+            cursor.execute("show processlist")
+            names = [column[0] for column in cursor.description]
+            seen = {row[0]: dict(zip(names, row)) for row in texts(cursor.fetchall())}
+        self.assertEqual(names, ["Id", "User", "Host", "db", "Command", "Time", "State", "Info"] + ([] if backend.wanted() == "mysql" else ["Progress"]))
+        self.assertEqual(sorted(seen), sorted([number[app], number[other]]))  # Those of this user alone.
+        mine, theirs = seen[number[app]], seen[number[other]]
+        self.assertEqual((mine["User"], mine["db"], mine["Command"], mine["Info"]), ("app", "split", "Query", "show processlist"))
+        self.assertEqual((theirs["db"], theirs["Command"], theirs["Info"]), (None, "Sleep", None))
+        self.assertRegex(mine["Host"], r"^127\.0\.0\.1:[0-9]+$")
+        self.assertLessEqual(set(number.values()), {row[0] for row in self.run_on(ruler, "show full processlist")})
+        for connection in (ruler, app):  # As a table, in any place where a query may be.
+            found = self.run_on(connection, "select p.id, p.USER, info from information_schema.processlist p where p.user = 'app' and command <> 'Query' order by id")
+            self.assertEqual(found, [(number[c], "app", None) for c in (app, other) if c is not connection])
+        self.run_on(app, "set @n = (select count(*) from information_schema.processlist)")
+        self.assertEqual(self.run_on(app, "select @n"), [(2,)])
+        statement = Statement(app, "select count(*) from information_schema.processlist where id = ?")
+        self.assertEqual([statement.execute(number[other]), statement.execute(number[ruler])], [[(1,)], [(0,)]])
+        self.assertEqual(self.error_of(ruler, "select 1 from note, information_schema.processlist"), 1235)
+        # A long statement is there while it runs, with the number that KILL takes.
+        done = []
+        thread = threading.Thread(target=lambda: done.append(self.error_of(app, "select sleep(20), '\u00fc'")))
+        thread.start()
+        running = "select id from information_schema.processlist where info like 'select sleep(20)%'"
+        wait_until(lambda: self.run_on(other, running) == [(number[app],)], "the statement to be seen")
+        self.assertEqual(self.error_of(other, f"kill query {number[ruler]}"), 1095)
+        self.run_on(ruler, f"kill query {number[app]}")
+        thread.join()
+        self.assertEqual(done, [1317])
+
+    def error_of(self, connection, sql):
+        try:
+            self.run_on(connection, sql)
+            return None
+        except pymysql.MySQLError as error:
+            return error.args[0]
 
     # --- several statements in one query ---
     def results(self, connection, sql):

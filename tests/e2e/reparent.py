@@ -353,11 +353,13 @@ class ReparentTest(ClusterTest):
             vtgate.kill(signal.SIGCONT)
         thread.join(70)
         self.assertEqual(len(outcome), 1)
-        rows = {uid: self.value(uid, "select count(*) from t where id = 7") for uid in (100, 101, 102)}
-        # Told of success only where it is true, on the new primary.
-        self.assertIn(set(rows.values()), [{"0"}, {"1"}])
+        # Told of success only where it is true, on the new primary; and all have the same, as soon as replicas have applied it.
         if outcome[0] == "":
-            self.assertEqual(rows[101], "1")
+            self.assertEqual(self.value(101, "select count(*) from t where id = 7"), "1")
+
+        def agree():
+            self.assertEqual(len({self.value(uid, "select count(*) from t where id = 7") for uid in (100, 101, 102)}), 1)
+        self.eventually(agree, 20)
         self.ctl("PlannedReparentShard", "--new-primary", "zone1-100", "commerce/0")
         self.assert_shard(100)
 
@@ -519,9 +521,16 @@ class ReparentTest(ClusterTest):
     # --- replication set up anew ---
     def test_12_an_initialisation_of_a_live_shard_loses_nothing(self):
         with Writers(self.cluster) as writers:
-            self.ctl("InitShardPrimary", "--force", "commerce/0", "zone1-101")
+            self.assertIn("were wiped", self.ctl("InitShardPrimary", "--force", "commerce/0", "zone1-101"))
             writers.more()
         self.assert_nothing_lost(writers)
+        self.assert_shard(101)
+        # Without the word nothing is wiped.
+        before = transactions_in(self.value(101, self.cluster.words.written))
+        self.ctl("StopReplication", "zone1-100")
+        self.assertIn("no binary log was wiped", self.ctl("InitShardPrimary", "commerce/0", "zone1-101"))
+        self.assertGreaterEqual(transactions_in(self.value(101, self.cluster.words.written)), before)
+        self.assert_command_fails("use -force", "InitShardPrimary", "commerce/0", "zone1-100")
         self.assert_shard(101)
         # One that the elected tablet cannot follow is refused, and nothing is wiped.
         held = self.hold(100, "t")
@@ -566,6 +575,51 @@ class ReparentTest(ClusterTest):
             self.recovered(writers, since)
         self.assertEqual([error for error in writers.errors if "read-only" in str(error)], [])
         self.assert_nothing_lost(writers)
+
+    # --- another tool ---
+    def other_tool(self, uid, writable):
+        """Ends the server's replication, as a tool does that knows nothing of tablets."""
+        with self.cluster.server(self.tablet(uid)) as connection, connection.cursor() as cursor:
+            cursor.execute(self.cluster.words.stop)
+            cursor.execute(self.cluster.words.forget)
+            if writable:
+                cursor.execute("set global read_only = 0")
+
+    def test_15_what_another_tool_has_done_in_whatever_order(self):
+        old = self.primary()
+        new = 201 - old
+        before = self.shard_record("commerce", "0")
+        with Writers(self.cluster) as writers:
+            writers.more()
+            self.assert_command_fails(r"nothing was changed: the server of zone1-\d+ still follows", "TabletExternallyReparented",
+                                      f"zone1-{new}")
+            self.assertEqual(self.shard_record("commerce", "0"), before)
+            # The old primary has gone on writing: the new one gets that first.
+            self.other_tool(new, False)
+            writers.more()
+            self.ctl("TabletExternallyReparented", f"zone1-{new}")
+            writers.more()
+            self.assert_shard(new)
+            # The command once more, and one for a server on which somebody has written already.
+            self.ctl("TabletExternallyReparented", f"zone1-{new}")
+            writers.more()
+        self.assert_nothing_lost(writers)
+        with Writers(self.cluster) as writers:
+            self.other_tool(old, True)
+            with self.cluster.server(self.tablet(old), "commerce") as connection, connection.cursor() as cursor:
+                cursor.execute("insert into gate values (77)")
+            writers.more()
+            self.assert_command_fails("nothing was changed: .* each has transactions that the other lacks",
+                                      "TabletExternallyReparented", f"zone1-{old}")
+            writers.more()
+            self.assertEqual((self.primary(), self.value(new, "select @@global.read_only")), (new, "0"))
+        self.assert_nothing_lost(writers)
+        # The tablet of the one that has what nobody else has is stopped: what it has may be lost.
+        self.kill_tablet(new)
+        self.ctl("TabletExternallyReparented", f"zone1-{old}")
+        with Writers(self.cluster) as writers:
+            writers.more()
+        self.assertEqual((self.primary(), self.value(old, "select count(*) from gate where id = 77")), (old, "1"))
 
 
 if __name__ == "__main__":

@@ -85,6 +85,7 @@ class Clicker:
 
 class Seed002(ClusterTest):
     cluster_class = LocalExample
+    in_order = True
 
     @classmethod
     def prepare(cls):

@@ -13,6 +13,7 @@ import pymysql
 from binary_protocol import Statement
 from support import ClusterTest, main, texts
 
+from vitrail import backend
 from vitrail.journey import SEQUENCE_VSCHEMA, SHARDED_VSCHEMA
 
 SCHEMA = """create table customer(customer_id bigint not null, email varbinary(128), primary key(customer_id));
@@ -188,7 +189,15 @@ class SqlTest(ClusterTest):
                           ("select last_insert_id(customer_id) from customer where customer_id = -1", 7), ("select last_insert_id(777)", 777)):
             vtgate(sql)
             self.assertEqual(vtgate("select last_insert_id()"), [(told,)], sql)
-        vtgate("set @price = 5, @two = 2")
+        vtgate("set @price = 5, @two = 2, @most = 18446744073709551615, @more = 18446744073709551616, @less = -9223372036854775808")
+        self.assertEqual(vtgate("select @most, @more, @less, @most - 1, -@price"),
+                         [(18446744073709551615, 18446744073709551616, -9223372036854775808, 18446744073709551614, -5)])
+        with self.reference.cursor() as cursor:
+            cursor.execute("set @price = 5, @two = 2")
+            for value in ("last_insert_id()", "found_rows()", "row_count()", "connection_id()", "@price", "@price / 3", "@@autocommit", "@@warning_count"):
+                cursor.execute(f"select {value}")
+                vtgate(f"select {value}")
+                self.assertEqual(vtgate.cursor.description[0][:2], cursor.description[0][:2], value)  # Drivers make objects of it.
         order = vtgate("select customer_id, email from customer order by customer_id desc limit 3")
         self.assertEqual(vtgate("select customer_id, email from customer order by @two, customer_id desc limit 3"), order)
         vtgate("insert into corder(order_id, customer_id, price) values (9001, 1001, last_insert_id()), (9002, 1000, @price)")
@@ -202,6 +211,60 @@ class SqlTest(ClusterTest):
             self.assertEqual(vtgate("select found_rows()"), [(found,)], sql)
         self.assert_refused((1105,), "name one", lambda: vtgate("call nothing()"))
         self.assert_refused(UNSUPPORTED, "name one", lambda: vtgate("analyze update corder set price = price"))
+
+    @unittest.skipIf(backend.wanted() == "mysql", "MySQL has no CREATE AGGREGATE FUNCTION")
+    def test_an_aggregate_of_the_application_is_not_answered_by_each_shard(self):
+        declare = ("create or replace aggregate function total(x int) returns int begin declare sum int default 0; declare continue handler for not "
+                   "found return sum; loop fetch group next row; set sum = sum + x; end loop; end", "create or replace function half(x int) returns int return x div 2")
+        for shard in ("-80", "80-"):
+            with self.cluster.server(self.cluster.primary("customer", shard), "vt_customer") as server, server.cursor() as cursor:
+                for sql in declare:
+                    cursor.execute(sql)
+        vtgate = self.vtgate
+        self.assertEqual(vtgate("select total(price) from corder where customer_id = 4"), vtgate("select sum(price) from corder where customer_id = 4"))
+        self.assertEqual(vtgate("select customer_id, total(price) from corder group by customer_id order by customer_id"),
+                         vtgate("select customer_id, cast(sum(price) as signed) from corder group by customer_id order by customer_id"))
+        for sql in ("select total(price) from corder", "select distinct total(price) from corder", "select 1 + customer.total(price) from corder where price > 1 or sku = 'x'",
+                    "select price from corder having total(price) > 0", "select price from corder order by total(price)"):
+            self.assert_refused(UNSUPPORTED, "aggregate stored function over several shards", lambda sql=sql: vtgate(sql))
+        self.assertEqual(vtgate("select half(price), customer.half(order_id) from corder where price > 10 and order_id < 50 order by half(price), order_id limit 5"),
+                         vtgate("select price div 2, order_id div 2 from corder where price > 10 and order_id < 50 order by price div 2, order_id limit 5"))
+        self.assertEqual(sorted(vtgate("select distinct half(price) from corder")), sorted(vtgate("select distinct price div 2 from corder")))
+
+    def test_positions_and_names(self):
+        vtgate = self.vtgate
+        positions = vtgate("show global gtid_executed from customer")
+        self.assertEqual([(row[0], row[2]) for row in positions], [("customer", "-80"), ("customer", "80-")])
+        for _, position, shard in positions:
+            self.assertEqual([(position,)], self.on_shard(shard, "select @@global." + ("gtid_executed" if backend.wanted() == "mysql" else "gtid_binlog_pos")))
+        self.assertEqual(json.loads(vtgate("show global vgtid_executed")[0][1]),
+                         [{"keyspace": k, "shard": s, "gtid": p} for k, p, s in positions])
+        self.assertEqual(vtgate("select schema(), database()"), [("customer", "customer")])
+        with self.cluster.server(self.cluster.primary("commerce", "0"), "vt_commerce") as server, server.cursor() as cursor:
+            for sql in ("create function twice(x int) returns int deterministic return x * 2", "create procedure answer() select 42"):
+                cursor.execute(sql)
+        self.assertEqual(vtgate("select commerce.twice(21)"), [(42,)])  # Of any keyspace, by its name.
+        self.assertEqual(vtgate("call commerce.answer()"), [(42,)])
+        self.assertEqual(vtgate("select commerce.twice(id) from commerce.not_a_seq"), [(0,)])
+        self.assertEqual(vtgate("select exists(select 1 from information_schema.schemata where schema_name = 'commerce'), "
+                                "(select count(*) from information_schema.schemata)"), [(1, 3)])
+        vtgate("set @word = 'a' collate utf8mb4_bin, @plain = 'a'")
+        vtgate("set @copy = @word")
+        self.assertEqual(vtgate("select @word = 'A', @copy = 'A', @plain = 'A', @word = 'a', collation(@copy)"), [(0, 0, 1, 1, "utf8mb4_bin")])
+        vtgate("insert into customer(customer_id, email) values (1001, @word)")
+        self.assertEqual(vtgate("select email from customer where email = @word and customer_id > 1000"), [("a",)])
+        vtgate("set @word = 'a'")
+        self.assertEqual(vtgate("select @word = 'A'"), [(1,)])
+        vtgate("set autocommit = 0, @before = @@autocommit")
+        self.assertEqual(vtgate("select @before, @@autocommit"), [(1, 0)])  # Computed before anything changes.
+        vtgate("set autocommit = 1")
+        vtgate("create view cheap as select order_id, customer_id from corder where price < 0")
+        self.assertIn("`cheap`", vtgate("show create view cheap")[0][1])  # No vschema names it.
+        self.assertEqual([row[0] for row in vtgate("show columns from customer.cheap")], ["order_id", "customer_id"])
+        vtgate("drop view cheap")
+        self.assert_refused(1146, "customer.cheap' doesn't exist", lambda: vtgate("show create table cheap"))
+        vtgate("drop table if exists nowhere")
+        self.assertEqual(len(vtgate("show warnings")), 1)  # Not one of each shard.
 
     def test_keys_are_converted_as_servers_do(self):
         for key in ("4", "'4'", "4.0", "4e0", "'4.0'", "' 4'", "'4x'", "0x04", "4.5", "-4", "null", "true", "'04'"):
@@ -364,6 +427,7 @@ class SqlTest(ClusterTest):
         for target in ("customer/-80", "customer:-80"):
             with Session(self.cluster, target) as named:
                 self.assertEqual(named(everywhere), [(left,)])
+                self.assertEqual(named("select count(*), max(customer.customer.customer_id) from customer.customer where customer_id < %s", 1 << 40)[0][0], left)
                 named("use customer")
                 self.assertEqual(named(everywhere), [(40,)])
                 named(f"use `{target}`")
@@ -391,8 +455,21 @@ class SqlTest(ClusterTest):
             self.assertEqual(columns, "customer_id")
             self.assertIn(("customer", name, kind), [row[:3] for row in vindexes])
         self.assert_refused(1146, "VT05005", lambda: self.vtgate("show vschema vindexes on nosuch"))
-        self.assert_refused(1235, "vtctldclient", lambda: self.vtgate("show vitess_replication_status"))
+        self.assert_tablets_tell_how_they_are()
         self.assertEqual(self.vtgate("show tables"), [("corder",), ("customer",)])
+
+    def assert_tablets_tell_how_they_are(self):
+        replicas = self.vtgate("show vitess_replication_status like 'customer/%%'")
+        self.assertEqual([row[:4] for row in replicas], [("customer", "-80", "REPLICA", "zone1-0000000301"), ("customer", "80-", "REPLICA", "zone1-0000000401")])
+        for row in replicas:
+            self.assertEqual(json.loads(row[6]), {"EventStreamRunning": "Yes", "EventApplierRunning": "Yes", "LastError": ""})
+            self.assertEqual(json.loads(row[8])["state"], "OK")
+        self.assertEqual(self.vtgate("show vitess_replication_status where `Shard` = '-80' and `Keyspace` = 'customer'"), replicas[:1])
+        self.assertEqual([row[:2] for row in self.vtgate("show vitess_throttler status")], [("-80", "0"), ("80-", "0")])
+        for nothing in ("show vitess_throttled_apps", "show vitess_migrations", "show vitess_metadata variables"):
+            self.assertEqual(self.vtgate(nothing), [])
+        with Session(self.cluster, "customer@replica") as replica:
+            self.assert_refused(1105, "VT09010", lambda: replica("show vitess_throttler status"))
 
     def test_session_settings(self):
         self.vtgate("set @@session.sql_mode = 'STRICT_ALL_TABLES'")

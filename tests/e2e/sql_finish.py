@@ -34,6 +34,7 @@ KINDS_ROWS = [
     "insert ignore into kinds(dt, ts2, de, da, v, e) values (null, '2019-01-01', 1.5, '0001-01-01', '\U0001f40d', 'no member')",
 ]
 STATEMENTS = (
+    "select avg(price), avg(order_id), sku from corder group by sku having avg(price) > 3 and 4 < max(order_id) order by count(*), sku",
     "select avg(price), count(distinct sku), group_concat(distinct sku order by sku) from corder",
     "select c.email, o.sku from customer c join corder o on o.price = c.customer_id order by c.email, o.order_id",
     "select c.customer_id, o.order_id from customer c left join corder o on o.order_id = c.customer_id + 100 order by 1, 2",
@@ -97,6 +98,16 @@ class FinishTest(ClusterTest):
                 self.assert_same_answer(sql)
         statement = Statement(self.vtgate.connection, "select order_id from dear where twice > ? order by order_id")
         self.assertEqual(texts(statement.execute(150)), self.vtgate("select order_id from dear where twice > 150 order by order_id"))
+        plan = self.vtgate("vexplain plan select d.twice from dear d order by d.order_id limit 3")[0][0]
+        self.assertIn("corder", plan)
+        for sql in ("show create view dear", "show create view customer.dear"):
+            name, text = self.vtgate(sql)[0][:2]
+            self.assertEqual(name, "dear")
+            self.assertIn("`corder`", text)
+        self.assert_refused((1146,), "no_view", lambda: self.vtgate("show create view no_view"))
+        # One that is made anew is another one at once.
+        self.vtgate("create or replace view dear as select order_id, customer_id, price * 3 as twice from corder where price > 30")
+        self.assertEqual(self.vtgate("select sum(twice) from dear"), self.vtgate("select sum(price * 3) from corder where price > 30"))
         self.assert_refused((1146,), "dear", lambda: self.vtgate("update dear set twice = 1"))
         self.assert_refused((1146,), "no_view", lambda: self.vtgate("select * from no_view"))
 
@@ -112,7 +123,7 @@ class FinishTest(ClusterTest):
         wait_until(lambda: wanted <= http_json(port, "/debug/schema").get("customer", {}).keys(), "the columns to be known", 30)
         with self.cluster.connect("customer", charset="utf8mb4", autocommit=True) as connection:
             sql_scripts.fill(connection, ddl=False)
-            for name, statement, expected, found in sql_scripts.check(connection, ["collations.test", "subqueries.test"]):
+            for name, statement, expected, found in sql_scripts.check(connection, ["collations.test", "subqueries.test", "lookups.test"]):
                 with self.subTest(script=name, sql=statement):
                     self.assertEqual(found, expected)
 
@@ -204,13 +215,18 @@ class FinishTest(ClusterTest):
         self.assertEqual(vtgate("select @average"), vtgate("select avg(price) from corder"))
 
     def test_prepared_statements(self):
-        for statement, values in (("select avg(price) from corder where customer_id = ? or sku = ?", (4, "SKU-5")),
+        for statement, values in (("select bit_xor(order_id), avg(price) from corder where customer_id = ? or sku = ?", (4, "SKU-5")),
                                   ("select c.email from customer c join corder o on o.price = c.customer_id where o.price < ? order by 1 limit ?", (20, 5)),
                                   ("select count(distinct sku), ? from corder", ("x",))):
             expected, found = (Statement(c, statement).execute(*values) for c in (self.reference, self.vtgate.connection))
             self.assertEqual(found, expected, statement)
         across = Statement(self.vtgate.connection, "select k.id from commerce.kinds k, customer c where c.customer_id = k.id and k.id > ? order by 1")
         self.assertEqual(across.execute(1), [(2,), (3,)])
+
+    def test_do_computes_over_shards(self):
+        self.vtgate("do 1, (select count(*) from corder)")
+        Statement(self.vtgate.connection, "do (select max(price) from corder where price > ?), ?").execute(5, "x")
+        self.assert_refused((1054,), "no_such_column", lambda: self.vtgate("do (select max(no_such_column) from corder)"))
 
     def test_a_transaction_sees_what_it_wrote(self):
         vtgate = self.vtgate
@@ -278,7 +294,7 @@ class FinishTest(ClusterTest):
         schema = self.cluster.addresses["vtgate"]["port"], "/debug/schema"
         wait_until(lambda: {"corder", "customer"} <= set(http_json(*schema).get("customer", {})), "the columns to be known", 20)
         with plain.Session(self.cluster) as vtgate:
-            for statement, pattern in (("select avg(price) from corder", r"customer.corder.*--scratch-max-rows 100"),
+            for statement, pattern in (("select std(price) from corder", r"customer.corder.*--scratch-max-rows 100"),
                                        ("select a.email from customer a join customer b on a.email = b.email", r"customer.customer \(b\).*--scratch-max-bytes 400")):
                 with self.assertRaisesRegex(pymysql.MySQLError, pattern):
                     vtgate(statement)
@@ -296,11 +312,11 @@ class FinishTest(ClusterTest):
 
     def test_vexplain_shows_the_way(self):
         for statement, way in (("select * from customer where customer_id = 1", "relay"), ("select count(*) from customer", "merge"),
-                               ("select avg(price) from corder", "finish")):
+                               ("select std(price) from corder", "finish")):
             plan = json.loads(self.vtgate(f"vexplain plan {statement}")[0][0])
             self.assertEqual(plan["Way"], way, statement)
         self.assertEqual(plan["Inputs"][0]["Table"], "customer.corder")
-        self.assertEqual(plan["Inputs"][0]["Query"], "select `corder`.`price` from corder as corder")
+        self.assertEqual(plan["Inputs"][0]["Query"], "select `corder`.`price`, `corder`.`order_id` from corder as corder")
         self.assertEqual(plan["Inputs"][0]["OperatorType"], "Route")
 
     def test_vexplain_tells_what_is_sent(self):

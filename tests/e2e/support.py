@@ -80,6 +80,7 @@ class ClusterTest(unittest.TestCase):
     """A test on one cluster for the whole class. Subclasses fill it in `prepare`."""
 
     cluster_class = Cluster
+    in_order = False  # Each test goes on from what the one before has left: after a failure the rest is skipped.
     maxDiff = None
 
     @classmethod
@@ -97,6 +98,11 @@ class ClusterTest(unittest.TestCase):
         raise NotImplementedError
 
     def run(self, result=None):
+        if self.in_order and type(self).failed:
+            result.startTest(self)
+            result.addSkip(self, "builds upon a test that failed")
+            result.stopTest(self)
+            return
         before = len(result.failures) + len(result.errors)
         super().run(result)
         if len(result.failures) + len(result.errors) > before:

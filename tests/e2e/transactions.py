@@ -7,6 +7,7 @@ import pymysql
 
 from support import ClusterTest, main, texts
 
+from vitrail import backend
 from vitrail.processes import wait_until
 
 UN = "create table u(id bigint primary key, v int); create table other(id bigint primary key, v int)"
@@ -296,6 +297,29 @@ class TransactionsTest(ClusterTest):
         other(f"kill {number}")
         self.assertIn(victim.error("select 1"), (0, 2006, 2013))
         self.assertEqual(other.error(f"kill {number}"), 1094)
+
+    def test_autocommit_that_code_has_set_is_the_sessions(self):
+        with self.cluster.server(self.un, "vt_un") as server, server.cursor() as cursor:
+            cursor.execute("create procedure no_autocommit() set autocommit = 0")
+        ways = [["call no_autocommit()"], ["prepare a from 'set autocommit = 0'", "execute a"]]
+        if backend.wanted() != "mysql":
+            ways.append(["execute immediate 'set autocommit = 0'"])
+        for row, how in enumerate(ways, 700):
+            client, other = self.client("un"), self.client("un")
+            for sql in how:
+                client(sql)
+            self.assertEqual(client("select @@autocommit"), [(0,)])
+            client(f"insert into u values ({row}, 1)")
+            client("rollback")
+            self.assertEqual(other(f"select count(*) from u where id = {row}"), [(0,)], how)
+            client(f"insert into u values ({row}, 2)")
+            client("set autocommit = 1")  # Commits, in the server as well.
+            self.assertEqual(other(f"select count(*) from u where id = {row}"), [(1,)], how)
+            client(f"update u set v = 3 where id = {row}")
+            self.clients.remove(client)
+            client.close()
+            self.assertEqual(other(f"select v from u where id = {row}"), [(3,)], how)
+            other(f"delete from u where id = {row}")
 
     def test_a_statement_ends_with_its_time_and_with_its_client(self):
         client = self.client("un")

@@ -4,11 +4,13 @@ import base64
 import json
 import os
 import subprocess
+import threading
+import time
 
 import pymysql
 from support import BIN, ClusterTest, main
 
-from vitrail.processes import http_json
+from vitrail.processes import http_json, wait_until
 
 
 class Caller:
@@ -35,6 +37,56 @@ class Caller:
             if line.startswith("! ") or not line:
                 return messages, line[2:].strip() or "the caller ended"
             messages.append(json.loads(line))
+
+
+class Events:
+    """A VStream that is read beside the test."""
+
+    def __init__(self, address, **request):
+        program = os.path.join(os.path.dirname(BIN), "tests", "gate_grpc_call")
+        self.process = subprocess.Popen([program, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        self.process.stdin.write(f"VStream {json.dumps(request)}\n")
+        self.process.stdin.flush()
+        self.events, self.error, self.fields, self.tables = [], None, {}, {}
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            if not line.startswith("{"):
+                self.error = line.strip()
+                return
+            for event in json.loads(line)["events"]:
+                self.take(event)
+                self.events.append(event)
+
+    def take(self, event):
+        """As a reader would that keeps a copy of the tables, by primary key."""
+        if event["type"] == "FIELD":
+            field = event["field_event"]
+            self.fields[field["table_name"], event["shard"]] = [f["name"] for f in field["fields"]]
+        if event["type"] == "ROW":
+            table = self.tables.setdefault(event["row_event"]["table_name"], {})
+            for change in event["row_event"]["row_changes"]:
+                if "before" in change:
+                    (row,) = rows_of({"rows": [change["before"]]})
+                    table.pop(row[0], None)
+                if "after" in change:
+                    (row,) = rows_of({"rows": [change["after"]]})
+                    table[row[0]] = row
+
+    def types(self):
+        return [event["type"] for event in self.events]
+
+    def vgtid(self):
+        return [event["vgtid"] for event in self.events if event["type"] == "VGTID"][-1]
+
+    def close(self):
+        self.process.kill()
+        self.process.wait(20)
+        self.thread.join(20)
+        self.process.stdin.close()
+        self.process.stdout.close()
 
 
 def rows_of(result):
@@ -157,10 +209,10 @@ class GrpcTest(ClusterTest):
     def test_an_idle_transaction_is_rolled_back(self):
         session, _ = self.execute("begin")
         session, _ = self.execute("insert into t(id) values (9)", session)
-        connections = http_json(self.cluster.addresses["vtgate"]["port"], "/debug/vars")["MysqlServerConnections"]
+        connections = http_json(self.cluster.addresses["vtgate"]["port"], "/debug/vars")["MysqlServerConnCount"]
 
         def gone():
-            now = http_json(self.cluster.addresses["vtgate"]["port"], "/debug/vars")["MysqlServerConnections"]
+            now = http_json(self.cluster.addresses["vtgate"]["port"], "/debug/vars")["MysqlServerConnCount"]
             self.assertLess(now, connections)
         self.eventually(gone, 20)
         response = self.answer("commit", session)
@@ -214,9 +266,123 @@ class GrpcTest(ClusterTest):
 
     def test_what_is_not_there_says_so(self):
         _, error = self.caller.call("VStream")
-        self.assertRegex(error, "UNIMPLEMENTED VStream is not offered by this vtgate yet")
+        self.assertRegex(error, "INVALID_ARGUMENT vgtid must have at least one value with a starting position")
+        _, error = self.caller.call("VStream", vgtid={"shard_gtids": [{"keyspace": "ks"}]}, flags={"stream_keyspace_heartbeats": True})
+        self.assertRegex(error, "UNIMPLEMENTED VStreamFlags.stream_keyspace_heartbeats is not offered")
+        _, error = self.caller.call("VStream", vgtid={"shard_gtids": [{"keyspace": "nosuch"}]})
+        self.assertRegex(error, "NOT_FOUND keyspace nosuch has no shard that serves primary")
         _, error = self.caller.call("ExecuteMulti", sql="select 1")
         self.assertRegex(error, "UNIMPLEMENTED")
+
+    # --- VStream ---
+    def stream(self, **request):
+        events = Events(self.address, **request)
+        self.addCleanup(events.close)
+        return events
+
+    def table(self, name="t"):
+        return {row[0]: row for row in ((str(i), v) for i, v in self.rows(f"select id, v from {name}", "ks"))}
+
+    def assert_follows(self, events, name="t"):
+        def same():
+            seen = {key: row[:2] for key, row in events.tables.get(f"ks.{name}", {}).items()}
+            return events.error is not None or seen == self.table(name)
+        wait_until(same, "the stream to have all rows", 20)
+        self.assertIsNone(events.error)
+
+    def test_vstream_copies_and_follows(self):
+        self.rows("insert into t(id, v) values " + ", ".join(f"({n}, 'v{n}')" for n in range(500)), "ks")
+        only = {"rules": [{"match": "t"}]}
+        events = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks"}]}, filter=only, flags={"heartbeat_interval": 1})
+        wait_until(lambda: events.types().count("COPY_COMPLETED") == 3, "the copy to be complete", 20)
+        self.assertNotIn("shard", events.events[-1] if events.types()[-1] == "COPY_COMPLETED" else {})
+        self.assert_follows(events)
+        self.assertEqual(events.fields["ks.t", "-80"], ["id", "v", "b"])
+        self.rows("update t set v = 'changed' where id < 50", "ks")
+        self.rows("delete from t where id in (60, 61, 62)", "ks")
+        self.rows("insert into t(id, v) values (1000, null)", "ks")
+        self.assert_follows(events)
+        wait_until(lambda: "HEARTBEAT" in events.types(), "a heartbeat", 10)
+        # Each transaction is whole, with the position behind its rows.
+        inside = None
+        for event in events.events:
+            if event["type"] == "BEGIN":
+                self.assertIsNone(inside)
+                inside = event["shard"]
+            if event["type"] == "ROW":
+                self.assertEqual(event["shard"], inside)
+            if event["type"] == "COMMIT":
+                self.assertEqual(event["shard"], inside)
+                inside = None
+        # From a position on: what came behind it, and nothing else.
+        vgtid = events.vgtid()
+        self.assertEqual([(g["shard"], g.get("table_p_ks")) for g in vgtid["shard_gtids"]], [("-80", None), ("80-", None)])
+        events.close()
+        self.rows("update t set v = 'later' where id = 7", "ks")
+        later = self.stream(vgtid=vgtid, filter=only)
+        wait_until(lambda: "ROW" in later.types(), "the change", 20)
+        self.assertEqual([row[:2] for row in later.tables["ks.t"].values()], [("7", "later")])
+        now = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks", "gtid": "current"}]}, filter=only,
+                          flags={"exclude_keyspace_from_table_name": True})
+        wait_until(lambda: {e["shard"] for e in now.events if e["type"] == "VGTID"} or
+                   self.rows("update t set v = concat(v, '.') where id = 8", "ks") is None, "the stream to have begun", 20, .2)
+        self.rows("delete from t where id = 9", "ks")
+        wait_until(lambda: any("before" in c and "after" not in c for e in now.events if e["type"] == "ROW"
+                               for c in e["row_event"]["row_changes"]), "the deletion", 20)
+        self.assertEqual(set(now.tables), {"t"})
+
+    def test_vstream_keeps_shards_together(self):
+        """What was written an hour ago on one shard comes before what is written now on the other."""
+        only = {"rules": [{"match": "t"}]}
+        events = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks"}]}, filter=only)
+        wait_until(lambda: events.types().count("COPY_COMPLETED") == 3, "the copy to be complete", 20)
+        vgtid = events.vgtid()
+        events.close()
+        for shard, seconds in (("-80", 3600), ("80-", 0)):
+            with self.cluster.server(self.cluster.primary("ks", shard), "ks") as connection, connection.cursor() as cursor:
+                cursor.execute(f"set timestamp = {int(time.time()) - seconds}")
+                for n in range(50):
+                    cursor.execute(f"insert into t(id, v) values ({7000 + n + seconds}, 'skew')")
+        together = self.stream(vgtid=vgtid, filter=only, flags={"minimize_skew": True})
+        wait_until(lambda: together.types().count("ROW") >= 100, "all rows", 20)
+        self.assertEqual([e["shard"] for e in together.events if e["type"] == "ROW"], ["-80"] * 50 + ["80-"] * 50)
+        together.close()
+        for shard in ("-80", "80-"):
+            with self.cluster.server(self.cluster.primary("ks", shard), "ks") as connection, connection.cursor() as cursor:
+                cursor.execute("delete from t where v = 'skew'")
+
+    def test_vstream_goes_on_with_a_copy(self):
+        self.rows("insert into t(id, v) values " + ", ".join(f"({n}, 'old')" for n in range(1000, 2000)), "ks")
+        ids = [row for row, in self.cluster.server_rows(self.cluster.tablets[100], "select id from t order by id")]
+        first = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks", "shard": "-80"}]})
+        wait_until(lambda: "COPY_COMPLETED" in first.types(), "the copy", 20)
+        first.close()
+        self.assertEqual(set(first.tables["ks.t"]), set(map(str, ids)))
+        # As if it had ended earlier: what is left is copied, and what has changed since in the rest is told.
+        vgtid = next(event["vgtid"] for event in first.events if event["type"] == "VGTID")
+        (left,) = vgtid["shard_gtids"][0]["table_p_ks"]
+        self.assertEqual((left["table_name"], rows_of(left["lastpk"])), ("t", [(str(ids[-1]),)]))
+        middle = ids[len(ids) // 2]
+        left["lastpk"]["rows"] = [{"lengths": [4], "values": text(str(middle))}]
+        changed = ids[10]
+        self.rows(f"update t set v = 'new' where id = {changed}", "ks")
+        second = self.stream(vgtid=vgtid)
+        wait_until(lambda: "COPY_COMPLETED" in second.types(), "the rest", 20)
+        wait_until(lambda: str(changed) in second.tables["ks.t"], "the change", 20)
+        self.assertEqual(set(second.tables["ks.t"]), {str(changed), *(str(n) for n in ids if n > middle)})
+
+    def test_vstream_survives_its_tablet(self):
+        events = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks", "gtid": "current"}]})
+        wait_until(lambda: "VGTID" in events.types() or
+                   self.rows("insert into t(id, v) values (floor(rand() * 1000000), 'x')", "ks") is None, "a first event", 20, .2)
+        self.rows("delete from t", "ks")
+        tablet = self.cluster.tablets[100]
+        process = self.cluster.processes[tablet.name]
+        process.kill(9)
+        process.wait_ended(10)
+        self.cluster.start(tablet.name, process.argv, lambda: self.cluster.vars(tablet).get("TabletStateName") == "SERVING")
+        self.eventually(lambda: self.rows("replace into t(id, v) values (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')", "ks"))
+        self.assert_follows(events)
 
     def test_callers_show_who_they_are(self):
         cluster = self.cluster
@@ -337,6 +503,29 @@ class GrpcTest(ClusterTest):
             self.assertEqual((health["target"]["tablet_type"], health["serving"]), ("PRIMARY", True))
             self.assertGreater(health["realtime_stats"].get("qps", 0), 1)
         self.eventually(counted)
+
+    def test_z_vstream_goes_on_over_a_reshard(self):
+        self.cluster.add_shard("ks", "0", 300, ("replica",))
+        self.rows("insert into t(id, v) values " + ", ".join(f"({n}, 'before')" for n in range(50)), "ks")
+        events = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks"}]})
+        ends = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks", "gtid": "current"}]}, flags={"stop_on_reshard": True})
+        self.assert_follows(events)
+        between = events.vgtid()
+        merge = ("Reshard", "--workflow", "merge", "--target-keyspace", "ks")
+        self.ctl(*merge, "create", "--source-shards=-80,80-", "--target-shards", "0")
+        wait_until(lambda: '"state": "Running"' in self.ctl(*merge, "show"), "the copy to be over", 60, .2)
+        self.rows("update t set v = 'meanwhile' where id < 10", "ks")
+        self.ctl(*merge, "switchtraffic")
+        self.rows("insert into t(id, v) values (5000, 'behind')", "ks")
+        self.rows("delete from t where id = 20", "ks")
+        self.assert_follows(events)
+        self.assertEqual([g["shard"] for g in events.vgtid()["shard_gtids"]], ["0"])
+        wait_until(lambda: ends.error == ".", "the other one to end", 20)
+        self.assertEqual(ends.types()[-1], "JOURNAL")
+        # Also who had ended before the switch goes on behind it.
+        later = self.stream(vgtid=between)
+        wait_until(lambda: "5000" in later.tables.get("ks.t", {}), "the later one to come to the end", 20)
+        self.assertEqual(sorted(later.tables["ks.t"]), sorted([*(str(n) for n in range(10)), "5000"]))
 
 
 if __name__ == "__main__":

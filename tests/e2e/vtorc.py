@@ -158,6 +158,15 @@ class VtorcTest(ClusterTest):
         with contextlib.suppress(ProcessLookupError):
             os.kill(pid, signal.SIGCONT)
 
+    @staticmethod
+    def stopped(pid):
+        """Every thread of it."""
+        states = []
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with contextlib.suppress(FileNotFoundError), open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8") as file:
+                states.append(file.read().rpartition(")")[2].split()[0])
+        return set(states) == {"T"}
+
     def stop_and_replace(self):
         """Stops the primary and its server until another is writable. Their process ids."""
         self.write()
@@ -167,6 +176,8 @@ class VtorcTest(ClusterTest):
         for pid in (tablet, *pids):
             os.kill(pid, signal.SIGSTOP)
             self.addCleanup(self.wake, pid)
+        # On a busy machine that takes its time.
+        wait_until(lambda: all(self.stopped(pid) for pid in (tablet, *pids)), "all of it to stand still", 10, .01)
         took = self.write(read_timeout=1)  # What a frozen tablet has been sent stays there.
         print(f"\nwrites were possible again {took:.1f} s after the primary was stopped", flush=True)
         self.assertLess(took, 5 * float(os.environ.get("VITRAIL_TEST_PATIENCE", "3")))
@@ -209,6 +220,48 @@ class VtorcTest(ClusterTest):
         self.assertEqual(self.value(old, "select count(*) from information_schema.columns where table_name = 't' and "
                                          "column_name = 'stray'"), "0")
         self.assertEqual(len(os.listdir(self.cluster.path(f"vt_{old:010d}", "diverged"))), 1)
+
+    def test_7_x_a_restored_replica_gets_from_another_what_the_primary_has_no_logs_of(self):
+        # As behind a rewind, which begins the logs of a server anew.
+        primary, restored = self.primary(), self.replicas()[0]
+        self.write()
+        self.wait_healthy()
+
+        def purged():
+            with pymysql.connect(unix_socket=self.cluster.path(f"vt_{primary:010d}", "mysql.sock"), user="vt_dba") as connection, \
+                    connection.cursor() as cursor:
+                cursor.execute("flush binary logs")
+                cursor.execute("show binary logs")
+                names = [row[0] for row in cursor.fetchall()]
+                with contextlib.suppress(pymysql.MySQLError):  # A replica still reads an older one.
+                    cursor.execute(f"purge binary logs to '{names[-1]}'")
+                cursor.execute("show binary logs")
+                return len(cursor.fetchall()) == 1
+        wait_until(purged, "the primary's older logs to go away", 20, .3)
+        self.ctl("RestoreFromBackup", f"zone1-{restored}")
+        wait_until(lambda: self.cluster.vars(self.tablet(restored)).get("ReplicationDetours", 0) >= 1, "the detour", 60)
+        self.write()
+        self.wait_healthy()
+        self.assertEqual(self.cluster.vars(self.tablet(restored)).get("TabletStateName"), "SERVING")
+
+    def test_7_y_a_record_that_names_one_that_was_never_promoted(self):
+        """Nobody takes writes, and nobody has been demoted that could be told to go on."""
+        self.wait_healthy()
+        old, named = self.primary(), self.replicas()[0]
+        rows = int(self.value(old, "select count(*) from t"))
+        seconds, term = int(time.time()) + 1, b""
+        while seconds:
+            term += bytes([seconds & 0x7f | (0x80 if seconds > 0x7f else 0)])
+            seconds >>= 7
+        path = self.cluster.path("shard.record")
+        with open(path, "wb") as file:  # The fields of a Shard record: primary_alias, is_primary_serving, primary_term_start_time.
+            file.write(b"\x0a\x09\x0a\x05zone1\x10" + bytes([named]) + b"\x38\x01\x42" + bytes([len(term) + 1]) + b"\x08" + term)
+        self.ctl(*self.cluster.topo_flags(), "WriteTopologyPath", "keyspaces/commerce/shards/0/Shard", path)
+        self.assertEqual(self.primary(), named)
+        wait_until(lambda: int(self.value(old, "select @@global.read_only")) == 1, "the old primary to step back", 20)
+        self.write()
+        self.assertEqual(int(self.value(self.primary(), "select count(*) from t")), rows + 1)
+        self.wait_healthy()
 
     def test_8_it_can_be_told_to_keep_off(self):
         self.ctl("SetVtorcEmergencyReparent", "--disable", "commerce")

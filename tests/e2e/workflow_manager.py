@@ -11,7 +11,7 @@ import web
 from support import ClusterTest, main
 
 from vitrail.cluster import BIN
-from vitrail.processes import http_get, http_json, wait_until
+from vitrail.processes import SLOWNESS, http_get, http_json, wait_until
 
 
 class WorkflowManagerTest(ClusterTest):
@@ -108,12 +108,12 @@ class WorkflowManagerTest(ClusterTest):
             argv[argv.index(flag) + 1] = str(value)
         cluster.addresses["second"] = {"port": port, "grpc": grpc}
         cluster.start("second", argv, lambda: http_get(port, "/debug/vars"))
-        uuid = self.create("sleep", "-duration=2")
-        task = f"/{uuid}/sleep/sleep"
-        wait_until(lambda: self.nodes()[task]["state"] == 1, "the sleep to begin")
         before = http_json(self.port, "/api/views/manager")
         self.assertTrue(before["leads"])
         self.assertEqual(http_json(port, "/api/views/manager")["leader"], before["leader"])
+        uuid = self.create("sleep", f"-duration={round(2 * SLOWNESS)}s")
+        task = f"/{uuid}/sleep/sleep"
+        wait_until(lambda: self.nodes()[task]["state"] == 1, "the sleep to begin")
         first.kill(9)
         killed = time.monotonic()
         self.older("WorkflowWait", uuid, name="second")
@@ -123,7 +123,7 @@ class WorkflowManagerTest(ClusterTest):
         cluster.restart("vtctld")
         # The same with the death of the only one.
         cluster.processes["second"].kill(9)
-        uuid = self.create("sleep", "-duration=1")
+        uuid = self.create("sleep", f"-duration={round(2 * SLOWNESS)}s")
         wait_until(lambda: self.nodes()[f"/{uuid}/sleep/sleep"]["state"] == 1, "the sleep to begin", 30)
         first = cluster.processes["vtctld"]
         first.kill(9)

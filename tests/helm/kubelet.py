@@ -1,17 +1,20 @@
 #!/usr/bin/env python3
-"""What the test kubelet decides, without processes and without an API server."""
+"""What the test kubelet decides, without containers and without an API server."""
 
 import base64
 import os
 import struct
+import subprocess
 import sys
+import tempfile
+import threading
 import unittest
 
 REPOSITORY = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 sys.path.insert(0, os.path.join(REPOSITORY, "tools", "kubelet"))
 
-from containers import Check, NotYet, decoded, environment, expand  # noqa: E402
-from network import dns_answer  # noqa: E402
+from containers import Check, NotYet, children_of, decoded, environment, expand, give_up  # noqa: E402
+from network import Network, dns_answer  # noqa: E402
 
 POD = {"metadata": {"name": "web-0", "namespace": "shop", "uid": "u1"}, "spec": {"nodeName": "node1"}}
 
@@ -60,6 +63,37 @@ class Names(unittest.TestCase):
 
     def test_an_answer_is_no_query(self):
         self.assertIsNone(dns_answer(b"\x12\x34\x80" + b"\0" * 20, {}.get))
+
+
+class EmptyNode:
+    changed = threading.Event()
+
+    @staticmethod
+    def all_pods():
+        return []
+
+
+class Services(unittest.TestCase):
+    def test_a_service_without_pods_has_a_name_until_it_is_deleted(self):
+        with tempfile.TemporaryDirectory() as folder:
+            network = Network(EmptyNode, os.path.join(folder, "hosts"), "127.9.0.54")
+            for name, spec in (("web", {"clusterIP": "10.0.0.7"}), ("db", {"clusterIP": "None"})):
+                network.set_service({"metadata": {"namespace": "shop", "name": name, "uid": name}, "spec": {**spec, "selector": {"app": name}}})
+            network.update()
+            self.assertEqual((network.names.get("web"), network.names.get("db")), (["127.9.0.54"], None))
+            network.drop_service({"metadata": {"namespace": "shop", "name": "web"}}, None)
+            network.update()
+            self.assertEqual(network.names, {})
+            network.loop.call_soon_threadsafe(network.loop.stop)
+
+
+class Commands(unittest.TestCase):
+    def test_what_takes_too_long_ends_with_what_it_runs(self):
+        with subprocess.Popen(["sh", "-c", "sleep 1000; exit 3"], stdout=subprocess.DEVNULL) as process:
+            while not children_of(process.pid):
+                self.assertIsNone(process.poll())
+            give_up(process)
+        self.assertEqual(process.returncode, 3)  # It saw the end of its child: nobody killed it first.
 
 
 class Probes(unittest.TestCase):

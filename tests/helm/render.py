@@ -138,8 +138,9 @@ SAMPLES = {
     "mysqlctlFlags": {"new_flag": "1"}, "secrets": ["new"], "pullSecrets": ["new"], "dataVolumeClaimSpec": {"storageClassName": "new"},
     "podSecurityContext": {"runAsUser": 1}, "topoRoot": "/other", "healthCheckInterval": "9s", "users": [{"kind": "User", "name": "new"}],
     "clients": [{"podSelector": {}}], "operators": [{"podSelector": {}}], "monitoring": [{"podSelector": {}}], "schema": {"new": "select 1"},
-    "vschema": {"new": "{}"}, "tables": ["new"], "mysqlBufferPoolMib": 4096, "source": "new/0", "jobs": [], "keyspaces": [], "shards": [], "tablets": [], "cells": [],
+    "vschema": {"new": "{}"}, "volume": {"emptyDir": {}}, "schedule": "1 2 * * *", "tables": ["new"], "mysqlBufferPoolMib": 4096, "source": "new/0", "jobs": [], "keyspaces": [], "shards": [], "tablets": [], "cells": [],
 }
+S3 = {"config": {"backup": {"backup_storage_implementation": "s3", "s3_backup_storage_bucket": "bucket"}}}
 # Further values without which a key has nothing to say.
 CONTEXT = {
     "etcd.version": {"etcd": {"operator": True}},
@@ -147,10 +148,12 @@ CONTEXT = {
     "vtgate.replicas": {"vtgate": {"autoscaling": {"enabled": False}}},
     "vttablet.mysqlBufferPoolMib": {"vttablet": {"mysqlSize": "prod"}},
     "slowLog.longQueryTime": {"vttablet": {"slowLog": {"enabled": True}}},
+    "s3_backup_storage_bucket": S3, "s3_backup_storage_root": S3, "s3_backup_aws_region": S3, "s3_backup_aws_endpoint": S3,
+    "s3_backup_force_path_style": S3, "s3_backup_server_side_encryption": S3, "s3Secret": S3,
     "kind": {"jobs": [{"name": "one", "kind": "vtctldclient", "command": "Validate"}]},
 }
 # Refused with a reason: what is not built, and a change that leaves another key without its meaning.
-REFUSED = ("config.backup.enabled", "pmm.enabled", "topology.cells.0.name", "jobs.0.cell", "jobs.0.kind")
+REFUSED = ("config.backup.enabled", "config.backup.backup_storage_implementation", "pmm.enabled", "topology.cells.0.name", "jobs.0.cell", "jobs.0.kind")
 
 
 def merge(base, over):
@@ -259,7 +262,13 @@ class Refused(unittest.TestCase):
 
     def test_what_is_not_built(self):
         self.refused({"jobs": [{"name": "split", "kind": "vtworker", "command": "SplitClone customer/0"}]}, "job split", "give the job's cell")
-        self.refused({"config": {"backup": {"enabled": True}}}, "config.backup.enabled")
+        self.refused({"pmm": {"enabled": True}}, "pmm.enabled", "/metrics")
+
+    def test_backups_that_would_go_nowhere(self):
+        self.refused({"config": {"backup": {"enabled": True, "backup_storage_implementation": "s3"}}}, "s3_backup_storage_bucket")
+        self.refused({"config": {"backup": {"enabled": True, "backup_storage_implementation": "gcs"}}}, "backup_storage_implementation")
+        self.refused({"config": {"backup": {"schedule": "0 3 * * *"}}}, "config.backup.enabled")
+        self.refused({"config": {"backup": {"enabled": True, "volume": None}}}, "volume")
 
     def test_shard_names(self):
         for name in ("x", "80", "-80-", "8g-"):

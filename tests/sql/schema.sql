@@ -7,6 +7,15 @@ create table ev(id bigint not null primary key, t time(2), y year, b bit(5), bl 
 create table kinds(id bigint not null primary key, ti tinyint, su smallint unsigned, mz mediumint(6) zerofill, i int, bu bigint unsigned, de decimal(20,5), f float, d double, dd double(10,3), y year, da date, ti6 time(6), dt datetime(3), ts timestamp(2) null, c char(5), v varchar(20), tx text, b binary(4), vb varbinary(10), bl blob, e enum('zeta','alpha','mid'), s set('q','p','z'), bi bit(9), js json, uu uuid, i6 inet6);
 create table words(id bigint not null primary key, g varchar(20) collate utf8mb4_general_ci, u varchar(20) collate utf8mb4_unicode_ci, b varchar(20) collate utf8mb4_bin, n varchar(20) collate utf8mb4_nopad_bin, l varchar(20) character set latin1 collate latin1_german1_ci, gn varchar(20) collate utf8mb4_general_nopad_ci);
 create table other(id bigint not null primary key, g varchar(20) collate utf8mb4_general_ci, u varchar(20) collate utf8mb4_unicode_ci, b varchar(20) collate utf8mb4_bin, n varchar(20) collate utf8mb4_nopad_bin, l varchar(20) character set latin1 collate latin1_german1_ci, gn varchar(20) collate utf8mb4_general_nopad_ci);
+create table acct(id bigint not null primary key, mail varchar(40) collate utf8mb4_general_ci, city varchar(20) collate utf8mb4_unicode_ci, num int, born date, amount decimal(8,2), nick varchar(20) collate utf8mb4_bin, pts int not null default 0, unique key(mail), unique key(num), key(city));
+create table acct_mail_idx(mail varchar(40) collate utf8mb4_general_ci not null primary key, kid varbinary(20));
+create table acct_city_idx(city varchar(20) collate utf8mb4_unicode_ci not null, id bigint not null, kid varbinary(20), primary key(city, id));
+create table acct_num_idx(num int not null primary key, kid bigint unsigned);
+create table acct_born_idx(born date not null, kid varbinary(20) not null, primary key(born, kid));
+create table acct_amount_idx(amount decimal(8,2) not null, kid varbinary(20) not null, primary key(amount, kid));
+create table acct_nick_idx(nick bigint unsigned not null, kid bigint unsigned not null, primary key(nick, kid));
+create table post(mail varchar(40) collate utf8mb4_general_ci not null, n int not null, body varchar(20), primary key(mail, n));
+create table visit(vid bigint not null primary key, mail varchar(40) collate utf8mb4_general_ci, at datetime, key(mail));
 insert into users(id,name,email,age,bal,born,data,grp,flags,lvl,ts,score) values
 (1,'ann','A1@x.org',7,17.113,'2001-02-11','{"a": 1, "b": [1, 1], "s": "x1"}','A','a','mid','2023-02-01 01:00:00.007',0.3666666666666667),
 (2,'Bob','b2@x.org',14,4.226,'2002-03-12','{"a": 2, "b": [1, 2], "s": "x0"}','b','b','high','2023-03-01 02:00:00.014',0.7333333333333334),

@@ -17,6 +17,7 @@ import time
 HERE = os.path.dirname(os.path.abspath(__file__))
 PATH = "/vt/bin:/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 REFERENCE = re.compile(r"\$(\$|\([-._A-Za-z0-9]+\))")
+REPORT_AFTER = 20  # Seconds after which what does not heed SIGTERM is told.
 probes = concurrent.futures.ThreadPoolExecutor(24)
 
 
@@ -107,6 +108,29 @@ def make_volume(volume, folder, claims, config):
     raise NotYet("ContainerCreating", f"this kubelet has no volumes of the kind of {name}")
 
 
+def children_of(pid):
+    try:
+        with open(f"/proc/{pid}/task/{pid}/children", encoding="utf-8") as file:
+            return [int(child) for child in file.read().split()]
+    except OSError:
+        return []
+
+
+def give_up(process):
+    """Ends an nsenter by ending what it runs: it takes that in itself. If it died first, nobody would, and a container whose namespace still has a
+    process in it does not end."""
+    deadline = time.monotonic() + 5
+    while process.poll() is None and time.monotonic() < deadline:
+        for child in children_of(process.pid):
+            try:
+                os.kill(child, signal.SIGKILL)
+            except ProcessLookupError:
+                pass
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+
+
 class Container:
     """One container of one pod, over its restarts. Confined to the pod's thread."""
 
@@ -153,13 +177,31 @@ class Container:
     def first_process(self):
         """The container's process 1, as we see it; None when it has just been made or has ended."""
         if self.first is None and self.process is not None:
-            try:
-                with open(f"/proc/{self.process.pid}/task/{self.process.pid}/children", encoding="utf-8") as file:
-                    children = file.read().split()
-                self.first = int(children[0]) if children else None
-            except OSError:
-                return None
+            self.first = next(iter(children_of(self.process.pid)), None)
         return self.first
+
+    def remark(self, text):
+        """Something that this kubelet has to say, in the container's log."""
+        with open(self.log_path(), "a", encoding="utf-8") as log:
+            log.write(f"[kubelet: {text}]\n")
+
+    def processes(self):
+        """The container's processes, a line each: id, state, where in the kernel it waits, arguments."""
+        parents, lines = {}, []
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc"))):
+            try:
+                with open(f"/proc/{pid}/stat", encoding="utf-8") as stat, open(f"/proc/{pid}/wchan", encoding="utf-8") as where, \
+                        open(f"/proc/{pid}/cmdline", encoding="utf-8") as line:
+                    state, parent = stat.read().rpartition(")")[2].split()[:2]
+                    parents[pid] = (int(parent), f"{pid} {state} {where.read()} {line.read().replace(chr(0), ' ')[:120]}")
+            except (OSError, ValueError):
+                continue
+        process, first = self.process, self.first_process()
+        found = {process.pid, first} if process is not None else set()
+        while more := {pid for pid, (parent, _) in parents.items() if parent in found} - found:
+            found |= more
+        lines = [parents[pid][1] for pid in sorted(found - {None}) if pid in parents]
+        return "\n".join(lines)
 
     def signal(self, number):
         first = self.first_process()
@@ -199,12 +241,15 @@ class Container:
         first = self.first_process()
         if first is None:
             return 1, "not running"
-        try:
-            done = subprocess.run(["nsenter", "--target", str(first), "--mount", "--pid", "--root", "--wd", "--", *argv], env=self.env, cwd="/",
-                                  stdin=subprocess.DEVNULL, capture_output=True, timeout=timeout, check=False)
-            return done.returncode, (done.stdout + done.stderr).decode(errors="replace")
-        except subprocess.TimeoutExpired:
-            return 124, f"took longer than {timeout} s"
+        process = subprocess.Popen(["nsenter", "--target", str(first), "--mount", "--pid", "--root", "--wd", "--", *argv], env=self.env, cwd="/",
+                                   stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+        with process.stdout:
+            try:
+                output, _ = process.communicate(timeout=timeout)
+                return process.returncode, output.decode(errors="replace")
+            except subprocess.TimeoutExpired:
+                give_up(process)
+                return 124, f"took longer than {timeout} s"
 
     def probe(self):
         """Starts probes that are due, and heeds those that are done. True when the container has to be restarted."""
@@ -290,8 +335,7 @@ def run_hook(container, seconds):
     hook = container.spec.get("lifecycle", {}).get("preStop")
     if hook and "exec" in hook:
         code, output = container.execute(hook["exec"]["command"], seconds)
-        with open(container.log_path(), "a", encoding="utf-8") as log:
-            log.write(f"[kubelet: preStop ended with {code}: {output.strip()}]\n")
+        container.remark(f"preStop ended with {code}: {output.strip()}")
 
 
 def stop_all(containers, grace):
@@ -299,11 +343,16 @@ def stop_all(containers, grace):
     deadline = time.monotonic() + grace
 
     def stop(container):
+        process = container.process
         run_hook(container, max(deadline - time.monotonic(), 1))
         container.signal(signal.SIGTERM)
-        while container.process is not None and container.process.poll() is None:
+        report = time.monotonic() + REPORT_AFTER
+        while process is not None and process.poll() is None:
             if time.monotonic() > deadline:
                 container.signal(signal.SIGKILL)
+            if time.monotonic() > report:
+                container.remark(f"SIGTERM was {REPORT_AFTER} s ago, and these are there:\n{container.processes()}")
+                report = float("inf")
             time.sleep(0.05)
     threads = [threading.Thread(target=stop, args=(c,)) for c in containers if c.running]
     for thread in threads:

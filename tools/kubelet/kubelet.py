@@ -41,7 +41,7 @@ class Node:
         with open(resolver, "w", encoding="utf-8") as file:
             file.write(f"nameserver 127.{self.net}.0.53\noptions timeout:1 attempts:1\n")
         self.files = {"/etc/hosts": hosts, "/etc/resolv.conf": resolver}
-        self.network = Network(self, hosts)
+        self.network = Network(self, hosts, f"127.{self.net}.0.54")
 
     def note(self, text):
         print(f"{now()} {text}", flush=True)

@@ -30,11 +30,12 @@ class Network:
     """Follows the node's pods and services.
 
     Every pod has an address of its own in 127.0.0.0/8. The name of a service stands for the addresses of its ready pods (all of them for
-    publishNotReadyAddresses), <pod>.<service> for one pod of a headless one. Node ports listen at 127.0.0.1.
+    publishNotReadyAddresses), <pod>.<service> for one pod of a headless one. A service that is not headless keeps its name while it has no such
+    pods: at an address that refuses. Node ports listen at 127.0.0.1.
     """
 
-    def __init__(self, node, path):
-        self.node, self.path = node, path
+    def __init__(self, node, path, nobody):
+        self.node, self.path, self.nobody = node, path, nobody
         self.services, self.size = {}, 0
         self.proxies, self.turns = {}, itertools.count()
         self.names = {}
@@ -97,6 +98,8 @@ class Network:
                 return " ".join([first, f"{first}.{namespace}", f"{first}.{namespace}.svc", f"{first}.{namespace}.svc.cluster.local"])
             pods = self.pods_of(service, ready_only=False)
             lines += [f"{p.address} {names(name)}" for p in pods]
+            if not pods and service["spec"].get("clusterIP") != "None":
+                lines.append(f"{self.nobody} {names(name)}")
             if service["spec"].get("clusterIP") == "None":
                 lines += [f"{p.address} {names(p.name + '.' + name)}" for p in pods if p.item["spec"].get("subdomain") == name]
             for port in service["spec"].get("ports", []):

@@ -153,13 +153,24 @@ class Pod:
         self.sent = text
         self.node.changed.set()
 
+    def try_to_tell(self):
+        try:
+            self.tell()
+        except (OSError, ApiError) as error:
+            self.node.note(f"{self.name}: {error}")
+
     def end(self):
         """The graceful end of a pod that is being deleted."""
         self.node.changed.set()
         grace = self.item["metadata"].get("deletionGracePeriodSeconds", self.item["spec"].get("terminationGracePeriodSeconds", 30))
-        stop_all([*self.inits, *self.containers], grace)
-        for container in [*self.inits, *self.containers]:
-            container.reap()
+        all_of_them = [*self.inits, *self.containers]
+        stopping = threading.Thread(target=stop_all, args=(all_of_them, grace), daemon=True)
+        stopping.start()
+        while stopping.is_alive():
+            stopping.join(self.TICK)
+            for container in all_of_them:
+                container.reap()
+            self.try_to_tell()
         if self.phase in ("Pending", "Running"):
             ended = all(c.ended is not None and c.ended["exitCode"] == 0 for c in self.containers)
             self.phase = "Succeeded" if ended else "Failed"

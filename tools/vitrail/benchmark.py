@@ -31,9 +31,9 @@ max_connections = 1000
 class BenchCluster(Cluster):
     """Shards of one tablet each, with more memory than those of a demo."""
 
-    def __init__(self, root, pool="512M", kinds=("replica",)):
+    def __init__(self, root, pool="512M", kinds=("replica",), programs=Cluster.programs):
         super().__init__(root)
-        self.pool, self.kinds = pool, kinds
+        self.pool, self.kinds, self.programs = pool, kinds, programs
 
     def environment(self):
         path = self.path("roomy.cnf")
@@ -45,8 +45,8 @@ class BenchCluster(Cluster):
     def add_shard(self, keyspace, shard, first_uid, kinds=None, note=lambda text: None):
         return super().add_shard(keyspace, shard, first_uid, kinds or self.kinds, note)
 
-    def start_vtgate(self, *extra):
-        super().start_vtgate("--gateway-initial-tablet-timeout", "1s", *extra)
+    def start_vtgate(self, *extra, name="vtgate"):
+        super().start_vtgate("--gateway-initial-tablet-timeout", "1s", *extra, name=name)
 
     def server_pid(self, tablet):
         with open(self.path(f"vt_{tablet.uid:010d}", "mysql.pid"), encoding="utf-8") as file:

@@ -62,6 +62,7 @@ class Cluster:
     """
 
     tablet_flags = ()  # For every vttablet that is started from now on.
+    programs = BIN  # The folder of the programs that are started from now on.
 
     def __init__(self, root, cell="zone1"):
         self.root, self.cell = os.path.abspath(root), cell
@@ -149,7 +150,7 @@ class Cluster:
             file.write(SMALL_SERVER)
         port, grpc = self.ports.take(15000), self.ports.take(15999)
         self.addresses["vtctld"] = {"port": port, "grpc": grpc}
-        self.start("vtctld", [f"{BIN}/vtctld", *self.topo_flags(), "--cell", self.cell, "--port", port, "--grpc-port", grpc,
+        self.start("vtctld", [f"{self.programs}/vtctld", *self.topo_flags(), "--cell", self.cell, "--port", port, "--grpc-port", grpc,
                               "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1", *self.backup_flags()],
                    lambda: http_get(port, "/debug/vars"))
         self.vtctldclient("AddCellInfo", "--root", f"/vitess/{self.cell}", "--server-address", self.topo_address(),
@@ -157,14 +158,18 @@ class Cluster:
 
     def vtctldclient(self, *args, timeout=600):
         """Standard output of a vtctldclient command; Failure with its text when it fails."""
-        argv = [f"{BIN}/vtctldclient", "--server", f"127.0.0.1:{self.addresses['vtctld']['grpc']}", *map(str, args)]
+        argv = [f"{self.programs}/vtctldclient", "--server", f"127.0.0.1:{self.addresses['vtctld']['grpc']}", *map(str, args)]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=timeout, check=False)
         if done.returncode != 0:
             raise Failure(f"vtctldclient {' '.join(map(str, args))}: {(done.stderr + done.stdout).strip()}")
         return done.stdout
 
+    def prefix_of(self, _tablet):
+        """What comes before the command lines of this tablet's programs."""
+        return []
+
     def mysqlctl(self, tablet, *args):
-        argv = [f"{BIN}/mysqlctl", "--tablet-uid", str(tablet.uid), "--mysql-port", str(tablet.ports["mysqld"]), *args]
+        argv = [*self.prefix_of(tablet), f"{self.programs}/mysqlctl", "--tablet-uid", str(tablet.uid), "--mysql-port", str(tablet.ports["mysqld"]), *args]
         done = subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False,
                               env={**os.environ, **self.environment_of(tablet)})
         if done.returncode != 0:
@@ -174,7 +179,7 @@ class Cluster:
         ports = tablet.ports
         self.addresses[tablet.name] = {"port": ports["port"], "grpc": ports["grpc"], "mysql": ports["data"]}
         self.start(tablet.name, [
-            f"{BIN}/vttablet", *self.topo_flags(), "--tablet-path", tablet.alias, "--init-keyspace", tablet.keyspace,
+            f"{self.programs}/vttablet", *self.topo_flags(), "--tablet-path", tablet.alias, "--init-keyspace", tablet.keyspace,
             "--init-shard", tablet.shard, "--init-tablet-type", tablet.kind,
             "--tablet-hostname", "127.0.0.1", "--port", ports["port"], "--grpc-port", ports["grpc"],
             "--mysql-data-port", ports["data"], "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1",
@@ -205,30 +210,30 @@ class Cluster:
     def vars(self, tablet):
         return http_json(tablet.ports["port"], "/debug/vars")
 
-    def start_vtgate(self, *extra):
+    def start_vtgate(self, *extra, name="vtgate"):
         port, grpc, mysql = self.ports.take(15001), self.ports.take(15991), self.ports.take(15306)
-        self.addresses["vtgate"] = {"port": port, "grpc": grpc, "mysql": mysql}
+        self.addresses[name] = {"port": port, "grpc": grpc, "mysql": mysql}
         os.makedirs(self.path("sockets"), exist_ok=True)
-        self.start("vtgate", [
-            f"{BIN}/vtgate", *self.topo_flags(), "--cell", self.cell, "--cells-to-watch", self.cell,
+        self.start(name, [
+            f"{self.programs}/vtgate", *self.topo_flags(), "--cell", self.cell, "--cells-to-watch", self.cell,
             "--tablet-types-to-wait", "PRIMARY,REPLICA", "--port", port, "--grpc-port", grpc, "--mysql-server-port", mysql,
-            "--mysql-server-socket-path", self.path("sockets", "vtgate.sock"), "--mysql-auth-server-impl", "none",
+            "--mysql-server-socket-path", self.path("sockets", f"{name}.sock"), "--mysql-auth-server-impl", "none",
             "--bind-address", "127.0.0.1", "--grpc-bind-address", "127.0.0.1", *extra],
             lambda: http_get(port, "/debug/vars"))
-        wait_until(self.vtgate_answers, "vtgate to answer")
+        wait_until(lambda: self.vtgate_answers(name), f"{name} to answer")
 
-    def vtgate_answers(self):
+    def vtgate_answers(self, name="vtgate"):
         try:
-            with self.connect() as connection, connection.cursor() as cursor:
+            with self.connect(vtgate=name) as connection, connection.cursor() as cursor:
                 cursor.execute("select 1")
                 return cursor.fetchone() == (1,)
         except pymysql.MySQLError:
             return False
 
     # --- connections ---
-    def connect(self, database=None, **options):
+    def connect(self, database=None, vtgate="vtgate", **options):
         """A connection to vtgate."""
-        return pymysql.connect(host="127.0.0.1", port=self.addresses["vtgate"]["mysql"], database=database,
+        return pymysql.connect(host="127.0.0.1", port=self.addresses[vtgate]["mysql"], database=database,
                                **{"user": "demo", "autocommit": True, "read_timeout": 60, "write_timeout": 60, **options})
 
     def server(self, tablet, database=None):

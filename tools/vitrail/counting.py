@@ -29,7 +29,7 @@ class CountedCluster(BenchCluster):
             raise Failure("valgrind is missing: ./dev deps bench")
         self.library = self.path("count_calls.so")
         subprocess.run(["cc", "-O2", "-shared", "-fPIC", "-o", self.library, SOURCE, "-ldl"], check=True)
-        self.counted = {}  # Program -> its process.
+        self.counted = {}  # Name -> (program, process).
 
     def start(self, name, argv, ready, seconds=60):
         program = os.path.basename(argv[0])
@@ -39,47 +39,49 @@ class CountedCluster(BenchCluster):
         if not os.path.exists(stripped):
             subprocess.run(["objcopy", "--strip-debug", argv[0], stripped], check=True)
         wrapped = ["valgrind", "--tool=callgrind", "--instr-atstart=no", "--separate-threads=yes",
-                   f"--callgrind-out-file={self.path(program + '.callgrind')}",
+                   f"--callgrind-out-file={self.path(name + '.callgrind')}",
                    stripped, *argv[1:]]
-        environment = {**self.environment(), "LD_PRELOAD": self.library, "VITRAIL_COUNT_FILE": self.path(program + ".counts")}
+        environment = {**self.environment(), "LD_PRELOAD": self.library, "VITRAIL_COUNT_FILE": self.path(name + ".counts")}
         process = Process(name, wrapped, self.path("logs", name + ".log"), environment).start()
-        self.processes[name] = self.counted[program] = process
+        self.processes[name] = process
+        self.counted[name] = (program, process)
         self.save()
         process.wait_ready(ready, 4 * seconds)
         return process
 
     def _control(self, *arguments):
-        for process in self.counted.values():
+        for _, process in self.counted.values():
             subprocess.run(["callgrind_control", *arguments, str(process.pid)], check=True, capture_output=True)
 
-    def _counters(self, program):
-        with open(self.path(program + ".counts"), "rb") as file:
+    def _counters(self, name):
+        with open(self.path(name + ".counts"), "rb") as file:
             return struct.unpack(f"{len(COUNTERS)}Q", file.read(8 * len(COUNTERS)))
 
-    def _dumps(self, program):
-        return set(glob.glob(glob.escape(self.path(program + ".callgrind")) + ".*"))
+    def _dumps(self, name):
+        return set(glob.glob(glob.escape(self.path(name + ".callgrind")) + ".*"))
 
     def count(self, work, queries):
-        """Runs `work`, and returns by program what each of its `queries` cost."""
+        """Runs `work`, and returns by program what each of its `queries` cost; of several tablets, all of them together."""
         self._control("-z")
         self._control("-i", "on")
-        before = {program: self._counters(program) for program in self.counted}
-        dumps = {program: self._dumps(program) for program in self.counted}
+        before = {name: self._counters(name) for name in self.counted}
+        dumps = {name: self._dumps(name) for name in self.counted}
         work()
-        after = {program: self._counters(program) for program in self.counted}
+        after = {name: self._counters(name) for name in self.counted}
         self._control("-d")
         self._control("-i", "off")
         result = {}
-        for program in self.counted:
+        for name, (program, _) in self.counted.items():
             # The loop that the client is on; other threads have nothing to do with it.
-            instructions = max(map(total_of, self._dumps(program) - dumps[program]), default=0)
-            each = {name: (end - begin) / queries for name, begin, end in zip(COUNTERS, before[program], after[program])}
-            result[program] = {"instructions": round(instructions / queries),
-                               "allocations": round(each["allocations"], 1),
-                               "allocated_bytes": round(each["allocated_bytes"]),
-                               "syscalls": round(sum(each[name] for name in SYSCALLS), 1),
-                               **{name: round(each[name], 1) for name in SYSCALLS}}
-        return result
+            instructions = max(map(total_of, self._dumps(name) - dumps[name]), default=0)
+            each = {what: (end - begin) / queries for what, begin, end in zip(COUNTERS, before[name], after[name])}
+            each.update(instructions=instructions / queries, syscalls=sum(each[what] for what in SYSCALLS))
+            sums = result.setdefault(program, dict.fromkeys(each, 0))
+            for what, number in each.items():
+                sums[what] += number
+        whole = ("instructions", "allocated_bytes")
+        return {program: {what: round(number, None if what in whole else 1) for what, number in sums.items()}
+                for program, sums in result.items()}
 
 
 def total_of(path):

@@ -63,6 +63,10 @@ class Stage:
     def __init__(self, cluster, seed):
         self.cluster, self.seed = cluster, seed
         self.server = "vtctld"  # The one that is asked.
+        self.primaries = {}  # The uid of the tablet that a shard began with -> that of the primary now.
+
+    def uid(self, place):
+        return self.primaries.get(place[2], place[2])
 
     # --- the cluster ---
     def start(self, kinds=("replica",)):
@@ -124,12 +128,12 @@ class Stage:
         return out
 
     def rows(self, place):
-        with self.cluster.server(self.cluster.tablets[place[2]], place[0]) as connection, connection.cursor() as cursor:
+        with self.cluster.server(self.cluster.tablets[self.uid(place)], place[0]) as connection, connection.cursor() as cursor:
             cursor.execute(f"select id, v from {'rs' if place[0] == 's' else 'mt'}")
             return cursor.fetchall()
 
     def streams(self, place, workflow):
-        with self.cluster.server(self.cluster.tablets[place[2]], "_vt") as connection, connection.cursor() as cursor:
+        with self.cluster.server(self.cluster.tablets[self.uid(place)], "_vt") as connection, connection.cursor() as cursor:
             cursor.execute("select state, message from vreplication where workflow = %s", workflow)
             return sorted({tuple(x.decode() for x in row) for row in cursor.fetchall()})
 
@@ -175,7 +179,7 @@ class Stage:
         side.workflow = None
 
     def has_table(self, place):
-        with self.cluster.server(self.cluster.tablets[place[2]], place[0]) as connection, connection.cursor() as cursor:
+        with self.cluster.server(self.cluster.tablets[self.uid(place)], place[0]) as connection, connection.cursor() as cursor:
             cursor.execute("show tables")
             return ("rs" if place[0] == "s" else "mt") in {row[0] for row in cursor.fetchall()}
 
@@ -195,11 +199,30 @@ class Stage:
         where, what = victim.split(" ") if " " in victim else (None, victim)
         if what in ("vtctld", "vtctld2", "etcd", "vtgate"):
             return self.cluster.processes[what].pid
-        uid = (side.source if where == "source" else side.target)[0][2]
+        uid = self.uid((side.source if where == "source" else side.target)[0])
         if what == "vttablet":
             return self.cluster.processes[f"vttablet-{uid}"].pid
         with open(self.cluster.path(f"vt_{uid:010d}", "mysql.pid"), encoding="utf-8") as file:
             return int(file.read())
+
+    def other_tablet(self, place):
+        now = self.uid(place)
+        return next(t.uid for t in self.cluster.tablets.values() if (t.keyspace, t.shard) == place[:2] and t.uid != now)
+
+    def reparent(self, place, server=None):
+        """Another tablet of the shard is to become its primary: the command's answer."""
+        other = self.other_tablet(place)
+        ok, out = self.ctl("PlannedReparentShard", f"{place[0]}/{place[1]}", "--new-primary", f"{self.cluster.cell}-{other}",
+                           server=server)
+        if ok:
+            self.primaries[place[2]] = other
+        return ok, out
+
+    def learn_primaries(self):
+        """Who they are when nothing is under way any more."""
+        for place in {p for side in self.sides.values() for p in side.source + side.target}:
+            record = json.loads(self.must("GetShard", f"{place[0]}/{place[1]}"))
+            self.primaries[place[2]] = record["shard"]["primary_alias"]["uid"]
 
     def revive(self, victim, side, pid):
         """Starts what was killed again, and waits until it answers."""
@@ -211,13 +234,13 @@ class Stage:
             old.wait_ended(10)
             cluster.start("etcd", old.argv, cluster.etcd_answers)
         elif " " in victim:
-            uid = (side.source if victim.startswith("source") else side.target)[0][2]
+            uid = self.uid((side.source if victim.startswith("source") else side.target)[0])
             cluster.restart(f"vttablet-{uid}")
         else:
             cluster.restart(victim)
 
     def wait_mysqld(self, victim, side, old):
-        uid = (side.source if victim.startswith("source") else side.target)[0][2]
+        uid = self.uid((side.source if victim.startswith("source") else side.target)[0])
         tablet = self.cluster.tablets[uid]
 
         def answers():  # mysqld_safe starts it again.
@@ -232,8 +255,9 @@ class Stage:
 
     def wait_settled(self, side):
         def settled():
-            ok, out = self.ctl("Workflow", "--keyspace", side.target[0][0], "repair", "--dry-run")
-            return ok and " since " not in out
+            answers = [self.ctl("Workflow", "--keyspace", keyspace, "repair", "--dry-run")
+                       for keyspace in sorted({p[0] for p in side.source + side.target})]
+            return all(ok and " since " not in out for ok, out in answers)
         wait_until(settled, f"nothing to be open on {side.workflow}", SETTLED_WITHIN, 0.2)
 
     def check(self, side):

@@ -260,7 +260,8 @@ class Kubernetes:
             status = pod.get("status", {})
             for one in [*status.get("initContainerStatuses", []), *status.get("containerStatuses", [])]:
                 ended = one.get("state", {}).get("terminated", {}).get("exitCode", 1) == 0
-                if not one.get("ready") and not ended:
+                lingers = "deletionTimestamp" in pod["metadata"] and "running" in one.get("state", {})
+                if (not one.get("ready") or lingers) and not ended:
                     path = self.path("node", "pods", pod["metadata"]["uid"], one["name"] + ".log")
                     lines = []
                     if os.path.exists(path):

@@ -43,8 +43,8 @@ class PlainServer:
         return self
 
     def connect(self, database=None, **options):
-        return pymysql.connect(host="127.0.0.1", port=self.port, user="root", database=database, autocommit=True,
-                               **{"charset": "utf8mb4", "read_timeout": 60, **options})
+        return pymysql.connect(host="127.0.0.1", port=self.port, user="root", database=database,
+                               **{"autocommit": True, "charset": "utf8mb4", "read_timeout": 60, **options})
 
     def answers(self):
         try:

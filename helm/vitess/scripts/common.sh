@@ -14,7 +14,7 @@ wait_for() {
     fi
     [ "${waiting:-}" = "$what" ] || say "waiting for $what"
     waiting=$what
-    sleep 2
+    sleep 1
   done
 }
 

@@ -1,4 +1,5 @@
-# The MySQL server of a tablet: makes it once, starts it, and lives as long as it does. Arguments: flags of mysqlctl.
+# The MySQL server of a tablet: mysqlctld makes it once, starts it, stops and starts it when the tablet's backups and restores ask for that, and lives
+# as long as it does. Arguments: flags of mysqlctld.
 . /vt/scripts/common.sh
 . /vt/scripts/tablet.sh
 
@@ -19,34 +20,16 @@ extra=$VTDATAROOT/extra.cnf
 } >"$extra"
 export EXTRA_MY_CNF=$extra
 
-# Without mysqld_safe: a server that ends is started again by Kubernetes, as a new container.
-server() { mysqlctl --tablet_uid "$TABLET_UID" --mysql_supervised=false "${flags[@]}" "$@"; }
-flags=("$@")
-
-stop() {
-  say "stopping the server"
-  server shutdown || exit 1
-  exit 0
-}
-trap stop TERM INT
-
-# A server that was being made when its container ended is made anew by init, which refuses one that is whole.
-if [ -d "$FOLDER/data/mysql" ] && server reinit_config && server start; then
-  say "started the server in $FOLDER"
-else
-  init=()
-  if [ -n "${INIT_DB_SQL:-}" ]; then
-    printf '%s\n' "$INIT_DB_SQL" >"$VTDATAROOT/init.sql"
-    init=(--init_db_sql_file "$VTDATAROOT/init.sql")
-  fi
-  server init "${init[@]}"
-  say "made the server in $FOLDER"
+init=()
+if [ -n "${INIT_DB_SQL:-}" ]; then
+  printf '%s\n' "$INIT_DB_SQL" >"$VTDATAROOT/init.sql"
+  init=(--init_db_sql_file "$VTDATAROOT/init.sql")
 fi
-
-pid=$(cat "$FOLDER/mysql.pid")
-while kill -0 "$pid" 2>/dev/null; do
-  sleep 1 &
-  wait $! || true
-done
-say "the server has ended"
-exit 1
+# Without mysqld_safe: a server that ends is started again by Kubernetes, as a new container. Bash stays, as the first process of its container it
+# takes in what others have left behind.
+mysqlctld --tablet_uid "$TABLET_UID" --mysql_supervised=false --socket_file "$FOLDER/mysqlctl.sock" "${init[@]}" "$@" &
+pid=$!
+trap 'kill -TERM $pid' TERM INT
+code=0
+while wait $pid || code=$?; kill -0 $pid 2>/dev/null; do :; done
+exit $code

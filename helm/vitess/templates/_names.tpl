@@ -79,7 +79,10 @@ etcd-{{ include "vitess.dns" . }}-client:2379
 
 {{/* Refuses what this version does not have, by name. */}}
 {{- define "vitess.guard" -}}
-{{- if .Values.config.backup.enabled }}{{ fail "config.backup.enabled: this version of the chart has no backups; see docs/operators/kubernetes.md" }}{{ end -}}
+{{- with .Values.config.backup -}}
+{{- if and .enabled (eq .backup_storage_implementation "s3") (not .s3_backup_storage_bucket) }}{{ fail "config.backup.s3_backup_storage_bucket: the storage s3 needs a bucket, which must be there" }}{{ end -}}
+{{- if and .schedule (not .enabled) }}{{ fail "config.backup.schedule: backups are not enabled (config.backup.enabled)" }}{{ end -}}
+{{- end -}}
 {{- if .Values.pmm.enabled }}{{ fail "pmm.enabled: this chart does not run PMM; the pods tell their metrics at /metrics" }}{{ end -}}
 {{- end -}}
 

@@ -98,7 +98,7 @@ void add_backups(CommandSet& set) {
           return fill_backup(*f, q);
         });
     declare_backup(s, *f);
-    s.add("backup-engine", &f->engine, "builtin, or mariabackup; default: as the tablet's flag says");
+    s.add("backup-engine", &f->engine, "builtin, mariabackup, or logical; default: as the tablet's flag says");
     s.arguments("<tablet alias>", 1, 1);
   }
   auto f = std::make_shared<BackupFlags>();

@@ -92,7 +92,7 @@ void add_shard_reparents(CommandSet& set) {
   };
   auto f = std::make_shared<Flags>();
   auto& s = add_call<vd::InitShardPrimaryRequest, vd::InitShardPrimaryResponse>(
-      set, "InitShardPrimary", "older: sets up replication anew; binary logs of the shard are lost",
+      set, "InitShardPrimary", "older: sets up replication anew; with --force the binary logs of the shard are lost",
       [f](const ClientContext& c, auto& q) -> Status {
         RETURN_IF_ERROR(fill_shard(c, q));
         ASSIGN_OR_RETURN(*q.mutable_primary_elect_tablet_alias(), topo::parse_alias(c.arguments[1]));
@@ -101,7 +101,7 @@ void add_shard_reparents(CommandSet& set) {
         return {};
       },
       print_events<vd::InitShardPrimaryResponse>);
-  s.add("force", &f->force, "also when the tablet is not the shard's primary");
+  s.add("force", &f->force, "wipes binary logs, also when the tablet is not the shard's primary");
   s.add("wait-replicas-timeout", &f->wait, "how long replicas may take");
   s.arguments("<keyspace/shard> <tablet alias>", 2, 2);
 }

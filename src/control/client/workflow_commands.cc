@@ -324,7 +324,7 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
   s.add("defer-secondary-keys", &f.defer_keys, "drop secondary keys that are not unique, and add them after the copy");
   s.add("auto-start", &f.auto_start, "start at once");
   s.add("stop-after-copy", &f.stop_after_copy, "stop when the copy is done");
-  s.add("config-overrides", &f.config, "not built, refused");
+  s.add("config-overrides", &f.config, "name=value: settings of the streams (docs/users/workflow-options.md)");
   s.add("source-shards", &f.source_shards,
         reshard ? "shards to read from" : "only these shards, each with all its tables, to those of the same names");
   if (reshard) {
@@ -333,13 +333,14 @@ void declare_create(base::Settings& s, CreateFlags& f, bool reshard) {
     return;
   }
   s.add("source-keyspace", &f.source_keyspace, "keyspace to take tables from").required();
-  s.add("source-time-zone", &f.source_time_zone, "not built, refused");
+  s.add("source-time-zone", &f.source_time_zone, "of the source's DATETIME values, which become UTC");
   s.add("tables", &f.tables, "tables to move");
   s.add("all-tables", &f.all_tables, "move every table");
   s.add("exclude-tables", &f.exclude, "but not these");
   s.add("no-routing-rules", &f.no_rules, "do not make routing rules");
-  s.add("atomic-copy", &f.atomic, "not built, refused");
-  s.add("tenant-id", &f.tenant_id, "not built, refused");
+  s.add("atomic-copy", &f.atomic,
+        "copy all tables as of one moment, from a keyspace of one shard; an interrupted copy begins anew");
+  s.add("tenant-id", &f.tenant_id, "move the rows of this tenant, by the target vschema's multi_tenant_spec");
   s.add("shards", &f.shards, "refused: --source-shards names the shards whose tables are moved");
   s.add("sharded-auto-increment-handling", &f.numbering,
         "sharded targets: leave AUTO_INCREMENT in the tables, remove it, or replace it by sequences")
@@ -360,9 +361,9 @@ void declare_switch(base::Settings& s, SwitchFlags& f) {
         "MoveTables: have the sequences of the moved tables begin behind their largest ids");
 }
 
-void declare_unbuilt_removal(base::Settings& s, CompleteFlags& f) {
-  s.add("delete-batch-size", &f.batch, "not built, another one than 1000 is refused: tables are dropped as a whole");
-  s.add("ignore-source-keyspace", &f.ignore_source, "not built, refused");
+void declare_removal(base::Settings& s, CompleteFlags& f) {
+  s.add("delete-batch-size", &f.batch, "with a tenant: rows that are deleted in one statement");
+  s.add("ignore-source-keyspace", &f.ignore_source, "leave the source alone: it is gone, or will not come back");
 }
 
 void add_actions(CommandSet& set, std::string_view name, std::string_view lower, bool reshard) {
@@ -394,7 +395,11 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
     set.add(parent, "mirrortraffic", "not built yet",
             [](const ClientContext&) {
               return []() -> Output {
-                co_return fail(Code::kUnimplemented, "mirrortraffic is not built yet: traffic is not mirrored");
+                co_return fail(
+                    Code::kUnimplemented,
+                    "mirrortraffic is not built yet: traffic is not mirrored. Compare the rows of both sides "
+                    "with VDiff, and try the target with reads (switchtraffic --tablet-types "
+                    "replica,rdonly), which reversetraffic takes back");
               }();
             },
             {"MirrorTraffic"})
@@ -410,7 +415,8 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
   if (!reshard) {
     done.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
     done.add("rename-tables", &finish->rename, "rename the source's tables instead of dropping them");
-    done.add("ignore-source-keyspace", &finish->ignore_source, "not built, refused");
+    done.add("ignore-source-keyspace", &finish->ignore_source,
+             "leave the source alone: it is gone, or will not come back");
     done.add("shards", &finish->shards, "all of the workflow's: they go together");
   }
   auto& stop = set.add(parent, "cancel", "gives the workflow up",
@@ -419,7 +425,7 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
   if (!reshard) {
     stop.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
     stop.add("shards", &finish->shards, "all of the workflow's: they go together");
-    declare_unbuilt_removal(stop, *finish);
+    declare_removal(stop, *finish);
   }
   auto logs = std::make_shared<bool>(true);
   auto& shown = set.add(parent, "show", "prints everything about the workflow",
@@ -442,20 +448,41 @@ struct MaterializeFlags {
   std::vector<std::string> reference_tables;
 };
 
+Status read_table_settings(const std::string& text, vd::MaterializeSettings& settings) {
+  if (text.empty()) return {};
+  const auto read =
+      google::protobuf::util::JsonStringToMessage(fmt::format("{{\"table_settings\": {}}}", text), &settings);
+  if (read.ok()) return {};
+  return fail(Code::kInvalidArgument,
+              "--table-settings takes JSON, [{\"target_table\": \"t\", \"source_expression\": \"select * from "
+              "t\", \"create_ddl\": \"copy\"}, ...]: " +
+                  std::string(read.message()));
+}
+
+Output add_materialized(const ClientContext& c, Base base, MaterializeFlags flags) {
+  if (flags.table_settings.empty() == flags.reference_tables.empty()) {
+    co_return fail(Code::kInvalidArgument, "tables are added by --table-settings or by --reference-tables");
+  }
+  vd::MaterializeSettings settings;
+  CO_RETURN_IF_ERROR(read_table_settings(flags.table_settings, settings));
+  vd::WorkflowAddTablesRequest q;
+  q.set_workflow(base.workflow);
+  q.set_keyspace(base.target_keyspace);
+  *q.mutable_table_settings() = settings.table_settings();
+  for (const auto& table : flags.reference_tables) q.add_table_settings()->set_target_table(table);
+  if (!flags.reference_tables.empty()) q.set_materialization_intent(vd::REFERENCE);
+  CO_ASSIGN_OR_RETURN(const auto done,
+                      co_await c.call<vd::WorkflowAddTablesResponse>("WorkflowAddTables", std::move(q)));
+  if (base.format == "json") co_return c.json(done);
+  co_return fmt::format("Table(s) added to the workflow {} in the {} keyspace. Use show to view the status.\n",
+                        base.workflow, base.target_keyspace);
+}
+
 Output create_materialize(const ClientContext& c, Base base, MaterializeFlags flags) {
   CO_ASSIGN_OR_RETURN(const auto cells, co_await choose_cells(c, flags.streams));
   vd::MaterializeCreateRequest q;
   auto& settings = *q.mutable_settings();
-  if (!flags.table_settings.empty()) {
-    const auto read = google::protobuf::util::JsonStringToMessage(
-        fmt::format("{{\"table_settings\": {}}}", flags.table_settings), &settings);
-    if (!read.ok()) {
-      co_return fail(Code::kInvalidArgument,
-                     "--table-settings takes JSON, [{\"target_table\": \"t\", \"source_expression\": \"select * from "
-                     "t\", \"create_ddl\": \"copy\"}, ...]: " +
-                         std::string(read.message()));
-    }
-  }
+  CO_RETURN_IF_ERROR(read_table_settings(flags.table_settings, settings));
   settings.set_workflow(base.workflow);
   settings.set_target_keyspace(base.target_keyspace);
   settings.set_source_keyspace(flags.streams.source_keyspace);
@@ -501,6 +528,11 @@ void add_materialize(CommandSet& set) {
   s.add("defer-secondary-keys", &flags->streams.defer_keys,
         "drop secondary keys that are not unique, and add them after the copy");
   s.add("stop-after-copy", &flags->streams.stop_after_copy, "stop when the copy is done");
+  auto& more =
+      set.add(parent, "update", "adds tables to the workflow",
+              [base, flags](const ClientContext& c) { return add_materialized(c, *base, *flags); }, {"Update"});
+  more.add("table-settings", &flags->table_settings, "JSON: the tables to add, as for create");
+  more.add("reference-tables", &flags->reference_tables, "whole tables to add, into every shard of the target");
   auto logs = std::make_shared<bool>(true);
   auto& shown = set.add(parent, "show", "prints everything about the workflow",
                         [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"});
@@ -527,7 +559,7 @@ struct VDiffFlags {
        auto_start = true, verbose = false, watch = false;
 };
 
-constexpr auto kLookInterval = 200ms;
+constexpr base::Duration kLookInterval = 200ms, kLookIntervalMin = 20ms;
 constexpr auto kWatchInterval = 1s;
 
 bool has_ended(const std::string& state) { return state == "completed" || state == "error" || state == "stopped"; }
@@ -555,7 +587,8 @@ Output vdiff_show(const ClientContext& c, Base base, std::string which, bool ver
 
 // Waits for a comparison's end; its result, or an error when rows differ or it has not ended well.
 Output vdiff_wait(const ClientContext& c, Base base, std::string uuid, base::Duration update_interval) {
-  auto told = base::system_clock().now();
+  const auto began = base::system_clock().now();
+  auto told = began;
   for (;;) {
     vd::VDiffShowRequest q;
     q.set_workflow(base.workflow);
@@ -579,7 +612,9 @@ Output vdiff_wait(const ClientContext& c, Base base, std::string uuid, base::Dur
       c.show(text);
       told = now;
     }
-    CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min<base::Duration>(update_interval, kLookInterval)));
+    // What takes long is looked at less often.
+    const base::Duration pause = std::clamp((now - began) / 8, kLookIntervalMin, kLookInterval);
+    CO_RETURN_IF_ERROR(co_await net::sleep_for(std::min(update_interval, pause)));
   }
 }
 
@@ -674,7 +709,7 @@ void add_workflow_commands(CommandSet& set) {
   changes->order_given = [&order] { return order.is_set(); };
   update.add("on-ddl", &changes->on_ddl, "what a schema change of the source does")
       .one_of({"IGNORE", "STOP", "EXEC", "EXEC_IGNORE"});
-  update.add("config-overrides", &changes->config, "not built, refused");
+  update.add("config-overrides", &changes->config, "name=value: settings of the streams");
   update.add("shards", &base->shards, "only on these target shards");
   auto finish = std::make_shared<CompleteFlags>();
   auto& remove = declare_name(
@@ -683,7 +718,7 @@ void add_workflow_commands(CommandSet& set) {
   remove.add("keep-data", &finish->keep_data, "keep the copies");
   remove.add("keep-routing-rules", &finish->keep_rules, "keep the routing rules");
   remove.add("shards", &finish->shards, "all of the workflow's: they go together");
-  declare_unbuilt_removal(remove, *finish);
+  declare_removal(remove, *finish);
   auto dry_run = std::make_shared<bool>(false);
   auto wanted = std::make_shared<std::string>();
   auto& mend = set.add(workflow, "repair", "brings to an end what an interrupted command left open",

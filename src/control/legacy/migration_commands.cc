@@ -10,6 +10,7 @@
 #include "control/legacy/command.h"
 #include "control/served_from.h"
 #include "control/workflow/records.h"
+#include "control/workflow/switch.h"
 #include "mysqld/rows.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/cells.h"
@@ -85,6 +86,19 @@ net::Task<Result<Words>> types_left(TabletClient& tablets, const engine::Record&
   co_return left;
 }
 
+// What Reshard SwitchTraffic does not offer. Prints what that prints.
+Output switch_reads(const Call& call, SwitchOptions options) {
+  for (const auto& cell : base::split_list(call.get("cells"))) options.cells.emplace_back(cell);
+  if (call.has("filtered_replication_wait_time")) {
+    CO_ASSIGN_OR_RETURN(options.timeout, base::parse_duration(call.get("filtered_replication_wait_time")));
+  }
+  const std::string summary =
+      fmt::format("{} was successful for workflow {}.{}", options.reverse ? "ReverseTraffic" : "SwitchTraffic",
+                  options.keyspace, options.workflow);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await switch_traffic(call.environment.tablets, std::move(options)));
+  co_return fmt::format("{}\n\nStart State: {}\nCurrent State: {}\n\n", summary, done.start_state, done.current_state);
+}
+
 // MigrateServedTypes <keyspace/shard> <type>: any shard that takes part names the reshard. Where the writes are decides
 // the way: once they are on the new shards, migrating leads back.
 Output migrate_served_types(const Call& call) {
@@ -119,8 +133,17 @@ Output migrate_served_types(const Call& call) {
                                  name.first, from.empty() ? name.second : from[0], base::join(left, ", ")));
     }
   }
-  const Words workflow = {"Reshard", "--workflow=" + record.workflow(), "--target-keyspace=" + name.first};
   const bool reverse = back != call.is_true("reverse");
+  if (call.is_true("skip-refresh-state")) {
+    SwitchOptions options;
+    options.keyspace = name.first;
+    options.workflow = record.workflow();
+    options.reverse = reverse;
+    options.types = {type};
+    options.skip_refresh = true;
+    co_return co_await switch_reads(call, std::move(options));
+  }
+  const Words workflow = {"Reshard", "--workflow=" + record.workflow(), "--target-keyspace=" + name.first};
   Words words = workflow;
   words.emplace_back(reverse ? "reversetraffic" : "switchtraffic");
   words.push_back("--tablet-types=" + topo::tablet_type_to_string(type));

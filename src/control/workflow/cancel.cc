@@ -8,6 +8,7 @@
 #include "control/workflow/create.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
+#include "control/workflow/tenant.h"
 #include "control/workflow/write_switch.h"
 #include "topo/cells.h"
 #include "topo/srv_keyspace.h"
@@ -46,6 +47,13 @@ std::vector<engine::Step> CancelOperation::steps() {
   add("restore_reads", [this] { return restore_reads(); });
   steps.back().point_of_no_return = true;
   add("stop_streams", [this] { return stop_streams(); });
+  if (is_tenant(record())) {
+    // The tables, and their entries in the vschema, are others' too.
+    if (!flag("keep_data")) add("delete_target_rows", [this] { return delete_target_rows(); });
+    if (!flag("keep_routing_rules")) add("remove_routing_rules", [this] { return remove_routing_rules(); });
+    add("delete_streams", [this] { return delete_all_streams(); });
+    return steps;
+  }
   if (!flag("keep_data")) {
     add("drop_target_tables", [this] { return drop_target_tables(); });
     if (!is_reshard_ && !flag("keep_routing_rules")) {
@@ -68,26 +76,30 @@ bool CancelOperation::close(engine::Record&, bool) { return true; }
 net::Task<Status> CancelOperation::restore_reshard_reads() {
   CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology()));
   bool moved = false;
-  for (const auto& cell : cells) {
-    auto updated = co_await topo::update_srv_keyspace_fields(
-        topology(), record().target_keyspace(), cell,
-        [&](::topodata::SrvKeyspace& srv) -> Result<bool> {
-          const std::string before = srv.SerializeAsString();
-          for (const auto type : {::topodata::REPLICA, ::topodata::RDONLY}) {
-            RETURN_IF_ERROR(vschema::reverse_reads(srv, type, source_.names(), target_.names()));
-          }
-          moved = moved || srv.SerializeAsString() != before;
-          return true;
-        },
-        tenure_.guard());
-    if (!updated.ok() && updated.error().code() != Code::kNotFound) co_return std::move(updated).error();
-  }
+  CO_RETURN_IF_ERROR(co_await topo::update_srv_keyspaces(
+      topology(), record().target_keyspace(), cells,
+      [&](const std::string&, ::topodata::SrvKeyspace& srv) -> Result<bool> {
+        const std::string before = srv.SerializeAsString();
+        for (const auto type : {::topodata::REPLICA, ::topodata::RDONLY}) {
+          RETURN_IF_ERROR(vschema::reverse_reads(srv, type, source_.names(), target_.names()));
+        }
+        moved = moved || srv.SerializeAsString() != before;
+        return true;
+      },
+      tenure_.guard()));
   if (!moved) co_return Status{};
   co_return co_await refresh_everything(tablets_, source_, target_, cleanup_wait());
 }
 
 net::Task<Status> CancelOperation::restore_reads() {
   if (is_reshard_) co_return co_await restore_reshard_reads();
+  if (is_tenant(record())) {
+    CO_ASSIGN_OR_RETURN(const auto state, co_await read_traffic_state(tablets_, model_of(record())));
+    if (!state.any_reads_switched()) co_return Status{};
+    const std::string source = record().source_keyspace();
+    co_return co_await set_tenant_rules(topology(), tenure_.guard(), source, source,
+                                        {::topodata::REPLICA, ::topodata::RDONLY});
+  }
   auto updated = co_await topo::update_routing_rules(
       topology(),
       [&](::vschema::RoutingRules& rules) -> Result<bool> {
@@ -102,7 +114,23 @@ net::Task<Status> CancelOperation::restore_reads() {
   co_return co_await topo::rebuild_srv_vschema(topology());
 }
 
+int64_t CancelOperation::batch_size() const {
+  const auto found = tenure_.open().settings().find("batch_size");
+  const long size = found == tenure_.open().settings().end() ? 0 : std::atol(found->second.c_str());
+  return size > 0 ? size : 1000;
+}
+
+net::Task<Status> CancelOperation::delete_target_rows() {
+  CO_RETURN_IF_ERROR(check_primaries(target_));
+  co_return co_await for_all<::topodata::Tablet>(target_.primaries(), [this](::topodata::Tablet tablet) {
+    return delete_tenant_rows(tablets_, tenure_.fence(), std::move(tablet), tables_, tenant_of(record()), batch_size());
+  });
+}
+
 net::Task<Status> CancelOperation::remove_routing_rules() {
+  if (is_tenant(record())) {
+    co_return co_await remove_tenant_rules(topology(), tenure_.guard(), record().source_keyspace());
+  }
   if (is_partial(record())) {
     CO_RETURN_IF_ERROR(co_await remove_shard_rules(topology(), tenure_.guard(), record()));
   }
@@ -157,7 +185,7 @@ net::Task<Status> CancelOperation::clear_sources() {
       std::ranges::any_of(target_.places, [](const Place& place) { return place.record.source_shards_size() > 0; });
   if (!has_sources) co_return Status{};
   CO_RETURN_IF_ERROR(co_await clear_source_shards(tablets_, tenure_.guard(), target_));
-  co_return co_await refresh_all(tablets_, target_.primaries(), cleanup_wait());
+  co_return co_await refresh_primaries(tablets_, target_, cleanup_wait());
 }
 
 namespace {
@@ -184,6 +212,11 @@ net::Task<Status> check_not_switched(TabletClient& tablets, const FoundWorkflow&
                  refused + ": the routing leads to its target, although no switch of it is recorded");
 }
 
+std::string cancelled(const ::vtctldata::WorkflowDeleteRequest& request) {
+  return fmt::format("Successfully cancelled the {} workflow in the {} keyspace", request.workflow(),
+                     request.keyspace());
+}
+
 net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_found(TabletClient& tablets,
                                                                     ::vtctldata::WorkflowDeleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.keyspace(), request.workflow()));
@@ -193,24 +226,30 @@ net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_found(TabletClient
     co_return fail(Code::kInvalidArgument,
                    fmt::format("--keep-routing-rules is for MoveTables: a {} makes no such rules", record.kind()));
   }
+  constexpr int64_t kUsualBatch = 1000;  // What clients send who were not asked for one.
+  if (!is_tenant(record) && request.delete_batch_size() != 0 && request.delete_batch_size() != kUsualBatch) {
+    co_return fail(Code::kInvalidArgument,
+                   "--delete-batch-size is for workflows with --tenant-id: tables are dropped as a whole");
+  }
+  if (request.delete_batch_size() < 0) co_return fail(Code::kInvalidArgument, "--delete-batch-size must be positive");
   CO_RETURN_IF_ERROR(co_await check_not_switched(tablets, found, request.keyspace(), request.workflow()));
-  CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
-                                                      {record.source_shards().begin(), record.source_shards().end()}));
+  const bool alone = request.ignore_source_keyspace();
+  CO_ASSIGN_OR_RETURN(auto source, co_await load_source(tablets, record, alone));
   CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
                                                       {record.target_shards().begin(), record.target_shards().end()}));
   const auto primaries = target.primaries();
   CO_ASSIGN_OR_RETURN(const bool last, co_await read_is_last(tablets.topology(), record, true));
   auto word = [](bool value) { return std::string(value ? "true" : "false"); };
-  CO_ASSIGN_OR_RETURN(auto tenure,
-                      co_await begin_operation(tablets, found.stored, "cancel",
-                                               {{"keep_data", word(request.keep_data())},
-                                                {"last", word(last)},
-                                                {"keep_routing_rules", word(request.keep_routing_rules())}}));
+  std::map<std::string, std::string> settings = {{"keep_data", word(request.keep_data())},
+                                                 {"last", word(last)},
+                                                 {"batch_size", std::to_string(request.delete_batch_size())},
+                                                 {"keep_routing_rules", word(request.keep_routing_rules())}};
+  if (alone) settings[kIgnoreSource] = word(true);
+  CO_ASSIGN_OR_RETURN(auto tenure, co_await begin_operation(tablets, found.stored, "cancel", std::move(settings)));
   CancelOperation operation(tablets, *tenure, std::move(source), std::move(target));
   CO_RETURN_IF_ERROR(co_await engine::carry_out(*tenure, operation));
   ::vtctldata::WorkflowDeleteResponse response;
-  response.set_summary(
-      fmt::format("Successfully cancelled the {} workflow in the {} keyspace", request.workflow(), request.keyspace()));
+  response.set_summary(cancelled(request));
   for (const auto& primary : primaries) {
     auto* detail = response.add_details();
     *detail->mutable_tablet() = primary.alias();
@@ -223,12 +262,24 @@ net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_found(TabletClient
 
 net::Task<Result<::vtctldata::WorkflowDeleteResponse>> cancel_workflow(TabletClient& tablets,
                                                                        ::vtctldata::WorkflowDeleteRequest request) {
+  if (request.ignore_source_keyspace()) {
+    CO_ASSIGN_OR_RETURN(const auto ended, co_await end_without_source(tablets, request.keyspace(), request.workflow()));
+    if (ended == "cancel") {
+      ::vtctldata::WorkflowDeleteResponse response;
+      response.set_summary(cancelled(request));
+      co_return response;
+    }
+  }
   CO_ASSIGN_OR_RETURN(auto found, co_await find_workflow(tablets, request.keyspace(), request.workflow()));
   // Which of several workflows is the last one is decided one after another.
   std::optional<KeyspaceLocks> locks;
   if (is_partial(found.record())) {
-    CO_ASSIGN_OR_RETURN(locks, co_await KeyspaceLocks::acquire(tablets.topology(), found.record().source_keyspace(),
-                                                               found.record().target_keyspace(), "Cancel"));
+    const auto& record = found.record();
+    CO_ASSIGN_OR_RETURN(
+        locks,
+        co_await KeyspaceLocks::acquire(
+            tablets.topology(), request.ignore_source_keyspace() ? record.target_keyspace() : record.source_keyspace(),
+            record.target_keyspace(), "Cancel"));
   }
   auto done = co_await cancel_found(tablets, std::move(request));
   if (locks) (void)co_await locks->release();

@@ -29,6 +29,8 @@ class CancelOperation final : public engine::Operation {
   net::Task<Status> stop_streams();
   net::Task<Status> drop_target_tables();
   net::Task<Status> drop_tables_on(::topodata::Tablet tablet);
+  net::Task<Status> delete_target_rows();
+  int64_t batch_size() const;
   net::Task<Status> remove_from_target_vschema();
   net::Task<Status> allow_target_tables();
   net::Task<Status> delete_all_streams();

@@ -16,6 +16,16 @@ namespace tmd = ::tabletmanagerdata;
 
 }  // namespace
 
+std::string renamed_table(const std::string& table) {
+  // Whole characters: the server counts these, too.
+  size_t end = 0;
+  for (int characters = 0; end < table.size() && characters < 59; ++characters) {
+    do ++end;
+    while (end < table.size() && (static_cast<unsigned char>(table[end]) & 0xC0) == 0x80);
+  }
+  return "_" + table.substr(0, end) + "_old";
+}
+
 net::Task<Status> execute(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,
                           std::string sql) {
   tmd::ExecuteFetchAsDbaRequest request;
@@ -53,9 +63,9 @@ net::Task<Status> drop_tables(TabletClient& tablets, ::workflowdata::Fence fence
     if (found == present.end()) continue;
     const std::string name = mysqld::quote_identifier(table);
     if (rename) {
-      const std::string old_name = "_" + table.substr(0, 59) + "_old";
-      CO_RETURN_IF_ERROR(co_await execute(
-          tablets, fence, tablet, fmt::format("rename table {} to {}", name, mysqld::quote_identifier(old_name))));
+      CO_RETURN_IF_ERROR(
+          co_await execute(tablets, fence, tablet,
+                           fmt::format("rename table {} to {}", name, mysqld::quote_identifier(renamed_table(table)))));
     } else if (found->second) {
       CO_RETURN_IF_ERROR(co_await execute(tablets, fence, tablet, "drop view if exists " + name));
     } else {
@@ -66,37 +76,39 @@ net::Task<Status> drop_tables(TabletClient& tablets, ::workflowdata::Fence fence
   co_return co_await execute(tablets, fence, tablet, "drop table if exists " + dropped);
 }
 
+namespace {
+
+net::Task<Status> update_shard(TabletClient& tablets, topo::WriteGuard guard, std::string keyspace, std::string shard,
+                               topo::UpdateFn<::topodata::Shard> change) {
+  auto updated = co_await topo::update_shard_fields(tablets.topology(), std::move(keyspace), std::move(shard),
+                                                    std::move(change), {}, std::move(guard));
+  co_return updated.ok() ? Status{} : Status(std::move(updated).error());
+}
+
+}  // namespace
+
 net::Task<Status> clear_source_shards(TabletClient& tablets, topo::WriteGuard guard, Side side) {
-  for (const auto& place : side.places) {
-    auto updated = co_await topo::update_shard_fields(
-        tablets.topology(), side.keyspace, place.shard,
-        [](::topodata::Shard& record) -> Result<bool> {
-          const bool changes = record.source_shards_size() > 0;
-          record.clear_source_shards();
-          return changes;
-        },
-        {}, guard);
-    if (!updated.ok()) co_return std::move(updated).error();
-  }
-  co_return Status{};
+  co_return co_await for_all<Place>(side.places, [&](Place place) {
+    return update_shard(tablets, guard, side.keyspace, place.shard, [](::topodata::Shard& record) -> Result<bool> {
+      const bool changes = record.source_shards_size() > 0;
+      record.clear_source_shards();
+      return changes;
+    });
+  });
 }
 
 net::Task<Status> allow_all_tables(TabletClient& tablets, topo::WriteGuard guard, Side side,
                                    std::vector<std::string> tables) {
   if (tables.empty()) co_return Status{};
-  for (const auto& place : side.places) {
-    auto updated = co_await topo::update_shard_fields(
-        tablets.topology(), side.keyspace, place.shard,
-        [&](::topodata::Shard& record) -> Result<bool> {
-          for (const auto type : topo::kServedTypes) {
-            RETURN_IF_ERROR(topo::apply_denied_tables(record, {.type = type, .remove = true, .tables = tables}));
-          }
-          return true;
-        },
-        {}, guard);
-    if (!updated.ok()) co_return std::move(updated).error();
-  }
-  co_return co_await refresh_all(tablets, side.primaries(), cleanup_wait());
+  CO_RETURN_IF_ERROR(co_await for_all<Place>(side.places, [&](Place place) {
+    return update_shard(tablets, guard, side.keyspace, place.shard, [&](::topodata::Shard& record) -> Result<bool> {
+      for (const auto type : topo::kServedTypes) {
+        RETURN_IF_ERROR(topo::apply_denied_tables(record, {.type = type, .remove = true, .tables = tables}));
+      }
+      return true;
+    });
+  }));
+  co_return co_await refresh_primaries(tablets, std::move(side), cleanup_wait());
 }
 
 net::Task<Status> remove_from_vschema(topo::Server& topology, topo::WriteGuard guard, std::string keyspace,

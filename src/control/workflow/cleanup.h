@@ -13,6 +13,9 @@ namespace vitrail::control {
 
 inline net::Wait cleanup_wait() { return net::Wait::within(std::chrono::seconds(120)); }
 
+// The name that `complete --rename-tables` gives.
+std::string renamed_table(const std::string& table);
+
 // As vt_dba, in the tablet's database. `fence`: the tablet refuses an owner before.
 net::Task<Status> execute(TabletClient& tablets, ::workflowdata::Fence fence, ::topodata::Tablet tablet,
                           std::string sql);

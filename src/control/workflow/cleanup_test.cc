@@ -37,5 +37,13 @@ TEST(Cleanup, OnlyItsOwnEntriesLeaveTheVschema) {
   }
 }
 
+TEST(Cleanup, RenamedTablesHaveNamesThatTheServerTakes) {
+  EXPECT_EQ(renamed_table("t"), "_t_old");
+  EXPECT_EQ(renamed_table(std::string(64, 'a')), "_" + std::string(59, 'a') + "_old");
+  std::string wide;
+  for (int i = 0; i < 64; ++i) wide += "\u00e4";
+  EXPECT_EQ(renamed_table(wide), "_" + wide.substr(0, 59 * 2) + "_old");
+}
+
 }  // namespace
 }  // namespace vitrail::control

@@ -8,6 +8,7 @@
 #include "control/workflow/dry_run.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
+#include "control/workflow/tenant.h"
 #include "topo/cells.h"
 #include "topo/srv_keyspace.h"
 #include "topo/srv_vschema.h"
@@ -46,12 +47,13 @@ std::vector<engine::Step> CompleteOperation::steps() {
     const bool partial = is_partial(record());
     const bool last = !partial || flag("last");
     if (partial && last) add("route_tables", [this] { return route_tables(); });
-    if (!flag("keep_data")) {
+    const bool alone = flag(kIgnoreSource);
+    if (!flag("keep_data") && !alone) {
       add("drop_source_tables", [this] { return drop_source_tables(); });
       if (last) add("remove_from_source_vschema", [this] { return remove_from_source_vschema(); });
     }
     if (!flag("keep_routing_rules") && last) add("remove_routing_rules", [this] { return remove_routing_rules(); });
-    add("allow_source_tables", [this] { return allow_source_tables(); });
+    if (!alone) add("allow_source_tables", [this] { return allow_source_tables(); });
   }
   add("delete_streams", [this] { return delete_forward_streams(); });
   return steps;
@@ -96,6 +98,9 @@ net::Task<Status> CompleteOperation::remove_routing_rules() {
   if (is_partial(record())) {
     CO_RETURN_IF_ERROR(co_await remove_shard_rules(topology(), tenure_.guard(), record()));
   }
+  if (is_tenant(record())) {
+    co_return co_await remove_tenant_rules(topology(), tenure_.guard(), record().source_keyspace());
+  }
   // Rules of others for the same names would lead to what is no more.
   CO_RETURN_IF_ERROR(co_await remove_move_rules(topology(), tenure_.guard(), move(), {}));
   co_return co_await topo::rebuild_srv_vschema(topology());
@@ -106,29 +111,22 @@ net::Task<Status> CompleteOperation::allow_source_tables() {
 }
 
 net::Task<Status> CompleteOperation::delete_source_shards() {
+  CO_RETURN_IF_ERROR(co_await tenure_.check());
   // By name: of one whose record is gone there may be tablets left.
-  const std::vector<std::string> shards(record().source_shards().begin(), record().source_shards().end());
-  for (const auto& shard : shards) {
-    CO_RETURN_IF_ERROR(co_await tenure_.check());
-    CO_RETURN_IF_ERROR(
-        co_await delete_shard(topology(), source_.keyspace, shard, {.recursive = true, .even_if_serving = false}));
-  }
-  co_return Status{};
+  co_return co_await delete_shards(topology(), source_.keyspace,
+                                   {record().source_shards().begin(), record().source_shards().end()},
+                                   {.recursive = true, .even_if_serving = false});
 }
 
 net::Task<Status> CompleteOperation::clear_controls() {
   CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology()));
-  for (const auto& cell : cells) {
-    auto updated = co_await topo::update_srv_keyspace_fields(
-        topology(), record().target_keyspace(), cell,
-        [](::topodata::SrvKeyspace& srv) -> Result<bool> {
-          vschema::clear_tablet_controls(srv);
-          return true;
-        },
-        tenure_.guard());
-    if (!updated.ok() && updated.error().code() != Code::kNotFound) co_return std::move(updated).error();
-  }
-  co_return Status{};
+  co_return co_await topo::update_srv_keyspaces(
+      topology(), record().target_keyspace(), cells,
+      [](const std::string&, ::topodata::SrvKeyspace& srv) -> Result<bool> {
+        vschema::clear_tablet_controls(srv);
+        return true;
+      },
+      tenure_.guard());
 }
 
 net::Task<Status> CompleteOperation::delete_forward_streams() {
@@ -156,6 +154,36 @@ net::Task<Status> check_switched(TabletClient& tablets, const FoundWorkflow& fou
   co_return fail(Code::kFailedPrecondition, why);
 }
 
+std::string completed(const ::vtctldata::MoveTablesCompleteRequest& request) {
+  return fmt::format("Successfully completed the {} workflow in the {} keyspace", request.workflow(),
+                     request.target_keyspace());
+}
+
+net::Task<Status> check_old_names_on(TabletClient& tablets, ::topodata::Tablet primary, const engine::Record& record) {
+  CO_ASSIGN_OR_RETURN(const auto list, co_await list_tables(tablets, primary));
+  const std::map<std::string, bool> present(list.begin(), list.end());
+  std::map<std::string, std::string> taken;  // By the name that it would get.
+  for (const auto& table : record.tables()) {
+    if (!present.contains(table)) continue;  // Somebody has renamed it already.
+    const std::string name = renamed_table(table);
+    const auto [other, fresh] = taken.emplace(name, table);
+    if (fresh && !present.contains(name)) continue;
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("--rename-tables: table {} of {}/{} cannot be renamed to {}, {}: leave the option out, "
+                               "give --keep-data, or rename that one first",
+                               table, primary.keyspace(), primary.shard(), name,
+                               fresh ? "which is there already" : "as table " + other->second + " would be, too"));
+  }
+  co_return Status{};
+}
+
+// Behind the point of no return nobody could choose other names.
+net::Task<Status> check_old_names(TabletClient& tablets, const Side& source, const engine::Record& record) {
+  co_return co_await for_all<::topodata::Tablet>(source.primaries(), [&](::topodata::Tablet primary) {
+    return check_old_names_on(tablets, std::move(primary), record);
+  });
+}
+
 net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
@@ -173,20 +201,27 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
   }
   CO_RETURN_IF_ERROR(co_await check_switched(tablets, found, request.target_keyspace(), request.workflow()));
   CO_ASSIGN_OR_RETURN(const bool last, co_await read_is_last(tablets.topology(), record, false));
-  CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
-                                                      {record.source_shards().begin(), record.source_shards().end()}));
+  const bool alone = request.ignore_source_keyspace();
+  CO_ASSIGN_OR_RETURN(auto source, co_await load_source(tablets, record, alone));
+  if (request.rename_tables() && !request.keep_data())
+    CO_RETURN_IF_ERROR(co_await check_old_names(tablets, source, record));
+  if (is_tenant(record) && !request.keep_data() && !request.rename_tables() && !alone) {
+    CO_RETURN_IF_ERROR(check_primaries(source));
+    CO_RETURN_IF_ERROR(co_await check_tenant_sources(tablets, source, {record.tables().begin(), record.tables().end()},
+                                                     tenant_of(record)));
+  }
   ::vtctldata::MoveTablesCompleteResponse response;
   response.set_summary(request.dry_run()
                            ? fmt::format("Complete dry run results for workflow {}.{} at {}", request.target_keyspace(),
                                          request.workflow(), rfc822(tablets.topology().clock().wall_now()))
-                           : fmt::format("Successfully completed the {} workflow in the {} keyspace",
-                                         request.workflow(), request.target_keyspace()));
+                           : completed(request));
   CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
                                                       {record.target_shards().begin(), record.target_shards().end()}));
   if (request.dry_run()) {
     const CompleteDryRun wanted{.keep_data = request.keep_data(),
                                 .keep_routing_rules = request.keep_routing_rules(),
                                 .rename_tables = request.rename_tables(),
+                                .ignore_source = alone,
                                 .last = last};
     for (auto& line : describe_complete(record, source, target, wanted)) {
       response.add_dry_run_results(std::move(line));
@@ -194,11 +229,12 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
     co_return response;
   }
   auto word = [](bool value) { return std::string(value ? "true" : "false"); };
-  CO_ASSIGN_OR_RETURN(auto tenure, co_await begin_operation(tablets, found.stored, "complete",
-                                                            {{"keep_data", word(request.keep_data())},
-                                                             {"keep_routing_rules", word(request.keep_routing_rules())},
-                                                             {"last", word(last)},
-                                                             {"rename_tables", word(request.rename_tables())}}));
+  std::map<std::string, std::string> settings = {{"keep_data", word(request.keep_data())},
+                                                 {"keep_routing_rules", word(request.keep_routing_rules())},
+                                                 {"last", word(last)},
+                                                 {"rename_tables", word(request.rename_tables())}};
+  if (alone) settings[kIgnoreSource] = word(true);
+  CO_ASSIGN_OR_RETURN(auto tenure, co_await begin_operation(tablets, found.stored, "complete", std::move(settings)));
   CompleteOperation operation(tablets, *tenure, std::move(source), std::move(target));
   CO_RETURN_IF_ERROR(co_await engine::carry_out(*tenure, operation));
   co_return response;
@@ -208,12 +244,25 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
 
 net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_workflow(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
+  if (request.ignore_source_keyspace() && !request.dry_run()) {
+    CO_ASSIGN_OR_RETURN(const auto ended,
+                        co_await end_without_source(tablets, request.target_keyspace(), request.workflow()));
+    if (ended == "complete") {
+      ::vtctldata::MoveTablesCompleteResponse response;
+      response.set_summary(completed(request));
+      co_return response;
+    }
+  }
   CO_ASSIGN_OR_RETURN(auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
   // Which of several workflows is the last one is decided one after another.
   std::optional<KeyspaceLocks> locks;
   if (is_partial(found.record())) {
-    CO_ASSIGN_OR_RETURN(locks, co_await KeyspaceLocks::acquire(tablets.topology(), found.record().source_keyspace(),
-                                                               found.record().target_keyspace(), "Complete"));
+    const auto& record = found.record();
+    CO_ASSIGN_OR_RETURN(
+        locks,
+        co_await KeyspaceLocks::acquire(
+            tablets.topology(), request.ignore_source_keyspace() ? record.target_keyspace() : record.source_keyspace(),
+            record.target_keyspace(), "Complete"));
   }
   auto done = co_await complete_found(tablets, std::move(request));
   if (locks) (void)co_await locks->release();

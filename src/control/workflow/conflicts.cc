@@ -5,8 +5,11 @@
 #include <algorithm>
 #include <set>
 
+#include "base/text.h"
+#include "control/workflow/materialize.h"
 #include "control/workflow/model.h"
 #include "control/workflow/partial.h"
+#include "control/workflow/tenant.h"
 #include "shard/shard_name.h"
 
 namespace vitrail::control {
@@ -32,11 +35,21 @@ std::set<std::string> stream_names(const Record& record) {
           record.source_keyspace() + "." + reverse_workflow_name(record.workflow())};
 }
 
-const std::string* find_common_table(const Record& a, const Record& b) {
-  for (const auto& table : a.tables()) {
-    if (std::ranges::find(b.tables(), table) != b.tables().end()) return &table;
+// The tables of a workflow on both sides, each with its keyspace. Those that a Materialize follows may have other
+// names.
+std::set<std::string> tables_of(const Record& record, bool target_only) {
+  std::set<std::string> out;
+  for (const auto& table : record.tables()) out.insert(record.target_keyspace() + "." + table);
+  if (target_only) return out;
+  const auto followed = record.options().find(kFollowedOption);
+  if (followed != record.options().end()) {
+    for (const auto name : base::split(followed->second, '\n')) {
+      out.insert(fmt::format("{}.{}", record.source_keyspace(), name));
+    }
+    return out;
   }
-  return nullptr;
+  for (const auto& table : record.tables()) out.insert(record.source_keyspace() + "." + table);
+  return out;
 }
 
 std::vector<std::string> shards(const Record& record) {
@@ -102,8 +115,14 @@ Status check_pair(const Record& wanted, const Record& other) {
     if (shard == nullptr) return {};
     return refuse(fmt::format("shard {}/{} is being moved already", wanted.source_keyspace(), *shard));
   }
-  if (const auto* table = find_common_table(wanted, other)) {
-    return refuse(fmt::format("table {} of keyspace {} is being moved already", *table, *keyspace));
+  if (are_neighbours(wanted, other)) return {};
+  // Any number of tables may follow one.
+  const bool both_follow = wanted.kind() == "Materialize" && other.kind() == "Materialize";
+  const auto own = tables_of(wanted, both_follow);
+  if (const auto* table = find_common(own, tables_of(other, both_follow))) {
+    const size_t dot = table->find('.');
+    return refuse(
+        fmt::format("table {} of keyspace {} is being moved already", table->substr(dot + 1), table->substr(0, dot)));
   }
   return {};
 }

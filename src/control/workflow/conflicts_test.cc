@@ -49,6 +49,20 @@ Record follow(const std::string& name, const std::string& source, const std::str
   return record;
 }
 
+Record follow_as(const std::string& name, const std::string& source, const std::string& target,
+                 const std::string& followed, const std::string& table) {
+  Record record = move(name, source, target, {table});
+  record.set_kind("Materialize");
+  (*record.mutable_options())["followed"] = followed;
+  return record;
+}
+
+Record tenant(const std::string& source, const std::string& target, const std::string& id) {
+  Record record = move(source, source, target, {"t"});
+  (*record.mutable_options())["tenant_id"] = id;
+  return record;
+}
+
 struct Case {
   const char* what;
   Record wanted;
@@ -58,6 +72,18 @@ struct Case {
 
 TEST(Conflicts, AreRefusedByName) {
   const Case cases[] = {
+      {"tenants of one keyspace", tenant("a", "all", "1"), tenant("b", "all", "2"), ""},
+      {"the same tenant twice", tenant("a", "all", "1"), tenant("b", "all", "1"), "table t of keyspace all"},
+      {"a tenant out of where another goes", tenant("a", "all", "1"), tenant("all", "c", "2"),
+       "table t of keyspace all"},
+      {"a tenant and a whole table", tenant("a", "all", "1"), move("m", "b", "all", {"t"}), "table t of keyspace all"},
+      {"two that follow one", follow_as("m", "a", "b", "t", "u"), follow_as("n", "a", "b", "t", "v"), ""},
+      {"two into one", follow_as("m", "a", "b", "t", "u"), follow_as("n", "a", "b", "s", "u"), "table u of keyspace b"},
+      {"what is followed is moved", move("m", "a", "c", {"t"}), follow_as("n", "a", "b", "t", "u"),
+       "table t of keyspace a"},
+      {"what follows is moved", move("m", "b", "c", {"u"}), follow_as("n", "a", "b", "t", "u"),
+       "table u of keyspace b"},
+      {"another table of that name", move("m", "a", "c", {"u"}), follow_as("n", "a", "b", "t", "u"), ""},
       {"the same name", move("w", "a", "b", {"t"}), move("w", "c", "b", {"u"}), "some streams already exist"},
       {"one reverse workflow for two", move("mv", "a", "b", {"t"}), move("mv", "a", "c", {"u"}), "a.mv_reverse"},
       {"the name of a reverse workflow", move("w_reverse", "x", "a", {"t"}), move("w", "a", "b", {"u"}), "a.w_reverse"},

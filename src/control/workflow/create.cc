@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <map>
 #include <set>
 
 #include "base/log.h"
@@ -13,7 +14,9 @@
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/source_checks.h"
+#include "control/workflow/tenant.h"
 #include "control/workflow/write_switch.h"
+#include "movement/stream_options.h"
 #include "shard/key_range.h"
 #include "sql/printer.h"
 #include "topo/keyspace.h"
@@ -39,6 +42,8 @@ StreamSettings settings_of(const Request& request) {
   settings.on_ddl = request.on_ddl();
   settings.stop_after_copy = request.stop_after_copy();
   settings.defer_secondary_keys = request.defer_secondary_keys();
+  const auto& overrides = request.workflow_options().config();
+  settings.overrides = {overrides.begin(), overrides.end()};
   return settings;
 }
 
@@ -54,11 +59,10 @@ Status refuse_unbuilt(const ::vtctldata::WorkflowOptions& options) {
   const auto refuse = [](std::string_view what) {
     return fail(Code::kUnimplemented, fmt::format("{} is not built: leave it out", what));
   };
-  if (!options.tenant_id().empty()) return refuse("--tenant-id (to move the rows of one tenant)");
   if (options.shards_size() > 0) {
     return fail(Code::kInvalidArgument, "--shards: --source-shards names the shards whose tables are moved");
   }
-  if (!options.config().empty()) return refuse("--config-overrides");
+  RETURN_IF_ERROR(movement::check_overrides({options.config().begin(), options.config().end()}));
   if (options.lookup_vindexes_size() > 0) return refuse("lookup_vindexes");
   return {};
 }
@@ -286,6 +290,20 @@ net::Task<Result<ChosenShards>> choose_shards(topo::Server& topology,
   co_return chosen;
 }
 
+Status check_atomic(const ::vtctldata::MoveTablesCreateRequest& request, const ChosenShards& chosen) {
+  if (!request.atomic_copy()) return {};
+  if (!request.workflow_options().tenant_id().empty()) {
+    return fail(Code::kInvalidArgument,
+                "--atomic-copy begins anew when it is interrupted, with empty tables: it does not go with --tenant-id, "
+                "whose tables others use");
+  }
+  if (chosen.sources.size() == 1 && !chosen.partial) return {};
+  return fail(Code::kFailedPrecondition,
+              fmt::format("--atomic-copy copies all tables as of one moment of one server: it is for keyspaces of one "
+                          "shard, and {} has several; leave it out",
+                          request.source_keyspace()));
+}
+
 net::Task<Status> check_partial(TabletClient& tablets, const engine::Record& record, const Side& source,
                                 const ::vschema::Keyspace& target_vschema) {
   auto stored = co_await topo::get_vschema(tablets.topology(), record.source_keyspace());
@@ -294,6 +312,44 @@ net::Task<Status> check_partial(TabletClient& tablets, const engine::Record& rec
   const std::vector<std::string> tables(record.tables().begin(), record.tables().end());
   CO_RETURN_IF_ERROR(check_same_places(source_vschema, target_vschema, tables));
   co_return co_await check_whole_shards(tablets, source, tables);
+}
+
+// What --tenant-id goes with, and what its keyspaces have to be like.
+net::Task<Result<Tenant>> check_tenant(topo::Server& topology, const ::vtctldata::MoveTablesCreateRequest& request,
+                                       const ::vschema::Keyspace& target_vschema, bool partial) {
+  const std::string& id = request.workflow_options().tenant_id();
+  if (id.empty()) co_return Tenant{};
+  if (partial) {
+    co_return fail(Code::kInvalidArgument,
+                   "--tenant-id moves the tenant's rows of all shards: leave out --source-shards");
+  }
+  CO_ASSIGN_OR_RETURN(auto tenant, read_tenant(id, request.target_keyspace(), target_vschema));
+  CO_ASSIGN_OR_RETURN(const auto rules, co_await topo::get_keyspace_routing_rules(topology));
+  CO_RETURN_IF_ERROR(check_tenant_rules(rules.rules, request.source_keyspace()));
+  co_return std::move(tenant);
+}
+
+// The streams of each target shard, with their filters.
+Result<std::map<std::string, std::vector<::binlogdata::BinlogSource>>> plan_streams(
+    const engine::Record& record, const ::vschema::Keyspace& target_vschema, const Tenant& tenant) {
+  std::map<std::string, std::vector<::binlogdata::BinlogSource>> out;
+  for (const auto& place : record.target_shards()) {
+    ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(place));
+    for (const auto& from : record.source_shards()) {
+      if (is_partial(record) && from != place) continue;
+      ::binlogdata::BinlogSource bls;
+      bls.set_keyspace(record.source_keyspace());
+      bls.set_shard(from);
+      for (const auto& table : record.tables()) {
+        auto* rule = bls.mutable_filter()->add_rules();
+        rule->set_match(table);
+        ASSIGN_OR_RETURN(const auto filter, table_filter(target_vschema, record.target_keyspace(), table, name));
+        rule->set_filter(tenant.id.empty() ? filter : with_tenant(filter, tenant));
+      }
+      out[place].push_back(std::move(bls));
+    }
+  }
+  return out;
 }
 
 }  // namespace
@@ -308,14 +364,6 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   }
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
   CO_RETURN_IF_ERROR(co_await check_settings(topology, request));
-  if (request.atomic_copy()) {
-    co_return fail(Code::kUnimplemented,
-                   "--atomic-copy is not built: leave it out; each table is copied consistently, and when the copy has "
-                   "ended all of them are as of one position");
-  }
-  if (!request.source_time_zone().empty()) {
-    co_return fail(Code::kUnimplemented, "--source-time-zone is not built: leave it out");
-  }
   if (!request.external_cluster_name().empty()) {
     co_return fail(Code::kUnimplemented, "tables of other clusters (Migrate) are not built");
   }
@@ -324,6 +372,7 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
     if (!exists.ok()) co_return std::move(exists).error();
   }
   CO_ASSIGN_OR_RETURN(const auto chosen, co_await choose_shards(topology, request));
+  CO_RETURN_IF_ERROR(check_atomic(request, chosen));
   const auto& source_shards = chosen.sources;
   const auto& target_shards = chosen.targets;
   CO_ASSIGN_OR_RETURN(const auto source_side, co_await load_side(tablets, source, source_shards));
@@ -339,14 +388,25 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   for (const auto& name : target_shards) record.add_target_shards(name);
   if (chosen.partial) (*record.mutable_options())[kPartialOption] = "true";
   for (const auto& name : moved.names) record.add_tables(name);
+  if (!request.workflow_options().tenant_id().empty()) {
+    (*record.mutable_options())[kTenantOption] = request.workflow_options().tenant_id();
+  }
   CO_RETURN_IF_ERROR(co_await check_free(tablets, record));
   CO_RETURN_IF_ERROR(co_await check_source_rules(topology, source, moved.names));
 
   auto vschema = co_await topo::get_vschema(topology, target);
   if (!vschema.ok() && vschema.error().code() != Code::kNotFound) co_return std::move(vschema).error();
   const ::vschema::Keyspace target_vschema = vschema.ok() ? vschema->record : ::vschema::Keyspace();
+  CO_ASSIGN_OR_RETURN(const auto tenant, co_await check_tenant(topology, request, target_vschema, chosen.partial));
   CreatePlan plan;
   plan.settings = settings_of(request);
+  plan.settings.source_time_zone = request.source_time_zone();
+  plan.settings.atomic_copy = request.atomic_copy();
+  if (!tenant.id.empty()) {
+    set_tenant(record, tenant);
+    // The table is in use, and others may copy into it at the same time.
+    plan.settings.defer_secondary_keys = false;
+  }
   plan.unsharded_target = !target_vschema.sharded();
   plan.routing_rules = !request.no_routing_rules();
   plan.auto_start = request.auto_start();
@@ -361,28 +421,22 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
       plan.global_keyspace = options.global_keyspace();
     }
   }
-  // The filters, before anything changes: a missing vindex is found here.
-  for (const auto& place : target_shards) {
-    CO_ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(place));
-    for (const auto& from : source_shards) {
-      if (chosen.partial && from != place) continue;
-      ::binlogdata::BinlogSource bls;
-      bls.set_keyspace(source);
-      bls.set_shard(from);
-      for (const auto& table : moved.names) {
-        auto* rule = bls.mutable_filter()->add_rules();
-        rule->set_match(table);
-        CO_ASSIGN_OR_RETURN(const auto filter, table_filter(target_vschema, target, table, name));
-        rule->set_filter(filter);
-      }
-      plan.sources[place].push_back(std::move(bls));
-    }
-  }
+  // Before anything changes: a missing vindex is found here.
+  CO_ASSIGN_OR_RETURN(plan.sources, plan_streams(record, target_vschema, tenant));
   if (chosen.partial) CO_RETURN_IF_ERROR(co_await check_partial(tablets, record, source_side, target_vschema));
   CO_ASSIGN_OR_RETURN(const auto target_side, co_await load_side(tablets, target, target_shards));
   CO_RETURN_IF_ERROR(check_primaries(target_side));
-  CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, plan.tables, false));
+  if (tenant.id.empty()) {
+    CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, plan.tables, false));
+  } else {
+    CO_RETURN_IF_ERROR(co_await check_tenant_sources(tablets, source_side, moved.names, tenant));
+    CO_RETURN_IF_ERROR(co_await check_tenant_targets(tablets, target_side, moved.names, tenant));
+  }
   CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, plan.tables, target_vschema));
+  if (!request.source_time_zone().empty()) {
+    CO_RETURN_IF_ERROR(
+        co_await check_time_zone(tablets, source_side, target_side, moved.names, request.source_time_zone()));
+  }
   co_return co_await start_creation(tablets, std::move(record), std::move(plan), "MoveTables create");
 }
 
@@ -396,14 +450,23 @@ struct Shards {
 net::Task<Result<Shards>> read_shards(topo::Server& topology, std::string keyspace, std::vector<std::string> names,
                                       bool serving) {
   Shards out;
+  std::map<std::string, ::topodata::Shard> records;
+  CO_RETURN_IF_ERROR(co_await for_all<std::string>(names, [&](std::string name) {
+    return [](topo::Server& server, std::string in, std::string shard,
+              std::map<std::string, ::topodata::Shard>& into) -> net::Task<Status> {
+      CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(server, std::move(in), shard));
+      into[shard] = std::move(info.record);
+      co_return Status{};
+    }(topology, keyspace, std::move(name), records);
+  }));
   for (const auto& name : names) {
-    CO_ASSIGN_OR_RETURN(auto info, co_await topo::get_shard(topology, keyspace, name));
-    if (info.record.is_primary_serving() != serving) {
+    const auto& record = records[name];
+    if (record.is_primary_serving() != serving) {
       co_return fail(Code::kFailedPrecondition, serving ? fmt::format("source shard {} is not in serving state", name)
                                                         : fmt::format("target shard {} is in serving state", name));
     }
     out.names.push_back(name);
-    out.ranges.push_back(topo::covered_range(info.record));
+    out.ranges.push_back(topo::covered_range(record));
   }
   co_return std::move(out);
 }

@@ -44,20 +44,26 @@ class CreateOperation final : public engine::Operation {
   topo::Server& topology() { return tablets_.topology(); }
   vschema::TableMove move() const { return {record().source_keyspace(), record().target_keyspace(), tables_}; }
   net::Task<Status> note(const char* step, std::string name, std::string value);
+  net::Task<Status> note_all(const char* step, std::map<std::string, std::string> notes);
   std::vector<std::string> noted(const char* step, const std::string& name) const;
 
   net::Task<Status> deploy_schema();
-  net::Task<Status> deploy_schema_on(Place place);
+  net::Task<Status> find_missing_tables(Place place, std::vector<const ::tabletmanagerdata::TableDefinition*>& missing);
+  net::Task<Status> make_tables_on(Place place, std::vector<const ::tabletmanagerdata::TableDefinition*> missing);
   net::Task<Status> drop_created_tables();
   net::Task<Status> drop_created_tables_on(Place place);
   net::Task<Status> create_sequences();
   net::Task<Status> remove_created_sequences();
+  net::Task<Status> delete_left_streams();
+  net::Task<Status> find_left_streams(::topodata::Tablet primary, std::string name,
+                                      std::vector<::topodata::Tablet>& where);
   net::Task<Status> create_streams();
   net::Task<Status> create_streams_on(Place place);
   net::Task<Status> delete_created_streams();
   net::Task<Status> add_to_vschema();
   net::Task<Status> remove_added_from_vschema();
   net::Task<Status> add_routing_rules();
+  net::Task<Status> add_tenant_rules();
   net::Task<Status> add_shard_rules();
   net::Task<Status> remove_routing_rules();
   net::Task<Status> deny_target_tables(bool deny);

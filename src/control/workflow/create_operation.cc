@@ -6,7 +6,9 @@
 #include "control/workflow/cleanup.h"
 #include "control/workflow/create.h"
 #include "control/workflow/foreign_schema.h"
+#include "control/workflow/model.h"
 #include "control/workflow/partial.h"
+#include "control/workflow/tenant.h"
 #include "mysqld/rows.h"
 #include "topo/shard.h"
 #include "topo/workflow_fence.h"
@@ -40,7 +42,9 @@ std::vector<engine::Step> CreateOperation::steps() {
     add("create_sequences", [this] { return create_sequences(); }, [this] { return remove_created_sequences(); });
   }
   add("create_streams", [this] { return create_streams(); }, [this] { return delete_created_streams(); });
-  if (wants("routing_rules")) {
+  if (wants("routing_rules") && is_tenant(record())) {
+    add("routing_rules", [this] { return add_tenant_rules(); }, [this] { return remove_routing_rules(); });
+  } else if (wants("routing_rules")) {
     // Nobody writes to the copies: first the rules that lead everybody to the source, then the denial on the target.
     add("routing_rules", [this] { return add_routing_rules(); }, [this] { return remove_routing_rules(); });
     add(
@@ -61,9 +65,15 @@ std::vector<engine::Step> CreateOperation::steps() {
 bool CreateOperation::close(engine::Record&, bool undone) { return undone; }
 
 net::Task<Status> CreateOperation::note(const char* step, std::string name, std::string value) {
+  co_return co_await note_all(step, {{std::move(name), std::move(value)}});
+}
+
+// In one write of the record, which has all shards: one for each of them would be as many times as much as there are.
+net::Task<Status> CreateOperation::note_all(const char* step, std::map<std::string, std::string> notes) {
   co_return co_await tenure_.change([&](engine::Record& record) {
     for (auto& one : *record.mutable_open()->mutable_steps()) {
-      if (one.name() == step) (*one.mutable_notes())[name] = value;
+      if (one.name() != step) continue;
+      for (const auto& [name, value] : notes) (*one.mutable_notes())[name] = value;
     }
   });
 }
@@ -83,18 +93,16 @@ std::vector<std::string> CreateOperation::noted(const char* step, const std::str
 
 // --- tables ---------------------------------------------------------------------------------------------------------
 
-net::Task<Status> CreateOperation::deploy_schema_on(Place place) {
+net::Task<Status> CreateOperation::find_missing_tables(Place place, std::vector<const tmd::TableDefinition*>& missing) {
   CO_ASSIGN_OR_RETURN(const auto list, co_await list_tables(tablets_, *place.primary));
   const std::map<std::string, bool> present(list.begin(), list.end());
-  std::vector<const tmd::TableDefinition*> missing;
-  std::string names;
   for (const auto& table : plan_.tables) {
-    if (table.type() == "VIEW" || present.contains(table.name())) continue;
-    missing.push_back(&table);
-    names += table.name() + "\n";
+    if (table.type() != "VIEW" && !present.contains(table.name())) missing.push_back(&table);
   }
-  // Noted before they are made: what was there before must survive when this is undone.
-  CO_RETURN_IF_ERROR(co_await note("deploy_schema", "created " + place.shard, names));
+  co_return Status{};
+}
+
+net::Task<Status> CreateOperation::make_tables_on(Place place, std::vector<const tmd::TableDefinition*> missing) {
   // A table that refers to another one can be made only behind that: as often as it takes.
   while (!missing.empty()) {
     std::vector<const tmd::TableDefinition*> failed;
@@ -124,12 +132,31 @@ net::Task<Status> CreateOperation::deploy_schema_on(Place place) {
 }
 
 net::Task<Status> CreateOperation::deploy_schema() {
-  co_return co_await for_all<Place>(target_.places, [this](Place place) { return deploy_schema_on(std::move(place)); });
+  std::map<std::string, std::vector<const tmd::TableDefinition*>> missing;
+  for (const auto& place : target_.places) missing[place.shard];
+  CO_RETURN_IF_ERROR(co_await for_all<Place>(
+      target_.places, [&](Place place) { return find_missing_tables(place, missing.at(place.shard)); }));
+  // Noted before they are made: what was there before must survive when this is undone.
+  std::map<std::string, std::string> notes;
+  for (const auto& [shard, tables] : missing) {
+    std::string& names = notes["created " + shard];
+    for (const auto* table : tables) names += table->name() + "\n";
+  }
+  CO_RETURN_IF_ERROR(co_await note_all("deploy_schema", std::move(notes)));
+  co_return co_await for_all<Place>(target_.places,
+                                    [&](Place place) { return make_tables_on(place, missing.at(place.shard)); });
 }
 
 net::Task<Status> CreateOperation::drop_created_tables_on(Place place) {
   auto names = noted("deploy_schema", "created " + place.shard);
   if (names.empty() || !place.primary) co_return Status{};
+  // Another tenant's workflow may have found them in the meantime.
+  if (is_tenant(record())) {
+    CO_ASSIGN_OR_RETURN(const auto others, co_await engine::list_records(topology()));
+    for (const auto& other : others) {
+      if (are_neighbours(record(), other.record)) co_return Status{};
+    }
+  }
   co_return co_await drop_tables(tablets_, tenure_.fence(), *place.primary, std::move(names), false);
 }
 
@@ -150,13 +177,17 @@ net::Task<Status> CreateOperation::create_streams_on(Place place) {
                                                               : ::binlogdata::MoveTables);
   if (is_partial(record())) request.set_workflow_sub_type(::binlogdata::Partial);
   request.set_auto_start(false);
+  request.set_options(stream_options(record()));
   plan_.settings.apply_to(request);
   for (auto source : found->second) {
     source.set_on_ddl(plan_.settings.on_ddl_action());
     source.set_stop_after_copy(plan_.settings.stop_after_copy);
+    if (!plan_.settings.source_time_zone.empty()) {
+      source.set_source_time_zone(plan_.settings.source_time_zone);
+      source.set_target_time_zone("UTC");
+    }
     *request.add_binlog_source() = std::move(source);
   }
-  CO_RETURN_IF_ERROR(co_await note("create_streams", "created " + place.shard, "true"));
   topo::set_fence(request, tenure_.fence());
   auto created = co_await tablets_.call<tmd::CreateVReplicationWorkflowResponse>(
       *place.primary, "CreateVReplicationWorkflow", std::move(request), cleanup_wait());
@@ -219,10 +250,44 @@ net::Task<Status> CreateOperation::set_source_shards(bool present) {
   } else {
     CO_RETURN_IF_ERROR(co_await clear_source_shards(tablets_, tenure_.guard(), target_));
   }
-  co_return co_await refresh_all(tablets_, target_.primaries(), cleanup_wait());
+  co_return co_await refresh_primaries(tablets_, target_, cleanup_wait());
+}
+
+// Those of an earlier workflow of the same name, which was ended without its source. Left there, they would be taken
+// for the reverse workflow of this one.
+net::Task<Status> CreateOperation::delete_left_streams() {
+  const std::string name = reverse_workflow_name(record().workflow());
+  CO_ASSIGN_OR_RETURN(const auto source,
+                      co_await load_side(tablets_, record().source_keyspace(),
+                                         {record().source_shards().begin(), record().source_shards().end()}));
+  std::vector<::topodata::Tablet> where;
+  CO_RETURN_IF_ERROR(co_await for_all<::topodata::Tablet>(source.primaries(), [&](::topodata::Tablet primary) {
+    return find_left_streams(std::move(primary), name, where);
+  }));
+  if (where.empty()) co_return Status{};
+  co_return co_await delete_streams(tablets_, tenure_.fence(), std::move(where), name, cleanup_wait());
+}
+
+net::Task<Status> CreateOperation::find_left_streams(::topodata::Tablet primary, std::string name,
+                                                     std::vector<::topodata::Tablet>& where) {
+  CO_ASSIGN_OR_RETURN(const auto present, co_await read_streams(tablets_, primary, name, cleanup_wait()));
+  for (const auto& stream : present.streams()) {
+    if (stream.bls().keyspace() == record().target_keyspace()) continue;
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("the streams {} on {}/{} belong to another workflow: they come from keyspace {}", name,
+                               primary.keyspace(), primary.shard(), stream.bls().keyspace()));
+  }
+  if (present.streams_size() > 0) where.push_back(std::move(primary));
+  co_return Status{};
 }
 
 net::Task<Status> CreateOperation::create_streams() {
+  CO_RETURN_IF_ERROR(co_await delete_left_streams());
+  std::map<std::string, std::string> notes;
+  for (const auto& place : target_.places) {
+    if (plan_.sources.contains(place.shard)) notes["created " + place.shard] = "true";
+  }
+  CO_RETURN_IF_ERROR(co_await note_all("create_streams", std::move(notes)));
   co_return co_await for_all<Place>(target_.places,
                                     [this](Place place) { return create_streams_on(std::move(place)); });
 }
@@ -329,7 +394,16 @@ net::Task<Status> CreateOperation::add_shard_rules() {
   co_return updated.ok() ? Status{} : Status(std::move(updated).error());
 }
 
+net::Task<Status> CreateOperation::add_tenant_rules() {
+  const std::string source = record().source_keyspace();
+  return set_tenant_rules(topology(), tenure_.guard(), source, source,
+                          {::topodata::PRIMARY, ::topodata::REPLICA, ::topodata::RDONLY});
+}
+
 net::Task<Status> CreateOperation::remove_routing_rules() {
+  if (is_tenant(record())) {
+    co_return co_await remove_tenant_rules(topology(), tenure_.guard(), record().source_keyspace());
+  }
   if (is_partial(record())) {
     CO_ASSIGN_OR_RETURN(const bool last, co_await read_is_last(topology(), record(), true));
     if (!last) co_return Status{};
@@ -344,7 +418,7 @@ net::Task<Status> CreateOperation::deny_target_tables(bool deny) {
   CO_RETURN_IF_ERROR(co_await for_all<Place>(target_.places, [this, deny](Place place) {
     return deny_tables(tablets_, tenure_.guard(), target_.keyspace, place.shard, tables_, deny);
   }));
-  co_return co_await refresh_all(tablets_, target_.primaries(), cleanup_wait());
+  co_return co_await refresh_primaries(tablets_, target_, cleanup_wait());
 }
 
 }  // namespace vitrail::control

@@ -6,6 +6,7 @@
 
 #include "base/text.h"
 #include "control/workflow/partial.h"
+#include "control/workflow/tenant.h"
 #include "topo/tablet.h"
 
 namespace vitrail::control {
@@ -53,7 +54,9 @@ void describe_reads(const DryRun& facts, Lines& lines) {
   } else {
     lines.push_back(fmt::format("Switch reads for tables {} to keyspace {} for tablet types {}",
                                 bracketed(facts.tables), to, bracketed(types)));
-    lines.push_back(fmt::format("Routing rules for tables {} will be updated", bracketed(facts.tables)));
+    lines.push_back(facts.tenant
+                        ? fmt::format("Keyspace routing rules for keyspace {} will be updated", streams.source_keyspace)
+                        : fmt::format("Routing rules for tables {} will be updated", bracketed(facts.tables)));
     lines.push_back(fmt::format("Serving VSchema will be rebuilt for the {} keyspace", to));
   }
   lines.push_back("Unlock keyspace " + to);
@@ -87,17 +90,20 @@ void describe_writes(const DryRun& facts, Lines& lines) {
       fmt::format("Stop writes on keyspace {} for tables {}: {}", streams.source_keyspace, tables, bracketed(stopped)));
   lines.push_back(fmt::format("Wait for vreplication on stopped streams to catchup for up to {}s",
                               std::chrono::duration_cast<std::chrono::seconds>(facts.timeout).count()));
-  lines.push_back("Create reverse vreplication workflow " + streams.reverse_name());
+  if (!facts.tenant) lines.push_back("Create reverse vreplication workflow " + streams.reverse_name());
   if (!facts.sequences.empty()) {
     lines.push_back("The following sequence backing tables used by tables being moved will be initialized:");
     for (const auto& one : facts.sequences) lines.push_back("\t" + one);
   }
   lines.push_back("Create journal entries on source databases");
-  lines.push_back(fmt::format("Enable writes on keyspace {} for tables {}", streams.target_keyspace, tables));
+  if (!facts.tenant)
+    lines.push_back(fmt::format("Enable writes on keyspace {} for tables {}", streams.target_keyspace, tables));
   lines.push_back(
       fmt::format("Switch routing from keyspace {} to keyspace {}", streams.source_keyspace, streams.target_keyspace));
   if (streams.is_partial) {
     lines.push_back(fmt::format("Shard routing rules for shards {} will be updated", shards_of(streams, false)));
+  } else if (facts.tenant) {
+    lines.push_back(fmt::format("Keyspace routing rules for keyspace {} will be updated", streams.source_keyspace));
   } else if (streams.is_reshard) {
     lines.push_back("IsPrimaryServing will be set to false for: " + bracketed(source_shards));
     lines.push_back("IsPrimaryServing will be set to true for: " + bracketed(target_shards));
@@ -153,22 +159,25 @@ std::vector<std::string> describe_complete(const engine::Record& record, const S
   }
   Lines lines;
   lock(lines, source.keyspace, target.keyspace);
-  if (!wanted.keep_data) {
+  if (!wanted.keep_data && !wanted.ignore_source) {
     lines.push_back(reshard ? "Delete shards (and all related tablets): " + bracketed(gone)
                             : fmt::format("{} these tables from the database and removing them from the vschema for "
                                           "keyspace {}: {}",
                                           wanted.rename_tables ? "Renaming" : "Dropping", source.keyspace,
                                           bracketed(gone)));
   }
-  if (!reshard) {
+  if (!reshard && !wanted.ignore_source) {
     lines.push_back(
         fmt::format("Denied tables records on {} will be removed from: {}", bracketed(tables), bracketed(denied)));
   }
-  lines.push_back("Delete reverse vreplication streams on sources: " +
-                  streams_of(source, reverse_workflow_name(record.workflow())));
+  if (!wanted.ignore_source) {
+    lines.push_back("Delete reverse vreplication streams on sources: " +
+                    streams_of(source, reverse_workflow_name(record.workflow())));
+  }
   lines.push_back("Delete vreplication streams on targets: " + streams_of(target, record.workflow()));
   if (!reshard && !wanted.keep_routing_rules && wanted.last) {
-    lines.push_back("Routing rules for participating tables will be deleted");
+    lines.push_back(is_tenant(record) ? "Keyspace routing rules will be deleted"
+                                      : "Routing rules for participating tables will be deleted");
     if (is_partial(record)) lines.push_back("Shard routing rules for participating shards will be deleted");
   }
   unlock(lines, source.keyspace, target.keyspace);

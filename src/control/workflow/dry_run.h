@@ -22,6 +22,7 @@ struct DryRun {
   base::Duration timeout{};
   std::vector<std::string> sequences;            // "Backing table: ..." each.
   std::map<std::string, std::string> positions;  // Of the shards where writes are stopped.
+  bool tenant = false;                           // Of one tenant: the keyspace as a whole leads elsewhere.
 };
 std::vector<std::string> describe_switch(const DryRun& facts);
 
@@ -29,6 +30,7 @@ struct CompleteDryRun {
   bool keep_data = false;
   bool keep_routing_rules = false;
   bool rename_tables = false;
+  bool ignore_source = false;
   bool last = true;  // Of several that move a keyspace shard by shard.
 };
 std::vector<std::string> describe_complete(const engine::Record& record, const Side& source, const Side& target,

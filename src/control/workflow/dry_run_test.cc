@@ -127,6 +127,13 @@ TEST(DryRun, OfComplete) {
   const auto kept = describe_complete(record, source, target, {.keep_data = true, .keep_routing_rules = true});
   EXPECT_EQ(kept.size(), 7u);
   EXPECT_TRUE(kept[2].starts_with("Denied tables")) << kept[2];
+  const Side nobody{"commerce", {}};
+  EXPECT_EQ(describe_complete(record, nobody, target, {.ignore_source = true}),
+            (Lines{"Lock keyspace commerce", "Lock keyspace customer",
+                   "Delete vreplication streams on targets: "
+                   "[keyspace:customer;shard:0;workflow:w;dbname:vt_customer;tablet:200]",
+                   "Routing rules for participating tables will be deleted", "Unlock keyspace customer",
+                   "Unlock keyspace commerce"}));
   record.set_kind("Reshard");
   EXPECT_EQ(describe_complete(record, source, source, {})[1],
             "Delete shards (and all related tablets): [cell:zone1;keyspace:commerce;shard:0]");

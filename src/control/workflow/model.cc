@@ -1,16 +1,20 @@
 #include "control/workflow/model.h"
 
+#include <google/protobuf/util/json_util.h>
+
 #include <ctime>
 #include <algorithm>
 #include <set>
 
 #include "control/fan_out.h"
 #include "control/workflow/engine/record.h"
+#include "control/workflow/tenant.h"
 #include "topo/cells.h"
 #include "topo/keyspace.h"
 #include "topo/srv_keyspace.h"
 #include "topo/srv_vschema.h"
 #include "topo/vschema.h"
+#include "vtctldata.pb.h"
 
 namespace vitrail::control {
 
@@ -126,6 +130,24 @@ net::Task<Result<std::map<std::string, TargetStreams>>> read_streams(TabletClien
   co_return out;
 }
 
+net::Task<Status> add_source(TabletClient& tablets, std::string name, WorkflowModel& model) {
+  auto info = co_await topo::get_shard(tablets.topology(), model.source_keyspace, name);
+  // A workflow that is being completed deletes them.
+  if (!info.ok() && info.error().code() == Code::kNotFound) co_return Status{};
+  if (!info.ok()) co_return std::move(info).error();
+  CO_ASSIGN_OR_RETURN(auto primary, co_await tablets.primary_of(model.source_keyspace, name));
+  model.sources.emplace(std::move(name), WorkflowShard{std::move(*info), std::move(primary)});
+  co_return Status{};
+}
+
+net::Task<Status> read_serving(topo::Server& topology, std::string keyspace, std::string shard, bool& serving) {
+  auto now = co_await topo::get_shard(topology, std::move(keyspace), std::move(shard));
+  if (!now.ok() && now.error().code() == Code::kNotFound) co_return Status{};
+  if (!now.ok()) co_return std::move(now).error();
+  serving = serving || now->record.is_primary_serving();
+  co_return Status{};
+}
+
 }  // namespace
 
 net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::string keyspace, std::string workflow,
@@ -141,6 +163,12 @@ net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::strin
   for (auto& [name, target] : found) {
     model.is_reshard = target.workflow.workflow_type() == ::binlogdata::Reshard;
     model.is_partial = target.workflow.workflow_sub_type() == ::binlogdata::Partial;
+    ::vtctldata::WorkflowOptions options;
+    google::protobuf::util::JsonParseOptions lenient;
+    lenient.ignore_unknown_fields = true;
+    if (google::protobuf::util::JsonStringToMessage(target.workflow.options(), &options, lenient).ok()) {
+      model.is_tenant = !options.tenant_id().empty();
+    }
     for (const auto& stream : target.workflow.streams()) {
       model.source_keyspace = stream.bls().keyspace();
       source_shards.insert(stream.bls().shard());
@@ -153,14 +181,9 @@ net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::strin
     co_return fail(Code::kNotFound, "the " + workflow + " workflow does not exist in the " + keyspace + " keyspace");
   }
   model.tables.assign(tables.begin(), tables.end());
-  for (const auto& name : source_shards) {
-    auto info = co_await topo::get_shard(tablets.topology(), model.source_keyspace, name);
-    // A workflow that is being completed deletes them.
-    if (!info.ok() && info.error().code() == Code::kNotFound) continue;
-    if (!info.ok()) co_return std::move(info).error();
-    CO_ASSIGN_OR_RETURN(auto primary, co_await tablets.primary_of(model.source_keyspace, name));
-    model.sources.emplace(name, WorkflowShard{std::move(*info), std::move(primary)});
-  }
+  CO_RETURN_IF_ERROR(co_await for_all<std::string>({source_shards.begin(), source_shards.end()}, [&](std::string name) {
+    return add_source(tablets, std::move(name), model);
+  }));
   co_return model;
 }
 
@@ -176,12 +199,11 @@ net::Task<Result<vschema::TrafficState>> read_traffic_state(TabletClient& tablet
     std::map<std::string, const ::topodata::SrvKeyspace*> views;
     for (const auto& [cell, record] : records) views.emplace(cell, &record);
     bool serving = false;
-    for (const auto& [name, source] : model.sources) {
-      auto now = co_await topo::get_shard(topology, model.source_keyspace, name);
-      if (!now.ok() && now.error().code() == Code::kNotFound) continue;
-      if (!now.ok()) co_return std::move(now).error();
-      serving = serving || now->record.is_primary_serving();
-    }
+    std::vector<std::string> names;
+    for (const auto& [name, source] : model.sources) names.push_back(name);
+    CO_RETURN_IF_ERROR(co_await for_all<std::string>(std::move(names), [&](std::string name) {
+      return read_serving(topology, model.source_keyspace, std::move(name), serving);
+    }));
     co_return vschema::reshard_state(model.source_names(), model.target_names(), views, serving);
   }
   if (model.is_partial) {
@@ -192,6 +214,15 @@ net::Task<Result<vschema::TrafficState>> read_traffic_state(TabletClient& tablet
     CO_ASSIGN_OR_RETURN(const auto rules, co_await topo::get_shard_routing_rules(topology));
     const std::vector<std::string> shards(names.begin(), names.end());
     co_return vschema::partial_move_tables_state(model.source_keyspace, model.target_keyspace, shards, rules.rules);
+  }
+  if (model.is_tenant) {
+    std::map<std::string, ::vschema::KeyspaceRoutingRules> in_cells;
+    for (const auto& cell : cells) {
+      auto record = co_await topo::get_srv_vschema(topology, cell);
+      if (record.ok()) in_cells.emplace(cell, record->record.keyspace_routing_rules());
+    }
+    CO_ASSIGN_OR_RETURN(const auto rules, co_await topo::get_keyspace_routing_rules(topology));
+    co_return tenant_state(model.source_keyspace, model.target_keyspace, in_cells, rules.rules);
   }
   std::map<std::string, ::vschema::RoutingRules> records;
   for (const auto& cell : cells) {

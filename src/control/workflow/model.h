@@ -34,6 +34,7 @@ struct WorkflowModel {
   std::string target_keyspace;
   bool is_reshard = false;
   bool is_partial = false;                       // MoveTables of some of the shards.
+  bool is_tenant = false;                        // MoveTables of one tenant's rows.
   std::vector<std::string> tables;               // Of MoveTables; sorted.
   std::map<std::string, WorkflowShard> sources;  // By shard name.
   std::map<std::string, TargetStreams> targets;  // Only shards that have streams.

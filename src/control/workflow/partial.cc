@@ -80,18 +80,21 @@ Status check_same_places(const ::vschema::Keyspace& source, const ::vschema::Key
 
 net::Task<Status> check_whole_shards(TabletClient& tablets, Side source, std::vector<std::string> tables) {
   const std::set<std::string> moved(tables.begin(), tables.end());
-  for (const auto& place : source.places) {
-    CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(tablets, *place.primary));
-    for (const auto& [name, is_view] : present) {
-      if (moved.contains(name) || is_internal_table_name(name)) continue;
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("a shard is moved with all that is in it: {} {} of {}/{} would stay behind; give "
-                                 "--all-tables{}",
-                                 is_view ? "view" : "table", name, source.keyspace, place.shard,
-                                 is_view ? ", and drop the view first" : ""));
-    }
-  }
-  co_return Status{};
+  co_return co_await for_all<Place>(source.places, [&](Place place) {
+    return [](TabletClient& client, const std::set<std::string>& names, const std::string& keyspace,
+              Place where) -> net::Task<Status> {
+      CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(client, *where.primary));
+      for (const auto& [name, is_view] : present) {
+        if (names.contains(name) || is_internal_table_name(name)) continue;
+        co_return fail(Code::kFailedPrecondition,
+                       fmt::format("a shard is moved with all that is in it: {} {} of {}/{} would stay behind; give "
+                                   "--all-tables{}",
+                                   is_view ? "view" : "table", name, keyspace, where.shard,
+                                   is_view ? ", and drop the view first" : ""));
+      }
+      co_return Status{};
+    }(tablets, moved, source.keyspace, std::move(place));
+  });
 }
 
 bool are_writes_switched(const vschema::TrafficState& state, const Record& record) {
@@ -112,6 +115,15 @@ Status check_all_shards(const Record& record, std::vector<std::string> given) {
       fmt::format("--shards: all shards of {} go together: {}; to move some of them first, create a workflow for "
                   "each part with --source-shards",
                   engine::name_of(record), base::join(own, ",")));
+}
+
+net::Task<Result<Side>> load_source(TabletClient& tablets, engine::Record record, bool ignored) {
+  if (!ignored) {
+    co_return co_await load_side(tablets, record.source_keyspace(),
+                                 {record.source_shards().begin(), record.source_shards().end()});
+  }
+  if (record.kind() == "MoveTables") co_return Side{record.source_keyspace(), {}};
+  co_return fail(Code::kInvalidArgument, "--ignore-source-keyspace is for MoveTables");
 }
 
 }  // namespace vitrail::control

@@ -27,6 +27,9 @@ bool are_siblings(const engine::Record& a, const engine::Record& b);
 bool is_last(const engine::Record& record, std::span<const engine::StoredRecord> others,
              const ::vschema::ShardRoutingRules& rules, bool cancelled);
 net::Task<Result<bool>> read_is_last(topo::Server& topology, engine::Record record, bool cancelled);
+// The source, for an operation that ends the workflow; no shards of it when it is to be ignored, which only MoveTables
+// may (kInvalidArgument).
+net::Task<Result<Side>> load_source(TabletClient& tablets, engine::Record record, bool ignored);
 
 // The same row has to be in the shard of the same name on both sides: kFailedPrecondition names a table whose rows are
 // placed otherwise.

@@ -8,12 +8,14 @@
 #include "base/random.h"
 #include "control/served_from_change.h"
 #include "control/shard_change.h"
+#include "control/workflow/add_tables.h"
 #include "control/workflow/cancel.h"
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/switch.h"
+#include "control/workflow/tenant.h"
 #include "control/workflow/write_switch.h"
 #include "topo/paths.h"
 #include "workflow.pb.h"
@@ -124,12 +126,15 @@ net::Task<Result<std::unique_ptr<engine::Operation>>> make_operation(TabletClien
   const auto& record = tenure.record();
   if (record.kind() == engine::kShardChange) co_return co_await make_shard_change(tablets, tenure);
   if (record.kind() == engine::kServedFromChange) co_return co_await make_served_from_change(tablets, tenure);
-  CO_ASSIGN_OR_RETURN(auto source, co_await load_side(tablets, record.source_keyspace(),
-                                                      {record.source_shards().begin(), record.source_shards().end()}));
-  CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
-                                                      {record.target_shards().begin(), record.target_shards().end()}));
   const std::string& kind = tenure.open().kind();
   const auto& settings = tenure.open().settings();
+  Side source{record.source_keyspace(), {}};
+  if (!settings.contains(kIgnoreSource)) {
+    CO_ASSIGN_OR_RETURN(source, co_await load_side(tablets, record.source_keyspace(),
+                                                   {record.source_shards().begin(), record.source_shards().end()}));
+  }
+  CO_ASSIGN_OR_RETURN(auto target, co_await load_side(tablets, record.target_keyspace(),
+                                                      {record.target_shards().begin(), record.target_shards().end()}));
   std::unique_ptr<engine::Operation> made;
   if (kind == "switch") {
     made = std::make_unique<SwitchOperation>(tablets, tenure, SwitchPlan::from_settings(settings), std::move(source),
@@ -138,6 +143,9 @@ net::Task<Result<std::unique_ptr<engine::Operation>>> make_operation(TabletClien
     made = std::make_unique<CompleteOperation>(tablets, tenure, std::move(source), std::move(target));
   } else if (kind == "cancel") {
     made = std::make_unique<CancelOperation>(tablets, tenure, std::move(source), std::move(target));
+  } else if (kind == kAddTables) {
+    made = std::make_unique<AddTablesOperation>(tablets, tenure, std::vector<::tabletmanagerdata::TableDefinition>(),
+                                                std::move(target));
   } else if (kind == "create") {
     made = std::make_unique<CreateOperation>(tablets, tenure, CreatePlan{}, std::move(target));
   } else {
@@ -146,6 +154,18 @@ net::Task<Result<std::unique_ptr<engine::Operation>>> make_operation(TabletClien
                                engine::name_of(record)));
   }
   co_return made;
+}
+
+net::Task<Status> finish_without_source(TabletClient& tablets, engine::Tenure& tenure) {
+  Status done = co_await tenure.change(
+      [](engine::Record& record) { (*record.mutable_open()->mutable_settings())[kIgnoreSource] = "true"; });
+  if (done.ok()) {
+    auto operation = co_await make_operation(tablets, tenure);
+    if (operation.ok()) co_return co_await engine::carry_out(tenure, **operation, true);
+    done = std::move(operation).error();
+  }
+  co_await tenure.end();
+  co_return done;
 }
 
 }  // namespace
@@ -185,6 +205,32 @@ net::Task<Result<std::unique_ptr<engine::Tenure>>> begin_operation(TabletClient&
                                                                    std::map<std::string, std::string> settings) {
   co_return co_await engine::Tenure::begin(
       tablets.topology(), stored, engine::make_operation(std::move(kind), std::move(settings)), engine::this_process());
+}
+
+net::Task<Result<std::string>> end_without_source(TabletClient& tablets, std::string keyspace, std::string workflow) {
+  topo::Server& topology = tablets.topology();
+  const auto until = base::system_clock().now() + 60s;
+  for (;;) {
+    auto stored = co_await engine::load_record(topology, keyspace, workflow);
+    if (!stored.ok() || !stored->record.has_open()) co_return std::string();
+    const auto& open = stored->record.open();
+    const std::string kind = open.kind();
+    if ((kind != "complete" && kind != "cancel") || open.settings().contains(kIgnoreSource)) co_return std::string();
+    // Nobody tries just now: whoever did has paused behind a failure.
+    if (open.owner().empty()) {
+      auto tenure = co_await engine::Tenure::take_over(topology, *stored, engine::this_process());
+      if (!tenure.ok() && tenure.error().code() != Code::kAborted) co_return std::move(tenure).error();
+      if (tenure.ok()) {
+        CO_RETURN_IF_ERROR(co_await finish_without_source(tablets, **tenure));
+        co_return kind;
+      }
+    }
+    if (base::system_clock().now() >= until) {
+      co_return fail(Code::kDeadlineExceeded,
+                     fmt::format("{}: {}", engine::name_of(stored->record), engine::describe_open(stored->record)));
+    }
+    (void)co_await net::sleep_for(50ms);
+  }
 }
 
 net::Task<Status> adopt_workflows(TabletClient& tablets, std::string keyspace) {
@@ -227,6 +273,7 @@ WorkflowModel model_of(const engine::Record& record, bool reversed) {
   model.target_keyspace = reversed ? record.source_keyspace() : record.target_keyspace();
   model.is_reshard = record.kind() == "Reshard";
   model.is_partial = is_partial(record);
+  model.is_tenant = is_tenant(record);
   model.tables.assign(record.tables().begin(), record.tables().end());
   for (const auto& name : reversed ? record.target_shards() : record.source_shards()) model.sources[name];
   for (const auto& name : reversed ? record.source_shards() : record.target_shards()) model.targets[name];

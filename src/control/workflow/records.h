@@ -27,6 +27,12 @@ net::Task<Result<std::unique_ptr<engine::Tenure>>> begin_operation(TabletClient&
                                                                    const engine::StoredRecord& stored, std::string kind,
                                                                    std::map<std::string, std::string> settings);
 
+// Of a complete or cancel that leaves the source alone.
+inline constexpr const char* kIgnoreSource = "ignore_source";
+// Is such an operation open that does not leave it alone, and so cannot come to its end without its source: it is taken
+// over from whoever tries, and brought to its end without. What it was: "complete", "cancel"; empty: there was none.
+net::Task<Result<std::string>> end_without_source(TabletClient& tablets, std::string keyspace, std::string workflow);
+
 // Makes what is open in a tenure's record. `tablets` must outlive it.
 engine::OperationFactory operation_factory(TabletClient& tablets);
 

@@ -67,6 +67,17 @@ net::Task<Status> refresh_all(TabletClient& tablets, std::vector<::topodata::Tab
                                              std::move(wait));
 }
 
+net::Task<Result<Side>> load_side_again(TabletClient& tablets, const Side& side) {
+  std::vector<std::string> shards;
+  for (const auto& place : side.places) shards.push_back(place.shard);
+  return load_side(tablets, side.keyspace, std::move(shards));
+}
+
+net::Task<Status> refresh_primaries(TabletClient& tablets, Side side, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const auto now, co_await load_side_again(tablets, side));
+  co_return co_await refresh_all(tablets, now.primaries(), std::move(wait));
+}
+
 net::Task<Status> set_streams(TabletClient& tablets, ::workflowdata::Fence fence, std::vector<::topodata::Tablet> where,
                               std::string workflow, ::binlogdata::VReplicationWorkflowState state, std::string message,
                               net::Wait wait) {

@@ -51,6 +51,11 @@ net::Task<Status> call_all(TabletClient& tablets, std::vector<::topodata::Tablet
 
 // They read the topology again, and have ended what it does not allow any more when this returns.
 net::Task<Status> refresh_all(TabletClient& tablets, std::vector<::topodata::Tablet> where, net::Wait wait);
+// The same at who is the primary of each place now, after the records that it is to read were written: one that was
+// promoted since the side was loaded may have read them before, one that is promoted later reads them by itself.
+net::Task<Status> refresh_primaries(TabletClient& tablets, Side side, net::Wait wait);
+// The side as the topology knows it now.
+net::Task<Result<Side>> load_side_again(TabletClient& tablets, const Side& side);
 net::Task<Status> set_streams(TabletClient& tablets, ::workflowdata::Fence fence, std::vector<::topodata::Tablet> where,
                               std::string workflow, ::binlogdata::VReplicationWorkflowState state, std::string message,
                               net::Wait wait);

@@ -4,6 +4,7 @@
 
 #include <set>
 
+#include "base/text.h"
 #include "control/workflow/cleanup.h"
 #include "mysql/convert.h"
 #include "mysqld/rows.h"
@@ -107,26 +108,32 @@ net::Task<Status> check_routing_columns(TabletClient& tablets, ::topodata::Table
   co_return Status{};
 }
 
+// `wanted`: of all tables, unless null.
+net::Task<Status> check_place_empty(TabletClient& tablets, ::topodata::Tablet primary,
+                                    const std::set<std::string>* wanted) {
+  CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(tablets, primary));
+  for (const auto& [name, is_view] : present) {
+    if (is_view || (wanted != nullptr && !wanted->contains(name))) continue;
+    CO_ASSIGN_OR_RETURN(
+        const auto rows,
+        co_await select(tablets, primary, "select 1 from " + mysqld::quote_identifier(name) + " limit 1"));
+    if (rows.empty()) continue;
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("target keyspace/tables already have data: table {} on {} is not empty", name,
+                               topo::alias_to_string(primary.alias())));
+  }
+  co_return Status{};
+}
+
 }  // namespace
 
 net::Task<Status> check_tables_empty(TabletClient& tablets, Side targets, std::vector<tmd::TableDefinition> tables,
                                      bool nothing_else) {
   std::set<std::string> wanted;
   for (const auto& table : tables) wanted.insert(table.name());
-  for (const auto& place : targets.places) {
-    CO_ASSIGN_OR_RETURN(const auto present, co_await list_tables(tablets, *place.primary));
-    for (const auto& [name, is_view] : present) {
-      if (is_view || (!nothing_else && !wanted.contains(name))) continue;
-      CO_ASSIGN_OR_RETURN(
-          const auto rows,
-          co_await select(tablets, *place.primary, "select 1 from " + mysqld::quote_identifier(name) + " limit 1"));
-      if (rows.empty()) continue;
-      co_return fail(Code::kFailedPrecondition,
-                     fmt::format("target keyspace/tables already have data: table {} on {} is not empty", name,
-                                 topo::alias_to_string(place.primary->alias())));
-    }
-  }
-  co_return Status{};
+  co_return co_await for_all<::topodata::Tablet>(targets.primaries(), [&](::topodata::Tablet primary) {
+    return check_place_empty(tablets, std::move(primary), nothing_else ? nullptr : &wanted);
+  });
 }
 
 net::Task<Status> check_source_tables(TabletClient& tablets, Side sources, std::vector<tmd::TableDefinition> tables,
@@ -134,10 +141,80 @@ net::Task<Status> check_source_tables(TabletClient& tablets, Side sources, std::
   if (tables.empty() || sources.places.empty()) co_return Status{};
   CO_RETURN_IF_ERROR(co_await check_keys(tablets, *sources.places.front().primary, tables));
   CO_RETURN_IF_ERROR(co_await check_foreign_keys(tablets, *sources.places.front().primary, tables));
-  for (const auto& place : sources.places) {
-    CO_RETURN_IF_ERROR(co_await check_routing_columns(tablets, *place.primary, tables, vschema));
+  co_return co_await for_all<::topodata::Tablet>(sources.primaries(), [&](::topodata::Tablet primary) {
+    return check_routing_columns(tablets, std::move(primary), tables, vschema);
+  });
+}
+
+net::Task<Status> read_fields(TabletClient& tablets, Side sources, std::vector<tmd::TableDefinition>& tables) {
+  if (tables.empty() || sources.places.empty()) co_return Status{};
+  constexpr char kSeparator = '\x1f';  // In no name.
+  CO_ASSIGN_OR_RETURN(
+      const auto rows,
+      co_await select(tablets, *sources.places.front().primary,
+                      fmt::format("select concat_ws(char(31), table_name, column_name, data_type, is_nullable) from "
+                                  "information_schema.columns where table_schema = database() and table_name in ({}) "
+                                  "order by table_name, ordinal_position",
+                                  in_list(tables))));
+  for (const auto& row : rows) {
+    const auto parts = base::split(row, kSeparator);
+    if (parts.size() != 4) continue;
+    const std::string kind = base::to_lower(parts[2]);
+    ::query::Field field;
+    field.set_name(std::string(parts[1]));
+    field.set_type(kind.ends_with("int") || kind == "year" ? ::query::INT64
+                   : kind == "decimal"                     ? ::query::DECIMAL
+                   : kind == "float" || kind == "double"   ? ::query::FLOAT64
+                                                           : ::query::VARCHAR);
+    field.set_flags(parts[3] == "NO" ? 1 : 0);
+    for (auto& table : tables) {
+      if (table.name() == parts[0]) *table.add_fields() = field;
+    }
   }
   co_return Status{};
+}
+
+net::Task<Status> check_time_zone(TabletClient& tablets, Side sources, Side targets, std::vector<std::string> tables,
+                                  std::string zone) {
+  std::string name;
+  mysql::append_sql_string(name, zone == "UTC" ? "+00:00" : zone);  // That one needs no tables.
+  std::vector<::topodata::Tablet> all = sources.primaries();
+  for (auto& primary : targets.primaries()) all.push_back(std::move(primary));
+  CO_RETURN_IF_ERROR(co_await for_all<::topodata::Tablet>(std::move(all), [&](::topodata::Tablet primary) {
+    return [](TabletClient& client, ::topodata::Tablet where, const std::string& quoted,
+              const std::string& shown) -> net::Task<Status> {
+      CO_ASSIGN_OR_RETURN(
+          const auto known,
+          co_await select(client, where,
+                          fmt::format("select 1 from dual where convert_tz('2020-07-01 12:00:00', {}, '+00:00') is not "
+                                      "null",
+                                      quoted)));
+      if (!known.empty()) co_return Status{};
+      co_return fail(Code::kFailedPrecondition,
+                     fmt::format("the server of {} does not know the time zone {}: load its time zone tables "
+                                 "(mysql_tzinfo_to_sql), or give an offset such as +02:00",
+                                 topo::alias_to_string(where.alias()), shown));
+    }(tablets, std::move(primary), name, zone);
+  }));
+  std::string list;
+  for (const auto& table : tables) {
+    if (!list.empty()) list += ", ";
+    mysql::append_sql_string(list, table);
+  }
+  CO_ASSIGN_OR_RETURN(
+      const auto keys,
+      co_await select(tablets, *sources.places.front().primary,
+                      fmt::format("select concat(c.column_name, ' of table ', c.table_name) from "
+                                  "information_schema.columns c join information_schema.statistics s on "
+                                  "s.table_schema = c.table_schema and s.table_name = c.table_name and s.column_name = "
+                                  "c.column_name where c.table_schema = database() and c.data_type = 'datetime' and "
+                                  "s.non_unique = 0 and c.table_name in ({}) order by 1 limit 1",
+                                  list)));
+  if (keys.empty()) co_return Status{};
+  co_return fail(Code::kFailedPrecondition,
+                 fmt::format("--source-time-zone: column {} is part of a unique key, and two times of {} may be one of "
+                             "UTC",
+                             keys.front(), zone));
 }
 
 }  // namespace vitrail::control

@@ -21,4 +21,15 @@ net::Task<Status> check_source_tables(TabletClient& tablets, Side sources,
                                       std::vector<::tabletmanagerdata::TableDefinition> tables,
                                       ::vschema::Keyspace vschema);
 
+// Fills in the fields of the tables' columns: whether one is a whole number (INT64), a DECIMAL or something else (of
+// which no more is said than FLOAT64 or VARCHAR), and MySQL's flag NOT NULL.
+net::Task<Status> read_fields(TabletClient& tablets, Side sources,
+                              std::vector<::tabletmanagerdata::TableDefinition>& tables);
+
+// The servers of both sides convert between the zone and UTC, and no key has DATETIME columns: two times of a zone may
+// be one of another.
+//   kFailedPrecondition names the server, or table and column.
+net::Task<Status> check_time_zone(TabletClient& tablets, Side sources, Side targets, std::vector<std::string> tables,
+                                  std::string zone);
+
 }  // namespace vitrail::control

@@ -1,22 +1,30 @@
 #include "control/workflow/stream_settings.h"
 
 #include <fmt/core.h>
+#include <google/protobuf/util/json_util.h>
 
 #include "base/text.h"
+#include "control/workflow/tenant.h"
 #include "topo/cells.h"
 #include "topo/shard.h"
 
 namespace vitrail::control {
 
+constexpr std::string_view kOverridePrefix = "config.";  // In a record's options.
+
 std::map<std::string, std::string> StreamSettings::to_options() const {
   std::vector<std::string> types;
   for (const auto type : tablet_types) types.push_back(::topodata::TabletType_Name(type));
-  return {{"cells", base::join(cells, ",")},
-          {"tablet_types", base::join(types, ",")},
-          {"in_order", preference == ::tabletmanagerdata::ANY ? "false" : "true"},
-          {"on_ddl", on_ddl},
-          {"stop_after_copy", stop_after_copy ? "true" : "false"},
-          {"defer_secondary_keys", defer_secondary_keys ? "true" : "false"}};
+  std::map<std::string, std::string> out = {{"cells", base::join(cells, ",")},
+                                            {"tablet_types", base::join(types, ",")},
+                                            {"in_order", preference == ::tabletmanagerdata::ANY ? "false" : "true"},
+                                            {"on_ddl", on_ddl},
+                                            {"stop_after_copy", stop_after_copy ? "true" : "false"},
+                                            {"defer_secondary_keys", defer_secondary_keys ? "true" : "false"}};
+  if (!source_time_zone.empty()) out["source_time_zone"] = source_time_zone;
+  if (atomic_copy) out["atomic_copy"] = "true";
+  for (const auto& [name, value] : overrides) out[std::string(kOverridePrefix) + name] = value;
+  return out;
 }
 
 StreamSettings StreamSettings::from_options(const google::protobuf::Map<std::string, std::string>& options) {
@@ -34,6 +42,11 @@ StreamSettings StreamSettings::from_options(const google::protobuf::Map<std::str
   settings.on_ddl = text("on_ddl");
   settings.stop_after_copy = text("stop_after_copy") == "true";
   settings.defer_secondary_keys = text("defer_secondary_keys") == "true";
+  settings.source_time_zone = text("source_time_zone");
+  settings.atomic_copy = text("atomic_copy") == "true";
+  for (const auto& [name, value] : options) {
+    if (name.starts_with(kOverridePrefix)) settings.overrides[name.substr(kOverridePrefix.size())] = value;
+  }
   return settings;
 }
 
@@ -45,9 +58,11 @@ StreamSettings StreamSettings::from_streams(const ::tabletmanagerdata::ReadVRepl
   }
   settings.preference = streams.tablet_selection_preference();
   settings.defer_secondary_keys = streams.defer_secondary_keys();
+  settings.atomic_copy = streams.workflow_sub_type() == ::binlogdata::AtomicCopy;
   if (streams.streams_size() > 0) {
     settings.on_ddl = ::binlogdata::OnDDLAction_Name(streams.streams(0).bls().on_ddl());
     settings.stop_after_copy = streams.streams(0).bls().stop_after_copy();
+    settings.source_time_zone = streams.streams(0).bls().source_time_zone();
   }
   return settings;
 }
@@ -68,6 +83,7 @@ void StreamSettings::apply_to(::tabletmanagerdata::CreateVReplicationWorkflowReq
   request.set_tablet_selection_preference(preference);
   request.set_stop_after_copy(stop_after_copy);
   request.set_defer_secondary_keys(defer_secondary_keys);
+  if (atomic_copy) request.set_workflow_sub_type(::binlogdata::AtomicCopy);
 }
 
 void StreamSettings::update(const ::tabletmanagerdata::UpdateVReplicationWorkflowRequest& change) {
@@ -80,6 +96,7 @@ void StreamSettings::update(const ::tabletmanagerdata::UpdateVReplicationWorkflo
       change.tablet_selection_preference() != ::tabletmanagerdata::UNKNOWN) {
     preference = change.tablet_selection_preference();
   }
+  for (const auto& [name, value] : change.config_overrides()) overrides[name] = value;
   if (change.has_on_ddl()) on_ddl = ::binlogdata::OnDDLAction_Name(change.on_ddl());
 }
 
@@ -96,6 +113,19 @@ net::Task<Status> check_sources(topo::Server& topology, std::vector<std::string>
   auto known = co_await topo::expand_cells(topology, std::move(cells));
   if (!known.ok()) co_return std::move(known).error();
   co_return Status{};
+}
+
+std::string stream_options(const engine::Record& record) {
+  ::vtctldata::WorkflowOptions options;
+  for (const auto& [name, value] : record.options()) {
+    if (name == kTenantOption) options.set_tenant_id(value);
+    if (name.starts_with(kOverridePrefix)) (*options.mutable_config())[name.substr(kOverridePrefix.size())] = value;
+  }
+  std::string text;
+  google::protobuf::util::JsonPrintOptions print;
+  print.preserve_proto_field_names = true;
+  if (!google::protobuf::util::MessageToJsonString(options, &text, print).ok()) return "{}";
+  return text;
 }
 
 Status check_on_ddl(const std::string& word) {

@@ -12,6 +12,7 @@
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/target_sequences.h"
+#include "control/workflow/tenant.h"
 #include "control/workflow/write_switch.h"
 #include "topo/cells.h"
 #include "topo/srv_vschema.h"
@@ -118,6 +119,12 @@ class Command {
     SwitchPlan plan;
     plan.reverse = reverse;
     plan.writes = wants(options_, ::topodata::PRIMARY) && record.writes_switched() == reverse;
+    if (is_tenant(record)) {
+      if (reverse && plan.writes) {
+        co_return fail(Code::kFailedPrecondition, "cannot reverse write traffic for multi-tenant migrations");
+      }
+      options_.enable_reverse_replication = false;
+    }
     plan.cells = options_.cells;
     plan.timeout = options_.timeout;
     plan.enable_reverse_replication = options_.enable_reverse_replication;
@@ -125,6 +132,7 @@ class Command {
       co_return fail(Code::kInvalidArgument, "--initialize-target-sequences is for MoveTables switchtraffic");
     }
     plan.initialize_sequences = options_.initialize_sequences && plan.writes;
+    plan.skip_refresh = options_.skip_refresh && !plan.writes;
     for (const auto type : {::topodata::REPLICA, ::topodata::RDONLY}) {
       // Switching the primary takes the replicas along (S0-19): a shard that has lost its writes would serve old rows.
       if (plan.writes || wants(options_, type)) plan.read_types.push_back(type);
@@ -160,7 +168,10 @@ class Command {
     const std::string keyspace = back ? record.source_keyspace() : record.target_keyspace();
     const std::string name = back ? reverse_workflow_name(record.workflow()) : record.workflow();
     CO_ASSIGN_OR_RETURN(streams_, co_await read_workflow(tablets_, keyspace, name, net::Wait::within(30s)));
-    CO_RETURN_IF_ERROR(co_await check_can_switch(tablets_, streams_, source_, target_, options_));
+    const Side nobody;
+    CO_RETURN_IF_ERROR(co_await check_can_switch(tablets_, streams_,
+                                                 plan.skip_refresh && !plan.reverse ? nobody : source_,
+                                                 plan.skip_refresh && plan.reverse ? nobody : target_, options_));
     if (!plan.initialize_sequences) co_return Status{};
     // Also for what is missing to be told before writes stop.
     auto sequences = co_await read_target_sequences(tablets_, source_, record.target_keyspace(),
@@ -180,14 +191,20 @@ class Command {
                  .writes = plan.writes,
                  .back = plan.reverse && !record.writes_switched(),
                  .reverse_replication = plan.enable_reverse_replication,
-                 .timeout = plan.timeout};
+                 .timeout = plan.timeout,
+                 .tenant = is_tenant(record)};
     for (const auto& one : sequences_) facts.sequences.push_back(describe_sequence(one));
-    for (const auto& [name, source] : streams_.sources) {
-      CO_ASSIGN_OR_RETURN(const auto position, co_await tablets_.call<tmd::PrimaryPositionResponse>(
-                                                   source.primary, "PrimaryPosition", tmd::PrimaryPositionRequest(),
-                                                   net::Wait::within(30s)));
-      facts.positions[name] = position.position();
-    }
+    std::vector<std::string> names;
+    for (const auto& [name, source] : streams_.sources) names.push_back(name);
+    CO_RETURN_IF_ERROR(co_await for_all<std::string>(std::move(names), [&](std::string name) {
+      return [](TabletClient& client, ::topodata::Tablet primary, std::string& out) -> net::Task<Status> {
+        CO_ASSIGN_OR_RETURN(const auto position, co_await client.call<tmd::PrimaryPositionResponse>(
+                                                     std::move(primary), "PrimaryPosition",
+                                                     tmd::PrimaryPositionRequest(), net::Wait::within(30s)));
+        out = position.position();
+        co_return Status{};
+      }(tablets_, streams_.sources.at(name).primary, facts.positions[name]);
+    }));
     outcome_.dry_run = describe_switch(facts);
     co_return Status{};
   }

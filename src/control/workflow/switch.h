@@ -20,6 +20,8 @@ struct SwitchOptions {
   bool dry_run = false;
   std::vector<std::string> shards;  // All of the workflow's, or none named: they go together.
   bool force = false;               // Also when tablets of both sides cannot be told.
+  // Of reads alone, and of shards: those that they leave are not told. They serve on until somebody refreshes them.
+  bool skip_refresh = false;
 };
 
 struct SwitchOutcome {

@@ -74,10 +74,13 @@ net::Task<Result<std::vector<SequenceState>>> read_target_sequences(TabletClient
     state.next = *next;
     const std::string largest = fmt::format("select max({}) from {}", mysqld::quote_identifier(state.column),
                                             mysqld::quote_identifier(state.table));
-    for (const auto& primary : from.primaries()) {
-      CO_ASSIGN_OR_RETURN(const int64_t here, co_await ask_number(tablets, primary, largest));
-      state.largest = std::max(state.largest, here);
-    }
+    CO_RETURN_IF_ERROR(co_await for_all<::topodata::Tablet>(from.primaries(), [&](::topodata::Tablet primary) {
+      return [](TabletClient& client, ::topodata::Tablet where, std::string sql, int64_t& most) -> net::Task<Status> {
+        CO_ASSIGN_OR_RETURN(const int64_t here, co_await ask_number(client, std::move(where), std::move(sql)));
+        most = std::max(most, here);
+        co_return Status{};
+      }(tablets, std::move(primary), largest, state.largest);
+    }));
     out.push_back(std::move(state));
   }
   co_return out;

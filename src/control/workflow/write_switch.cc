@@ -10,6 +10,7 @@
 #include "control/workflow/partial.h"
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/target_sequences.h"
+#include "control/workflow/tenant.h"
 #include "sql/printer.h"
 #include "topo/cells.h"
 #include "topo/srv_keyspace.h"
@@ -60,6 +61,7 @@ std::map<std::string, std::string> SwitchPlan::to_settings() const {
       {"moving_reads", base::join(moving_reads, ",")},
       {"enable_reverse_replication", enable_reverse_replication ? "true" : "false"},
       {"initialize_sequences", initialize_sequences ? "true" : "false"},
+      {"skip_refresh", skip_refresh ? "true" : "false"},
       {"timeout_ms", std::to_string(std::chrono::duration_cast<std::chrono::milliseconds>(timeout).count())},
   };
 }
@@ -85,6 +87,7 @@ SwitchPlan SwitchPlan::from_settings(const google::protobuf::Map<std::string, st
   plan.moving_reads = list("moving_reads");
   plan.enable_reverse_replication = text("enable_reverse_replication", "true") == "true";
   plan.initialize_sequences = text("initialize_sequences") == "true";
+  plan.skip_refresh = text("skip_refresh") == "true";
   if (const long ms = std::atol(text("timeout_ms").c_str()); ms > 0) plan.timeout = std::chrono::milliseconds(ms);
   return plan;
 }
@@ -120,10 +123,11 @@ std::vector<engine::Step> SwitchOperation::steps() {
     add("switch_reads", [this] { return switch_reads(false); }, [this] { return switch_reads(true); });
   }
   if (!plan_.writes) return steps;
+  if (is_tenant(record())) return add_tenant_steps(std::move(steps));
   add(
       "create_reverse_streams", [this] { return create_reverse_streams(); },
       [this] { return delete_created_streams(); });
-  add("stop_writes", [this] { return stop_writes(true); }, [this] { return stop_writes(false); }).undo_first = true;
+  add("stop_writes", [this] { return stop_writes(); }, [this] { return allow_writes(); }).undo_first = true;
   add("catch_up", [this] { return catch_up(); });
   // No write is under way: the largest id is the last one. A sequence that was raised for nothing does no harm.
   if (plan_.initialize_sequences) add("initialize_sequences", [this] { return initialize_sequences(); });
@@ -134,6 +138,25 @@ std::vector<engine::Step> SwitchOperation::steps() {
   add("switch_routing", [this] { return switch_routing(); });
   add("start_reverse_streams", [this] { return start_reverse_streams(); });
   add("freeze_streams", [this] { return freeze_streams(); });
+  return steps;
+}
+
+// The tenant's rows cannot be brought back from among those of others, and the target serves as it always did.
+std::vector<engine::Step> SwitchOperation::add_tenant_steps(std::vector<engine::Step> steps) {
+  steps.push_back(
+      {.id = "stop_writes", .apply = [this] { return stop_writes(); }, .undo = [this] { return allow_writes(); }});
+  steps.back().undo_first = true;
+  steps.push_back({.id = "catch_up", .apply = [this] { return catch_up(); }, .undo = {}});
+  if (plan_.initialize_sequences) {
+    steps.push_back({.id = "initialize_sequences", .apply = [this] { return initialize_sequences(); }, .undo = {}});
+  }
+  steps.push_back({.id = "stop_streams",
+                   .apply = [this] { return stop_streams(true); },
+                   .undo = [this] { return stop_streams(false); }});
+  steps.push_back({.id = "journal", .apply = [this] { return write_journal(); }, .undo = {}});
+  steps.back().point_of_no_return = true;
+  steps.push_back({.id = "switch_routing", .apply = [this] { return switch_routing(); }, .undo = {}});
+  steps.push_back({.id = "freeze_streams", .apply = [this] { return freeze_streams(); }, .undo = {}});
   return steps;
 }
 
@@ -153,22 +176,6 @@ net::Task<Status> SwitchOperation::initialize_sequences() {
 
 // --- reads ----------------------------------------------------------------------------------------------------------
 
-net::Task<Status> SwitchOperation::switch_cell_reads(std::string cell, std::vector<::topodata::TabletType> types,
-                                                     bool reverse) {
-  auto updated = co_await topo::update_srv_keyspace_fields(
-      topology(), record().target_keyspace(), cell,
-      [&](::topodata::SrvKeyspace& srv) -> Result<bool> {
-        for (const auto type : types) {
-          RETURN_IF_ERROR(reverse ? vschema::reverse_reads(srv, type, source_.names(), target_.names())
-                                  : vschema::switch_reads(srv, type, source_.names(), target_.names()));
-        }
-        return true;
-      },
-      tenure_.guard());
-  if (!updated.ok() && updated.error().code() != Code::kNotFound) co_return std::move(updated).error();
-  co_return Status{};
-}
-
 net::Task<Status> SwitchOperation::switch_reads(bool undo) {
   const bool reverse = plan_.reverse != undo;
   // A cell may have gone away meanwhile: undone is what there is.
@@ -181,18 +188,30 @@ net::Task<Status> SwitchOperation::switch_reads(bool undo) {
     return std::ranges::find(plan_.moving_reads, name) != plan_.moving_reads.end();
   };
   if (is_reshard()) {
-    for (const auto& cell : cells) {
-      std::vector<::topodata::TabletType> types;
-      for (const auto type : plan_.read_types) {
-        if (moved(type, cell)) types.push_back(type);
-      }
-      if (!types.empty()) CO_RETURN_IF_ERROR(co_await switch_cell_reads(cell, types, reverse));
-    }
-    co_return co_await refresh_everything(tablets_, source_, target_, net::Wait::within(undo ? 10s : plan_.timeout));
+    CO_RETURN_IF_ERROR(co_await topo::update_srv_keyspaces(
+        topology(), record().target_keyspace(), cells,
+        [&](const std::string& cell, ::topodata::SrvKeyspace& srv) -> Result<bool> {
+          for (const auto type : plan_.read_types) {
+            if (!moved(type, cell)) continue;
+            RETURN_IF_ERROR(reverse ? vschema::reverse_reads(srv, type, source_.names(), target_.names())
+                                    : vschema::switch_reads(srv, type, source_.names(), target_.names()));
+          }
+          return true;
+        },
+        tenure_.guard()));
+    const Side nobody;
+    const bool skip = plan_.skip_refresh && !undo;
+    co_return co_await refresh_everything(tablets_, skip && !reverse ? nobody : source_,
+                                          skip && reverse ? nobody : target_,
+                                          net::Wait::within(undo ? 10s : plan_.timeout));
   }
   std::vector<::topodata::TabletType> types;
   for (const auto type : plan_.read_types) {
     if (moved(type, "")) types.push_back(type);
+  }
+  if (is_tenant(record())) {
+    const std::string to = reverse ? record().source_keyspace() : record().target_keyspace();
+    co_return co_await set_tenant_rules(topology(), tenure_.guard(), record().source_keyspace(), to, types, wanted);
   }
   auto updated = co_await topo::update_routing_rules(
       topology(),
@@ -217,6 +236,7 @@ Result<tmd::CreateVReplicationWorkflowRequest> SwitchOperation::reverse_streams(
   request.set_auto_start(false);
   StreamSettings settings;
   if (plan_.reverse) settings = StreamSettings::from_options(record().options());
+  request.set_options(stream_options(record()));
   if (!plan_.reverse) settings.tablet_types = {::topodata::PRIMARY};
   settings.apply_to(request);
   for (const auto& there : to_.places) {
@@ -227,6 +247,10 @@ Result<tmd::CreateVReplicationWorkflowRequest> SwitchOperation::reverse_streams(
     bls->set_keyspace(to_.keyspace);
     bls->set_shard(there.shard);
     bls->set_on_ddl(settings.on_ddl_action());
+    if (const std::string zone = StreamSettings::from_options(record().options()).source_time_zone; !zone.empty()) {
+      bls->set_source_time_zone(plan_.reverse ? zone : "UTC");
+      bls->set_target_time_zone(plan_.reverse ? "UTC" : zone);
+    }
     if (is_reshard()) {
       auto* rule = bls->mutable_filter()->add_rules();
       rule->set_match("/.*");
@@ -245,15 +269,46 @@ Result<tmd::CreateVReplicationWorkflowRequest> SwitchOperation::reverse_streams(
 
 // Streams of the name that are there already are this workflow's own, of an earlier switch, and are used again: when
 // reversing they are the workflow itself, with all that it was created with.
-net::Task<Status> SwitchOperation::create_reverse_streams_on(Place place) {
-  CO_ASSIGN_OR_RETURN(const auto present, co_await read_streams(tablets_, *place.primary, reverse_name(), wait()));
-  for (const auto& stream : present.streams()) {
+net::Task<Status> SwitchOperation::find_reverse_streams(Place place, char& present) {
+  CO_ASSIGN_OR_RETURN(const auto found, co_await read_streams(tablets_, *place.primary, reverse_name(), wait()));
+  for (const auto& stream : found.streams()) {
     if (stream.bls().keyspace() == to_.keyspace) continue;
     co_return fail(Code::kFailedPrecondition,
                    fmt::format("the streams {} on {}/{} belong to another workflow: they come from keyspace {}",
                                reverse_name(), from_.keyspace, place.shard, stream.bls().keyspace()));
   }
-  if (present.streams_size() > 0) co_return Status{};
+  present = found.streams_size() > 0 ? 1 : 0;
+  co_return Status{};
+}
+
+net::Task<Status> SwitchOperation::create_reverse_streams_on(Place place, const ::vschema::Keyspace& from_vschema) {
+  CO_ASSIGN_OR_RETURN(auto request, reverse_streams(place, from_vschema));
+  topo::set_fence(request, tenure_.fence());
+  auto created = co_await tablets_.call<tmd::CreateVReplicationWorkflowResponse>(
+      *place.primary, "CreateVReplicationWorkflow", std::move(request), wait());
+  if (created.ok() || created.error().code() == Code::kAlreadyExists) co_return Status{};
+  co_return std::move(created).error().with_context("create the reverse workflow " + reverse_name());
+}
+
+net::Task<Status> SwitchOperation::reload(Side& side) {
+  CO_ASSIGN_OR_RETURN(side, co_await load_side_again(tablets_, side));
+  co_return check_primaries(side);
+}
+
+// Made before writes stop, so that only their positions have to be set while they are stopped.
+net::Task<Status> SwitchOperation::create_reverse_streams() {
+  CO_RETURN_IF_ERROR(co_await reload(from_));
+  CO_RETURN_IF_ERROR(co_await reload(to_));
+  std::vector<char> present(from_.places.size());
+  std::vector<size_t> all;
+  for (size_t i = 0; i < from_.places.size(); ++i) all.push_back(i);
+  CO_RETURN_IF_ERROR(co_await for_all<size_t>(
+      std::move(all), [&](size_t i) { return find_reverse_streams(from_.places[i], present[i]); }));
+  std::vector<Place> without;
+  for (size_t i = 0; i < from_.places.size(); ++i) {
+    if (present[i] == 0) without.push_back(from_.places[i]);
+  }
+  if (without.empty()) co_return Status{};
   ::vschema::Keyspace from_vschema;
   if (!is_reshard()) {
     auto stored = co_await topo::get_vschema(topology(), from_.keyspace);
@@ -263,24 +318,15 @@ net::Task<Status> SwitchOperation::create_reverse_streams_on(Place place) {
       co_return std::move(stored).error();
     }
   }
-  CO_ASSIGN_OR_RETURN(auto request, reverse_streams(place, from_vschema));
+  // Of all shards in one write: the record names each of them.
   CO_RETURN_IF_ERROR(co_await tenure_.change([&](engine::Record& record) {
     for (auto& step : *record.mutable_open()->mutable_steps()) {
-      if (step.name() == "create_reverse_streams") (*step.mutable_notes())["created " + place.shard] = "true";
+      if (step.name() != "create_reverse_streams") continue;
+      for (const auto& place : without) (*step.mutable_notes())["created " + place.shard] = "true";
     }
   }));
-  topo::set_fence(request, tenure_.fence());
-  auto created = co_await tablets_.call<tmd::CreateVReplicationWorkflowResponse>(
-      *place.primary, "CreateVReplicationWorkflow", std::move(request), wait());
-  if (created.ok() || created.error().code() == Code::kAlreadyExists) co_return Status{};
-  co_return std::move(created).error().with_context("create the reverse workflow " + reverse_name());
-}
-
-// Made before writes stop, so that only their positions have to be set while they are stopped.
-net::Task<Status> SwitchOperation::create_reverse_streams() {
-  CO_RETURN_IF_ERROR(check_primaries(from_));
-  CO_RETURN_IF_ERROR(check_primaries(to_));
-  co_return co_await for_all<Place>(from_.places, [this](Place place) { return create_reverse_streams_on(place); });
+  co_return co_await for_all<Place>(
+      std::move(without), [&](Place place) { return create_reverse_streams_on(std::move(place), from_vschema); });
 }
 
 net::Task<Status> SwitchOperation::delete_created_streams() {
@@ -306,28 +352,43 @@ net::Task<void> SwitchOperation::let_transactions_end() {
 }
 
 // The fence: from here on nothing is written on the "from" side. RefreshState returns when what was under way has
-// ended.
-net::Task<Status> SwitchOperation::stop_writes(bool stop) {
-  if (stop) co_await let_transactions_end();
-  if (is_reshard()) {
-    CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology()));
-    for (const auto& cell : cells) {
-      auto updated = co_await topo::update_srv_keyspace_fields(
-          topology(), from_.keyspace, cell,
-          [&](::topodata::SrvKeyspace& record) -> Result<bool> {
-            RETURN_IF_ERROR(stop ? vschema::stop_writes(record, from_.names())
-                                 : vschema::allow_writes(record, from_.names()));
-            return true;
-          },
-          tenure_.guard());
-      if (!updated.ok() && updated.error().code() != Code::kNotFound) co_return std::move(updated).error();
-    }
-  } else {
-    CO_RETURN_IF_ERROR(co_await for_all<Place>(from_.places, [&](Place place) {
+// ended. Who the primaries are is read behind the records: whoever is promoted later has read the fence.
+net::Task<Status> SwitchOperation::stop_writes() {
+  co_await let_transactions_end();
+  CO_RETURN_IF_ERROR(co_await write_fence(true));
+  CO_ASSIGN_OR_RETURN(from_, co_await load_side_again(tablets_, from_));
+  CO_RETURN_IF_ERROR(check_primaries(from_));  // Where there is none now, nobody writes.
+  co_return co_await refresh_all(tablets_, from_.primaries(), wait());
+}
+
+net::Task<Status> SwitchOperation::write_fence(bool stop) {
+  if (!is_reshard()) {
+    co_return co_await for_all<Place>(from_.places, [&](Place place) {
       return deny_tables(tablets_, tenure_.guard(), from_.keyspace, place.shard, tables_, stop);
-    }));
+    });
   }
-  co_return co_await refresh_all(tablets_, from_.primaries(), stop ? wait() : net::Wait::within(10s));
+  CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology()));
+  co_return co_await topo::update_srv_keyspaces(
+      topology(), from_.keyspace, cells,
+      [&](const std::string&, ::topodata::SrvKeyspace& srv) -> Result<bool> {
+        RETURN_IF_ERROR(stop ? vschema::stop_writes(srv, from_.names()) : vschema::allow_writes(srv, from_.names()));
+        return true;
+      },
+      tenure_.guard());
+}
+
+// Each shard by itself: one that cannot be told, or a cell that does not answer, must not keep the fence on the others.
+net::Task<Status> SwitchOperation::allow_writes() {
+  Status written = co_await write_fence(false);
+  if (tenure_.lost()) co_return written;
+  auto refresh = [this](Place place) {
+    return [](TabletClient& tablets, std::string keyspace, std::string shard) -> net::Task<Status> {
+      CO_ASSIGN_OR_RETURN(const auto now, co_await load_side(tablets, keyspace, {shard}));
+      co_return co_await refresh_all(tablets, now.primaries(), net::Wait::within(10s));
+    }(tablets_, from_.keyspace, place.shard);
+  };
+  Status refreshed = co_await for_all<Place>(from_.places, refresh);
+  co_return written.ok() ? std::move(refreshed) : std::move(written);
 }
 
 net::Task<Status> SwitchOperation::catch_up() {
@@ -391,23 +452,27 @@ net::Task<Status> SwitchOperation::position_reverse_streams() {
     }(tablets_, place, positions_[place.shard], wait());
   };
   CO_RETURN_IF_ERROR(co_await for_all<Place>(to_.places, read_position));
+  CO_RETURN_IF_ERROR(co_await tenure_.check());
   co_return co_await for_all<::topodata::Tablet>(from_.primaries(), [this](::topodata::Tablet tablet) {
     return [](SwitchOperation& self, ::topodata::Tablet where) -> net::Task<Status> {
       CO_ASSIGN_OR_RETURN(const auto streams,
                           co_await read_streams(self.tablets_, where, self.reverse_name(), self.wait()));
+      std::string positions, ids;
       for (const auto& stream : streams.streams()) {
-        CO_RETURN_IF_ERROR(co_await self.tenure_.check());
-        tmd::VReplicationExecRequest request;
-        // As of now both sides have the same rows: the stream lags by nothing until it says otherwise.
-        request.set_query(
-            fmt::format("update _vt.vreplication set pos = '{}', time_heartbeat = unix_timestamp() where id = {}",
-                        self.positions_[stream.bls().shard()], stream.id()));
-        topo::set_fence(request, self.tenure_.fence());
-        auto done = co_await self.tablets_.call<tmd::VReplicationExecResponse>(where, "VReplicationExec",
-                                                                               std::move(request), self.wait());
-        if (!done.ok()) co_return std::move(done).error();
+        positions += fmt::format(" when {} then '{}'", stream.id(), self.positions_[stream.bls().shard()]);
+        ids += fmt::format("{}{}", ids.empty() ? "" : ", ", stream.id());
       }
-      co_return Status{};
+      if (ids.empty()) co_return Status{};
+      tmd::VReplicationExecRequest request;
+      // As of now both sides have the same rows: the streams lag by nothing until they say otherwise.
+      request.set_query(
+          fmt::format("update _vt.vreplication set pos = case id{} else pos end, time_heartbeat = unix_timestamp() "
+                      "where id in ({})",
+                      positions, ids));
+      topo::set_fence(request, self.tenure_.fence());
+      auto done = co_await self.tablets_.call<tmd::VReplicationExecResponse>(where, "VReplicationExec",
+                                                                             std::move(request), self.wait());
+      co_return done.ok() ? Status{} : Status(std::move(done).error());
     }(*this, std::move(tablet));
   });
 }
@@ -415,10 +480,15 @@ net::Task<Status> SwitchOperation::position_reverse_streams() {
 // The journal tells streams of others that read the "from" side where to go on.
 net::Task<Status> SwitchOperation::write_journal() {
   if (positions_.empty()) {  // Another process did the steps before: the streams know their positions.
-    for (const auto& tablet : from_.primaries()) {
-      CO_ASSIGN_OR_RETURN(const auto streams, co_await read_streams(tablets_, tablet, reverse_name(), wait()));
-      for (const auto& stream : streams.streams()) positions_[stream.bls().shard()] = stream.pos();
-    }
+    auto read = [this](::topodata::Tablet tablet) {
+      return [](SwitchOperation& self, ::topodata::Tablet where) -> net::Task<Status> {
+        CO_ASSIGN_OR_RETURN(const auto streams,
+                            co_await read_streams(self.tablets_, std::move(where), self.reverse_name(), self.wait()));
+        for (const auto& stream : streams.streams()) self.positions_[stream.bls().shard()] = stream.pos();
+        co_return Status{};
+      }(*this, std::move(tablet));
+    };
+    if (!is_tenant(record())) CO_RETURN_IF_ERROR(co_await for_all<::topodata::Tablet>(from_.primaries(), read));
   }
   uint64_t id = 14695981039346656037ull;  // FNV-1, 64 bits, of the target keyspace and its shards' primaries.
   auto mix = [&id](std::string_view text) {
@@ -458,6 +528,7 @@ net::Task<Status> SwitchOperation::allow_target_writes() {
     CO_RETURN_IF_ERROR(co_await for_all<Place>(to_.places, [this](Place place) {
       return deny_tables(tablets_, tenure_.guard(), to_.keyspace, place.shard, tables_, false);
     }));
+    CO_RETURN_IF_ERROR(co_await reload(to_));
     co_return co_await refresh_all(tablets_, to_.primaries(), wait());
   }
   for (const auto& [serving, side] : {std::pair{false, &from_}, std::pair{true, &to_}}) {
@@ -478,25 +549,28 @@ net::Task<Status> SwitchOperation::allow_target_writes() {
       }(*this, place.shard, value);
     }));
   }
+  CO_RETURN_IF_ERROR(co_await reload(to_));
   co_return co_await refresh_all(tablets_, to_.primaries(), wait());
 }
 
 net::Task<Status> SwitchOperation::switch_routing() {
   if (is_reshard()) {
     CO_ASSIGN_OR_RETURN(const auto cells, co_await topo::get_cell_names(topology()));
-    for (const auto& cell : cells) {
-      auto updated = co_await topo::update_srv_keyspace_fields(
-          topology(), to_.keyspace, cell,
-          [&](::topodata::SrvKeyspace& record) -> Result<bool> {
-            RETURN_IF_ERROR(vschema::switch_writes(record, from_.names(), to_.names()));
-            return true;
-          },
-          tenure_.guard());
-      if (!updated.ok() && updated.error().code() != Code::kNotFound) co_return std::move(updated).error();
-    }
+    CO_RETURN_IF_ERROR(co_await topo::update_srv_keyspaces(
+        topology(), to_.keyspace, cells,
+        [&](const std::string&, ::topodata::SrvKeyspace& srv) -> Result<bool> {
+          RETURN_IF_ERROR(vschema::switch_writes(srv, from_.names(), to_.names()));
+          return true;
+        },
+        tenure_.guard()));
+    CO_RETURN_IF_ERROR(co_await reload(from_));
     co_return co_await refresh_all(tablets_, from_.primaries(), wait());
   }
   if (is_partial(record())) co_return co_await route_shards();
+  if (is_tenant(record())) {
+    co_return co_await set_tenant_rules(topology(), tenure_.guard(), record().source_keyspace(),
+                                        record().target_keyspace(), {::topodata::PRIMARY});
+  }
   auto updated = co_await topo::update_routing_rules(
       topology(),
       [&](::vschema::RoutingRules& rules) -> Result<bool> {
@@ -536,31 +610,26 @@ net::Task<Status> SwitchOperation::freeze_streams() {
 
 net::Task<Status> refresh_everything(TabletClient& tablets, const Side& source, const Side& target, net::Wait wait) {
   struct One {
-    ::topodata::Tablet tablet;
-    std::string shard;
+    std::string keyspace, shard;
     const char* side;
   };
   std::vector<One> all;
-  for (const auto& [side, word] : {std::pair{&source, "source"}, std::pair{&target, "target"}}) {
-    for (const auto& place : side->places) {
-      topo::TabletQuery query;
-      query.keyspace = side->keyspace;
-      query.shard = place.shard;
-      CO_ASSIGN_OR_RETURN(const auto list, co_await topo::find_tablets(tablets.topology(), std::move(query)));
-      if (!list.failed.empty()) co_return Error(list.failed.begin()->second);
-      for (const auto& tablet : list.tablets) all.push_back({tablet, side->keyspace + "/" + place.shard, word});
-    }
-  }
+  for (const auto& place : source.places) all.push_back({source.keyspace, place.shard, "source"});
+  for (const auto& place : target.places) all.push_back({target.keyspace, place.shard, "target"});
   co_return co_await for_all<One>(std::move(all), [&](One one) {
     return [](TabletClient& client, One what, net::Wait until) -> net::Task<Status> {
-      auto done = co_await client.call<tmd::RefreshStateResponse>(what.tablet, "RefreshState",
-                                                                  tmd::RefreshStateRequest(), until);
+      topo::TabletQuery query;
+      query.keyspace = what.keyspace;
+      query.shard = what.shard;
+      CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(client.topology(), std::move(query)));
+      if (!list.failed.empty()) co_return Error(list.failed.begin()->second);
+      Status done = co_await refresh_all(client, std::move(list.tablets), until);
       if (done.ok()) co_return Status{};
       co_return fail(
           Code::kFailedPrecondition,
           fmt::format("could not refresh all of the tablets involved in the operation:\nfailed to successfully refresh "
-                      "all tablets in the {} {} shard: {}",
-                      what.shard, what.side, done.error().message()));
+                      "all tablets in the {}/{} {} shard: {}",
+                      what.keyspace, what.shard, what.side, done.error().message()));
     }(tablets, std::move(one), wait);
   });
 }

@@ -21,6 +21,7 @@ struct SwitchPlan {
   base::Duration timeout = std::chrono::seconds(30);
   // Reads that are elsewhere before: "REPLICA@zone1" ("REPLICA@" for rules, which hold for all cells).
   std::vector<std::string> moving_reads;
+  bool skip_refresh = false;  // The tablets that reads leave are not told.
 
   std::map<std::string, std::string> to_settings() const;
   static SwitchPlan from_settings(const google::protobuf::Map<std::string, std::string>& settings);
@@ -46,15 +47,20 @@ class SwitchOperation final : public engine::Operation {
   std::string reverse_name() const;  // Of those that will bring them back.
   vschema::TableMove move() const { return {record().source_keyspace(), record().target_keyspace(), tables_}; }
 
+  std::vector<engine::Step> add_tenant_steps(std::vector<engine::Step> steps);
   net::Task<Status> switch_reads(bool undo);
-  net::Task<Status> switch_cell_reads(std::string cell, std::vector<::topodata::TabletType> types, bool reverse);
+  // Shards may get other primaries between two steps.
+  net::Task<Status> reload(Side& side);
   net::Task<Status> create_reverse_streams();
-  net::Task<Status> create_reverse_streams_on(Place place);
+  net::Task<Status> find_reverse_streams(Place place, char& present);
+  net::Task<Status> create_reverse_streams_on(Place place, const ::vschema::Keyspace& from_vschema);
   Result<::tabletmanagerdata::CreateVReplicationWorkflowRequest> reverse_streams(
       const Place& place, const ::vschema::Keyspace& from_vschema) const;
   net::Task<Status> delete_created_streams();
   net::Task<void> let_transactions_end();
-  net::Task<Status> stop_writes(bool stop);
+  net::Task<Status> stop_writes();
+  net::Task<Status> allow_writes();
+  net::Task<Status> write_fence(bool stop);
   net::Task<Status> catch_up();
   net::Task<Status> initialize_sequences();
   net::Task<Status> stop_streams(bool stop);
@@ -68,10 +74,10 @@ class SwitchOperation final : public engine::Operation {
   TabletClient& tablets_;
   engine::Tenure& tenure_;
   const SwitchPlan plan_;
-  const Side source_;  // Of the workflow as it was created.
-  const Side target_;
-  const Side& from_;
-  const Side& to_;
+  Side source_;  // Of the workflow as it was created.
+  Side target_;
+  Side& from_;
+  Side& to_;
   const std::vector<std::string> tables_;
   std::map<std::string, std::string> positions_;  // Of the "to" side's shards.
 };

@@ -4,6 +4,7 @@
 #include <zookeeper/zookeeper.h>
 
 #include <algorithm>
+#include <atomic>
 #include <utility>
 
 #include "base/clock.h"
@@ -75,6 +76,10 @@ struct Call {
   std::string path;
   bool watch = false;
   std::vector<Op> ops;  // Not empty: a write.
+  std::shared_ptr<Freshness> fresh;
+  int64_t session = 0;  // That it was sent in.
+  bool syncs = false;
+  std::atomic<int> sync_code = ZOK;
 
   Reply reply;
   int code = ZOK;
@@ -96,7 +101,9 @@ struct Call {
     return *ref;
   }
   static void finish(const Ref& call, int code) {
-    call->code = code;
+    // A connection that is lost between both may have been replaced by one to a server that is behind.
+    const int sync_code = call->sync_code.load();
+    call->code = sync_code == ZOK ? code : sync_code;
     if (const auto client = call->client.lock()) client->release_slot();
     const std::scoped_lock lock(call->mutex);
     if (call->loop != nullptr) call->loop->post([call] { call->done.set(); });
@@ -124,10 +131,22 @@ struct Call {
     finish(call, code);
   }
   static void on_written(int code, const void* held) { finish(unhold(held), code); }
+  // Comes before the answer to the read.
+  static void on_synced(int code, const char*, const void* held) { unhold(held)->sync_code = code; }
 
   static int send(const Ref& call, zhandle_t* zh, bool creator_only) {
-    const void* held = hold(call);
+    call->session = zoo_client_id(zh)->client_id;
+    call->syncs = call->fresh != nullptr && call->fresh->synced_session != call->session;
     int code = ZOK;
+    if (call->syncs) {
+      const void* synced = hold(call);
+      code = zoo_async(zh, call->path.c_str(), on_synced, synced);
+      if (code != ZOK) {
+        finish(unhold(synced), code);
+        return code;
+      }
+    }
+    const void* held = hold(call);
     if (!call->ops.empty()) {
       code = call->send_ops(zh, creator_only, held);
     } else if (call->read_kind == kGet) {
@@ -399,15 +418,17 @@ net::Task<Result<int>> Client::run(std::shared_ptr<Call> call, net::Wait wait, s
   co_return waited.error();
 }
 
-net::Task<Result<Reply>> Client::read(int kind, std::string path, bool watch, net::Wait wait) {
+net::Task<Result<Reply>> Client::read(int kind, std::string path, bool watch, net::Wait wait, Fresh fresh) {
   for (;;) {
     auto call = std::make_shared<Call>();
     call->read_kind = kind;
     call->path = path;
     call->watch = watch;
+    call->fresh = fresh;
     CO_ASSIGN_OR_RETURN(const int code, co_await run(call, wait, std::nullopt));
     if (const auto answer = answer_of(code)) {
       call->reply.answer = *answer;
+      if (call->syncs) fresh->synced_session = call->session;
       co_return std::move(call->reply);
     }
     if (!connection_lost(code)) co_return error_of(code, "reading " + path);
@@ -418,14 +439,14 @@ net::Task<Result<Reply>> Client::read(int kind, std::string path, bool watch, ne
   }
 }
 
-net::Task<Result<Reply>> Client::get(std::string path, bool watch, net::Wait wait) {
-  return read(kGet, std::move(path), watch, std::move(wait));
+net::Task<Result<Reply>> Client::get(std::string path, bool watch, net::Wait wait, Fresh fresh) {
+  return read(kGet, std::move(path), watch, std::move(wait), std::move(fresh));
 }
-net::Task<Result<Reply>> Client::exists(std::string path, bool watch, net::Wait wait) {
-  return read(kExists, std::move(path), watch, std::move(wait));
+net::Task<Result<Reply>> Client::exists(std::string path, bool watch, net::Wait wait, Fresh fresh) {
+  return read(kExists, std::move(path), watch, std::move(wait), std::move(fresh));
 }
-net::Task<Result<Reply>> Client::children(std::string path, bool watch, net::Wait wait) {
-  return read(kChildren, std::move(path), watch, std::move(wait));
+net::Task<Result<Reply>> Client::children(std::string path, bool watch, net::Wait wait, Fresh fresh) {
+  return read(kChildren, std::move(path), watch, std::move(wait), std::move(fresh));
 }
 
 net::Task<Result<Written>> Client::write(std::vector<Op> ops, net::Wait wait, std::optional<int64_t> session) {

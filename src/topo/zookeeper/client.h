@@ -51,6 +51,18 @@ struct Written {
   std::string path = {};  // Of the last kCreateQueued.
 };
 
+// Of the reads of one operation, which shall see every write that was completed before it began. A ZooKeeper server
+// answers reads by itself, and may be behind the others. So the first read in a session goes behind a sync, which makes
+// the server catch up with its leader; both are one round trip of the client. The reads that follow need none: a
+// session never goes back in time, whatever server it moves to. Neither does a read that follows a write or an event of
+// this session, as far as what it looks for came before that.
+//
+// The sync is as good as ZooKeeper's: a leader that does not know yet that it was replaced, for at most its syncLimit,
+// answers for itself.
+struct Freshness {
+  int64_t synced_session = 0;
+};
+
 struct Call;
 struct Handle;
 
@@ -85,10 +97,11 @@ class Client : public std::enable_shared_from_this<Client> {
         auth_(std::move(auth)) {}
   ~Client();
 
+  using Fresh = std::shared_ptr<Freshness>;  // Null: as this session knows it.
   // With `watch`, the next change is reported to Interests. A znode that is not there is only watched by exists().
-  net::Task<Result<Reply>> get(std::string path, bool watch, net::Wait wait);
-  net::Task<Result<Reply>> exists(std::string path, bool watch, net::Wait wait);
-  net::Task<Result<Reply>> children(std::string path, bool watch, net::Wait wait);
+  net::Task<Result<Reply>> get(std::string path, bool watch, net::Wait wait, Fresh fresh);
+  net::Task<Result<Reply>> exists(std::string path, bool watch, net::Wait wait, Fresh fresh);
+  net::Task<Result<Reply>> children(std::string path, bool watch, net::Wait wait, Fresh fresh);
   // All or nothing. `session`: only while this one lives, else kFailedPrecondition.
   net::Task<Result<Written>> write(std::vector<Op> ops, net::Wait wait, std::optional<int64_t> session = {});
   // Sent in order, each for itself, without waiting for the outcome.
@@ -127,7 +140,7 @@ class Client : public std::enable_shared_from_this<Client> {
   net::Task<Status> take_slot(net::Wait wait);
   // Sends and waits.
   net::Task<Result<int>> run(std::shared_ptr<Call> call, net::Wait wait, std::optional<int64_t> session);
-  net::Task<Result<Reply>> read(int kind, std::string path, bool watch, net::Wait wait);
+  net::Task<Result<Reply>> read(int kind, std::string path, bool watch, net::Wait wait, Fresh fresh);
   void open_handle(std::shared_ptr<Handle> handle);
   void drop_handle_locked();
   static void wake_locked(const std::shared_ptr<Interest>& interest);

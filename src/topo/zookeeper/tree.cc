@@ -43,7 +43,8 @@ net::Task<Result<Written>> create_with_parents(Tree tree, std::vector<Op> ops, n
     std::vector<Op> parents;
     for (size_t end = path.rfind('/'); end != std::string::npos && end > 0; end = path.rfind('/', end - 1)) {
       const std::string parent = path.substr(0, end);
-      CO_ASSIGN_OR_RETURN(const Reply found, co_await tree.client->exists(parent, false, wait));
+      // Behind a write of this session: as new as that.
+      CO_ASSIGN_OR_RETURN(const Reply found, co_await tree.exists(parent, false, wait));
       if (found.answer == Answer::kOk) break;
       parents.insert(parents.begin(), Op{Op::Kind::kCreate, parent});
     }

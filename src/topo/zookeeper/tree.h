@@ -3,6 +3,7 @@
 #include <memory>
 #include <string>
 #include <string_view>
+#include <utility>
 
 #include "topo/store.h"
 #include "topo/zookeeper/client.h"
@@ -13,7 +14,19 @@ namespace vitrail::topo::zookeeper {
 struct Tree {
   std::shared_ptr<Client> client;
   std::string root;  // "/vitess/global", or "" for the top.
+  Client::Fresh freshness = nullptr;
 
+  // For the reads of one operation that shall see what was written anywhere before.
+  Tree fresh() const { return Tree{client, root, std::make_shared<Freshness>()}; }
+  net::Task<Result<Reply>> get(std::string znode, bool watch, net::Wait wait) const {
+    return client->get(std::move(znode), watch, std::move(wait), freshness);
+  }
+  net::Task<Result<Reply>> exists(std::string znode, bool watch, net::Wait wait) const {
+    return client->exists(std::move(znode), watch, std::move(wait), freshness);
+  }
+  net::Task<Result<Reply>> children(std::string znode, bool watch, net::Wait wait) const {
+    return client->children(std::move(znode), watch, std::move(wait), freshness);
+  }
   std::string znode(std::string_view path) const;
   std::string relative(std::string_view znode) const;
 };

@@ -40,7 +40,7 @@ struct Walk {
 
   net::Task<Status> read_dir(size_t i) {
     const std::string& dir = dirs[i];
-    CO_ASSIGN_OR_RETURN(const Reply reply, co_await tree.client->children(dir, watch, wait));
+    CO_ASSIGN_OR_RETURN(const Reply reply, co_await tree.children(dir, watch, wait));
     if (reply.answer == Answer::kNoNode && dir == top) exists = false;
     for (const std::string& name : reply.names) {
       std::string child = dir == "/" ? dir + name : dir + "/" + name;
@@ -52,7 +52,7 @@ struct Walk {
   }
 
   net::Task<Status> read_node(size_t i) {
-    CO_ASSIGN_OR_RETURN(Reply reply, co_await tree.client->get(fresh[i], watch, wait));
+    CO_ASSIGN_OR_RETURN(Reply reply, co_await tree.get(fresh[i], watch, wait));
     if (reply.answer != Answer::kOk || reply.znode.owner != 0) co_return Status{};
     // An empty one may get children yet.
     if (watch ? reply.znode.bytes == 0 : reply.znode.children > 0) next_dirs.push_back(fresh[i]);

@@ -13,7 +13,7 @@ using namespace std::chrono_literals;
 std::string join_znode(const std::string& dir, const std::string& name) { return dir + "/" + name; }
 
 net::Task<Result<std::vector<std::string>>> names_in(Tree tree, std::string queue, net::Wait wait) {
-  CO_ASSIGN_OR_RETURN(Reply reply, co_await tree.client->children(std::move(queue), false, std::move(wait)));
+  CO_ASSIGN_OR_RETURN(Reply reply, co_await tree.children(std::move(queue), false, std::move(wait)));
   std::ranges::sort(reply.names);
   co_return std::move(reply.names);
 }
@@ -40,7 +40,7 @@ class Entry {
   net::Task<Status> check(net::Wait wait) {
     CO_ASSIGN_OR_RETURN(const int64_t session, co_await tree_.client->session(wait));
     if (session == session_) {
-      CO_ASSIGN_OR_RETURN(const Reply reply, co_await tree_.client->exists(znode_, true, std::move(wait)));
+      CO_ASSIGN_OR_RETURN(const Reply reply, co_await tree_.fresh().exists(znode_, true, std::move(wait)));
       const bool ours = reply.answer == Answer::kOk && reply.znode.owner == session_;
       if (ours && created_ == 0) note(reply.znode.created);
       if (ours && reply.znode.created == created_) co_return Status{};
@@ -143,10 +143,11 @@ net::Task<Status> sweep(Tree tree, std::shared_ptr<Queues> queues, std::string q
     if (!queues->unsure.contains(queue) || queues->creating.contains(queue)) co_return Status{};
   }
   CO_ASSIGN_OR_RETURN(const int64_t session, co_await tree.client->session(wait));
+  tree = tree.fresh();
   CO_ASSIGN_OR_RETURN(const auto names, co_await names_in(tree, queue, wait));
   for (const std::string& name : names) {
     const std::string znode = join_znode(queue, name);
-    CO_ASSIGN_OR_RETURN(const Reply reply, co_await tree.client->exists(znode, false, wait));
+    CO_ASSIGN_OR_RETURN(const Reply reply, co_await tree.exists(znode, false, wait));
     if (reply.answer != Answer::kOk || reply.znode.owner != session) continue;
     {
       const std::scoped_lock lock(queues->mutex);
@@ -186,7 +187,7 @@ net::Task<Result<std::unique_ptr<Entry>>> enqueue(Tree tree, std::shared_ptr<Que
   co_return fail(Code::kAborted, "the queue " + request.queue + " cannot be entered");
 }
 
-// Until no earlier entry is left.
+// Until no earlier entry is left. The server that has made ours knows of all before it, and tells when one goes.
 net::Task<Status> wait_for_turn(Tree tree, std::string queue, std::string mine, bool queue_up, net::Wait wait) {
   const std::string own_name = mine.substr(queue.size() + 1);
   for (;;) {
@@ -200,7 +201,7 @@ net::Task<Status> wait_for_turn(Tree tree, std::string queue, std::string mine, 
     // Only the one just before: when it goes, one waiter wakes and not all.
     const std::string before = join_znode(queue, *std::prev(own));
     Interested interested(tree.client, before);
-    CO_ASSIGN_OR_RETURN(const Reply there, co_await tree.client->exists(before, true, wait));
+    CO_ASSIGN_OR_RETURN(const Reply there, co_await tree.exists(before, true, wait));
     while (there.answer == Answer::kOk && !interested.take().any()) {
       if (tree.client->closed()) co_return tree.client->closed_error();
       const Status waited = co_await interested.wait(wait);
@@ -216,12 +217,13 @@ net::Task<Status> wait_for_turn(Tree tree, std::string queue, std::string mine, 
 
 net::Task<Result<std::unique_ptr<Lock>>> acquire_lock(Tree tree, std::shared_ptr<Queues> queues, LockRequest request,
                                                       net::Wait wait) {
+  const Tree now = tree.fresh();
   if (!request.must_exist.empty()) {
-    CO_ASSIGN_OR_RETURN(const Reply dir, co_await tree.client->exists(request.must_exist, false, wait));
+    CO_ASSIGN_OR_RETURN(const Reply dir, co_await now.exists(request.must_exist, false, wait));
     if (dir.answer != Answer::kOk) co_return fail(Code::kNotFound, request.must_exist + " does not exist");
   }
   if (!request.queue_up) {
-    CO_ASSIGN_OR_RETURN(const auto names, co_await names_in(tree, request.queue, wait));
+    CO_ASSIGN_OR_RETURN(const auto names, co_await names_in(now, request.queue, wait));
     if (!names.empty()) co_return fail(Code::kAlreadyExists, "the lock " + request.queue + " is taken");
   }
   const bool queue_up = request.queue_up;
@@ -237,11 +239,12 @@ net::Task<Result<std::unique_ptr<Lock>>> acquire_lock(Tree tree, std::shared_ptr
 }
 
 net::Task<Result<std::vector<LockEntry>>> read_queue(Tree tree, std::string queue, net::Wait wait) {
+  tree = tree.fresh();
   CO_ASSIGN_OR_RETURN(const auto names, co_await names_in(tree, queue, wait));
   std::vector<LockEntry> entries;
   for (const std::string& name : names) {
     const std::string znode = join_znode(queue, name);
-    CO_ASSIGN_OR_RETURN(Reply reply, co_await tree.client->get(znode, false, wait));
+    CO_ASSIGN_OR_RETURN(Reply reply, co_await tree.get(znode, false, wait));
     if (reply.answer == Answer::kOk) entries.push_back(LockEntry{tree.relative(znode), std::move(reply.data)});
   }
   co_return entries;

@@ -124,7 +124,7 @@ net::Task<void> ZkStore::close() {
 net::Task<Result<Record>> ZkStore::get(std::string path, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(path, clean_path(path));
   wait = bounded(std::move(wait), kDefaultOperationWait);
-  CO_ASSIGN_OR_RETURN(Reply reply, co_await tree_.client->get(tree_.znode(path), false, std::move(wait)));
+  CO_ASSIGN_OR_RETURN(Reply reply, co_await tree_.fresh().get(tree_.znode(path), false, std::move(wait)));
   if (reply.answer != Answer::kOk || is_directory(reply.znode)) co_return not_found(path);
   co_return Record{std::move(reply.data), version_of(reply.znode.version)};
 }
@@ -148,7 +148,7 @@ net::Task<Result<Write>> ZkStore::begin_write(std::string path, size_t bytes, Wr
     }
     write.tree = place.tree;
     CO_ASSIGN_OR_RETURN(const int64_t session, co_await write.tree.client->session(write.wait));
-    CO_ASSIGN_OR_RETURN(const Reply held, co_await write.tree.client->exists(entry, false, write.wait));
+    CO_ASSIGN_OR_RETURN(const Reply held, co_await write.tree.fresh().exists(entry, false, write.wait));
     if (held.answer != Answer::kOk || held.znode.owner != session || held.znode.created != options.fence->id) {
       co_return lost_lock(options);
     }
@@ -212,7 +212,8 @@ net::Task<Result<std::vector<DirEntry>>> ZkStore::list_dir(std::string path, boo
   CO_ASSIGN_OR_RETURN(path, clean_path(path, true));
   wait = bounded(std::move(wait), kDefaultOperationWait);
   const std::string dir = tree_.znode(path);
-  CO_ASSIGN_OR_RETURN(Reply reply, co_await tree_.client->children(dir, false, wait));
+  const Tree tree = tree_.fresh();
+  CO_ASSIGN_OR_RETURN(Reply reply, co_await tree.children(dir, false, wait));
   if (reply.names.empty() && !path.empty()) co_return not_found(path);
   std::ranges::sort(reply.names);
   std::vector<DirEntry> entries;
@@ -223,8 +224,8 @@ net::Task<Result<std::vector<DirEntry>>> ZkStore::list_dir(std::string path, boo
   if (!full) co_return entries;
   const std::string prefix = dir == "/" ? dir : dir + "/";
   struct Look {
-    static net::Task<Status> at(Client& client, std::string znode, DirEntry& entry, net::Wait wait) {
-      CO_ASSIGN_OR_RETURN(const Reply reply, co_await client.exists(std::move(znode), false, std::move(wait)));
+    static net::Task<Status> at(const Tree& tree, std::string znode, DirEntry& entry, net::Wait wait) {
+      CO_ASSIGN_OR_RETURN(const Reply reply, co_await tree.exists(std::move(znode), false, std::move(wait)));
       if (reply.answer != Answer::kOk) entry.name.clear();  // Gone in the meantime.
       if (is_directory(reply.znode)) entry.kind = DirEntry::Kind::kDirectory;
       entry.ephemeral = reply.znode.owner != 0;
@@ -232,7 +233,7 @@ net::Task<Result<std::vector<DirEntry>>> ZkStore::list_dir(std::string path, boo
     }
   };
   CO_RETURN_IF_ERROR(co_await for_each(
-      entries.size(), [&](size_t i) { return Look::at(*tree_.client, prefix + entries[i].name, entries[i], wait); }));
+      entries.size(), [&](size_t i) { return Look::at(tree, prefix + entries[i].name, entries[i], wait); }));
   std::erase_if(entries, [](const DirEntry& entry) { return entry.name.empty(); });
   co_return entries;
 }
@@ -243,8 +244,8 @@ net::Task<Result<std::vector<PathRecord>>> ZkStore::list(std::string prefix, net
   std::vector<std::string> names;
   CO_ASSIGN_OR_RETURN(const bool exists,
                       co_await walk(
-                          tree_, tree_.znode(prefix), false, [](const std::string&) { return false; }, found, names,
-                          bounded(std::move(wait), kDefaultOperationWait)));
+                          tree_.fresh(), tree_.znode(prefix), false, [](const std::string&) { return false; }, found,
+                          names, bounded(std::move(wait), kDefaultOperationWait)));
   std::vector<PathRecord> records;
   if (!exists) co_return records;
   for (Found& one : found) {

@@ -65,11 +65,12 @@ net::Task<Result<std::vector<Change>>> ZkWatch::next(net::Wait wait) {
 }
 
 net::Task<Status> ZkRecordWatch::refresh(net::Wait wait) {
+  const Tree tree = everything_ ? tree_.fresh() : tree_;
   for (;;) {
-    CO_ASSIGN_OR_RETURN(Reply reply, co_await tree_.client->get(znode_, true, wait));
+    CO_ASSIGN_OR_RETURN(Reply reply, co_await tree.get(znode_, true, wait));
     if (reply.answer != Answer::kOk) {
       // get() watches only what is there.
-      CO_ASSIGN_OR_RETURN(const Reply there, co_await tree_.client->exists(znode_, true, wait));
+      CO_ASSIGN_OR_RETURN(const Reply there, co_await tree.exists(znode_, true, wait));
       if (there.answer == Answer::kOk) continue;
     }
     everything_ = false;
@@ -98,16 +99,17 @@ net::Task<Status> ZkTreeWatch::refresh(net::Wait wait) {
   co_return Status{};
 }
 
-// After a new session, which knows of no watch.
+// At first, and after a new session, which knows of no watch and perhaps a server that is behind.
 net::Task<Status> ZkTreeWatch::refresh_all(net::Wait wait) {
   std::vector<Found> found;
   std::vector<std::string> names;
+  const Tree tree = tree_.fresh();
   for (;;) {
     CO_ASSIGN_OR_RETURN(
         const bool exists,
-        co_await walk(tree_, znode_, true, [](const std::string&) { return false; }, found, names, wait));
+        co_await walk(tree, znode_, true, [](const std::string&) { return false; }, found, names, wait));
     if (exists) break;
-    CO_ASSIGN_OR_RETURN(const Reply there, co_await tree_.client->exists(znode_, true, wait));
+    CO_ASSIGN_OR_RETURN(const Reply there, co_await tree.exists(znode_, true, wait));
     if (there.answer != Answer::kOk) break;
   }
   todo_.clear();
@@ -125,7 +127,7 @@ net::Task<Status> ZkTreeWatch::refresh_all(net::Wait wait) {
 net::Task<Status> ZkTreeWatch::refresh_one(std::string znode, net::Wait wait) {
   if (znode == znode_) co_return co_await refresh_children(std::move(znode), std::move(wait));
   if (!known_.contains(znode)) co_return Status{};  // Of another watch, or found by its directory's event.
-  CO_ASSIGN_OR_RETURN(Reply reply, co_await tree_.client->get(znode, true, wait));
+  CO_ASSIGN_OR_RETURN(Reply reply, co_await tree_.get(znode, true, wait));
   if (reply.answer != Answer::kOk) {
     forget(znode);
     // If it is there again, its directory's event has come or comes, and must not find it known.

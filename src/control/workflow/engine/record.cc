@@ -4,6 +4,7 @@
 #include <google/protobuf/io/coded_stream.h>
 #include <google/protobuf/io/zero_copy_stream_impl_lite.h>
 
+#include <algorithm>
 #include <ctime>
 
 #include "topo/paths.h"
@@ -24,6 +25,13 @@ std::string time_text(int64_t ms) {
 
 int64_t to_ms(base::WallTime time) {
   return std::chrono::duration_cast<std::chrono::milliseconds>(time.time_since_epoch()).count();
+}
+
+bool holds_clients(const ::workflowdata::Operation& open) {
+  return std::ranges::any_of(open.steps(), [](const ::workflowdata::OperationStep& step) {
+    const bool begun = step.state() == ::workflowdata::STARTED || step.state() == ::workflowdata::DONE;
+    return begun && step.notes().contains(std::string(kHoldsClients));
+  });
 }
 
 std::string serialize(const Record& record) {

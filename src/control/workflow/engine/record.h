@@ -44,6 +44,11 @@ std::string name_of(const Record& record);
 // What is open on it, since when, by whom and why, for people; empty: nothing is.
 std::string describe_open(const Record& record);
 
+// A note of steps that make clients wait, for as long as the operation is open.
+inline constexpr std::string_view kHoldsClients = "holds_clients";
+// Such a step was begun and is not undone.
+bool holds_clients(const ::workflowdata::Operation& open);
+
 std::string serialize(const Record& record);
 Result<Record> parse_record(const std::string& data);
 

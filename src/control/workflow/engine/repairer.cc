@@ -18,9 +18,9 @@ constexpr auto kLook = 100ms;
 
 }  // namespace
 
-base::Duration retry_pause(int attempts) {
+base::Duration retry_pause(int attempts, bool urgent) {
   if (attempts <= 0) return 0ms;
-  return std::min<base::Duration>(500ms * (1 << std::min(attempts - 1, 6)), 10s);
+  return std::min<base::Duration>(500ms * (1 << std::min(attempts - 1, 6)), urgent ? 1s : 10s);
 }
 
 net::Task<Status> continue_operation(topo::Server& topology, StoredRecord stored, OperationFactory factory,
@@ -171,7 +171,8 @@ void Repairer::start_due(net::Scope& scope) {
   for (auto& [path, track] : tracks_) {
     const auto& open = track.stored.record.open();
     if (track.running || Tenure::is_active(owner_.id, path)) continue;
-    const base::Duration pause = open.owner().empty() ? retry_pause(open.attempts()) : base::Duration(kSilence);
+    const base::Duration pause =
+        open.owner().empty() ? retry_pause(open.attempts(), holds_clients(open)) : base::Duration(kSilence);
     if (now - track.changed_at < pause) continue;
     track.running = true;
     due.push_back(path);

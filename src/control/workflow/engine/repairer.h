@@ -62,7 +62,7 @@ class Repairer {
   std::set<std::vector<std::string>> reported_;
 };
 
-// How long to wait before the next attempt.
-base::Duration retry_pause(int attempts);
+// How long to wait before the next attempt; `urgent`: clients wait for it.
+base::Duration retry_pause(int attempts, bool urgent = false);
 
 }  // namespace vitrail::control::engine

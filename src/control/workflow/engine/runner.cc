@@ -94,10 +94,12 @@ class Run {
       note.set_state(::workflowdata::STARTED);
       note.set_started_ms(now);
       note.set_who(who);
+      if (step.undo_first) (*note.mutable_notes())[std::string(kHoldsClients)] = "true";
     });
     if (outcome.ok()) pass_test_point(step.id);
     if (outcome.ok()) outcome = co_await step.apply();
     if (outcome.ok()) {
+      pass_test_point(step.id + kApplied);
       tenure_.note([&](Record& record) {
         auto& note = step_of(record, step.id);
         note.set_state(::workflowdata::DONE);

@@ -37,6 +37,10 @@ class Operation {
 // For tests: the process sends itself this signal when a step of this name was noted as started for the first time,
 // before it is applied. SIGKILL: it dies there. SIGSTOP: whoever tests does what he wants, then lets it go on.
 void set_test_point(std::string step, int signal);
+// Other places of the same step: it has been carried out, and this was not noted; it may write a record, as the
+// workflow's record has just said, and has not done so.
+inline constexpr const char* kApplied = ".applied";
+inline constexpr const char* kGuarded = ".guarded";
 // Where that may be.
 void pass_test_point(std::string_view step);
 

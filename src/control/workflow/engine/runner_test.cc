@@ -214,6 +214,42 @@ TEST_F(RunnerTest, WhoeverLostItsTenureDoesNothingMore) {
   }
 }
 
+// A lost note that a step is done had it run twice: an emergency reparent then elected a second time behind its
+// promotion.
+TEST_F(RunnerTest, WhatIsNotedWhileTheRecordIsWrittenStays) {
+  auto body = [](RunnerTest& self) -> net::Task<Result<Record>> {
+    auto stored = co_await load_record(*self.topology_, "b", "w");
+    CO_ASSIGN_OR_RETURN(auto tenure, co_await Tenure::begin(*self.topology_, std::move(*stored),
+                                                            make_operation("switch", {}), Owner{"A", "process A"}));
+    auto write = [](Tenure& one, int& under_way) -> net::Task<void> {
+      ++under_way;
+      EXPECT_TRUE((co_await one.change([](Record& record) {
+                    (*record.mutable_open()->mutable_settings())["written"] = "true";
+                  })).ok());
+      --under_way;
+    };
+    auto note = [](Tenure& one, const int& under_way) -> net::Task<void> {
+      EXPECT_EQ(under_way, 1);
+      one.note([](Record& record) { (*record.mutable_open()->mutable_settings())["noted"] = "true"; });
+      co_return;
+    };
+    int under_way = 0;
+    std::vector<net::Task<void>> both;
+    both.push_back(write(*tenure, under_way));
+    both.push_back(note(*tenure, under_way));
+    co_await net::when_all(std::move(both));
+    EXPECT_TRUE((co_await tenure->change([](Record&) {})).ok());
+    co_await tenure->end();
+    auto now = co_await load_record(*self.topology_, "b", "w");
+    if (!now.ok()) co_return std::move(now).error();
+    co_return std::move(now->record);
+  };
+  const auto record = run(body(*this));
+  ASSERT_TRUE(record.ok());
+  EXPECT_EQ(record->open().settings().at("written"), "true");
+  EXPECT_EQ(record->open().settings().count("noted"), 1U);
+}
+
 TEST_F(RunnerTest, OneOfTwoCommandsBegins) {
   auto stored = run(load_record(*topology_, "b", "w"));
   auto begin = [](RunnerTest& self, StoredRecord from, std::string who) -> net::Task<Code> {
@@ -317,11 +353,54 @@ TEST_F(RunnerTest, ALiveOwnerIsLeftAlone) {
   EXPECT_NE(settled.error().message().find("by process A"), std::string::npos) << settled.error().message();
 }
 
+// The record as it was written last is known without being read; one of another workflow of this name is not ours.
+TEST_F(RunnerTest, ChecksWhoseTheRecordIs) {
+  auto body = [](RunnerTest& self) -> net::Task<Status> {
+    auto stored = co_await load_record(*self.topology_, "b", "w");
+    auto tenure = co_await Tenure::begin(*self.topology_, std::move(*stored), make_operation("switch", {}),
+                                         Owner{"A", "process A"});
+    EXPECT_TRUE((co_await (*tenure)->check()).ok());
+    EXPECT_TRUE((co_await (*tenure)->change([](Record& record) { record.add_tables("t"); })).ok());
+    EXPECT_TRUE((co_await (*tenure)->check()).ok());
+    Record other = (*tenure)->record();
+    other.set_id("other");
+    const std::string path = topo::movement_record_path("b", "w");
+    EXPECT_TRUE((co_await self.topology_->global().update(path, serialize(other), std::nullopt)).ok());
+    Status lost = co_await (*tenure)->check();
+    co_await (*tenure)->end();
+    co_return lost;
+  };
+  const Status lost = run(body(*this));
+  ASSERT_FALSE(lost.ok());
+  EXPECT_EQ(lost.error().code(), Code::kFailedPrecondition);
+}
+
 TEST(RetryPause, GrowsAndIsBounded) {
   EXPECT_EQ(retry_pause(0), 0ms);
   EXPECT_EQ(retry_pause(1), 500ms);
   EXPECT_EQ(retry_pause(3), 2000ms);
   EXPECT_EQ(retry_pause(1000), 10s);
+  EXPECT_EQ(retry_pause(1, true), 500ms);
+  EXPECT_EQ(retry_pause(1000, true), 1s);
+}
+
+TEST(HoldsClients, FromTheBeginningOfAStepThatDoesUntilItIsUndone) {
+  struct {
+    bool noted;
+    ::workflowdata::StepState state;
+    bool holds;
+  } const cases[] = {
+      {true, ::workflowdata::PENDING, false}, {true, ::workflowdata::STARTED, true}, {true, ::workflowdata::DONE, true},
+      {true, ::workflowdata::UNDONE, false},  {false, ::workflowdata::DONE, false},
+  };
+  for (const auto& one : cases) {
+    ::workflowdata::Operation open;
+    open.add_steps()->set_state(::workflowdata::DONE);
+    auto& step = *open.add_steps();
+    step.set_state(one.state);
+    if (one.noted) (*step.mutable_notes())[std::string(kHoldsClients)] = "true";
+    EXPECT_EQ(holds_clients(open), one.holds) << one.noted << " " << one.state;
+  }
 }
 
 }  // namespace

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "base/random.h"
+#include "control/workflow/engine/runner.h"
 #include "topo/paths.h"
 
 namespace vitrail::control::engine {
@@ -37,6 +38,14 @@ void set_owner(Record& record, const Owner& owner) {
   record.mutable_open()->set_owner(owner.id);
   record.mutable_open()->set_owner_text(owner.text);
   record.mutable_open()->set_heartbeat(0);
+}
+
+// Of a serialized record: its first field is the id. Versions alone may be those of another incarnation (ZooKeeper's).
+bool begins_with_id(const std::string& data, const std::string& id) {
+  constexpr size_t kHead = 2;  // Tag and length.
+  return !id.empty() && id.size() < 128 && data.size() >= kHead + id.size() && data[0] == '\x0a' &&
+         static_cast<size_t>(static_cast<unsigned char>(data[1])) == id.size() &&
+         data.compare(kHead, id.size(), id) == 0;
 }
 
 bool may_be_written(const Error& error) {
@@ -100,7 +109,7 @@ net::Task<Result<std::unique_ptr<Tenure>>> Tenure::take_over(topo::Server& topol
   set_owner(next, owner);
   stored.record = next;
   std::unique_ptr<Tenure> tenure(new Tenure(topology, std::move(stored), std::move(owner)));
-  if (Status written = co_await tenure->write(std::move(next)); !written.ok()) {
+  if (Status written = co_await tenure->write(next); !written.ok()) {
     if (!tenure->lost_) co_return std::move(written).error();
     co_return fail(Code::kAborted, "another command has begun on " + name_of(tenure->record_) + " at the same moment");
   }
@@ -119,13 +128,13 @@ Error Tenure::lost_error() const {
                           name_of(record_)));
 }
 
-net::Task<Status> Tenure::write(Record next) {
+// What is in memory stays as it is.
+net::Task<Status> Tenure::write(const Record& next) {
   const std::string data = serialize(next);
   for (int attempt = 0; attempt < kWriteAttempts; ++attempt) {
     if (lost_) co_return lost_error();
     auto written = co_await topology_.global().update(path_, data, version_);
     if (written.ok()) {
-      record_ = std::move(next);
       version_ = *written;
       co_return Status{};
     }
@@ -134,7 +143,6 @@ net::Task<Status> Tenure::write(Record next) {
     auto found = co_await topology_.global().get(path_);
     if (!found.ok() && found.error().code() != Code::kNotFound) co_return std::move(found).error();
     if (found.ok() && found->data == data) {
-      record_ = std::move(next);
       version_ = found->version;
       co_return Status{};
     }
@@ -150,9 +158,21 @@ net::Task<Status> Tenure::write(Record next) {
 
 net::Task<Status> Tenure::change(std::function<void(Record&)> change) {
   CO_ASSIGN_OR_RETURN(const auto guard, co_await mutex_.lock({}));
+  co_return co_await store(std::move(change));
+}
+
+net::Task<Status> Tenure::store(std::function<void(Record&)> change) {
+  noted_ = false;
   Record next = record_;
   change(next);
-  co_return co_await write(std::move(next));
+  CO_RETURN_IF_ERROR(co_await write(next));
+  // What was noted while the write was under way is not in what was written: that a step is done, say.
+  if (noted_) {
+    change(record_);
+  } else {
+    record_ = std::move(next);
+  }
+  co_return Status{};
 }
 
 net::Task<Status> Tenure::close(std::function<void(Record&)> change) {
@@ -160,9 +180,10 @@ net::Task<Status> Tenure::close(std::function<void(Record&)> change) {
   Record next = record_;
   change(next);
   next.set_epoch(next.epoch() + 1);
-  Status written = co_await write(std::move(next));
-  if (written.ok()) closed_ = true;
-  co_return written;
+  CO_RETURN_IF_ERROR(co_await write(next));
+  record_ = std::move(next);
+  closed_ = true;
+  co_return Status{};
 }
 
 net::Task<Status> Tenure::remove() {
@@ -182,10 +203,19 @@ net::Task<Status> Tenure::check() {
   if (lost_) co_return lost_error();
   auto found = co_await topology_.global().get(path_);
   if (!found.ok() && found.error().code() != Code::kNotFound) co_return std::move(found).error();
+  // As it was written here last: not worth parsing, which for thousands of shards takes milliseconds each time.
+  if (found.ok() && found->version == version_ && begins_with_id(found->data, record_.id())) co_return Status{};
   Result<Record> record = found.ok() ? parse_record(found->data) : fail(Code::kNotFound, "");
   if (record.ok() && is_ours(*record)) co_return Status{};
   lost_ = true;
   co_return lost_error();
+}
+
+net::Task<Status> Tenure::check_before_write() {
+  Status ours = co_await check();
+  if (!ours.ok() || record_.open().steps().empty()) co_return ours;
+  pass_test_point(record_.open().steps().rbegin()->name() + kGuarded);
+  co_return ours;
 }
 
 net::Task<void> Tenure::renew() {
@@ -194,9 +224,9 @@ net::Task<void> Tenure::renew() {
     if (scope_.stopping() || lost_ || closed_) co_return;
     auto guard = co_await mutex_.lock(net::Wait::within(kSilence, scope_.token()));
     if (!guard.ok() || closed_) continue;
-    Record next = record_;
-    next.mutable_open()->set_heartbeat(next.open().heartbeat() + 1);
-    if (Status written = co_await write(std::move(next)); !written.ok() && !lost_) {
+    const int64_t beat = record_.open().heartbeat() + 1;
+    Status written = co_await store([beat](Record& record) { record.mutable_open()->set_heartbeat(beat); });
+    if (!written.ok() && !lost_) {
       log_warning("{}: the record cannot be renewed: {}", name_of(record_), written.error().message());
     }
   }

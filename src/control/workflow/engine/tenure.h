@@ -55,9 +55,14 @@ class Tenure {
   topo::Server& topology() { return topology_; }
   int64_t now_ms() const { return to_ms(topology_.clock().wall_now()); }
 
-  // Changes the record in memory; written with the next change().
-  void note(const std::function<void(Record&)>& change) { change(record_); }
-  // Changes and writes. kFailedPrecondition: somebody else has taken the operation over, which has no effect.
+  // Changes the record in memory; written with the next change(). Also while a write is under way, of which it is no
+  // part.
+  void note(const std::function<void(Record&)>& change) {
+    change(record_);
+    noted_ = true;
+  }
+  // Changes and writes. `change` may be called again, on a record that has notes besides. kFailedPrecondition: somebody
+  // else has taken the operation over, which has no effect.
   net::Task<Status> change(std::function<void(Record&)> change);
   // Closes the operation: the record without it, or no record.
   net::Task<Status> close(std::function<void(Record&)> change);
@@ -65,7 +70,7 @@ class Tenure {
   // Is it still ours? kFailedPrecondition when not.
   net::Task<Status> check();
   topo::WriteGuard guard() {
-    return [this] { return check(); };
+    return [this] { return check_before_write(); };
   }
   // For commands to tablets, which refuse those of an owner before.
   ::workflowdata::Fence fence() const;
@@ -80,7 +85,9 @@ class Tenure {
 
  private:
   Tenure(topo::Server& topology, StoredRecord stored, Owner owner);
-  net::Task<Status> write(Record next);
+  net::Task<Status> check_before_write();
+  net::Task<Status> write(const Record& next);
+  net::Task<Status> store(std::function<void(Record&)> change);
   net::Task<void> renew();
   bool is_ours(const Record& record) const;
   Error lost_error() const;
@@ -90,7 +97,8 @@ class Tenure {
   Record record_;
   topo::Version version_;
   const std::string path_;
-  net::Mutex mutex_;  // Writes follow each other.
+  net::Mutex mutex_;    // Writes follow each other.
+  bool noted_ = false;  // Since the last write began.
   net::Scope scope_;
   bool lost_ = false;
   bool closed_ = false;
