@@ -1,7 +1,6 @@
 #pragma once
 
 #include <fmt/core.h>
-#include <time.h>
 
 #include <algorithm>
 #include <array>
@@ -9,6 +8,8 @@
 #include <cstdint>
 #include <string>
 #include <string_view>
+
+#include "base/cpu_time.h"
 
 // For micro-benchmarks (*_bench.cc beside the code), run by `./dev bench micro`: one line for each measurement,
 // "name <tab> nanoseconds of one operation <tab> target".
@@ -54,11 +55,7 @@ class Bench {
   }
 
  private:
-  static double cpu_seconds() {
-    timespec time{};
-    clock_gettime(CLOCK_THREAD_CPUTIME_ID, &time);
-    return static_cast<double>(time.tv_sec) + static_cast<double>(time.tv_nsec) * 1e-9;
-  }
+  static double cpu_seconds() { return std::chrono::duration<double>(thread_cpu_time()).count(); }
 
   double seconds_ = 1;
 };

@@ -85,6 +85,7 @@ struct Combo::Core {
   net::Task<Status> start_tablet(const TabletSpec& one, uint16_t grpc_port);
   net::Task<Status> elect(const TabletSpec& first);
   net::Task<Status> start_gate();
+  net::Task<Status> apply_vschemas();
   net::Task<Status> load_schema();
   Status start_pages();
   net::Task<void> stop();
@@ -174,7 +175,7 @@ net::Task<Status> Combo::Core::start_gate() {
   co_return Status{};
 }
 
-net::Task<Status> Combo::Core::load_schema() {
+net::Task<Status> Combo::Core::apply_vschemas() {
   for (const std::string& name : made) {
     ::vtctldata::ApplyVSchemaRequest request;
     request.set_keyspace(name);
@@ -182,6 +183,10 @@ net::Task<Status> Combo::Core::load_schema() {
     const auto applied = co_await call<::vtctldata::ApplyVSchemaResponse>("ApplyVSchema", request);
     if (!applied.ok()) co_return Error(applied.error()).with_context("the vschema of " + name);
   }
+  co_return Status{};
+}
+
+net::Task<Status> Combo::Core::load_schema() {
   for (const std::string& name : made) {
     const KeyspaceSchema& schema = schemas.at(name);
     if (schema.files.empty()) continue;
@@ -239,6 +244,8 @@ net::Task<Status> Combo::Core::start() {
   }
   co_await net::when_all(std::move(elections));
   CO_RETURN_IF_ERROR(outcome);
+  // Ahead of vtgate, which begins with what it reads then: it hears of later ones at some time after they are stored.
+  CO_RETURN_IF_ERROR(co_await apply_vschemas());
   CO_RETURN_IF_ERROR(co_await start_gate());
   co_return co_await load_schema();
 }

@@ -93,7 +93,7 @@ class Discovery {
   std::shared_ptr<const View> view_;
   net::Signal view_made_;
   bool publish_pending_ = false;
-  base::Duration publish_cost_{};  // Of the last view.
+  base::Duration publish_cost_{};  // Of the last view, in time of the processor.
 };
 
 }  // namespace vitrail::gate

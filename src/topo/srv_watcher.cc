@@ -4,6 +4,7 @@
 #include <mutex>
 #include <set>
 
+#include "base/cpu_time.h"
 #include "base/log.h"
 #include "base/random.h"
 #include "topo/paths.h"
@@ -270,10 +271,10 @@ struct SrvWatcher::Impl {
         if (!(co_await dirtied.wait({.cancel = cancel})).ok()) co_return;
         continue;
       }
-      const base::TimePoint start = base::system_clock().now();
+      const base::Duration start = base::thread_cpu_time();
       publish();
       // A state of very many tablets takes a while to make: a flood of changes may cost a fifth of the loop's time.
-      const base::Duration cost = base::system_clock().now() - start;
+      const base::Duration cost = base::thread_cpu_time() - start;
       if (!(co_await net::sleep_for(std::max(options.min_interval, 4 * cost), cancel)).ok()) co_return;
     }
   }

@@ -22,10 +22,38 @@ using namespace std::chrono_literals;
 constexpr auto kHealthTime = 5s;
 constexpr auto kPoll = 500ms;
 
-net::Task<void> ask_health(control::TabletClient& tablets, ::topodata::Tablet tablet, bool& healthy,
-                           net::CancelToken cancel) {
-  auto health = co_await tablets.health_of(std::move(tablet), net::Wait::within(kHealthTime, std::move(cancel)));
-  healthy = health.ok() && health->realtime_stats().health_error().empty();
+// Why the tablet is not healthy; "": it is.
+net::Task<void> ask_health(JobContext& context, ::topodata::Tablet tablet, std::string& fault) {
+  auto health = co_await context.tablets.health_of(std::move(tablet), net::Wait::within(kHealthTime, context.cancel));
+  fault = health.ok() ? health->realtime_stats().health_error() : health.error().to_string();
+}
+
+struct Found {
+  std::vector<::topodata::Tablet> healthy;
+  std::string others;  // "zone1-0000000103: replication is stopped; ..."
+};
+
+net::Task<Result<Found>> find_tablets(JobContext& context, std::string keyspace, std::string shard,
+                                      ::topodata::TabletType type) {
+  topo::TabletQuery query;
+  if (!context.options.cell.empty()) query.cells = {context.options.cell};
+  query.keyspace = std::move(keyspace);
+  query.shard = std::move(shard);
+  query.type = type;
+  CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(context.topology(), std::move(query)));
+  std::vector<std::string> faults(list.tablets.size());
+  std::vector<net::Task<void>> calls;
+  for (size_t i = 0; i < faults.size(); ++i) calls.push_back(ask_health(context, list.tablets[i], faults[i]));
+  co_await net::when_all(std::move(calls));
+  Found found;
+  for (size_t i = 0; i < faults.size(); ++i) {
+    if (faults[i].empty()) {
+      found.healthy.push_back(std::move(list.tablets[i]));
+    } else {
+      found.others += fmt::format("{}{}: {}", found.others.empty() ? "" : "; ", alias_of(list.tablets[i]), faults[i]);
+    }
+  }
+  co_return found;
 }
 
 mysqld::Rows to_rows(const ::query::QueryResult& result) {
@@ -47,48 +75,26 @@ std::string type_name(::topodata::TabletType type) {
   return type == ::topodata::PRIMARY ? "MASTER" : ::topodata::TabletType_Name(type);
 }
 
-net::Task<Result<std::vector<::topodata::Tablet>>> find_healthy(JobContext& context, std::string keyspace,
-                                                                std::string shard, ::topodata::TabletType type) {
-  topo::TabletQuery query;
-  if (!context.options.cell.empty()) query.cells = {context.options.cell};
-  query.keyspace = std::move(keyspace);
-  query.shard = std::move(shard);
-  query.type = type;
-  CO_ASSIGN_OR_RETURN(auto list, co_await topo::find_tablets(context.topology(), std::move(query)));
-  // Not vector<bool>: each call writes its own.
-  std::vector<char> answers(list.tablets.size(), 0);
-  std::vector<net::Task<void>> calls;
-  auto one = [](JobContext& from, ::topodata::Tablet tablet, char& out) -> net::Task<void> {
-    bool healthy = false;
-    co_await ask_health(from.tablets, std::move(tablet), healthy, from.cancel);
-    out = healthy ? 1 : 0;
-  };
-  for (size_t i = 0; i < answers.size(); ++i) calls.push_back(one(context, list.tablets[i], answers[i]));
-  co_await net::when_all(std::move(calls));
-  std::vector<::topodata::Tablet> out;
-  for (size_t i = 0; i < answers.size(); ++i) {
-    if (answers[i] != 0) out.push_back(std::move(list.tablets[i]));
-  }
-  co_return out;
-}
-
 net::Task<Result<std::vector<::topodata::Tablet>>> wait_for_healthy(JobContext& context, std::string keyspace,
                                                                     std::string shard, ::topodata::TabletType type,
                                                                     size_t needed) {
   const base::TimePoint deadline = base::system_clock().now() + context.options.wait_for_healthy_tablets;
   bool told = false;
   for (;;) {
-    CO_ASSIGN_OR_RETURN(auto healthy, co_await find_healthy(context, keyspace, shard, type));
-    if (healthy.size() >= needed) co_return healthy;
+    CO_ASSIGN_OR_RETURN(auto found, co_await find_tablets(context, keyspace, shard, type));
+    if (found.healthy.size() >= needed) co_return std::move(found.healthy);
+    const std::string others = found.others.empty() ? "" : fmt::format(" ({})", found.others);
     if (base::system_clock().now() >= deadline) {
-      co_return fail(Code::kUnavailable,
-                     fmt::format("not enough healthy {} tablets to choose from in ({},{}/{}), have {} healthy ones, "
-                                 "need at least {}",
-                                 type_name(type), context.options.cell, keyspace, shard, healthy.size(), needed));
+      co_return fail(
+          Code::kUnavailable,
+          fmt::format("not enough healthy {} tablets to choose from in ({},{}/{}), have {} healthy ones, "
+                      "need at least {}{}",
+                      type_name(type), context.options.cell, keyspace, shard, found.healthy.size(), needed, others));
     }
     if (!told) {
-      context.progress.info(fmt::format("Waiting for {} healthy {} tablet(s) in ({},{}/{}), there are {}.", needed,
-                                        type_name(type), context.options.cell, keyspace, shard, healthy.size()));
+      context.progress.info(fmt::format("Waiting for {} healthy {} tablet(s) in ({},{}/{}), there are {}{}.", needed,
+                                        type_name(type), context.options.cell, keyspace, shard, found.healthy.size(),
+                                        others));
       told = true;
     }
     CO_RETURN_IF_ERROR(co_await net::sleep_for(kPoll, context.cancel));

@@ -15,12 +15,9 @@
 // What jobs ask of tablets.
 namespace vitrail::worker {
 
-// Healthy tablets of one type, in the worker's cell. In the order of their aliases.
-net::Task<Result<std::vector<::topodata::Tablet>>> find_healthy(JobContext& context, std::string keyspace,
-                                                                std::string shard, ::topodata::TabletType type);
-// Waits until there are as many.
+// Waits until there are as many healthy tablets of one type, in the worker's cell. In the order of their aliases.
 //   kUnavailable "not enough healthy RDONLY tablets to choose from in (zone1,customer/0), have 0 healthy ones, need at
-//   least 1".
+//   least 1 (zone1-0000000103: what is wrong with it; ...)".
 net::Task<Result<std::vector<::topodata::Tablet>>> wait_for_healthy(JobContext& context, std::string keyspace,
                                                                     std::string shard, ::topodata::TabletType type,
                                                                     size_t needed);

@@ -211,9 +211,12 @@ Status Database::prepare() {
   if (notify_file_ < 0) {
     return fail(Code::kPermissionDenied, fmt::format("cannot open {}: {}", notify_path, std::strerror(errno)));
   }
-  // Without inotify (its number of instances is limited) changes are still found, only later.
+  // Without inotify (a user's instances and watches are limited) changes of other processes are found by looking.
   inotify_ = inotify_init1(IN_CLOEXEC | IN_NONBLOCK);
-  if (inotify_ >= 0) inotify_add_watch(inotify_, notify_path.c_str(), IN_MODIFY);
+  if (inotify_ >= 0 && inotify_add_watch(inotify_, notify_path.c_str(), IN_MODIFY) < 0) {
+    close(inotify_);
+    inotify_ = -1;
+  }
   return {};
 }
 
@@ -382,7 +385,7 @@ void Database::notify() {
   // polls.
   const uint64_t now = static_cast<uint64_t>(now_ms());
   const ssize_t written = pwrite(notify_file_, &now, sizeof now, 0);
-  if (written != sizeof now) wake_attendant();
+  if (written != sizeof now || inotify_ < 0) wake_attendant();
 }
 
 // ---- The background thread
@@ -417,8 +420,9 @@ void Database::attend() {
       holding = !renewals_.empty();
     }
     const auto interval = holding ? kLeaseCheckInterval : kPollInterval;
+    const auto rest = inotify_ < 0 ? kBlindPollInterval : interval;
     pollfd descriptors[2] = {{wakeup_, POLLIN, 0}, {inotify_, POLLIN, 0}};
-    poll(descriptors, 2, static_cast<int>(interval.count()));
+    poll(descriptors, 2, static_cast<int>(rest.count()));
     drain_descriptor(wakeup_);
     if (inotify_ >= 0) drain_descriptor(inotify_);
     if (!connection) {

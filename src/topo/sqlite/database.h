@@ -22,6 +22,7 @@ namespace vitrail::topo::sqlite {
 
 // How often the background thread looks without being told to.
 inline constexpr std::chrono::milliseconds kPollInterval{500};
+inline constexpr std::chrono::milliseconds kBlindPollInterval{20};    // Where inotify is not to be had.
 inline constexpr std::chrono::milliseconds kLeaseCheckInterval{100};  // While anybody holds or waits for a lock.
 // History: at most so many changes and so many bytes of data are remembered.
 inline constexpr int64_t kMaxHistoryRevisions = 8192;

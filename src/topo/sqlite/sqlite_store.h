@@ -15,7 +15,8 @@ namespace vitrail::topo {
 //                together are committed together.
 //   Watches    : other processes see a change within a few milliseconds: each commit touches "<file>-notify", which
 //   every
-//                process watches with inotify(7). A poll twice a second finds what inotify missed.
+//                process watches with inotify(7). A poll twice a second finds what inotify missed; where inotify is not
+//                to be had, polls come every 20 ms.
 //   Locks      : leases renewed by a background thread. The end of a holder's process (pid and start time) is noticed
 //                within about 100 ms, anything else that stops renewal after the ttl.
 //   Not for network file systems.
