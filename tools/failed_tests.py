@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""What failed in a run of ctest, once more and in few lines: the end of a long output is all that some readers keep.
+"""What failed in a run of ctest, once more and in few lines: a few thousand characters at the end are all that some readers keep.
 
 Usage: failed_tests.py BUILD_FOLDER. Reads Testing/Temporary/LastTest.log of it.
 """
@@ -8,10 +8,11 @@ import os
 import re
 import sys
 
-LINES, WIDTH = 80, 400
+LINES, WIDTH = 30, 300
 RUN = re.compile(r'^\d+/\d+ Test(?:ing)?: (?P<name>\S+)$')
 # Where an output begins to say what is wrong: of our own tests, unittest, googletest, a sanitizer and Python.
-FINDING = re.compile(r"^={20,}$|--- the end of |: Failure$|^\[  FAILED|ERROR: AddressSanitizer|WARNING: ThreadSanitizer|: runtime error: |^Traceback ")
+FINDING = re.compile(r"^={20,}$|: Failure$|^\[  FAILED|ERROR: AddressSanitizer|WARNING: ThreadSanitizer|: runtime error: |^Traceback ")
+LOG = re.compile(r"--- the end of ")  # What an end-to-end test prints ahead of that.
 
 
 def runs(lines):
@@ -38,7 +39,7 @@ def runs(lines):
 
 def essence(output, most=LINES):
     """The lines of an output that say what is wrong: from the first finding on, and the end; the middle is left out when they are many."""
-    first = next((i for i, line in enumerate(output) if FINDING.search(line)), None)
+    first = next((i for what in (FINDING, LOG) for i, line in enumerate(output) if what.search(line)), None)
     chosen = output[max(len(output) - most // 2, 0):] if first is None else output[first:]
     if len(chosen) > most:
         chosen = [*chosen[:most // 2], f"[... {len(chosen) - most // 2 * 2} lines ...]", *chosen[-(most // 2):]]

@@ -40,6 +40,7 @@ class Summary(unittest.TestCase):
         noise = [f"line {n}" for n in range(100)]
         for finding in ("=" * 70, "--- the end of vtgate.log", "a.cc:1: Failure", "[  FAILED  ] A.B (1 ms)", "==1==ERROR: AddressSanitizer: heap", "Traceback (most recent call last):"):
             self.assertEqual(essence([*noise, finding, "why"]), [finding, "why"])
+        self.assertEqual(essence(["--- the end of vtgate.log", *noise, "=" * 70, "why"]), ["=" * 70, "why"])
         self.assertEqual(essence(noise, 10), noise[-5:])
         self.assertEqual(essence(["x.cc:1: Failure", *noise], 4), ["x.cc:1: Failure", "line 0", "[... 97 lines ...]", "line 98", "line 99"])
         self.assertEqual(essence(["x" * (WIDTH + 1)]), ["x" * WIDTH + " ..."])
