@@ -40,6 +40,9 @@ function(vitrail_library folder)
   endforeach()
 endfunction()
 
+# What tests that start servers begin with.
+set(VITRAIL_OWN_NETWORK /usr/bin/python3 ${CMAKE_SOURCE_DIR}/tools/own_network.py)
+
 # vitrail_test(<name> SOURCES <files> DEPS <targets> [TIMEOUT <seconds>] [LABELS <labels>])
 #
 # One executable in build/tests, one ctest entry. GoogleTest's main.
@@ -57,7 +60,11 @@ function(vitrail_test name)
   target_precompile_headers(${name} REUSE_FROM vitrail_precompiled_tests)
   target_compile_definitions(${name} PRIVATE VITRAIL_SHARED_DIR="${VITRAIL_SHARED}")
   target_link_libraries(${name} PRIVATE ${ARG_DEPS} GTest::gtest_main)
-  add_test(NAME ${name} COMMAND ${name})
+  set(network "")
+  if("server" IN_LIST ARG_LABELS)
+    set(network ${VITRAIL_OWN_NETWORK})
+  endif()
+  add_test(NAME ${name} COMMAND ${network} $<TARGET_FILE:${name}>)
   set_tests_properties(${name} PROPERTIES TIMEOUT ${ARG_TIMEOUT} LABELS "${ARG_LABELS}")
   if("server" IN_LIST ARG_LABELS)  # Two of `./dev test`'s four places, and early: they take long.
     set_tests_properties(${name} PROPERTIES PROCESSORS 2 COST 20)
