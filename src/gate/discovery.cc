@@ -248,6 +248,7 @@ void Discovery::publish() {
     }
   }
   if (options_.track_schema) follow_schemas(*view);
+  view->asked = tracker_.asked();
   view_ = std::move(view);
   on_view_(view_);
   view_made_.notify_all();
@@ -288,6 +289,11 @@ net::Task<Status> Discovery::wait_for_tablets(std::vector<std::string> types, ne
     return true;
   };
   while (!complete()) CO_RETURN_IF_ERROR(co_await view_made_.wait(wait));
+  co_return Status{};
+}
+
+net::Task<Status> Discovery::wait_for_columns(net::Wait wait) {
+  while (view_ == nullptr || !view_->asked.empty()) CO_RETURN_IF_ERROR(co_await view_made_.wait(wait));
   co_return Status{};
 }
 

@@ -61,6 +61,8 @@ class Discovery {
   net::Task<Status> wait_first_view(net::Wait wait);
   // Some healthy serving tablet exists for every shard that serves each of the types ("primary", ...).
   net::Task<Status> wait_for_tablets(std::vector<std::string> types, net::Wait wait);
+  // Every keyspace that has a serving primary has told its tables (Options::track_schema).
+  net::Task<Status> wait_for_columns(net::Wait wait);
 
   const std::map<std::string, Health>& health() const { return health_; }
   const std::shared_ptr<const View>& view() const { return view_; }

@@ -526,6 +526,9 @@ net::Task<Status> Gate::start() {
                                                     net::Wait::within(core.options.initial_tablet_timeout));
   }
   if (!seen.ok()) log_warning("clients are let in although not every shard has a tablet yet");
+  if (!(co_await core.discovery.wait_for_columns(net::Wait::within(5s))).ok()) {
+    log_warning("clients are let in although not every keyspace has told its tables yet");
+  }
   if (core.discovery.view() == nullptr) {
     // The topology has not answered: clients get errors that say so until it does.
     auto empty = std::make_shared<View>();

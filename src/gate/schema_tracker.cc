@@ -74,6 +74,14 @@ void SchemaTracker::primary_says(const shard::Target& target, const Endpoint& en
   scope_.spawn(follow(target.keyspace));
 }
 
+std::set<std::string, std::less<>> SchemaTracker::asked() const {
+  std::set<std::string, std::less<>> out;
+  for (const auto& [name, keyspace] : keyspaces_) {
+    if (keyspace.running && !columns_->contains(name)) out.insert(name);
+  }
+  return out;
+}
+
 net::Task<void> SchemaTracker::follow(std::string keyspace) {
   constexpr int kTries = 10;  // About a minute. Then it is asked again when it, or another one, has something to say.
   int failures = 0;
@@ -94,7 +102,10 @@ net::Task<void> SchemaTracker::follow(std::string keyspace) {
     pause = std::min<base::Duration>(pause * 2, 10s);
   }
   keyspaces_[keyspace].running = false;
-  if (failures >= kTries) keyspaces_[keyspace].primaries.clear();
+  if (failures >= kTries) {
+    keyspaces_[keyspace].primaries.clear();
+    on_change_();  // It is not being asked any more.
+  }
 }
 
 net::Task<Status> SchemaTracker::load(const std::string& keyspace, const shard::Target& target,

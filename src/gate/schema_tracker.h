@@ -34,6 +34,8 @@ class SchemaTracker {
   const std::shared_ptr<const Columns>& columns() const { return columns_; }
   // The same, as the servers describe them. Of the same moment.
   const std::shared_ptr<const schema::Snapshot>& schema() const { return schema_; }
+  // Keyspaces whose tables are being asked for, and have never been told.
+  std::set<std::string, std::less<>> asked() const;
   net::Task<void> stop();
 
  private:

@@ -241,6 +241,8 @@ class ClientSession {
 
   // session_run.cc: plans.
   net::Task<RunResult> run_once(const Statement& statement);
+  // `error`, of a plan: it needs columns that are not known, and they will be in a moment.
+  net::Task<bool> columns_will_come(Error error);
   // Also finds the plan's counters (counters_).
   Result<std::shared_ptr<const plan::Plan>> plan_for(const Statement& statement);
   plan::Plan named_shard_plan(const Statement& statement) const;

@@ -121,7 +121,8 @@ net::Task<Status> ClientSession::describe(const Statement& statement, mysql::Pre
   for (;;) {
     Status described = co_await describe_at_shard(statement, ok, definitions);
     if (described.ok()) co_return described;
-    RunResult result = refused(std::move(described).error());
+    const bool early = co_await columns_will_come(described.error());
+    RunResult result = early ? RunResult::wait(std::move(described).error()) : refused(std::move(described).error());
     if (result.verdict != RunResult::Verdict::kWait || base::system_clock().now() >= deadline) {
       co_return std::move(*result.error);
     }

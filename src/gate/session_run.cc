@@ -441,6 +441,25 @@ net::Task<Result<net::MysqlPool::Lease>> ClientSession::lease_for(const shard::T
   co_return std::move(*lease);
 }
 
+// The keyspace's tables are being asked for the first time, or the table was made a moment ago: the tablets have yet to
+// tell of it.
+net::Task<bool> ClientSession::columns_will_come(Error error) {
+  const auto view = shared_.view();
+  const std::string keyspace = error.origin().keyspace;
+  const std::string table = error.origin().rule;
+  if (error.retry() != Retry::kAfterTopologyRefresh || table.empty() || view->schema == nullptr) co_return false;
+  if (view->asked.contains(keyspace)) co_return true;
+  if (!view->schema->contains(keyspace) || schema::find_table(*view->schema, keyspace, table) != nullptr) {
+    co_return false;
+  }
+  const auto targets = resolve(plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = keyspace}, {});
+  if (!targets.ok()) co_return false;
+  std::string text = "select 1 from information_schema.tables where table_schema = database() and table_name = ";
+  mysql::append_sql_string(text, table);
+  const auto found = co_await ask({targets->front(), std::move(text), Phase::kAlone});
+  co_return found.ok() && !found->rows.empty();
+}
+
 net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (auto refused = co_await after_failed_transaction(statement)) co_return std::move(*refused);
   if (statement.scan.has_hint && !hinted_) {
@@ -455,28 +474,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   co_await look_at_processes(statement);
   auto plan = plan_for(statement);
   processes_ = {};
-  // INSERT without columns, into a table that was made a moment ago: the tablets have yet to tell of it.
-  const auto is_new_table = [](ClientSession& self, const Statement& insert_text) -> net::Task<bool> {
-    const auto ast = sql::parse(insert_text.text);
-    const auto* insert = ast.ok() ? sql::statement_as<sql::Insert>(&ast->statement()) : nullptr;
-    const auto view = self.shared_.view();
-    if (insert == nullptr || view->schema == nullptr) co_return false;
-    const std::string table(insert->table.name.text);
-    const std::string keyspace =
-        insert->table.qualifier.empty() ? self.home_keyspace() : std::string(insert->table.qualifier.text);
-    if (!view->schema->contains(keyspace) || schema::find_table(*view->schema, keyspace, table) != nullptr) {
-      co_return false;
-    }
-    const auto targets = self.resolve(plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = keyspace}, {});
-    if (!targets.ok()) co_return false;
-    std::string text = "select 1 from information_schema.tables where table_schema = database() and table_name = ";
-    mysql::append_sql_string(text, table);
-    const auto found = co_await self.ask({targets->front(), std::move(text), Phase::kAlone});
-    co_return found.ok() && !found->rows.empty();
-  };
-  if (!plan.ok() && plan.error().message().starts_with("VT09004") && co_await is_new_table(*this, statement)) {
-    co_return RunResult::wait(std::move(plan).error());
-  }
+  if (!plan.ok() && co_await columns_will_come(plan.error())) co_return RunResult::wait(std::move(plan).error());
   if (!plan.ok() && plan.error().code() == Code::kNotFound) {
     const auto expanded = co_await expand_views(statement.text);
     if (!expanded.ok()) co_return RunResult::failed(expanded.error());

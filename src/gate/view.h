@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <memory>
+#include <set>
 #include <string>
 #include <string_view>
 #include <unordered_map>
@@ -39,7 +40,9 @@ struct View {
   std::shared_ptr<const vschema::VSchema> vschema;         // Null before the first one arrived.
   std::shared_ptr<const vschema::TrackedColumns> columns;  // As `vschema` was made with.
   std::shared_ptr<const schema::Snapshot> schema;          // The tables as servers have them, as `columns`.
-  uint64_t vschema_version = 0;                            // Changes when `vschema` does: part of the plan cache's key.
+  // Keyspaces whose tables are being asked for, and not known yet.
+  std::set<std::string, std::less<>> asked;
+  uint64_t vschema_version = 0;  // Changes when `vschema` does: part of the plan cache's key.
   // Keyspaces that this cell serves from others, as `vschema` has it: "customer@replica" -> "commerce".
   std::map<std::string, std::string, std::less<>> served_from;
   std::shared_ptr<const topo::ServingState> topology;

@@ -185,10 +185,12 @@ class ChangePlanner {
   }
 
   static Error unknown_columns(const Bound& bound) {
-    return unsupported(
-        fmt::format("a change whose rows have to be found first, while the columns of {}.{} are not known (no "
-                    "primary tablet has told them, or --schema-change-signal is off)",
-                    bound.table->keyspace, bound.table->name));
+    return without_columns(
+        unsupported(
+            fmt::format("a change whose rows have to be found first, while the columns of {}.{} are not known (no "
+                        "primary tablet has told them, or --schema-change-signal is off)",
+                        bound.table->keyspace, bound.table->name)),
+        *bound.table);
   }
 
   Status check_target(const Wanted& wanted) const {

@@ -238,10 +238,11 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
                             ? nullptr
                             : schema::find_table(*context.schema, routed.table->keyspace, routed.table->name);
     if (known == nullptr) {
-      return unsupported(
-          fmt::format("a statement that one shard cannot answer alone, while the columns of {}.{} are "
-                      "not known (no primary tablet has told them, or --schema-change-signal is off)",
-                      routed.table->keyspace, routed.table->name));
+      return without_columns(
+          unsupported(fmt::format("a statement that one shard cannot answer alone, while the columns of {}.{} are "
+                                  "not known (no primary tablet has told them, or --schema-change-signal is off)",
+                                  routed.table->keyspace, routed.table->name)),
+          *routed.table);
     }
     tables.push_back(std::move(routed.table));
     columns.push_back(known);

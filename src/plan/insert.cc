@@ -209,9 +209,10 @@ class InsertPlanner {
         if (!column.invisible()) columns_.push_back(column.name());
       }
     } else {
-      return fail(
-          Code::kFailedPrecondition,
-          "VT09004: INSERT should contain column list or the table should have authoritative columns in vschema");
+      return without_columns(
+          fail(Code::kFailedPrecondition,
+               "VT09004: INSERT should contain column list or the table should have authoritative columns in vschema"),
+          table_);
     }
     for (const auto& row : insert_.rows) rows_.emplace_back(row.begin(), row.end());
     return {};
@@ -282,8 +283,10 @@ class InsertPlanner {
     const auto* known =
         context_.schema == nullptr ? nullptr : schema::find_table(*context_.schema, table_.keyspace, table_.name);
     if (known == nullptr) {
-      return unsupported("this INSERT while the columns of " + table_.keyspace + "." + table_.name +
-                         " are not known (no primary tablet has told them, or --schema-change-signal is off)");
+      return without_columns(
+          unsupported("this INSERT while the columns of " + table_.keyspace + "." + table_.name +
+                      " are not known (no primary tablet has told them, or --schema-change-signal is off)"),
+          table_);
     }
     auto out = std::make_shared<InsertRows>();
     out->keyspace = table_.keyspace;

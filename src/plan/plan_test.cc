@@ -550,6 +550,22 @@ TEST(Planner, WhatConcernsAServerNeedsTheOnlyOne) {
   });
 }
 
+// What waits for a table's columns names the table, so that it can be tried again when they are there.
+TEST(Planner, UnknownColumnsAreAskedForAgain) {
+  PlanContext context;
+  context.vschema = &the_vschema();
+  context.keyspace = "sh";
+  for (const char* sql :
+       {"insert into a(id) values (1 + 1)", "insert into a values (1)", "insert into a(id) select id from b"}) {
+    auto ast = sql::parse(sql);
+    ASSERT_TRUE(ast.ok());
+    const auto plan = plan_statement(*ast, context);
+    ASSERT_FALSE(plan.ok()) << sql;
+    EXPECT_EQ(plan.error().retry(), Retry::kAfterTopologyRefresh) << sql;
+    EXPECT_EQ(plan.error().origin(), (Origin{.keyspace = "sh", .shard = {}, .tablet = {}, .rule = "a"})) << sql;
+  }
+}
+
 TEST(Planner, DdlStaysInOneKeyspace) {
   check({
       {"create table fresh (id int)", "all ddl"},

@@ -144,7 +144,8 @@ Status check_copies(const sql::Statement& statement, const vschema::Table& table
   const auto* known =
       context.schema == nullptr ? nullptr : schema::find_table(*context.schema, table.keyspace, table.name);
   if (known == nullptr) {
-    return unsupported("a change of the reference table " + table.name + ", whose columns are not known (yet)");
+    return without_columns(
+        unsupported("a change of the reference table " + table.name + ", whose columns are not known (yet)"), table);
   }
   if (update != nullptr) return check_updates(update->set, table, *known);
   RETURN_IF_ERROR(check_insert(*insert, table, *known));

@@ -18,6 +18,12 @@ using sql::as;
 
 Error unsupported(std::string what) { return fail(Code::kUnimplemented, "VT12001: unsupported: " + std::move(what)); }
 
+Error without_columns(Error error, const vschema::Table& table) {
+  return std::move(error)
+      .with_retry(Retry::kAfterTopologyRefresh)
+      .with_origin({.keyspace = table.keyspace, .shard = {}, .tablet = {}, .rule = table.name});
+}
+
 std::string lower(std::string_view text) {
   std::string out(text);
   for (char& c : out) {

@@ -42,6 +42,9 @@ std::string name_key(std::string_view qualifier, std::string_view name);
 bool is_system_schema(std::string_view name);
 
 Error unsupported(std::string what);
+// `error` of a statement whose plan needs the columns of a table that no tablet has told yet: it may be tried again
+// (Retry::kAfterTopologyRefresh), and its origin names the table as `rule`.
+Error without_columns(Error error, const vschema::Table& table);
 std::string lower(std::string_view text);
 // Of a session's target: "primary", "replica", "rdonly".
 ::topodata::TabletType type_of(const std::string& name);
