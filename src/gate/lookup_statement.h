@@ -5,6 +5,7 @@
 
 #include "base/result.h"
 #include "gate/change_outcome.h"
+#include "gate/load_counts.h"
 #include "gate/session.h"
 
 namespace vitrail::vschema {
@@ -26,6 +27,9 @@ struct ClientSession::LookupStatement {
   const plan::LookupChange* change = nullptr;
   std::string changed_text;
   std::vector<LookupKey> written;  // Of UPDATE.
+  // LOAD DATA: the rows' texts are lines of the file. What its servers told of them.
+  const plan::Load* load = nullptr;
+  LoadCounts loaded;
 
   ChangeOutcome out;
 };

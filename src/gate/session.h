@@ -14,6 +14,7 @@
 #include "gate/change_outcome.h"
 #include "gate/directives.h"
 #include "gate/gate_loop.h"
+#include "gate/load_counts.h"
 #include "gate/scratch.h"
 #include "gate/session_settings.h"
 #include "mysql/data_port.h"
@@ -335,8 +336,25 @@ class ClientSession {
   net::Task<Status> begin_load(ShardLoad& load, const std::string& text);
   net::Task<Status> send_lines(ShardLoad& load, bool last);
   net::Task<Result<mysql::OkPacket>> end_load(ShardLoad& load);
-  net::Task<Status> spread_file(const plan::Load& load, std::vector<ShardLoad>& shards);
-  Result<shard::Target> place_line(const plan::Load& load, const plan::LineCutter::Line& line, uint64_t number);
+  // Reads the client's file to its end; what becomes of its lines is the sink's affair.
+  template <typename Sink>
+  net::Task<Status> spread_file(const plan::Load& load, Sink& sink);
+  class LinesToShards;
+  class LinesInBatches;
+  static Result<std::vector<mysql::Value>> key_of_line(const plan::Load& load, const plan::LineCutter::Line& line,
+                                                       std::string_view charset);
+  net::Task<Status> load_straight(const plan::Load& load, std::string charset, LoadCounts& counts, ChangeOutcome& out,
+                                  std::vector<shard::Target> targets);
+  net::Task<Status> load_in_batches(const plan::Load& load, std::string charset, LoadCounts& counts, ChangeOutcome& out,
+                                    std::vector<shard::Target> targets);
+  net::Task<Result<std::string>> default_file_charset(shard::Target target);
+  Status lose_broken(const ShardLoad& load, Status status);
+  net::Task<Status> ask_for_file(const std::string& file);
+  // The lines of a shard as a load of their own.
+  struct LookupStatement;
+  struct InsertedRow;
+  net::Task<Status> load_lines(LookupStatement& what, ShardText lines, Touched& touched);
+  static std::vector<ShardText> line_texts(const std::vector<InsertedRow>& rows);
   // Rows of an INSERT, each with its shard.
   struct InsertedRow {
     shard::Target target;
@@ -394,7 +412,6 @@ class ClientSession {
     std::string savepoint;
     std::vector<std::pair<shard::Target, Phase>> places;
   };
-  struct LookupStatement;
   // As resolve(), with what a lookup's table says.
   net::Task<Result<std::vector<shard::Target>>> targets_of(const plan::Route& route, const Statement& statement,
                                                            bool for_change);
@@ -612,6 +629,8 @@ class ClientSession {
   net::Task<Result<mysql::Value>> evaluate(std::string expression);
   net::Task<Result<net::QueryResult>> run_inside(const Statement& statement);
   net::Task<std::optional<RunResult>> run_show(const sql::Ast& ast);
+  // The rows of a SHOW for which its condition, which a server decides, holds.
+  net::Task<Result<net::QueryResult>> choose_shown(net::QueryResult table, std::string condition);
   // For a statement that may read INFORMATION_SCHEMA.PROCESSLIST: looks who is there. Before its plan is made.
   net::Task<void> look_at_processes(const Statement& statement);
   net::Task<Status> look_at_positions(const sql::Show& show);  // For SHOW GLOBAL GTID_EXECUTED.

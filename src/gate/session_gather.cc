@@ -9,6 +9,7 @@
 #include "gate/session.h"
 #include "gate/session_stream.h"
 #include "gate/shown_names.h"
+#include "gate/shown_parts.h"
 #include "mysql/errors.h"
 #include "plan/finish.h"
 #include "plan/planner.h"
@@ -50,7 +51,9 @@ net::Task<RunResult> ClientSession::finish_instead(const Statement& statement, E
 net::Task<RunResult> ClientSession::gather(const plan::Plan& plan, const Statement& statement,
                                            std::vector<ShardText> texts) {
   const bool variables = statement.scan.kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
-  if (!plan.names.empty() || variables) co_return co_await gather_named(plan, std::move(texts), variables);
+  if (!plan.names.empty() || variables || plan.shown_parts != nullptr) {
+    co_return co_await gather_named(plan, std::move(texts), variables);
+  }
   if (texts.size() > 1 && settings_.values().contains("sql_select_limit")) {
     // Each shard would obey it by itself.
     co_return co_await finish_instead(
@@ -106,7 +109,8 @@ net::Task<RunResult> ClientSession::gather_some(const plan::Plan& plan, const St
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
-// Short results in which names of databases are translated, or the variables that the gate holds are told.
+// Short results in which names of databases are translated, the variables that the gate holds are told, or what shards
+// tell of their parts is put together.
 net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::vector<ShardText> texts, bool variables) {
   base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
   auto results = co_await ask_all(std::move(texts), memory);
@@ -115,10 +119,21 @@ net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::ve
     if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
     co_return refused(std::move(error));
   }
+  if (plan.shown_parts != nullptr) {
+    net::QueryResult united = unite_shown(*plan.shown_parts, std::move(*results));
+    results->clear();
+    results->push_back(std::move(united));
+  }
   auto merged = exec::merge_results(plan.merge, std::move(*results), max_rows());
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
   show_names(plan.names, shared_.view()->databases, merged->result);
   if (variables) show_gate_variables(merged->result);
+  if (plan.shown_parts != nullptr && !plan.shown_parts->condition.empty()) {
+    auto chosen = co_await choose_shown(std::move(merged->result), plan.shown_parts->condition);
+    if (!chosen.ok()) co_return RunResult::failed(std::move(chosen).error());
+    merged->result = std::move(*chosen);
+    merged->found_rows = merged->result.rows.size();
+  }
   found_rows_ = merged->found_rows;
   row_count_ = -1;
   Status sent = co_await send_result(merged->result);

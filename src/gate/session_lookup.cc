@@ -538,7 +538,8 @@ net::Task<RunResult> ClientSession::run_lookup_statement(LookupStatement what) {
 net::Task<Status> ClientSession::do_lookup_statement(LookupStatement& what, Touched& touched) {
   if (what.conflict == Conflict::kIgnore) CO_RETURN_IF_ERROR(co_await drop_ignored(what, touched));
   const bool watched = what.insert != nullptr && what.insert->watch != nullptr;
-  if (what.conflict == Conflict::kReplace && !watched) CO_RETURN_IF_ERROR(co_await note_replaced(what, touched));
+  const bool replaces = what.conflict == Conflict::kReplace && what.insert->table != nullptr;
+  if (replaces && !watched) CO_RETURN_IF_ERROR(co_await note_replaced(what, touched));
   if (what.change != nullptr) CO_RETURN_IF_ERROR(co_await read_changed(what, touched));
   for (auto& text : what.texts) {
     std::vector<uint64_t> places;
@@ -553,6 +554,10 @@ net::Task<Status> ClientSession::do_lookup_statement(LookupStatement& what, Touc
     Watched before;
     if (!conflicts.empty()) {
       CO_ASSIGN_OR_RETURN(before, co_await read_watched(*what.insert->watch, target, conflicts, touched));
+    }
+    if (what.load != nullptr) {
+      CO_RETURN_IF_ERROR(co_await load_lines(what, std::move(text), touched));
+      continue;
     }
     CO_ASSIGN_OR_RETURN(const auto result, co_await ask_touching(std::move(text), &touched));
     what.out.add(result, places.size(), what.out.ignore);
@@ -579,8 +584,9 @@ net::Task<Status> ClientSession::do_lookup_statement(LookupStatement& what, Touc
   }
   for (const auto& row : what.keys) what.written.insert(what.written.end(), row.begin(), row.end());
   CO_RETURN_IF_ERROR(co_await settle(what.written, what.conflict, touched));
-  // Rows that were not written after all have no lookup rows.
-  if (what.insert != nullptr && what.conflict != Conflict::kError) {
+  // Rows that were not written after all have no lookup rows. LOAD DATA tells whether there are any.
+  const bool all_new = what.load != nullptr && what.loaded.skipped == 0 && what.loaded.deleted == 0;
+  if (what.insert != nullptr && what.conflict != Conflict::kError && !all_new) {
     std::ranges::copy_if(what.written, std::back_inserter(maybe_gone_),
                          [](const LookupKey& key) { return use_of(key).is_owned; });
   }
@@ -643,7 +649,7 @@ net::Task<Status> ClientSession::drop_ignored(LookupStatement& what, Touched& to
   }
   what.rows = std::move(rows);
   what.keys = std::move(kept);
-  what.texts = insert_texts(*what.insert, what.rows);
+  what.texts = what.load != nullptr ? line_texts(what.rows) : insert_texts(*what.insert, what.rows);
   co_return Status{};
 }
 

@@ -571,8 +571,8 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   }
   const bool shows_variables = kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
   const bool questions = plan.asks_found_rows || (plan.asks_insert_id && !gives_its_id(plan, statement));
-  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && rewritten.empty() && !questions &&
-      !shows_variables && trace_ == nullptr) {
+  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && plan.shown_parts == nullptr &&
+      rewritten.empty() && !questions && !shows_variables && trace_ == nullptr) {
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
   std::string text = !rewritten.empty() ? rewritten : plan.text ? *plan.text : std::string(statement.text);

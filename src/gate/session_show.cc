@@ -106,7 +106,7 @@ const std::vector<std::string>& migration_columns() {
   return kNames;
 }
 
-// The rows as a query that a server can cut by a condition.
+// The rows as a query that a server can cut by a condition. Numbers are numbers, to be compared as such.
 std::string as_query(const net::QueryResult& table, std::string_view condition) {
   std::string names;
   for (const auto& column : table.columns) {
@@ -119,7 +119,11 @@ std::string as_query(const net::QueryResult& table, std::string_view condition) 
     text += " union all select ";
     for (size_t i = 0; i < row.size(); ++i) {
       if (i > 0) text += ", ";
-      mysql::append_sql_literal(text, row[i] ? mysql::Value::of_text(*row[i]) : mysql::Value::null());
+      if (row[i] && mysql::is_integer_type(table.columns[i].type)) {
+        text += *row[i];
+      } else {
+        mysql::append_sql_literal(text, row[i] ? mysql::Value::of_text(*row[i]) : mysql::Value::null());
+      }
     }
   }
   return text + ") as shown where " + std::string(condition);
@@ -300,6 +304,18 @@ net::Task<std::optional<Result<net::QueryResult>>> ClientSession::ask_tablets(co
       [pattern, all](std::string_view place) { return all || matches_like(place, pattern); });
 }
 
+net::Task<Result<net::QueryResult>> ClientSession::choose_shown(net::QueryResult table, std::string condition) {
+  const std::string text = as_query(table, condition);
+  std::array<sql::LiteralPosition, 64> storage;
+  Statement statement;
+  statement.text = text;
+  statement.scan = sql::fingerprint(text, storage);
+  statement.literals = statement.scan.literals;
+  CO_ASSIGN_OR_RETURN(auto chosen, co_await run_inside(statement));
+  table.rows = std::move(chosen.rows);
+  co_return std::move(table);
+}
+
 net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast) {
   const auto* show = sql::statement_as<sql::Show>(&ast.statement());
   if (show == nullptr) co_return std::nullopt;
@@ -313,15 +329,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast)
   positions_ = {};
   if (!result) co_return std::nullopt;
   if (result->ok() && show->where != nullptr) {
-    const auto columns = (*result)->columns;
-    const std::string text = as_query(**result, show->where->span.of(ast.text()));
-    std::array<sql::LiteralPosition, 64> storage;
-    Statement statement;
-    statement.text = text;
-    statement.scan = sql::fingerprint(text, storage);
-    statement.literals = statement.scan.literals;
-    result = co_await run_inside(statement);
-    if (result->ok()) (*result)->columns = columns;
+    result = co_await choose_shown(std::move(**result), std::string(show->where->span.of(ast.text())));
   }
   if (!result->ok()) co_return RunResult::failed(std::move(*result).error());
   row_count_ = -1;

@@ -29,11 +29,34 @@ struct Load {
   std::string text;  // For the shards: all lines are rows.
   LoadFormat format;
   uint64_t skipped_lines = 0;
-  // `at`: the field's place in a line.
+  // `at`: the field's place in a line; none: a value of the sequence.
   std::vector<InsertRows::Key> key;
-  std::string charset;     // Of the file; "" where the servers' setting decides.
-  bool generates = false;  // NULL and 0 in the key's field ask for a value of a sequence.
+  std::string charset;   // Of the file; "" where the servers' setting decides.
+  bool replace = false;  // What is there already goes; else lines that meet it are left out.
+  // The field of a column that takes values of a sequence: NULL and 0 would ask for one.
+  std::optional<size_t> generated_at;
+
+  // Not empty: the file has no such field, and each line gets a value of the sequence, as a field in front of its own.
+  std::string sequence_keyspace;
+  std::string sequence_table;
+  // When the table has lookup vindexes: where the values of each of them are in a line.
+  std::shared_ptr<const vschema::Table> with_lookups;
+  struct Value {
+    std::optional<size_t> at;  // Without it: a value of the sequence, or NULL.
+    bool generated = false;
+    schema::Column column;
+  };
+  std::vector<std::vector<Value>> lookups;
+  // Whether lines are kept and loaded some at a time: there is more to be done about each than to send it on.
+  bool in_batches() const { return with_lookups != nullptr || !sequence_table.empty(); }
+  // The fields that a LineCutter is to find: those of the key, those of lookups, and `generated_at`.
+  std::vector<size_t> fields() const;
 };
+
+// What a column of a lookup vindex stores of a field (nullopt: NULL) in this character set.
+//   kUnimplemented  it may be something else.
+Result<mysql::Value> loaded_value(const schema::Column& column, const std::optional<std::string>& field,
+                                  std::string_view charset);
 
 // `text`: the statement as written. kUnimplemented: a form of it whose lines cannot be told apart here.
 Result<std::shared_ptr<const Plan>> plan_load(const sql::LoadData& load, const PlanContext& context);

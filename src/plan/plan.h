@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <memory>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -201,6 +202,14 @@ struct ShownName {
   bool empty() const { return database.empty(); }
 };
 
+// SHOW TABLE STATUS and SHOW INDEX: each shard tells of its own rows, and the answers are put together.
+struct ShownParts {
+  bool index = false;            // SHOW INDEX
+  std::set<std::string> copies;  // Tables that are the same on each shard, in lower case.
+  std::vector<std::string> key;  // Of SHOW INDEX: the columns that place a row, in lower case.
+  std::string condition;         // Its WHERE, for the rows as they are in the end; "" for none.
+};
+
 struct Finish;
 struct InsertRows;
 struct Change;
@@ -251,6 +260,7 @@ struct Plan {
   std::optional<GivenId> given_id;
   Merge merge;
   ShownName names;  // Not empty: names of databases in the answer are translated (see plan/schema_names.h).
+  std::shared_ptr<const ShownParts> shown_parts;
   std::optional<ShardedInsert> insert;
   std::shared_ptr<const Finish> finish;           // See plan/finish.h.
   std::shared_ptr<const InsertRows> insert_rows;  // See plan/insert.h.

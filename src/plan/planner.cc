@@ -209,6 +209,36 @@ std::string ddl_keyspace(const sql::TableName& name, const PlanContext& context)
   return serving_keyspace(context.vschema->route_keyspace(written, type_of(context.tablet_type)), context);
 }
 
+// What SHOW TABLE STATUS and SHOW INDEX tell of a sharded keyspace's tables no shard knows alone. Takes WHERE away from
+// the statement that the shards get: then true.
+bool show_parts(sql::Show& show, const StatementTables& tables, const PlanContext& context, Plan& plan) {
+  const bool index = show.show == sql::ShowKind::kIndex;
+  const auto* keyspace = context.vschema->find_keyspace(plan.route.keyspace);
+  if ((!index && show.show != sql::ShowKind::kTableStatus) || keyspace == nullptr || !keyspace->sharded) {
+    return false;
+  }
+  auto parts = std::make_shared<ShownParts>();
+  parts->index = index;
+  const auto is_copy = [](const vschema::Table& table) { return table.type == vschema::TableType::kReference; };
+  if (index) {
+    for (const auto& table : tables.tables) {
+      if (is_copy(*table)) parts->copies.insert(lower(table->name));
+      if (table->primary_vindex() == nullptr) continue;
+      for (const auto& column : table->primary_vindex()->columns) parts->key.push_back(lower(column));
+    }
+  } else {
+    for (const auto& [name, table] : keyspace->tables) {
+      if (is_copy(*table)) parts->copies.insert(lower(name));
+    }
+  }
+  const bool cuts = show.where != nullptr;
+  if (cuts) parts->condition = sql::print(*show.where);
+  show.where = nullptr;
+  plan.route.kind = Route::Kind::kAllShards;
+  plan.shown_parts = std::move(parts);
+  return cuts;
+}
+
 Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& context) {
   auto plan = std::make_shared<Plan>();
   plan->is_read = true;
@@ -230,9 +260,9 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
     show.database = {};
     plan->text = sql::print(ast.statement());
   }
+  StatementTables tables;
   if (!show.table.name.empty()) {
     auto routed = route_tables(ast.statement(), of);
-    StatementTables tables;
     if (routed.ok()) {
       tables = std::move(*routed);
     } else {  // A view, or what the vschema does not name otherwise: the servers of its keyspace know.
@@ -241,7 +271,12 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
       tables.rewrite = !show.table.qualifier.empty();
     }
     if (!tables.keyspace.empty()) plan->route.keyspace = tables.keyspace;
-    if (tables.rewrite) plan->text = server_text(ast.statement(), tables, of, false);
+  }
+  const bool cut = show_parts(show, tables, context, *plan);
+  if (tables.rewrite) {
+    plan->text = server_text(ast.statement(), tables, of, false);
+  } else if (cut || plan->text) {
+    plan->text = sql::print(ast.statement());
   }
   if (plan->route.keyspace.empty() && show.show == sql::ShowKind::kTables) {
     return fail(Code::kFailedPrecondition,

@@ -331,6 +331,79 @@ class LookupTest(ClusterTest):
         self.assertEqual([row[0] for row in self.lookups("name_idx")], ["ab!", "b", "bob", "c", "hal", "k2", "l", "new", "sub!", "x"])
         self.assert_consistent()
 
+    def load(self, content, text, session=None):
+        """What LOAD DATA says of this content: affected rows, the info text, the warnings' codes."""
+        path = os.path.join(self.root, "lines")
+        with open(path, "w", encoding="utf-8") as file:
+            file.write(content)
+        with session.cursor() as cursor:
+            affected = cursor.execute(f"load data local infile '{path}' {text}")
+            info = session._result.message.decode()
+            info = info[info.index("Records"):]  # Behind a length.
+            cursor.execute("show warnings")
+            return affected, info, [row[1] for row in cursor.fetchall()]
+
+    def test_load_data_fills_lookup_tables(self):
+        session = self.cluster.connect("ks", local_infile=True, charset="utf8mb4")
+        self.addCleanup(session.close)
+        self.assertEqual(self.load("1\tann\tBern\t10\n4\tbob\tBern\t\\N\n5\tJos\u00e9\t\\N\t30\n",
+                                   "into table person character set utf8mb4", session),
+                         (3, "Records: 3  Deleted: 0  Skipped: 0  Warnings: 0", []))
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["José", "ann", "bob"])
+        self.assertEqual([row[0] for row in self.lookups("city_idx")], ["Bern", "Bern"])
+        self.assertEqual([row[0] for row in self.lookups("code_idx")], [10, 30])
+        self.assert_consistent()
+        # A unique value of another shard's row, one of an earlier line, a primary key that is there: these lines are left
+        # out, and so are their lookup rows.
+        affected, info, codes = self.load("6,bob,Rome\n7,eve,Rome\n8,eve,Rome\n1,fay,Rome\n9,gus,Rome\n",
+                                          "into table person fields terminated by ',' (id, name, city)", session)
+        self.assertEqual((affected, info, codes), (2, "Records: 5  Deleted: 0  Skipped: 3  Warnings: 3", [1062] * 3))
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["José", "ann", "bob", "eve", "gus"])
+        self.assertEqual(len(self.lookups("city_idx")), 4)
+        self.assert_consistent()
+        # REPLACE takes the old row's lookup rows away.
+        self.assertEqual(self.load("name,id\nnew,1\n", "replace into table person fields terminated by ',' ignore 1 lines (name, id)",
+                                   session)[:2], (2, "Records: 1  Deleted: 1  Skipped: 0  Warnings: 0"))
+        self.assertEqual([row[0] for row in self.lookups("name_idx")], ["José", "bob", "eve", "gus", "new"])
+        self.assertEqual(self.run_sql("select id, city from person where name = 'new'"), [(1, None)])
+        self.assert_consistent()
+        # More lines than are loaded at a time, in a transaction that is undone.
+        before = self.lookups("name_idx")
+        many = "".join(f"{n}\tname {n}\n" for n in range(100, 2600))
+        session.begin()
+        self.assertEqual(self.load(many, "into table person(id, name)", session)[0], 2500)
+        self.assertEqual(self.run_sql("select id from person where name = 'name 2000'", session=session), [(2000,)])
+        # A line that has no place, or a value that the server would change: that statement alone is undone.
+        for line, problem in (("none\tx", "line 3 of the file has no place"), ("50", "it has too few fields"),
+                              ("50\t" + "x" * 41, "in line 3 of the file")):
+            with self.assertRaisesRegex(pymysql.MySQLError, problem):
+                self.load(f"3000\ta\n3001\tb\n{line}\n3002\tc\n", "into table person(id, name)", session)
+        self.assertEqual(self.run_sql("select count(*) from person where id >= 3000", session=session), [(0,)])
+        self.assertEqual(self.run_sql("select count(*) from person where id >= 100", session=session), [(2500,)])
+        session.rollback()
+        self.assertEqual(self.lookups("name_idx"), before)
+
+    def test_load_data_takes_values_of_a_sequence(self):
+        session = self.cluster.connect("ks", local_infile=True)
+        self.addCleanup(session.close)
+        affected, info, codes = self.load("1,a\r\n4,\"b, c\"\r\n5,d\r\n", "into table person_order fields terminated by ',' "
+                                          "enclosed by '\"' lines terminated by '\\r\\n' (person_id, @sku) set sku = upper(@sku)", session)
+        self.assertEqual((affected, info, codes), (3, "Records: 3  Deleted: 0  Skipped: 0  Warnings: 0", []))
+        [(first,)] = self.run_sql("select last_insert_id()", session=session)
+        rows = self.run_sql("select order_id, person_id, sku from person_order order by order_id")
+        self.assertEqual(rows, [(first, 1, "A"), (first + 1, 4, "B, C"), (first + 2, 5, "D")])
+        self.assertEqual([row[0] for row in self.lookups("order_idx")], [first, first + 1, first + 2])
+        self.assertEqual(self.run_sql(f"select sku from person_order where order_id = {first + 1}"), [("B, C",)])
+        # Where the file has the column, it has its values.
+        for value in ("0", "\\N", ""):
+            with self.assertRaisesRegex(pymysql.MySQLError, "asks for a value of a sequence"):
+                self.load(f"{value}\t1\tx\n", "into table person_order", session)
+        self.assertEqual(self.load("7\t1\tx\n", "into table person_order", session)[0], 1)
+        self.assertEqual(self.run_sql("select person_id from person_order where order_id = 7"), [(1,)])
+        for refused in ("into table letter", "into table person(id) set name = 'x'", "into table person_order(person_id) set order_id = 1"):
+            with self.assertRaisesRegex(pymysql.MySQLError, "VT12001"):
+                self.load("1\n", refused, session)
+
     def test_rows_that_are_found_first_keep_their_lookup_rows(self):
         self.run_sql("insert into person(id, name, city, code) values (1, 'ann', 'Bern', 1), (4, 'bob', 'Bern', 2), (5, 'cid', 'Rome', 3)")
         self.run_sql("insert into person_order(order_id, person_id, sku) values (1, 4, 'a'), (2, 5, 'b')")

@@ -15,6 +15,7 @@ from support import ClusterTest, main, texts
 
 from vitrail import backend
 from vitrail.journey import SEQUENCE_VSCHEMA, SHARDED_VSCHEMA
+from vitrail.processes import wait_until
 
 SCHEMA = """create table customer(customer_id bigint not null, email varbinary(128), primary key(customer_id));
 create table corder(order_id bigint not null, customer_id bigint, sku varbinary(128), price bigint, note varchar(40),
@@ -265,6 +266,27 @@ class SqlTest(ClusterTest):
         self.assert_refused(1146, "customer.cheap' doesn't exist", lambda: vtgate("show create table cheap"))
         vtgate("drop table if exists nowhere")
         self.assertEqual(len(vtgate("show warnings")), 1)  # Not one of each shard.
+
+    def test_what_shards_tell_of_their_tables_is_put_together(self):
+        vtgate = self.vtgate
+        vtgate("analyze table corder")
+        [(count,)] = vtgate("select count(*) from corder")
+        def status(condition="like 'corder'"):
+            return vtgate("show table status " + condition)
+        wait_until(lambda: status()[0][4] == count, "the rows of both shards are told", 30)
+        parts = [self.cluster.server_rows(self.cluster.primary("customer", shard), "show table status like 'corder'")[0]
+                 for shard in ("-80", "80-")]
+        self.assertTrue(all(0 < part[4] < count for part in parts), parts)
+        [(_, engine, _, _, _, average, size, *_)] = status()
+        self.assertEqual((engine, average, size), ("InnoDB", size // count, parts[0][6] + parts[1][6]))
+        # Conditions hold for the whole table; numbers are compared as such.
+        self.assertEqual([row[0] for row in status()], ["corder"])
+        self.assertEqual([row[0] for row in status(f"from customer where `Rows` = {count}")], ["corder"])
+        self.assertEqual(status("where Name = 'corder' and Data_length < `Rows`"), [])
+        [(table, unique, key, number, column, _, values, *_)] = vtgate("show index from corder")
+        self.assertEqual((table, unique, key, number, column, values), ("corder", 0, "PRIMARY", 1, "order_id", count))
+        self.assertEqual(vtgate("show keys from customer.corder where Key_name = 'nosuch'"), [])
+        self.assertEqual(len(vtgate("show keys from customer.corder where Key_name = 'PRIMARY' and Cardinality > 9")), 1)
 
     def test_keys_are_converted_as_servers_do(self):
         for key in ("4", "'4'", "4.0", "4e0", "'4.0'", "' 4'", "'4x'", "0x04", "4.5", "-4", "null", "true", "'04'"):
