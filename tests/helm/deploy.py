@@ -6,8 +6,10 @@ import json
 import os
 import re
 import shutil
+import socket
 import subprocess
 import sys
+import tempfile
 import unittest
 
 HERE = os.path.dirname(os.path.abspath(__file__))
@@ -125,6 +127,31 @@ class Rest(unittest.TestCase):
             # The programs are not installed here.
             problems = [line for line in (done.stdout + done.stderr).splitlines() if name in line and "is not executable" not in line]
             self.assertEqual(problems, [])
+
+    def test_the_script_that_tells_pmm_of_a_server(self):
+        """With a pmm-admin that is refused at first: it waits, and gives the flags as they are, also one with a blank."""
+        scripts = os.path.join(REPOSITORY, "helm", "vitess", "scripts")
+        with tempfile.TemporaryDirectory() as folder:
+            for name in ("common.sh", "tablet.sh", "pmm-register.sh"):
+                with open(os.path.join(scripts, name), encoding="utf-8") as source, open(os.path.join(folder, name), "w", encoding="utf-8") as copy:
+                    copy.write(source.read().replace("/vt/scripts", folder))
+            with open(os.path.join(folder, "pmm-admin"), "w", encoding="utf-8") as program:
+                program.write('#!/bin/bash\nprintf "[%s]" "$@" >>"$CALLS"; echo >>"$CALLS"; [ "$(wc -l <"$CALLS")" -gt 3 ] || [ "$1" = status ]\n')
+            os.chmod(program.name, 0o755)
+            calls, tablet = os.path.join(folder, "calls"), os.path.join(folder, "vt_1564760600")
+            os.mkdir(tablet)
+            with socket.socket(socket.AF_UNIX) as server:
+                server.bind(os.path.join(tablet, "mysql.sock"))
+                env = {"PATH": f"{folder}:{os.environ['PATH']}", "CALLS": calls, "CELL": "zone1", "POD_NAME": "zone1-commerce-0-replica-0",
+                       "VTDATAROOT": folder, "WAIT_SECONDS": "60", "KEYSPACE": "commerce", "SHARD_NAME": "-80", "QUERY_SOURCE": "slowlog",
+                       "PMM_AGENT_SERVER_ADDRESS": "pmm:443", "PMM_AGENT_SETUP_NODE_NAME": "shop-pod", "PMM_FLAGS": "--environment=shop floor\n--tls"}
+                done = subprocess.run(["bash", os.path.join(folder, "pmm-register.sh")], env=env, capture_output=True, text=True, check=False, timeout=90)
+            self.assertEqual(done.returncode, 0, done.stderr)
+            with open(calls, encoding="utf-8") as file:
+                lines = file.read().splitlines()
+        add = (f"[add][mysql][--username=vt_monitoring][--socket={tablet}/mysql.sock][--service-name=shop-pod][--cluster=commerce]"
+               "[--replication-set=commerce/-80][--query-source=slowlog][--size-slow-logs=-1GiB][--environment=shop floor][--tls]")
+        self.assertEqual(lines, ["[status]", add, add, add])
 
     def test_scripts_of_the_chart_are_bash(self):
         folder = os.path.join(REPOSITORY, "helm", "vitess", "scripts")

@@ -121,6 +121,23 @@ class Golden(unittest.TestCase):
         for container in tablet["spec"]["template"]["spec"]["containers"][:2]:
             self.assertNotIn("resources", container)  # `resources:` without a value takes the baseline away.
 
+    def test_pmm_watches_each_tablet(self):
+        items = objects(render(os.path.join(HERE, "everything.yaml"))[1])
+        server = yaml.safe_load(items["StatefulSet pmm"])["spec"]
+        self.assertEqual(yaml.safe_load(items["Service pmm"])["spec"]["selector"], server["selector"]["matchLabels"])
+        self.assertEqual(server["volumeClaimTemplates"][0]["metadata"]["name"], server["template"]["spec"]["containers"][0]["volumeMounts"][0]["name"])
+        tablets = [name for name, text in items.items() if name.startswith("StatefulSet") and "component: vttablet" in text]
+        self.assertEqual(len(tablets), 5)
+        for name in tablets:
+            client = yaml.safe_load(items[name])["spec"]["template"]["spec"]["containers"][6]
+            env = {e["name"]: e.get("value") for e in client["env"]}
+            self.assertEqual((client["name"], env["PMM_AGENT_SERVER_ADDRESS"], env["PMM_FLAGS"]), ("pmm-client", "pmm:443", "--environment=shop floor"))
+        self.assertEqual([name for name in objects(render(os.path.join(EXAMPLES, "101_initial_cluster.yaml"))[1]) if name.endswith(" pmm")], [])
+        code, text = render(os.path.join(HERE, "everything.yaml"), "--set", "pmm.server.enabled=false,pmm.server.address=pmm.example:8443")
+        self.assertEqual(code, 0, text)
+        self.assertEqual(text.count('"pmm.example:8443"'), 5)
+        self.assertEqual([name for name in objects(text) if name.endswith(" pmm")], [])
+
     def test_two_cells_share_a_shard(self):
         items = objects(render(os.path.join(HERE, "everything.yaml"))[1])
         self.assertEqual([n for n in items if n.startswith("Job") and n.endswith("commerce-0-init-shard-master")],
@@ -138,9 +155,10 @@ SAMPLES = {
     "mysqlctlFlags": {"new_flag": "1"}, "secrets": ["new"], "pullSecrets": ["new"], "dataVolumeClaimSpec": {"storageClassName": "new"},
     "podSecurityContext": {"runAsUser": 1}, "topoRoot": "/other", "healthCheckInterval": "9s", "users": [{"kind": "User", "name": "new"}],
     "clients": [{"podSelector": {}}], "operators": [{"podSelector": {}}], "monitoring": [{"podSelector": {}}], "schema": {"new": "select 1"},
-    "vschema": {"new": "{}"}, "volume": {"emptyDir": {}}, "schedule": "1 2 * * *", "tables": ["new"], "mysqlBufferPoolMib": 4096, "source": "new/0", "jobs": [], "keyspaces": [], "shards": [], "tablets": [], "cells": [],
+    "vschema": {"new": "{}"}, "volume": {"emptyDir": {}}, "schedule": "1 2 * * *", "tables": ["new"], "env": {"NEW": "1"}, "mysqlBufferPoolMib": 4096, "source": "new/0", "jobs": [], "keyspaces": [], "shards": [], "tablets": [], "cells": [],
 }
 S3 = {"config": {"backup": {"backup_storage_implementation": "s3", "s3_backup_storage_bucket": "bucket"}}}
+OTHER_PMM = {"pmm": {"server": {"enabled": False, "address": "pmm.example:443"}}}
 # Further values without which a key has nothing to say.
 CONTEXT = {
     "etcd.version": {"etcd": {"operator": True}},
@@ -150,10 +168,11 @@ CONTEXT = {
     "slowLog.longQueryTime": {"vttablet": {"slowLog": {"enabled": True}}},
     "s3_backup_storage_bucket": S3, "s3_backup_storage_root": S3, "s3_backup_aws_region": S3, "s3_backup_aws_endpoint": S3,
     "s3_backup_force_path_style": S3, "s3_backup_server_side_encryption": S3, "s3Secret": S3,
+    "pmm.credentials.username": OTHER_PMM, "pmm.server.address": OTHER_PMM,
     "kind": {"jobs": [{"name": "one", "kind": "vtctldclient", "command": "Validate"}]},
 }
 # Refused with a reason: what is not built, and a change that leaves another key without its meaning.
-REFUSED = ("config.backup.enabled", "config.backup.backup_storage_implementation", "pmm.enabled", "topology.cells.0.name", "jobs.0.cell", "jobs.0.kind")
+REFUSED = ("config.backup.enabled", "config.backup.backup_storage_implementation", "pmm.server.enabled", "topology.cells.0.name", "jobs.0.cell", "jobs.0.kind")
 
 
 def merge(base, over):
@@ -262,7 +281,13 @@ class Refused(unittest.TestCase):
 
     def test_what_is_not_built(self):
         self.refused({"jobs": [{"name": "split", "kind": "vtworker", "command": "SplitClone customer/0"}]}, "job split", "give the job's cell")
-        self.refused({"pmm": {"enabled": True}}, "pmm.enabled", "/metrics")
+
+    def test_pmm_servers_that_are_two_or_none(self):
+        self.refused({"pmm": {"enabled": True, "server": {"enabled": False}}}, "pmm.server.address")
+        self.refused({"pmm": {"enabled": True, "server": {"address": "pmm.example:443"}}}, "pmm.server.address")
+        self.refused({"pmm": {"enabled": True, "credentials": {"username": "service_token"}}}, "pmm.credentials.username")
+        self.refused({"pmm": {"enabled": True, "server": {"enabled": False, "address": "pmm.example"}}}, "address")
+        self.refused({"pmm": {"enabled": True, "server": {"storage": "5Gi"}}}, "storage")
 
     def test_backups_that_would_go_nowhere(self):
         self.refused({"config": {"backup": {"enabled": True, "backup_storage_implementation": "s3"}}}, "s3_backup_storage_bucket")

@@ -83,11 +83,16 @@ etcd-{{ include "vitess.dns" . }}-client:2379
 {{- if and .enabled (eq .backup_storage_implementation "s3") (not .s3_backup_storage_bucket) }}{{ fail "config.backup.s3_backup_storage_bucket: the storage s3 needs a bucket, which must be there" }}{{ end -}}
 {{- if and .schedule (not .enabled) }}{{ fail "config.backup.schedule: backups are not enabled (config.backup.enabled)" }}{{ end -}}
 {{- end -}}
-{{- if .Values.pmm.enabled }}{{ fail "pmm.enabled: this chart does not run PMM; the pods tell their metrics at /metrics" }}{{ end -}}
+{{- with .Values.pmm -}}
+{{- if and .enabled (not .server.enabled) (not .server.address) }}{{ fail "pmm.server.address: where is the PMM server, when this chart runs none (pmm.server.enabled: false)?" }}{{ end -}}
+{{- if and .enabled .server.enabled .server.address }}{{ fail "pmm.server.address: this chart runs a PMM server of its own; pmm.server.enabled: false takes another one" }}{{ end -}}
+{{- if and .enabled .server.enabled (ne .credentials.username "admin") }}{{ fail "pmm.credentials.username: the PMM server that this chart runs has the user admin" }}{{ end -}}
+{{- end -}}
 {{- end -}}
 
 {{/* --- parts of pods --- */}}
 
+{{/* (dict root settings cell apart): what a pod has beside its containers. settings.podSecurityContext, where it is, replaces the chart's. */}}
 {{- define "vitess.podSettings" -}}
 serviceAccountName: vitess
 automountServiceAccountToken: false
@@ -98,7 +103,9 @@ imagePullSecrets:
   - name: {{ . }}
 {{- end }}
 {{- end }}
-{{- with .root.Values.config.podSecurityContext }}
+{{- $security := .root.Values.config.podSecurityContext -}}
+{{- if hasKey .settings "podSecurityContext" }}{{ $security = .settings.podSecurityContext }}{{ end }}
+{{- with $security }}
 securityContext: {{- toYaml . | nindent 2 }}
 {{- end }}
 {{- with .settings.nodeSelector }}
