@@ -62,7 +62,7 @@ VICTIMS = ("vtctld", "source vttablet", "target vttablet", "source mysqld", "tar
 MODES = ("kill", "stop")
 REPARENTED = ("source primary", "target primary")
 # How long writes may stand still beside a cell whose topology does: its store gives up, the step is undone or done again.
-BESIDE_A_CELL = 10
+BESIDE_A_CELL = 12
 CELL_STANDS = 16  # At least, in seconds: longer than any store is waited for.
 # Places of a step where vtctld may stand (src/control/workflow/engine/runner.h), and the steps that write records of the
 # topology beside the workflow's own.
@@ -324,9 +324,8 @@ def chosen_cells(args):
     if args.sample:
         chance = random.Random(args.seed)
         chosen = chance.sample(cells, min(args.sample, len(cells)))
-        # The last ones of a sample of everything are a cell of the topology that stands still, and a pause.
-        if what == "faults" and not args.only and len(chosen) > 2:
-            chosen[-2] = Cell("Reshard", "switchtraffic", chance.choice(("stop_writes", "catch_up", "switch_routing")), OTHER_CELL, "stop")
+        # The last one of a sample of everything is a pause.
+        if what == "faults" and not args.only and len(chosen) > 1:
             chosen[-1] = chance.choice(all_cells("pauses"))
         return chosen
     part, parts = map(int, args.share.split("/"))
