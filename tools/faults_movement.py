@@ -29,7 +29,7 @@ sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
 
 import pymysql  # noqa: E402
 
-from vitrail.faults import WRITES_WITHIN, EtcdCluster, Stage  # noqa: E402
+from vitrail.faults import OTHER_CELL, WRITES_WITHIN, EtcdCluster, Following, Stage  # noqa: E402
 from vitrail.processes import Failure, http_json, wait_until  # noqa: E402
 
 # src/control/workflow: the steps of each operation, in their order. A step that is not reached fails its cell.
@@ -52,10 +52,18 @@ STEPS = {
         "reversetraffic": SWITCH,
         "cancel": ("restore_reads", "stop_streams", "drop_target_tables", "delete_streams"),
     },
+    "Materialize": {
+        "create": ("deploy_schema", "create_streams", "start_streams"),
+        "add_tables": ("deploy_schema", "stop_streams", "add_rules", "start_streams"),
+        "cancel": ("stop_streams", "drop_target_tables", "delete_streams"),
+    },
 }
 VICTIMS = ("vtctld", "source vttablet", "target vttablet", "source mysqld", "target mysqld", "etcd", "vtgate")
 MODES = ("kill", "stop")
 REPARENTED = ("source primary", "target primary")
+# How long writes may stand still beside a cell whose topology does: its store gives up, the step is undone or done again.
+BESIDE_A_CELL = 12
+CELL_STANDS = 16  # At least, in seconds: longer than any store is waited for.
 # Places of a step where vtctld may stand (src/control/workflow/engine/runner.h), and the steps that write records of the
 # topology beside the workflow's own.
 PLACES = ("", ".applied", ".guarded")
@@ -73,6 +81,7 @@ GUARDED = {
         "reversetraffic": ("switch_reads", "stop_writes", "allow_target_writes", "switch_routing"),
         "cancel": ("restore_reads",),
     },
+    "Materialize": {"create": (), "add_tables": (), "cancel": ()},
 }
 
 
@@ -89,6 +98,8 @@ def all_cells(what="faults"):
     if what == "pauses":
         return [Cell(kind, action, step + place, "vtctld", "pause") for kind, action, step in steps for place in PLACES
                 if place != ".guarded" or step in GUARDED[kind][action]]
+    if what == "cells":
+        return [Cell(*step, OTHER_CELL, mode) for step in steps for mode in MODES if step[0] != "Materialize"]
     hurts = [(v, "reparent") for v in REPARENTED] if what == "reparents" else [(v, m) for v in VICTIMS for m in MODES]
     return [Cell(*step, victim, mode) for step in steps for victim, mode in hurts]
 
@@ -100,6 +111,9 @@ class Matrix(Stage):
 
     def prepare(self, side, action):
         """Brings the workflow where `action` is legal."""
+        if isinstance(side, Following):
+            side.prepare(self, action)
+            return
         if action == "create":
             if side.workflow and side.switched:
                 self.must(*self.command(side, "reversetraffic"))
@@ -192,6 +206,8 @@ class Matrix(Stage):
             began = time.monotonic()
             if cell.victim != "vtctld":
                 vtctld.kill(signal.SIGCONT)
+                if cell.victim == OTHER_CELL:  # Nobody is there: writes need not wait for it.
+                    self.write_beside(side.ledger, began + max(self.stop_seconds, CELL_STANDS))
             else:  # The other one lifts a fence while this one stands.
                 side.ledger.wait_for_writes(began, WRITES_WITHIN)
             time.sleep(max(0, began + self.stop_seconds - time.monotonic()))
@@ -203,12 +219,18 @@ class Matrix(Stage):
             self.revive(cell.victim, side, pid)
         return time.monotonic()
 
+    def write_beside(self, ledger, until):
+        """While a cell stands still: no two writes are further apart than the steps allow."""
+        while time.monotonic() < until:
+            ledger.wait_for_writes(time.monotonic(), BESIDE_A_CELL)
+            time.sleep(0.05)
+
     def follow(self, side, action):
         """The same command again, or another one."""
-        legal = (["create"] if side.workflow is None else ["reversetraffic"] if side.switched else ["switchtraffic", "cancel"])
+        legal = (side.legal() if isinstance(side, Following) else ["create"] if side.workflow is None else ["reversetraffic"] if side.switched else ["switchtraffic", "cancel"])
         if side.workflow is None:
             side.count += 1
-            side.workflow = f"w{side.count}"
+            side.workflow = f"{'f' if isinstance(side, Following) else 'w'}{side.count}"
         else:
             self.wait_running_or_frozen(side)
         chosen = action if action in legal and self.chance.random() < 0.5 else self.chance.choice(legal)
@@ -224,13 +246,17 @@ class Matrix(Stage):
             time.sleep(0.2)
 
     # --- all of them ---
-    def go(self, cells, results=None):
+    def go(self, cells, results=None, seconds=None):
         failed, passed = [], 0
-        self.start(("replica", "replica") if any(cell.mode == "reparent" for cell in cells) else ("replica",))
+        self.start(("replica", "replica") if any(cell.mode == "reparent" for cell in cells) else ("replica",),
+                   any(cell.victim == OTHER_CELL for cell in cells), any(cell.kind == "Materialize" for cell in cells))
         self.start_second_vtctld()
         self.start_writers()
+        began = time.monotonic()
         for number, cell in enumerate(cells):
             started = time.monotonic()
+            if seconds and started - began > seconds:
+                break
             try:
                 note = self.run(cell)
                 passed += 1
@@ -244,8 +270,9 @@ class Matrix(Stage):
                     print(json.dumps({"cell": str(cell), "passed": word == "passed", "note": note, "seed": self.seed}), file=file)
             print(f"{number + 1}/{len(cells)} {cell}: {word} in {time.monotonic() - started:.1f} s: {note}", flush=True)
         for side in self.sides.values():
-            side.ledger.stop()
-            print(f"{side.kind}: {side.ledger.acknowledged} writes acknowledged, {side.ledger.errors} errors", flush=True)
+            for ledger in side.ledgers:
+                ledger.stop()
+                print(f"{ledger.table}: {ledger.acknowledged} writes acknowledged, {ledger.errors} errors", flush=True)
         return passed, failed
 
     def recover(self, side):
@@ -271,17 +298,28 @@ def parse():
     parser.add_argument("--results", help="a file that gets a line for each cell; those that it has are not run again")
     parser.add_argument("--reparents", action="store_true", help="instead: a shard gets another primary at each step")
     parser.add_argument("--pauses", action="store_true", help="instead: vtctld stands still at each step, for 60 s")
+    parser.add_argument("--other-cell", action="store_true",
+                        help="instead: the topology of a cell without tablets is killed or stopped at each step")
+    parser.add_argument("--seconds", type=float, help="no cell begins later than that")
     parser.add_argument("--limit", type=int, help="at most so many cells in this run")
     parser.add_argument("--cells", help="these cells: a JSON list of their names")
     parser.add_argument("--parallel", type=int, default=1, help="so many clusters side by side, each with a part of the cells")
     return parser.parse_args()
 
 
+def not_yet_run(args, cells):
+    if args.results and os.path.exists(args.results):
+        with open(args.results, encoding="utf-8") as file:
+            known = {json.loads(line)["cell"] for line in file}
+        cells = [cell for cell in cells if str(cell) not in known]
+    return cells[:args.limit]
+
+
 def chosen_cells(args):
-    what = "reparents" if args.reparents else "pauses" if args.pauses else "faults"
+    what = "reparents" if args.reparents else "pauses" if args.pauses else "cells" if args.other_cell else "faults"
     if args.cells:
         wanted = json.loads(args.cells)
-        return sorted((cell for cell in all_cells(what) if str(cell) in wanted), key=lambda cell: wanted.index(str(cell)))
+        return not_yet_run(args, sorted((c for c in all_cells(what) if str(c) in wanted), key=lambda cell: wanted.index(str(cell))))
     cells = [cell for cell in all_cells(what) if args.only in str(cell)]
     if args.sample:
         chance = random.Random(args.seed)
@@ -294,11 +332,7 @@ def chosen_cells(args):
     if parts > 1 or args.parallel > 1:
         random.Random(args.seed).shuffle(cells)
         cells = cells[part - 1::parts]
-    if args.results and os.path.exists(args.results):
-        with open(args.results, encoding="utf-8") as file:
-            known = {json.loads(line)["cell"] for line in file}
-        cells = [cell for cell in cells if str(cell) not in known]
-    return cells[:args.limit]
+    return not_yet_run(args, cells)
 
 
 def run_side_by_side(args, cells):
@@ -334,6 +368,8 @@ def run_side_by_side(args, cells):
         command += ["--results", args.results] if args.results else []
         command += ["--reparents"] if args.reparents else []
         command += ["--pauses"] if args.pauses else []
+        command += ["--other-cell"] if args.other_cell else []
+        command += ["--seconds", str(args.seconds)] if args.seconds else []
         child = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
         children.append((child, threading.Thread(target=listen, args=(number + 1, child))))
     signal.signal(signal.SIGTERM, lambda *_: [child.terminate() for child, _ in children])
@@ -367,11 +403,11 @@ def main():
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     problems = ["it did not end"]
     try:
-        passed, failed = Matrix(cluster, args.seed, stop_seconds).go(cells, args.results)
+        passed, failed = Matrix(cluster, args.seed, stop_seconds).go(cells, args.results, args.seconds)
     finally:
         problems = cluster.down()
     failed += problems
-    print(json.dumps({"cells": len(cells), "passed": passed, "failed": failed}), file=out)
+    print(json.dumps({"cells": len(cells) if failed or not args.seconds else passed, "passed": passed, "failed": failed}), file=out)
     if failed:
         print(f"everything is in {root}", file=sys.stderr)
         sys.exit(1)

@@ -12,6 +12,7 @@ from vitrail.processes import Failure, Ports, http_get, wait_until
 
 WRITES_WITHIN = 10
 SETTLED_WITHIN = 60
+OTHER_CELL = "etcd-zone2"  # The topology server of a cell where nobody is.
 
 
 class EtcdCluster(Cluster):
@@ -25,15 +26,24 @@ class EtcdCluster(Cluster):
         return f"127.0.0.1:{self.addresses['etcd']['port']}"
 
     def start_topology(self):
-        port, peer = self.ports.take(), self.ports.take()
-        self.addresses["etcd"] = {"port": port}
         os.makedirs(self.path("logs"), exist_ok=True)
-        self.start("etcd", ["etcd", "--data-dir", self.path("etcd"), "--unsafe-no-fsync", "--listen-client-urls",
-                            f"http://127.0.0.1:{port}", "--advertise-client-urls", f"http://127.0.0.1:{port}",
-                            "--listen-peer-urls", f"http://127.0.0.1:{peer}"], self.etcd_answers)
+        self.start_etcd("etcd")
 
-    def etcd_answers(self):
-        return "true" in http_get(self.addresses["etcd"]["port"], "/health")
+    def start_etcd(self, name):
+        port, peer = self.ports.take(), self.ports.take()
+        self.addresses[name] = {"port": port}
+        self.start(name, ["etcd", "--data-dir", self.path(name), "--unsafe-no-fsync", "--listen-client-urls",
+                          f"http://127.0.0.1:{port}", "--advertise-client-urls", f"http://127.0.0.1:{port}",
+                          "--listen-peer-urls", f"http://127.0.0.1:{peer}"], lambda: self.etcd_answers(name))
+
+    def etcd_answers(self, name="etcd"):
+        return "true" in http_get(self.addresses[name]["port"], "/health")
+
+    def add_other_cell(self):
+        """A cell without tablets, whose topology is a server of its own."""
+        self.start_etcd(OTHER_CELL)
+        address = f"127.0.0.1:{self.addresses[OTHER_CELL]['port']}"
+        self.vtctldclient("AddCellInfo", "--root", "/vitess/zone2", "--server-address", address, "zone2")
 
 
 class Side:
@@ -43,7 +53,10 @@ class Side:
         self.kind, self.table = kind, table
         self.places = places  # Of the source and of the target: [(keyspace, shard, uid, key range)].
         self.workflow, self.count, self.switched = None, 0, False
-        self.ledger = None
+        self.ledger, self.ledgers = None, []
+
+    def tables(self):
+        return [self.table]
 
     @property
     def source(self):
@@ -55,6 +68,90 @@ class Side:
 
     def serving(self):
         return self.target if self.switched else self.source
+
+
+class Following(Side):
+    """A Materialize: copies of two tables, the second of which comes to the workflow when it runs."""
+
+    TABLES = ("f1", "f2")
+
+    def __init__(self, places):
+        super().__init__("Materialize", self.TABLES[0], places)
+        self.followed = ()  # Those of TABLES that the workflow has.
+
+    def tables(self):
+        return list(self.TABLES)
+
+    def command(self, action):
+        base = ("Materialize", "--workflow", self.workflow, "--target-keyspace", self.target[0][0])
+        if action not in ("create", "add_tables"):
+            return (*base, action)
+        table = self.TABLES[0 if action == "create" else 1]
+        settings = json.dumps([{"target_table": f"{table}_copy", "source_expression": f"select * from {table}", "create_ddl": "copy"}])
+        what = ("create", "--source-keyspace", self.source[0][0]) if action == "create" else ("update",)
+        return (*base, *what, "--table-settings", settings)
+
+    def legal(self):
+        if self.workflow is None:
+            return ["create"]
+        return ["cancel"] if len(self.followed) == 2 else ["add_tables", "cancel"]
+
+    def prepare(self, stage, action):
+        """Brings the workflow where `action` is legal."""
+        if self.workflow is not None and (action == "create" or action not in self.legal()):
+            stage.must(*self.command("cancel"))
+            self.workflow, self.followed = None, ()
+        if self.workflow is None:
+            self.count += 1
+            self.workflow = f"f{self.count}"
+            if action == "create":
+                return
+            stage.must(*self.command("create"))
+            self.followed = self.TABLES[:1]
+        stage.wait_running(self)
+        if action == "cancel" and len(self.followed) < 2 and self.count % 2:
+            stage.must(*self.command("add_tables"))
+            stage.wait_running(self)
+            self.followed = self.TABLES
+
+    def rules(self, stage):
+        """The tables that the streams follow."""
+        with stage.cluster.server(stage.cluster.tablets[stage.uid(self.target[0])], "_vt") as connection, connection.cursor() as cursor:
+            cursor.execute("select source from vreplication where workflow = %s", self.workflow)
+            sources = [row[0].decode() if isinstance(row[0], bytes) else row[0] for row in cursor.fetchall()]
+        return tuple(t for t in self.TABLES if any(f"{t}_copy" in source for source in sources))
+
+    def observe(self, stage):
+        ok, out = stage.ctl(*self.command("show"))
+        if not ok and "does not exist" not in out:
+            raise Failure(f"show {self.workflow}: {out.strip()}")
+        if ok and '"name"' in out:
+            self.followed = self.rules(stage)
+        else:
+            self.workflow, self.followed = None, ()
+
+    def check(self, stage):
+        if self.workflow is None:
+            left = [name for n in range(1, self.count + 1) for name in [f"f{n}"] if stage.streams(self.target[0], name)]
+            if left:
+                raise Failure(f"there are streams of {left}")
+        else:
+            stage.wait_running(self)
+        there = tuple(t for t in self.TABLES if stage.has_table(self.target[0], f"{t}_copy"))
+        if there != self.followed:
+            raise Failure(f"{self.workflow} follows {self.followed}, and on the target there are {there}")
+
+    def compare(self, stage):
+        """What was acknowledged is in the source, and the copies become what the source is."""
+        with self.ledgers[0].holding, self.ledgers[1].holding:
+            problems = [text for ledger in self.ledgers
+                        for text in ledger.compare([("one/0", None, stage.rows(self.source[0], ledger.table))])]
+            for table in self.followed:
+                wanted = sorted(stage.rows(self.source[0], table))
+                wait_until(lambda t=table, w=wanted: sorted(stage.rows(self.target[0], f"{t}_copy")) == w,
+                           f"{table}_copy to be what {table} is", 30, 0.1)
+        if problems:
+            raise Failure("; ".join(problems))
 
 
 class Stage:
@@ -69,20 +166,24 @@ class Stage:
         return self.primaries.get(place[2], place[2])
 
     # --- the cluster ---
-    def start(self, kinds=("replica",)):
+    def start(self, kinds=("replica",), other_cell=False, following=False):
         cluster = self.cluster
         cluster.start_topology()
         cluster.start_vtctld()
+        if other_cell:
+            cluster.add_other_cell()
         self.vtctld_argv = cluster.processes["vtctld"].argv
         for keyspace in ("one", "two", "s"):
             cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", keyspace)
         vindexes = {"sharded": True, "vindexes": {"hash": {"type": "hash"}},
                     "tables": {"rs": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}
         cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(vindexes), "s")
-        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps({"tables": {"mt": {}}}), "one")
+        own = ("mt", *Following.TABLES) if following else ("mt",)
+        cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps({"tables": {name: {} for name in own}}), "one")
         for keyspace, shard, uid in (("one", "0", 100), ("two", "0", 200), ("s", "0", 300)):
             cluster.add_shard(keyspace, shard, uid, kinds)
-        cluster.vtctldclient("ApplySchema", "--sql", "create table mt(id bigint primary key, v int)", "one")
+        for name in own:
+            cluster.vtctldclient("ApplySchema", "--sql", f"create table {name}(id bigint primary key, v int)", "one")
         cluster.vtctldclient("ApplySchema", "--sql", "create table rs(id bigint primary key, v int)", "s")
         cluster.start_vtgate("--tablet-types-to-wait", "PRIMARY", "--buffer-window", "30s", "--buffer-max-failover-duration", "30s")
         for shard, uid in (("-80", 310), ("80-", 320)):
@@ -93,8 +194,13 @@ class Stage:
             "Reshard": Side("Reshard", "rs", [[("s", "0", 300, None)],
                                               [("s", "-80", 310, (0, half)), ("s", "80-", 320, (half, 1 << 64))]]),
         }
+        if following:
+            self.sides["Materialize"] = Following([[("one", "0", 100, None)], [("two", "0", 200, None)]])
+        for keyspace in ("one", "two", "s") if other_cell else ():
+            cluster.vtctldclient("RebuildKeyspaceGraph", keyspace)  # Also there.
         for side in self.sides.values():
-            wait_until(lambda s=side: self.can_read(s.table), f"{side.table} to be known", 30)
+            for table in side.tables():
+                wait_until(lambda t=table: self.can_read(t), f"{table} to be known", 30)
 
     def start_second_vtctld(self):
         cluster = self.cluster
@@ -127,9 +233,9 @@ class Stage:
             raise Failure(f"{' '.join(map(str, args))}: {out.strip()}")
         return out
 
-    def rows(self, place):
+    def rows(self, place, table=None):
         with self.cluster.server(self.cluster.tablets[self.uid(place)], place[0]) as connection, connection.cursor() as cursor:
-            cursor.execute(f"select id, v from {'rs' if place[0] == 's' else 'mt'}")
+            cursor.execute(f"select id, v from {table or ('rs' if place[0] == 's' else 'mt')}")
             return cursor.fetchall()
 
     def streams(self, place, workflow):
@@ -139,11 +245,15 @@ class Stage:
 
     def start_writers(self):
         for side in self.sides.values():
-            side.ledger = Ledger(self.cluster, side.table, self.seed)
-            side.ledger.thread.start()
+            side.ledgers = [Ledger(self.cluster, table, self.seed) for table in side.tables()]
+            side.ledger = side.ledgers[0]
+            for ledger in side.ledgers:
+                ledger.thread.start()
 
     # --- workflows ---
     def command(self, side, action):
+        if isinstance(side, Following):
+            return side.command(action)
         base = (side.kind, "--workflow", side.workflow, "--target-keyspace", side.target[0][0], action)
         if action == "create" and side.kind == "MoveTables":
             return (*base, "--source-keyspace", side.source[0][0], "--tables", side.table)
@@ -167,6 +277,9 @@ class Stage:
         """What is there now, as `status` tells it."""
         if side.workflow is None:
             return
+        if isinstance(side, Following):
+            side.observe(self)
+            return
         ok, out = self.ctl(*self.command(side, "status"))
         if not ok and "does not exist" not in out:
             raise Failure(f"status of {side.workflow}: {out.strip()}")
@@ -178,10 +291,10 @@ class Stage:
             side.places.reverse()
         side.workflow = None
 
-    def has_table(self, place):
+    def has_table(self, place, table=None):
         with self.cluster.server(self.cluster.tablets[self.uid(place)], place[0]) as connection, connection.cursor() as cursor:
             cursor.execute("show tables")
-            return ("rs" if place[0] == "s" else "mt") in {row[0] for row in cursor.fetchall()}
+            return (table or ("rs" if place[0] == "s" else "mt")) in {row[0] for row in cursor.fetchall()}
 
     def is_stopped(self, process):
         try:
@@ -197,7 +310,7 @@ class Stage:
 
     def pid_of(self, victim, side):
         where, what = victim.split(" ") if " " in victim else (None, victim)
-        if what in ("vtctld", "vtctld2", "etcd", "vtgate"):
+        if what in ("vtctld", "vtctld2", "etcd", OTHER_CELL, "vtgate"):
             return self.cluster.processes[what].pid
         uid = self.uid((side.source if where == "source" else side.target)[0])
         if what == "vttablet":
@@ -229,10 +342,10 @@ class Stage:
         cluster = self.cluster
         if victim.endswith("mysqld"):
             self.wait_mysqld(victim, side, pid)
-        elif victim == "etcd":
-            old = cluster.processes["etcd"]
+        elif victim in ("etcd", OTHER_CELL):
+            old = cluster.processes[victim]
             old.wait_ended(10)
-            cluster.start("etcd", old.argv, cluster.etcd_answers)
+            cluster.start(victim, old.argv, lambda: cluster.etcd_answers(victim))
         elif " " in victim:
             uid = self.uid((side.source if victim.startswith("source") else side.target)[0])
             cluster.restart(f"vttablet-{uid}")
@@ -262,6 +375,9 @@ class Stage:
 
     def check(self, side):
         """Records and streams are those of one of the states of a workflow."""
+        if isinstance(side, Following):
+            side.check(self)
+            return
         problems = []
 
         def expect(what, got, wanted):
@@ -300,6 +416,9 @@ class Stage:
 
     def compare(self, side):
         """Failure when a write that was acknowledged is not found once and where it belongs."""
+        if isinstance(side, Following):
+            side.compare(self)
+            return
         with side.ledger.holding:
             problems = side.ledger.compare(self.contents(side))
         if problems:

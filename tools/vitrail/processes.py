@@ -47,25 +47,35 @@ def port_is_free(port, host="127.0.0.1"):
 
 
 class Ports:
-    """Hands out free TCP ports, each once; the wanted one where it is free.
+    """Hands out free TCP ports, each once; the wanted one where it is free. What one cluster was given and has not begun to use is
+    given to no other one, of whatever process of this network namespace.
 
     scattered: none is wanted, so that clusters that start at the same moment do not choose the same. VITRAIL_PORTS=scattered
     makes it so for all.
     """
 
     def __init__(self, scattered=os.environ.get("VITRAIL_PORTS") == "scattered"):
-        self.given, self.scattered = set(), scattered
+        self.held, self.scattered = [], scattered
+
+    def hold(self, port):
+        """Whether it is now ours: told by a socket of its name, which goes with this process."""
+        mine = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        try:
+            mine.bind(f"\0vitrail-port-{port}")
+        except OSError:
+            mine.close()
+            return False
+        self.held.append(mine)
+        return True
 
     def take(self, wanted=0):
-        if wanted and not self.scattered and wanted not in self.given and port_is_free(wanted):
-            self.given.add(wanted)
+        if wanted and not self.scattered and port_is_free(wanted) and self.hold(wanted):
             return wanted
         # Below those that outgoing connections are given: such a one could take it before its server starts. And not those of
         # vitrail.local_example, whose servers start long after they were chosen.
         while True:
             port = random.randrange(24000, 28500)
-            if port not in self.given and port_is_free(port):
-                self.given.add(port)
+            if port_is_free(port) and self.hold(port):
                 return port
 
 
