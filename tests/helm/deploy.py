@@ -69,7 +69,7 @@ class Flags(unittest.TestCase):
                 text = file.read().replace("\\\n", " ")
             for line in text.split("\n"):
                 if re.search(r"\b(ctl|vtctldclient|topology|server|mysqlctld|vttablet)\b", line) and not line.lstrip().startswith("#") and \
-                        not re.search(r"etcdctl|\bothers member\b|exec etcd", line):
+                        not re.search(r"etcdctl|\bothers member\b|exec etcd|pmm-admin", line):
                     words = [w for w in re.findall(r"(?<!\S)--[a-z][a-z_-]+", line) if w not in ("--no-fork",)]
                     self.assertEqual(used(words) - known, set(), f"{name}: {line}")
 
