@@ -530,8 +530,13 @@ class ChangesTest(ClusterTest):
     def stream(self, database):
         """(connection, cursor); another test's receiver may have to be found gone first."""
         connection = self.cluster.connect(database, cursorclass=pymysql.cursors.SSCursor)
-        self.addCleanup(connection._force_close)
         cursor = connection.cursor()
+
+        def leave():
+            connection._force_close()
+            if connection._result is not None:
+                connection._result.unbuffered_active = False  # Else it would read on to an end that does not come.
+        self.addCleanup(leave)
         self.eventually(lambda: cursor.execute("stream * from job"), 30)
         return connection, cursor
 

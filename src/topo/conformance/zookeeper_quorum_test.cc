@@ -59,6 +59,7 @@ TEST_F(ZookeeperQuorum, IsNeededForWritesAndReads) {
   const auto two = runner_.run(stores_[kLeader]->get("a", soon()));
   ASSERT_OK(two);
   EXPECT_EQ(two->data, "of two");
+  ASSERT_OK(runner_.run(stores_[kLeader]->update("dir/a", "1", std::nullopt)));
   auto lock = runner_.run(stores_[kLeader]->lock("dir", "held"));
   ASSERT_OK(lock);
 
