@@ -687,7 +687,7 @@ class ReparentTest(ClusterTest):
         for identity in identities:
             self.eventually(lambda i=identity: self.rows(f"replace into job(id, note) values ({i}, 'number {i}')", "commerce"), 30)
 
-    def test_16_messages_outlive_tablets_and_primaries(self):
+    def test_131_messages_outlive_tablets_and_primaries(self):
         with Receiver(self.cluster) as receiver:
             self.send(range(1, 31))
             wait_until(lambda: len(receiver.seen) == 30, "the messages to come", 30)
@@ -708,7 +708,7 @@ class ReparentTest(ClusterTest):
         self.assertEqual(set(receiver.seen), set(range(1, 91)))
         self.assertEqual([i for i, times in receiver.seen.items() if i % 3 == 0 and times < 2], [])
 
-    def test_17_messages_over_grpc(self):
+    def test_132_messages_over_grpc(self):
         primary = self.primary()
         target = {"keyspace": "commerce", "shard": "0", "tablet_type": "PRIMARY"}
         address = f"127.0.0.1:{self.tablet(primary).ports['grpc']}"
