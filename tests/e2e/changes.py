@@ -532,9 +532,9 @@ class ChangesTest(ClusterTest):
         cursor = connection.cursor()
 
         def leave():
+            if cursor._result is not None:
+                cursor._result.unbuffered_active = False  # Else PyMySQL would read on to an end that does not come.
             connection._force_close()
-            if connection._result is not None:
-                connection._result.unbuffered_active = False  # Else it would read on to an end that does not come.
         self.addCleanup(leave)
         self.eventually(lambda: cursor.execute("stream * from job"), 30)
         return connection, cursor
