@@ -162,13 +162,6 @@ void ZookeeperEnsemble::start(size_t server, const std::string& servers) {
   processes_.push_back(std::move(*process));
 }
 
-void ZookeeperEnsemble::signal(size_t server, int number) { (void)processes_[server].kill(number); }
-
-void ZookeeperEnsemble::kill(size_t server) {
-  (void)processes_[server].kill(SIGKILL);
-  (void)processes_[server].wait(10s);
-}
-
 ZookeeperEnsemble::~ZookeeperEnsemble() {
   for (auto& process : processes_) (void)process.kill(SIGKILL);
   for (auto& process : processes_) (void)process.wait(10s);

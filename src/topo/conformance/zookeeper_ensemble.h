@@ -38,9 +38,6 @@ class ZookeeperEnsemble {
   static constexpr size_t kServers = 3;
   static constexpr size_t kLagging = 0;
   const std::string& address(size_t server) const { return addresses_[server]; }
-  // SIGSTOP: as if it could not be reached, though connections to it stand.
-  void signal(size_t server, int number);
-  void kill(size_t server);
 
  private:
   void start(size_t server, const std::string& servers);
