@@ -94,6 +94,10 @@ Status run_on_tablet(net::Loop& loop, rpc::Channel& channel, const std::string& 
   if (method == "UnlockTables") return unary<UnlockTablesRequest, UnlockTablesResponse>(loop, channel, path, json);
   if (method == "StreamExecute")
     return streamed<StreamExecuteRequest, StreamExecuteResponse>(loop, channel, path, json);
+  if (method == "MessageAck") return unary<MessageAckRequest, MessageAckResponse>(loop, channel, path, json);
+  if (method == "MessageStream") {
+    return streamed<MessageStreamRequest, MessageStreamResponse>(loop, channel, path, json);
+  }
   if (method == "StreamHealth") {
     return net::block_on(
         loop, read_first(rpc::open_stream<StreamHealthResponse>(channel, path_of(path), StreamHealthRequest())));

@@ -360,7 +360,8 @@ net::Task<Status> GrpcService::Core::stream_execute(CallContext context, ::vtgat
     for (bool more = true; more;) {
       piece.Clear();
       size = 0;
-      while (more && size < kStreamPiece) {
+      // What has come is sent: more may come much later (messages).
+      while (more && size < kStreamPiece && (size == 0 || from.client.stream().message_waiting())) {
         auto got = co_await from.client.next_rows(
             [&](std::span<const mysql::Cell> cells) {
               auto* row = piece.mutable_result()->add_rows();

@@ -353,6 +353,7 @@ uint16_t ClientSession::status_flags() const {
 }
 
 net::Wait ClientSession::query_wait() const {
+  if (streams_messages_) return net::Wait{.cancel = interrupt_->token()};
   if (!directives_.query_timeout) return session_wait();
   if (directives_.query_timeout->count() == 0) return net::Wait{.cancel = interrupt_->token()};
   return net::Wait::until(directive_deadline_, interrupt_->token());
@@ -374,6 +375,7 @@ size_t ClientSession::max_rows() const {
 
 // SET workload = 'olap' (or 'dba'), as in Vitess: for statements that take long.
 bool ClientSession::unlimited() const {
+  if (streams_messages_) return true;
   const auto workload = stored_.find("workload");
   return workload != stored_.end() && (workload->second == "olap" || workload->second == "dba");
 }

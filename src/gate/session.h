@@ -576,6 +576,11 @@ class ClientSession {
   net::Task<RunResult> kill_session(uint32_t id, bool query);
   static std::string statement_savepoint();
   static constexpr size_t kMaxUserVariables = 10'000;
+  // session_messages.cc: STREAM * FROM a message table, of all its shards.
+  net::Task<RunResult> stream_messages(const Statement& statement);
+  net::Task<Status> pass_messages(ShardStreams& streams, ClientRows& out);
+  Result<std::vector<ShardText>> message_texts(const Statement& statement);
+
   bool single_shard() const { return single_shard_.value_or(shared_.settings.single_shard->load()); }
 
   // session_statements.cc: statements that the gate answers itself. nullopt: not one of them.
@@ -649,6 +654,7 @@ class ClientSession {
 
   GateLoop& shared_;
   net::CancelSource gone_;                        // The client has gone.
+  bool streams_messages_ = false;                 // The statement at hand has no time limit.
   std::unique_ptr<net::CancelSource> interrupt_;  // KILL QUERY of a statement that waits in the gate.
   // Where statements of this session run now.
   struct InFlight {

@@ -107,6 +107,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
     }
     case kLockTables:
     case kUnlockTables: co_return co_await then_ok(*this, co_await lock_tables(statement));
+    case kStream: co_return co_await stream_messages(statement);
     case kKill: co_return co_await then_ok(*this, co_await kill(statement));
     case kSelect: co_return co_await run_select_into(statement);
     case kPrepare:

@@ -85,12 +85,7 @@ net::Task<Result<std::unique_ptr<EventStream>>> EventStream::open(EventStreamOpt
                       co_await ServerSession::open(stream->options_.login, mysqld::ConnectionPurpose::kCopy, wait));
   mysql::Position from;
   if (position == "current") {
-    ServerSession& session = *stream->schema_session_;
-    CO_ASSIGN_OR_RETURN(const mysqld::Rows rows, co_await session.rows(session.flavor().position_query(), wait));
-    CO_ASSIGN_OR_RETURN(const std::string bare, session.flavor().parse_position(rows));
-    const bool mariadb = session.flavor().kind() == mysqld::FlavorKind::kMariaDb;
-    CO_ASSIGN_OR_RETURN(
-        from, mysql::Position::parse_bare(mariadb ? mysql::GtidFlavor::kMariadb : mysql::GtidFlavor::kMysql, bare));
+    CO_ASSIGN_OR_RETURN(from, co_await current_position(*stream->schema_session_, wait));
     stream->position_pending_ = true;  // Tell the receiver where it stands.
   } else {
     CO_ASSIGN_OR_RETURN(from, mysql::Position::parse(position));

@@ -78,6 +78,21 @@ net::Task<Result<std::vector<mysql::OkPacket>>> ServerSession::script(std::strin
   }
 }
 
+namespace {
+
+mysql::GtidFlavor gtid_flavor(const ServerSession& session) {
+  const bool mariadb = session.flavor().kind() == mysqld::FlavorKind::kMariaDb;
+  return mariadb ? mysql::GtidFlavor::kMariadb : mysql::GtidFlavor::kMysql;
+}
+
+}  // namespace
+
+net::Task<Result<mysql::Position>> current_position(ServerSession& session, net::Wait wait) {
+  CO_ASSIGN_OR_RETURN(const mysqld::Rows rows, co_await session.rows(session.flavor().position_query(), wait));
+  CO_ASSIGN_OR_RETURN(const std::string bare, session.flavor().parse_position(rows));
+  co_return mysql::Position::parse_bare(gtid_flavor(session), bare);
+}
+
 net::Task<Result<mysql::Position>> begin_snapshot(ServerSession& session, std::unique_ptr<ServerSession>& lock,
                                                   ServerLogin login, std::vector<std::string> names, net::Wait wait) {
   std::string position;
@@ -94,9 +109,7 @@ net::Task<Result<mysql::Position>> begin_snapshot(ServerSession& session, std::u
       CO_ASSIGN_OR_RETURN(position, session.flavor().parse_position(rows));
     }
   }
-  const auto flavor =
-      session.flavor().kind() == mysqld::FlavorKind::kMariaDb ? mysql::GtidFlavor::kMariadb : mysql::GtidFlavor::kMysql;
-  co_return mysql::Position::parse_bare(flavor, position);
+  co_return mysql::Position::parse_bare(gtid_flavor(session), position);
 }
 
 }  // namespace vitrail::movement

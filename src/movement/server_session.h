@@ -55,6 +55,9 @@ class ServerSession {
 
 mysqld::Rows to_rows(const net::QueryResult& result);
 
+// What the server has executed.
+net::Task<Result<mysql::Position>> current_position(ServerSession& session, net::Wait wait);
+
 // Opens a transaction on `session` that sees exactly the transactions of the position that is returned. `names`: of the
 // tables that will be read, quoted. `lock`: a second connection, opened where the flavor needs one and it is null.
 net::Task<Result<mysql::Position>> begin_snapshot(ServerSession& session, std::unique_ptr<ServerSession>& lock,

@@ -219,7 +219,8 @@ TEST(Tables, AreFoundInOtherStatements) {
   EXPECT_EQ(tables("call p((select 1 from t))"), "t");
   EXPECT_EQ(tables("do (select 1 from t)"), "t");
   EXPECT_EQ(tables("table t"), "t");
-  EXPECT_EQ(tables("stream * from t"), "t");
+  EXPECT_EQ(tables("stream * from t"), "t(w)");
+  EXPECT_EQ(tables("vstream * from t"), "t");
 }
 
 TEST(Tables, CarryPlacesThatCanBeCut) {

@@ -166,7 +166,9 @@ class Collector : public Walker {
       case StatementKind::kVexplain:
         add(static_cast<const Explain&>(statement).table, TableAccess::kRead);
         return walk_children(statement);
-      case StatementKind::kStream:
+      case StatementKind::kStream:  // Each message that is sent is noted in its row.
+        add(static_cast<const StreamStatement&>(statement).table, TableAccess::kWrite);
+        return walk_children(statement);
       case StatementKind::kVstream:
         add(static_cast<const StreamStatement&>(statement).table, TableAccess::kRead);
         return walk_children(statement);

@@ -141,6 +141,7 @@ bool QueryLoop::silent() const { return base::system_clock().now() - gave_up < k
 net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, base::Duration grace) {
   const auto previous = std::exchange(state, next);
   hold.reset();
+  if (messages != nullptr) messages->wake_all();
   for (QuerySession* session : sessions) {
     if (session->conflicts_with(*next, *previous)) session->grandfather();
   }

@@ -7,6 +7,8 @@
 #include "base/duration.h"
 #include "exec/bind_variables.h"
 #include "exec/proto_result.h"
+#include "mysql/convert.h"
+#include "tablet/message_table.h"
 #include "topo/tablet.h"
 
 namespace vitrail::tablet {
@@ -343,10 +345,77 @@ void QueryRpcs::register_reserved(rpc::Server& server, net::Loop& loop) {
       });
 }
 
+net::Task<Status> QueryRpcs::stream_messages(CallContext context, q::MessageStreamRequest request,
+                                             rpc::TypedWriter<q::MessageStreamResponse> writer) {
+  const net::Wait wait = context.wait();
+  CO_RETURN_IF_ERROR(co_await manager_.wait_started(wait));
+  CO_ASSIGN_OR_RETURN(const Place place, open(request.target()));
+  net::MysqlClient& client = place.session->client;
+  std::string text = "stream * from ";
+  mysql::append_sql_identifier(text, request.name());
+  auto begun = co_await client.query_begin(std::move(text), wait);
+  if (!begun.ok()) co_return told(begun.error());
+  q::MessageStreamResponse piece;
+  *piece.mutable_result() = exec::to_proto(*begun);
+  for (;;) {
+    // Its end closes the session, and with it the stream there.
+    CO_RETURN_IF_ERROR(co_await writer.write(piece));
+    piece.Clear();
+    size_t size = 0;
+    do {
+      auto got = co_await client.next_rows(
+          [&](std::span<const mysql::Cell> cells) {
+            auto* row = piece.mutable_result()->add_rows();
+            for (const auto& cell : cells) {
+              exec::add_cell(*row, cell);
+              size += cell ? cell->size() + 2 : 2;
+            }
+          },
+          wait);
+      if (!got.ok()) co_return told(got.error());
+      if (!*got) co_return Status{};
+    } while (size < kStreamPiece && client.stream().message_waiting());
+  }
+}
+
+net::Task<Result<q::QueryResult>> QueryRpcs::acknowledge(q::MessageAckRequest request, net::Wait wait) {
+  if (request.ids().empty()) co_return q::QueryResult();
+  CO_RETURN_IF_ERROR(co_await manager_.wait_started(wait));
+  CO_ASSIGN_OR_RETURN(const Place place, open(request.target()));
+  const auto now = base::system_clock().wall_now().time_since_epoch();
+  q::BoundQuery query;
+  query.set_sql(
+      acknowledge_messages(request.name(), std::chrono::duration_cast<std::chrono::nanoseconds>(now).count()));
+  q::BindVariable& ids = (*query.mutable_bind_variables())["ids"];
+  ids.set_type(q::TUPLE);
+  *ids.mutable_values() = std::move(*request.mutable_ids());
+  auto done = co_await run(place, std::move(query), {}, std::move(wait));
+  if (!done.ok()) co_return told(done.error());
+  co_return std::move(*done);
+}
+
+void QueryRpcs::register_messages(rpc::Server& server, net::Loop& loop) {
+  rpc::handle_server_stream<q::MessageStreamRequest, q::MessageStreamResponse>(
+      server, "/queryservice.Query/MessageStream", loop,
+      [this](CallContext context, q::MessageStreamRequest request, rpc::TypedWriter<q::MessageStreamResponse> writer) {
+        return stream_messages(std::move(context), std::move(request), std::move(writer));
+      });
+  rpc::handle_unary<q::MessageAckRequest, q::MessageAckResponse>(
+      server, "/queryservice.Query/MessageAck", loop, [this](CallContext context, q::MessageAckRequest request) {
+        return [](QueryRpcs& self, q::MessageAckRequest r, net::Wait wait) -> net::Task<Result<q::MessageAckResponse>> {
+          CO_ASSIGN_OR_RETURN(auto result, co_await self.acknowledge(std::move(r), std::move(wait)));
+          q::MessageAckResponse response;
+          *response.mutable_result() = std::move(result);
+          co_return response;
+        }(*this, std::move(request), context.wait());
+      });
+}
+
 void QueryRpcs::register_handlers(rpc::Server& server, net::Loop& loop) {
   register_statements(server, loop);
   register_transactions(server, loop);
   register_reserved(server, loop);
+  register_messages(server, loop);
 }
 
 }  // namespace vitrail::tablet

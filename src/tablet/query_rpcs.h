@@ -15,8 +15,9 @@
 namespace vitrail::tablet {
 
 // The statements of /queryservice.Query, for tools that speak gRPC to a tablet: Execute, StreamExecute, Begin, Commit,
-// Rollback, BeginExecute, ReserveExecute, ReserveBeginExecute, Release. Each goes through a session of the query
-// service, so that all that holds for the data port (target, serving state, rules, fence, timeouts) holds here.
+// Rollback, BeginExecute, ReserveExecute, ReserveBeginExecute, Release, MessageStream, MessageAck. Each goes through a
+// session of the query service, so that all that holds for the data port (target, serving state, rules, fence,
+// timeouts) holds here.
 //
 //   Threads: one loop. Must outlive the server's handlers.
 //   Bounds : kKeptMax transactions and reserved connections; one that is not used for `idle_timeout` ends.
@@ -72,6 +73,10 @@ class QueryRpcs {
                                   ::query::ExecuteOptions options, net::Wait wait);
   net::Task<Status> stream(rpc::CallContext context, ::query::StreamExecuteRequest request,
                            rpc::TypedWriter<::query::StreamExecuteResponse> writer);
+  net::Task<Status> stream_messages(rpc::CallContext context, ::query::MessageStreamRequest request,
+                                    rpc::TypedWriter<::query::MessageStreamResponse> writer);
+  net::Task<Result<::query::QueryResult>> acknowledge(::query::MessageAckRequest request, net::Wait wait);
+  void register_messages(rpc::Server& server, net::Loop& loop);
   void register_statements(rpc::Server& server, net::Loop& loop);
   void register_transactions(rpc::Server& server, net::Loop& loop);
   void register_reserved(rpc::Server& server, net::Loop& loop);

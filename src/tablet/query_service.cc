@@ -71,7 +71,7 @@ struct QueryService::Core {
   static net::Task<std::optional<mysql::StreamOffer>> serve_session(Core& core, QueryLoop& home, net::Socket& socket);
   static net::Task<void> serve_stream(Core& core, QueryLoop& home, net::Socket socket);
   static net::Task<void> host(QueryLoop& home, int fd, mysql::AuthenticatedClient who, shard::Target target,
-                              uint32_t id);
+                              uint32_t id, bool trusted);
 
   const QueryServiceSettings settings;
   net::ServerTls tls;
@@ -185,15 +185,16 @@ net::Task<void> QueryService::Core::watch_rules() {
 }
 
 net::Task<void> QueryService::Core::host(QueryLoop& home, int fd, mysql::AuthenticatedClient who, shard::Target target,
-                                         uint32_t id) {
+                                         uint32_t id, bool trusted) {
   auto socket = net::Socket::adopt(fd);
   if (!socket.ok()) co_return;
   QuerySession session(home, net::PacketStream(std::move(*socket), size_t{1} << 30), std::move(who), std::move(target),
                        id);
+  if (trusted) session.set_trusted();
   co_await session.run();
 }
 
-Result<net::MysqlClient> QueryService::open(shard::Target target) {
+Result<net::MysqlClient> QueryService::open(shard::Target target, uint8_t collation, bool trusted) {
   Core& core = *core_;
   if (!core.started) return fail(Code::kUnavailable, "the query service does not run");
   int pair[2];
@@ -208,14 +209,14 @@ Result<net::MysqlClient> QueryService::open(shard::Target target) {
   mysql::AuthenticatedClient who;
   who.user = "grpc";
   who.capabilities = kLocalCapabilities;
-  who.collation = 45;
+  who.collation = collation;
   QueryLoop& home = *core.loops[core.next_local.fetch_add(1) % core.loops.size()];
-  home.loop.post([&home, fd = pair[1], who = std::move(who), target = std::move(target),
-                  id = core.next_id.fetch_add(1)]() mutable {
+  home.loop.post([&home, fd = pair[1], who = std::move(who), target = std::move(target), id = core.next_id.fetch_add(1),
+                  trusted]() mutable {
     if (home.scope.stopping()) {
       ::close(fd);
     } else {
-      home.scope.spawn(Core::host(home, fd, std::move(who), std::move(target), id));
+      home.scope.spawn(Core::host(home, fd, std::move(who), std::move(target), id, trusted));
     }
   });
   return net::MysqlClient::over(net::PacketStream(std::move(*ours), size_t{1} << 30), kLocalCapabilities);
@@ -261,6 +262,13 @@ net::Task<Status> QueryService::start() {
     core.loops.back()->memory = &core.memory;
     core.loops.back()->pool_share = std::max<size_t>(core.settings.pool_size / core.threads.size(), 1);
     core.loops.back()->concurrency.set_most(core.loops.back()->pool_share);
+    Messages::Settings messages;
+    messages.login = {core.settings.mysqld, core.settings.dba_user, core.settings.dba_password, core.settings.sidecar};
+    messages.database = core.settings.database;
+    messages.open = [this](shard::Target target, uint8_t collation) {
+      return open(std::move(target), collation, true);
+    };
+    core.loops.back()->messages = std::make_unique<Messages>(std::move(messages), core.loops.back()->scope);
   }
   for (auto& loop : core.loops) {
     for (auto& other : core.loops) loop->all.push_back(other.get());
@@ -278,6 +286,11 @@ net::Task<Status> QueryService::start() {
   if (core.acl.enabled() && core.settings.table_acl.reload_interval > base::Duration::zero()) {
     core.loops.front()->scope.spawn(core.reload_acl());
   }
+  core.loops.front()->scope.spawn(core.loops.front()->messages->purge_all([&home]() -> std::optional<shard::Target> {
+    const ServingState& state = *home.state;
+    if (!state.serving || state.target.tablet_type != "primary" || !state.no_writes.empty()) return std::nullopt;
+    return state.target;
+  }));
   if (!core.settings.rules.file.empty() && core.settings.rules.watch)
     core.loops.front()->scope.spawn(core.watch_rules());
   co_await caller.enter();

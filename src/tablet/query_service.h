@@ -81,7 +81,8 @@ class QueryService {
 
   // A connection to a session of this service, without a login: for callers in this process. On any loop; the
   // connection belongs to it. kUnavailable: the service does not run. kResourceExhausted: no descriptors are left.
-  Result<net::MysqlClient> open(shard::Target target);
+  // `trusted`: the caller has asked for the rights already; neither table ACL nor query rules are asked again.
+  Result<net::MysqlClient> open(shard::Target target, uint8_t collation = 45, bool trusted = false);
 
   // Puts a new state in force on every loop. When this returns, nothing that the new state forbids is under way any
   // more, and nothing that was admitted before can still take effect: what the server had already begun was awaited for

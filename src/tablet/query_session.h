@@ -18,6 +18,7 @@
 #include "net/mysql_server.h"
 #include "net/scope.h"
 #include "tablet/concurrency.h"
+#include "tablet/messages.h"
 #include "tablet/pool_patience.h"
 #include "tablet/query_guard.h"
 #include "tablet/query_service.h"
@@ -80,6 +81,7 @@ struct QueryLoop {
   Concurrency concurrency;
   bool guarded = false;         // By limits or queues for hot rows.
   std::vector<QueryLoop*> all;  // The service's loops, this one among them.
+  std::unique_ptr<Messages> messages;
 
   // Pools by what changes the answers' bytes or meaning: capabilities and collation of the login.
   std::map<std::pair<mysql::Capabilities, uint8_t>, std::unique_ptr<net::MysqlPool>> pools;
@@ -133,6 +135,8 @@ class QuerySession {
   // For QueryLoop::apply: whether the server has something of this session under way that `state` forbids.
   bool conflicts_with(const ServingState& state, const ServingState& previous) const;
   bool in_the_way_of(const TransactionHold& hold) const;
+  // A session of this process's own, for which somebody else's rights were asked already.
+  void set_trusted() { trusted_ = true; }
   // It may finish what it has begun (until it is ended by force).
   void grandfather() { grandfathered_ = true; }
   bool grandfathered() const { return grandfathered_; }
@@ -183,6 +187,9 @@ class QuerySession {
   net::Task<Outcome> on_set(std::string text);
   net::Task<Outcome> on_next_value(std::string text, std::shared_ptr<const StatementInfo> info);
   net::Task<Outcome> on_kill(std::string text);
+  // query_messages.cc: STREAM * FROM a message table. It has no end of its own.
+  net::Task<Outcome> on_stream(std::string text);
+  net::Task<Status> send_messages(std::string table, net::CancelToken cancel);
   net::Task<Outcome> send_warnings();
   net::Task<Outcome> on_prepare(std::string text);
   net::Task<Outcome> on_execute(const mysql::MessageReader::Message& message);
@@ -291,6 +298,8 @@ class QuerySession {
   std::vector<std::string> touched_;   // Tables used in the open transaction; at most kMaxTouched, then `touched_all_`.
   bool touched_all_ = false;
 
+  bool trusted_ = false;
+  std::unique_ptr<net::CancelSource> streaming_;  // While it sends messages.
   std::optional<mysql::StreamOffer> streams_;
   std::optional<net::QueryResult> warnings_;  // Of the last statement, if it has any and its connection is gone.
   uint8_t reply_sequence_ = 1;                // Of the first frame of the answer to the command at hand.

@@ -66,10 +66,7 @@ constexpr int kDetourAsked = 10;      // Looks for which others who want somethi
 net::Task<Result<mysql::Position>> position_of(movement::ServerLogin login, net::Wait wait) {
   CO_ASSIGN_OR_RETURN(const auto session,
                       co_await movement::ServerSession::open(std::move(login), mysqld::ConnectionPurpose::kDba, wait));
-  CO_ASSIGN_OR_RETURN(const auto rows, co_await session->rows(session->flavor().position_query(), wait));
-  CO_ASSIGN_OR_RETURN(const std::string bare, session->flavor().parse_position(rows));
-  const bool mariadb = session->flavor().kind() == mysqld::FlavorKind::kMariaDb;
-  co_return mysql::Position::parse_bare(mariadb ? mysql::GtidFlavor::kMariadb : mysql::GtidFlavor::kMysql, bare);
+  co_return co_await movement::current_position(*session, wait);
 }
 
 // Links to the newest binary logs, which a restore would remove: what only this server had can be read from them.

@@ -21,7 +21,10 @@ create table gen(id bigint not null, a int not null, b int generated always as (
 create table nokey(id bigint not null, v int);
 create table parent(id bigint not null, v int, primary key(id));
 create table kid(id bigint not null, n int not null, primary key(id, n), foreign key(id) references parent(id) on delete cascade);
-create table two(a bigint not null, b bigint not null, v varchar(20), primary key(a, b))"""
+create table two(a bigint not null, b bigint not null, v varchar(20), primary key(a, b));
+create table job(id bigint not null, priority tinyint not null default 50, epoch bigint not null default 0, time_next bigint default 0,
+  time_acked bigint, note varchar(40), primary key(id))
+  comment 'vitess_message,vt_ack_wait=3600,vt_purge_after=3600,vt_batch_size=2,vt_cache_size=2,vt_poller_interval=3600'"""
 ROWS = [
     "insert into t(id, name, grp, price, note, dbl, bin, kind) values " + ", ".join(
         f"({n}, {'null' if n % 5 == 0 else repr(f'Name {n % 7}')}, {n % 4}, {n}.{n % 100:02}, 'note {n}', {n}/3, x'{n:02x}5c27ff', '{'abc'[n % 3]}')"
@@ -44,7 +47,8 @@ VSCHEMA = """{"sharded": true, "vindexes": {"hash": {"type": "hash"}, "xxhash": 
   "nokey": {"column_vindexes": [{"column": "id", "name": "hash"}]},
   "parent": {"column_vindexes": [{"column": "id", "name": "hash"}]},
   "kid": {"column_vindexes": [{"column": "id", "name": "hash"}]},
-  "two": {"column_vindexes": [{"column": "a", "name": "hash"}]}}}"""
+  "two": {"column_vindexes": [{"column": "a", "name": "hash"}]},
+  "job": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}"""
 SEQUENCE = """create table u_seq(id int, next_id bigint, cache bigint, primary key(id)) comment 'vitess_sequence';
 insert into u_seq(id, next_id, cache) values(0, 1000, 100);
 create table plain(id bigint not null, v varchar(40), primary key(id))"""
@@ -520,6 +524,49 @@ class ChangesTest(ClusterTest):
             plan = self.run_one(self.gate, "vexplain plan " + sql)[6][0][0]
             for part in parts:
                 self.assertIn(part, plan)
+
+    # --- messages (tests/e2e/reparent.py has what happens when tablets die) ---
+    def stream(self, database):
+        """(connection, cursor); another test's receiver may have to be found gone first."""
+        connection = self.cluster.connect(database, cursorclass=pymysql.cursors.SSCursor)
+        cursor = connection.cursor()
+
+        def leave():
+            if cursor._result is not None:
+                cursor._result.unbuffered_active = False  # Else PyMySQL would read on to an end that does not come.
+            connection._force_close()
+        self.addCleanup(leave)
+        self.eventually(lambda: cursor.execute("stream * from job"), 30)
+        return connection, cursor
+
+    def test_messages_come_from_all_shards(self):
+        """As soon as they are committed: nobody looks at the table for an hour."""
+        self.rows("delete from job", "customer")
+        _, cursor = self.stream("customer")
+        self.assertEqual([column[0] for column in cursor.description], ["id", "note"])
+        numbers = range(1, 9)
+        self.rows("insert into job(id, note) values " + ", ".join(f"({n}, 'job {n}')" for n in numbers), "customer")
+        self.assertEqual({cursor.fetchone() for _ in numbers}, {(n, f"job {n}") for n in numbers})
+        # Who comes second is told, since vt_cache_size has room for the batch of one receiver.
+        self.assert_sql_refused(1203, "job has 1 receivers already", "stream * from job", "customer")
+        # Two at a time make eight, and each is noted as sent once.
+        self.assertEqual(self.rows("select count(*) from job where epoch = 1 and time_next > 0", "customer"), [(8,)])
+
+    def test_messages_of_one_shard_until_they_are_stopped(self):
+        self.rows("delete from job", "customer")
+        self.rows("insert into job(id, note) values " + ", ".join(f"({n}, 'job {n}')" for n in range(101, 109)), "customer")
+        there = set(self.rows("select id, note from job", "customer/-80"))
+        self.assertTrue(0 < len(there) < 8)
+        connection, cursor = self.stream("customer/-80")
+        self.assertEqual({cursor.fetchone() for _ in there}, there)
+        self.rows(f"kill query {connection.thread_id()}")
+        self.assert_refused(1317, "interrupted", cursor.fetchone)
+        for sql, database, pattern in (("stream * from t", "customer", "t is not a message table"),
+                                       ("stream id from job", "customer", "VT12001"),
+                                       ("stream * from job", "customer@replica", "VT09002"),
+                                       ("stream * from nothing", "customer", "nothing")):
+            with self.assertRaisesRegex(pymysql.MySQLError, pattern):
+                self.rows(sql, database)
 
     def test_refusals(self):
         for sql in statements(REFUSED):

@@ -157,7 +157,8 @@ class DurabilityTest(ClusterTest):
         for writer in writers:
             writer.join(20)
             self.assertIsInstance(writer.outcome, pymysql.Error)
-        self.assert_roles(100)
+        # MySQL's old primary may be demoted by itself behind this, when its commits have ended.
+        self.eventually(lambda: self.assert_roles(100), 30)
         self.ctl("PlannedReparentShard", "--new-primary", "zone1-101", "commerce/0")
         self.assert_roles(101)
 
@@ -170,8 +171,15 @@ class DurabilityTest(ClusterTest):
         wait_until(lambda: self.value(101, "select count(*) from information_schema.processlist where info like 'insert into t %'") == "2", "both wait", 20)
         began = time.monotonic()
         self.ctl("SetShardTabletControl", "--denied-tables", "t", "commerce/0", "primary")
+        if self.cluster.words.source == "source":
+            # MySQL's killed session waits on: the fence is not up, and says so, until somebody acknowledges.
+            self.assert_command_fails(r"connection \d+ of the MySQL server does not end", "RefreshState", "zone1-101")
+            for uid in (100, 102):
+                self.ctl("StartReplication", f"zone1-{uid}")
+            self.eventually(lambda: self.assertEqual(self.waiting(101), 0), 30)
         self.ctl("RefreshState", "zone1-101")
-        self.assertLess(time.monotonic() - began, 8)
+        if self.cluster.words.source != "source":
+            self.assertLess(time.monotonic() - began, 8)
         for writer in (leader, follower):
             writer.join(20)
         self.assertIsInstance(follower.outcome, pymysql.Error)

@@ -5,6 +5,7 @@ A step is held by locks on the new primary: it has applied what there was before
 is all it can apply), or not even that (table `t`).
 """
 
+import base64
 import json
 import os
 import signal
@@ -14,11 +15,16 @@ import time
 import pymysql
 from support import ClusterTest, Failure, main, wait_until
 
+from vtgate_grpc import Caller, rows_of
+
 from vitrail.backend import transactions_in
 from vitrail.processes import http_get, http_json
 
 SCHEMA = """create table t(id bigint auto_increment primary key, v varchar(20));
-create table gate(id bigint auto_increment primary key);"""
+create table gate(id bigint auto_increment primary key);
+create table job(id bigint primary key, priority tinyint not null default 50, epoch bigint not null default 0, time_next bigint default 0,
+  time_acked bigint, note varchar(50), key poller_idx(time_acked, priority, time_next))
+  comment 'vitess_message,vt_ack_wait=1,vt_max_backoff=2,vt_purge_after=1,vt_batch_size=10,vt_cache_size=1000,vt_poller_interval=1';"""
 
 
 WRITABLE_AGAIN_WITHIN = 12  # 10 s and what this test needs to see it.
@@ -62,6 +68,60 @@ class Writers:
             thread.join(70)
 
 
+class Receiver:
+    """A client that streams the messages of `job`, connects again when the stream ends, and acknowledges what it has got, but for every
+    third one when it comes for the first time.
+    """
+
+    def __init__(self, cluster):
+        self.cluster, self.seen, self.ends, self.broken = cluster, {}, [], []
+        self.stopping = threading.Event()
+        self.thread = threading.Thread(target=self.run, daemon=True)
+
+    def run(self):
+        while not self.stopping.is_set():
+            try:
+                self.receive()
+            except pymysql.MySQLError as error:
+                self.ends.append(error)
+            except Exception as error:  # pylint: disable=broad-except
+                self.broken.append(error)  # Whatever it is, the test is to hear of it.
+                return
+            self.stopping.wait(.05)
+
+    def receive(self):
+        with self.cluster.connect("commerce") as acknowledge, \
+                self.cluster.connect("commerce", cursorclass=pymysql.cursors.SSCursor) as connection:
+            self.connection = connection
+            cursor = connection.cursor()
+            cursor.execute("stream * from job")
+            self.result = connection._result  # pylint: disable=protected-access
+            assert [column[0] for column in cursor.description] == ["id", "note"]
+            for identity, note in cursor:
+                assert note == f"number {identity}"
+                self.seen[identity] = self.seen.get(identity, 0) + 1
+                if identity % 3 == 0 and self.seen[identity] == 1:
+                    continue
+                with acknowledge.cursor() as other:
+                    other.execute(f"update job set time_acked = {time.time_ns()}, time_next = null where id = {identity} "
+                                  "and time_acked is null")
+            raise AssertionError("a stream has ended without an error")
+
+    def __enter__(self):
+        self.thread.start()
+        return self
+
+    def __exit__(self, *_):
+        self.stopping.set()
+        try:
+            os_socket = self.connection._sock  # pylint: disable=protected-access
+            os_socket.shutdown(2)  # It waits there.
+        except (AttributeError, OSError):
+            pass
+        self.thread.join(30)
+        self.result.unbuffered_active = False  # Else PyMySQL would read on to an end that does not come.
+
+
 class ReparentTest(ClusterTest):
     """The tests build on each other: names give the order."""
 
@@ -72,7 +132,7 @@ class ReparentTest(ClusterTest):
         cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "commerce")
         cluster.add_shard("commerce", "0", 100, ("replica", "replica", "rdonly"))
         cluster.vtctldclient("ApplySchema", "--sql", SCHEMA, "commerce")
-        cluster.vtctldclient("ApplyVSchema", "--vschema", '{"tables": {"t": {}, "gate": {}}}', "commerce")
+        cluster.vtctldclient("ApplyVSchema", "--vschema", '{"tables": {"t": {}, "gate": {}, "job": {}}}', "commerce")
         cluster.start_vtgate()
 
     # --- what there is ---
@@ -620,6 +680,56 @@ class ReparentTest(ClusterTest):
         with Writers(self.cluster) as writers:
             writers.more()
         self.assertEqual((self.primary(), self.value(old, "select count(*) from gate where id = 77")), (old, "1"))
+
+    # --- messages ---
+    def send(self, identities):
+        """Puts messages into the table, whatever happens to the shard; what was not acknowledged is sent again."""
+        for identity in identities:
+            self.eventually(lambda i=identity: self.rows(f"replace into job(id, note) values ({i}, 'number {i}')", "commerce"), 30)
+
+    def test_131_messages_outlive_tablets_and_primaries(self):
+        with Receiver(self.cluster) as receiver:
+            self.send(range(1, 31))
+            wait_until(lambda: len(receiver.seen) == 30, "the messages to come", 30)
+            old = self.primary()
+            result = self.reparent(201 - old)
+            self.send(range(31, 61))
+            self.assertEqual(result()[0], "")
+            wait_until(lambda: len(receiver.seen) == 60, "those sent over a reparent", 60)
+            self.assertNotEqual(receiver.ends, [])  # The stream of the old primary, with a reason.
+            primary = self.primary()
+            self.kill_tablet(primary)
+            self.restart_tablet(primary)
+            self.send(range(61, 91))
+            wait_until(lambda: len(receiver.seen) == 90, "those sent when the tablet had died", 60)
+            # All are acknowledged in the end, and what is acknowledged is deleted.
+            wait_until(lambda: self.rows("select count(*) from job", "commerce") == [(0,)], "the messages to be deleted", 60)
+        self.assertEqual(receiver.broken, [])
+        self.assertEqual(set(receiver.seen), set(range(1, 91)))
+        self.assertEqual([i for i, times in receiver.seen.items() if i % 3 == 0 and times < 2], [])
+
+    def test_132_messages_over_grpc(self):
+        primary = self.primary()
+        target = {"keyspace": "commerce", "shard": "0", "tablet_type": "PRIMARY"}
+        address = f"127.0.0.1:{self.tablet(primary).ports['grpc']}"
+        stream, caller = Caller(address), Caller(address)
+        self.addCleanup(caller.close)
+        self.addCleanup(stream.kill)
+        stream.begin("queryservice.Query/MessageStream", target=target, name="job")
+        first = stream.next()
+        self.assertEqual([field["name"] for field in first["result"]["fields"]], ["id", "note"])
+        self.rows("insert into job(id, note, priority) values (7, 'late', 60), (8, 'soon', 1)", "commerce")
+        got = []
+        while len(got) < 2:
+            got += rows_of(stream.next()["result"])
+        self.assertEqual(got[:2], [("8", "soon"), ("7", "late")])
+        ids = [{"type": "INT64", "value": base64.b64encode(str(i).encode()).decode()} for i in (7, 8, 9)]
+        (answer,), error = caller.call("queryservice.Query/MessageAck", target=target, name="job", ids=ids)
+        self.assertEqual((answer["result"]["rows_affected"], error), ("2", ""))
+        for name, pattern in (("t", "FAILED_PRECONDITION .*t is not a message table"), ("none", "NOT_FOUND .*none not found")):
+            self.assertRegex(caller.call("queryservice.Query/MessageStream", target=target, name=name)[1], pattern)
+        self.assert_refused((1235, 1105), "VT12001", lambda: self.rows("stream * from job where id = 1", "commerce"))
+        wait_until(lambda: self.rows("select count(*) from job", "commerce") == [(0,)], "the messages to be deleted", 60)
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ import threading
 import time
 
 import pymysql
-from support import BIN, ClusterTest, main
+from support import BIN, ClusterTest, Failure, main
 
 from vitrail.processes import http_json, wait_until
 
@@ -25,10 +25,26 @@ class Caller:
         self.process.wait(20)
         self.process.stdout.close()
 
-    def call(self, method, **request):
-        """(messages, error text or "")."""
+    def begin(self, method, **request):
         self.process.stdin.write(f"{method} {json.dumps(request)}\n")
         self.process.stdin.flush()
+
+    def next(self):
+        """The next message of a stream that begin() has opened."""
+        line = self.process.stdout.readline()
+        if not line.startswith("{"):
+            raise Failure(f"instead of a message: {line}")
+        return json.loads(line)
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(20)
+        self.process.stdin.close()
+        self.process.stdout.close()
+
+    def call(self, method, **request):
+        """(messages, error text or "")."""
+        self.begin(method, **request)
         messages = []
         while True:
             line = self.process.stdout.readline()
