@@ -45,7 +45,8 @@ LEFT_OUT = {
     r"\bkill\b|is_used_lock": "numbers of connections are vtgate's own",
     r"use information_schema": "the keyspace is named elsewhere",
     r"lock_wait_timeout": "they are short here",
-    r"(analyze|check|optimize|repair) table": "the rows of all shards",
+    r"(analyze|check|checksum|optimize|repair) table": "the rows of all shards",
+    r"set statement max_sort_length|show create table": "SET of a value out of range is adjusted without a warning; numbers of AUTO_INCREMENT",
 }
 # What they leave behind is the server's to know, and the next statements do not ask for it: warnings of code without tables,
 # LAST_INSERT_ID() after an error, which is not defined.
@@ -195,8 +196,8 @@ class Generator:
             lambda: "unlock tables", lambda: "begin not atomic insert into u values (6); select 1; end",
             lambda: f"begin not atomic {inner}; end", lambda: f"if @a then {inner}; end if",
             lambda: "handler t open", lambda: "handler t read first", lambda: "handler t close", lambda: "show create table t", lambda: "describe t",
-            lambda: "show tables", lambda: "show count(*) errors", lambda: "explain select * from u", lambda: "checksum table u",
-            lambda: "begin not atomic set transaction read only; end", lambda: "execute immediate concat('select ', 1)",
+            lambda: "show tables like 't'", lambda: "show count(*) errors", lambda: "explain select * from u", lambda: "checksum table u",
+            lambda: "execute immediate concat('select ', 1)",
             lambda: f"create table made as {r.choice(['select 1 as id', 'select id from t'])}",
             lambda: f"select id from t order by id limit {r.randint(0, 4)}, 2", lambda: "(select id from t) union (select 50) order by 1 limit 2",
             lambda: f"select id into @i from t order by id limit {r.randint(0, 1)}, 1",
@@ -539,6 +540,8 @@ class Fuzzer:
                     side.run("query", "select id from u where id = 999")
             if any(re.search(pattern, text) for pattern in LEFT_OUT):
                 continue
+            if "= (select" in text and any(answer[:2] == ("error", 1205) for answer in expected):
+                return None  # A server reads for SET with shared locks (docs/compatibility.md): from here on they differ.
             if keyspace == "sh" and re.search(r"\bauto\b|last_insert_id|@@identity", text):
                 continue  # A sequence's numbers have other gaps.
             ordered = keyspace == "un" or "order by" in text

@@ -79,9 +79,8 @@ void unite_constant_warnings(const std::set<std::string>& texts, std::vector<War
   std::set<std::string> told;
   std::erase_if(rows, [&](const WarningRow& row) {
     if (row[1] != kTruncatedWrongValue) return false;
-    const bool constant = std::ranges::any_of(texts, [&](const std::string& text) {
-      return row[2].ends_with("value: '" + text + "'");
-    });
+    const bool constant =
+        std::ranges::any_of(texts, [&](const std::string& text) { return row[2].ends_with("value: '" + text + "'"); });
     return constant && !told.insert(row[2]).second;
   });
 }

@@ -418,8 +418,7 @@ net::Task<Status> ClientSession::send_error(Error error) {
   if (!err.message.starts_with("VT")) {
     err.message = plan::with_keyspaces(std::move(err.message), shared_.view()->databases);
   }
-  clear_warnings();
-  add_warning("Error", err.code, err.message);
+  note_told_error(err);
   for (auto& [level, code, message] : std::exchange(error_notes_, {})) {
     add_warning(std::move(level), static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10)), std::move(message));
   }
@@ -427,6 +426,12 @@ net::Task<Status> ClientSession::send_error(Error error) {
   mysql::PacketWriter(out, sequence_++).message(payload);
   last_error_ = std::move(error);
   co_return co_await send(std::move(out));
+}
+
+void ClientSession::note_told_error(const mysql::ErrPacket& err) {
+  row_count_ = -1;
+  clear_warnings();
+  add_warning("Error", err.code, err.message);
 }
 
 net::Task<Status> ClientSession::send_ok(mysql::OkPacket ok) {

@@ -220,6 +220,8 @@ class ClientSession {
   net::Task<RunResult> run_statement(const Statement& statement);
   net::Task<Status> send(std::string framed);
   net::Task<Status> send_error(Error error);
+  // For SHOW WARNINGS and its kin: an error that the client has been told.
+  void note_told_error(const mysql::ErrPacket& err);
   net::Task<Status> send_ok(mysql::OkPacket ok);
   // In the form that the statement's command asks for (binary_answer_); an OK when there are no columns.
   net::Task<Status> send_result(const net::QueryResult& result);

@@ -136,7 +136,7 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
 
 // What the client is told of a change that has been made.
 net::Task<RunResult> ClientSession::tell_change(ChangeOutcome out) {
-  if (out.done.size() > 1) unite_constant_warnings();
+  unite_constant_warnings();
   uint64_t insert_id = out.last_insert_id;
   if (insert_id == 0 || (out.takes_servers_insert_id && out.servers_insert_id != 0)) insert_id = out.servers_insert_id;
   if (insert_id != 0 && !out.id_given) last_insert_id_ = insert_id;

@@ -373,7 +373,10 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
   if (ended) {
     if (held != nullptr) held->in_transaction = false;
     RunResult over = co_await fail_transaction(mysql::from_err_packet(*result.error));
-    if (!result.error_held) co_return RunResult{.told_error = true};
+    if (!result.error_held) {
+      note_told_error(*result.error);
+      co_return RunResult{.told_error = true};
+    }
     co_return over;
   }
   if (again && held == nullptr && result.error_held) {
@@ -390,7 +393,10 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
   } else if (held == nullptr) {
     co_await ask_state(target, own);
   }
-  if (!result.error_held) co_return RunResult{.told_error = true};  // It came behind rows, and the client has it.
+  if (!result.error_held) {  // It came behind rows, and the client has it.
+    note_told_error(*result.error);
+    co_return RunResult{.told_error = true};
+  }
   Error servers = mysql::from_err_packet(*result.error);
   std::optional<Error> older =
       shard_.empty() ? std::nullopt : older_missing_table(target, *shared_.view(), caller_id(client_), servers);

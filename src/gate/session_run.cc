@@ -543,8 +543,12 @@ bool ClientSession::begins_transaction(const plan::Plan& plan, const Statement& 
     default: return true;
   }
   // Of what code does the one server that runs it tells; it is not told of savepoints that come before.
-  const bool told = plan.effects.runs_unseen_code && savepoints_.empty() && plan.kind == plan::Plan::Kind::kRoute &&
-                    plan.merge.empty() && plan.names.empty() && (!shard_.empty() || !several_shards());
+  const bool is_query = statement.scan.kind == kSelect || statement.scan.kind == kDo || statement.scan.kind == kExplain;
+  const bool relayed = !is_query || (!may_have_session_values(statement.scan) && !plan.asks_found_rows &&
+                                     !plan.asks_insert_id && trace_ == nullptr);
+  const bool told = plan.effects.runs_unseen_code && relayed && savepoints_.empty() &&
+                    plan.kind == plan::Plan::Kind::kRoute && plan.merge.empty() && plan.names.empty() &&
+                    (!shard_.empty() || !several_shards());
   return !told && reaches_tables(statement);
 }
 

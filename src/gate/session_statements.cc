@@ -311,8 +311,9 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       }
       const auto value = gate_variable(*variable);
       if (value && is_number(*value)) {
-        static const std::set<std::string, std::less<>> kUnsigned = {"last_insert_id", "identity", "warning_count",
-                                                                     "error_count"};
+        static const std::set<std::string, std::less<>> kUnsigned = {
+            "last_insert_id",      "identity",          "warning_count",   "error_count", "wait_timeout",
+            "interactive_timeout", "net_write_timeout", "pseudo_thread_id"};
         append_integer(out, *value, kUnsigned.contains(lower(variable->name.text)), is_query);
       } else if (value) {
         out += *value;

@@ -72,8 +72,7 @@ bool counts_its_rows(const sql::Query& query) {
 
 FoundRows of_insert(const sql::Insert& insert) {
   if (insert.query != nullptr) {
-    const bool plain =
-        !insert.replace && !insert.ignore && insert.on_duplicate.empty() && insert.returning.empty();
+    const bool plain = !insert.replace && !insert.ignore && insert.on_duplicate.empty() && insert.returning.empty();
     return plain && counts_its_rows(*insert.query) ? FoundRows::kChanged : FoundRows::kUnknown;
   }
   return asks_more(insert) ? FoundRows::kUnknown : FoundRows::kKept;
