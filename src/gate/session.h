@@ -532,8 +532,8 @@ class ClientSession {
   // Ends what runs on a tablet for this session; returns when it was told.
   // False: the tablet has not said that it did.
   static net::Task<bool> interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session);
-  // What FOUND_ROWS() tells behind a statement. `told`: by the server; else as the plan says of its answer.
-  void note_found_rows(const plan::Plan& plan, const net::RelayResult& result, std::optional<uint64_t> told);
+  // What FOUND_ROWS() tells behind a statement that was passed on to one server.
+  void note_found_rows(plan::FoundRows rule, const net::RelayResult& result);
   // Of a statement that was not passed on to one server. `before`: what it told before.
   void settle_found_rows(const plan::Plan& plan, const RunResult& result, uint64_t before);
   void answered_with(uint64_t rows) { found_rows_ = answered_rows_ = rows; }
@@ -598,8 +598,7 @@ class ClientSession {
   net::QueryResult warning_table(const sql::Show& show) const;
   // The session's user variables for code that runs in a server, and what it made of them.
   std::string user_variables_text() const;
-  // Tells what FOUND_ROWS() does there; nullopt: the server does not tell.
-  net::Task<std::optional<uint64_t>> read_user_variables(net::MysqlClient& client);
+  net::Task<void> read_user_variables(net::MysqlClient& client);
   net::Task<std::optional<RunResult>> run_select_into(const Statement& statement);
   Status check_one_home(const plan::Plan& plan, const Statement& statement) const;
 

@@ -228,13 +228,10 @@ std::string ClientSession::user_variables_text() const {
 }
 
 // MariaDB has a table of them. Where there is none the code's own stay in the server.
-net::Task<std::optional<uint64_t>> ClientSession::read_user_variables(net::MysqlClient& client) {
+net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client) {
   auto rows = co_await client.query(
-      "select v.variable_name, v.variable_value, v.variable_type, f.n from (select found_rows() as n) as f "
-      "left join information_schema.user_variables as v on true",
-      query_wait());
-  if (!rows.ok()) co_return std::nullopt;
-  const auto found = shard::VindexValue::integer_text(rows->text(0, 3), false);
+      "select variable_name, variable_value, variable_type from information_schema.user_variables", query_wait());
+  if (!rows.ok()) co_return;
   for (const auto& row : rows->rows) {
     if (row.size() < 3 || !row[0] || user_variables_.size() >= kMaxUserVariables) continue;
     std::string name = *row[0];
@@ -251,7 +248,6 @@ net::Task<std::optional<uint64_t>> ClientSession::read_user_variables(net::Mysql
     user_collations_.erase(name);
     user_variables_[std::move(name)] = std::move(value);
   }
-  co_return found.ok() ? found->to_u64() : std::nullopt;
 }
 
 // SELECT ... INTO @a, @b: the variables are this session's, in the gate.

@@ -195,6 +195,11 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
       co_return refused(met_at(target, std::move(told).error()));
     }
   }
+  plan::FoundRows found_rows = plan.found_rows;
+  if (statement.scan.kind == sql::StatementKind::kExecute) {  // Not the plan's: what it runs is a literal.
+    const auto ast = sql::parse(statement.text);
+    if (ast.ok()) found_rows = plan::found_rows_of(ast->statement());
+  }
   bool server_off = held != nullptr && held->autocommit_off;
   if (plan.effects.runs_unseen_code && !autocommit_ && !in_transaction_ && !server_off) {
     Status told = co_await tell_autocommit(held, own);
@@ -274,7 +279,7 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     }
     error_notes_.clear();
     if (plan.effects.runs_unseen_code && result->error_held) co_await take_notes(client);
-    if (plan.effects.runs_unseen_code) found_rows_ = kFoundRowsUnknown;  // Queries of it may have run before.
+    if (found_rows == plan::FoundRows::kUnknown) found_rows_ = kFoundRowsUnknown;  // Queries may have run before.
     RunResult refusal =
         co_await relay_refused(target, held, own, *result, begins,
                                !plan.effects.runs_unseen_code && statement.scan.kind != sql::StatementKind::kLoad);
@@ -283,13 +288,10 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   }
   const bool was_open = begins || (held != nullptr && held->in_transaction);
   if (result->summary.warnings > 0) co_await take_warnings(client, result->summary.warnings);
-  std::optional<uint64_t> found;
-  if (plan.effects.runs_unseen_code && result->summary.session_state_changed) {
-    found = co_await read_user_variables(client);
-  }
+  if (plan.effects.runs_unseen_code && result->summary.session_state_changed) co_await read_user_variables(client);
   absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);
   if (plan.effects.runs_unseen_code) note_autocommit(target, server_off, result->summary.status_flags);
-  note_found_rows(plan, *result, found);
+  note_found_rows(found_rows, *result);
   // Several results are those of code, whose last one is an OK.
   const bool ends_with_rows = result->summary.has_rows && result->summary.results <= 1;
   row_count_ = ends_with_rows ? -1 : static_cast<int64_t>(result->summary.affected_rows);
@@ -304,15 +306,10 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   co_return RunResult::answered();
 }
 
-void ClientSession::note_found_rows(const plan::Plan& plan, const net::RelayResult& result,
-                                    std::optional<uint64_t> told) {
+void ClientSession::note_found_rows(plan::FoundRows rule, const net::RelayResult& result) {
   found_rows_settled_ = true;
   if (result.summary.has_rows) answered_rows_ = result.summary.rows;
-  if (told) {
-    found_rows_ = *told;
-    return;
-  }
-  switch (plan.found_rows) {
+  switch (rule) {
     case plan::FoundRows::kAnswer:
       if (result.summary.has_rows) found_rows_ = result.summary.rows;
       break;

@@ -4,6 +4,8 @@
 
 #include "sql/effects.h"
 #include "sql/lexer.h"
+#include "sql/literal.h"
+#include "sql/parser.h"
 #include "sql/walk.h"
 
 namespace vitrail::plan {
@@ -103,7 +105,7 @@ FoundRows of_show(const sql::Show& show) {
   }
 }
 
-// Of what is kept as text: code, HANDLER, and what knows nothing of rows.
+// Of what is kept as text: code, and what leaves the number alone.
 FoundRows of_text(std::string_view text) {
   using enum sql::Keyword;
   sql::Lexer lexer(text);
@@ -115,9 +117,23 @@ FoundRows of_text(std::string_view text) {
     case kLoop:
     case kRepeat:
     case kWhile: return FoundRows::kUnknown;
-    case kHandler: return FoundRows::kAnswer;
     default: return FoundRows::kKept;
   }
+}
+
+// EXECUTE IMMEDIATE 'text'. SQL_CALC_FOUND_ROWS in it is asked of nobody.
+FoundRows of_execute(const sql::PreparedStatement& execute) {
+  const auto* source = sql::as<sql::Literal>(execute.source);
+  const auto text =
+      source == nullptr || source->literal != sql::LiteralKind::kString ? std::nullopt : sql::string_value(*source);
+  if (!text) return FoundRows::kUnknown;
+  const auto inner = sql::parse(*text);
+  if (!inner.ok() || inner->kind() == sql::StatementKind::kExecute) return FoundRows::kUnknown;
+  const auto* query = sql::statement_as<sql::QueryStatement>(&inner->statement());
+  const auto* select = query == nullptr ? nullptr : sql::as<sql::Select>(query->query);
+  if (select != nullptr && select->calc_found_rows) return FoundRows::kUnknown;
+  if (query != nullptr && sql::as<sql::Select>(query->query) == nullptr) return FoundRows::kUnknown;
+  return found_rows_of(inner->statement());
 }
 
 }  // namespace
@@ -153,8 +169,8 @@ FoundRows found_rows_of(const sql::Statement& statement) {
       const auto& ddl = *sql::statement_as<sql::Ddl>(&statement);
       return ddl.object == sql::DdlObject::kTable && ddl.query != nullptr ? FoundRows::kUnknown : FoundRows::kKept;
     }
-    case kCall:
-    case kExecute: return FoundRows::kUnknown;  // Of EXECUTE the gate may know what it runs.
+    case kCall: return FoundRows::kUnknown;
+    case kExecute: return of_execute(*sql::statement_as<sql::PreparedStatement>(&statement));
     case kOther: return of_text(sql::statement_as<sql::TextStatement>(&statement)->text);
     case kVexplain:
     case kUnknown: return FoundRows::kUnknown;
