@@ -11,6 +11,7 @@
 #include "mysql/messages.h"
 #include "plan/schema_names.h"
 #include "sql/effects.h"
+#include "sql/lexer.h"
 #include "sql/tables.h"
 #include "topo/tablet.h"
 
@@ -215,7 +216,7 @@ base::TimePoint ClientSession::account(const Statement& statement, base::TimePoi
   }
   const bool failed = result.verdict != RunResult::Verdict::kAnswered || result.told_error;
   const bool has_rows = !failed && counters_ != nullptr;
-  const uint64_t rows = !has_rows ? 0 : row_count_ < 0 ? found_rows_ : static_cast<uint64_t>(row_count_);
+  const uint64_t rows = !has_rows ? 0 : row_count_ < 0 ? answered_rows_ : static_cast<uint64_t>(row_count_);
   const base::TimePoint now = base::system_clock().now();
   totals_->add(now - started, rows, failed);
   if (api_.took == nullptr) api_ = shared_.metrics.statistics.api_of(keyspace_, tablet_type_);
@@ -264,14 +265,28 @@ void ClientSession::note_end(const Statement& statement, const RunResult& result
   if (reaches_tables(statement)) next_options_ = {};  // This was the transaction that SET TRANSACTION was about.
 }
 
-bool ClientSession::reaches_tables(const Statement& statement) {
+bool ClientSession::reaches_tables(const Statement& statement) const {
   if (statement.scan.kind == sql::StatementKind::kOther) {
-    const size_t at = std::min<size_t>(statement.scan.first_offset, statement.text.size());
-    if (base::equals_ignoring_case(statement.text.substr(at, 6), "signal")) return false;
+    // What is kept as text and opens no table.
+    sql::Lexer lexer(statement.text);
+    const sql::Keyword word = lexer.next().keyword;
+    if (word == sql::Keyword::kSignal || word == sql::Keyword::kGet) return false;
+    if (word == sql::Keyword::kHandler) {
+      (void)lexer.next();
+      const sql::Token verb = lexer.next();
+      return base::equals_ignoring_case(verb.text(statement.text), "read");
+    }
   }
+  if (statement.scan.kind == sql::StatementKind::kShow) return false;  // They are opened, and no transaction begins.
   const auto ast = sql::parse(statement.text);
   if (!ast.ok()) return true;
-  return !sql::collect_tables(ast->statement()).empty() || sql::effects_of(ast->statement()).runs_unseen_code;
+  const auto* explain = sql::statement_as<sql::Explain>(&ast->statement());
+  if (explain != nullptr && explain->statement == nullptr) return false;
+  const auto in_storage = [&](const sql::TableUse& use) {
+    return !plan::is_information_schema(use.qualifier.empty() ? std::string_view(keyspace_) : use.qualifier);
+  };
+  return std::ranges::any_of(sql::collect_tables(ast->statement()), in_storage) ||
+         sql::effects_of(ast->statement()).runs_unseen_code;
 }
 
 net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
@@ -405,8 +420,7 @@ net::Task<Status> ClientSession::send_error(Error error) {
   if (!err.message.starts_with("VT")) {
     err.message = plan::with_keyspaces(std::move(err.message), shared_.view()->databases);
   }
-  clear_warnings();
-  add_warning("Error", err.code, err.message);
+  note_told_error(err);
   for (auto& [level, code, message] : std::exchange(error_notes_, {})) {
     add_warning(std::move(level), static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10)), std::move(message));
   }
@@ -414,6 +428,12 @@ net::Task<Status> ClientSession::send_error(Error error) {
   mysql::PacketWriter(out, sequence_++).message(payload);
   last_error_ = std::move(error);
   co_return co_await send(std::move(out));
+}
+
+void ClientSession::note_told_error(const mysql::ErrPacket& err) {
+  row_count_ = -1;
+  clear_warnings();
+  add_warning("Error", err.code, err.message);
 }
 
 net::Task<Status> ClientSession::send_ok(mysql::OkPacket ok) {

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <array>
 #include <cstdint>
 #include <list>
 #include <map>
 #include <memory>
 #include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <utility>
@@ -152,6 +154,7 @@ class ClientSession {
     bool in_transaction = false;
     bool pinned = false;
     Phase phase = Phase::kMain;
+    bool autocommit_off = false;  // In the server: a transaction begins there without a BEGIN.
   };
   struct ShardText {
     shard::Target target;
@@ -213,11 +216,13 @@ class ClientSession {
   }
   // What the end of a statement is to those behind it.
   void note_end(const Statement& statement, const RunResult& result);
-  static bool reaches_tables(const Statement& statement);
+  bool reaches_tables(const Statement& statement) const;
   // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
   net::Task<RunResult> run_statement(const Statement& statement);
   net::Task<Status> send(std::string framed);
   net::Task<Status> send_error(Error error);
+  // For SHOW WARNINGS and its kin: an error that the client has been told.
+  void note_told_error(const mysql::ErrPacket& err);
   net::Task<Status> send_ok(mysql::OkPacket ok);
   // In the form that the statement's command asks for (binary_answer_); an OK when there are no columns.
   net::Task<Status> send_result(const net::QueryResult& result);
@@ -249,6 +254,8 @@ class ClientSession {
   plan::Plan named_shard_plan(const Statement& statement) const;
   std::string home_keyspace() const;  // keyspace_; "" for information_schema, which is in all of them.
   Result<std::shared_ptr<const plan::Plan>> plan_with_names(sql::Ast& ast, const plan::PlanContext& context) const;
+  bool begins_transaction(const plan::Plan& plan, const Statement& statement) const;
+  net::Task<RunResult> run_plan(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> run_route(const plan::Plan& plan, const Statement& statement);
   net::Task<RunResult> run_insert(const plan::Plan& plan, const Statement& statement);
   // session_stream.h: rows on their way; session_gather.cc: one result of those of several shards.
@@ -544,7 +551,11 @@ class ClientSession {
   // Ends what runs on a tablet for this session; returns when it was told.
   // False: the tablet has not said that it did.
   static net::Task<bool> interrupt_on_tablet(GateLoop& shared, net::MysqlPool& pool, uint32_t tablet_session);
-  void note_found_rows(const Statement& statement, const net::RelayResult& result);
+  // What FOUND_ROWS() tells behind a statement that was passed on to one server.
+  void note_found_rows(plan::FoundRows rule, const net::RelayResult& result);
+  // Of a statement that was not passed on to one server. `before`: what it told before.
+  void settle_found_rows(const plan::Plan& plan, const RunResult& result, uint64_t before);
+  void answered_with(uint64_t rows) { found_rows_ = answered_rows_ = rows; }
   net::Task<RunResult> relay_failed(const shard::Target& target, HeldConnection* held, net::RelayFailure failure,
                                     bool in_transaction);
   // again: the statement may be sent a second time when the server has refused it, since it has had no effect.
@@ -559,7 +570,9 @@ class ClientSession {
   net::Task<RunResult> commit_each(std::vector<HeldConnection*> participants);
   net::Task<void> rollback_all();
   net::Task<RunResult> savepoint(const Statement& statement);
-  void start_transaction();
+  void start_transaction(bool implicit = false);
+  // With autocommit = 0, for a statement that reads or writes.
+  void start_implicit_transaction();
   // Outside of a transaction: forgets what was said of it. Lets connections go that nothing else holds.
   void transaction_over();
   // The open transaction has ended on one of its shards: rolls the rest back, and lets nothing run until the client has
@@ -572,6 +585,7 @@ class ClientSession {
   net::Task<RunResult> run_ddl(std::vector<ShardText> texts);
   net::Task<void> let_tables_go();
   net::Task<RunResult> lock_tables(const Statement& statement);
+  net::Task<RunResult> begin_under_locks();
   net::Task<RunResult> kill(const Statement& statement);
   net::Task<RunResult> kill_session(uint32_t id, bool query);
   static std::string statement_savepoint();
@@ -595,6 +609,7 @@ class ClientSession {
   // session_diagnostics.cc
   void clear_warnings();
   void unite_warnings();
+  void unite_constant_warnings();
   std::optional<std::string> executed_source(const sql::PreparedStatement& what) const;
   bool forgets_warnings(std::string_view text, sql::StatementKind kind) const;
   void begin_warnings(const Statement& statement);
@@ -613,8 +628,13 @@ class ClientSession {
 
   // session_set.cc
   net::Task<RunResult> run_set(const Statement& statement);
-  void note_autocommit(uint16_t status_flags);
-  net::Task<Status> restore_autocommit();
+  bool has_server_autocommit_off() const { return std::ranges::any_of(held_, &HeldConnection::autocommit_off); }
+  void note_autocommit(const shard::Target& target, bool was_off, uint16_t status_flags);
+  // Code is about to run there: it meets autocommit as the session has it, and the server says whether a transaction
+  // begins.
+  net::Task<Status> tell_autocommit(HeldConnection* held, net::MysqlPool::Lease& own);
+  // In the servers of the connections that this session holds.
+  net::Task<Status> set_server_autocommit(bool on);
   void note_collations(const sql::SetStatement& set);
   // MariaDB's SET STATEMENT a = 1 FOR statement: values that hold for that statement alone.
   net::Task<RunResult> run_set_statement(const sql::Ast& ast, const sql::SetStatement& set, const Statement& outer);
@@ -629,7 +649,8 @@ class ClientSession {
   Status set_next_transaction(std::string_view name, std::string_view value);
   net::Task<Result<std::string>> set_value(const sql::Ast& ast, const sql::SetItem& item);
   net::Task<Result<mysql::Value>> user_variable_value(const sql::Ast& ast, const sql::SetItem& item);
-  net::Task<Status> apply_settings(const SessionSettings& before);
+  // `assigned`: variables that are set anew on connections in which code may have changed them.
+  net::Task<Status> apply_settings(const SessionSettings& before, std::set<std::string> assigned = {});
   // The value of an expression, by a server; and any statement that reads, its answer kept here.
   net::Task<Result<mysql::Value>> evaluate(std::string expression);
   net::Task<Result<net::QueryResult>> run_inside(const Statement& statement);
@@ -724,7 +745,6 @@ class ClientSession {
 
   // Transaction.
   bool autocommit_ = true;
-  bool server_autocommit_off_ = false;  // In a connection that this session holds, by code that ran there.
   bool in_transaction_ = false;
   std::list<HeldConnection> held_;
   mysql::TransactionOptions options_;       // Of the open transaction.
@@ -732,10 +752,15 @@ class ClientSession {
   std::vector<std::string> savepoints_;  // Of the open transaction or, with autocommit = 0, the next; in their order.
   std::optional<std::string> failed_;    // Why the transaction is over though its client has not ended it.
   bool tables_locked_ = false;           // By LOCK TABLES: BEGIN would unlock them.
-  std::vector<LookupKey> maybe_gone_;    // Of the open transaction: lookup rows whose rows may be gone.
-  std::optional<bool> single_shard_;     // SET transaction_mode
-  bool state_lost_ = false;              // State in a server is gone: the session cannot go on.
-  bool close_after_answer_ = false;      // COMMIT RELEASE
+  bool implicit_ = false;                // autocommit = 0 began the open transaction.
+  // Where the open transaction needs no BEGIN, which would let tables go.
+  bool begins_by_itself(const HeldConnection* held) const {
+    return implicit_ && held != nullptr && held->pinned && held->autocommit_off;
+  }
+  std::vector<LookupKey> maybe_gone_;  // Of the open transaction: lookup rows whose rows may be gone.
+  std::optional<bool> single_shard_;   // SET transaction_mode
+  bool state_lost_ = false;            // State in a server is gone: the session cannot go on.
+  bool close_after_answer_ = false;    // COMMIT RELEASE
 
   base::MemoryBudget::Session memory_;  // What is held for this client.
 
@@ -750,6 +775,8 @@ class ClientSession {
   uint64_t last_insert_id_ = 0;
   static constexpr uint64_t kFoundRowsUnknown = ~uint64_t{0};  // FOUND_ROWS() is refused then.
   uint64_t found_rows_ = 0;
+  uint64_t answered_rows_ = 0;       // Of the last answer that had rows.
+  bool found_rows_settled_ = false;  // By the answer of one server.
   uint64_t finished_rows_ = 0;
   int64_t row_count_ = 0;
   // What SHOW WARNINGS tells: how many, and the rows (level, code, message); and how many are of the last statement.

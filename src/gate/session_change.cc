@@ -136,13 +136,14 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
 
 // What the client is told of a change that has been made.
 net::Task<RunResult> ClientSession::tell_change(ChangeOutcome out) {
+  unite_constant_warnings();
   uint64_t insert_id = out.last_insert_id;
   if (insert_id == 0 || (out.takes_servers_insert_id && out.servers_insert_id != 0)) insert_id = out.servers_insert_id;
   if (insert_id != 0 && !out.id_given) last_insert_id_ = insert_id;
   Status sent;
   if (out.returned) {
     row_count_ = -1;
-    found_rows_ = out.returned->rows.size();
+    answered_rows_ = out.returned->rows.size();
     sent = co_await send_result(*out.returned);
   } else {
     row_count_ = static_cast<int64_t>(out.affected);

@@ -95,7 +95,10 @@ net::Task<Status> ClientSession::on_query() {
   }
   Statement statement;
   scan_text(text_, literals_, statement);
-  if (statement.scan.has_more && !statement.scan.malformed) co_return co_await run_each(text_);
+  if (statement.scan.has_more && !statement.scan.malformed) {
+    sql::blank_markers(text_);  // Else a piece may have but one end of an executable comment.
+    co_return co_await run_each(text_);
+  }
   shared_.metrics.queries.add();
   RunResult result = co_await (shared_.query_log->wanted() ? run_logged(statement) : run_statement(statement));
   if (result.verdict == RunResult::Verdict::kAnswered) co_return Status{};
@@ -140,7 +143,6 @@ net::Task<void> ClientSession::reset_session() {
   text_prepared_.clear();
   while (!statements_.empty()) forget(statements_.begin()->first);
   autocommit_ = true;
-  server_autocommit_off_ = false;
   failed_.reset();
   next_options_ = {};
   savepoints_.clear();

@@ -5,13 +5,16 @@
 #include <array>
 
 #include "base/text.h"
+#include "gate/constant_warnings.h"
 #include "gate/session.h"
 #include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "plan/found_rows.h"
 #include "plan/given_id.h"
 #include "plan/planner.h"
 #include "plan/schema_names.h"
+#include "sql/lexer.h"
 #include "sql/literal.h"
 #include "sql/printer.h"
 #include "sql/tables.h"
@@ -23,6 +26,28 @@ constexpr size_t kMaxWarnings = 64;  // As servers' max_error_count.
 constexpr uint16_t kTooManyRows = 1172;
 constexpr uint16_t kWrongNumberOfColumns = 1222;
 constexpr uint16_t kNoData = 1329;
+
+// HANDLER, CACHE INDEX, and code with a statement about tables.
+bool text_opens_tables(std::string_view text) {
+  using enum sql::Keyword;
+  sql::Lexer lexer(text);
+  const sql::Keyword first = lexer.next().keyword;
+  if (first == kHandler || first == kCache) return true;
+  if (first == kGet || first == kSignal || first == kResignal) return false;
+  for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd && token.type != sql::TokenType::kError;
+       token = lexer.next()) {
+    switch (token.keyword) {
+      case kFrom:
+      case kInto:
+      case kUpdate:
+      case kTable:
+      case kTables:
+      case kTruncate: return true;
+      default: break;
+    }
+  }
+  return false;
+}
 
 }  // namespace
 
@@ -39,6 +64,15 @@ void ClientSession::unite_warnings() {
     if (std::ranges::find(rows, row) == rows.end()) rows.push_back(std::move(row));
   }
   warning_rows_ = std::move(rows);
+  warnings_ = fresh_warnings_ = static_cast<uint16_t>(warning_rows_.size());
+}
+
+// What each of several shards says of a constant of the statement that runs.
+void ClientSession::unite_constant_warnings() {
+  if (fresh_warnings_ < 2 || fresh_warnings_ != warning_rows_.size() || running_ == nullptr) return;
+  const auto ast = sql::parse(running_->text);
+  if (!ast.ok()) return;
+  gate::unite_constant_warnings(compared_texts(ast->statement(), running_->parameters), warning_rows_);
   warnings_ = fresh_warnings_ = static_cast<uint16_t>(warning_rows_.size());
 }
 
@@ -69,6 +103,9 @@ bool ClientSession::forgets_warnings(std::string_view text, sql::StatementKind k
     return inner->kind() == kExecute || forgets_warnings(*source, inner->kind());
   }
   if (kind == kExecute) return true;
+  if (const auto* kept = sql::statement_as<sql::TextStatement>(&ast->statement())) {  // Those of them that open tables.
+    return text_opens_tables(kept->text);
+  }
   if (const auto* show = sql::statement_as<sql::Show>(&ast->statement())) {
     return show->show != sql::ShowKind::kWarnings && show->show != sql::ShowKind::kErrors;
   }
@@ -232,6 +269,9 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
     names.push_back(std::move(name));
   }
   query->query->into = nullptr;
+  const auto* select = sql::as<sql::Select>(query->query);
+  const bool found_rows_known = (select == nullptr || !select->calc_found_rows) &&
+                                plan::found_rows_of(ast->statement()) == plan::FoundRows::kAnswer;
   sql::PrintOptions options;
   options.expr = [&](const sql::Expr& expr, std::string& out) {
     const auto* parameter = sql::as<sql::Parameter>(&expr);
@@ -245,7 +285,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
   inner.text = text;
   inner.scan = sql::fingerprint(text, storage);
   inner.literals = inner.scan.literals;
-  if (!autocommit_ && !in_transaction_) start_transaction();
+  if (reaches_tables(inner)) start_implicit_transaction();
   auto result = co_await run_inside(inner);
   if (!result.ok()) {
     Error error = std::move(result).error();
@@ -273,7 +313,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
         fail(Code::kInvalidArgument, "Result consisted of more than one row").with_mysql(kTooManyRows, "42000"));
   }
   row_count_ = static_cast<int64_t>(result->rows.size());
-  found_rows_ = result->rows.size();
+  found_rows_ = found_rows_known ? result->rows.size() : kFoundRowsUnknown;
   Status sent = co_await send_ok({.affected_rows = result->rows.size(), .warnings = fresh_warnings_});
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }

@@ -481,7 +481,7 @@ net::Task<RunResult> ClientSession::run_finish(const plan::Plan& plan, const Sta
   ClientRows out(*this);
   Status finished = co_await finish_rows(plan, statement, statement.binary() ? Digits::kAll : Digits::kOfText, out);
   if (finished.ok()) {
-    found_rows_ = finished_rows_;
+    answered_with(finished_rows_);
     row_count_ = -1;
     Status sent = co_await out.end();
     co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());

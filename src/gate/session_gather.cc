@@ -103,7 +103,7 @@ net::Task<RunResult> ClientSession::gather_some(const plan::Plan& plan, const St
   }
   auto merged = exec::merge_results(*merge, std::move(**results), max_rows());
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());
-  found_rows_ = merged->found_rows;
+  answered_with(merged->found_rows);
   row_count_ = -1;
   Status sent = co_await send_result(merged->result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
@@ -134,7 +134,7 @@ net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::ve
     merged->result = std::move(*chosen);
     merged->found_rows = merged->result.rows.size();
   }
-  found_rows_ = merged->found_rows;
+  answered_with(merged->found_rows);
   row_count_ = -1;
   Status sent = co_await send_result(merged->result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
@@ -197,7 +197,7 @@ net::Task<RunResult> ClientSession::gather_rows(const plan::Plan& plan, const St
     co_await (passed.ok() ? streams.drain() : streams.stop());
   }
   if (passed.ok()) {
-    found_rows_ = merge->found_rows();
+    answered_with(merge->found_rows());
     row_count_ = -1;
     passed = co_await out.end();
     co_return passed.ok() ? RunResult::answered() : RunResult::hang_up(std::move(passed).error());

@@ -160,6 +160,7 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
               .with_mysql(mysql::errnos::kParseError, "42000"));
     }
   }
+  if (statement.scan.kind != sql::StatementKind::kCall) begin_warnings(statement);
   const uint32_t parameters = statement.scan.parameter_count;
   if (parameters > mysql::kMaxParameters) {
     co_return co_await send_error(

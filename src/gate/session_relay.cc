@@ -25,19 +25,6 @@ Error gate_timeout(bool ended) {
       .with_effect(Effect::kUnknown);
 }
 
-// How many rows the query of an INSERT ... SELECT gave, told by how many it changed: ~0 where that does not tell.
-// Nothing for other statements. Asked of every INSERT, and most texts have no such word.
-std::optional<uint64_t> rows_of_query(sql::StatementKind kind, std::string_view text, uint64_t affected) {
-  if (kind != sql::StatementKind::kInsert && kind != sql::StatementKind::kReplace) return std::nullopt;
-  constexpr std::string_view kWord = "select";
-  const auto same = [](char a, char b) { return (a | 0x20) == b; };
-  if (std::ranges::search(text, kWord, same).empty()) return std::nullopt;
-  const auto ast = sql::parse(text);
-  const auto* insert = ast.ok() ? sql::statement_as<sql::Insert>(&ast->statement()) : nullptr;
-  if (insert == nullptr || insert->query == nullptr) return std::nullopt;
-  return insert->replace || insert->ignore || !insert->on_duplicate.empty() ? ~uint64_t{0} : affected;
-}
-
 // Who the client is, as tablets are told it.
 const std::string& caller_id(const auto& client) { return client.user_data.empty() ? client.user : client.user_data; }
 
@@ -79,7 +66,10 @@ std::vector<mysql::QueryAttribute> ClientSession::attributes_for(HeldConnection*
     if (next_options_ != mysql::TransactionOptions()) add(mysql::kOnceAttribute, next_options_.to_text());
     return attributes;
   }
-  if (held == nullptr || !held->in_transaction) {
+  if (begins_by_itself(held)) {
+    if (!held->in_transaction && options_ != mysql::TransactionOptions())
+      add(mysql::kOnceAttribute, options_.to_text());
+  } else if (held == nullptr || !held->in_transaction) {
     add(mysql::kBeginAttribute, options_.to_text());
     if (std::ranges::any_of(held_, &HeldConnection::in_transaction)) add(mysql::kJoinsAttribute, "1");
     // The transaction's earlier savepoints: to a shard that joins now they all mean its beginning.
@@ -109,6 +99,7 @@ void ClientSession::absorb(const shard::Target& target, HeldConnection* held, ne
   held->pinned = state_changed;
   if (open && !in_transaction_) {  // Begun by the statement itself: EXECUTE IMMEDIATE 'begin', a procedure.
     in_transaction_ = true;
+    implicit_ = !autocommit_;
     options_ = {};
     if ((status_flags & mysql::kStatusInTransactionReadOnly) != 0) {
       options_.access = mysql::TransactionOptions::Access::kReadOnly;
@@ -118,20 +109,35 @@ void ClientSession::absorb(const shard::Target& target, HeldConnection* held, ne
 }
 
 // Code that ran in a server (CALL, EXECUTE) may have set autocommit there: it is the session's, then.
-void ClientSession::note_autocommit(uint16_t status_flags) {
+void ClientSession::note_autocommit(const shard::Target& target, bool was_off, uint16_t status_flags) {
   const bool off = (status_flags & mysql::kStatusAutocommit) == 0;
-  if (off == server_autocommit_off_) return;
-  server_autocommit_off_ = off;
-  autocommit_ = !off;
+  if (HeldConnection* held = find_held(target)) held->autocommit_off = off;
+  if (off != was_off) autocommit_ = !off;
 }
 
-// SET autocommit = 1: in the servers where code has set it to 0, too. What is open there is committed by it.
-net::Task<Status> ClientSession::restore_autocommit() {
-  server_autocommit_off_ = false;
+net::Task<Status> ClientSession::tell_autocommit(HeldConnection* held, net::MysqlPool::Lease& own) {
+  net::MysqlPool::Lease& lease = held != nullptr ? held->lease : own;
+  constexpr std::string_view kOff = "@@session.autocommit = 0";
+  // A connection that is nobody's is given its settings anew, whenever it serves a statement.
+  const bool alone = held != nullptr || settings_text_.empty();
+  auto done =
+      co_await lease->client.query(fmt::format("{}{}", alone ? "set " : settings_text_ + ", ", kOff), query_wait());
+  lease->settings = "changed";  // A pool gives it to nobody else as it is.
+  if (!done.ok()) co_return std::move(done).error();
+  if (held != nullptr) held->autocommit_off = true;
+  co_return Status{};
+}
+
+// What is open there is committed when it is switched on.
+net::Task<Status> ClientSession::set_server_autocommit(bool on) {
   for (auto& held : held_) {
-    auto done = co_await held.lease->client.query("set autocommit = 1", query_wait());
+    if (held.autocommit_off == !on || (!on && !held.pinned)) continue;
+    auto done =
+        co_await held.lease->client.query(fmt::format("set @@session.autocommit = {}", on ? 1 : 0), query_wait());
+    held.lease->settings = "changed";  // A pool gives it to nobody else as it is.
+    held.autocommit_off = !on;
     if (done.ok()) continue;
-    state_lost_ = true;  // The session cannot go on with a connection that commits nothing.
+    state_lost_ = true;  // The session cannot go on with a connection that commits when it should not, or never.
     co_return std::move(done).error();
   }
   co_return Status{};
@@ -188,6 +194,20 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
       if (held != nullptr && client.broken()) lose(held);
       co_return refused(met_at(target, std::move(told).error()));
     }
+  }
+  plan::FoundRows found_rows = plan.found_rows;
+  if (statement.scan.kind == sql::StatementKind::kExecute) {  // Not the plan's: what it runs is a literal.
+    const auto ast = sql::parse(statement.text);
+    if (ast.ok()) found_rows = plan::found_rows_of(ast->statement());
+  }
+  bool server_off = held != nullptr && held->autocommit_off;
+  if (plan.effects.runs_unseen_code && !autocommit_ && !in_transaction_ && !server_off) {
+    Status told = co_await tell_autocommit(held, own);
+    if (!told.ok()) {
+      if (held != nullptr && client.broken()) lose(held);
+      co_return refused(met_at(target, std::move(told).error()));
+    }
+    server_off = true;
   }
   auto attributes = attributes_for(held, "");
   add_caller(client.capabilities(), attributes);
@@ -259,17 +279,22 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     }
     error_notes_.clear();
     if (plan.effects.runs_unseen_code && result->error_held) co_await take_notes(client);
-    co_return co_await relay_refused(
-        target, held, own, *result, begins,
-        !plan.effects.runs_unseen_code && statement.scan.kind != sql::StatementKind::kLoad);
+    if (found_rows == plan::FoundRows::kUnknown) found_rows_ = kFoundRowsUnknown;  // Queries may have run before.
+    RunResult refusal =
+        co_await relay_refused(target, held, own, *result, begins,
+                               !plan.effects.runs_unseen_code && statement.scan.kind != sql::StatementKind::kLoad);
+    if (HeldConnection* kept = server_off ? find_held(target) : nullptr) kept->autocommit_off = true;
+    co_return refusal;
   }
   const bool was_open = begins || (held != nullptr && held->in_transaction);
   if (result->summary.warnings > 0) co_await take_warnings(client, result->summary.warnings);
   if (plan.effects.runs_unseen_code && result->summary.session_state_changed) co_await read_user_variables(client);
   absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);
-  if (plan.effects.runs_unseen_code) note_autocommit(result->summary.status_flags);
-  note_found_rows(statement, *result);
-  row_count_ = result->summary.has_rows ? -1 : static_cast<int64_t>(result->summary.affected_rows);
+  if (plan.effects.runs_unseen_code) note_autocommit(target, server_off, result->summary.status_flags);
+  note_found_rows(found_rows, *result);
+  // Several results are those of code, whose last one is an OK.
+  const bool ends_with_rows = result->summary.has_rows && result->summary.results <= 1;
+  row_count_ = ends_with_rows ? -1 : static_cast<int64_t>(result->summary.affected_rows);
   if (result->summary.last_insert_id != 0 && !gives_its_id(plan, statement)) {
     last_insert_id_ = result->summary.last_insert_id;
   }
@@ -281,16 +306,31 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   co_return RunResult::answered();
 }
 
-// What FOUND_ROWS() tells from now on.
-void ClientSession::note_found_rows(const Statement& statement, const net::RelayResult& result) {
-  using enum sql::StatementKind;
-  const auto kind = statement.scan.kind;
-  if (kind == kCall || kind == kOther) {  // What queries the code had only the server knows.
-    found_rows_ = kFoundRowsUnknown;
-  } else if (result.summary.has_rows) {
-    found_rows_ = result.summary.rows;
-  } else if (const auto rows = rows_of_query(kind, statement.text, result.summary.affected_rows)) {
-    found_rows_ = *rows;
+void ClientSession::note_found_rows(plan::FoundRows rule, const net::RelayResult& result) {
+  found_rows_settled_ = true;
+  if (result.summary.has_rows) answered_rows_ = result.summary.rows;
+  switch (rule) {
+    case plan::FoundRows::kAnswer:
+      if (result.summary.has_rows) found_rows_ = result.summary.rows;
+      break;
+    case plan::FoundRows::kKept: break;
+    case plan::FoundRows::kChanged: found_rows_ = result.summary.affected_rows; break;
+    case plan::FoundRows::kOne: found_rows_ = 1; break;
+    case plan::FoundRows::kUnknown: found_rows_ = kFoundRowsUnknown; break;
+  }
+}
+
+void ClientSession::settle_found_rows(const plan::Plan& plan, const RunResult& result, uint64_t before) {
+  if (std::exchange(found_rows_settled_, false) || plan.asks_found_rows ||
+      result.verdict != RunResult::Verdict::kAnswered) {
+    return;
+  }
+  switch (plan.found_rows) {
+    case plan::FoundRows::kAnswer:
+    case plan::FoundRows::kChanged: break;
+    case plan::FoundRows::kKept: found_rows_ = before; break;
+    case plan::FoundRows::kOne: found_rows_ = 1; break;
+    case plan::FoundRows::kUnknown: found_rows_ = kFoundRowsUnknown; break;
   }
 }
 
@@ -330,7 +370,10 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
   if (ended) {
     if (held != nullptr) held->in_transaction = false;
     RunResult over = co_await fail_transaction(mysql::from_err_packet(*result.error));
-    if (!result.error_held) co_return RunResult{.told_error = true};
+    if (!result.error_held) {
+      note_told_error(*result.error);
+      co_return RunResult{.told_error = true};
+    }
     co_return over;
   }
   if (again && held == nullptr && result.error_held) {
@@ -347,7 +390,10 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
   } else if (held == nullptr) {
     co_await ask_state(target, own);
   }
-  if (!result.error_held) co_return RunResult{.told_error = true};  // It came behind rows, and the client has it.
+  if (!result.error_held) {  // It came behind rows, and the client has it.
+    note_told_error(*result.error);
+    co_return RunResult{.told_error = true};
+  }
   Error servers = mysql::from_err_packet(*result.error);
   std::optional<Error> older =
       shard_.empty() ? std::nullopt : older_missing_table(target, *shared_.view(), caller_id(client_), servers);

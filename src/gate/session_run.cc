@@ -42,11 +42,14 @@ bool may_lock(std::string_view text) {
                      [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; }) != text.end();
 }
 
+bool is_checksum(const Statement& statement) {
+  sql::Lexer lexer(statement.text);
+  return lexer.next().keyword == sql::Keyword::kChecksum;
+}
+
 // What ends a transaction as DDL does.
 bool commits_first(const Statement& statement) {
-  if (statement.scan.kind != sql::StatementKind::kTableAdmin) return false;
-  sql::Lexer lexer(statement.text);
-  return lexer.next().keyword != sql::Keyword::kChecksum;
+  return statement.scan.kind == sql::StatementKind::kTableAdmin && !is_checksum(statement);
 }
 
 std::string lower(std::string text) {
@@ -113,6 +116,7 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   const auto view = shared_.view();
   ASSIGN_OR_RETURN(const plan::PlanContext context, plan_context(*view, statement));
   const sql::Effects effects = sql::effects_of(ast.statement());
+  const plan::FoundRows found_rows = plan::found_rows_of(ast.statement());
   ASSIGN_OR_RETURN(auto plan, plan_with_names(ast, context));
   if (const auto* insert = sql::statement_as<sql::Insert>(&ast.statement()); insert != nullptr && view->schema) {
     const std::string& home = plan->insert ? plan->insert->keyspace : plan->route.keyspace;
@@ -135,9 +139,10 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     }
   }
   if (effects.runs_unseen_code || effects.leaves != sql::Left::kNothing || effects.ends != sql::Left::kNothing ||
-      effects.uses_user_locks) {
+      effects.uses_user_locks || found_rows != plan::FoundRows::kAnswer) {
     auto with_effects = std::make_shared<plan::Plan>(*plan);
     with_effects->effects = effects;
+    with_effects->found_rows = found_rows;
     plan = std::move(with_effects);
   }
   const bool remember = keyable && (plan->cacheable || counters_ == nullptr);
@@ -509,16 +514,51 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
       add_warning("Warning", kShardedOnlyCode, std::move(*text));
     }
   }
-  const bool asks = statement.scan.kind == kSelect || statement.scan.kind == kDo || statement.scan.kind == kShow;
-  if (!autocommit_ && !in_transaction_ && !(*plan)->is_ddl && (!asks || reaches_tables(statement))) start_transaction();
-  using PlanKind = plan::Plan::Kind;
-  if ((*plan)->kind == PlanKind::kInsert) co_return co_await run_insert(**plan, statement);
-  if ((*plan)->kind == PlanKind::kInsertRows || (*plan)->kind == PlanKind::kChange) {
-    co_return co_await run_rows(**plan);
+  if (!autocommit_ && !in_transaction_ && begins_transaction(**plan, statement)) start_transaction(true);
+  const uint64_t found_rows = found_rows_;
+  found_rows_settled_ = false;
+  RunResult result = co_await run_plan(**plan, statement);
+  settle_found_rows(**plan, result, found_rows);
+  co_return result;
+}
+
+// Whether a transaction begins with it while autocommit = 0: where it opens tables.
+bool ClientSession::begins_transaction(const plan::Plan& plan, const Statement& statement) const {
+  using enum sql::StatementKind;
+  if (plan.is_ddl) return false;
+  switch (statement.scan.kind) {
+    case kSelect:
+    case kDo:
+    case kExplain:
+    case kCall:
+    case kExecute:
+    case kOther: break;
+    case kTableAdmin: return is_checksum(statement);
+    case kShow:
+    case kPrepare:
+    case kDeallocate:
+    case kFlush: return false;
+    default: return true;
   }
-  if ((*plan)->kind == plan::Plan::Kind::kFinish) co_return co_await run_finish(**plan, statement);
-  if ((*plan)->kind == PlanKind::kLoad) co_return co_await run_load(**plan);
-  co_return co_await run_route(**plan, statement);
+  // Of what code does the one server that runs it tells; it is not told of savepoints that come before.
+  const bool is_query = statement.scan.kind == kSelect || statement.scan.kind == kDo || statement.scan.kind == kExplain;
+  const bool relayed = !is_query || (!may_have_session_values(statement.scan) && !plan.asks_found_rows &&
+                                     !plan.asks_insert_id && trace_ == nullptr);
+  const bool told = plan.effects.runs_unseen_code && relayed && savepoints_.empty() &&
+                    plan.kind == plan::Plan::Kind::kRoute && plan.merge.empty() && plan.names.empty() &&
+                    (!shard_.empty() || !several_shards());
+  return !told && reaches_tables(statement);
+}
+
+net::Task<RunResult> ClientSession::run_plan(const plan::Plan& plan, const Statement& statement) {
+  switch (plan.kind) {
+    case plan::Plan::Kind::kInsert: return run_insert(plan, statement);
+    case plan::Plan::Kind::kInsertRows:
+    case plan::Plan::Kind::kChange: return run_rows(plan);
+    case plan::Plan::Kind::kFinish: return run_finish(plan, statement);
+    case plan::Plan::Kind::kLoad: return run_load(plan);
+    default: return run_route(plan, statement);
+  }
 }
 
 namespace {
@@ -663,7 +703,8 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
     row_count_ = static_cast<int64_t>(result->ok.affected_rows);
     sent = co_await send_ok({.affected_rows = result->ok.affected_rows, .info = result->ok.info});
   } else {
-    found_rows_ = plan.asks_found_rows ? number(0) : result->rows.size();
+    answered_with(result->rows.size());
+    if (plan.asks_found_rows) found_rows_ = number(0);
     row_count_ = -1;
     sent = co_await send_result(*result);
   }

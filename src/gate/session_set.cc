@@ -100,6 +100,34 @@ Status check_same_text(const mysql::ColumnDef& column, std::string_view bytes, s
                                  charset.empty() ? "an unknown character set" : charset, client, client));
 }
 
+// The variables of servers that it sets.
+std::set<std::string> assigned_by(const sql::SetStatement& set) {
+  using Scope = sql::VariableScope;
+  std::set<std::string> out;
+  for (const auto& item : set.items) {
+    const bool once = item.scope == Scope::kNone;
+    switch (item.kind) {
+      case sql::SetItemKind::kNames:
+      case sql::SetItemKind::kCharset:
+        out.insert(
+            {"character_set_client", "character_set_connection", "character_set_results", "collation_connection"});
+        break;
+      case sql::SetItemKind::kTransaction:
+        if (!once && item.isolation != sql::IsolationLevel::kNone) out.insert("tx_isolation");
+        if (!once && item.access != sql::AccessMode::kNone) out.insert("tx_read_only");
+        break;
+      case sql::SetItemKind::kSystemVariable: {
+        std::string name = SessionSettings::canonical(item.name.text);
+        const bool of_next = once && item.at_form && (name == "tx_isolation" || name == "tx_read_only");
+        if (SessionSettings::kind_of(name) == SessionSettings::Kind::kServer && !of_next) out.insert(std::move(name));
+        break;
+      }
+      default: break;
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 // A SELECT of one value, run as if the client had sent it, but for its answer.
@@ -127,7 +155,7 @@ net::Task<RunResult> ClientSession::run_do(const Statement& statement) {
   if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
   sql::PrintOptions options;
   options.expr = plan::parameter_printer(ast->statement(), statement.parameters);
-  if (!autocommit_ && !in_transaction_) start_transaction();
+  if (reaches_tables(statement)) start_implicit_transaction();
   for (const auto& item : sql::statement_as<sql::Do>(&ast->statement())->items) {
     auto value = co_await evaluate(sql::print(*item.expr, options));
     if (!value.ok()) co_return refused(std::move(value).error());
@@ -142,7 +170,7 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
   auto planned = plan_for(statement);
   processes_ = {};
   CO_ASSIGN_OR_RETURN(const auto plan, std::move(planned));
-  if (!autocommit_ && !in_transaction_ && reaches_tables(statement)) start_transaction();
+  if (reaches_tables(statement)) start_implicit_transaction();
   if (plan->kind == plan::Plan::Kind::kFinish) {
     base::MemoryBudget::Hold memory(memory_, base::MemoryBudget::Kind::kResults);
     co_return co_await finish_result(*plan, statement, memory, Digits::kOfText);
@@ -308,9 +336,12 @@ Status ClientSession::set_transaction(const sql::SetItem& item) {
                                                          "'REPEATABLE-READ'", "'SERIALIZABLE'"};
   if (item.isolation != sql::IsolationLevel::kNone) {
     settings_.set("tx_isolation", kLevels[static_cast<size_t>(item.isolation)]);
+    next_options_.isolation = Options::Isolation::kSession;
   }
-  if (item.access == sql::AccessMode::kReadOnly) settings_.set("tx_read_only", "1");
-  if (item.access == sql::AccessMode::kReadWrite) settings_.set("tx_read_only", "0");
+  if (item.access != sql::AccessMode::kNone) {
+    settings_.set("tx_read_only", item.access == sql::AccessMode::kReadOnly ? "1" : "0");
+    next_options_.access = Options::Access::kSession;
+  }
   return {};
 }
 
@@ -348,6 +379,8 @@ net::Task<Status> ClientSession::set_variable(std::string name, const sql::Ast& 
   if (item.at_form && item.scope == sql::VariableScope::kNone && (name == "tx_isolation" || name == "tx_read_only")) {
     co_return set_next_transaction(name, unquoted(literal));  // SET @@tx_isolation is about the next transaction only.
   }
+  if (name == "tx_isolation") next_options_.isolation = {};  // The next transaction is as all from now on.
+  if (name == "tx_read_only") next_options_.access = {};
   if (name == "character_set_client" || name == "character_set_connection" || name == "character_set_results") {
     const std::string charset = lower(unquoted(literal));
     if (name == "character_set_client" && !is_default(literal)) {
@@ -448,7 +481,7 @@ net::Task<Status> ClientSession::set_gate_variable(const std::string& name, std:
 
 // Tries the new settings on a connection, so that a wrong name or value is told now, in the server's own words; then on
 // those that this session holds.
-net::Task<Status> ClientSession::apply_settings(const SessionSettings& before) {
+net::Task<Status> ClientSession::apply_settings(const SessionSettings& before, std::set<std::string> assigned) {
   const std::string text = settings_.text();
   const std::string old_text = std::exchange(settings_text_, text);
   const auto back = [&](Error error) {
@@ -456,7 +489,7 @@ net::Task<Status> ClientSession::apply_settings(const SessionSettings& before) {
     return error;
   };
   const bool has_mode = settings_.values().contains("sql_mode");
-  if (!text.empty()) {
+  if (!text.empty() && settings_ != before) {
     Statement nowhere;
     auto targets = resolve(plan::Route{.keyspace = home_keyspace()}, nowhere);
     if (!targets.ok()) co_return back(std::move(targets).error());
@@ -472,9 +505,11 @@ net::Task<Status> ClientSession::apply_settings(const SessionSettings& before) {
     }
   }
   const std::string changes = settings_.text_of_changes(before);
-  if (changes.empty()) co_return Status{};
   for (auto& held : held_) {
-    auto result = co_await held.lease->client.query(changes, query_wait());
+    // Code may have changed others of its variables, which stay as they are.
+    const std::string sets = held.pinned ? settings_.text_of(assigned, before) : changes;
+    if (sets.empty()) continue;
+    auto result = co_await held.lease->client.query(sets, query_wait());
     if (!result.ok()) {
       // Some connections may have it: they cannot go on as one session.
       for (auto& other : held_) {
@@ -486,7 +521,7 @@ net::Task<Status> ClientSession::apply_settings(const SessionSettings& before) {
       transaction_over();
       co_return back(std::move(result).error());
     }
-    held.lease->settings = changes == text ? text : "changed";  // A pool gives it to nobody else as it is.
+    held.lease->settings = sets == text ? text : "changed";  // A pool gives it to nobody else as it is.
   }
   co_return Status{};
 }
@@ -507,7 +542,11 @@ net::Task<Status> ClientSession::change_settings(const sql::Ast& ast, const sql:
       if (done.ok() && is_user_variable == user_variables) done = co_await set_item(ast, item, assigned);
     }
   }
-  if (done.ok() && settings_ != settings) done = co_await apply_settings(settings);
+  std::set<std::string> assigned_settings;
+  if (std::ranges::any_of(held_, &HeldConnection::pinned)) assigned_settings = assigned_by(set);
+  if (done.ok() && (settings_ != settings || !assigned_settings.empty())) {
+    done = co_await apply_settings(settings, std::move(assigned_settings));
+  }
   if (done.ok()) co_return done;
   settings_ = settings;
   stored_ = stored;
@@ -619,9 +658,15 @@ net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
-  if (autocommit_ && server_autocommit_off_) {
-    if (Status back = co_await restore_autocommit(); !back.ok()) co_return RunResult::failed(std::move(back).error());
+  if (autocommit_ && has_server_autocommit_off()) {
+    if (Status back = co_await set_server_autocommit(true); !back.ok())
+      co_return RunResult::failed(std::move(back).error());
   }
+  if (!autocommit_ && autocommit && tables_locked_ && !in_transaction_) {
+    if (Status off = co_await set_server_autocommit(false); !off.ok())
+      co_return RunResult::failed(std::move(off).error());
+  }
+  if (plan::found_rows_of(ast->statement()) == plan::FoundRows::kUnknown) found_rows_ = kFoundRowsUnknown;
   row_count_ = 0;
   Status sent = co_await send_ok({});
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());

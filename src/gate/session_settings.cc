@@ -34,6 +34,7 @@ const Names& stored_variables() {
   return names;
 }
 
+// Profiles and traces show the statements of whoever had the connection before.
 const Names& refused_variables() {
   static const Names names = {"auto_increment_increment",
                               "auto_increment_offset",
@@ -45,6 +46,8 @@ const Names& refused_variables() {
                               "identity",
                               "insert_id",
                               "last_insert_id",
+                              "optimizer_trace",
+                              "profiling",
                               "pseudo_thread_id",
                               "rand_seed1",
                               "rand_seed2",
@@ -130,6 +133,26 @@ std::string SessionSettings::text_of_changes(const SessionSettings& before) cons
   }
   // All that is set, not the difference alone: DEFAULT of one variable may change another.
   for (const auto& [name, literal] : values_) add(name, literal);
+  return out;
+}
+
+std::string SessionSettings::text_of(std::set<std::string> names, const SessionSettings& before) const {
+  for (const auto& [name, literal] : before.values_) {
+    const auto now = values_.find(name);
+    if (now == values_.end() || now->second != literal) names.insert(name);
+  }
+  for (const auto& [name, literal] : values_) {
+    if (!before.values_.contains(name)) names.insert(name);
+  }
+  std::string out;
+  for (const bool to_default : {true, false}) {  // DEFAULT of a collation comes before the character set.
+    for (const auto& name : names) {
+      const auto now = values_.find(name);
+      if ((now == values_.end()) != to_default) continue;
+      out += out.empty() ? "set " : ", ";
+      out += assignment(name, to_default ? "default" : now->second);
+    }
+  }
   return out;
 }
 

@@ -3,6 +3,7 @@
 #include <cstdint>
 #include <map>
 #include <optional>
+#include <set>
 #include <string>
 #include <string_view>
 
@@ -49,6 +50,8 @@ class SessionSettings {
   std::string text() const;
   // Only these variables, for connections that have all others.
   std::string text_of_changes(const SessionSettings& before) const;
+  // Of these alone and those that differ: for connections in which code may have set others.
+  std::string text_of(std::set<std::string> names, const SessionSettings& before) const;
   const std::map<std::string, std::string>& values() const { return values_; }
   bool operator==(const SessionSettings&) const = default;
 

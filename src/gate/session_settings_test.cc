@@ -16,6 +16,8 @@ TEST(SessionSettings, KnowsWhoAVariableIsFor) {
   EXPECT_EQ(SessionSettings::kind_of("autocommit"), Kind::kGate);
   EXPECT_EQ(SessionSettings::kind_of("session_track_schema"), Kind::kStored);
   EXPECT_EQ(SessionSettings::kind_of("sql_log_bin"), Kind::kRefused);
+  EXPECT_EQ(SessionSettings::kind_of("profiling"), Kind::kRefused);
+  EXPECT_EQ(SessionSettings::kind_of("optimizer_trace"), Kind::kRefused);
   EXPECT_EQ(SessionSettings::canonical("Transaction_Isolation"), "tx_isolation");
 }
 
@@ -43,6 +45,23 @@ TEST(SessionSettings, TellWhatOpenConnectionsNeed) {
   after.set("sql_mode", "''");
   EXPECT_EQ(after.text_of_changes(before), "set @@session.time_zone = default, @@session.sql_mode = ''");
   EXPECT_EQ(SessionSettings().text_of_changes(SessionSettings()), "");
+}
+
+// Code may have changed what the client has not set now.
+TEST(SessionSettings, TellWhatOneSetAssigns) {
+  SessionSettings before;
+  before.set("sql_mode", "''");
+  before.set("time_zone", "'+05:00'");
+  EXPECT_EQ(before.text_of({}, before), "");
+  EXPECT_EQ(before.text_of({"time_zone"}, before), "set @@session.time_zone = '+05:00'");
+  EXPECT_EQ(before.text_of({"tx_read_only"}, before), "set @@session.tx_read_only = default");
+  SessionSettings after = before;
+  after.unset("time_zone");
+  after.set_names("latin1", "");
+  EXPECT_EQ(after.text_of({"collation_connection"}, before),
+            "set @@session.collation_connection = default, @@session.time_zone = default, "
+            "@@session.character_set_client = 'latin1', @@session.character_set_connection = 'latin1', "
+            "@@session.character_set_results = 'latin1'");
 }
 
 TEST(SwitchValue, OfAllSpellings) {

@@ -333,6 +333,10 @@ net::Task<std::optional<RunResult>> ClientSession::run_show(const sql::Ast& ast)
   }
   if (!result->ok()) co_return RunResult::failed(std::move(*result).error());
   row_count_ = -1;
+  answered_rows_ = (*result)->rows.size();
+  const plan::FoundRows found = plan::found_rows_of(ast.statement());
+  if (found == plan::FoundRows::kAnswer) found_rows_ = answered_rows_;
+  if (found == plan::FoundRows::kOne) found_rows_ = 1;
   Status sent = co_await send_result(**result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }

@@ -206,10 +206,12 @@ plan::Plan ClientSession::named_shard_plan(const Statement& statement) const {
   auto ast = sql::parse(statement.text);
   if (!ast.ok()) {  // The server may understand it.
     plan.effects = sql::unknown_effects();
+    plan.found_rows = plan::FoundRows::kUnknown;
     return plan;
   }
   plan.is_read = kind == sql::StatementKind::kShow || plan::reads_only(ast->statement());
   plan.effects = sql::effects_of(ast->statement());
+  plan.found_rows = plan::found_rows_of(ast->statement());
   if (kind == sql::StatementKind::kSelect || kind == sql::StatementKind::kDo) {
     plan::note_questions(ast->statement(), plan);
   }
@@ -246,6 +248,7 @@ std::optional<std::string> ClientSession::gate_variable(const std::string& name)
   if (name == "last_insert_id" || name == "identity") return std::to_string(last_insert_id_);
   if (name == "warning_count") return std::to_string(warnings_);
   if (name == "error_count") return std::to_string(error_count());
+  if (name == "pseudo_thread_id") return std::to_string(connection_id_);
   if (name == "transaction_mode") return single_shard() ? "'SINGLE'" : "'MULTI'";
   if (name == "workload" && !stored_.contains(name)) return "'oltp'";
   if (const auto value = timeouts_.find(name); value != timeouts_.end()) return std::to_string(value->second);
@@ -301,10 +304,17 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       return true;
     }
     if (const auto* variable = sql::as<sql::SystemVariable>(&expr)) {
+      if (lower(variable->name.text) == "last_gtid") {
+        error = fail(Code::kUnimplemented,
+                     "VT12001: unsupported: @@last_gtid, which is of a connection to one server; see SHOW GLOBAL "
+                     "GTID_EXECUTED");
+        return false;
+      }
       const auto value = gate_variable(*variable);
       if (value && is_number(*value)) {
-        static const std::set<std::string, std::less<>> kUnsigned = {"last_insert_id", "identity", "warning_count",
-                                                                     "error_count"};
+        static const std::set<std::string, std::less<>> kUnsigned = {
+            "last_insert_id",      "identity",          "warning_count",   "error_count", "wait_timeout",
+            "interactive_timeout", "net_write_timeout", "pseudo_thread_id"};
         append_integer(out, *value, kUnsigned.contains(lower(variable->name.text)), is_query);
       } else if (value) {
         out += *value;
@@ -324,7 +334,8 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
     if (name == "last_insert_id") {
       append_integer(out, std::to_string(last_insert_id_), true, is_query);
     } else if (name == "found_rows" && found_rows_ == kFoundRowsUnknown) {
-      error = fail(Code::kUnimplemented, "VT12001: unsupported: FOUND_ROWS() behind a routine");
+      error = fail(Code::kUnimplemented,
+                   "VT12001: unsupported: FOUND_ROWS() of which only the server knew, at another time");
       return false;
     } else if (name == "found_rows") {
       append_integer(out, std::to_string(found_rows_), false, is_query);

@@ -44,6 +44,7 @@ net::Task<Status> ClientSession::ClientRows::flush() {
 }
 
 net::Task<Status> ClientSession::ClientRows::end() {
+  session_.unite_constant_warnings();
   mysql::OkPacket ok;
   ok.status_flags = session_.status_flags();
   ok.warnings = session_.fresh_warnings_;

@@ -36,9 +36,14 @@ std::string names_of(const std::vector<shard::Target>& targets) {
 
 }  // namespace
 
-void ClientSession::start_transaction() {
+void ClientSession::start_implicit_transaction() {
+  if (!autocommit_ && !in_transaction_) start_transaction(true);
+}
+
+void ClientSession::start_transaction(bool implicit) {
   in_transaction_ = true;
-  tables_locked_ = false;
+  implicit_ = implicit;
+  tables_locked_ = tables_locked_ && implicit;
   options_ = std::exchange(next_options_, {});
   using Access = mysql::TransactionOptions::Access;
   const auto setting = settings_.values().find("tx_read_only");  // As it is now; SET changes it for the next one.
@@ -64,6 +69,7 @@ net::Task<void> ClientSession::let_tables_go() {
   for (const auto& held : held_) {
     if (held.pinned) targets.push_back(held.target);
   }
+  if (has_server_autocommit_off()) (void)co_await set_server_autocommit(true);
   for (const auto& target : targets) (void)co_await ask({target, "unlock tables"});
   tables_locked_ = false;
 }
@@ -278,7 +284,7 @@ net::Task<RunResult> ClientSession::savepoint(const Statement& statement) {
   mysql::append_sql_identifier(text, name);
   std::vector<ShardText> texts;
   for (const auto& held : held_) {
-    if (held.in_transaction) texts.push_back({held.target, text, held.phase});
+    if (held.in_transaction || held.autocommit_off) texts.push_back({held.target, text, held.phase});
   }
   for (auto& what : texts) {
     auto done = co_await ask(std::move(what));
@@ -345,6 +351,7 @@ net::Task<RunResult> ClientSession::run_ddl(std::vector<ShardText> texts) {
     left.erase(left.begin());
   }
   unite_warnings();
+  row_count_ = static_cast<int64_t>(last.ok.affected_rows);
   Status sent = co_await send_ok({.affected_rows = last.ok.affected_rows, .info = last.ok.info});
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
@@ -352,7 +359,16 @@ net::Task<RunResult> ClientSession::run_ddl(std::vector<ShardText> texts) {
 // LOCK TABLES and UNLOCK TABLES: on every shard of the session's keyspace, in their order.
 net::Task<RunResult> ClientSession::lock_tables(const Statement& statement) {
   std::vector<shard::Target> targets;
-  if (statement.scan.kind == sql::StatementKind::kUnlockTables) {
+  const bool unlocks = statement.scan.kind == sql::StatementKind::kUnlockTables;
+  if (tables_locked_ && has_server_autocommit_off()) {  // Letting go commits.
+    if (in_transaction_) {
+      RunResult committed = co_await commit();
+      if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+    }
+    if (Status back = co_await set_server_autocommit(true); !back.ok())
+      co_return RunResult::failed(std::move(back).error());
+  }
+  if (unlocks) {
     for (const auto& held : held_) {
       if (held.pinned) targets.push_back(held.target);
     }
@@ -381,7 +397,16 @@ net::Task<RunResult> ClientSession::lock_tables(const Statement& statement) {
     }
     locked.push_back(target);
   }
-  tables_locked_ = statement.scan.kind == sql::StatementKind::kLockTables;
+  tables_locked_ = !unlocks;
+  if (tables_locked_ && !autocommit_) co_return co_await begin_under_locks();
+  co_return RunResult::answered();
+}
+
+// With autocommit = 0 a transaction begins, and its end lets no table go: what a BEGIN does not do.
+net::Task<RunResult> ClientSession::begin_under_locks() {
+  if (Status off = co_await set_server_autocommit(false); !off.ok())
+    co_return RunResult::failed(std::move(off).error());
+  start_implicit_transaction();
   co_return RunResult::answered();
 }
 

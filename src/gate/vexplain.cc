@@ -231,7 +231,7 @@ net::Task<RunResult> ClientSession::send_one_cell(std::string json) {
   result.rows = {{std::move(json)}};
   result.columns.push_back(std::move(column));
   row_count_ = -1;
-  found_rows_ = 1;
+  answered_with(1);
   Status sent = co_await send_result(result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
@@ -347,7 +347,7 @@ net::Task<RunResult> ClientSession::vexplain(const Statement& statement) {
         {std::to_string(sent.call - 1), sent.target.keyspace, sent.target.shard, std::move(sent.text)});
   }
   row_count_ = -1;
-  found_rows_ = result.rows.size();
+  answered_with(result.rows.size());
   Status sent = co_await send_result(result);
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "mysql/types.h"
+#include "plan/found_rows.h"
 #include "shard/keyspace_id.h"
 #include "shard/lookup.h"
 #include "shard/vindex.h"
@@ -256,6 +257,7 @@ struct Plan {
   // What the session knows of the statement's end is to be asked on the same connection: FOUND_ROWS() after
   // SQL_CALC_FOUND_ROWS, LAST_INSERT_ID() after SELECT LAST_INSERT_ID(x).
   bool asks_found_rows = false;
+  FoundRows found_rows = FoundRows::kAnswer;
   bool asks_insert_id = false;
   std::optional<GivenId> given_id;
   Merge merge;

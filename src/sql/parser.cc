@@ -182,25 +182,29 @@ namespace {
 
 std::string_view copy_statement(std::string_view text, const LexOptions& options, Arena& arena) {
   const std::string_view copy = arena.copy_text(text);
-  if (text.find("/*!") == std::string_view::npos && text.find("/*M!") == std::string_view::npos) return copy;
-  std::vector<std::pair<uint32_t, uint32_t>> markers;
-  Lexer lexer(text, options);
-  lexer.note_markers(markers);
-  while (true) {
-    const TokenType type = lexer.next_raw().type;
-    if (type == TokenType::kError) return copy;  // The parser will say so.
-    if (type == TokenType::kEnd) break;
-  }
-  char* bytes = const_cast<char*>(copy.data());  // The arena's, and nobody else's yet.
-  for (const auto& [offset, length] : markers) {
-    std::fill_n(bytes + offset, length, ' ');
-    // A blank behind "--" would hide the rest of the line. Nobody writes that in earnest: make it a syntax error.
-    if (copy.substr(0, offset).ends_with("--")) bytes[offset] = '\x7f';
-  }
+  blank_markers({const_cast<char*>(copy.data()), copy.size()}, options);  // The arena's, and nobody else's yet.
   return copy;
 }
 
 }  // namespace
+
+void blank_markers(std::span<char> text, const LexOptions& options) {
+  const std::string_view whole(text.data(), text.size());
+  if (whole.find("/*!") == std::string_view::npos && whole.find("/*M!") == std::string_view::npos) return;
+  std::vector<std::pair<uint32_t, uint32_t>> markers;
+  Lexer lexer(whole, options);
+  lexer.note_markers(markers);
+  while (true) {
+    const TokenType type = lexer.next_raw().type;
+    if (type == TokenType::kError) return;  // The parser will say so.
+    if (type == TokenType::kEnd) break;
+  }
+  for (const auto& [offset, length] : markers) {
+    std::fill_n(text.begin() + offset, length, ' ');
+    // A blank behind "--" would hide the rest of the line. Nobody writes that in earnest: make it a syntax error.
+    if (whole.substr(0, offset).ends_with("--")) text[offset] = '\x7f';
+  }
+}
 
 // ---- Parser: construction and result --------------------------------------------------------------------------------
 

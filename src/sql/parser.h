@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <span>
 #include <string_view>
 #include <vector>
 
@@ -64,6 +65,10 @@ Result<Ast> parse(std::string_view text, const ParseOptions& options = {});
 
 // A tree with one expression; for vschema settings, filters and tests. Ast::statement() is a Do with one item.
 Result<Ast> parse_expression(std::string_view text, const ParseOptions& options = {});
+
+// Blanks out what opens and closes executable comments that the server runs ("/*!50001", "*/"), so that any piece of
+// the text stands for itself. A text that cannot be read stays as it is.
+void blank_markers(std::span<char> text, const LexOptions& options = {});
 
 // The statements of a multi-statement text without their semicolons, blanks and comments around them; empty ones are
 // left out. A semicolon inside the body of a stored program (BEGIN .. END and the like) does not separate. Only the

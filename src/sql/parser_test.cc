@@ -807,6 +807,20 @@ TEST(Split, CutsAtSemicolons) {
   EXPECT_EQ(pieces("select 'a"), "error: You have an error in your SQL syntax: syntax error at position 10 near ''a'");
 }
 
+// A piece may begin or end within such a comment.
+TEST(Split, OfExecutableComments) {
+  const auto plain = [](std::string text) {
+    blank_markers(text);
+    return pieces(text);
+  };
+  EXPECT_EQ(plain("/*!40101 set names utf8 */; select 1"), "[set names utf8][select 1]");
+  EXPECT_EQ(plain("/*! begin */ not atomic select 1; end; select 2"), "[begin    not atomic select 1; end][select 2]");
+  EXPECT_EQ(plain("/*!50003 create*/ /*!50003 procedure p() begin select 1; select 2; end */; select /* ! */ 1"),
+            "[create            procedure p() begin select 1; select 2; end][select /* ! */ 1]");
+  EXPECT_EQ(plain("/*! select 1; select 2 */ + 3; select '/*! 4 */'"),
+            "[select 1][select 2    + 3][select '/*! 4 */']");
+}
+
 TEST(Split, KeepsStoredProgramsTogether) {
   EXPECT_EQ(pieces("create procedure p() begin select 1; begin select 2; end; end; select 3"),
             "[create procedure p() begin select 1; begin select 2; end; end][select 3]");

@@ -37,7 +37,8 @@ struct Prelude {
   bool once = false;
   bool unlimited = false;
 };
-Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bool in_transaction) {
+// `keeps`: the session has the connection for longer; there a transaction may begin without a BEGIN (autocommit = 0).
+Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bool in_transaction, bool keeps) {
   Prelude prelude;
   prelude.unlimited =
       std::ranges::find(attributes, mysql::kUnlimitedAttribute, &mysql::QueryAttribute::name) != attributes.end();
@@ -58,7 +59,7 @@ Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bo
   }
   for (const auto& attribute : attributes) {
     if (attribute.name != mysql::kSavepointAttribute) continue;
-    if (!in_transaction && !prelude.begins) {
+    if (!in_transaction && !prelude.begins && !keeps) {
       return fail(Code::kInvalidArgument, "a savepoint is asked for outside of a transaction");
     }
     prelude.statements.push_back(mysql::savepoint_statement(attribute.value.bytes));
@@ -390,7 +391,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     auto query = mysql::decode_query(message.payload, client_.capabilities);
     if (!query.ok()) co_return co_await send_error(std::move(query).error());
     request.text = query->text;
-    auto prelude = prelude_of(query->attributes, in_transaction_);
+    auto prelude = prelude_of(query->attributes, in_transaction_, keeps_connection());
     if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
     request.prelude = std::move(prelude->statements);
     request.begins = prelude->begins;
@@ -597,7 +598,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   // A cursor would tie the connection to this session until it is closed; rows are sent at once instead, as MySQL does
   // for statements that cannot have one.
   execute_.cursor_flags = 0;
-  auto prelude = prelude_of(execute_.attributes, in_transaction_);
+  auto prelude = prelude_of(execute_.attributes, in_transaction_, keeps_connection());
   if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
   request.prelude = std::move(prelude->statements);
   request.begins = prelude->begins;

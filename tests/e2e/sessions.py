@@ -374,7 +374,21 @@ class SessionsTest(ClusterTest):
                   "delete from u", "select * from nosuch", "execute immediate 'set @a = 1'", "show count(*) warnings",
                   "execute immediate 'select count(*) from u'", "show count(*) warnings", "set session transaction read only", "commit and chain",
                   "insert into u values (10)", "rollback", "set session transaction read write", "lock tables t write", "begin", "delete from u", "rollback"]
+        script += ["begin", "delete from t where id > 3", "commit", "select 1/0", "handler t open", "show count(*) warnings", "handler t read first",
+                   "select found_rows()", "handler t close", "select id from t where id = 1", "show create table t", "select found_rows()",
+                   "select id from t", "update t set v = v where id = 1", "select found_rows()", "select id into @i from t order by id limit 1",
+                   "select found_rows()", "show count(*) errors", "select found_rows()", "set transaction read only", "get diagnostics @n = number",
+                   "insert into u values (12)", "rollback", "set transaction read only", "set session transaction read write", "insert into u values (12)",
+                   "set transaction read only", "show create table u", "insert into u values (13)", "rollback", "set autocommit = 0", "select @@autocommit",
+                   "select function_sets_variable()", "set transaction read write", "call sets_variable()", "set transaction read write",
+                   "call answers_twice()", "set transaction read write", "rollback", "prepare s from 'select * from t'", "set transaction read write",
+                   "savepoint b", "call adds(@a, 2)", "rollback to b", "insert into u values (14)", "rollback", "set autocommit = 1", "select * from u"]
         if backend.wanted() == "mariadb":
+            script += ["select id from t", "delete from t where id = 3 returning id", "select found_rows()",
+                       "execute immediate 'insert into u select id + 40 from t where id = 1'", "select found_rows()", "set @a = 0",
+                       "/*! begin */ not atomic select 1; end", "begin not atomic set transaction read only; end", "set session transaction read write",
+                       "insert into u values (15)", "set autocommit = 0", "if 0 then select * from t; end if", "set transaction read write",
+                       "if 1 then select id from t where id = 1; end if", "set transaction read write", "rollback", "set autocommit = 1"]
             script += ["set names utf8mb4 collate uca1400_ai_ci", "select @@collation_connection", "set statement wait_timeout = 5 for select 1"]
         else:
             script = [statement for statement in map(named, script) if not statement.startswith(("if ", "while "))]
@@ -386,9 +400,16 @@ class SessionsTest(ClusterTest):
                 answers.append([answer(connection, statement) for statement in script])
             finally:
                 connection.close()
-        for statement, expected, found in zip(script, *answers):
+        for place, (statement, expected, found) in enumerate(zip(script, *answers)):
             if not statement.startswith("analyze"):  # It names the database.
-                self.assertEqual(found, expected, statement)
+                self.assertEqual(found, expected, script[max(0, place - 3):place + 1])
+
+    def test_what_only_a_connection_to_one_server_knows_is_refused(self):
+        connection = self.connect(False)
+        self.addCleanup(connection.close)
+        for statement in ("set profiling = 1", "set statement profiling = 1 for select 1", "set optimizer_trace = 'enabled=on'", "select @@last_gtid"):
+            self.assertIn(answer(connection, statement), [("error", number) for number in (1235, 1971)], statement)
+        self.assertEqual(answer(connection, "select @@pseudo_thread_id = connection_id()"), [(1,)])
 
     def test_a_named_shard_has_the_same_session(self):
         script = ["select last_insert_id(5)", "select last_insert_id()", "select sql_calc_found_rows id from t order by id limit 1",

@@ -273,6 +273,39 @@ class TransactionsTest(ClusterTest):
         thread.join()
         self.assertEqual(done, [[(2,)]])
 
+    # SET autocommit = 0; LOCK TABLES; ...; COMMIT; UNLOCK TABLES: no transaction of these begins with BEGIN, which lets tables go.
+    def test_locked_tables_outlive_transactions_without_autocommit(self):
+        for keyspace, table, rows in (("un", "u", "(1, 1)"), ("sh", "t", "(1, 1), (4, 1)")):
+            for first, second in (("set autocommit = 0", f"lock tables {table} write"), (f"lock tables {table} write", "set autocommit = 0")):
+                with self.subTest(keyspace=keyspace, first=first):
+                    a, b = self.client(keyspace), self.client(keyspace)
+                    b("set lock_wait_timeout = 1")
+                    a(first)
+                    a(second)
+                    a(f"insert into {table} values {rows}")
+                    a("rollback")
+                    a(f"insert into {table} values {rows}")
+                    a("savepoint s")
+                    a(f"update {table} set v = 2 where id = 1")
+                    a("rollback to s")
+                    a("commit")
+                    self.assertEqual(b.error(f"select * from {table}"), 1205)
+                    a(f"update {table} set v = 3 where id = 1")
+                    a("unlock tables")  # Commits.
+                    self.assertEqual(b(f"select v from {table} where id = 1"), [(3,)])
+                    a(f"update {table} set v = 4")
+                    a("rollback")
+                    a(f"lock tables {table} write")
+                    a(f"delete from {table} where id = 1")
+                    a("set autocommit = 1")  # Commits, and lets nothing go.
+                    self.assertEqual(b.error(f"select * from {table}"), 1205)
+                    a("begin")
+                    self.assertEqual(b(f"select v from {table} where id = 1"), [])
+                    a("rollback")
+                    a(f"delete from {table}")
+                    a.close()
+                    b.close()
+
     # --- ends of statements ---
     def running(self, tablet, part):
         return self.server(tablet)("select count(*) from information_schema.processlist where command = 'Query' and info "
