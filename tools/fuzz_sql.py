@@ -302,7 +302,9 @@ class Statements(Forms):
     def subquery(self):
         r = self.random
         outer, inner = r.choice(self.everywhere), r.choice(self.everywhere)
-        column, own = r.choice(outer.columns).name, r.choice(inner.columns)
+        # A server that materializes the subquery does not find a SET without members in it, and finds it otherwise.
+        known = [[c for c in t.columns if not c.sql.startswith("set")] or t.columns for t in (outer, inner)]
+        column, own = r.choice(known[0]).name, r.choice(known[1])
         link = r.choice([f"i.id = o.id + {r.randint(-2, 2)}", f"i.{own.name} = o.{column}", "i.id < o.id"])
         and_ = self.where("i.", inner).replace(" where ", " and ")
         condition = r.choice([

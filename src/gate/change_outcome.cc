@@ -50,6 +50,18 @@ void ChangeOutcome::add(const net::QueryResult& result, uint64_t rows, bool igno
   }
 }
 
+ChangeOutcome::InsertId ChangeOutcome::insert_id() const {
+  InsertId out{.told = last_insert_id};
+  if (ignore && affected == 0) out.told = 0;  // Of rows that are not there after all.
+  const bool servers = takes_servers_insert_id || tells_found_id;
+  if (out.told == 0 || (servers && servers_insert_id != 0)) out.told = servers_insert_id;
+  const bool given = out.told == 0 && !(ignore && affected == 0);
+  if (given) out.told = given_id;
+  const bool found = given || (tells_found_id && servers_insert_id != 0);
+  out.remembered = out.told != 0 && !id_given && !found;
+  return out;
+}
+
 std::string ChangeOutcome::info(uint16_t warnings) const {
   if (!told_info.empty()) return told_info;
   if (updates) return fmt::format("Rows matched: {}  Changed: {}  Warnings: {}", matched, changed, warnings);

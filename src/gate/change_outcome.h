@@ -30,8 +30,10 @@ struct ChangeOutcome {
   uint64_t duplicates = 0;
   uint64_t last_insert_id = 0;  // Of a sequence.
   uint64_t servers_insert_id = 0;
+  uint64_t given_id = 0;                     // Of a row that came with its own, where a server tells none.
   bool id_given = false;                     // It is the statement's own, which LAST_INSERT_ID() does not tell.
   bool takes_servers_insert_id = false;      // Where a server tells one, it comes before the sequence's.
+  bool tells_found_id = false;               // So does that of a row that was there; LAST_INSERT_ID() stays then.
   std::string told_info;                     // Not empty: the info, as it is.
   std::optional<net::QueryResult> returned;  // RETURNING
   std::vector<uint64_t> returned_places;     // Which of the statement's rows they are, where each gave one.
@@ -39,6 +41,12 @@ struct ChangeOutcome {
 
   // Adds what a shard has answered. `rows`: how many an INSERT had; 0 for all else.
   void add(const net::QueryResult& result, uint64_t rows, bool ignores);
+  // The id that the client is told, and whether it is what LAST_INSERT_ID() gives from now on.
+  struct InsertId {
+    uint64_t told = 0;
+    bool remembered = false;
+  };
+  InsertId insert_id() const;
   // As in the OK packet of one server.
   std::string info(uint16_t warnings) const;
   void note_places(const std::vector<uint64_t>& places, size_t rows);

@@ -36,6 +36,39 @@ TEST(ChangeOutcome, AddsUpWhatShardsTell) {
   EXPECT_EQ(one.info(0), "Records: 1  Duplicates: 0  Warnings: 0");
 }
 
+TEST(ChangeOutcome, TellsTheIdOfOneServer) {
+  struct Case {
+    const char* what;
+    ChangeOutcome out;
+    uint64_t told;
+    bool remembered;
+  };
+  const Case cases[] = {
+      {"of the sequence", {.affected = 2, .last_insert_id = 7}, 7, true},
+      {"of the server", {.affected = 1, .servers_insert_id = 9}, 9, true},
+      {"given by the statement", {.affected = 1, .servers_insert_id = 9, .id_given = true}, 9, false},
+      {"id = last_insert_id(id)",
+       {.affected = 2, .last_insert_id = 7, .servers_insert_id = 3, .takes_servers_insert_id = true},
+       3,
+       true},
+      {"that, of a row that is new", {.affected = 1, .last_insert_id = 7, .takes_servers_insert_id = true}, 7, true},
+      {"of a row that was there",
+       {.affected = 2, .last_insert_id = 7, .servers_insert_id = 3, .tells_found_id = true},
+       3,
+       false},
+      {"of a row that was not", {.affected = 1, .last_insert_id = 7, .tells_found_id = true}, 7, true},
+      {"of rows that were left out", {.ignore = true, .affected = 0, .last_insert_id = 7}, 0, false},
+      {"of rows one of which was left out", {.ignore = true, .affected = 1, .last_insert_id = 7}, 7, true},
+      {"none", {.affected = 1}, 0, false},
+      {"of a row that came with it", {.affected = 1, .given_id = 5}, 5, false},
+      {"of one that was left out", {.ignore = true, .given_id = 5}, 0, false},
+  };
+  for (const auto& one : cases) {
+    EXPECT_EQ(one.out.insert_id().told, one.told) << one.what;
+    EXPECT_EQ(one.out.insert_id().remembered, one.remembered) << one.what;
+  }
+}
+
 TEST(ChangeOutcome, PutsReturnedRowsIntoTheStatementsOrder) {
   ChangeOutcome out;
   for (const auto& [places, cells] : {std::pair(std::vector<uint64_t>{0, 3}, std::vector{"a", "d"}),

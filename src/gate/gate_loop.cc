@@ -28,8 +28,13 @@ void GateLoop::set_view(std::shared_ptr<const View> view) {
   ++pools_epoch_;
   if (view_->vschema_version != plans_version_) {
     plans_.clear();
+    text_plans_.clear();
     counters_.clear();
     plans_version_ = view_->vschema_version;
+  }
+  if (view_->schema != text_plans_schema_) {  // They name columns.
+    text_plans_.clear();
+    text_plans_schema_ = view_->schema;
   }
   view_changed.notify_all();
 }
@@ -111,6 +116,7 @@ const std::shared_ptr<StatementTotals>& GateLoop::add_totals(PlanKey key, Statem
   if (totals_.size() >= settings.plan_cache_size) {
     totals_.clear();
     for (auto& [plan_key, known] : plans_) known.totals = nullptr;
+    text_plans_.clear();
   }
   return totals_.emplace(std::move(key), std::make_shared<StatementTotals>(std::move(totals))).first->second;
 }
@@ -118,6 +124,16 @@ const std::shared_ptr<StatementTotals>& GateLoop::add_totals(PlanKey key, Statem
 void GateLoop::remember_plan(const sql::Fingerprint& fingerprint, const std::string& context, KnownPlan plan) {
   if (plans_.size() >= settings.plan_cache_size) plans_.clear();
   plans_.emplace(PlanKey{fingerprint, context}, std::move(plan));
+}
+
+const GateLoop::KnownPlan* GateLoop::find_text_plan(const std::string& key) const {
+  const auto found = text_plans_.find(key);
+  return found == text_plans_.end() ? nullptr : &found->second;
+}
+
+void GateLoop::remember_text_plan(std::string key, KnownPlan plan) {
+  if (text_plans_.size() >= std::min(kTextPlans, settings.plan_cache_size)) text_plans_.clear();
+  text_plans_.emplace(std::move(key), std::move(plan));
 }
 
 bool GateLoop::rules_processes(const std::string& user) const {

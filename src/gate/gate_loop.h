@@ -153,6 +153,12 @@ class GateLoop {
   };
   // Counts a use.
   const KnownPlan* find_plan(const sql::Fingerprint& fingerprint, std::string_view context);
+  // Plans of statements that one server finishes hold for one text, what runs there: they are known by it, and by what
+  // else of the session they depend on.
+  const KnownPlan* find_text_plan(const std::string& key) const;
+  void remember_text_plan(std::string key, KnownPlan plan);
+  static constexpr size_t kTextPlans = 500;            // Of those; when there are so many, it begins anew.
+  static constexpr size_t kTextMax = size_t{8} << 10;  // Of longer ones none is kept.
   // Does not count it.
   KnownPlan* look_up_plan(const sql::Fingerprint& fingerprint, std::string_view context);
   void remember_plan(const sql::Fingerprint& fingerprint, const std::string& context, KnownPlan plan);
@@ -225,6 +231,8 @@ class GateLoop {
 
   uint64_t plans_version_ = 0;
   std::unordered_map<PlanKey, KnownPlan, PlanKeyHash, PlanKeyEqual> plans_;
+  std::unordered_map<std::string, KnownPlan> text_plans_;
+  std::shared_ptr<const schema::Snapshot> text_plans_schema_;
   std::unordered_map<PlanKey, const PlanCounters*, PlanKeyHash, PlanKeyEqual> counters_;
   std::unordered_map<PlanKey, std::shared_ptr<StatementTotals>, PlanKeyHash, PlanKeyEqual> totals_;
   uint64_t pools_epoch_ = 1;  // Changes with the view, and when a pool goes.

@@ -252,6 +252,7 @@ class ClientSession {
   // Also finds the plan's counters (counters_).
   Result<std::shared_ptr<const plan::Plan>> plan_for(const Statement& statement);
   plan::Plan named_shard_plan(const Statement& statement) const;
+  std::string text_plan_key(const Statement& statement) const;
   std::string home_keyspace() const;  // keyspace_; "" for information_schema, which is in all of them.
   Result<std::shared_ptr<const plan::Plan>> plan_with_names(sql::Ast& ast, const plan::PlanContext& context) const;
   bool begins_transaction(const plan::Plan& plan, const Statement& statement) const;
@@ -298,6 +299,7 @@ class ClientSession {
   net::Task<RunResult> end_change(ChangeOutcome out, Status status);
   net::Task<RunResult> tell_change(ChangeOutcome out);
   net::Task<RunResult> run_rows(const plan::Plan& plan);
+  Status as_in_a_change() const;
   net::Task<Result<net::QueryResult>> source_rows(const plan::RowSource& source, base::MemoryBudget::Hold& memory);
   Result<shard::Target> place_row(const std::string& keyspace, const std::shared_ptr<const shard::Vindex>& vindex,
                                   std::vector<mysql::Value> values);
@@ -583,6 +585,11 @@ class ClientSession {
   // Undoes what one statement did on these shards, and keeps the transaction. False when that is not possible.
   net::Task<bool> undo_statement(const std::vector<shard::Target>& targets);
   net::Task<RunResult> run_ddl(std::vector<ShardText> texts);
+  // session_create_select.cc
+  net::Task<RunResult> create_and_fill(const plan::Plan& plan, const Statement& statement);
+  net::Task<Status> create_empty(const plan::CreateSelect& what, std::vector<shard::Target> targets,
+                                 std::vector<shard::Target>& done);
+  net::Task<Status> await_columns(const plan::CreateSelect& what, std::span<const std::string> columns);
   net::Task<void> let_tables_go();
   net::Task<RunResult> lock_tables(const Statement& statement);
   net::Task<RunResult> begin_under_locks();
@@ -728,6 +735,7 @@ class ClientSession {
   std::vector<Process> processes_;  // What look_at_processes() saw; positions_: of each shard, its keyspace and name.
   std::vector<std::vector<std::optional<std::string>>> positions_;
   bool killed_ = false;                   // The statement that runs is to be ended.
+  bool strict_source_ = false;            // Rows are found for a change: what their query warns of is its error.
   bool hinted_ = false;                   // Its hints are in force.
   Directives directives_;                 // Of the statement that runs.
   base::TimePoint directive_deadline_{};  // If they set a timeout.

@@ -25,6 +25,7 @@ namespace {
 
 constexpr size_t kStatementBytes = size_t{512} << 10;  // Of a statement that is sent for many rows; one may have more.
 constexpr size_t kStatementRows = 1000;
+constexpr std::string_view kMoveSavepoint = "vitrail_move";
 
 // The values of a row that are where a target's columns are.
 std::vector<std::string> literals_of(const std::vector<schema::Column>& columns, size_t at,
@@ -41,16 +42,6 @@ Error not_there(const plan::ChangeTarget& target, uint64_t changed, uint64_t wan
       fmt::format("VT12001: unsupported: a change of rows that are not where their keys as they are stored place "
                   "them: {} of {} rows of {}.{} were met there",
                   changed, wanted, target.keyspace, target.table));
-}
-
-// What a query only warns of is an error in a change, when the session is strict. Rows of SHOW WARNINGS.
-Status as_in_a_change(const std::vector<std::array<std::string, 3>>& warnings) {
-  for (const auto& [level, code, message] : warnings) {
-    if (level != "Warning") continue;
-    const auto number = static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10));
-    return fail(Code::kInvalidArgument, message).with_mysql(number, std::string(mysql::sqlstate_of(number)));
-  }
-  return {};
 }
 
 Result<std::string> assignments_text(const plan::ChangeTarget& target, const net::QueryResult& rows,
@@ -71,6 +62,16 @@ Result<std::string> assignments_text(const plan::ChangeTarget& target, const net
 }
 
 }  // namespace
+
+// What a query only warns of is an error in a change, when the session is strict. Rows of SHOW WARNINGS.
+Status ClientSession::as_in_a_change() const {
+  for (const auto& [level, code, message] : warning_rows_) {
+    if (level != "Warning") continue;
+    const auto number = static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10));
+    return fail(Code::kInvalidArgument, message).with_mysql(number, std::string(mysql::sqlstate_of(number)));
+  }
+  return {};
+}
 
 net::Task<Result<net::QueryResult>> ClientSession::send_change(ShardText what, ChangeOutcome& out, uint64_t rows,
                                                                Touched* touched) {
@@ -136,10 +137,15 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
 
 // What the client is told of a change that has been made.
 net::Task<RunResult> ClientSession::tell_change(ChangeOutcome out) {
+<<<<<<< HEAD
   unite_constant_warnings();
   uint64_t insert_id = out.last_insert_id;
   if (insert_id == 0 || (out.takes_servers_insert_id && out.servers_insert_id != 0)) insert_id = out.servers_insert_id;
   if (insert_id != 0 && !out.id_given) last_insert_id_ = insert_id;
+=======
+  const ChangeOutcome::InsertId id = out.insert_id();
+  if (id.remembered) last_insert_id_ = id.told;
+>>>>>>> cd1baf0
   Status sent;
   if (out.returned) {
     row_count_ = -1;
@@ -148,7 +154,7 @@ net::Task<RunResult> ClientSession::tell_change(ChangeOutcome out) {
   } else {
     row_count_ = static_cast<int64_t>(out.affected);
     if (out.tells_records) found_rows_ = out.records;  // As its SELECT gave.
-    sent = co_await send_ok({.affected_rows = out.affected, .last_insert_id = insert_id, .info = out.info(warnings_)});
+    sent = co_await send_ok({.affected_rows = out.affected, .last_insert_id = id.told, .info = out.info(warnings_)});
   }
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
@@ -287,11 +293,13 @@ net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
   Status status;
   Touched touched;
   if (!out.own_transaction) touched.savepoint = statement_savepoint();
+  strict_source_ = plan.insert_rows != nullptr ? plan.insert_rows->strict : plan.change->strict;
   if (plan.kind == plan::Plan::Kind::kInsertRows) {
     status = co_await insert_rows(*plan.insert_rows, out, touched, memory);
   } else {
     status = co_await change_rows(*plan.change, out, touched, memory);
   }
+  strict_source_ = false;
   bool undone = true;
   if (!status.ok() && !out.own_transaction && !ends_transaction(status.error()))
     undone = co_await undo_touched(touched);
@@ -319,7 +327,7 @@ net::Task<Status> ClientSession::change_rows(const plan::Change& change, ChangeO
   if (watched) CO_RETURN_IF_ERROR(may_watch());
   CO_ASSIGN_OR_RETURN(net::QueryResult rows, co_await source_rows(change.rows, memory));
   CO_RETURN_IF_ERROR(plan::make_bits_digits(rows.columns, rows.rows));
-  if (change.strict) CO_RETURN_IF_ERROR(as_in_a_change(warning_rows_));
+  if (change.strict) CO_RETURN_IF_ERROR(as_in_a_change());
   std::vector<LookupKey> written;
   for (const auto& target : change.targets) {
     CO_RETURN_IF_ERROR(co_await change_target(target, rows, out, watched ? &touched : nullptr, written));
@@ -485,6 +493,13 @@ net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, cons
   const plan::ChangeTarget::Move& move = *target.move;
   const uint64_t matched = out.matched;
   const uint64_t changed = out.changed;
+  const uint64_t affected = out.affected;
+  const bool ignores = !target.exact;
+  const std::string savepoint = sql::quote_identifier(kMoveSavepoint);
+  if (ignores) {
+    // Behind the statement's own, which the first change there sets.
+    CO_ASSIGN_OR_RETURN(const auto set, co_await send_change({from, "savepoint " + savepoint}, out, 0, touched));
+  }
   Watched before;
   if (target.watch != nullptr) {
     plan::ChangeTarget plain;
@@ -538,6 +553,13 @@ net::Task<Status> ClientSession::move_row(const plan::ChangeTarget& target, cons
   auto removed = co_await send_change({from, "delete from " + table + now_is}, ignored, 0, touched);
   if (removed.ok()) removed = co_await send_change({to, std::move(insert)}, ignored, 0, touched);
   out.done = std::move(ignored.done);
+  if (!removed.ok() && ignores && removed.error().mysql_errno() == mysql::errnos::kDupEntry) {
+    // UPDATE IGNORE: another row is there, and this one stays as it was.
+    CO_ASSIGN_OR_RETURN(const auto undone, co_await ask({from, "rollback to savepoint " + savepoint}));
+    out.affected = affected;
+    out.changed = changed;
+    co_return Status{};
+  }
   if (!removed.ok()) co_return std::move(removed).error();
   CO_ASSIGN_OR_RETURN(const auto there, co_await ask({to, std::move(read)}, "", nullptr, 0, Digits::kAll));
   if (there.rows != now.rows) {
@@ -587,8 +609,8 @@ Result<mysql::Value> stored_key(const plan::InsertRows& insert, const plan::Inse
   return plan::stored_value(storing, std::move(value), key.name);
 }
 
-bool asks_for_value(const mysql::ColumnDef& from, const std::optional<std::string>& cell) {
-  return !cell || (mysql::is_integer_type(from.type) && *cell == "0");
+bool asks_for_value(const mysql::ColumnDef& from, const std::optional<std::string>& cell, bool zero_is_id) {
+  return !cell || (!zero_is_id && mysql::is_integer_type(from.type) && *cell == "0");
 }
 
 }  // namespace
@@ -698,7 +720,8 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
     if (insert.sequence_table.empty()) return false;
     if (!insert.generated) return true;
     const auto& cell = insert.rows[source].cells[*insert.generated];
-    return cell.at ? asks_for_value(found[source].columns[*cell.at], row[*cell.at]) : cell.wants_value;
+    if (!cell.at) return cell.wants_value;
+    return asks_for_value(found[source].columns[*cell.at], row[*cell.at], insert.zero_is_id);
   };
   for (size_t i = 0; i < insert.rows.size(); ++i) {
     if (!insert.rows[i].source) {
@@ -715,7 +738,7 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
     }
     for (const auto& row : found[i].rows) needed += generates(i, row) ? 1 : 0;
   }
-  if (insert.strict) CO_RETURN_IF_ERROR(as_in_a_change(warning_rows_));
+  if (insert.strict) CO_RETURN_IF_ERROR(as_in_a_change());
   int64_t next = 0;
   if (needed > 0 && !insert.sequence_problem.empty())
     co_return fail(Code::kFailedPrecondition, insert.sequence_problem);

@@ -224,7 +224,9 @@ net::Task<Status> ClientSession::load_inputs(const plan::Finish& finish, const S
   count_statement(questions);
   shared_.metrics.statistics.finished_rows.add(copied.rows);
   shared_.metrics.statistics.finished_bytes.add(copied.bytes);
-  clear_warnings();  // What the inputs' conditions warn of is warned of again.
+  // What the inputs' conditions warn of is warned of again, but for rows that they leave out.
+  if (strict_source_) CO_RETURN_IF_ERROR(as_in_a_change());
+  clear_warnings();
   co_return Status{};
 }
 

@@ -450,6 +450,8 @@ net::Task<RunResult> ClientSession::insert_with_lookups(const plan::ShardedInser
   what.out.last_insert_id = last_insert_id;
   what.out.id_given = id_given;
   what.out.takes_servers_insert_id = insert.servers_insert_id;
+  what.out.tells_found_id = insert.tells_found_id;
+  what.out.given_id = insert.given_id.value_or(0);
   what.out.ignore = insert.conflict == Conflict::kIgnore;
   for (size_t i = 0; i < rows.size(); ++i) {
     auto& keys = what.keys.emplace_back();

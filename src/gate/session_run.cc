@@ -108,6 +108,12 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     }
     counters_ = shared_.find_counters(statement.scan.fingerprint, plan_context_);
   }
+  std::string exact = keyable ? text_plan_key(statement) : "";
+  if (const auto* known = exact.empty() ? nullptr : shared_.find_text_plan(exact)) {
+    counters_ = known->counters;
+    use_totals(known->totals);
+    return known->plan;
+  }
   std::optional<std::string> replaced;  // The values of an INSERT decide about the shards: they must be known now.
   if (statement.scan.kind == sql::StatementKind::kInsert || statement.scan.kind == sql::StatementKind::kReplace) {
     ASSIGN_OR_RETURN(replaced, with_session_values(statement.text));
@@ -159,10 +165,26 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
   describe_plan(*plan, *totals_);
   if (remember && plan->cacheable) {
     shared_.remember_plan(statement.scan.fingerprint, plan_context_, {plan, counters_, std::move(query), 1, totals_});
+  } else if (!exact.empty() && plan->kind == plan::Plan::Kind::kFinish) {
+    shared_.remember_text_plan(std::move(exact), {plan, counters_, {}, 1, totals_});
   } else if (remember) {
     shared_.remember_counters(statement.scan.fingerprint, plan_context_, counters_);
   }
   return plan;
+}
+
+// Of a SELECT whose plan is good for this text; "" for others.
+std::string ClientSession::text_plan_key(const Statement& statement) const {
+  const bool constant = statement.scan.kind == sql::StatementKind::kSelect && !statement.binary() &&
+                        statement.scan.parameter_count == 0 && !mentions_processlist(statement.text);
+  if (!constant || statement.text.size() > GateLoop::kTextMax) return "";
+  const auto& settings = settings_.values();
+  const auto mode = settings.find("sql_mode");
+  std::string key(statement.text);
+  (key += '\0') += plan_context_;
+  (key += '\0') += client_charset();
+  if (mode != settings.end()) (key += '\0') += mode->second;
+  return key;
 }
 
 std::string ClientSession::home_keyspace() const { return plan::is_information_schema(keyspace_) ? "" : keyspace_; }
@@ -242,6 +264,7 @@ Result<plan::PlanContext> ClientSession::plan_context(const View& view, const St
     // MySQL's ANSI has it too.
     context.full_groups =
         modes.find("only_full_group_by") != std::string::npos || modes.find("ansi") != std::string::npos;
+    context.zero_is_id = modes.find("no_auto_value_on_zero") != std::string::npos;
   }
   return context;
 }
@@ -559,6 +582,13 @@ net::Task<RunResult> ClientSession::run_plan(const plan::Plan& plan, const State
     case plan::Plan::Kind::kLoad: return run_load(plan);
     default: return run_route(plan, statement);
   }
+<<<<<<< HEAD
+=======
+  if ((*plan)->kind == plan::Plan::Kind::kFinish) co_return co_await run_finish(**plan, statement);
+  if ((*plan)->kind == PlanKind::kLoad) co_return co_await run_load(**plan);
+  if ((*plan)->create_select != nullptr) co_return co_await create_and_fill(**plan, statement);
+  co_return co_await run_route(**plan, statement);
+>>>>>>> cd1baf0
 }
 
 namespace {
@@ -574,6 +604,7 @@ bool makes_rows_of_query(const Statement& statement) {
 
 net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Statement& statement) {
   if (plan.lookup_change != nullptr) co_return co_await change_with_lookups(plan, statement);
+  if (plan.is_ddl) shared_.view_queries.clear();  // It may make one of them anew.
   auto targets = co_await targets_of(plan.route, statement, !plan.is_read);
   if (!targets.ok()) {
     Error error = std::move(targets).error();
@@ -842,6 +873,8 @@ net::Task<RunResult> ClientSession::run_insert(const plan::Plan& plan, const Sta
   out.last_insert_id = first_generated;
   out.id_given = first_generated == 0 && gives_its_id(plan, statement);
   out.takes_servers_insert_id = insert.servers_insert_id;
+  out.tells_found_id = insert.tells_found_id;
+  out.given_id = insert.given_id.value_or(0);
   out.ignore = insert.prefix.starts_with("insert ignore");
   co_return co_await change(std::move(texts), std::move(out), std::move(places));
 }

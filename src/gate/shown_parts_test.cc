@@ -20,9 +20,9 @@ std::vector<std::optional<std::string>> status(std::string name, std::string row
 }
 
 TEST(ShownParts, RowsAndSizesOfTableStatusAreAddedUp) {
-  const auto all = unite_shown(
-      {}, {status_of({status("t", "10", "100", "1000", "9", "2026-01-02 00:00:00", "2026-03-01 00:00:00")}),
-           status_of({status("t", "30", "100", "5000", "11", "2026-01-01 00:00:00", std::nullopt)})});
+  const auto all =
+      unite_shown({}, {status_of({status("t", "10", "100", "1000", "9", "2026-01-02 00:00:00", "2026-03-01 00:00:00")}),
+                       status_of({status("t", "30", "100", "5000", "11", "2026-01-01 00:00:00", std::nullopt)})});
   ASSERT_EQ(all.rows.size(), 1U);
   const std::vector<std::optional<std::string>> expected = {
       "t", "40", "150", "6000", "0", "200", "0", "11", "2026-01-01 00:00:00", "2026-03-01 00:00:00"};
@@ -70,7 +70,7 @@ TEST(ShownParts, CardinalitiesOfAnIndex) {
     const char* what;
     std::vector<std::string> key;
     std::string repeats;
-    std::optional<std::string> first;   // On each of two shards, whose tables have 100 rows each.
+    std::optional<std::string> first;  // On each of two shards, whose tables have 100 rows each.
     std::optional<std::string> second;
     std::optional<std::string> all;
   };
@@ -85,9 +85,9 @@ TEST(ShownParts, CardinalitiesOfAnIndex) {
   };
   for (const auto& one : cases) {
     const Part primary{"0", "PRIMARY", "1", "id", "100"};
-    const auto all = unite_shown({.index = true, .key = one.key},
-                                 {index_of({primary, {one.repeats, "k", "1", "C", one.first}}),
-                                  index_of({primary, {one.repeats, "k", "1", "C", one.second}})});
+    const auto all =
+        unite_shown({.index = true, .key = one.key}, {index_of({primary, {one.repeats, "k", "1", "C", one.first}}),
+                                                      index_of({primary, {one.repeats, "k", "1", "C", one.second}})});
     ASSERT_EQ(all.rows.size(), 2U);
     EXPECT_EQ(all.rows[0][6], "200") << one.what;
     EXPECT_EQ(all.rows[1][6], one.all) << one.what;

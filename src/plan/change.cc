@@ -336,7 +336,9 @@ class ChangePlanner {
     if (reads_assigned_) {
       return unsupported("an assignment that reads a column that another one changes, beside one that places the row");
     }
-    if (ignore_) return unsupported("UPDATE IGNORE of a column that places the row");
+    if (ignore_ && target.watch != nullptr) {
+      return unsupported("UPDATE IGNORE of a column that places the row, in a table with lookup vindexes");
+    }
     auto& move = target.move.emplace();
     RETURN_IF_ERROR(add_new_key(wanted, target));
     for (const auto& column : bound.known->columns) {

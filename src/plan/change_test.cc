@@ -59,15 +59,20 @@ class ChangeTest : public testing::Test {
     schema_["un"] = std::make_shared<const schema::Keyspace>(std::move(unsharded));
   }
 
-  // How the rows come, then what is sent for them; or the way that needs none of this.
-  std::string planned(const char* sql) {
+  Result<std::shared_ptr<const Plan>> plan_of(const char* sql, bool zero_is_id = false) {
     auto ast = sql::parse(sql);
     EXPECT_TRUE(ast.ok()) << sql;
     PlanContext context;
     context.vschema = vschema_.get();
     context.schema = &schema_;
     context.keyspace = "sh";
-    const auto plan = plan_statement(*ast, context);
+    context.zero_is_id = zero_is_id;
+    return plan_statement(*ast, context);
+  }
+
+  // How the rows come, then what is sent for them; or the way that needs none of this.
+  std::string planned(const char* sql) {
+    const auto plan = plan_of(sql);
     if (!plan.ok()) return plan.error().message();
     const Plan& p = **plan;
     if (p.kind == Plan::Kind::kInsertRows) {
@@ -150,13 +155,63 @@ TEST_F(ChangeTest, MovesRowsOneByOneInAnOrder) {
       {"update a set id = 5 where x = 1 order by t limit 1",
        "select `a`.`id`, `a`.`id`, 5 from a where x = 1 order by t limit 1 for update; update a as `a` set `id` = 5 "
        "moves"},
-      {"update ignore a set id = 5", "VT12001: unsupported: UPDATE IGNORE of a column that places the row"},
+      {"update ignore a set id = 5",
+       "select `a`.`id`, `a`.`id`, 5 from a order by `a`.`id` for update; update ignore a as `a` set `id` = 5 moves"},
       {"update a set x = 1, id = x",
        "VT12001: unsupported: an assignment that reads a column that another one changes, beside one that places the "
        "row"},
       {"update a set id = (select 1)",
        "VT12001: unsupported: a new value of a column that places the row, from other tables"},
   });
+}
+
+TEST_F(ChangeTest, FailsWhereAServerMeetsBadValuesWhileItChangesRows) {
+  const std::pair<const char*, bool> cases[] = {
+      {"update a set x = 1 limit 2", true},
+      {"update a set x = (select max(y) from b)", true},
+      {"update a set x = 1 order by id limit 2", false},  // Found before anything is changed.
+      {"update ignore a set x = 1 limit 2", false},
+      {"delete from a limit 2", false},
+  };
+  for (const auto& [sql, strict] : cases) {
+    const auto plan = plan_of(sql);
+    ASSERT_TRUE(plan.ok() && (*plan)->change != nullptr) << sql;
+    EXPECT_EQ((*plan)->change->strict, strict) << sql;
+  }
+}
+
+TEST_F(ChangeTest, TellsTheIdsOfRowsThatAreThere) {
+  struct Case {
+    const char* sql;
+    bool zero_is_id;
+    const char* suffix;
+    std::optional<uint64_t> given;
+    bool found;
+  };
+  const Case cases[] = {
+      {"insert into s(v) values (1)", false, "", std::nullopt, false},
+      {"insert into s(v) values (1) on duplicate key update v = 2", false,
+       " on duplicate key update v = 2, `id` = last_insert_id(`s`.`id`)", std::nullopt, true},
+      {"insert into s(v) values (1), (2) on duplicate key update v = 2", false, " on duplicate key update v = 2",
+       std::nullopt, false},
+      {"insert into s(v) values (1) on duplicate key update id = last_insert_id(id)", false,
+       " on duplicate key update id = last_insert_id(id)", std::nullopt, false},
+      {"insert into s(v) values (1) on duplicate key update v = last_insert_id(v)", false,
+       " on duplicate key update v = last_insert_id(v)", std::nullopt, false},
+      {"insert into s(id, v) values (7, 1) on duplicate key update v = 2", false, " on duplicate key update v = 2", 7,
+       false},
+      {"insert into s(id, v) values (7, 1), (-1, 1)", false, "", ~uint64_t{0}, false},
+      {"insert into s(id, v) values (7, 1), (null, 1)", false, "", std::nullopt, false},
+      {"insert into s(id, v) values (0, 1)", false, "", std::nullopt, false},
+      {"insert into s(id, v) values (0, 1)", true, "", 0, false},
+  };
+  for (const auto& one : cases) {
+    const auto plan = plan_of(one.sql, one.zero_is_id);
+    ASSERT_TRUE(plan.ok() && (*plan)->insert) << one.sql;
+    EXPECT_EQ((*plan)->insert->suffix, one.suffix) << one.sql;
+    EXPECT_EQ((*plan)->insert->given_id, one.given) << one.sql;
+    EXPECT_EQ((*plan)->insert->tells_found_id, one.found) << one.sql;
+  }
 }
 
 TEST_F(ChangeTest, RefusesWhatIsNotSure) {

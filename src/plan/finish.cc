@@ -13,6 +13,7 @@
 #include "plan/routing.h"
 #include "sql/names.h"
 #include "sql/printer.h"
+#include "sql/walk.h"
 #include "vschema/vschema.h"
 
 namespace vitrail::plan {
@@ -85,7 +86,23 @@ bool fits_in_memory(const std::vector<schema::Column>& columns) {
   return width <= kWidestInMemory;
 }
 
-std::string create_text(const References& references, const TableReference& reference, const FinishInput& input) {
+// Whether its answer shows in which order rows are read. Rows of the engine MEMORY are sorted by their addresses when
+// they are equal otherwise: by others on each server.
+class RowOrder : public sql::Walker {
+ public:
+  using sql::Walker::enter;
+  bool enter(const sql::Expr& expr) override {
+    const auto* call = as<sql::FunctionCall>(&expr);
+    if (call == nullptr) return true;
+    const std::string name = lower(call->name.text);
+    shown = shown || name == "group_concat" || name == "json_arrayagg" || name == "json_objectagg";
+    return true;
+  }
+  bool shown = false;
+};
+
+std::string create_text(const References& references, const KnownColumns& known, const TableReference& reference,
+                        const FinishInput& input) {
   std::string out = "create temporary table " + input.scratch + " (";
   if (input.columns.empty()) return out + std::string(kOnlyColumn) + " tinyint not null)";
   size_t indexes = 0;
@@ -96,7 +113,9 @@ std::string create_text(const References& references, const TableReference& refe
     out += name + " " + schema::definition(column);
     if (!references.joins(reference, column.name) || !schema::indexable(column)) continue;
     // MariaDB rounds a constant with a fraction before it looks it up in an index that is not unique: 2.5 finds 3.
-    if (references.fractions && schema::is_whole(column)) continue;
+    // And what it makes of a column's number that the index's type cannot have is another one, or none.
+    const bool whole = schema::is_whole(column);
+    if (whole && (references.fractions || !references.joins_whole_numbers(reference, column.name, known))) continue;
     if (++indexes > kMaxIndexes) continue;
     keys += ", key using btree (" + name + ")";  // Hashes answer no ranges, and many equal values badly.
   }
@@ -257,6 +276,8 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
       reference.source->alias.text = ast.arena().copy_text(reference.shown);
     }
   }
+  RowOrder order;
+  order.walk(ast.statement());
   auto finish = std::make_shared<Finish>();
   const sql::PrintOptions options = piece_options(ast.statement(), context);
   for (size_t i = 0; i < references.tables.size(); ++i) {
@@ -266,8 +287,8 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
                       .shown = reference.shown,
                       .scratch = fmt::format("{}{}", mysql::kScratchTables, i + 1)};
     ASSIGN_OR_RETURN(input.columns, needed_columns(references, reference, *columns[i]));
-    input.create = create_text(references, reference, input);
-    input.in_memory = fits_in_memory(input.columns);
+    input.create = create_text(references, columns, reference, input);
+    input.in_memory = !order.shown && fits_in_memory(input.columns);
     order_rows(reference, *tables[i], *columns[i], input);
     input.text = input_text(reference, input, options);
     input.filtered = !reference.conditions.empty();

@@ -13,6 +13,7 @@ namespace {
 constexpr const char* kSharded = R"({"sharded":true,"vindexes":{"hash":{"type":"hash"}},"tables":{
   "a":{"column_vindexes":[{"column":"id","name":"hash"}],"columns":[{"name":"id","type":"INT64"}]},
   "b":{"column_vindexes":[{"column":"id","name":"hash"}],"columns":[{"name":"id","type":"INT64"}]},
+  "c":{"column_vindexes":[{"column":"id","name":"hash"}],"columns":[{"name":"id","type":"INT64"}]},
   "new":{"column_vindexes":[{"column":"id","name":"hash"}]},
   "r":{"type":"reference"}}})";
 
@@ -34,6 +35,8 @@ class FinishTest : public testing::Test {
     schema::Keyspace sharded = {{"a", table({"id", "x"})}, {"b", table({"id", "t"})}, {"r", table({"k"})}};
     sharded["b"].columns[1] = {
         .name = "t", .type = "varchar(9)", .data_type = "varchar", .charset = "latin1", .collation = "latin1_bin"};
+    sharded["c"] = table({"id", "d"});
+    sharded["c"].columns[1].type = sharded["c"].columns[1].data_type = "double";
     schema_["sh"] = std::make_shared<const schema::Keyspace>(std::move(sharded));
     schema_["un"] = std::make_shared<const schema::Keyspace>(schema::Keyspace{{"u", table({"id"})}});
   }
@@ -256,11 +259,52 @@ TEST_F(FinishTest, WholeNumbersAreNotIndexedBesideFractions) {
         "select t from a, b where b.id = a.x and a.x = 25e-1", "select t + 0.5 from a, b where b.id = a.x"}) {
     const auto planned = plan(text);
     ASSERT_TRUE(planned.ok()) << text;
-    for (const auto& input : (*planned)->finish->inputs) EXPECT_FALSE(input.create.contains("key (")) << input.create;
+    for (const auto& input : (*planned)->finish->inputs)
+      EXPECT_FALSE(input.create.contains("key using")) << input.create;
   }
   const auto planned = plan("select t from a, b where b.id = a.x and a.x = 25 and t = 'a.b'");
   ASSERT_TRUE(planned.ok());
   EXPECT_TRUE((*planned)->finish->inputs[0].create.contains("key using btree (`x`)"));
+}
+
+TEST_F(FinishTest, WholeNumbersAreIndexedWhereWholeNumbersAloneLookThemUp) {
+  const struct {
+    const char* text;
+    bool indexed;  // b.id
+  } cases[] = {
+      {"select t from a, b where b.id = a.x", true},
+      {"select t from c, b where b.id = c.d", false},  // A DOUBLE.
+      {"select std(c.d) from c, b where b.id = c.d and b.id = c.id", false},
+      {"select t from a, b, c where b.id = a.x and c.d = 2", true},
+      {"select a.x from a where a.x in (select id from b)", true},
+      {"select c.d from c where c.d in (select id from b)", false},
+      {"select t from b join (select x as y from a) as q on q.y = b.id", false},  // Whatever y is.
+      {"select t from b join (select x, count(*) from a group by x) as q on q.x = b.id", true},
+      {"select t from b join (select avg(id) as x from a) as q on q.x = b.id", false},
+      {"select std(c.d) from c join b using (id)", true},
+  };
+  for (const auto& one : cases) {
+    const auto planned = plan(one.text);
+    ASSERT_TRUE(planned.ok()) << one.text << ": " << planned.error().message();
+    ASSERT_EQ((*planned)->kind, Plan::Kind::kFinish) << one.text;
+    for (const auto& input : (*planned)->finish->inputs) {
+      if (input.table != "b") continue;
+      EXPECT_EQ(input.create.contains("key using btree (`id`)"), one.indexed) << one.text << ": " << input.create;
+    }
+  }
+}
+
+TEST_F(FinishTest, WhatShowsTheOrderOfRowsIsNotSortedByAddresses) {
+  for (const char* text :
+       {"select x, group_concat(id) from a group by x", "select x, JSON_ARRAYAGG(id) from a group by x",
+        "select id, (select json_objectagg(b.id, 1) from b where b.id = a.x) from a"}) {
+    const auto planned = plan(text);
+    ASSERT_TRUE(planned.ok()) << text;
+    for (const auto& input : (*planned)->finish->inputs) EXPECT_FALSE(input.in_memory) << text;
+  }
+  const auto planned = plan("select std(x) from a");
+  ASSERT_TRUE(planned.ok());
+  EXPECT_TRUE((*planned)->finish->inputs[0].in_memory);
 }
 
 TEST_F(FinishTest, IsRefusedWithTheReason) {

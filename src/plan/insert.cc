@@ -1,6 +1,7 @@
 #include "plan/insert.h"
 
 #include <algorithm>
+#include <charconv>
 
 #include <fmt/core.h>
 
@@ -186,6 +187,9 @@ class InsertPlanner {
       }
     }
     if (out.rows.empty()) return unsupported("an INSERT without rows into a sharded table");
+    if (generated_place && out.values_needed() == 0) out.given_id = given_id(rows_.back()[*generated_place]);
+    out.tells_found_id = out.rows.size() == 1 && out.rows[0].needs_value && !insert_.on_duplicate.empty() &&
+                         insert_.returning.empty() && !names_generated();
     write_frame(out, add_column);
     return plan;
   }
@@ -294,6 +298,7 @@ class InsertPlanner {
     out->charset = context_.charset;
     out->strict = context_.strict && !insert_.ignore;
     out->ignore = insert_.ignore;
+    out->zero_is_id = context_.zero_is_id;
     out->query = insert_.query != nullptr;
     for (const auto& name : columns_) {
       const auto* column = known->find(name);
@@ -424,11 +429,13 @@ class InsertPlanner {
     return std::nullopt;
   }
 
-  // NULL, DEFAULT and a parameter that is NULL ask for a generated value; so does 0, as in MySQL.
+  // NULL, DEFAULT and a parameter that is NULL ask for a generated value; so does 0, as in MySQL, unless sql_mode has
+  // NO_AUTO_VALUE_ON_ZERO.
   bool wants_value(const sql::Expr* expr) const {
     if (is_null_or_default(expr)) return true;
     const auto value = constant(expr, KeyType::kInteger, context_);
-    return value && (value->is_null() || (!value->is_binary && value->bytes == "0"));
+    const bool zero = value && !context_.zero_is_id && !value->is_binary && value->bytes == "0";
+    return zero || (value && value->is_null());
   }
 
   std::string print(const sql::Expr* expr) const {
@@ -457,6 +464,25 @@ class InsertPlanner {
   const schema::Column* known_column(const std::string& name) const {
     const auto* known = known_columns();
     return known == nullptr ? nullptr : known->find(name);
+  }
+
+  std::optional<uint64_t> given_id(const sql::Expr* expr) const {
+    const auto value = constant(expr, KeyType::kInteger, context_);
+    if (!value || value->is_null() || value->is_binary) return std::nullopt;
+    int64_t below = 0;
+    uint64_t number = 0;
+    const char* begin = value->bytes.data();
+    const char* end = begin + value->bytes.size();
+    if (std::from_chars(begin, end, number).ptr == end) return number;
+    if (std::from_chars(begin, end, below).ptr == end) return static_cast<uint64_t>(below);
+    return std::nullopt;
+  }
+
+  // Whether ON DUPLICATE KEY UPDATE has something to say of the generated column.
+  bool names_generated() const {
+    return std::ranges::any_of(insert_.on_duplicate, [&](const sql::Assignment& assignment) {
+      return is_generated(std::string(assignment.column->name.text));
+    });
   }
 
   bool is_generated(const std::string& column) const {
@@ -669,9 +695,12 @@ class InsertPlanner {
                                  lower(column->table.text) == lower(insert_.row_alias.text));
   }
 
-  // `a = a`, as "do nothing" is written.
+  // `a = a`, as "do nothing" is written, and `a = last_insert_id(a)`, which tells the client which row is there.
   bool changes_nothing(const sql::Assignment& assignment) const {
-    const auto* column = as<sql::Column>(assignment.value);
+    const auto* call = as<sql::FunctionCall>(assignment.value);
+    const bool tells =
+        call != nullptr && call->schema.empty() && call->args.size() == 1 && lower(call->name.text) == "last_insert_id";
+    const auto* column = as<sql::Column>(tells ? call->args[0] : assignment.value);
     return column != nullptr && lower(column->name.text) == lower(assignment.column->name.text) &&
            (column->table.empty() || (insert_.row_alias.empty() && lower(column->table.text) == lower(table_.name)));
   }
@@ -731,6 +760,10 @@ class InsertPlanner {
         return true;
       });
     }
+    out.tells_found_id = out.tells_found_id && !out.servers_insert_id;  // The statement says what is told.
+    if (!out.tells_found_id) return;
+    const std::string id = sql::quote_identifier(table_.auto_increment->column);
+    out.suffix += fmt::format(", {} = last_insert_id({}.{})", id, sql::quote_identifier(table_.name), id);
   }
 
   sql::Ast& ast_;

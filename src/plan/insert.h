@@ -56,6 +56,7 @@ struct InsertRows {
   std::string sequence_problem;
   std::optional<size_t> generated;  // The column that takes the sequence's values; none: it is added behind the others.
   bool servers_insert_id = false;
+  bool zero_is_id = false;  // 0 does not ask for a value of the sequence.
 };
 
 // An INSERT or REPLACE whose rows have to be placed, or that needs values of a sequence. `tables`: the table that it

@@ -183,6 +183,9 @@ struct ShardedInsert {
   std::string sequence_table;
   // ON DUPLICATE KEY UPDATE x = LAST_INSERT_ID(x): where a server tells an id, it is the statement's.
   bool servers_insert_id = false;
+  std::optional<uint64_t> given_id;  // The last row's, where no row needs a value: what drivers are told.
+  // ON DUPLICATE KEY UPDATE of one row that would get a generated id: where it is there, its server tells its id.
+  bool tells_found_id = false;
   uint64_t values_needed() const;
 };
 
@@ -209,6 +212,15 @@ struct ShownParts {
   std::set<std::string> copies;  // Tables that are the same on each shard, in lower case.
   std::vector<std::string> key;  // Of SHOW INDEX: the columns that place a row, in lower case.
   std::string condition;         // Its WHERE, for the rows as they are in the end; "" for none.
+};
+
+// CREATE TABLE ... SELECT in a sharded keyspace, of a table that the vschema places: made without rows on each shard,
+// and filled by an INSERT.
+struct CreateSelect {
+  std::string keyspace;
+  std::string table;
+  std::string create;  // What each shard makes, of no rows.
+  std::string query;   // As it is written.
 };
 
 struct Finish;
@@ -268,8 +280,9 @@ struct Plan {
   std::shared_ptr<const InsertRows> insert_rows;  // See plan/insert.h.
   std::shared_ptr<const Change> change;           // See plan/change.h.
   std::shared_ptr<const Load> load;               // See plan/load.h.
-  bool returning = false;                         // INSERT and DELETE ... RETURNING
-  bool copies = false;  // Changes the same rows on each shard (a reference table): one shard's count is that of all.
+  std::shared_ptr<const CreateSelect> create_select;
+  bool returning = false;  // INSERT and DELETE ... RETURNING
+  bool copies = false;     // Changes the same rows on each shard (a reference table): one shard's count is that of all.
   std::shared_ptr<const LookupChange> lookup_change;
   // Where an unsharded INSERT uses a sequence, `insert` is used with a route of one shard.
 };

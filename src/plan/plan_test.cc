@@ -575,7 +575,8 @@ TEST(Planner, DdlStaysInOneKeyspace) {
       {"rename table un.u to sh.u",
        "VT12001: unsupported: DDL on tables of several keyspaces (un, sh); write one for each"},
       {"create table n as select * from a",
-       "VT12001: unsupported: CREATE TABLE ... SELECT in a sharded keyspace: its rows would have no place"},
+       "VT12001: unsupported: CREATE TABLE ... SELECT in a sharded keyspace: its rows would have no place; give the "
+       "table one in the vschema first"},
   });
 }
 

@@ -3,6 +3,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cctype>
 
 #include "plan/change.h"
 #include "plan/expr_walk.h"
@@ -287,6 +288,51 @@ Result<PlanPtr> plan_show(sql::Ast& ast, sql::Show& show, const PlanContext& con
   return plan;
 }
 
+// The rows of a table that the vschema knows already have their places.
+Result<PlanPtr> plan_create_select(sql::Ast& ast, const sql::Ddl& ddl, const StatementTables& tables,
+                                   const std::string& keyspace, const PlanContext& context) {
+  const auto no_form = [](std::string_view what) {
+    return unsupported("CREATE TABLE ... SELECT in a sharded keyspace with " + std::string(what));
+  };
+  const sql::TableName& name = ddl.names[0].name;
+  const auto routed = context.vschema->find_table(keyspace, name.name.text, type_of(context.tablet_type));
+  const bool placed = routed.ok() && routed->table->keyspace == keyspace && routed->table->name == name.name.text &&
+                      routed->table->type == vschema::TableType::kNormal && routed->table->primary_vindex() != nullptr;
+  if (!placed) {
+    return unsupported(
+        "CREATE TABLE ... SELECT in a sharded keyspace: its rows would have no place; give the table one in the "
+        "vschema first");
+  }
+  if (ddl.temporary || ddl.or_replace || ddl.if_not_exists) {
+    return no_form("OR REPLACE, TEMPORARY or IF NOT EXISTS");
+  }
+  if (ddl.query->limit != nullptr || !ddl.query->locks.empty() || ddl.query->into != nullptr) {
+    return no_form("LIMIT, locks or INTO");
+  }
+  if (ddl.query->kind != sql::QueryKind::kSelect && ddl.query->kind != sql::QueryKind::kSetOperation) {
+    return no_form("a query in brackets");
+  }
+  if (ast.parameter_count() > 0) return no_form("parameters");
+  std::string_view rest = ast.text().substr(ddl.query->span.end());
+  while (!rest.empty() && (rest.front() == ';' || std::isspace(static_cast<unsigned char>(rest.front())) != 0)) {
+    rest.remove_prefix(1);
+  }
+  if (!rest.empty()) return no_form("something behind the query");
+  auto what = std::make_shared<CreateSelect>();
+  what->keyspace = keyspace;
+  what->table = routed->table->name;
+  what->query = std::string(ddl.query->span.of(ast.text()));
+  // No rows: their columns alone.
+  what->create = tables.rewrite ? server_text(ast.statement(), tables, context, true)
+                                : std::string(ast.text().substr(0, ddl.query->span.end()));
+  what->create += " limit 0";
+  auto plan = std::make_shared<Plan>();
+  plan->route = all_shards(keyspace);
+  plan->is_ddl = true;
+  plan->create_select = std::move(what);
+  return plan;
+}
+
 Result<PlanPtr> plan_ddl(sql::Ast& ast, const sql::Ddl& ddl, const PlanContext& context) {
   if (ddl.object == sql::DdlObject::kDatabase) return unsupported("CREATE, ALTER and DROP DATABASE; use vtctldclient");
   std::string keyspace;
@@ -325,7 +371,7 @@ Result<PlanPtr> plan_ddl(sql::Ast& ast, const sql::Ddl& ddl, const PlanContext& 
         .with_mysql(1046, "3D000");
   }
   if (ddl.object == sql::DdlObject::kTable && ddl.query != nullptr && known->sharded) {
-    return unsupported("CREATE TABLE ... SELECT in a sharded keyspace: its rows would have no place");
+    return plan_create_select(ast, ddl, tables, keyspace, context);
   }
   return send(ast, tables, context, all_shards(keyspace), false, true);
 }

@@ -34,6 +34,7 @@ struct PlanContext {
   std::string charset = "utf8mb4";  // Of the connection: that of the statement's strings.
   bool strict = true;               // The session's sql_mode refuses values that do not fit; false: they are changed.
   bool full_groups = false;         // The session's sql_mode has ONLY_FULL_GROUP_BY.
+  bool zero_is_id = false;          // And NO_AUTO_VALUE_ON_ZERO: 0 does not ask for a generated value.
   std::map<uint32_t, KeyForm> key_forms;  // See exec/merge.h: refined_forms().
 };
 

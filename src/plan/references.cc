@@ -93,7 +93,8 @@ class Finder : public sql::Walker {
     if (join == nullptr) return true;
     for (const auto& column : join->columns) {
       out_.names.insert(lower(column.text));
-      out_.joined.emplace("", lower(column.text));
+      const References::ColumnKey key("", lower(column.text));
+      out_.joined[key].insert(key);
     }
     return true;
   }
@@ -136,6 +137,7 @@ class Finder : public sql::Walker {
     bool all = std::ranges::any_of(select.from, has_natural_join);
     std::set<std::string> starred;
     for (const auto& item : select.items) {
+      if (!item.alias.empty()) out_.computed.insert(lower(item.alias.text));
       const auto* star = as<sql::Star>(item.expr);
       if (star == nullptr) continue;
       all = all || star->table.empty();
@@ -192,8 +194,8 @@ class Finder : public sql::Walker {
     const auto* a = as<sql::Column>(left);
     const auto* b = as<sql::Column>(right);
     if (a == nullptr || b == nullptr) return;
-    out_.joined.insert(key_of(*a));
-    out_.joined.insert(key_of(*b));
+    out_.joined[key_of(*a)].insert(key_of(*b));
+    out_.joined[key_of(*b)].insert(key_of(*a));
   }
 
   References& out_;
@@ -623,6 +625,29 @@ bool References::needs(const TableReference& table, std::string_view column) con
 bool References::joins(const TableReference& table, std::string_view column) const {
   const std::string name = lower(column);
   return joined.contains({"", name}) || joined.contains({table.alias, name});
+}
+
+bool References::joins_whole_numbers(const TableReference& table, std::string_view column,
+                                     const std::vector<const schema::Table*>& columns) const {
+  const auto is_whole = [&](const ColumnKey& key) {
+    if (computed.contains(key.second)) return false;
+    const bool of_table =
+        std::ranges::any_of(tables, [&](const TableReference& other) { return other.alias == key.first; });
+    bool found = false;
+    for (size_t i = 0; i < tables.size(); ++i) {
+      if (columns[i] == nullptr || (of_table && tables[i].alias != key.first)) continue;
+      const schema::Column* known = columns[i]->find(key.second);
+      if (known != nullptr && !schema::is_whole(*known)) return false;
+      found = found || known != nullptr;
+    }
+    return found;
+  };
+  const std::string name = lower(column);
+  for (const ColumnKey& key : {ColumnKey("", name), ColumnKey(table.alias, name)}) {
+    const auto found = joined.find(key);
+    if (found != joined.end() && !std::ranges::all_of(found->second, is_whole)) return false;
+  }
+  return true;
 }
 
 bool looks_fractional(std::string_view text) {

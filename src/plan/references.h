@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <set>
 #include <string>
 #include <utility>
@@ -51,14 +52,21 @@ struct References {
   // is needed when its name stands anywhere without a qualifier, or with the table's.
   std::set<std::string> names;
   std::set<std::pair<std::string, std::string>> qualified;  // Qualifier and name.
-  // Columns that are looked up by columns of other tables, as in `names` (with an empty qualifier) or `qualified`.
-  std::set<std::pair<std::string, std::string>> joined;
+  // Columns that are looked up by other columns, and these: each as in `names` (with an empty qualifier) or
+  // `qualified`.
+  using ColumnKey = std::pair<std::string, std::string>;
+  std::map<ColumnKey, std::set<ColumnKey>> joined;
+  std::set<std::string> computed;     // Names that the statement gives to what it computes, lower case.
   std::vector<std::string> assigned;  // User variables that it assigns to (@v := x), lower case, each once.
   // A constant of the statement may be a number with a fraction, or a text of one.
   bool fractions = false;
 
   bool needs(const TableReference& table, std::string_view column) const;
   bool joins(const TableReference& table, std::string_view column) const;
+  // Whether all that looks up this column of whole numbers are columns of whole numbers themselves. `columns`: of the
+  // tables, by their index.
+  bool joins_whole_numbers(const TableReference& table, std::string_view column,
+                           const std::vector<const schema::Table*>& columns) const;
 };
 
 // Whether a text may be taken for a number that is not whole: it has a digit, and a point or an exponent.

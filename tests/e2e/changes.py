@@ -47,6 +47,7 @@ VSCHEMA = """{"sharded": true, "vindexes": {"hash": {"type": "hash"}, "xxhash": 
   "nokey": {"column_vindexes": [{"column": "id", "name": "hash"}]},
   "parent": {"column_vindexes": [{"column": "id", "name": "hash"}]},
   "kid": {"column_vindexes": [{"column": "id", "name": "hash"}]},
+  "made": {"column_vindexes": [{"column": "id", "name": "hash"}]},
   "two": {"column_vindexes": [{"column": "a", "name": "hash"}]},
   "job": {"column_vindexes": [{"column": "id", "name": "hash"}]}}}"""
 SEQUENCE = """create table u_seq(id int, next_id bigint, cache bigint, primary key(id)) comment 'vitess_sequence';
@@ -228,6 +229,11 @@ update child set id = 3 where id = 2
 update t set id = '105' where id = 1
 update t set id = null where id = 1
 update ignore t set name = 'i' order by id limit 2
+update ignore t set id = id + 1 where id in (3, 20)
+update ignore t set id = 5, name = 'moved' where id in (4, 7)
+update ignore t set id = 105, name = 'moved' where id in (1, 4) order by id desc
+update ignore two set a = a + 3, v = 'moved'
+update child set qty = (select min(o.id) from t o where o.id = child.id) where label is not null and child_id in (-5, 13.0, '38abc')
 update t set name = 'x' where id = 100000
 update t set nothere = 1 where grp = 1 limit 1
 update t set id = 200 where grp = 77
@@ -258,7 +264,7 @@ update t join child on child.id = t.id set t.name = child.label
 update t join child on child.qty = t.grp set t.name = child.label
 update nokey set v = 9 limit 1
 update parent set id = id + 100
-create table made as select 1 as one where false
+create table nowhere as select 1 as one where false
 load data infile '/etc/passwd' into table t
 load data local infile '/etc/passwd' into table t(id, name) set grp = (select max(qty) from child)
 load data local infile '/etc/passwd' into table t(id, name) set grp = @grp
@@ -445,6 +451,32 @@ class ChangesTest(ClusterTest):
             cursor.execute("select v from commerce.plain where id = 5")
             self.assertEqual(cursor.fetchall(), (("note 5",),))
             cursor.execute("delete from commerce.plain")
+
+    def test_a_table_is_made_from_a_query(self):
+        columns = "select column_name, column_type, is_nullable, column_default, column_key from information_schema.columns " \
+                  "where table_name = 'made' and table_schema = database() order by ordinal_position"
+        for sql in ("create table made as select id, name, grp from t where id < 9",
+                    "create table made(primary key(id), more int default 3) engine = InnoDB select id + 100 as id, upper(name) as name, "
+                    "(select count(*) from child c where c.id = t.id) as n from t",
+                    "create table made select t.id, child_id, label from t join child on child.id = t.id where grp = 1 order by child_id",
+                    "create table made(id bigint) select id from t union select id + 1000 from child",
+                    "create table made(primary key(id)) select id % 3 as id from t",  # A key that is there twice, and a NULL.
+                    "create table made select nullif(id, 7) as id from t", "create table made select id, no_column from t"):
+            with self.subTest(sql=sql):
+                told, expected = self.run_one(self.gate, sql), self.run_one(self.reference, sql)
+                if "nullif" in sql:
+                    self.assertEqual(told[:2], ("error", 1048))
+                    self.run_one(self.reference, "drop table made")
+                else:
+                    self.assertEqual(told[:2], expected[:2])
+                    self.assertEqual(told[3:] if told[0] == "done" else None, expected[3:] if told[0] == "done" else None)
+                self.assertEqual(self.run_one(self.gate, columns)[6], self.run_one(self.reference, columns)[6])
+                if told[0] == "done":
+                    self.assertEqual(self.run_one(self.gate, "select * from made"), self.run_one(self.reference, "select * from made"))
+                for connection in (self.gate, self.reference):
+                    self.run_one(connection, "drop table if exists made")
+        for sql in ("create table nowhere as select id from t", "create table made select id from t limit 3"):
+            self.assertEqual(self.run_one(self.gate, sql)[:2], ("error", 1235), sql)
 
     def load(self, connection, text, content):
         path = os.path.join(self.root, "file")

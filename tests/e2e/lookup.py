@@ -16,6 +16,7 @@ create table code_idx(code int not null, keyspace_id varbinary(64), primary key(
 create table guest(id bigint not null, same_id bigint, host varchar(40), primary key(id));
 create table plain(id bigint not null, tag varchar(20), kind varchar(20), primary key(id));
 create table letter(name varchar(40) not null, title varchar(20) not null, likes int, primary key(name, title));
+create table visit(visit_id bigint not null, person_id bigint not null, page varchar(20), n int, primary key(visit_id), unique key(person_id, page));
 create table loose(id bigint not null, word varbinary(40), num bigint, primary key(id))"""
 LOOKUPS = """create table name_idx(name varchar(40) not null, keyspace_id varbinary(64), primary key(name));
 create table city_idx(city varchar(40) not null, keyspace_id varbinary(64) not null, primary key(city, keyspace_id));
@@ -23,7 +24,9 @@ create table order_idx(order_id bigint not null, keyspace_id varbinary(64), prim
 create table word_idx(word bigint unsigned not null, id bigint unsigned, primary key(word, id));
 create table num_idx(num bigint not null, id bigint unsigned, primary key(num));
 create table order_seq(id int, next_id bigint, cache bigint, primary key(id)) comment 'vitess_sequence';
-insert into order_seq(id, next_id, cache) values(0, 1000, 100)"""
+insert into order_seq(id, next_id, cache) values(0, 1000, 100);
+create table visit_seq(id int, next_id bigint, cache bigint, primary key(id)) comment 'vitess_sequence';
+insert into visit_seq(id, next_id, cache) values(0, 1000, 100)"""
 
 
 def lookup(kind, owner, table, column, to="keyspace_id", **params):
@@ -48,6 +51,8 @@ VSCHEMA = {
         "person_order": {"column_vindexes": [{"column": "person_id", "name": "hash"},
                                              {"column": "order_id", "name": "by_order"}],
                          "auto_increment": {"column": "order_id", "sequence": "order_seq"}},
+        "visit": {"column_vindexes": [{"column": "person_id", "name": "hash"}],
+                  "auto_increment": {"column": "visit_id", "sequence": "visit_seq"}},
         "code_idx": {"column_vindexes": [{"column": "code", "name": "hash"}]},
         "plain": {"column_vindexes": [{"column": "id", "name": "hash"}]},
         "guest": {"column_vindexes": [{"column": "id", "name": "hash"}, {"column": "same_id", "name": "hash"},
@@ -72,7 +77,7 @@ class LookupTest(ClusterTest):
         cluster.vtctldclient("ApplySchema", "--sql", TABLES, "ks")
         tables = ("name_idx", "city_idx", "order_idx", "word_idx", "num_idx")
         cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(
-            {"tables": {**{name: {} for name in tables}, "order_seq": {"type": "sequence"}}}), "look")
+            {"tables": {**{name: {} for name in tables}, "order_seq": {"type": "sequence"}, "visit_seq": {"type": "sequence"}}}), "look")
         cluster.vtctldclient("ApplyVSchema", "--vschema", json.dumps(VSCHEMA), "ks")
         cluster.start_vtgate()
         cls.wait_for_columns()
@@ -99,7 +104,7 @@ class LookupTest(ClusterTest):
         return connection
 
     def forget(self):
-        for table in ("person", "person_order", "loose", "code_idx", "plain", "guest", "letter"):
+        for table in ("person", "person_order", "loose", "code_idx", "plain", "guest", "letter", "visit"):
             for shard in ("-80", "80-"):
                 self.on_shard("ks", shard, f"delete from {table}")
         for table in ("name_idx", "city_idx", "order_idx", "word_idx", "num_idx"):
@@ -403,6 +408,45 @@ class LookupTest(ClusterTest):
         for refused in ("into table letter", "into table person(id) set name = 'x'", "into table person_order(person_id) set order_id = 1"):
             with self.assertRaisesRegex(pymysql.MySQLError, "VT12001"):
                 self.load("1\n", refused, session)
+
+    def test_ids_of_a_sequence_are_told_as_one_server_tells_its_own(self):
+        """What MariaDB says of the same statements, where the column is AUTO_INCREMENT: affected rows, the id that drivers get, and LAST_INSERT_ID()."""
+        into = "insert into visit(person_id, page) values "
+        self.run_sql(into + "(1, 'a')")
+        [(first,)] = self.run_sql("select last_insert_id()")
+        def told(sql):
+            with self.session.cursor() as cursor:
+                affected = cursor.execute(sql)
+                driver = cursor.lastrowid
+                cursor.execute("select last_insert_id()")
+                return affected, *(number - first if number >= first else str(number) for number in (driver, cursor.fetchone()[0]))
+        for sql, *expected in (
+                ("insert into visit(visit_id, person_id, page) values (0, 1, 'b')", 1, 1, 1),
+                ("insert into visit(visit_id, person_id, page) values (null, 4, 'c')", 1, 2, 2),
+                ("insert into visit(visit_id, person_id, page) values (default, 1, 'd')", 1, 3, 3),
+                (into + "(1, 'm1'), (4, 'm2'), (5, 'm3')", 3, 4, 4),
+                ("insert into visit(visit_id, person_id, page) values (50, 1, 'given')", 1, "50", 4),
+                ("insert into visit values (51, 1, 'given too', 1), (52, 4, 'given', 1)", 2, "52", 4),
+                ("insert ignore " + into[7:] + "(1, 'a')", 0, "0", 4),                                 # Takes 7.
+                (into + "(1, 'a') on duplicate key update n = 7", 2, 0, 4),                             # 8
+                (into + "(1, 'a') on duplicate key update n = 7", 0, 0, 4),                             # 9
+                (into + "(1, 'a') on duplicate key update visit_id = last_insert_id(visit_id), n = 8", 2, 0, 0),  # 10
+                (into + "(1, 'e') on duplicate key update n = 9", 1, 11, 11),
+                (into + "(4, 'f') on duplicate key update visit_id = last_insert_id(visit_id)", 1, 12, 12),
+                ("replace " + into[7:] + "(1, 'e')", 2, 13, 13),
+                ("insert ignore " + into[7:] + "(1, 'e'), (4, 'g')", 1, 14, 14),                       # And 15.
+                ("insert into visit(person_id, page) select person_id, 'h' from visit where page = 'g'", 1, 16, 16),
+                ("insert into visit(visit_id, person_id, page) select 0, 5, 'i'", 1, 17, 17),
+                ("insert into visit set person_id = 1, page = 'j'", 1, 18, 18),
+                ("update visit set n = 3 where page = 'j'", 1, "0", 18)):
+            with self.subTest(sql=sql):
+                self.assertEqual(told(sql), tuple(expected))
+        self.assertEqual(self.run_sql("select n from visit where person_id = 1 and page = 'a'"), [(8,)])
+        self.run_sql("set sql_mode = concat(@@sql_mode, ',NO_AUTO_VALUE_ON_ZERO')")
+        self.assertEqual(told("insert into visit(visit_id, person_id, page) values (0, 1, 'zero')"), (1, "0", 18))
+        self.assertEqual(told("insert into visit(visit_id, person_id, page) select 0, 4, 'zero'"), (1, "0", 18))
+        self.assertEqual(told("insert into visit(visit_id, person_id, page) values (null, 1, 'null')"), (1, 19, 19))
+        self.assertEqual(self.run_sql("select visit_id from visit where page = 'zero'"), [(0,), (0,)])
 
     def test_rows_that_are_found_first_keep_their_lookup_rows(self):
         self.run_sql("insert into person(id, name, city, code) values (1, 'ann', 'Bern', 1), (4, 'bob', 'Bern', 2), (5, 'cid', 'Rome', 3)")
