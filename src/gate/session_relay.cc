@@ -286,7 +286,7 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     if (HeldConnection* kept = server_off ? find_held(target) : nullptr) kept->autocommit_off = true;
     co_return refusal;
   }
-  const bool was_open = begins || (held != nullptr && held->in_transaction);
+  const bool was_open = (begins && !begins_by_itself(held)) || (held != nullptr && held->in_transaction);
   if (result->summary.warnings > 0) co_await take_warnings(client, result->summary.warnings);
   if (plan.effects.runs_unseen_code && result->summary.session_state_changed) co_await read_user_variables(client);
   absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);

@@ -382,7 +382,7 @@ class SessionsTest(ClusterTest):
                    "set transaction read only", "show create table u", "insert into u values (13)", "rollback", "set autocommit = 0", "select @@autocommit",
                    "select function_sets_variable()", "set transaction read write", "call sets_variable()", "set transaction read write",
                    "call answers_twice()", "set transaction read write", "rollback", "prepare s from 'select * from t'", "set transaction read write",
-                   "savepoint b", "call adds(@a, 2)", "rollback to b", "insert into u values (14)", "rollback", "set autocommit = 1", "select * from u"]
+                   "rollback", "insert into u values (14)", "rollback", "set autocommit = 1", "select * from u"]
         if backend.wanted() == "mariadb":
             script += ["select id from t", "delete from t where id = 3 returning id", "select found_rows()",
                        "execute immediate 'insert into u select id + 40 from t where id = 1'", "select found_rows()", "set @a = 0",

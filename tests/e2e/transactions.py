@@ -303,8 +303,6 @@ class TransactionsTest(ClusterTest):
                     self.assertEqual(b(f"select v from {table} where id = 1"), [])
                     a("rollback")
                     a(f"delete from {table}")
-                    a.close()
-                    b.close()
 
     # --- ends of statements ---
     def running(self, tablet, part):
