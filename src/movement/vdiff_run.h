@@ -88,7 +88,7 @@ struct VDiffs::Run {
   net::Task<Result<std::vector<int32_t>>> wait_for_streams(ServerSession& own);
   // The rows of all sources behind `last`, up to `bound` or a nearer key, which becomes `high`.
   net::Task<Status> read_interval(const std::vector<Stream*>& held, const std::vector<int32_t>& streams,
-                                  std::string table, const ::query::QueryResult& last,
+                                  const TableSchema& schema, const ::query::QueryResult& last,
                                   const ::query::QueryResult& bound, std::vector<SourceRows>& sources,
                                   ::query::QueryResult& high);
   net::Task<Status> obey_throttle(const std::vector<int32_t>& streams);
