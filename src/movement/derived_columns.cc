@@ -99,8 +99,7 @@ net::Task<Status> Deriver::derive(const DerivedColumns& columns, std::vector<::q
     while (end < rows.size() && end - begin < most && (end == begin || bytes < kBytesPerQuery)) {
       bytes += rows[end++]->values().size();
     }
-    CO_RETURN_IF_ERROR(
-        co_await derive_some(columns, std::span<::query::Row*>(rows).subspan(begin, end - begin), wait));
+    CO_RETURN_IF_ERROR(co_await derive_some(columns, std::span<::query::Row*>(rows).subspan(begin, end - begin), wait));
     begin = end;
   }
   co_return Status{};
@@ -110,8 +109,7 @@ net::Task<Status> Deriver::derive_some(const DerivedColumns& columns, std::span<
   if (!session_ || session_->client().broken()) {
     CO_ASSIGN_OR_RETURN(session_, co_await ServerSession::open(login_, mysqld::ConnectionPurpose::kApply, wait));
     // As a client's session, but that values come as the bytes that they are.
-    CO_RETURN_IF_ERROR(
-        co_await session_->run({"SET NAMES utf8mb4", "SET SESSION character_set_results = NULL"}, wait));
+    CO_RETURN_IF_ERROR(co_await session_->run({"SET NAMES utf8mb4", "SET SESSION character_set_results = NULL"}, wait));
   }
   std::string sql = "SELECT ";
   std::vector<mysql::Cell> cells;

@@ -12,8 +12,8 @@
 #include "movement/table_schema.h"
 #include "query.pb.h"
 
-// Rows as they come, with the columns that expressions read, become the rows that the target is to have. This is done as
-// they arrive, for a copy, for events and for VDiff alike, so that all behind it sees columns and values only.
+// Rows as they come, with the columns that expressions read, become the rows that the target is to have. This is done
+// as they arrive, for a copy, for events and for VDiff alike, so that all behind it sees columns and values only.
 namespace vitrail::movement {
 
 using Fields = google::protobuf::RepeatedPtrField<::query::Field>;

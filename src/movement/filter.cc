@@ -140,8 +140,8 @@ Result<RowQuery::Item> read_item(std::string_view filter, const sql::SelectItem&
     return out;
   }
   const auto* call = as<sql::FunctionCall>(item.expr);
-  const bool is_simple = call != nullptr && call->args.size() == 1 && !call->distinct && call->over == nullptr &&
-                         call->schema.empty();
+  const bool is_simple =
+      call != nullptr && call->args.size() == 1 && !call->distinct && call->over == nullptr && call->schema.empty();
   if (is_simple && base::equals_ignoring_case(call->name.text, "count") && as<sql::Star>(call->args[0]) != nullptr) {
     out.kind = RowQuery::ItemKind::kCount;
   } else if (is_simple && base::equals_ignoring_case(call->name.text, "sum") &&
@@ -155,9 +155,8 @@ Result<RowQuery::Item> read_item(std::string_view filter, const sql::SelectItem&
     out.expression = std::move(*expression);
   }
   if (item.alias.empty()) {
-    return fail(Code::kInvalidArgument,
-                fmt::format("filter \"{}\": {} needs a name: AS, and the target's column", filter,
-                            sql::print(*item.expr)));
+    return fail(Code::kInvalidArgument, fmt::format("filter \"{}\": {} needs a name: AS, and the target's column",
+                                                    filter, sql::print(*item.expr)));
   }
   out.alias = item.alias.text;
   return out;
@@ -248,7 +247,7 @@ std::string to_select(const RowQuery& query, std::string_view table) {
     const auto& item = query.items[i];
     const std::string column = mysqld::quote_identifier(item.column);
     out += i == 0 ? "" : ", ";
-    out += item.kind == RowQuery::ItemKind::kCount ? "count(*)"
+    out += item.kind == RowQuery::ItemKind::kCount        ? "count(*)"
            : item.kind == RowQuery::ItemKind::kSum        ? fmt::format("sum({})", column)
            : item.kind == RowQuery::ItemKind::kExpression ? item.expression.to_sql()
                                                           : column;

@@ -18,24 +18,72 @@ using sql::as;
 
 constexpr char kHole = '\x01';  // Where a column is; no text that is taken has it.
 
-// Sorted. Not among them: what depends on a setting (date_format, week, "/"), on the moment or on chance, on how wide an
-// argument's type is, or compares (a literal and a column are not compared alike).
+// Sorted. Not among them: what depends on a setting (date_format, week, "/"), on the moment or on chance, on how wide
+// an argument's type is, or compares (a literal and a column are not compared alike).
 constexpr auto kFunctions = std::to_array<std::string_view>({
-    "abs",       "ascii",       "bit_length", "ceil",     "ceiling",      "char_length", "character_length",
-    "coalesce",  "concat",      "concat_ws",  "crc32",    "date",         "day",         "dayofmonth",
-    "dayofweek", "dayofyear",   "floor",      "hex",      "hour",         "ifnull",      "last_day",
-    "lcase",     "left",        "length",     "lower",    "lpad",         "ltrim",       "md5",
-    "microsecond", "mid",       "minute",     "mod",      "month",        "octet_length", "ord",
-    "quarter",   "repeat",      "replace",    "reverse",  "right",        "round",       "rpad",
-    "rtrim",     "second",      "sha",        "sha1",     "sha2",         "sign",        "substr",
-    "substring", "substring_index", "to_days", "trim",    "ucase",        "unhex",       "unix_timestamp",
-    "upper",     "weekday",     "year",
+    "abs",
+    "ascii",
+    "bit_length",
+    "ceil",
+    "ceiling",
+    "char_length",
+    "character_length",
+    "coalesce",
+    "concat",
+    "concat_ws",
+    "crc32",
+    "date",
+    "day",
+    "dayofmonth",
+    "dayofweek",
+    "dayofyear",
+    "floor",
+    "hex",
+    "hour",
+    "ifnull",
+    "last_day",
+    "lcase",
+    "left",
+    "length",
+    "lower",
+    "lpad",
+    "ltrim",
+    "md5",
+    "microsecond",
+    "mid",
+    "minute",
+    "mod",
+    "month",
+    "octet_length",
+    "ord",
+    "quarter",
+    "repeat",
+    "replace",
+    "reverse",
+    "right",
+    "round",
+    "rpad",
+    "rtrim",
+    "second",
+    "sha",
+    "sha1",
+    "sha2",
+    "sign",
+    "substr",
+    "substring",
+    "substring_index",
+    "to_days",
+    "trim",
+    "ucase",
+    "unhex",
+    "unix_timestamp",
+    "upper",
+    "weekday",
+    "year",
 });
 static_assert(std::ranges::is_sorted(kFunctions));
 
-Error refuse(std::string_view what) {
-  return fail(Code::kUnimplemented, fmt::format("an expression with {}", what));
-}
+Error refuse(std::string_view what) { return fail(Code::kUnimplemented, fmt::format("an expression with {}", what)); }
 
 bool is_plain_text(std::string_view text) {
   return std::ranges::all_of(text, [](char c) { return c >= ' ' && c <= '~'; });
@@ -95,9 +143,7 @@ Status check_expression(const sql::Expr* expr) {
   return refuse("this construct");
 }
 
-bool is_text(::query::Type type) {
-  return type == ::query::VARCHAR || type == ::query::CHAR || type == ::query::TEXT;
-}
+bool is_text(::query::Type type) { return type == ::query::VARCHAR || type == ::query::CHAR || type == ::query::TEXT; }
 bool is_bytes(::query::Type type) { return type == ::query::VARBINARY || type == ::query::BLOB; }
 bool is_moment(::query::Type type) {
   return type == ::query::DATE || type == ::query::TIME || type == ::query::DATETIME || type == ::query::TIMESTAMP;
@@ -213,8 +259,8 @@ Result<std::string> as_column(const Column& column, std::string_view expression)
   if (type == ::query::DATE) return fmt::format("CAST({} AS DATE)", expression);
   if (type == ::query::TIME) return fmt::format("CAST({} AS TIME{})", expression, parameters);
   if (is_moment(type)) return fmt::format("CAST({} AS DATETIME{})", expression, parameters);
-  return fail(Code::kUnimplemented, fmt::format("column {} is computed, and of type {}: that is not built", column.name,
-                                                column.column_type));
+  return fail(Code::kUnimplemented,
+              fmt::format("column {} is computed, and of type {}: that is not built", column.name, column.column_type));
 }
 
 }  // namespace vitrail::movement

@@ -39,8 +39,9 @@ TEST(RowExpression, IsReadAndPrintedAgain) {
 }
 
 TEST(RowExpression, TakesWhatOneRowDecides) {
-  for (const char* taken : {"year(d)", "trim(name)", "trim(leading 'x' from name)", "coalesce(name, 'none')", "id mod 7", "id div 3",
-                            "substring(name, 1, 3)", "md5(concat(id, name))", "date(d)", "round(price, 1)", "left(name, 2)", "+id"}) {
+  for (const char* taken :
+       {"year(d)", "trim(name)", "trim(leading 'x' from name)", "coalesce(name, 'none')", "id mod 7", "id div 3",
+        "substring(name, 1, 3)", "md5(concat(id, name))", "date(d)", "round(price, 1)", "left(name, 2)", "+id"}) {
     EXPECT_EQ(refusal(taken), "taken") << taken;
   }
   for (const auto& [refused, why] : std::initializer_list<std::pair<const char*, const char*>>{
@@ -72,7 +73,8 @@ TEST(RowExpression, TakesWhatOneRowDecides) {
   }
 }
 
-Column column(const char* name, ::query::Type type, const char* kind, const char* charset = "", const char* collation = "") {
+Column column(const char* name, ::query::Type type, const char* kind, const char* charset = "",
+              const char* collation = "") {
   Column out;
   out.name = name;
   out.type = type;
@@ -96,16 +98,19 @@ TEST(RowExpression, GivesValuesTheTypesOfTheirColumns) {
   EXPECT_EQ(literal(column("a", ::query::DECIMAL, "decimal(10,2)"), "1.50"), "(1.50)");
   EXPECT_EQ(literal(column("a", ::query::VARCHAR, "varchar(9)", "latin1", "latin1_german1_ci"), "a'\xe9"),
             "(_latin1 X'6127E9' COLLATE latin1_german1_ci)");
-  EXPECT_EQ(literal(column("a", ::query::TEXT, "text", "utf8mb4", "utf8mb4_bin"), ""), "(_utf8mb4 X'' COLLATE utf8mb4_bin)");
+  EXPECT_EQ(literal(column("a", ::query::TEXT, "text", "utf8mb4", "utf8mb4_bin"), ""),
+            "(_utf8mb4 X'' COLLATE utf8mb4_bin)");
   EXPECT_EQ(literal(column("a", ::query::BLOB, "blob"), "\x01"), "(_binary X'01')");
   EXPECT_EQ(literal(column("a", ::query::DATE, "date"), "2024-02-29"), "DATE'2024-02-29'");
-  EXPECT_EQ(literal(column("a", ::query::DATETIME, "datetime(3)"), "2024-02-29 01:02:03.400"), "TIMESTAMP'2024-02-29 01:02:03.400'");
+  EXPECT_EQ(literal(column("a", ::query::DATETIME, "datetime(3)"), "2024-02-29 01:02:03.400"),
+            "TIMESTAMP'2024-02-29 01:02:03.400'");
   EXPECT_EQ(literal(column("a", ::query::TIME, "time"), "-01:00:00"), "TIME'-01:00:00'");
   EXPECT_EQ(literal(column("a", ::query::INT32, "int(11)"), std::nullopt), "NULL");
   EXPECT_TRUE(literal(column("a", ::query::INT32, "int(11)"), "1 or 1").starts_with("! "));
   for (const auto& refused :
-       {column("a", ::query::FLOAT32, "float"), column("a", ::query::FLOAT64, "double"), column("a", ::query::JSON, "json", "utf8mb4"),
-        column("a", ::query::ENUM, "enum('x')", "utf8mb4"), column("a", ::query::BIT, "bit(1)"), column("a", ::query::YEAR, "year(4)"),
+       {column("a", ::query::FLOAT32, "float"), column("a", ::query::FLOAT64, "double"),
+        column("a", ::query::JSON, "json", "utf8mb4"), column("a", ::query::ENUM, "enum('x')", "utf8mb4"),
+        column("a", ::query::BIT, "bit(1)"), column("a", ::query::YEAR, "year(4)"),
         column("a", ::query::BINARY, "binary(3)"), column("a", ::query::CHAR, "uuid"),
         column("a", ::query::UINT32, "int(5) unsigned zerofill")}) {
     EXPECT_NE(literal(refused, "1").find(refused.column_type), std::string::npos) << literal(refused, "1");
@@ -125,19 +130,23 @@ TEST(RowExpression, BecomesWhatTheColumnHolds) {
   EXPECT_EQ(stored(column("c", ::query::VARBINARY, "varbinary(10)")), "CAST(x AS BINARY)");
   EXPECT_EQ(stored(column("c", ::query::TIMESTAMP, "timestamp(6)")), "CAST(x AS DATETIME(6))");
   EXPECT_EQ(stored(column("c", ::query::DATETIME, "datetime")), "CAST(x AS DATETIME)");
-  for (const auto& refused : {column("c", ::query::FLOAT64, "double"), column("c", ::query::ENUM, "enum('x')", "utf8mb4"),
-                              column("c", ::query::JSON, "json", "utf8mb4"), column("c", ::query::UINT32, "int(5) unsigned zerofill")}) {
+  for (const auto& refused :
+       {column("c", ::query::FLOAT64, "double"), column("c", ::query::ENUM, "enum('x')", "utf8mb4"),
+        column("c", ::query::JSON, "json", "utf8mb4"), column("c", ::query::UINT32, "int(5) unsigned zerofill")}) {
     EXPECT_TRUE(stored(refused).starts_with("! column c is computed")) << stored(refused);
   }
 }
 
 TEST(DerivedColumns, MakeTheTargetsRows) {
   TableSchema source, target;
-  source.columns = {column("id", ::query::INT64, "bigint(20)"), column("name", ::query::VARCHAR, "varchar(20)", "utf8mb4", "utf8mb4_bin"),
+  source.columns = {column("id", ::query::INT64, "bigint(20)"),
+                    column("name", ::query::VARCHAR, "varchar(20)", "utf8mb4", "utf8mb4_bin"),
                     column("nick", ::query::VARCHAR, "varchar(20)", "latin1", "latin1_bin")};
   target.name = "u";
-  target.columns = {column("key", ::query::INT64, "bigint(20)"), column("label", ::query::VARCHAR, "varchar(40)", "utf8mb4")};
-  TablePlan plan{.target = "u", .source = "t", .query = query("id as `key`, concat(id, lower(name)) as label"), .source_key = {}};
+  target.columns = {column("key", ::query::INT64, "bigint(20)"),
+                    column("label", ::query::VARCHAR, "varchar(40)", "utf8mb4")};
+  TablePlan plan{
+      .target = "u", .source = "t", .query = query("id as `key`, concat(id, lower(name)) as label"), .source_key = {}};
   // What arrives: the key under the target's name, and the column that is read.
   Fields arriving;
   *arriving.Add() = to_field(source.columns[0], "t", "db");

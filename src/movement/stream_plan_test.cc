@@ -53,8 +53,9 @@ TEST(StreamPlan, AsksForTheRowsThatAreAddedUp) {
 
 TEST(StreamPlan, AsksForTheColumnsThatExpressionsRead) {
   const auto plan = StreamPlan::create(
-      rules({{"u", "select id as ident, name, upper(name) as loud, concat(id, Note) as both, -note as less from t where "
-                   "id > 5"}}));
+      rules({{"u",
+              "select id as ident, name, upper(name) as loud, concat(id, Note) as both, -note as less from t where "
+              "id > 5"}}));
   ASSERT_TRUE(plan.ok()) << plan.error().to_string();
   EXPECT_EQ(plan->source_filter().rules(0).filter(),
             "select `id` as `ident`, `name`, `Note` as `(note)` from `t` where `id` > 5");

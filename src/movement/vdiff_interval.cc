@@ -99,8 +99,8 @@ net::Task<Result<SourceRows>> read_source(ServerLogin login, Stream& stream, Row
   }
   if (stream.time_zones().differ()) {
     ZoneConverter converter(login, stream.time_zones());
-    CO_RETURN_IF_ERROR(co_await converter.convert(all, static_cast<size_t>(rows.fields.size()),
-                                                  datetime_fields(rows.fields), wait));
+    CO_RETURN_IF_ERROR(
+        co_await converter.convert(all, static_cast<size_t>(rows.fields.size()), datetime_fields(rows.fields), wait));
   }
   if (const TablePlan* plan = stream.derivation(table)) {
     CO_ASSIGN_OR_RETURN(const DerivedColumns columns, DerivedColumns::bind(*plan, *target, rows.fields));

@@ -74,9 +74,9 @@ net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& se
                                                                       WriteGuard guard, net::Wait wait) {
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
   CO_ASSIGN_OR_RETURN(const auto store, co_await server.store_for_cell(cell));
-  auto updated = co_await internal::update_record<::topodata::SrvKeyspace>(
-      *store, srv_keyspace_path(keyspace), what(cell, keyspace), std::move(fn), {}, false, std::move(guard),
-      std::move(wait));
+  auto updated = co_await internal::update_record<::topodata::SrvKeyspace>(*store, srv_keyspace_path(keyspace),
+                                                                           what(cell, keyspace), std::move(fn), {},
+                                                                           false, std::move(guard), std::move(wait));
   if (!updated.ok()) co_return std::move(updated).error();
   co_return std::move(updated->record);
 }
@@ -91,7 +91,8 @@ net::Task<Status> update_srv_keyspaces(Server& server, std::string keyspace, std
   };
   std::vector<Status> outcomes(cells.size());
   std::vector<net::Task<void>> tasks;
-  for (size_t i = 0; i < cells.size(); ++i) tasks.push_back(one(server, keyspace, cells[i], fn, guard, wait, outcomes[i]));
+  for (size_t i = 0; i < cells.size(); ++i)
+    tasks.push_back(one(server, keyspace, cells[i], fn, guard, wait, outcomes[i]));
   co_await net::when_all(std::move(tasks));
   internal::FailureList failures;
   for (size_t i = 0; i < cells.size(); ++i) {

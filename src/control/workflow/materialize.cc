@@ -61,10 +61,10 @@ Result<Expression> read_expression(const TableMaterializeSettings& settings) {
   }
   auto query = movement::parse_row_query(settings.source_expression(), out.source);
   if (!query.ok()) {
-    return std::move(query).error().with_context(
-        fmt::format("table {}: Materialize takes columns of one table and what is computed of them, with conditions, or "
-                    "count(*) and sum() with GROUP BY",
-                    settings.target_table()));
+    return std::move(query).error().with_context(fmt::format(
+        "table {}: Materialize takes columns of one table and what is computed of them, with conditions, or "
+        "count(*) and sum() with GROUP BY",
+        settings.target_table()));
   }
   out.query = std::move(*query);
   if (!out.query.is_aggregate() || settings.create_ddl() != kCopy) return out;

@@ -152,11 +152,12 @@ net::Task<Status> read_fields(TabletClient& tablets, Side sources, std::vector<t
   constexpr char kSeparator = '\x1f';  // In no name.
   CO_ASSIGN_OR_RETURN(
       const auto rows,
-      co_await select(tablets, *sources.places.front().primary,
-                      fmt::format("select concat_ws(char(31), table_name, column_name, data_type, is_nullable, column_type) from "
-                                  "information_schema.columns where table_schema = database() and table_name in ({}) "
-                                  "order by table_name, ordinal_position",
-                                  in_list(tables))));
+      co_await select(
+          tablets, *sources.places.front().primary,
+          fmt::format("select concat_ws(char(31), table_name, column_name, data_type, is_nullable, column_type) from "
+                      "information_schema.columns where table_schema = database() and table_name in ({}) "
+                      "order by table_name, ordinal_position",
+                      in_list(tables))));
   for (const auto& row : rows) {
     const auto parts = base::split(row, kSeparator);
     if (parts.size() != 5) continue;
