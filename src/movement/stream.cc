@@ -72,9 +72,9 @@ KeyOwner Stream::key_owner() const { return {id_, record_.workflow, record_.db_n
   return target;
 }
 
-bool Stream::adds_up(std::string_view table) const {
+const TablePlan* Stream::aggregation(std::string_view table) const {
   const TablePlan* plan = plan_ ? plan_->find(table) : nullptr;
-  return plan != nullptr && plan->query.is_aggregate();
+  return plan != nullptr && plan->query.is_aggregate() ? plan : nullptr;
 }
 
 const TablePlan* Stream::derivation(std::string_view table) const {

@@ -121,7 +121,9 @@ class Stream {
   std::string row_query(std::string_view table) const;
   bool carries(std::string_view table) const;
   // The rows of the target's table are groups of the source's.
-  bool adds_up(std::string_view table) const;
+  bool adds_up(std::string_view table) const { return aggregation(table) != nullptr; }
+  // How; null: they are not.
+  const TablePlan* aggregation(std::string_view table) const;
   // How the rows of the target's table are made of those that come; null: they come as they are.
   const TablePlan* derivation(std::string_view table) const;
   // Between the source's DATETIME values and the target's.

@@ -43,6 +43,7 @@ struct RowSource {
 };
 
 struct SourceRows;
+struct GroupSource;
 struct PreparedSum;
 
 // What runs on a table: its own connection, and an interval that was opened ahead.
@@ -71,6 +72,12 @@ struct VDiffs::Run {
   // The next stretch of a table: by sums where that goes, by rows where they differ. `done`: the table's end.
   net::Task<Status> compare_stretch(TableWork& work, const TableSchema& schema, const std::vector<int32_t>& streams,
                                     Report& report, ::query::QueryResult& last, bool& done);
+  // All of a table of groups (vdiff_groups.cc). It cannot be continued: from the beginning each time.
+  net::Task<Status> compare_groups(const TableSchema& schema, const std::vector<int32_t>& streams, Report& report);
+  net::Task<Status> open_groups(ServerSession& own, const std::vector<int32_t>& streams, std::string table,
+                                std::vector<std::unique_ptr<GroupSource>>& sources, std::optional<TablePlan>& plan);
+  net::Task<Status> compare_counted(ServerSession& own, const TableSchema& schema, const TableSchema& counted,
+                                    const TablePlan& plan, Report& report);
   RowSource source_of(int32_t stream) const;
   // Streams that stand still, for one table at a time.
   struct Holds {

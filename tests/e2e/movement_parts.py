@@ -407,6 +407,16 @@ class PartsTest(ClusterTest):
         self.rows("delete from t where v = 7", "dst")
         self.eventually(lambda: self.assertEqual(summed(), groups()))
         self.assertNotIn(7, summed())
+        vdiff = ("VDiff", "--workflow", "sums", "--target-keyspace", "src")
+        compare = (*vdiff, "create", "--wait", "--wait-update-interval", "1s")
+        self.ctl(*compare)
+        for sql in ("update sales set n = n + 1 where v = 8", "delete from sales where v = 9", "insert into sales values (1000, 1, 1)"):
+            for uid in SOURCE.values():
+                self.on_server(uid, sql)
+        self.assert_command_fails("the rows of both sides differ", *compare)
+        told = json.loads(self.ctl(*vdiff, "show", "last", "--format", "json"))["TableSummary"]["sales"]
+        self.assertEqual((told["MismatchedRows"], told["ExtraRowsSource"], told["ExtraRowsTarget"]), (1, 1, 2), told)
+        self.assert_command_fails("not repaired", *vdiff, "repair")
         for name in ("sums", "named"):
             self.ctl("Materialize", "--workflow", name, "--target-keyspace", "src", "cancel")
         self.assertEqual([self.on_server(uid, "show tables like 'sales'") for uid in SOURCE.values()], [[], []])
