@@ -123,6 +123,13 @@ net::Task<Status> VDiffs::Run::open_groups(ServerSession& own, const std::vector
       if (const TablePlan* known = held[i]->aggregation(table)) plan = *known;
     }
     if (!beyond) {
+      const auto counts = [](const auto& item) { return item.kind == RowQuery::ItemKind::kCount; };
+      if (plan && std::ranges::none_of(plan->query.items, counts)) {
+        co_return fail(Code::kUnimplemented,
+                       fmt::format("table {} has no count(*): groups without rows stay there, and cannot be told from "
+                                   "others",
+                                   table));
+      }
       if (!plan) co_return fail(Code::kUnavailable, fmt::format("no stream adds up table {} any more", table));
       // What the target's statements see is settled here: the streams may go on.
       co_return co_await own.run({"START TRANSACTION WITH CONSISTENT SNAPSHOT"}, wait);
