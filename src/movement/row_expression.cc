@@ -189,7 +189,10 @@ Result<RowExpression> read_row_expression(const sql::Expr& expr) {
     text += "_utf8mb4" + mysqld::quote_string(sql::string_value(*literal).value_or(""));
     return true;
   };
-  const std::string text = sql::print(expr, options);
+  std::string text = sql::print(expr, options);
+  // The printer puts what it does not know in parentheses. Names need none, and literals bring their own.
+  const std::string hole = {'(', kHole, ')'};
+  for (size_t at = 0; (at = text.find(hole, at)) != std::string::npos;) text.replace(at, hole.size(), 1, kHole);
   for (const auto piece : base::split(text, kHole)) out.pieces.emplace_back(piece);
   if (out.pieces.size() != out.columns.size() + 1) return refuse("this construct");
   if (out.columns.empty()) return refuse("no column");
