@@ -54,7 +54,7 @@ TEST(StreamPlan, AsksForTheRowsThatAreAddedUp) {
 TEST(StreamPlan, AsksForTheColumnsThatExpressionsRead) {
   const auto plan = StreamPlan::create(
       rules({{"u",
-              "select id as ident, name, upper(name) as loud, concat(id, Note) as both, -note as less from t where "
+              "select id as ident, name, upper(name) as loud, concat(id, Note) as pair, -note as less from t where "
               "id > 5"}}));
   ASSERT_TRUE(plan.ok()) << plan.error().to_string();
   EXPECT_EQ(plan->source_filter().rules(0).filter(),
