@@ -12,9 +12,9 @@
 #include "movement/vdiff_sums.h"
 #include "mysqld/rows.h"
 
-// A VDiff of groups: no interval of the source's rows is an interval of the target's. So all of the source's rows of one
-// moment are counted anew, into a temporary table of the target's server, and that is compared with the target's table as
-// it was at the same moment. However many groups there are, few of them are here at a time.
+// A VDiff of groups: no interval of the source's rows is an interval of the target's. So all of the source's rows of
+// one moment are counted anew, into a temporary table of the target's server, and that is compared with the target's
+// table as it was at the same moment. However many groups there are, few of them are here at a time.
 namespace vitrail::movement {
 
 // All rows of one source as of one moment.
@@ -85,11 +85,11 @@ net::Task<Result<TextRows>> read_groups(ServerSession& session, const TargetTabl
   CO_ASSIGN_OR_RETURN(const auto low_key, key_values(table.schema(), low));
   CO_ASSIGN_OR_RETURN(const auto high_key, key_values(table.schema(), high));
   const std::string where = interval_condition(table.schema(), low_key, high_key);
-  CO_ASSIGN_OR_RETURN(
-      auto found, co_await session.client().query(
-                      fmt::format("SELECT {} FROM {}{}{} ORDER BY {} LIMIT {}", table.read_list(), table.qualified_name(),
-                                  where.empty() ? "" : " WHERE ", where, identity_order(table.schema()), kGroupsAtOnce),
-                      std::move(wait), SIZE_MAX));
+  CO_ASSIGN_OR_RETURN(auto found, co_await session.client().query(
+                                      fmt::format("SELECT {} FROM {}{}{} ORDER BY {} LIMIT {}", table.read_list(),
+                                                  table.qualified_name(), where.empty() ? "" : " WHERE ", where,
+                                                  identity_order(table.schema()), kGroupsAtOnce),
+                                      std::move(wait), SIZE_MAX));
   co_return std::move(found.rows);
 }
 
@@ -141,8 +141,8 @@ net::Task<Status> VDiffs::Run::open_groups(ServerSession& own, const std::vector
   co_return fail(Code::kUnavailable, "the streams do not stand still at common positions");
 }
 
-net::Task<Status> VDiffs::Run::compare_counted(ServerSession& own, const TableSchema& schema, const TableSchema& counted,
-                                               const TablePlan& plan, Report& report) {
+net::Task<Status> VDiffs::Run::compare_counted(ServerSession& own, const TableSchema& schema,
+                                               const TableSchema& counted, const TablePlan& plan, Report& report) {
   const std::string& database = engine.context.options.db_name;
   google::protobuf::RepeatedPtrField<::query::Field> fields, keys;
   for (const auto& item : plan.query.items) {
@@ -181,33 +181,34 @@ net::Task<Status> VDiffs::Run::compare_counted(ServerSession& own, const TableSc
 net::Task<Status> VDiffs::Run::compare_groups(const TableSchema& schema, const std::vector<int32_t>& streams,
                                               Report& report) {
   if (settings.repair) {
-    co_return fail(Code::kUnimplemented, fmt::format("table {} has groups of the source's rows, which are not repaired: "
-                                                     "cancel the workflow and make it again",
-                                                     schema.name));
+    co_return fail(Code::kUnimplemented,
+                   fmt::format("table {} has groups of the source's rows, which are not repaired: "
+                               "cancel the workflow and make it again",
+                               schema.name));
   }
   const auto odd = [&](size_t column) { return has_key_expression(schema.columns[column]); };
   if (std::ranges::any_of(schema.identity, odd)) {
-    co_return fail(Code::kUnimplemented, fmt::format("table {} is grouped by a column that VDiff does not order by",
-                                                     schema.name));
+    co_return fail(Code::kUnimplemented,
+                   fmt::format("table {} is grouped by a column that VDiff does not order by", schema.name));
   }
   const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
   const std::string& database = engine.context.options.db_name;
   TableSchema counted = schema;
   counted.name = kCounted;
-  CO_ASSIGN_OR_RETURN(
-      const auto own, co_await ServerSession::open(engine.context.apply_login(), mysqld::ConnectionPurpose::kApply, wait));
-  CO_RETURN_IF_ERROR(co_await own->run(
-      {"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
-       fmt::format("CREATE TEMPORARY TABLE {0}.{1} LIKE {0}.{2}", mysqld::quote_identifier(database), kCounted,
-                   mysqld::quote_identifier(schema.name))},
-      wait));
+  CO_ASSIGN_OR_RETURN(const auto own, co_await ServerSession::open(engine.context.apply_login(),
+                                                                   mysqld::ConnectionPurpose::kApply, wait));
+  CO_RETURN_IF_ERROR(
+      co_await own->run({"SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ",
+                         fmt::format("CREATE TEMPORARY TABLE {0}.{1} LIKE {0}.{2}", mysqld::quote_identifier(database),
+                                     kCounted, mysqld::quote_identifier(schema.name))},
+                        wait));
   std::vector<std::unique_ptr<GroupSource>> sources;
   std::optional<TablePlan> plan;
   report = {};
-  Status compared = co_await [](VDiffs::Run& self, ServerSession& session, const TableSchema& table,
-                                const TableSchema& groups, const std::vector<int32_t>& from,
-                                std::vector<std::unique_ptr<GroupSource>>& all, std::optional<TablePlan>& what,
-                                Report& into) -> net::Task<Status> {
+  Status compared =
+      co_await [](VDiffs::Run& self, ServerSession& session, const TableSchema& table, const TableSchema& groups,
+                  const std::vector<int32_t>& from, std::vector<std::unique_ptr<GroupSource>>& all,
+                  std::optional<TablePlan>& what, Report& into) -> net::Task<Status> {
     CO_RETURN_IF_ERROR(co_await self.open_groups(session, from, table.name, all, what));
     for (auto& source : all) {
       CO_RETURN_IF_ERROR(co_await count_rows(session, groups, self.engine.context.options.db_name, *what, *source,
