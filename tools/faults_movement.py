@@ -324,8 +324,9 @@ def chosen_cells(args):
     if args.sample:
         chance = random.Random(args.seed)
         chosen = chance.sample(cells, min(args.sample, len(cells)))
-        # The last one of a sample of everything is a pause.
-        if what == "faults" and not args.only and len(chosen) > 1:
+        # The last ones of a sample of everything are a cell's topology that stands still when a fence comes up, and a pause.
+        if what == "faults" and not args.only and len(chosen) > 2:
+            chosen[-2] = Cell("Reshard", "switchtraffic", "stop_writes", OTHER_CELL, "stop")
             chosen[-1] = chance.choice(all_cells("pauses"))
         return chosen
     part, parts = map(int, args.share.split("/"))

@@ -140,20 +140,23 @@ Result<RowQuery::Item> read_item(std::string_view filter, const sql::SelectItem&
     return out;
   }
   const auto* call = as<sql::FunctionCall>(item.expr);
-  if (call == nullptr || call->args.size() != 1 || call->distinct || call->over != nullptr || !call->schema.empty()) {
-    return unsupported(filter, "an expression as column");
-  }
-  if (base::equals_ignoring_case(call->name.text, "count") && as<sql::Star>(call->args[0]) != nullptr) {
+  const bool is_simple =
+      call != nullptr && call->args.size() == 1 && !call->distinct && call->over == nullptr && call->schema.empty();
+  if (is_simple && base::equals_ignoring_case(call->name.text, "count") && as<sql::Star>(call->args[0]) != nullptr) {
     out.kind = RowQuery::ItemKind::kCount;
-  } else if (base::equals_ignoring_case(call->name.text, "sum") && as<sql::Column>(call->args[0]) != nullptr) {
+  } else if (is_simple && base::equals_ignoring_case(call->name.text, "sum") &&
+             as<sql::Column>(call->args[0]) != nullptr) {
     out.kind = RowQuery::ItemKind::kSum;
     out.column = as<sql::Column>(call->args[0])->name.text;
   } else {
-    return unsupported(filter, fmt::format("{}() of this", call->name.text));
+    auto expression = read_row_expression(*item.expr);
+    if (!expression.ok()) return unsupported(filter, expression.error().message());
+    out.kind = RowQuery::ItemKind::kExpression;
+    out.expression = std::move(*expression);
   }
   if (item.alias.empty()) {
-    return fail(Code::kInvalidArgument,
-                fmt::format("filter \"{}\": {}() needs a name: AS, and the target's column", filter, call->name.text));
+    return fail(Code::kInvalidArgument, fmt::format("filter \"{}\": {} needs a name: AS, and the target's column",
+                                                    filter, sql::print(*item.expr)));
   }
   out.alias = item.alias.text;
   return out;
@@ -163,6 +166,7 @@ Result<RowQuery::Item> read_item(std::string_view filter, const sql::SelectItem&
 Status check_groups(std::string_view filter, const RowQuery& query) {
   bool adds_up = false;
   for (const auto& item : query.items) {
+    if (item.kind == RowQuery::ItemKind::kExpression) continue;
     if (item.kind != RowQuery::ItemKind::kColumn) {
       adds_up = true;
       continue;
@@ -177,6 +181,7 @@ Status check_groups(std::string_view filter, const RowQuery& query) {
   }
   if (!adds_up && query.group_by.empty()) return {};
   if (query.group_by.empty()) return unsupported(filter, "count() and sum() without GROUP BY");
+  if (query.has_expressions()) return unsupported(filter, "an expression beside GROUP BY");
   if (!adds_up) return unsupported(filter, "GROUP BY without count(*) or sum()");
   for (const std::string& name : query.group_by) {
     const bool selected = std::ranges::any_of(query.items, [&](const auto& item) {
@@ -242,9 +247,10 @@ std::string to_select(const RowQuery& query, std::string_view table) {
     const auto& item = query.items[i];
     const std::string column = mysqld::quote_identifier(item.column);
     out += i == 0 ? "" : ", ";
-    out += item.kind == RowQuery::ItemKind::kCount ? "count(*)"
-           : item.kind == RowQuery::ItemKind::kSum ? fmt::format("sum({})", column)
-                                                   : column;
+    out += item.kind == RowQuery::ItemKind::kCount        ? "count(*)"
+           : item.kind == RowQuery::ItemKind::kSum        ? fmt::format("sum({})", column)
+           : item.kind == RowQuery::ItemKind::kExpression ? item.expression.to_sql()
+                                                          : column;
     if (item.alias != item.column) out += " as " + mysqld::quote_identifier(item.alias);
   }
   out += " from " + mysqld::quote_identifier(table);
@@ -259,6 +265,10 @@ std::string to_select(const RowQuery& query, std::string_view table) {
     out += (i == 0 ? " group by " : ", ") + mysqld::quote_identifier(query.group_by[i]);
   }
   return out;
+}
+
+bool RowQuery::has_expressions() const {
+  return std::ranges::any_of(items, [](const Item& item) { return item.kind == ItemKind::kExpression; });
 }
 
 bool RowQuery::needs_vschema() const {
@@ -434,6 +444,10 @@ Result<RowFilter> RowFilter::bind(const RowQuery& query, const TableSchema& tabl
   RowFilter filter;
   if (query.is_aggregate()) {
     return fail(Code::kUnimplemented, fmt::format("table {}: rows are not added up where they come from", table.name));
+  }
+  if (query.has_expressions()) {
+    return fail(Code::kUnimplemented,
+                fmt::format("table {}: expressions are not computed where rows come from", table.name));
   }
   filter.table_ = table.name;
   const auto find = [&](std::string_view name) -> Result<size_t> {

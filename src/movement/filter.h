@@ -9,6 +9,7 @@
 
 #include "base/result.h"
 #include "binlogdata.pb.h"
+#include "movement/row_expression.h"
 #include "movement/table_schema.h"
 #include "shard/key_range.h"
 #include "shard/vindex.h"
@@ -19,7 +20,7 @@
 // A rule's filter is "" (everything), "exclude", a key range ("-80": of the primary vindex that the source's own
 // vschema gives the table), or a select:
 //     select * | item, ... from t [where term and term ...] [group by column, ...]
-//     item: column [as alias] | count(*) [as alias] | sum(column) [as alias]
+//     item: column [as alias] | count(*) [as alias] | sum(column) [as alias] | expression as alias (row_expression.h)
 //     term: in_keyrange('-80') | in_keyrange(column, ..., 'vindex', '-80') | column <op> number | column in (numbers)
 //           | column = 'text' | column <> 'text' | column in ('text', ...)
 //           | column is [not] null
@@ -47,11 +48,12 @@ std::string comparison_sql(const ComparisonTerm& term);
 // A rule, read.
 struct RowQuery {
   bool exclude = false;
-  enum class ItemKind : uint8_t { kColumn, kCount, kSum };
+  enum class ItemKind : uint8_t { kColumn, kCount, kSum, kExpression };
   struct Item {
-    std::string column;  // Empty for count(*).
+    std::string column;  // Empty for count(*) and expressions.
     std::string alias;
     ItemKind kind = ItemKind::kColumn;
+    RowExpression expression = {};
   };
   std::vector<Item> items;  // Empty: all columns.
   // With count(*) and sum(): the columns that are selected as they are. Such a query is the target's business: from the
@@ -62,6 +64,8 @@ struct RowQuery {
 
   bool needs_vschema() const;
   bool is_aggregate() const { return !group_by.empty(); }
+  // Likewise the target's business: from the source come the columns that they read.
+  bool has_expressions() const;
 };
 // The select of a query that is not "exclude".
 std::string to_select(const RowQuery& query, std::string_view table);

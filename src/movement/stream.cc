@@ -72,13 +72,18 @@ KeyOwner Stream::key_owner() const { return {id_, record_.workflow, record_.db_n
   return target;
 }
 
-bool Stream::adds_up(std::string_view table) const {
+const TablePlan* Stream::aggregation(std::string_view table) const {
   const TablePlan* plan = plan_ ? plan_->find(table) : nullptr;
-  return plan != nullptr && plan->query.is_aggregate();
+  return plan != nullptr && plan->query.is_aggregate() ? plan : nullptr;
+}
+
+const TablePlan* Stream::derivation(std::string_view table) const {
+  const TablePlan* plan = plan_ ? plan_->find(table) : nullptr;
+  return plan != nullptr && plan->query.has_expressions() ? plan : nullptr;
 }
 
 std::string Stream::row_query(std::string_view table) const {
-  if (adds_up(table)) return plan_->source_query(table);
+  if (adds_up(table) || derivation(table) != nullptr) return plan_->source_query(table);
   const std::string text(filter_->find_text(table));
   const std::string name = mysqld::quote_identifier(table);
   if (text.empty()) return fmt::format("select * from {}", name);
@@ -203,6 +208,7 @@ net::Task<Status> Stream::run_session() {
                                                 session.tables, session.may_load);
     session.applier->set_careful(self.careful_);
     session.applier->set_plan(&*self.plan_);
+    session.deriver = std::make_unique<Deriver>(self.context_.apply_login());
     if (self.time_zones().differ()) {
       session.zones = std::make_unique<ZoneConverter>(self.context_.apply_login(), self.time_zones());
     }
@@ -410,6 +416,7 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
       case ::binlogdata::BEGIN: session.in_transaction = true; break;
       case ::binlogdata::FIELD:
         event.mutable_field_event()->set_table_name(plan_->target_of(event.field_event().table_name()));
+        CO_RETURN_IF_ERROR(bind_derived(session, *event.mutable_field_event()));
         if (applier.must_flush_before(event.field_event())) CO_RETURN_IF_ERROR(co_await applier.flush());
         CO_RETURN_IF_ERROR(applier.set_fields(event.field_event()));
         if (session.zones) {
@@ -421,6 +428,7 @@ net::Task<Status> Stream::apply_group(Session& session, const mysql::Position* s
       case ::binlogdata::ROW:
         event.mutable_row_event()->set_table_name(plan_->target_of(event.row_event().table_name()));
         if (session.zones) CO_RETURN_IF_ERROR(co_await convert_event(session, *event.mutable_row_event()));
+        CO_RETURN_IF_ERROR(co_await derive_event(session, *event.mutable_row_event()));
         CO_RETURN_IF_ERROR(applier.add(std::move(*event.mutable_row_event())));
         if (applier.bytes() > 4 * tuned_.group_bytes_max) CO_RETURN_IF_ERROR(co_await applier.flush());
         break;
@@ -498,15 +506,40 @@ net::Task<Result<bool>> Stream::obey_throttle(Session& session, std::string_view
   co_return true;
 }
 
-net::Task<Status> Stream::convert_event(Session& session, ::binlogdata::RowEvent& event) {
-  const auto dates = session.dates.find(event.table_name());
-  if (dates == session.dates.end()) co_return Status{};
+namespace {
+
+std::vector<::query::Row*> rows_of(::binlogdata::RowEvent& event) {
   std::vector<::query::Row*> rows;
   for (auto& change : *event.mutable_row_changes()) {
     if (change.has_before()) rows.push_back(change.mutable_before());
     if (change.has_after()) rows.push_back(change.mutable_after());
   }
-  co_return co_await session.zones->convert(std::move(rows), dates->second.columns, dates->second.fields, write_wait());
+  return rows;
+}
+
+}  // namespace
+
+net::Task<Status> Stream::convert_event(Session& session, ::binlogdata::RowEvent& event) {
+  const auto dates = session.dates.find(event.table_name());
+  if (dates == session.dates.end()) co_return Status{};
+  co_return co_await session.zones->convert(rows_of(event), dates->second.columns, dates->second.fields, write_wait());
+}
+
+Status Stream::bind_derived(Session& session, ::binlogdata::FieldEvent& event) {
+  const TablePlan* plan = derivation(event.table_name());
+  if (plan == nullptr) return {};
+  const auto schema = session.tables.find(event.table_name());
+  if (schema == session.tables.end()) return {};  // The applier says that.
+  ASSIGN_OR_RETURN(DerivedColumns columns, DerivedColumns::bind(*plan, schema->second, event.fields()));
+  *event.mutable_fields() = columns.fields();
+  session.derived.insert_or_assign(event.table_name(), std::move(columns));
+  return {};
+}
+
+net::Task<Status> Stream::derive_event(Session& session, ::binlogdata::RowEvent& event) {
+  const auto columns = session.derived.find(event.table_name());
+  if (columns == session.derived.end()) co_return Status{};
+  co_return co_await session.deriver->derive(columns->second, rows_of(event), write_wait());
 }
 
 net::Task<Status> Stream::convert_chunk(Session& session, Chunk& chunk,

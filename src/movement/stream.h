@@ -121,7 +121,11 @@ class Stream {
   std::string row_query(std::string_view table) const;
   bool carries(std::string_view table) const;
   // The rows of the target's table are groups of the source's.
-  bool adds_up(std::string_view table) const;
+  bool adds_up(std::string_view table) const { return aggregation(table) != nullptr; }
+  // How; null: they are not.
+  const TablePlan* aggregation(std::string_view table) const;
+  // How the rows of the target's table are made of those that come; null: they come as they are.
+  const TablePlan* derivation(std::string_view table) const;
   // Between the source's DATETIME values and the target's.
   TimeZones time_zones() const { return time_zones_of(record_.source); }
   // Which of the target's rows are the stream's, as SQL: those of the workflow's tenant. Empty: all.
@@ -172,6 +176,11 @@ class Stream {
   net::Task<Status> convert_event(Session& session, ::binlogdata::RowEvent& event);
   net::Task<Status> convert_chunk(Session& session, Chunk& chunk,
                                   const google::protobuf::RepeatedPtrField<::query::Field>& fields);
+  // The rows that the target is to have, where expressions make them.
+  net::Task<Status> derive_event(Session& session, ::binlogdata::RowEvent& event);
+  net::Task<Status> derive_chunk(Session& session, TableCopy& copy, const TablePlan& plan, Chunk& chunk,
+                                 const google::protobuf::RepeatedPtrField<::query::Field>& fields);
+  Status bind_derived(Session& session, ::binlogdata::FieldEvent& event);
   net::Task<Status> note_throttled(Session& session, std::string_view component, std::string reason);
   // Applies what has arrived, or rests.
   net::Task<Status> step(Session& session, const mysql::Position* stop);

@@ -167,6 +167,7 @@ net::Task<Status> Stream::drain_lanes(Session& session, std::string table) {
 struct Stream::TableCopy {
   const TableSchema& schema;
   std::shared_ptr<const TargetTable> table;
+  std::optional<DerivedColumns> derived = {};
   ::query::QueryResult key;  // Of the last piece that was started.
   bool done = false;
 };
@@ -229,6 +230,18 @@ net::Task<Status> Stream::add_to_groups(Session& session, TableCopy& copy, const
   co_return session.applier->set_copied(copy.schema.name, std::move(next));
 }
 
+net::Task<Status> Stream::derive_chunk(Session& session, TableCopy& copy, const TablePlan& plan, Chunk& chunk,
+                                       const google::protobuf::RepeatedPtrField<::query::Field>& fields) {
+  if (!copy.derived) {
+    CO_ASSIGN_OR_RETURN(copy.derived, DerivedColumns::bind(plan, copy.schema, fields));
+  }
+  std::vector<::query::Row*> rows;
+  for (auto& response : chunk.responses) {
+    for (auto& row : *response.mutable_rows()) rows.push_back(&row);
+  }
+  co_return co_await session.deriver->derive(*copy.derived, std::move(rows), write_wait());
+}
+
 net::Task<Status> Stream::copy_chunks(Session& session, TableCopy& copy, ChunkInbox& chunks) {
   CopyLanes& lanes = *session.lanes;
   for (;;) {
@@ -243,8 +256,12 @@ net::Task<Status> Stream::copy_chunks(Session& session, TableCopy& copy, ChunkIn
     Chunk chunk = chunks.take();
     if (session.zones) CO_RETURN_IF_ERROR(co_await convert_chunk(session, chunk, chunks.fields()));
     const bool groups = adds_up(copy.schema.name);
+    if (const TablePlan* plan = derivation(copy.schema.name)) {
+      CO_RETURN_IF_ERROR(co_await derive_chunk(session, copy, *plan, chunk, chunks.fields()));
+    }
     if (!copy.table && !groups) {
-      CO_ASSIGN_OR_RETURN(TargetTable bound, TargetTable::bind(copy.schema, record_.db_name, chunks.fields()));
+      const auto& fields = copy.derived ? copy.derived->fields() : chunks.fields();
+      CO_ASSIGN_OR_RETURN(TargetTable bound, TargetTable::bind(copy.schema, record_.db_name, fields));
       copy.table = std::make_shared<const TargetTable>(std::move(bound));
     }
     fresh_at_ = chunk.began;
@@ -277,7 +294,7 @@ net::Task<Status> Stream::copy_table(Session& session, CopyState state) {
     co_return fail(Code::kFailedPrecondition,
                    fmt::format("table {} does not exist on the target any more", state.table));
   }
-  TableCopy copy{schema->second, nullptr, std::move(state.lastpk)};
+  TableCopy copy{.schema = schema->second, .table = nullptr, .key = std::move(state.lastpk)};
   while (!copy.done) {
     ::binlogdata::VStreamRowsRequest request;
     *request.mutable_target() = source_target();

@@ -9,8 +9,24 @@
 namespace vitrail::movement {
 namespace {
 
+// What the source is asked for where expressions are computed here: the columns that are taken as they are, and those
+// that expressions read.
+RowQuery inputs_of(const TablePlan& plan) {
+  RowQuery out = plan.query;
+  std::erase_if(out.items, [](const auto& item) { return item.kind == RowQuery::ItemKind::kExpression; });
+  for (const auto& item : plan.query.items) {
+    for (const std::string& column : item.expression.columns) {
+      const std::string name = input_name(plan.query, column);
+      const bool known = std::ranges::any_of(out.items, [&](const auto& one) { return one.alias == name; });
+      if (!known) out.items.push_back({column, name, RowQuery::ItemKind::kColumn});
+    }
+  }
+  return out;
+}
+
 // The rows that a query adds up: what they are grouped by, what is summed, and what tells them apart.
 RowQuery rows_of(const TablePlan& plan) {
+  if (!plan.query.is_aggregate()) return inputs_of(plan);
   RowQuery out = plan.query;
   out.items.clear();
   out.group_by.clear();
@@ -27,6 +43,14 @@ RowQuery rows_of(const TablePlan& plan) {
 }
 
 }  // namespace
+
+// No column of a target is called so.
+std::string input_name(const RowQuery& query, std::string_view column) {
+  for (const auto& item : query.items) {
+    if (item.kind == RowQuery::ItemKind::kColumn && base::equals_ignoring_case(item.column, column)) return item.alias;
+  }
+  return fmt::format("({})", base::to_lower(column));
+}
 
 Result<StreamPlan> StreamPlan::create(const ::binlogdata::Filter& rules) {
   StreamPlan out;
@@ -45,6 +69,8 @@ Result<StreamPlan> StreamPlan::create(const ::binlogdata::Filter& rules) {
         return fail(Code::kInvalidArgument,
                     fmt::format("rule {}: source_unique_key_columns are needed where rows are added up", plan.target));
       }
+    }
+    if (plan.query.is_aggregate() || plan.query.has_expressions()) {
       rule.set_filter(to_select(rows_of(plan), plan.source));
     }
     if (!out.target_of_.emplace(plan.source, plan.target).second) {
@@ -75,7 +101,7 @@ const TablePlan* StreamPlan::find(std::string_view target) const {
 std::string StreamPlan::source_query(std::string_view target) const {
   const TablePlan* plan = find(target);
   if (plan == nullptr) return "";
-  return to_select(plan->query.is_aggregate() ? rows_of(*plan) : plan->query, plan->source);
+  return to_select(rows_of(*plan), plan->source);
 }
 
 }  // namespace vitrail::movement

@@ -20,6 +20,9 @@ struct TablePlan {
   std::vector<std::string> source_key;  // Of a query that adds up: the columns that tell the source's rows apart.
 };
 
+// As which column of the source's rows an expression finds the column that it reads.
+std::string input_name(const RowQuery& query, std::string_view column);
+
 class StreamPlan {
  public:
   // kInvalidArgument names the rule.

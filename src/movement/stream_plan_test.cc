@@ -51,6 +51,21 @@ TEST(StreamPlan, AsksForTheRowsThatAreAddedUp) {
   EXPECT_FALSE(StreamPlan::create(rules({{"a", "select * from t"}, {"b", "select * from t"}})).ok());
 }
 
+TEST(StreamPlan, AsksForTheColumnsThatExpressionsRead) {
+  const auto plan = StreamPlan::create(
+      rules({{"u",
+              "select id as ident, name, upper(name) as loud, concat(id, Note) as pair, -note as less from t where "
+              "id > 5"}}));
+  ASSERT_TRUE(plan.ok()) << plan.error().to_string();
+  EXPECT_EQ(plan->source_filter().rules(0).filter(),
+            "select `id` as `ident`, `name`, `Note` as `(note)` from `t` where `id` > 5");
+  EXPECT_EQ(plan->source_query("u"), plan->source_filter().rules(0).filter());
+  const auto& query = plan->find("u")->query;
+  EXPECT_EQ(input_name(query, "ID"), "ident");
+  EXPECT_EQ(input_name(query, "Note"), "(note)");
+  EXPECT_EQ(query.items.size(), 5u);
+}
+
 TEST(StreamPlan, RefusesWhatCannotBeKept) {
   for (const char* filter :
        {"select a, count(*) from t group by a", "select a, b, count(*) as c from t group by a",

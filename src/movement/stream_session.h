@@ -9,6 +9,7 @@
 #include "movement/applier.h"
 #include "movement/copy_lanes.h"
 #include "movement/copy_snapshot.h"
+#include "movement/derived_columns.h"
 #include "movement/inbox.h"
 #include "movement/stream.h"
 
@@ -34,13 +35,15 @@ struct Stream::Session {
     size_t columns = 0;
     std::vector<size_t> fields;
   };
-  std::map<std::string, Dates> dates;      // By the target's table.
-  bool may_load = false;                   // LOAD DATA LOCAL.
-  std::unique_ptr<CopyLanes> lanes;        // While copying.
-  std::unique_ptr<CopySnapshot> snapshot;  // While copying, of all tables; null: each chunk has one of its own.
-  base::TimePoint recorded_at;             // When the progress of the copy was.
-  bool in_transaction = false;             // Of the source.
-  std::string next_gtid;                   // Of the GTID event that came last.
+  std::map<std::string, Dates> dates;             // By the target's table.
+  std::map<std::string, DerivedColumns> derived;  // Of the events that come, by the target's table.
+  std::unique_ptr<Deriver> deriver;               // It connects when it has something to do.
+  bool may_load = false;                          // LOAD DATA LOCAL.
+  std::unique_ptr<CopyLanes> lanes;               // While copying.
+  std::unique_ptr<CopySnapshot> snapshot;         // While copying, of all tables; null: each chunk has one of its own.
+  base::TimePoint recorded_at;                    // When the progress of the copy was.
+  bool in_transaction = false;                    // Of the source.
+  std::string next_gtid;                          // Of the GTID event that came last.
   base::TimePoint saved_at;
   bool idle = false;                   // The source has told that there is nothing more.
   std::optional<Error> source_failed;  // Why another source is to be taken.

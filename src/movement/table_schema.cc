@@ -8,6 +8,7 @@
 #include <cstring>
 
 #include "base/text.h"
+#include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "mysqld/schema_sql.h"
 
@@ -17,6 +18,14 @@ namespace {
 // INET4, INET6 and UUID: binary strings are read as their stored form, so their text needs a character set.
 bool is_text_only_type(const Column& column) {
   return column.column_type.starts_with("uuid") || column.column_type.starts_with("inet");
+}
+
+uint32_t collation_id(const Column& column) {
+  constexpr uint32_t kBinary = 63;
+  if (column.character_set.empty()) return kBinary;
+  if (const auto* known = mysql::find_collation(column.collation)) return known->id;
+  const auto* usual = mysql::default_collation(column.character_set);
+  return usual == nullptr ? mysql::kUtf8mb4GeneralCi : usual->id;
 }
 
 void append_quoted(std::string& out, std::string_view introducer, std::string_view text) {
@@ -104,7 +113,7 @@ std::optional<size_t> TableSchema::find_column(std::string_view column) const {
   field.set_database(std::string(database));
   field.set_org_name(column.name);
   field.set_column_type(column.column_type);
-  field.set_charset(column.character_set.empty() ? 63 : 45);
+  field.set_charset(collation_id(column));
   uint32_t flags = 0;
   if (column.is_unsigned()) flags |= ::query::UNSIGNED_FLAG;
   if (column.character_set.empty() && column.type != ::query::CHAR) flags |= ::query::BINARY_FLAG;
@@ -133,6 +142,7 @@ Result<TableMap> read_tables(const mysqld::Rows& table_rows, const mysqld::Rows&
     out.type = query_type(base::to_lower(column.data_type), column.column_type);
     out.column_type = std::move(column.column_type);
     out.character_set = std::move(column.character_set);
+    out.collation = std::move(column.collation);
     out.is_generated = column.is_generated;
     out.nullable = column.nullable;
     out.has_default = column.nullable || column.default_text.has_value() || column.is_auto_increment;

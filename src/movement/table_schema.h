@@ -30,6 +30,7 @@ struct Column {
   bool is_generated = false;  // Written by the server, never by us.
   bool has_default = true;    // May be left out of an INSERT.
   bool nullable = true;
+  std::string collation;  // "" where the type has none, or where it is not known.
 
   bool is_integer() const { return has_flag(type, ::query::ISINTEGRAL); }
   bool is_unsigned() const { return has_flag(type, ::query::ISUNSIGNED); }

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "movement/derived_columns.h"
 #include "movement/row_stream.h"
 #include "movement/target_table.h"
 #include "movement/vdiff_sums.h"
@@ -59,7 +60,8 @@ std::vector<const ::binlogdata::VStreamRowsResponse*> texts_of(const std::vector
 
 // The held stream must stay held meanwhile.
 net::Task<Result<SourceRows>> read_source(ServerLogin login, Stream& stream, RowSource from_tablet, std::string table,
-                                          ::query::QueryResult from, ::query::QueryResult until, uint64_t bytes) {
+                                          ::query::QueryResult from, ::query::QueryResult until, uint64_t bytes,
+                                          const TableSchema* target) {
   const auto channel = from_tablet.channel != nullptr ? from_tablet.channel : stream.channel();
   if (channel == nullptr) co_return fail(Code::kFailedPrecondition, "the stream is not connected");
   ::binlogdata::VStreamRowsRequest request = rows_request(stream, from_tablet, table, from, until);
@@ -91,14 +93,20 @@ net::Task<Result<SourceRows>> read_source(ServerLogin login, Stream& stream, Row
     rows.responses.push_back(std::move(*piece));
   }
   if (rows.fields.empty()) co_return fail(Code::kInternal, "the source sent no columns");
+  std::vector<::query::Row*> all;
+  for (auto& response : rows.responses) {
+    for (auto& row : *response.mutable_rows()) all.push_back(&row);
+  }
   if (stream.time_zones().differ()) {
-    ZoneConverter converter(std::move(login), stream.time_zones());
-    std::vector<::query::Row*> all;
-    for (auto& response : rows.responses) {
-      for (auto& row : *response.mutable_rows()) all.push_back(&row);
-    }
-    CO_RETURN_IF_ERROR(co_await converter.convert(std::move(all), static_cast<size_t>(rows.fields.size()),
-                                                  datetime_fields(rows.fields), wait));
+    ZoneConverter converter(login, stream.time_zones());
+    CO_RETURN_IF_ERROR(
+        co_await converter.convert(all, static_cast<size_t>(rows.fields.size()), datetime_fields(rows.fields), wait));
+  }
+  if (const TablePlan* plan = stream.derivation(table)) {
+    CO_ASSIGN_OR_RETURN(const DerivedColumns columns, DerivedColumns::bind(*plan, *target, rows.fields));
+    Deriver deriver(std::move(login));
+    CO_RETURN_IF_ERROR(co_await deriver.derive(columns, std::move(all), wait));
+    rows.fields = columns.fields();
   }
   co_return std::move(rows);
 }
@@ -157,7 +165,7 @@ net::Task<Result<std::vector<Stream*>>> VDiffs::Run::hold(const std::vector<int3
 }
 
 net::Task<Status> VDiffs::Run::read_interval(const std::vector<Stream*>& held, const std::vector<int32_t>& streams,
-                                             std::string table, const ::query::QueryResult& last,
+                                             const TableSchema& schema, const ::query::QueryResult& last,
                                              const ::query::QueryResult& bound, std::vector<SourceRows>& sources,
                                              ::query::QueryResult& high) {
   // One source's chunk bounds the interval; the others are read up to the same key. A source that has far more rows
@@ -167,15 +175,15 @@ net::Task<Status> VDiffs::Run::read_interval(const std::vector<Stream*>& held, c
   for (size_t driver = 0;;) {
     CO_ASSIGN_OR_RETURN(sources[driver],
                         co_await read_source(engine.context.apply_login(), *held[driver], source_of(streams[driver]),
-                                             table, last, bound, kChunkBytes));
+                                             schema.name, last, bound, kChunkBytes, &schema));
     high = sources[driver].more ? sources[driver].last : bound;
     size_t denser = held.size();
     std::vector<net::Task<void>> reads;
     std::vector<Status> outcomes(held.size());
     for (size_t i = 0; i < held.size(); ++i) {
       if (i == driver) continue;
-      reads.push_back(read_into(read_source(engine.context.apply_login(), *held[i], source_of(streams[i]), table, last,
-                                            high, 4 * kChunkBytes),
+      reads.push_back(read_into(read_source(engine.context.apply_login(), *held[i], source_of(streams[i]), schema.name,
+                                            last, high, 4 * kChunkBytes, &schema),
                                 sources[i], outcomes[i]));
     }
     co_await net::when_all(std::move(reads));
@@ -208,7 +216,7 @@ net::Task<Status> VDiffs::Run::compare_interval(TableWork& work, const TableSche
       co_return fail(Code::kUnavailable, "the streams do not stand still at common positions");
     const net::Wait wait = net::Wait::within(kStepTimeout, scope.token());
     CO_ASSIGN_OR_RETURN(const std::vector<Stream*> held, co_await hold(streams, holds));
-    CO_RETURN_IF_ERROR(co_await read_interval(held, streams, schema.name, last, bound, sources, high));
+    CO_RETURN_IF_ERROR(co_await read_interval(held, streams, schema, last, bound, sources, high));
     bool beyond = false;
     for (size_t i = 0; i < held.size() && !beyond; ++i) {
       Status reached = co_await holds.streams[i]->run_to(sources[i].position, wait);

@@ -142,14 +142,6 @@ net::Task<Status> VDiffs::Run::attempt() {
       carried = carried || (at != nullptr && at->carries(name));
     }
     if (!carried) continue;
-    for (const int32_t stream : ids) {
-      const Stream* at = engine.find_stream(stream);
-      if (at == nullptr || !at->adds_up(name)) continue;
-      co_return fail(Code::kUnimplemented,
-                     fmt::format("table {} has groups of the source's rows: VDiff compares rows; name others with "
-                                 "--tables",
-                                 name));
-    }
     if (settings.update_stats) CO_RETURN_IF_ERROR(co_await update_statistics(schema));
     if (!values.empty()) values += ", ";
     values += fmt::format("({}, {}, 'pending', {})", id, sql_text(name), schema.row_estimate);
@@ -244,6 +236,15 @@ net::Task<Status> VDiffs::Run::compare_table(TableWork& work, std::string name, 
       if (at != nullptr && at->carries(name)) carrying.push_back(stream);
     }
     CO_RETURN_IF_ERROR(co_await obey_throttle(carrying));
+    const auto adds_up = [&](int32_t stream) {
+      const Stream* at = engine.find_stream(stream);
+      return at != nullptr && at->adds_up(name);
+    };
+    if (std::ranges::any_of(carrying, adds_up)) {
+      CO_RETURN_IF_ERROR(co_await compare_groups(schema->second, carrying, report));
+      last.Clear();
+      break;
+    }
     if (base::system_clock().now() - asked > kSnapshotAgeMax) work.next.reset();
     CO_RETURN_IF_ERROR(co_await compare_stretch(work, schema->second, carrying, report, last, done));
     ++progress;

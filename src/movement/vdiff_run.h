@@ -43,6 +43,7 @@ struct RowSource {
 };
 
 struct SourceRows;
+struct GroupSource;
 struct PreparedSum;
 
 // What runs on a table: its own connection, and an interval that was opened ahead.
@@ -71,6 +72,12 @@ struct VDiffs::Run {
   // The next stretch of a table: by sums where that goes, by rows where they differ. `done`: the table's end.
   net::Task<Status> compare_stretch(TableWork& work, const TableSchema& schema, const std::vector<int32_t>& streams,
                                     Report& report, ::query::QueryResult& last, bool& done);
+  // All of a table of groups (vdiff_groups.cc). It cannot be continued: from the beginning each time.
+  net::Task<Status> compare_groups(const TableSchema& schema, const std::vector<int32_t>& streams, Report& report);
+  net::Task<Status> open_groups(ServerSession& own, const std::vector<int32_t>& streams, std::string table,
+                                std::vector<std::unique_ptr<GroupSource>>& sources, std::optional<TablePlan>& plan);
+  net::Task<Status> compare_counted(ServerSession& own, const TableSchema& schema, const TableSchema& counted,
+                                    const TablePlan& plan, Report& report);
   RowSource source_of(int32_t stream) const;
   // Streams that stand still, for one table at a time.
   struct Holds {
@@ -88,7 +95,7 @@ struct VDiffs::Run {
   net::Task<Result<std::vector<int32_t>>> wait_for_streams(ServerSession& own);
   // The rows of all sources behind `last`, up to `bound` or a nearer key, which becomes `high`.
   net::Task<Status> read_interval(const std::vector<Stream*>& held, const std::vector<int32_t>& streams,
-                                  std::string table, const ::query::QueryResult& last,
+                                  const TableSchema& schema, const ::query::QueryResult& last,
                                   const ::query::QueryResult& bound, std::vector<SourceRows>& sources,
                                   ::query::QueryResult& high);
   net::Task<Status> obey_throttle(const std::vector<int32_t>& streams);

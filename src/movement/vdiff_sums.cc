@@ -137,7 +137,9 @@ net::Task<Result<std::unique_ptr<PreparedSum>>> VDiffs::Run::prepare_sum(const T
       co_return fail(Code::kUnavailable, "the streams do not stand still at common positions");
     CO_ASSIGN_OR_RETURN(const std::vector<Stream*> held, co_await hold(streams, holds));
     // Each side sums up its own values.
-    if (std::ranges::any_of(held, [](const Stream* one) { return one->time_zones().differ(); })) {
+    if (std::ranges::any_of(held, [&](const Stream* one) {
+          return one->time_zones().differ() || one->derivation(schema.name) != nullptr;
+        })) {
       co_return std::unique_ptr<PreparedSum>();
     }
     // One source cuts the interval, the others take it up to the same key; one that has far more rows there takes over.

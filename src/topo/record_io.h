@@ -27,8 +27,8 @@ std::string serialize_record(const google::protobuf::MessageLite& message);
 Error tell(Error error, const What& what);
 
 template <typename Message>
-net::Task<Result<Versioned<Message>>> read_record(Store& store, std::string path, What what) {
-  auto stored = co_await store.get(std::move(path));
+net::Task<Result<Versioned<Message>>> read_record(Store& store, std::string path, What what, net::Wait wait = {}) {
+  auto stored = co_await store.get(std::move(path), std::move(wait));
   if (!stored.ok()) co_return tell(std::move(stored).error(), what);
   CO_ASSIGN_OR_RETURN(Message message, parse_record<Message>(stored->data, what));
   co_return Versioned<Message>{std::move(message), stored->version};
@@ -39,13 +39,13 @@ net::Task<Result<Versioned<Message>>> read_record(Store& store, std::string path
 net::Task<Status> create_empty(Store& store, std::string path);
 
 // Reads, lets `fn` change, writes, until nobody came in between. `missing`: start from an empty record when there is
-// none. `store` must outlive the call.
+// none. `store` must outlive the call. `wait` is for each of its operations.
 template <typename Message>
 net::Task<Result<Versioned<Message>>> update_record(Store& store, std::string path, What what, UpdateFn<Message> fn,
                                                     std::optional<Fence> fence, bool create_missing,
-                                                    WriteGuard guard = {}) {
+                                                    WriteGuard guard = {}, net::Wait wait = {}) {
   for (int attempt = 0; attempt < kMaxUpdateAttempts; ++attempt) {
-    auto read = co_await read_record<Message>(store, path, what);
+    auto read = co_await read_record<Message>(store, path, what, wait);
     const bool missing = !read.ok() && read.error().code() == Code::kNotFound && create_missing;
     if (!read.ok() && !missing) co_return std::move(read).error();
     Versioned<Message> current;
@@ -60,7 +60,7 @@ net::Task<Result<Versioned<Message>>> update_record(Store& store, std::string pa
     }
     if (guard) CO_RETURN_IF_ERROR(co_await guard());
     std::string data = serialize_record(current.record);
-    WriteOptions options{.fence = fence};
+    WriteOptions options{.fence = fence, .wait = wait};
     auto written = missing ? co_await store.create(path, std::move(data), std::move(options))
                            : co_await store.update(path, std::move(data), current.version, std::move(options));
     if (written.ok()) {

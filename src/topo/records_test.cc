@@ -624,6 +624,24 @@ TEST_F(TopoRecords, CellsAreWrittenIndependently) {
   EXPECT_CODE(Code::kNotFound, run(get_srv_keyspace(*server_, "zone3", "commerce")));
 }
 
+// Whoever holds up clients meanwhile says how long a cell's store may take.
+TEST_F(TopoRecords, CellsAreNotWaitedForLongerThanWanted) {
+  add_keyspace("commerce");
+  add_cell("zone1");
+  const auto lock = run(KeyspaceLock::acquire(*server_, "commerce", "test"));
+  ASSERT_OK(lock);
+  ASSERT_OK(run(put_srv_keyspace(*server_, *lock, "zone1", {})));
+  CellUpdateFn fn = [](const std::string&, ::topodata::SrvKeyspace& record) -> Result<bool> {
+    record.add_served_from()->set_keyspace("other");
+    return true;
+  };
+  const net::Wait over{.deadline = base::system_clock().now() - std::chrono::seconds(1)};
+  const Status late = run(update_srv_keyspaces(*server_, "commerce", {"zone1"}, fn, {}, over));
+  ASSERT_FALSE(late.ok());
+  EXPECT_NE(late.error().message().find("zone1"), std::string::npos) << late.error().message();
+  EXPECT_EQ(run(get_srv_keyspace(*server_, "zone1", "commerce"))->record.served_from_size(), 0);
+}
+
 TEST_F(TopoRecordsAtOnce, ConcurrentRebuildsEndWithTheNewestSources) {
   add_cell("zone1");
   add_keyspace("commerce");

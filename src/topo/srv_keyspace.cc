@@ -71,26 +71,28 @@ net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& se
 net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& server, std::string keyspace,
                                                                       std::string cell,
                                                                       UpdateFn<::topodata::SrvKeyspace> fn,
-                                                                      WriteGuard guard) {
+                                                                      WriteGuard guard, net::Wait wait) {
   CO_RETURN_IF_ERROR(validate_name("keyspace name", keyspace));
   CO_ASSIGN_OR_RETURN(const auto store, co_await server.store_for_cell(cell));
-  auto updated = co_await internal::update_record<::topodata::SrvKeyspace>(
-      *store, srv_keyspace_path(keyspace), what(cell, keyspace), std::move(fn), {}, false, std::move(guard));
+  auto updated = co_await internal::update_record<::topodata::SrvKeyspace>(*store, srv_keyspace_path(keyspace),
+                                                                           what(cell, keyspace), std::move(fn), {},
+                                                                           false, std::move(guard), std::move(wait));
   if (!updated.ok()) co_return std::move(updated).error();
   co_return std::move(updated->record);
 }
 
 net::Task<Status> update_srv_keyspaces(Server& server, std::string keyspace, std::vector<std::string> cells,
-                                       CellUpdateFn fn, WriteGuard guard) {
+                                       CellUpdateFn fn, WriteGuard guard, net::Wait wait) {
   auto one = [](Server& topology, const std::string& name, const std::string& cell, const CellUpdateFn& change,
-                const WriteGuard& allowed, Status& out) -> net::Task<void> {
+                const WriteGuard& allowed, const net::Wait& until, Status& out) -> net::Task<void> {
     auto updated = co_await update_srv_keyspace_fields(
-        topology, name, cell, [&](::topodata::SrvKeyspace& record) { return change(cell, record); }, allowed);
+        topology, name, cell, [&](::topodata::SrvKeyspace& record) { return change(cell, record); }, allowed, until);
     if (!updated.ok() && updated.error().code() != Code::kNotFound) out = std::move(updated).error();
   };
   std::vector<Status> outcomes(cells.size());
   std::vector<net::Task<void>> tasks;
-  for (size_t i = 0; i < cells.size(); ++i) tasks.push_back(one(server, keyspace, cells[i], fn, guard, outcomes[i]));
+  for (size_t i = 0; i < cells.size(); ++i)
+    tasks.push_back(one(server, keyspace, cells[i], fn, guard, wait, outcomes[i]));
   co_await net::when_all(std::move(tasks));
   internal::FailureList failures;
   for (size_t i = 0; i < cells.size(); ++i) {

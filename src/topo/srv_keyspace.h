@@ -30,13 +30,13 @@ net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& se
 net::Task<Result<::topodata::SrvKeyspace>> update_srv_keyspace_fields(Server& server, std::string keyspace,
                                                                       std::string cell,
                                                                       UpdateFn<::topodata::SrvKeyspace> fn,
-                                                                      WriteGuard guard);
+                                                                      WriteGuard guard, net::Wait wait = {});
 // Lets `fn`, which is told the cell, change the record of each cell, of all cells at the same time: one whose store
 // does not answer holds up no other. Cells without the record are left out. An Error names every cell that failed; the
-// others are written.
+// others are written. `wait` is for each operation of a cell's store.
 using CellUpdateFn = std::function<Result<bool>(const std::string& cell, ::topodata::SrvKeyspace& record)>;
 net::Task<Status> update_srv_keyspaces(Server& server, std::string keyspace, std::vector<std::string> cells,
-                                       CellUpdateFn fn, WriteGuard guard);
+                                       CellUpdateFn fn, WriteGuard guard, net::Wait wait = {});
 // kNotFound when there is none.
 net::Task<Status> delete_srv_keyspace(Server& server, const KeyspaceLock& lock, std::string cell);
 

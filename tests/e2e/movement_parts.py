@@ -271,7 +271,8 @@ class PartsTest(ClusterTest):
 
         before = self.everything()
         for pattern, text in (
-                ("needs a name", settings("select v, count(*) from t group by v")), ("columns of one table", settings("select id, v + 1 from t")),
+                ("needs a name", settings("select v, count(*) from t group by v")), ("needs a name", settings("select id, v + 1 from t")),
+                (r"now\(\)", settings("select id, now() as v from t")), ("DIV and round", settings("select id, v / 2 as v from t")),
                 ("u has no primary vindex", settings("select * from t", table="u")), ("id .*not selected", settings("select v from t")),
                 ("no column nosuch", settings("select id, nosuch from t")), ("create_ddl", settings("select * from t", "copy:drop_constraint")),
                 ("named twice", settings("select * from t")[:-1] + ", " + settings("select * from t")[1:]), ("JSON", "{"), ("no tables", "[]"),
@@ -406,9 +407,83 @@ class PartsTest(ClusterTest):
         self.rows("delete from t where v = 7", "dst")
         self.eventually(lambda: self.assertEqual(summed(), groups()))
         self.assertNotIn(7, summed())
+        vdiff = ("VDiff", "--workflow", "sums", "--target-keyspace", "src")
+        compare = (*vdiff, "create", "--wait", "--wait-update-interval", "1s")
+        self.ctl(*compare)
+        for sql in ("update sales set n = n + 1 where v = 8", "delete from sales where v = 9", "insert into sales values (1000, 1, 1)"):
+            for uid in SOURCE.values():
+                self.on_server(uid, sql)
+        self.assert_command_fails("the rows of both sides differ", *compare)
+        told = json.loads(self.ctl(*vdiff, "show", "last", "--format", "json"))["TableSummary"]["sales"]
+        self.assertEqual((told["MismatchedRows"], told["ExtraRowsSource"], told["ExtraRowsTarget"]), (1, 1, 2), told)
+        self.assert_command_fails("not repaired", *vdiff, "repair")
         for name in ("sums", "named"):
             self.ctl("Materialize", "--workflow", name, "--target-keyspace", "src", "cancel")
         self.assertEqual([self.on_server(uid, "show tables like 'sales'") for uid in SOURCE.values()], [[], []])
+
+    def test_4_what_is_computed(self):
+        """Copied, followed, compared and repaired as the source's server computes it; `words` has texts in two character sets."""
+        tables = {**VSCHEMA["tables"], **{name: {"column_vindexes": [{"column": "id", "name": "hash"}]} for name in ("words", "loud")}}
+        for keyspace in ("src", "dst"):
+            self.ctl("ApplyVSchema", "--vschema", json.dumps({**VSCHEMA, "tables": tables}), keyspace)
+        self.ctl("ApplySchema", "--sql", "create table words(id bigint primary key, name varchar(40) character set latin1, note text character "
+                 "set utf8mb4, price decimal(10,2), n int unsigned not null, at datetime(3), b varbinary(20), f double)", "dst")
+        row = "insert into words(id, name, note, price, n, at, b) values "
+        values = ["({0}, 'stra\u00dfe \u00e4\u00f6 {0}', 'it''s \u4e16\u754c \\\\ {0}', {0}.25, {0}, '2024-02-29 01:02:03.{1:03}', x'00ff')",
+                  "({0}, null, 'x', -1.50, 0, null, null)", "({0}, '', '', 0, 4294967295, '1999-12-31 23:59:59.999', '')"]
+
+        def insert(first, last):
+            self.rows(row + ", ".join(values[i % 3].format(i, i % 1000) for i in range(first, last)), "dst")
+
+        self.eventually(lambda: insert(1, 700))
+        computed = {"shout": "upper(name)", "both_of": "concat(n, '/', coalesce(note, 'none'), '/', n)", "total": "price * n + 1", "day": "date(at)",
+                    "weekday": "weekday(at)", "digest": "md5(b)", "more": "n * 2", "raw": "reverse(b)", "moment": "at"}
+        expression = "select id, " + ", ".join(f"{text} as {name}" for name, text in computed.items()) + " from words where n <> 7"
+        ddl = ("create table loud(id bigint primary key, shout varchar(60) character set utf8mb4, both_of text character set utf8mb4, total "
+               "decimal(30,2), day date, weekday tinyint, digest char(40), more bigint unsigned, raw varbinary(30), moment datetime(3))")
+        base = ("Materialize", "--workflow", "loud", "--target-keyspace", "src")
+
+        def create(what, how):
+            return (*base, "create", "--source-keyspace", "dst", "--table-settings",
+                    json.dumps([{"target_table": "loud", "source_expression": what, "create_ddl": how}]))
+
+        self.assert_command_fails("column f, which is of type double", *create("select id, round(f) as more from words", ddl))
+        self.ctl(*create(expression, ddl))
+
+        def both():
+            wanted, found = [], []
+            items = [f"hex({text})" if name == "raw" else text for name, text in computed.items()]
+            for uid in TARGET.values():
+                wanted += self.on_server(uid, f"select id, {', '.join(items)} from words where n <> 7")
+            items = [f"hex({name})" if name == "raw" else name for name in computed]
+            for uid in SOURCE.values():
+                found += self.on_server(uid, f"select id, {', '.join(items)} from loud")
+            return sorted(map(repr, found)), sorted(map(repr, wanted))
+
+        def follows():
+            found, wanted = both()
+            self.assertEqual(len(found), len(wanted))
+            self.assertEqual([pair for pair in zip(found, wanted) if pair[0] != pair[1]][:3], [])
+
+        self.eventually(follows)
+        self.assertIn("STRA\u00dfE \u00c4\u00d6 3", "".join(both()[0]))
+        insert(700, 900)
+        self.rows("update words set name = 'other \u00e9', n = 5, at = '2001-01-01' where id in (3, 4, 30, 31, 800)", "dst")
+        self.rows("update words set n = 7 where id in (6, 9)", "dst")
+        self.rows("delete from words where id between 100 and 120", "dst")
+        self.eventually(follows)
+
+        vdiff = ("VDiff", "--workflow", "loud", "--target-keyspace", "src")
+        compare = (*vdiff, "create", "--wait", "--wait-update-interval", "1s")
+        self.ctl(*compare)
+        for sql in ("update loud set shout = 'wrong' where id = 12", "delete from loud where id = 13"):
+            for uid in SOURCE.values():
+                self.on_server(uid, sql)
+        self.assert_command_fails("the rows of both sides differ", *compare)
+        self.assertIn("RepairedRows: 2", self.ctl(*vdiff, "repair"))
+        follows()
+        self.ctl(*base, "cancel")
+        self.ctl("ApplySchema", "--sql", "drop table words", "dst")
 
     def keyspace_rules(self):
         rules = json.loads(self.ctl("GetKeyspaceRoutingRules")).get("rules") or []

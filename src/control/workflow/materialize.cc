@@ -61,10 +61,10 @@ Result<Expression> read_expression(const TableMaterializeSettings& settings) {
   }
   auto query = movement::parse_row_query(settings.source_expression(), out.source);
   if (!query.ok()) {
-    return std::move(query).error().with_context(
-        fmt::format("table {}: Materialize takes columns of one table, with conditions, or count(*) and sum() with "
-                    "GROUP BY",
-                    settings.target_table()));
+    return std::move(query).error().with_context(fmt::format(
+        "table {}: Materialize takes columns of one table and what is computed of them, with conditions, or "
+        "count(*) and sum() with GROUP BY",
+        settings.target_table()));
   }
   out.query = std::move(*query);
   if (!out.query.is_aggregate() || settings.create_ddl() != kCopy) return out;
@@ -73,6 +73,20 @@ Result<Expression> read_expression(const TableMaterializeSettings& settings) {
       fmt::format("table {}: its rows are no rows of {}: create_ddl is a CREATE TABLE whose primary key is what "
                   "is grouped by, or empty where the table is there",
                   settings.target_table(), out.source));
+}
+
+// What expressions read can be given to another server exactly.
+Status check_inputs(const movement::RowQuery& query, const std::string& target, const tmd::TableDefinition& source) {
+  for (const auto& item : query.items) {
+    for (const auto& column : item.expression.columns) {
+      for (const auto& field : source.fields()) {
+        if (!base::equals_ignoring_case(field.name(), column)) continue;
+        Status checked = movement::check_input(field);
+        if (!checked.ok()) return std::move(checked).error().with_context(fmt::format("table {}", target));
+      }
+    }
+  }
+  return {};
 }
 
 // Rows that come and go have to be found again, and sums to be exact.
@@ -196,7 +210,8 @@ Status check_options(const MaterializeSettings& settings) {
       return fail(Code::kUnimplemented,
                   fmt::format("two tables follow table {}: make a workflow for each of them", expression.source));
     }
-    if (expression.source == one.target_table() && !expression.query.is_aggregate()) continue;
+    const bool as_it_is = !expression.query.is_aggregate() && !expression.query.has_expressions();
+    if (expression.source == one.target_table() && as_it_is) continue;
     if (settings.on_ddl() == "EXEC" || settings.on_ddl() == "EXEC_IGNORE") {
       return fail(Code::kInvalidArgument, fmt::format("--on-ddl {}: what changes table {} is nothing to do to table {}",
                                                       settings.on_ddl(), expression.source, one.target_table()));
@@ -314,7 +329,10 @@ Result<::binlogdata::Rule> materialize_rule(const TableMaterializeSettings& sett
   ASSIGN_OR_RETURN(Expression expression, read_expression(settings));
   movement::RowQuery& query = expression.query;
   std::vector<std::string> needed = query.group_by;
-  for (const auto& item : query.items) needed.push_back(item.column);
+  for (const auto& item : query.items) {
+    needed.push_back(item.column);
+    needed.insert(needed.end(), item.expression.columns.begin(), item.expression.columns.end());
+  }
   for (const auto& term : query.comparisons) needed.push_back(term.column);
   for (const auto& column : needed) {
     const bool known = column.empty() || std::ranges::any_of(source.columns(), [&](const std::string& name) {
@@ -324,6 +342,7 @@ Result<::binlogdata::Rule> materialize_rule(const TableMaterializeSettings& sett
       return fail(Code::kInvalidArgument, fmt::format("table {} has no column {}", source.name(), column));
     }
   }
+  RETURN_IF_ERROR(check_inputs(query, settings.target_table(), source));
   if (query.is_aggregate()) RETURN_IF_ERROR(check_groups(expression, settings.target_table(), source));
   for (const auto& column : source.primary_key_columns()) {
     if (query.is_aggregate() || has_column(query, column)) continue;

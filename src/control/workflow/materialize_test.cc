@@ -56,6 +56,9 @@ TEST(MaterializeFilter, TakesTheShardsPart) {
   // The vindex names columns of the target, the filter those of the source.
   EXPECT_EQ(filter("select id, note as owner from t", by_owner, "80-"),
             "select `id`, `note` as `owner` from `t` where in_keyrange(`note`, 'ks.h', '80-')");
+  // What is computed travels as it is, for the target to compute.
+  EXPECT_EQ(filter("select id, owner, upper(note) as note from t", by_owner, "80-"),
+            "select `id`, `owner`, upper(`note`) as `note` from `t` where in_keyrange(`owner`, 'ks.h', '80-')");
   // Of another table, and what groups of its rows add up to.
   EXPECT_EQ(filter("select * from u where note = 'a b'", unsharded, "0"), "select * from u where note = 'a b'");
   EXPECT_EQ(
@@ -83,7 +86,11 @@ TEST(MaterializeFilter, RefusesWhatCannotFollow) {
   expect("select owner, sum(rate) as s from t group by owner", unsharded, "add up exactly");
   expect("select owner, sum(note) as s from t group by owner", unsharded, "add up exactly");
   expect("select owner, max(id) as m from t group by owner", unsharded, "max()");
-  expect("select id, upper(note) from t", unsharded, "columns of one table");
+  expect("select id, upper(note) from t", unsharded, "needs a name");
+  expect("select id, upper(nosuch) as n from t", unsharded, "no column nosuch");
+  expect("select id, rate * 2 as n from t", unsharded, "column rate, which is of type FLOAT64");
+  expect("select id, now() as n from t", unsharded, "now()");
+  expect("select id, owner + 0 as owner from t", by_owner, "owner decides the shard");
   expect("t", unsharded, "is a select");
   ::vschema::Keyspace unlisted;
   unlisted.set_sharded(true);

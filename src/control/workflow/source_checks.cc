@@ -7,6 +7,7 @@
 #include "base/text.h"
 #include "control/workflow/cleanup.h"
 #include "mysql/convert.h"
+#include "movement/table_schema.h"
 #include "mysqld/rows.h"
 
 namespace vitrail::control {
@@ -151,21 +152,19 @@ net::Task<Status> read_fields(TabletClient& tablets, Side sources, std::vector<t
   constexpr char kSeparator = '\x1f';  // In no name.
   CO_ASSIGN_OR_RETURN(
       const auto rows,
-      co_await select(tablets, *sources.places.front().primary,
-                      fmt::format("select concat_ws(char(31), table_name, column_name, data_type, is_nullable) from "
-                                  "information_schema.columns where table_schema = database() and table_name in ({}) "
-                                  "order by table_name, ordinal_position",
-                                  in_list(tables))));
+      co_await select(
+          tablets, *sources.places.front().primary,
+          fmt::format("select concat_ws(char(31), table_name, column_name, data_type, is_nullable, column_type) from "
+                      "information_schema.columns where table_schema = database() and table_name in ({}) "
+                      "order by table_name, ordinal_position",
+                      in_list(tables))));
   for (const auto& row : rows) {
     const auto parts = base::split(row, kSeparator);
-    if (parts.size() != 4) continue;
-    const std::string kind = base::to_lower(parts[2]);
+    if (parts.size() != 5) continue;
     ::query::Field field;
     field.set_name(std::string(parts[1]));
-    field.set_type(kind.ends_with("int") || kind == "year" ? ::query::INT64
-                   : kind == "decimal"                     ? ::query::DECIMAL
-                   : kind == "float" || kind == "double"   ? ::query::FLOAT64
-                                                           : ::query::VARCHAR);
+    field.set_type(movement::query_type(base::to_lower(parts[2]), parts[4]));
+    field.set_column_type(std::string(parts[4]));
     field.set_flags(parts[3] == "NO" ? 1 : 0);
     for (auto& table : tables) {
       if (table.name() == parts[0]) *table.add_fields() = field;

@@ -21,8 +21,7 @@ net::Task<Status> check_source_tables(TabletClient& tablets, Side sources,
                                       std::vector<::tabletmanagerdata::TableDefinition> tables,
                                       ::vschema::Keyspace vschema);
 
-// Fills in the fields of the tables' columns: whether one is a whole number (INT64), a DECIMAL or something else (of
-// which no more is said than FLOAT64 or VARCHAR), and MySQL's flag NOT NULL.
+// Fills in the fields of the tables' columns: their types, and MySQL's flag NOT NULL.
 net::Task<Status> read_fields(TabletClient& tablets, Side sources,
                               std::vector<::tabletmanagerdata::TableDefinition>& tables);
 

@@ -24,6 +24,11 @@ namespace vitrail::control {
 namespace tmd = ::tabletmanagerdata;
 using namespace std::chrono_literals;
 
+namespace {
+// For a cell's store, where a fence comes up or goes: clients of the other cells wait for as long.
+constexpr auto kCellWait = 5s;
+}  // namespace
+
 Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace,
                                  const std::string& table, const shard::ShardName& shard) {
   const std::string quoted = sql::quote_identifier_if_needed(table);
@@ -374,7 +379,7 @@ net::Task<Status> SwitchOperation::write_fence(bool stop) {
         RETURN_IF_ERROR(stop ? vschema::stop_writes(srv, from_.names()) : vschema::allow_writes(srv, from_.names()));
         return true;
       },
-      tenure_.guard());
+      tenure_.guard(), net::Wait::within(kCellWait));
 }
 
 // Each shard by itself: one that cannot be told, or a cell that does not answer, must not keep the fence on the others.
