@@ -137,15 +137,9 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
 
 // What the client is told of a change that has been made.
 net::Task<RunResult> ClientSession::tell_change(ChangeOutcome out) {
-<<<<<<< HEAD
   unite_constant_warnings();
-  uint64_t insert_id = out.last_insert_id;
-  if (insert_id == 0 || (out.takes_servers_insert_id && out.servers_insert_id != 0)) insert_id = out.servers_insert_id;
-  if (insert_id != 0 && !out.id_given) last_insert_id_ = insert_id;
-=======
   const ChangeOutcome::InsertId id = out.insert_id();
   if (id.remembered) last_insert_id_ = id.told;
->>>>>>> cd1baf0
   Status sent;
   if (out.returned) {
     row_count_ = -1;

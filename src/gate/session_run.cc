@@ -580,15 +580,9 @@ net::Task<RunResult> ClientSession::run_plan(const plan::Plan& plan, const State
     case plan::Plan::Kind::kChange: return run_rows(plan);
     case plan::Plan::Kind::kFinish: return run_finish(plan, statement);
     case plan::Plan::Kind::kLoad: return run_load(plan);
-    default: return run_route(plan, statement);
+    default: break;
   }
-<<<<<<< HEAD
-=======
-  if ((*plan)->kind == plan::Plan::Kind::kFinish) co_return co_await run_finish(**plan, statement);
-  if ((*plan)->kind == PlanKind::kLoad) co_return co_await run_load(**plan);
-  if ((*plan)->create_select != nullptr) co_return co_await create_and_fill(**plan, statement);
-  co_return co_await run_route(**plan, statement);
->>>>>>> cd1baf0
+  return plan.create_select != nullptr ? create_and_fill(plan, statement) : run_route(plan, statement);
 }
 
 namespace {

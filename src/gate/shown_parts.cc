@@ -166,11 +166,33 @@ net::QueryResult unite_index(const plan::ShownParts& parts, std::vector<net::Que
   return out;
 }
 
+// "Table", "Checksum": the sum of the checksums of all rows in 32 bits; NULL where there is none.
+net::QueryResult unite_checksums(const plan::ShownParts& parts, std::vector<net::QueryResult> results) {
+  net::QueryResult out = std::move(results.front());
+  for (const auto& result : std::span(results).subspan(1)) {
+    for (size_t i = 0; i < out.rows.size() && i < result.rows.size(); ++i) {
+      const std::string_view name = text_in(out.rows[i], 0);  // "database.table"
+      const size_t dot = name.rfind('.');
+      const std::string table = base::to_lower(name.substr(dot == std::string_view::npos ? 0 : dot + 1));
+      const auto more = number_in(result.rows[i], 1);
+      const auto sum = number_in(out.rows[i], 1);
+      if (!more || !sum || parts.copies.contains(table)) continue;
+      out.rows[i][1] = std::to_string((*sum + *more) & 0xffff'ffff);
+    }
+  }
+  return out;
+}
+
 }  // namespace
 
 net::QueryResult unite_shown(const plan::ShownParts& parts, std::vector<net::QueryResult> results) {
   if (results.size() == 1) return std::move(results.front());
-  return parts.index ? unite_index(parts, std::move(results)) : unite_status(parts, std::move(results));
+  switch (parts.of) {
+    case plan::ShownParts::Of::kIndex: return unite_index(parts, std::move(results));
+    case plan::ShownParts::Of::kChecksum: return unite_checksums(parts, std::move(results));
+    case plan::ShownParts::Of::kStatus: break;
+  }
+  return unite_status(parts, std::move(results));
 }
 
 }  // namespace vitrail::gate

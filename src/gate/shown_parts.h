@@ -7,8 +7,8 @@
 
 namespace vitrail::gate {
 
-// One answer to SHOW TABLE STATUS or SHOW INDEX of those of several shards, each of which tells of its own rows: rows
-// and sizes are added up. `results`: at least one.
+// One answer to SHOW TABLE STATUS, SHOW INDEX or CHECKSUM TABLE of those of several shards, each of which tells of its
+// own rows: rows and sizes are added up. `results`: at least one.
 //
 // Cardinalities are estimates of the servers, and stay some: an index with the columns that place a row has its values
 // apart on each shard, a unique one too, so theirs are added up. Of another index the same values may be everywhere:

@@ -37,6 +37,16 @@ TEST(ShownParts, ViewsHaveNoRowsAndCopiesAreOneTable) {
   EXPECT_EQ(all.rows, one);
 }
 
+TEST(ShownParts, ChecksumsAreAddedUpIn32Bits) {
+  const auto sums = [](std::optional<std::string> t, std::optional<std::string> none) {
+    return table_of({"Table", "Checksum"}, {{"ks.t", std::move(t)}, {"ks.Ref", "7"}, {"ks.x", std::move(none)}});
+  };
+  const auto all = unite_shown({.of = plan::ShownParts::Of::kChecksum, .copies = {"ref"}},
+                               {sums("4294967295", std::nullopt), sums("3", std::nullopt)});
+  const ShownRows expected = {{"ks.t", "2"}, {"ks.Ref", "7"}, {"ks.x", std::nullopt}};
+  EXPECT_EQ(all.rows, expected);
+}
+
 TEST(ShownParts, TablesOfOneShardAloneAreShown) {
   const auto all = unite_shown({}, {status_of({}), status_of({status("new", "1", "5", "5", "2", "x", "y")})});
   ASSERT_EQ(all.rows.size(), 1U);
@@ -85,9 +95,9 @@ TEST(ShownParts, CardinalitiesOfAnIndex) {
   };
   for (const auto& one : cases) {
     const Part primary{"0", "PRIMARY", "1", "id", "100"};
-    const auto all =
-        unite_shown({.index = true, .key = one.key}, {index_of({primary, {one.repeats, "k", "1", "C", one.first}}),
-                                                      index_of({primary, {one.repeats, "k", "1", "C", one.second}})});
+    const auto all = unite_shown({.of = plan::ShownParts::Of::kIndex, .key = one.key},
+                                 {index_of({primary, {one.repeats, "k", "1", "C", one.first}}),
+                                  index_of({primary, {one.repeats, "k", "1", "C", one.second}})});
     ASSERT_EQ(all.rows.size(), 2U);
     EXPECT_EQ(all.rows[0][6], "200") << one.what;
     EXPECT_EQ(all.rows[1][6], one.all) << one.what;
@@ -96,14 +106,16 @@ TEST(ShownParts, CardinalitiesOfAnIndex) {
 
 TEST(ShownParts, APartOfAUniqueIndexMayRepeat) {
   const std::vector<Part> one = {{"0", "PRIMARY", "1", "a", "2"}, {"0", "PRIMARY", "2", "b", "100"}};
-  const auto all = unite_shown({.index = true}, {index_of(one), index_of(one)});
+  const auto all = unite_shown({.of = plan::ShownParts::Of::kIndex}, {index_of(one), index_of(one)});
   EXPECT_EQ(all.rows[0][6], "2");
   EXPECT_EQ(all.rows[1][6], "200");
 }
 
 TEST(ShownParts, TheIndexOfACopyIsThatOfOneShard) {
   const std::vector<Part> one = {{"0", "PRIMARY", "1", "a", "2"}};
-  EXPECT_EQ(unite_shown({.index = true, .copies = {"t"}}, {index_of(one), index_of(one)}).rows[0][6], "2");
+  EXPECT_EQ(
+      unite_shown({.of = plan::ShownParts::Of::kIndex, .copies = {"t"}}, {index_of(one), index_of(one)}).rows[0][6],
+      "2");
 }
 
 }  // namespace

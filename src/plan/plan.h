@@ -206,9 +206,10 @@ struct ShownName {
   bool empty() const { return database.empty(); }
 };
 
-// SHOW TABLE STATUS and SHOW INDEX: each shard tells of its own rows, and the answers are put together.
+// SHOW TABLE STATUS, SHOW INDEX and CHECKSUM TABLE: each shard tells of its own rows, and the answers are put together.
 struct ShownParts {
-  bool index = false;            // SHOW INDEX
+  enum class Of : uint8_t { kStatus, kIndex, kChecksum };
+  Of of = Of::kStatus;
   std::set<std::string> copies;  // Tables that are the same on each shard, in lower case.
   std::vector<std::string> key;  // Of SHOW INDEX: the columns that place a row, in lower case.
   std::string condition;         // Its WHERE, for the rows as they are in the end; "" for none.

@@ -136,6 +136,17 @@ Result<PlanPtr> plan_change(sql::Ast& ast, sql::List<sql::TableRef*> from, const
   return std::make_shared<const Plan>(std::move(plan));
 }
 
+bool is_copy(const vschema::Table& table) { return table.type == vschema::TableType::kReference; }
+
+// Those of the statement's tables that are the same on each shard, in lower case.
+std::set<std::string> copies_of(const StatementTables& tables) {
+  std::set<std::string> copies;
+  for (const auto& table : tables.tables) {
+    if (is_copy(*table)) copies.insert(lower(table->name));
+  }
+  return copies;
+}
+
 Result<PlanPtr> plan_query(sql::Ast& ast, sql::Statement& statement, const StatementTables& tables,
                            const PlanContext& context) {
   if (auto* query = statement_as<sql::QueryStatement>(&statement))
@@ -160,6 +171,15 @@ Result<PlanPtr> plan_query(sql::Ast& ast, sql::Statement& statement, const State
                         .ignore = remove->ignore,
                         .returning = !remove->returning.empty()},
                        tables, context);
+  }
+  if (const auto* admin = statement_as<sql::TableAdmin>(&statement);
+      admin && admin->verb == sql::AdminVerb::kChecksum) {
+    auto parts = std::make_shared<ShownParts>();
+    parts->of = ShownParts::Of::kChecksum;
+    parts->copies = copies_of(tables);
+    Plan plan = *send(ast, tables, context, all_shards(tables.keyspace), true);
+    plan.shown_parts = std::move(parts);
+    return std::make_shared<const Plan>(std::move(plan));
   }
   // ANALYZE TABLE and its kin: each server on its part of the table. They end a transaction, as DDL does.
   if (statement.kind == sql::StatementKind::kTableAdmin) {
@@ -219,11 +239,10 @@ bool show_parts(sql::Show& show, const StatementTables& tables, const PlanContex
     return false;
   }
   auto parts = std::make_shared<ShownParts>();
-  parts->index = index;
-  const auto is_copy = [](const vschema::Table& table) { return table.type == vschema::TableType::kReference; };
   if (index) {
+    parts->of = ShownParts::Of::kIndex;
+    parts->copies = copies_of(tables);
     for (const auto& table : tables.tables) {
-      if (is_copy(*table)) parts->copies.insert(lower(table->name));
       if (table->primary_vindex() == nullptr) continue;
       for (const auto& column : table->primary_vindex()->columns) parts->key.push_back(lower(column));
     }

@@ -548,6 +548,20 @@ class ChangesTest(ClusterTest):
             self.assertEqual(answer[0], "done", sql)
             self.assertGreaterEqual(len(answer[6]), 2, sql)
 
+    def test_a_checksum_is_one_and_ends_no_transaction(self):
+        with self.cluster.connect("customer") as connection, connection.cursor() as cursor:
+            cursor.execute("checksum table t")
+            before = cursor.fetchall()
+            self.assertEqual(len(before), 1)
+            cursor.execute("begin")
+            cursor.execute("insert into t(id, grp, name) values (9901, 1, 'a'), (9902, 1, 'b'), (9903, 1, 'c')")
+            cursor.execute("checksum table t")
+            self.assertNotEqual(cursor.fetchall(), before)
+            cursor.execute("insert into t(id, grp, name) values (9904, 1, 'd')")
+            cursor.execute("rollback")
+            cursor.execute("checksum table t")
+            self.assertEqual(cursor.fetchall(), before)
+
     def test_vexplain_tells_what_is_asked_first(self):
         for sql, parts in (("delete from t limit 1", ("DeleteByKey", "for update")),
                            ("update t join child on t.grp = child.qty set t.name = child.label", ("UpdateByKey", "Finish")),
