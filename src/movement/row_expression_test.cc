@@ -164,7 +164,8 @@ TEST(DerivedColumns, MakeTheTargetsRows) {
   EXPECT_EQ(sql, "CONVERT(concat((7), lower((_utf8mb4 X'41' COLLATE utf8mb4_bin))) USING utf8mb4), ");
   const std::optional<std::string> values[] = {"7a"};
   std::vector<mysql::Cell> cells;
-  ASSERT_TRUE(read_row(bound->make_row({"7", "A"}, values), 2, cells).ok());
+  const ::query::Row row = bound->make_row({"7", "A"}, values);
+  ASSERT_TRUE(read_row(row, 2, cells).ok());
   EXPECT_EQ(cells, (std::vector<mysql::Cell>{"7", "7a"}));
 
   const auto why = [&](const char* items, const Fields& fields) {
