@@ -83,7 +83,7 @@ std::set<std::string, std::less<>> SchemaTracker::asked() const {
 }
 
 net::Task<void> SchemaTracker::follow(std::string keyspace) {
-  constexpr int kTries = 10;  // About a minute. Then it is asked again when it, or another one, has something to say.
+  constexpr int kTries = 10;  // About a minute. Then the next view has whoever is the primary by then asked.
   int failures = 0;
   base::Duration pause = 100ms;
   while (!scope_.stopping() && keyspaces_[keyspace].wanted) {
@@ -104,7 +104,7 @@ net::Task<void> SchemaTracker::follow(std::string keyspace) {
   keyspaces_[keyspace].running = false;
   if (failures >= kTries) {
     keyspaces_[keyspace].primaries.clear();
-    on_change_();  // It is not being asked any more.
+    on_change_();  // It is not being asked any more; the view that comes has it asked anew.
   }
 }
 
