@@ -26,7 +26,9 @@ std::string_view QueryResult::text(size_t row, size_t column) const {
 }
 
 MysqlClient::MysqlClient(PacketStream stream, mysql::HandshakeV10 server, mysql::Capabilities capabilities)
-    : stream_(std::move(stream)), server_(std::move(server)), capabilities_(capabilities) {}
+    : stream_(std::move(stream)), server_(std::move(server)), capabilities_(capabilities) {
+  stream_.expect_responses();
+}
 
 MysqlClient MysqlClient::over(PacketStream stream, mysql::Capabilities capabilities) {
   return {std::move(stream), mysql::HandshakeV10(), capabilities};

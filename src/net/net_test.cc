@@ -338,7 +338,7 @@ TEST_F(NetTest, MessagesOfAnySizeArriveWhole) {
 
 TEST(BlockPool, GivesBlocksAgainBySize) {
   std::vector<void*> blocks;
-  for (const size_t size : {1u, 64u, 65u, 1000u, 4096u, 4097u, 100'000u}) {
+  for (const size_t size : {1u, 64u, 65u, 1000u, 4096u, 4097u, 32'768u, 100'000u}) {
     void* const first = BlockPool::take(size);
     std::memset(first, 1, size);
     BlockPool::give(first, size);
@@ -356,13 +356,13 @@ TEST(BlockPool, GivesBlocksAgainBySize) {
 }
 
 TEST(BlockPool, KeepsNoMoreThanItsBound) {
-  std::vector<void*> blocks;
-  for (size_t i = 0; i < 3 * BlockPool::kKeptBytes / BlockPool::kLargest; ++i) {
-    blocks.push_back(BlockPool::take(BlockPool::kLargest));
+  for (const size_t size : {BlockPool::kLargest, BlockPool::kBuffer}) {
+    std::vector<void*> blocks;
+    for (size_t i = 0; i < 3 * BlockPool::kKeptBytes / size; ++i) blocks.push_back(BlockPool::take(size));
+    std::sort(blocks.begin(), blocks.end());
+    EXPECT_EQ(std::unique(blocks.begin(), blocks.end()), blocks.end());
+    for (void* const block : blocks) BlockPool::give(block, size);
   }
-  std::sort(blocks.begin(), blocks.end());
-  EXPECT_EQ(std::unique(blocks.begin(), blocks.end()), blocks.end());
-  for (void* const block : blocks) BlockPool::give(block, BlockPool::kLargest);
 }
 
 TEST(SpareText, IsEmptyAndHasRoom) {

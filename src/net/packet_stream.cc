@@ -10,7 +10,6 @@
 namespace vitrail::net {
 namespace {
 
-constexpr size_t kFirstBuffer = BlockPool::kLargest;
 constexpr size_t kLargestKeptOfClient = size_t{16} << 10;  // There are many of them, and most of them rest.
 constexpr size_t kLargestKeptBuffer = size_t{256} << 10;
 // A relay step: what is read before it is passed on.
@@ -32,7 +31,7 @@ void PacketStream::consume(size_t size) {
   if (begin_ != end_) return;
   begin_ = end_ = 0;
   // What rests holds nothing; what carries much keeps its room.
-  if (buffer_.size() > kFirstBuffer && buffer_.size() <= largest_kept_) return;
+  if (buffer_.size() > first_size_ && buffer_.size() <= largest_kept_) return;
   buffer_ = Buffer();
   if (counted_ > 0) memory_->give(base::MemoryBudget::Kind::kStatements, std::exchange(counted_, 0));
 }
@@ -54,7 +53,7 @@ void PacketStream::replace(size_t offset, size_t size, std::string_view bytes) {
 }
 
 Status PacketStream::make_room() {
-  if (buffer_.size() == 0) buffer_ = Buffer(kFirstBuffer);
+  if (buffer_.size() == 0) buffer_ = Buffer(first_size_);
   if (end_ < buffer_.size()) return {};
   if (begin_ > 0) {
     std::memmove(buffer_.data(), buffer_.data() + begin_, end_ - begin_);

@@ -18,8 +18,8 @@ namespace vitrail::net {
 
 // A socket that carries MySQL messages: a receive buffer in front of it, read message by message or as raw bytes.
 //
-//   Owns   : the socket and the buffer: none while nothing has arrived, then 4 KiB of the thread's BlockPool; grows to
-//            what one message or one relay step needs.
+//   Owns   : the socket and the buffer: none while nothing has arrived, then 4 KiB of the thread's BlockPool (32 KiB
+//            where responses come: expect_responses()); grows to what one message or one relay step needs.
 //   Threads: the socket's loop.
 //   Errors : kUnavailable when the peer is gone in the middle of a message; malformed framing as MessageReader says.
 class PacketStream {
@@ -47,6 +47,9 @@ class PacketStream {
   // read_message fail (kResourceExhausted, errno 1041), as one that is too long: skip_message gets over it. `memory`
   // outlives it.
   void set_memory(base::MemoryBudget::Session* memory);
+
+  // The other side answers: what it sends is read in larger pieces, and rarely has to wait here.
+  void expect_responses() { first_size_ = BlockPool::kBuffer; }
 
   // After read_message refused a message because of its length: reads the whole of it and forgets it. Gives the
   // sequence number of its last frame.
@@ -117,6 +120,7 @@ class PacketStream {
   base::MemoryBudget::Session* memory_ = nullptr;
   size_t counted_ = 0;   // Bytes of the buffer that `memory_` knows of.
   size_t largest_kept_;  // An empty buffer that is larger shrinks.
+  size_t first_size_ = BlockPool::kLargest;
 };
 
 // See PacketStream::fill.
