@@ -38,7 +38,8 @@ Result<InnerSession> open_inner_session(GateLoop& home, mysql::AuthenticatedClie
   InnerSession out(net::MysqlClient::over(net::PacketStream(std::move(*ours), size_t{1} << 30), capabilities));
   home.scope.spawn(host(home, net::PacketStream(std::move(*theirs), home.settings.max_message), std::move(who),
                         connection_id, out.place));
-  CHECK(out.session() != nullptr);  // It waits for its first command.
+  // It waits for its first command, unless nobody is to wait any more.
+  if (out.session() == nullptr) return fail(Code::kUnavailable, "vtgate is stopping");
   return out;
 }
 

@@ -23,7 +23,8 @@ struct InnerSession {
 };
 
 // Opens one on the loop, which must be the current one; its end waits for it. kResourceExhausted: too many clients, or
-// no descriptors are left. `who`: with the capabilities that the session is to have.
+// no descriptors are left. kUnavailable: the loop is about to end. `who`: with the capabilities that the session is to
+// have.
 Result<InnerSession> open_inner_session(GateLoop& home, mysql::AuthenticatedClient who, uint32_t connection_id);
 
 }  // namespace vitrail::gate
