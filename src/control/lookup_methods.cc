@@ -10,6 +10,7 @@
 
 #include "control/lookup_rows.h"
 #include "control/method.h"
+#include "control/reader_choice.h"
 #include "control/registrar.h"
 #include "mysql/convert.h"
 #include "topo/keyspace.h"
@@ -75,14 +76,22 @@ struct Wanted {
   std::string owner;
   std::vector<std::string> columns;
   std::shared_ptr<const shard::Lookup> lookup;
+  ReaderChoice readers;  // Of the owner's rows.
 };
+
+// Cells alone: as streams choose their sources.
+ReaderChoice read_choice(const vd::LookupVindexCreateRequest& request) {
+  ReaderChoice out;
+  out.cells = {request.cells().begin(), request.cells().end()};
+  for (const int type : request.tablet_types()) out.types.push_back(static_cast<::topodata::TabletType>(type));
+  if (out.types.empty() && !out.cells.empty()) out.types = {::topodata::REPLICA, ::topodata::PRIMARY};
+  out.in_order = request.tablet_selection_preference() != ::tabletmanagerdata::ANY;
+  return out;
+}
 
 Result<Wanted> read_wanted(const vd::LookupVindexCreateRequest& request) {
   Wanted out;
-  if (request.cells_size() != 0 || request.tablet_types_size() != 0) {
-    return fail(Code::kInvalidArgument,
-                "the owner's rows are read from its primaries: leave out --cells and --tablet-types");
-  }
+  out.readers = read_choice(request);
   if (request.vindex().vindexes_size() != 1) {
     return fail(Code::kInvalidArgument, "only one vindex must be specified");
   }
@@ -187,9 +196,19 @@ std::string summary(const LookupReport& report) {
   return out;
 }
 
-net::Task<Result<LookupReport>> fill(TabletClient& tablets, std::string keyspace, std::string vindex, bool write) {
-  CO_ASSIGN_OR_RETURN(const auto tables, co_await load_lookup(tablets, std::move(keyspace), std::move(vindex)));
-  co_return co_await check_lookup(tablets, tables, write);
+// By shard of the owner, where its rows are read; of others on the primary.
+using Readers = std::map<std::string, ::topodata::Tablet>;
+
+net::Task<Result<LookupReport>> fill(TabletClient& tablets, std::string keyspace, std::string vindex,
+                                     Readers readers = {}) {
+  CO_ASSIGN_OR_RETURN(auto tables, co_await load_lookup(tablets, std::move(keyspace), std::move(vindex)));
+  for (auto& shard : tables.owner_shards) {
+    if (const auto found = readers.find(shard.name); found != readers.end()) shard.reader = found->second;
+  }
+  CO_ASSIGN_OR_RETURN(auto report, co_await check_lookup(tablets, tables, true));
+  if (report.conflicts == 0 || readers.empty()) co_return std::move(report);
+  // Rows that others had a while ago may be in each other's way where today's are not.
+  co_return co_await fill(tablets, tables.owner->keyspace, tables.lookup().name);
 }
 
 Answer<vd::LookupVindexCreateResponse> create(TabletClient& tablets, vd::LookupVindexCreateRequest request) {
@@ -206,6 +225,13 @@ Answer<vd::LookupVindexCreateResponse> create(TabletClient& tablets, vd::LookupV
   };
   CO_RETURN_IF_ERROR(conflicts(stored.record));
   CO_ASSIGN_OR_RETURN(const auto definition, co_await table_definition(tablets, keyspace, wanted));
+  Readers readers;
+  if (!wanted.readers.only_primaries()) {
+    CO_ASSIGN_OR_RETURN(const auto owner_shards, co_await topo::find_serving_shards(tablets.topology(), keyspace));
+    std::vector<std::string> names;
+    for (const auto& info : owner_shards) names.push_back(info.name);
+    CO_ASSIGN_OR_RETURN(readers, co_await choose_readers(tablets, keyspace, std::move(names), wanted.readers));
+  }
   CO_ASSIGN_OR_RETURN(const auto shards,
                       co_await topo::find_serving_shards(tablets.topology(), wanted.lookup->keyspace));
   for (const auto& info : shards) {
@@ -225,7 +251,7 @@ Answer<vd::LookupVindexCreateResponse> create(TabletClient& tablets, vd::LookupV
     for (const auto& column : wanted.columns) use->add_columns(column);
     return {};
   }));
-  CO_ASSIGN_OR_RETURN(const auto report, co_await fill(tablets, keyspace, wanted.name, true));
+  CO_ASSIGN_OR_RETURN(const auto report, co_await fill(tablets, keyspace, wanted.name, std::move(readers)));
   if (report.conflicts > 0) {
     co_return fail(
         Code::kFailedPrecondition,
@@ -236,7 +262,7 @@ Answer<vd::LookupVindexCreateResponse> create(TabletClient& tablets, vd::LookupV
 
 Answer<vd::LookupVindexExternalizeResponse> externalize(TabletClient& tablets,
                                                         vd::LookupVindexExternalizeRequest request) {
-  CO_ASSIGN_OR_RETURN(const auto report, co_await fill(tablets, request.keyspace(), request.name(), true));
+  CO_ASSIGN_OR_RETURN(const auto report, co_await fill(tablets, request.keyspace(), request.name()));
   if (report.conflicts > 0) {
     co_return fail(Code::kFailedPrecondition,
                    fmt::format("lookup vindex {} stays write-only: {}", request.name(), summary(report)));

@@ -153,7 +153,8 @@ class Comparison {
         std::string sql = "select " + list + " from " + quoted_name(owner.name);
         if (!last.empty()) sql += " where " + behind(tables_.owner_key, last);
         sql += fmt::format(" order by {} limit {}", names(tables_.owner_key), kChunk);
-        CO_ASSIGN_OR_RETURN(const auto result, co_await fetch_as_dba(tablets_, shard.primary, std::move(sql), kChunk));
+        CO_ASSIGN_OR_RETURN(const auto result, co_await fetch_as_dba(tablets_, shard.reader.value_or(shard.primary),
+                                                                     std::move(sql), kChunk));
         std::map<const LookupShard*, std::vector<Needed>> by_shard;
         for (const auto& row : result.rows()) {
           const auto values = values_of(result, row);

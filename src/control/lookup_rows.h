@@ -18,6 +18,9 @@ struct LookupShard {
   std::string name;
   shard::KeyRange range;
   ::topodata::Tablet primary;
+  // Where an owner's rows are gone through. What it does not have yet is found by the next look, on the primary; what
+  // it still has gets a lookup row that misleads nobody.
+  std::optional<::topodata::Tablet> reader = {};  // Else the primary.
 };
 
 // A lookup vindex, its owner and its table, with everything that is needed to go through their rows.

@@ -12,6 +12,7 @@
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
 #include "control/workflow/materialize.h"
+#include "control/workflow/mirror.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/stream_settings.h"
@@ -329,6 +330,19 @@ Answer<vd::WorkflowSwitchTrafficResponse> workflow_switch(TabletClient& tablets,
   co_return out;
 }
 
+Answer<vd::WorkflowMirrorTrafficResponse> workflow_mirror(TabletClient& tablets,
+                                                          vd::WorkflowMirrorTrafficRequest request) {
+  MirrorOptions options{.keyspace = request.keyspace(), .workflow = request.workflow(), .percent = request.percent()};
+  for (const auto type : request.tablet_types()) options.types.push_back(static_cast<::topodata::TabletType>(type));
+  CO_ASSIGN_OR_RETURN(auto done, co_await mirror_traffic(tablets, std::move(options)));
+  vd::WorkflowMirrorTrafficResponse out;
+  out.set_summary(
+      fmt::format("MirrorTraffic was successful for workflow {}.{}", request.keyspace(), request.workflow()));
+  out.set_start_state(done.start_state);
+  out.set_current_state(done.current_state);
+  co_return out;
+}
+
 // Where record and routing differ; empty: they agree, or cannot be compared now.
 net::Task<std::string> find_difference(TabletClient& tablets, const engine::Record& record) {
   const auto state = co_await read_traffic_state(tablets, model_of(record));
@@ -545,6 +559,8 @@ void register_workflow_methods(Registrar& r) {
   r.unary<vd::WorkflowUpdateRequest, vd::WorkflowUpdateResponse>("WorkflowUpdate", workflow_update);
   r.unary<vd::WorkflowSwitchTrafficRequest, vd::WorkflowSwitchTrafficResponse>("WorkflowSwitchTraffic",
                                                                                workflow_switch);
+  r.unary<vd::WorkflowMirrorTrafficRequest, vd::WorkflowMirrorTrafficResponse>("WorkflowMirrorTraffic",
+                                                                               workflow_mirror);
   r.unary<vd::MoveTablesCompleteRequest, vd::MoveTablesCompleteResponse>("MoveTablesComplete", complete_workflow);
   r.unary<vd::WorkflowDeleteRequest, vd::WorkflowDeleteResponse>("WorkflowDelete", cancel_workflow);
   r.unary<::workflowdata::WorkflowRepairRequest, ::workflowdata::WorkflowRepairResponse>("WorkflowRepair",

@@ -207,12 +207,14 @@ void Discovery::publish() {
   if (view_ != nullptr && view_->topology->vschema == state_->vschema && view_->served_from == view->served_from &&
       view_->columns == view->columns) {
     view->vschema = view_->vschema;
+    view->mirror = view_->mirror;
     view->vschema_version = view_->vschema_version;
   } else {
     view->vschema_version = view_ == nullptr ? 1 : view_->vschema_version + 1;
     if (state_->vschema != nullptr) {
       view->vschema =
           vschema::VSchema::build(*state_->vschema, view->vschema_version, view->served_from, view->columns);
+      if (view->vschema->has_mirrors()) view->mirror = view->vschema->as_mirror();
     }
   }
   std::unordered_map<std::string, std::vector<Replica>> replicas;  // The endpoints of a target, in their order.

@@ -11,6 +11,7 @@
 #include "base/process.h"
 #include "base/settings.h"
 #include "gate/grpc_service.h"
+#include "gate/mirror.h"
 #include "gate/server_version.h"
 #include "gate/session.h"
 #include "mysql/auth_static.h"
@@ -506,6 +507,7 @@ net::Task<Status> Gate::start() {
   for (int i = 0; i < std::max(core.options.serving.loops, 1); ++i) {
     core.threads.push_back(std::make_unique<net::LoopThread>(fmt::format("gate-{}", i)));
     core.loops.push_back(std::make_unique<GateLoop>(core.options.serving, core.threads.back()->loop(), core.metrics));
+    core.loops.back()->mirror = std::make_shared<Mirror>(*core.loops.back(), core.next_id);
     core.loops.back()->query_log = &core.query_log;
     core.loops.back()->memory = &core.memory;
     core.loops.back()->topology = &core.topology;

@@ -48,11 +48,14 @@ Result<Endpoint> GateLoop::choose(const shard::Target& target) {
         .with_retry(Retry::kAfterTopologyRefresh);
   }
   if (found->size() == 1) return found->front();
-  // xorshift64: spreads load; nothing depends on its quality.
+  return (*found)[random() % found->size()];
+}
+
+uint64_t GateLoop::random() {  // xorshift64
   random_state_ ^= random_state_ << 13;
   random_state_ ^= random_state_ >> 7;
   random_state_ ^= random_state_ << 17;
-  return (*found)[random_state_ % found->size()];
+  return random_state_;
 }
 
 net::MysqlPool& GateLoop::pool_for(const Endpoint& endpoint, const shard::Target& target, LoginForm form) {

@@ -90,6 +90,7 @@ net::MysqlClientSettings tablet_login(const Endpoint& endpoint, const shard::Tar
                                       std::shared_ptr<const net::TlsContext> tls);
 
 class ClientSession;
+class Mirror;
 
 // What the client sessions of one event loop share. Confined to that loop.
 class GateLoop {
@@ -121,6 +122,7 @@ class GateLoop {
   const mysql::ServerAuthSettings* login = nullptr;  // For COM_CHANGE_USER.
   const base::TimePoint started = base::system_clock().now();
   topo::Server* topology = nullptr;                   // For statements that change it.
+  std::shared_ptr<Mirror> mirror;                     // Null: nothing is mirrored.
   rpc::ChannelPool* tablet_rpcs = nullptr;            // For statements that ask tablets how they are.
   std::shared_ptr<const net::TlsContext> tablet_tls;  // For connections to tablets; null: plain text.
 
@@ -137,6 +139,7 @@ class GateLoop {
   uint64_t pools_epoch() const { return pools_epoch_; }
   // Of several healthy tablets one at random; kUnavailable (Retry::kAfterTopologyRefresh) when there is none.
   Result<Endpoint> choose(const shard::Target& target);
+  uint64_t random();  // Spreads load; nothing depends on its quality.
 
   // Plans by fingerprint and routing context. Forgotten when the vschema changes.
   struct PlanKey {

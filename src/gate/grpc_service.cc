@@ -1,13 +1,13 @@
 #include "gate/grpc_service.h"
 
 #include <fmt/core.h>
-#include <sys/socket.h>
 
 #include <algorithm>
 
 #include "base/duration.h"
 #include "base/random.h"
 #include "exec/proto_result.h"
+#include "gate/inner_session.h"
 #include "gate/session.h"
 #include "gate/vstream.h"
 #include "mysql/convert.h"
@@ -22,10 +22,6 @@ namespace {
 
 using rpc::CallContext;
 
-constexpr auto kCapabilities = mysql::kClientLongPassword | mysql::kClientLongFlag | mysql::kClientProtocol41 |
-                               mysql::kClientTransactions | mysql::kClientSecureConnection |
-                               mysql::kClientMultiResults | mysql::kClientPsMultiResults | mysql::kClientPluginAuth |
-                               mysql::kClientDeprecateEof;
 constexpr size_t kStreamPiece = size_t{32} << 10;
 
 bool plain_word(std::string_view text) {
@@ -99,16 +95,10 @@ Result<std::string> settings_of(const ::vtgate::Session& wanted) {
 
 }  // namespace
 
-// A ClientSession of ours, and our end of its connection.
-struct GrpcService::Live {
-  explicit Live(net::MysqlClient connection) : client(std::move(connection)) {}
-  net::MysqlClient client;                                                            // Its end ends the session.
-  std::shared_ptr<ClientSession*> place = std::make_shared<ClientSession*>(nullptr);  // Null when it has ended.
+struct GrpcService::Live : InnerSession {
+  explicit Live(InnerSession session) : InnerSession(std::move(session)) {}
   bool busy = false;
   base::TimePoint used;
-
-  ClientSession* session() const { return *place; }
-  bool usable() const { return session() != nullptr && !client.broken(); }
 };
 
 class GrpcService::Core {
@@ -134,8 +124,6 @@ class GrpcService::Core {
  private:
   using LivePtr = std::shared_ptr<Live>;
 
-  static net::Task<void> host(GateLoop& home, net::PacketStream stream, mysql::AuthenticatedClient who, uint32_t id,
-                              std::shared_ptr<ClientSession*> place);
   Result<LivePtr> open(const ::vtgate::Session& wanted, std::string user);
   // The session that runs the next statement of `wanted`; give it back with put_back(). After an Error about a
   // transaction that is gone, `wanted` has none any more.
@@ -167,35 +155,13 @@ std::string user_of(const CallContext& context, const ::vtrpc::CallerID& caller)
 
 }  // namespace
 
-net::Task<void> GrpcService::Core::host(GateLoop& home, net::PacketStream stream, mysql::AuthenticatedClient who,
-                                        uint32_t id, std::shared_ptr<ClientSession*> place) {
-  ClientSession session(home, std::move(stream), std::move(who), id);
-  *place = &session;
-  co_await session.run();
-  *place = nullptr;
-}
-
 Result<GrpcService::Core::LivePtr> GrpcService::Core::open(const ::vtgate::Session& wanted, std::string user) {
-  if (static_cast<size_t>(home_.metrics.connections.value()) >= home_.settings.max_connections) {
-    return fail(Code::kResourceExhausted, "Too many connections").with_mysql(mysql::errnos::kConCount, "08004");
-  }
-  int pair[2];
-  if (socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair) != 0) {
-    return fail(Code::kResourceExhausted, "no descriptors are left for another session");
-  }
-  auto ours = net::Socket::adopt(pair[0]);
-  auto theirs = net::Socket::adopt(pair[1]);
-  if (!ours.ok() || !theirs.ok()) return fail(Code::kResourceExhausted, "no descriptors are left for another session");
   mysql::AuthenticatedClient who;
   who.user = who.user_data = std::move(user);
-  who.capabilities = kCapabilities | (wanted.options().client_found_rows() ? mysql::kClientFoundRows : 0);
+  who.capabilities = InnerSession::kCapabilities | (wanted.options().client_found_rows() ? mysql::kClientFoundRows : 0);
   who.collation = 45;
-  const auto capabilities = who.capabilities;
-  auto live = std::make_shared<Live>(
-      net::MysqlClient::over(net::PacketStream(std::move(*ours), size_t{1} << 30), capabilities));
-  home_.scope.spawn(host(home_, net::PacketStream(std::move(*theirs), home_.settings.max_message), std::move(who),
-                         next_id_.fetch_add(1), live->place));
-  CHECK(live->session() != nullptr);  // It waits for its first command.
+  ASSIGN_OR_RETURN(InnerSession inner, open_inner_session(home_, std::move(who), next_id_.fetch_add(1)));
+  auto live = std::make_shared<Live>(std::move(inner));
   RETURN_IF_ERROR(live->session()->set_target(wanted.target_string()));
   return live;
 }

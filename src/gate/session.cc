@@ -21,6 +21,7 @@ namespace {
 using mysql::Command;
 using namespace std::chrono_literals;
 
+constexpr const char* kMirrorContext = "~mirror";
 constexpr size_t kTextKept = 4096;  // Of an idle session's statement buffer.
 constexpr auto kSkipMax = 5min;     // For what is left of a message that is too long.
 
@@ -87,10 +88,15 @@ Status ClientSession::set_target(std::string_view text) {
   keyspace_ = std::move(keyspace);
   shard_ = std::move(shard);
   tablet_type_ = std::move(type);
-  plan_context_ = keyspace_ + "@" + tablet_type_;
+  plan_context_ = keyspace_ + "@" + tablet_type_ + (is_mirror_ ? kMirrorContext : "");
   named_shard_counters_.clear();
   api_ = {};
   return {};
+}
+
+void ClientSession::become_mirror() {
+  is_mirror_ = true;
+  plan_context_ += kMirrorContext;
 }
 
 ClientSession::State ClientSession::state() const {
@@ -293,11 +299,13 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   std::optional<base::TimePoint> deadline;  // From when it was held back first.
   counters_ = nullptr;
   counted_ = totals_known_ = false;
+  mirror_percent_ = 0;
   const base::TimePoint started = since_ = base::system_clock().now();
   const Statement* const outer = std::exchange(running_, &statement);
   const auto ended = [&](RunResult result) {
     since_ = account(statement, started, result);
     note_end(statement, result);
+    if (mirror_percent_ > 0 && result.verdict == RunResult::Verdict::kAnswered && !result.told_error) mirror(statement);
     running_ = outer;
     waits_for_shard_ = false;
     return result;
@@ -321,8 +329,9 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
     const auto before = shared_.view()->version;
     if (held_answer_ != nullptr) held_answer_->bytes.clear();
     std::optional<FastRoute> fast = fast_route(statement);
+    if (fast) mirror_percent_ = fast->plan->mirror_percent;
     RunResult result = co_await (fast ? relay(*fast->plan, statement, std::move(fast->target)) : run_once(statement));
-    if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer) {
+    if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer || is_mirror_) {
       if (counted) let_go(stop_reason(held));
       co_return ended(std::move(result));
     }

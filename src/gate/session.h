@@ -112,6 +112,8 @@ class ClientSession {
   };
   State state() const;
   std::string target() const;  // As set_target() takes it.
+  // Before its first statement: its reads go where mirror rules lead.
+  void become_mirror();
   void restore_counters(uint64_t last_insert_id, uint64_t found_rows, int64_t row_count);
   // The Error that was told to the client last: MySQL's protocol cannot carry all of it.
   const std::optional<Error>& last_error() const { return last_error_; }
@@ -246,6 +248,10 @@ class ClientSession {
   bool may_have_session_values(const sql::FingerprintResult& scan) const;
 
   // session_run.cc: plans.
+  // The statement has been answered: runs it again where mirror rules lead, if its turn has come.
+  void mirror(const Statement& statement);
+  // The statement, or what has been made of it, with its parameters written into it.
+  Result<std::string> text_of(const Statement& statement, const std::string* instead) const;
   net::Task<RunResult> run_once(const Statement& statement);
   // `error`, of a plan: it needs columns that are not known, and they will be in a moment.
   net::Task<bool> columns_will_come(Error error);
@@ -750,6 +756,8 @@ class ClientSession {
   std::string shard_;     // Not empty: every statement goes to this shard.
   std::string tablet_type_ = "primary";
   std::string plan_context_ = "@primary";
+  bool is_mirror_ = false;
+  float mirror_percent_ = 0;  // Of the statement at hand.
 
   // Transaction.
   bool autocommit_ = true;

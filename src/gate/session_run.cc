@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "gate/hint_settings.h"
+#include "gate/mirror.h"
 #include "gate/session.h"
 #include "gate/shard_search.h"
 #include "gate/shown_names.h"
@@ -151,6 +152,13 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_for(const Statemen
     with_effects->found_rows = found_rows;
     plan = std::move(with_effects);
   }
+  if (!is_mirror_ && view->vschema->has_mirrors()) {
+    if (const float percent = mirror_percent(ast.statement(), effects, *plan, context); percent > 0) {
+      auto mirrored = std::make_shared<plan::Plan>(*plan);
+      mirrored->mirror_percent = percent;
+      plan = std::move(mirrored);
+    }
+  }
   const bool remember = keyable && (plan->cacheable || counters_ == nullptr);
   if (counters_ == nullptr) {
     const std::string& home = plan->insert ? plan->insert->keyspace : plan->route.keyspace;
@@ -248,7 +256,7 @@ Result<plan::PlanContext> ClientSession::plan_context(const View& view, const St
         .with_retry(Retry::kAfterTopologyRefresh);
   }
   plan::PlanContext context;
-  context.vschema = view.vschema.get();
+  context.vschema = is_mirror_ && view.mirror != nullptr ? view.mirror.get() : view.vschema.get();
   context.schema = view.schema.get();
   context.keyspace = home_keyspace();
   context.tablet_type = tablet_type_;
@@ -501,6 +509,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (statement.scan.kind == kVexplain) co_return co_await vexplain(statement);
   co_await look_at_processes(statement);
   auto plan = plan_for(statement);
+  if (plan.ok()) mirror_percent_ = (*plan)->mirror_percent;
   processes_ = {};
   if (!plan.ok() && co_await columns_will_come(plan.error())) co_return RunResult::wait(std::move(plan).error());
   if (!plan.ok() && plan.error().code() == Code::kNotFound) {
@@ -640,24 +649,10 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
       rewritten.empty() && !questions && !shows_variables && trace_ == nullptr) {
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
-  std::string text = !rewritten.empty() ? rewritten : plan.text ? *plan.text : std::string(statement.text);
   // Parameters become literals, so that every shard can be asked in text form.
-  const bool as_prepared = statement.places != nullptr && !plan.text && rewritten.empty();
-  if (as_prepared && *statement.places == nullptr) {
-    auto ast = sql::parse(statement.text);
-    if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
-    *statement.places = plan::parameter_text(*ast);
-  }
-  if (as_prepared && *statement.places != nullptr) {
-    text = (*statement.places)->with(statement.parameters);
-  } else if (statement.binary() && !statement.parameters.empty()) {
-    auto ast = sql::parse(text);
-    if (!ast.ok()) co_return RunResult::failed(std::move(ast).error());
-    sql::keep_column_names(*ast);
-    sql::PrintOptions options;
-    options.expr = plan::parameter_printer(ast->statement(), statement.parameters);
-    text = sql::print(ast->statement(), options);
-  }
+  auto with_values = text_of(statement, !rewritten.empty() ? &rewritten : plan.text ? &*plan.text : nullptr);
+  if (!with_values.ok()) co_return RunResult::failed(std::move(with_values).error());
+  std::string text = std::move(*with_values);
   if (targets->size() == 1 && questions) {
     co_return co_await run_with_questions(plan, statement, {std::move(targets->front()), std::move(text)});
   }
@@ -688,6 +683,33 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
   out.id_given = gives_its_id(plan, statement);
   out.copies = plan.copies;
   co_return co_await change(std::move(texts), std::move(out));
+}
+
+Result<std::string> ClientSession::text_of(const Statement& statement, const std::string* instead) const {
+  std::string text(instead != nullptr ? std::string_view(*instead) : statement.text);
+  const bool as_prepared = statement.places != nullptr && instead == nullptr;
+  if (as_prepared && *statement.places == nullptr) {
+    ASSIGN_OR_RETURN(auto ast, sql::parse(statement.text));
+    *statement.places = plan::parameter_text(ast);
+  }
+  if (as_prepared && *statement.places != nullptr) return (*statement.places)->with(statement.parameters);
+  if (!statement.binary() || statement.parameters.empty()) return text;
+  ASSIGN_OR_RETURN(auto ast, sql::parse(text));
+  sql::keep_column_names(ast);
+  sql::PrintOptions options;
+  options.expr = plan::parameter_printer(ast.statement(), statement.parameters);
+  return sql::print(ast.statement(), options);
+}
+
+void ClientSession::mirror(const Statement& statement) {
+  const bool of_session = statement.scan.has_user_variable || statement.scan.has_session_function;
+  if (shared_.mirror == nullptr || statement.scan.kind != sql::StatementKind::kSelect || of_session ||
+      trace_ != nullptr || !is_mirrored(mirror_percent_, shared_.random())) {
+    return;
+  }
+  auto text = text_of(statement, nullptr);
+  if (!text.ok()) return;
+  shared_.mirror->offer({.text = std::move(*text), .target = target(), .settings = settings_text_, .who = client_});
 }
 
 // A statement after which the session has to know what its connection knows: a transaction keeps the connection.

@@ -54,6 +54,9 @@ std::string_view plan_type_name(const plan::Plan& plan) {
 Statistics::Statistics(base::Metrics& metrics)
     : local(metrics.counters("QueriesProcessed", "statements, by plan", {"plan"}).with({"Local"})),
       vschema_reloads(metrics.counters("VtgateVSchemaCounts", "changes of the vschema", {"changes"}).with({"Reload"})),
+      mirrored(metrics.counter("MirroredReads", "reads that were run again on the target of a MoveTables")),
+      mirror_errors(metrics.counter("MirroredReadErrors", "reads that failed there")),
+      mirror_dropped(metrics.counter("MirroredReadsDropped", "reads that were not, since too many were under way")),
       finished_rows(
           metrics.counter("FinishedRows", "rows copied to servers that finish statements over several shards")),
       finished_bytes(metrics.counter("FinishedBytes", "bytes of those rows")),

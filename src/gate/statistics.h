@@ -80,7 +80,10 @@ class Statistics {
 
   base::Counter& local;  // QueriesProcessed{"Local"}: the gate answers them itself.
   base::Counter& vschema_reloads;
-  base::Counter& finished_rows;  // Copied to servers that finish statements.
+  base::Counter& mirrored;  // Reads that were run again; mirror_errors: of these failed there.
+  base::Counter& mirror_errors;
+  base::Counter& mirror_dropped;  // That were not, since too many were under way.
+  base::Counter& finished_rows;   // Copied to servers that finish statements.
   base::Counter& finished_bytes;
   base::Family<base::Counter>& primaries_promoted;
 

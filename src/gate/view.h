@@ -42,7 +42,8 @@ struct View {
   std::shared_ptr<const schema::Snapshot> schema;          // The tables as servers have them, as `columns`.
   // Keyspaces whose tables are being asked for, and not known yet.
   std::set<std::string, std::less<>> asked;
-  uint64_t vschema_version = 0;  // Changes when `vschema` does: part of the plan cache's key.
+  std::shared_ptr<const vschema::VSchema> mirror;  // As reads see it that are run again; null without mirror rules.
+  uint64_t vschema_version = 0;                    // Changes when `vschema` does: part of the plan cache's key.
   // Keyspaces that this cell serves from others, as `vschema` has it: "customer@replica" -> "commerce".
   std::map<std::string, std::string, std::less<>> served_from;
   std::shared_ptr<const topo::ServingState> topology;

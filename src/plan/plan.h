@@ -282,8 +282,9 @@ struct Plan {
   std::shared_ptr<const Change> change;           // See plan/change.h.
   std::shared_ptr<const Load> load;               // See plan/load.h.
   std::shared_ptr<const CreateSelect> create_select;
-  bool returning = false;  // INSERT and DELETE ... RETURNING
-  bool copies = false;     // Changes the same rows on each shard (a reference table): one shard's count is that of all.
+  float mirror_percent = 0;  // Of a read: how often it is run again where mirror rules lead (gate/mirror.h).
+  bool returning = false;    // INSERT and DELETE ... RETURNING
+  bool copies = false;  // Changes the same rows on each shard (a reference table): one shard's count is that of all.
   std::shared_ptr<const LookupChange> lookup_change;
   // Where an unsharded INSERT uses a sequence, `insert` is used with a route of one shard.
 };

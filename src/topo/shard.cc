@@ -210,6 +210,8 @@ Status apply_denied_tables(::topodata::Shard& shard, const DeniedTablesUpdate& u
     }
     tables.insert(update.tables.begin(), update.tables.end());
     store_sorted(*control.mutable_denied_tables(), tables);
+    // Whoever denies reads, too, relies on it: behind a fence nobody reads what is old.
+    if (!update.allow_reads) control.set_allow_reads(false);
     return {};
   }
 

@@ -64,7 +64,7 @@ struct DeniedTablesUpdate {
   std::vector<std::string> cells;  // Empty: all.
   bool remove = false;
   std::vector<std::string> tables;
-  bool allow_reads = false;  // Only writes are denied; used when the entry is made.
+  bool allow_reads = false;  // Only writes are denied: said when the entry is made. Without it an entry loses it.
 };
 Status apply_denied_tables(::topodata::Shard& shard, const DeniedTablesUpdate& update);
 // The same on the stored record.

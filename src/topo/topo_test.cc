@@ -337,6 +337,16 @@ TEST(Records, HaveThePublishedBytes) {
   return shard;
 }
 
+TEST(DeniedTables, ReadsPassOnlyWhileNobodyDeniesThem) {
+  ::topodata::Shard shard;
+  ASSERT_TRUE(apply_denied_tables(shard, {.tables = {"a"}, .allow_reads = true}).ok());
+  EXPECT_TRUE(find_tablet_control(shard, PRIMARY)->allow_reads());
+  ASSERT_TRUE(apply_denied_tables(shard, {.tables = {"b"}, .allow_reads = true}).ok());
+  EXPECT_TRUE(find_tablet_control(shard, PRIMARY)->allow_reads());
+  ASSERT_TRUE(apply_denied_tables(shard, {.tables = {"a"}}).ok());
+  EXPECT_FALSE(find_tablet_control(shard, PRIMARY)->allow_reads());
+}
+
 TEST(DeniedTables, AreMergedAndSorted) {
   auto shard = with_denied({"b", "a"});
   ASSERT_TRUE(apply_denied_tables(shard, {.tables = {"c", "a"}}).ok());

@@ -144,6 +144,10 @@ net::Task<Result<::vschema::KeyspaceRoutingRules>> update_keyspace_routing_rules
 net::Task<Result<RulesRecord<::vschema::MirrorRules>>> get_mirror_rules(Server& server) {
   return read_rules<::vschema::MirrorRules>(server.global(), mirror_rules_path(), kMirrors);
 }
+net::Task<Result<::vschema::MirrorRules>> update_mirror_rules(Server& server, UpdateFn<::vschema::MirrorRules> fn,
+                                                              WriteGuard guard) {
+  return update_rules(server.global(), mirror_rules_path(), kMirrors, std::move(fn), std::move(guard));
+}
 net::Task<Status> save_mirror_rules(Server& server, ::vschema::MirrorRules rules) {
   return write_rules(server.global(), mirror_rules_path(), kMirrors, std::move(rules), std::nullopt, true);
 }

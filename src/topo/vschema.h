@@ -45,6 +45,8 @@ net::Task<Result<::vschema::KeyspaceRoutingRules>> update_keyspace_routing_rules
     Server& server, UpdateFn<::vschema::KeyspaceRoutingRules> fn, WriteGuard guard = {});
 
 net::Task<Result<RulesRecord<::vschema::MirrorRules>>> get_mirror_rules(Server& server);
+net::Task<Result<::vschema::MirrorRules>> update_mirror_rules(Server& server, UpdateFn<::vschema::MirrorRules> fn,
+                                                              WriteGuard guard = {});
 net::Task<Status> save_mirror_rules(Server& server, ::vschema::MirrorRules rules);
 
 }  // namespace vitrail::topo

@@ -81,6 +81,14 @@ std::shared_ptr<const VSchema> VSchema::build(const ::vschema::SrvVSchema& recor
   for (const auto& rule : record.shard_routing_rules().rules()) {
     out->shard_rules_.insert_or_assign(fmt::format("{}/{}", rule.from_keyspace(), rule.shard()), rule.to_keyspace());
   }
+  for (const auto& rule : record.mirror_rules().rules()) {
+    const std::string from = canonical_from(rule.from_table());
+    const std::string to = canonical_from(rule.to_table());
+    const size_t dot = to.find('.');
+    if (rule.percent() <= 0 || dot == std::string::npos) continue;
+    out->mirrors_.insert_or_assign(from.find('@') == std::string::npos ? from + "@primary" : from,
+                                   Mirror{to.substr(0, dot), to.substr(dot + 1), rule.percent()});
+  }
   out->add_tracked_columns();
   out->index_names();
   out->add_rules(record.routing_rules());
@@ -226,7 +234,30 @@ Result<RoutedTable> VSchema::find_table(std::string_view keyspace, std::string_v
     ASSIGN_OR_RETURN(found.table, find_in_keyspace(serving, found.table->name));
     found.by_rule = true;
   }
+  if (follows_mirrors_) {
+    if (const Mirror* mirror = find_mirror(*found.table, type)) {
+      ASSIGN_OR_RETURN(found.table, find_in_keyspace(mirror->keyspace, mirror->table));
+      found.by_rule = true;
+    }
+  }
   return found;
+}
+
+const VSchema::Mirror* VSchema::find_mirror(const Table& table, TabletType type) const {
+  if (mirrors_.empty()) return nullptr;
+  const auto found = mirrors_.find(with_type(fmt::format("{}.{}", table.keyspace, table.name), type));
+  return found == mirrors_.end() ? nullptr : &found->second;
+}
+
+float VSchema::mirror_percent(const Table& table, TabletType type) const {
+  const Mirror* mirror = find_mirror(table, type);
+  return mirror == nullptr ? 0 : mirror->percent;
+}
+
+std::shared_ptr<const VSchema> VSchema::as_mirror() const {
+  std::shared_ptr<VSchema> out(new VSchema(*this));
+  out->follows_mirrors_ = true;
+  return out;
 }
 
 Result<RoutedTable> VSchema::find_ruled(std::string_view keyspace, std::string_view table, TabletType type) const {

@@ -145,6 +145,13 @@ class VSchema {
   std::string_view route_shard(std::string_view keyspace, std::string_view shard) const;
   bool has_shard_rules() const { return !shard_rules_.empty(); }
 
+  // Mirror rules: how many of a hundred reads of this table (as find_table() has it) are run again where the rule
+  // leads; 0 without one.
+  bool has_mirrors() const { return !mirrors_.empty(); }
+  float mirror_percent(const Table& table, ::topodata::TabletType type) const;
+  // The same snapshot as a read sees it that is run again: find_table() follows the mirror rules.
+  std::shared_ptr<const VSchema> as_mirror() const;
+
   // Null when there is none.
   const Keyspace* find_keyspace(std::string_view name) const;
   const std::map<std::string, Keyspace, std::less<>>& keyspaces() const { return keyspaces_; }
@@ -167,6 +174,12 @@ class VSchema {
     std::optional<Error> error;
   };
 
+  struct Mirror {
+    std::string keyspace;
+    std::string table;
+    float percent = 0;
+  };
+
   VSchema() = default;
   void add_tracked_columns();
   void add_rules(const ::vschema::RoutingRules& rules);
@@ -174,6 +187,7 @@ class VSchema {
   void resolve_sequences();
   // The steps before the redirects of served keyspaces.
   Result<RoutedTable> find_ruled(std::string_view keyspace, std::string_view table, ::topodata::TabletType type) const;
+  const Mirror* find_mirror(const Table& table, ::topodata::TabletType type) const;
   const Rule* find_rule(std::string_view qualified, ::topodata::TabletType type) const;
   Result<std::shared_ptr<const Table>> find_in_keyspace(std::string_view keyspace, std::string_view table) const;
   Result<std::shared_ptr<const Table>> find_anywhere(std::string_view table) const;
@@ -187,6 +201,8 @@ class VSchema {
   ServedFrom served_from_;
   std::shared_ptr<const TrackedColumns> tracked_;  // Never null.
   NameMap<std::string> shard_rules_;               // By "keyspace/shard".
+  NameMap<Mirror> mirrors_;                        // By "keyspace.table@type".
+  bool follows_mirrors_ = false;
 };
 
 // The record as the snapshot has it: with the tracked columns of tables without an authoritative list, and with the

@@ -72,7 +72,7 @@ class LookupTest(ClusterTest):
             cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", keyspace)
         cluster.add_shard("look", "0", 100, ("replica",))
         cluster.add_shard("ks", "-80", 300, ("replica",))
-        cluster.add_shard("ks", "80-", 400, ("replica",))
+        cluster.add_shard("ks", "80-", 400, ("replica", "replica"))
         cluster.vtctldclient("ApplySchema", "--sql", LOOKUPS, "look")
         cluster.vtctldclient("ApplySchema", "--sql", TABLES, "ks")
         tables = ("name_idx", "city_idx", "order_idx", "word_idx", "num_idx")
@@ -582,6 +582,34 @@ class LookupTest(ClusterTest):
         with self.assertRaisesRegex(Exception, "stays write-only"):
             self.lookup_vindex("externalize", name="by_kind")
         self.lookup_vindex("cancel", name="by_kind")
+
+    def test_rows_are_read_where_it_is_asked(self):
+        replica = next(t for t in self.cluster.shard_tablets("ks", "80-") if t.uid == 401)
+        base = ("create", "--type", "consistent_lookup", "--table-owner", "plain", "--table-owner-columns", "kind", "--ignore-nulls")
+        before = self.ctl("GetVSchema", "ks")
+        for pattern, *flags in (("no tablet of ks/(-80|80-) can be read from", "--tablet-types", "rdonly"),
+                                ("no tablet of ks/-80 can be read from", "--tablet-types", "replica"),
+                                ("nowhere", "--cells", "nowhere"), ("not from SPARE", "--tablet-types", "spare")):
+            self.assert_command_fails(pattern, "LookupVindex", "--name", "by_kind", "--table-keyspace", "look", base[0], "--keyspace", "ks",
+                                      *base[1:], *flags)
+        self.assertEqual(self.ctl("GetVSchema", "ks"), before)
+        self.run_sql("insert into plain(id, kind) values " + ", ".join(f"({n}, 'k{n}')" for n in range(1, 41)))
+        self.eventually(lambda: self.assertEqual(self.cluster.server_rows(replica, "select count(*) from plain"),
+                                                 self.cluster.server_rows(self.cluster.primary("ks", "80-"), "select count(*) from plain")))
+        # A row that only the replica has shows who was asked.
+        with self.cluster.server(replica, "ks") as connection, connection.cursor() as cursor:
+            for sql in ("set sql_log_bin = 0", "set global read_only = 0", "insert into plain(id, kind) values (777, 'only here')",
+                        "set global read_only = 1"):
+                cursor.execute(sql)
+        for flags, there in ((("--cells", "zone1", "--tablet-types", "primary"), 0), (("--cells", "zone1"), 1),
+                             (("--tablet-types", "rdonly,replica,primary"), 1)):
+            self.lookup_vindex(*base, *flags, name="by_kind")
+            self.assertEqual(self.on_shard("look", "0", "select count(*), sum(kind = 'only here') from by_kind"), [(40 + there, there)])
+            self.lookup_vindex("cancel", name="by_kind")
+            self.on_shard("look", "0", "drop table by_kind")
+        with self.cluster.server(replica, "ks") as connection, connection.cursor() as cursor:
+            for sql in ("set sql_log_bin = 0", "set global read_only = 0", "delete from plain where id = 777", "set global read_only = 1"):
+                cursor.execute(sql)
 
     def test_vindexes_that_do_not_follow_their_columns_are_named(self):
         vschema = json.loads(self.ctl("GetVSchema", "ks"))

@@ -9,7 +9,7 @@ import pymysql
 from support import ClusterTest, Failure, main, wait_until
 
 from vitrail.cluster import BIN, Cluster
-from vitrail.processes import http_get
+from vitrail.processes import http_get, http_json
 
 HASHED = {"column_vindexes": [{"column": "id", "name": "hash"}]}
 VTCTLD_DIES_WITHIN = 10
@@ -331,6 +331,78 @@ class MovementTest(ClusterTest):
                      "second")
         self.assertEqual(self.everything_recorded(), before)
         self.move("mv", "customer", "cancel")
+
+    # --- reads that are run again on the target ---
+    def mirrored(self):
+        counts = http_json(self.cluster.addresses["vtgate"]["port"], "/debug/vars")
+        return counts.get("MirroredReads", 0), counts.get("MirroredReadErrors", 0)
+
+    def read_there(self, table):
+        """Reads of the table that the target's tablet was asked for."""
+        return self.cluster.vars(self.cluster.tablets[200]).get("QueryCounts", {}).get(f"{table}.Select", 0)
+
+    def mirror_rules(self):
+        return {rule["from_table"]: (rule["to_table"], rule["percent"])
+                for rule in json.loads(self.ctl("GetMirrorRules")).get("rules") or []}
+
+    def test_reads_are_mirrored(self):
+        self.make_table("seen")
+        self.make_table("unseen")
+        self.create("mirrored", "customer", "seen")
+        before = self.everything_recorded()
+        self.refused("a number from 0 to 100", "mirrored", "customer", "mirrortraffic", "--percent", "101")
+        self.refused("not of SPARE", "mirrored", "customer", "mirrortraffic", "--tablet-types", "SPARE")
+        self.assertEqual(self.everything_recorded(), before)
+        out = self.move("mirrored", "customer", "mirrortraffic", "--percent", "100", "--tablet-types", "primary")
+        self.assertIn("MirrorTraffic was successful for workflow customer.mirrored\n\nStart State: Reads Not Switched. Writes "
+                      "Not Switched\nCurrent State: Reads Not Switched. Writes Not Switched", out)
+        self.assertEqual(self.mirror_rules(), {"commerce.seen": ("customer.seen", 100)})
+
+        def is_mirrored():
+            count, there = self.mirrored()[0], self.read_there("seen")
+            self.assertEqual(self.rows("select count(*) from seen", "commerce"), [(20,)])
+            self.eventually(lambda: self.assertGreater(self.mirrored()[0], count), 2)
+            self.assertGreater(self.read_there("seen"), there)
+        self.eventually(is_mirrored, 30)
+        # Each kind of statement once, in a session with settings of its own: prepared, over both tables, and what is not mirrored.
+        count, errors = self.mirrored()
+        with self.cluster.connect("commerce") as connection, connection.cursor() as cursor:
+            cursor.execute("set sql_mode = 'ANSI_QUOTES', autocommit = 0")
+            cursor.execute('select "v" from seen where id = 7')
+            self.assertEqual(cursor.fetchall(), ((7,),))
+            cursor.execute("select s.v, u.v from seen s join unseen u on s.id = u.id where s.id in (3, 4) order by s.id")
+            self.assertEqual(cursor.fetchall(), ((3, 3), (4, 4)))
+            for sql in ("select v from unseen where id = 1", "select v from seen where id = 1 for update", "update seen set v = 8 where id = 8",
+                        "select @a := v from seen where id = 2"):
+                cursor.execute(sql)
+            connection.commit()
+        self.eventually(lambda: self.assertEqual(self.mirrored()[0], count + 2))
+        self.assertEqual(self.mirrored()[1], errors)
+        # Writes of the target are denied as before.
+        with pymysql.connect(host="127.0.0.1", port=self.cluster.tablets[200].ports["data"], user="vtgate",
+                             database="customer/0@primary") as connection, connection.cursor() as cursor:
+            cursor.execute("select count(*) from seen")
+            with self.assertRaisesRegex(pymysql.MySQLError, "enforce denied tables"):
+                cursor.execute("delete from seen")
+        self.move("mirrored", "customer", "mirrortraffic", "--percent", "0")
+        self.assertEqual((self.mirror_rules(), self.everything_recorded()), ({}, before))
+        # What was switched is not mirrored any more.
+        self.move("mirrored", "customer", "mirrortraffic", "--percent", "0.5")
+        self.assertEqual(set(self.mirror_rules()), {"commerce.seen", "commerce.seen@replica", "commerce.seen@rdonly"})
+        self.assertIn("Mirroring 0.00 percent of traffic from keyspace commerce to keyspace customer for tablet types [RDONLY]",
+                      self.move("mirrored", "customer", "switchtraffic", "--tablet-types", "rdonly", "--dry-run"))
+        self.move("mirrored", "customer", "switchtraffic", "--tablet-types", "rdonly")
+        self.assertEqual(set(self.mirror_rules()), {"commerce.seen", "commerce.seen@replica"})
+        self.refused("cannot mirror traffic for workflow mirrored at this time: the rdonly traffic is switched already", "mirrored",
+                     "customer", "mirrortraffic")
+        self.move("mirrored", "customer", "switchtraffic")
+        self.assertEqual(self.mirror_rules(), {})
+        self.refused("invalid action for reverse workflow", "mirrored_reverse", "commerce", "mirrortraffic")
+        self.move("mirrored", "customer", "reversetraffic")
+        self.move("mirrored", "customer", "mirrortraffic")
+        self.move("mirrored", "customer", "cancel")
+        self.assertEqual(self.mirror_rules(), {})
+        self.assertNotIn("tablet_controls", self.shard_record("customer", "0"))
 
     def test_rules_of_others_come_back(self):
         self.make_table("ruled")

@@ -20,7 +20,7 @@ struct Base {
 struct CreateFlags {
   std::string type, owner, table, table_vindex_type;
   std::vector<std::string> columns, cells, tablet_types;
-  bool ignore_nulls = false, with_owner = true;
+  bool ignore_nulls = false, with_owner = true, in_order = true;
 };
 
 // The owner's keyspace; without --keyspace it is that of the table.
@@ -44,6 +44,7 @@ Output create(const ClientContext& c, Base base, CreateFlags flags) {
     CO_ASSIGN_OR_RETURN(const auto type, topo::parse_tablet_type(name));
     q.add_tablet_types(type);
   }
+  q.set_tablet_selection_preference(flags.in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY);
   const std::string table = flags.table.empty() ? base.name : flags.table;
   auto& vindex = (*q.mutable_vindex()->mutable_vindexes())[base.name];
   vindex.set_type(flags.type);
@@ -151,8 +152,10 @@ void add_lookup_commands(CommandSet& set) {
   s.add("ignore-nulls", &flags->ignore_nulls, "rows with a NULL have no lookup row");
   s.add("continue-after-copy-with-owner", &flags->with_owner,
         "from its creation on vtgate maintains the vindex: anything but true is refused");
-  s.add("cells", &flags->cells, "refused: rows are read from primaries").alias("c");
-  s.add("tablet-types", &flags->tablet_types, "refused: rows are read from primaries");
+  s.add("cells", &flags->cells, "cells to read the owner's rows in").alias("c");
+  s.add("tablet-types", &flags->tablet_types,
+        "types of tablets to read the owner's rows from; default: primaries, with --cells replicas, else primaries");
+  s.add("tablet-types-in-preference-order", &flags->in_order, "in this order");
   action("show", "prints the vindex", [base](const ClientContext& c) { return show(c, *base); });
   auto remove = std::make_shared<bool>(false);
   action("externalize", "goes through all rows once more, and puts the vindex into use",

@@ -41,6 +41,11 @@ struct SwitchFlags {
   bool reverse_replication = true, dry_run = false, force = false, sequences = false;
 };
 
+struct MirrorFlags {
+  std::vector<std::string> tablet_types = {"PRIMARY", "REPLICA", "RDONLY"};
+  double percent = 1.0;
+};
+
 struct CompleteFlags {
   bool keep_data = false, keep_rules = false, rename = false, dry_run = false, ignore_source = false;
   std::vector<std::string> shards;
@@ -173,6 +178,19 @@ Output switch_traffic(const ClientContext& c, Base base, SwitchFlags flags, bool
     for (const auto& line : done.dry_run_results()) out += line + "\n";
     co_return out + "\n";
   }
+  co_return fmt::format("{}\n\nStart State: {}\nCurrent State: {}\n\n", done.summary(), done.start_state(),
+                        done.current_state());
+}
+
+Output mirror_traffic(const ClientContext& c, Base base, MirrorFlags flags) {
+  vd::WorkflowMirrorTrafficRequest q;
+  q.set_keyspace(base.target_keyspace);
+  q.set_workflow(base.workflow);
+  CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
+  q.set_percent(static_cast<float>(flags.percent));
+  CO_ASSIGN_OR_RETURN(const auto done,
+                      co_await c.call<vd::WorkflowMirrorTrafficResponse>("WorkflowMirrorTraffic", std::move(q)));
+  if (base.format == "json") co_return c.json(done);
   co_return fmt::format("{}\n\nStart State: {}\nCurrent State: {}\n\n", done.summary(), done.start_state(),
                         done.current_state());
 }
@@ -392,20 +410,12 @@ void add_actions(CommandSet& set, std::string_view name, std::string_view lower,
         *flags);
   }
   if (!reshard) {
-    set.add(parent, "mirrortraffic", "not built yet",
-            [](const ClientContext&) {
-              return []() -> Output {
-                co_return fail(
-                    Code::kUnimplemented,
-                    "mirrortraffic is not built yet: traffic is not mirrored. Compare the rows of both sides "
-                    "with VDiff, and try the target with reads (switchtraffic --tablet-types "
-                    "replica,rdonly), which reversetraffic takes back");
-              }();
-            },
-            {"MirrorTraffic"})
-        .arguments("", 0, SIZE_MAX)
-        .take_all()
-        .hidden_command();
+    auto mirror = std::make_shared<MirrorFlags>();
+    auto& mirrored = set.add(parent, "mirrortraffic", "has vtgate run a part of the reads on the target, too",
+                             [base, mirror](const ClientContext& c) { return mirror_traffic(c, *base, *mirror); },
+                             {"MirrorTraffic"});
+    mirrored.add("percent", &mirror->percent, "of the reads; 0 ends it");
+    mirrored.add("tablet-types", &mirror->tablet_types, "of reads of which tablets");
   }
   auto finish = std::make_shared<CompleteFlags>();
   auto& done = set.add(parent, "complete", "removes what is not needed any more",

@@ -6,6 +6,7 @@
 
 #include "control/workflow/cleanup.h"
 #include "control/workflow/create.h"
+#include "control/workflow/mirror.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/tenant.h"
@@ -100,6 +101,8 @@ net::Task<Status> CancelOperation::restore_reads() {
     co_return co_await set_tenant_rules(topology(), tenure_.guard(), source, source,
                                         {::topodata::REPLICA, ::topodata::RDONLY});
   }
+  CO_RETURN_IF_ERROR(co_await remove_mirrors(topology(), tenure_.guard(), move(),
+                                             {::topodata::PRIMARY, ::topodata::REPLICA, ::topodata::RDONLY}));
   auto updated = co_await topo::update_routing_rules(
       topology(),
       [&](::vschema::RoutingRules& rules) -> Result<bool> {

@@ -39,6 +39,17 @@ void unlock(Lines& lines, const std::string& source, const std::string& target) 
   lines.push_back("Unlock keyspace " + source);
 }
 
+void describe_mirrors(const DryRun& facts, std::vector<::topodata::TabletType> ended, Lines& lines) {
+  Lines types;
+  for (const auto type : ended) {
+    if (std::ranges::find(facts.mirrored, type) != facts.mirrored.end())
+      types.push_back(::topodata::TabletType_Name(type));
+  }
+  if (types.empty()) return;
+  lines.push_back(fmt::format("Mirroring 0.00 percent of traffic from keyspace {} to keyspace {} for tablet types {}",
+                              facts.streams.source_keyspace, facts.streams.target_keyspace, bracketed(types)));
+}
+
 void describe_reads(const DryRun& facts, Lines& lines) {
   const auto& streams = facts.streams;
   const bool back = facts.back;
@@ -48,6 +59,7 @@ void describe_reads(const DryRun& facts, Lines& lines) {
   for (const auto type : facts.read_types) types.push_back(::topodata::TabletType_Name(type));
   std::ranges::sort(types);
   lines.push_back("Lock keyspace " + to);
+  if (!back) describe_mirrors(facts, facts.read_types, lines);
   if (streams.is_reshard) {
     lines.push_back(fmt::format("Switch reads from keyspace {} to keyspace {} for shards {} to shards {}", from, to,
                                 shards_of(streams, back), shards_of(streams, !back)));
@@ -86,6 +98,7 @@ void describe_writes(const DryRun& facts, Lines& lines) {
                                  uid, streams.name, topo::tablet_db_name(target.shard.primary)));
   }
   lock(lines, streams.source_keyspace, streams.target_keyspace);
+  describe_mirrors(facts, {::topodata::PRIMARY}, lines);
   lines.push_back(
       fmt::format("Stop writes on keyspace {} for tables {}: {}", streams.source_keyspace, tables, bracketed(stopped)));
   lines.push_back(fmt::format("Wait for vreplication on stopped streams to catchup for up to {}s",

@@ -22,6 +22,7 @@ struct DryRun {
   base::Duration timeout{};
   std::vector<std::string> sequences;            // "Backing table: ..." each.
   std::map<std::string, std::string> positions;  // Of the shards where writes are stopped.
+  std::vector<::topodata::TabletType> mirrored;  // Their reads are mirrored, which ends.
   bool tenant = false;                           // Of one tenant: the keyspace as a whole leads elsewhere.
 };
 std::vector<std::string> describe_switch(const DryRun& facts);

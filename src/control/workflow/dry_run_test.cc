@@ -27,6 +27,23 @@ WorkflowModel workflow(const std::string& source, const std::string& target, boo
 
 using Lines = std::vector<std::string>;
 
+TEST(DryRun, ASwitchEndsWhatIsMirrored) {
+  const auto streams = workflow("commerce", "customer", false);
+  DryRun facts{.streams = streams,
+               .tables = {"corder"},
+               .move_reads = true,
+               .read_types = {::topodata::REPLICA, ::topodata::RDONLY},
+               .writes = true,
+               .mirrored = {::topodata::PRIMARY, ::topodata::RDONLY}};
+  const auto lines = describe_switch(facts);
+  const std::string prefix =
+      "Mirroring 0.00 percent of traffic from keyspace commerce to keyspace customer for tablet types ";
+  EXPECT_EQ(lines[1], prefix + "[RDONLY]");
+  EXPECT_EQ(std::ranges::count(lines, prefix + "[PRIMARY]"), 1);
+  facts.mirrored = {};
+  EXPECT_TRUE(std::ranges::none_of(describe_switch(facts), [&](const auto& line) { return line.starts_with(prefix); }));
+}
+
 TEST(DryRun, OfMoveTables) {
   const auto streams = workflow("commerce", "customer", false);
   DryRun facts{.streams = streams,

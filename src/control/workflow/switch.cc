@@ -16,6 +16,8 @@
 #include "control/workflow/write_switch.h"
 #include "topo/cells.h"
 #include "topo/srv_vschema.h"
+#include "topo/vschema.h"
+#include "vschema/mirror_rules.h"
 
 namespace vitrail::control {
 namespace {
@@ -193,6 +195,11 @@ class Command {
                  .reverse_replication = plan.enable_reverse_replication,
                  .timeout = plan.timeout,
                  .tenant = is_tenant(record)};
+    if (!plan.reverse && record.kind() == "MoveTables") {
+      CO_ASSIGN_OR_RETURN(const auto mirrors, co_await topo::get_mirror_rules(tablets_.topology()));
+      facts.mirrored =
+          vschema::mirrored_types(mirrors.rules, {record.source_keyspace(), record.target_keyspace(), facts.tables});
+    }
     for (const auto& one : sequences_) facts.sequences.push_back(describe_sequence(one));
     std::vector<std::string> names;
     for (const auto& [name, source] : streams_.sources) names.push_back(name);

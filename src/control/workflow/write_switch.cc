@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "control/workflow/model.h"
+#include "control/workflow/mirror.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/target_sequences.h"
@@ -226,6 +227,7 @@ net::Task<Status> SwitchOperation::switch_reads(bool undo) {
       },
       tenure_.guard());
   if (!updated.ok()) co_return std::move(updated).error();
+  if (!reverse) CO_RETURN_IF_ERROR(co_await remove_mirrors(topology(), tenure_.guard(), move(), types));
   co_return co_await topo::rebuild_srv_vschema(topology(), wanted);
 }
 
@@ -584,6 +586,9 @@ net::Task<Status> SwitchOperation::switch_routing() {
       },
       tenure_.guard());
   if (!updated.ok()) co_return std::move(updated).error();
+  if (!plan_.reverse) {
+    CO_RETURN_IF_ERROR(co_await remove_mirrors(topology(), tenure_.guard(), move(), {::topodata::PRIMARY}));
+  }
   co_return co_await topo::rebuild_srv_vschema(topology());
 }
 
