@@ -243,9 +243,9 @@ class ViewChange {
       const auto* column = as<sql::Column>(&node);
       const bool elsewhere = query != nullptr && node.span.offset >= query->span.offset &&
                              node.span.offset < query->span.end() && node.span.length > 0;
-      if (column == nullptr || elsewhere) return false;
-      out = shown_.find(column->name.text)->text;
-      return true;
+      const ViewColumn* shown = column == nullptr || elsewhere ? nullptr : shown_.find(column->name.text);
+      if (shown != nullptr) out = shown->text;
+      return shown != nullptr;
     };
     if (insert_ == nullptr) {
       options.where_of = update != nullptr ? static_cast<const void*>(update) : remove;
