@@ -189,6 +189,12 @@ class ViewChange {
         .with_mysql(1348, "HY000");
   }
 
+  Status check_inserted(const sql::Column& column) const {
+    RETURN_IF_ERROR(check_column(column));
+    if (shown_.find(column.name.text)->plain == nullptr) return not_insertable(view_);
+    return {};
+  }
+
   Status prepare_insert() {
     std::vector<std::string> names;
     for (const auto& column : shown_.columns) {
@@ -199,9 +205,9 @@ class ViewChange {
     if (!insert_->row_alias.empty() || !insert_->partitions.empty()) {
       return unsupported("a name for rows, or partitions, in an INSERT into the view " + view_.name);
     }
-    for (const auto* column : insert_->columns) RETURN_IF_ERROR(check_assigned(*column));
+    for (const auto* column : insert_->columns) RETURN_IF_ERROR(check_inserted(*column));
     for (const auto& assignment : insert_->set) {
-      RETURN_IF_ERROR(check_assigned(*assignment.column));
+      RETURN_IF_ERROR(check_inserted(*assignment.column));
       RETURN_IF_ERROR(check_columns(*assignment.value));
     }
     for (const auto& row : insert_->rows) {
@@ -222,7 +228,7 @@ class ViewChange {
       auto* node = ast_.arena().make<sql::Column>();
       node->kind = sql::ExprKind::kColumn;
       node->name.text = ast_.arena().copy_text(column.name);
-      RETURN_IF_ERROR(check_assigned(*node));
+      RETURN_IF_ERROR(check_inserted(*node));
       all.push_back(node);
     }
     insert_->has_columns = true;
