@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <cstdlib>
+#include <set>
 #include <utility>
 
 #include "mysql/collations.h"
@@ -24,6 +25,15 @@ constexpr std::string_view kMemoryOfTable = "33554432";  // 32 MiB
 constexpr uint16_t kOriginFlags = mysql::kFieldPrimaryKey | mysql::kFieldUniqueKey | mysql::kFieldMultipleKey |
                                   mysql::kFieldAutoIncrement | mysql::kFieldNoDefaultValue | mysql::kFieldOnUpdateNow |
                                   mysql::kFieldTimestamp | schema::kPartOfKey;
+
+bool is_ascii(char c) { return static_cast<unsigned char>(c) < 0x80; }
+
+// Digits alone, of a number that is a BIGINT wherever it stands.
+bool is_short_number(std::string_view text) {
+  constexpr size_t kMaxDigits = 18;
+  return !text.empty() && text.size() <= kMaxDigits &&
+         std::ranges::all_of(text, [](char c) { return c >= '0' && c <= '9'; });
+}
 
 }  // namespace
 
@@ -64,7 +74,17 @@ mysql::Value scratch_value(schema::Form form, const mysql::Cell& cell) {
   }
 }
 
-void append_scratch_literal(std::string& out, schema::Form form, const mysql::Cell& cell) {
+PlainText plain_text_of(const schema::Column& column) {
+  static const std::set<std::string_view> kCharsets = {"ascii",  "latin1", "latin2",  "cp1250",
+                                                       "cp1251", "utf8",   "utf8mb3", "utf8mb4"};
+  if (schema::is_whole(column)) return PlainText::kDigits;
+  // Not a GEOMETRY, which takes nothing but bytes; nor an ENUM or SET, which come as numbers.
+  const bool ascii =
+      kCharsets.contains(column.charset) || column.data_type == "binary" || column.data_type == "varbinary";
+  return ascii ? PlainText::kAscii : PlainText::kNone;
+}
+
+void append_scratch_literal(std::string& out, schema::Form form, const mysql::Cell& cell, PlainText plain) {
   if (!cell) {
     out += "null";
     return;
@@ -73,10 +93,16 @@ void append_scratch_literal(std::string& out, schema::Form form, const mysql::Ce
     case schema::Form::kBytes:
     case schema::Form::kCharacters:
       // Whatever bytes these are: where the connection's character set is UTF-8, no quote is part of another character.
-      out += "_binary";
+      if (plain != PlainText::kAscii || !std::ranges::all_of(*cell, is_ascii)) out += "_binary";
       mysql::append_sql_string(out, *cell);
       return;
     case schema::Form::kNumber: mysql::append_sql_literal(out, scratch_value(form, cell)); return;
+    case schema::Form::kText:
+      if (plain == PlainText::kDigits && is_short_number(*cell)) {
+        out += *cell;
+        return;
+      }
+      [[fallthrough]];
     default: mysql::append_sql_string(out, schema::stored_text(form, *cell)); return;
   }
 }
@@ -196,8 +222,14 @@ net::Task<void> ScratchSession::end(net::Wait wait) {
 }
 
 ScratchLoad::ScratchLoad(ScratchSession& session, const plan::FinishInput& input) : session_(session), input_(input) {
-  for (const auto& column : input.columns) forms_.push_back(schema::form_of(column));
-  if (forms_.empty()) forms_.push_back(schema::Form::kText);
+  for (const auto& column : input.columns) {
+    forms_.push_back(schema::form_of(column));
+    plain_.push_back(plain_text_of(column));
+  }
+  if (forms_.empty()) {
+    forms_.push_back(schema::Form::kText);
+    plain_.push_back(PlainText::kNone);
+  }
 }
 
 void ScratchLoad::row(std::span<const mysql::Cell> cells, size_t bytes) {
@@ -215,7 +247,7 @@ void ScratchLoad::row(std::span<const mysql::Cell> cells, size_t bytes) {
       continue;
     }
     if (i > 0) text_ += ',';
-    append_scratch_literal(text_, forms_[i], cell);
+    append_scratch_literal(text_, forms_[i], cell, plain_[i]);
   }
   if (!large) text_ += ')';
 }

@@ -22,8 +22,13 @@ std::string_view scratch_load_settings();
 std::string scratch_client_settings(uint8_t login_collation, std::string_view settings);
 // A cell in its form, as the value of a parameter.
 mysql::Value scratch_value(schema::Form form, const mysql::Cell& cell);
+// Columns into which some texts may go as they are, which costs a server less: whole numbers without quotes, and texts
+// of ASCII, whose bytes are the column's in any character set, without a word that they are bytes.
+enum class PlainText : uint8_t { kNone, kAscii, kDigits };
+PlainText plain_text_of(const schema::Column& column);
 // The same as a literal, for a connection with scratch_load_settings().
-void append_scratch_literal(std::string& out, schema::Form form, const mysql::Cell& cell);
+void append_scratch_literal(std::string& out, schema::Form form, const mysql::Cell& cell,
+                            PlainText plain = PlainText::kNone);
 // Puts the tables of the query in the place of the temporary ones in what a result says of its columns.
 void restore_columns(const plan::Finish& finish, std::vector<mysql::ColumnDef>& columns);
 
@@ -85,6 +90,7 @@ class ScratchLoad {
   ScratchSession& session_;
   const plan::FinishInput& input_;
   std::vector<schema::Form> forms_;
+  std::vector<PlainText> plain_;
   std::string text_;                 // Empty: without rows.
   std::vector<size_t> starts_;       // Of its rows.
   std::vector<mysql::Value> large_;  // One row.

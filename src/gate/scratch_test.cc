@@ -44,6 +44,37 @@ TEST(Scratch, LiteralsAreTheSameValues) {
   EXPECT_EQ(literal(Form::kUnixTime, "86400"), "'1970-01-02 00:00:00'");
 }
 
+TEST(Scratch, PlainTextsGoAsTheyAre) {
+  using schema::Form;
+  const auto literal = [](Form form, mysql::Cell cell, PlainText plain) {
+    std::string out;
+    append_scratch_literal(out, form, cell, plain);
+    return out;
+  };
+  EXPECT_EQ(literal(Form::kCharacters, "it's", PlainText::kAscii), "'it''s'");
+  EXPECT_EQ(literal(Form::kCharacters, "\xc3\xa4", PlainText::kAscii), "_binary'\xc3\xa4'");
+  EXPECT_EQ(literal(Form::kBytes, std::string_view("a\0", 2), PlainText::kAscii), "'a\\0'");
+  EXPECT_EQ(literal(Form::kText, "42", PlainText::kDigits), "42");
+  EXPECT_EQ(literal(Form::kText, "0000042", PlainText::kDigits), "0000042");
+  EXPECT_EQ(literal(Form::kText, "-42", PlainText::kDigits), "'-42'");
+  EXPECT_EQ(literal(Form::kText, "18446744073709551615", PlainText::kDigits), "'18446744073709551615'");
+  EXPECT_EQ(literal(Form::kText, std::nullopt, PlainText::kDigits), "null");
+  const auto of = [](const char* type, const char* charset) {
+    schema::Column column;
+    column.data_type = type;
+    column.charset = charset;
+    return plain_text_of(column);
+  };
+  EXPECT_EQ(of("bigint", ""), PlainText::kDigits);
+  EXPECT_EQ(of("decimal", ""), PlainText::kNone);
+  EXPECT_EQ(of("varchar", "utf8mb4"), PlainText::kAscii);
+  EXPECT_EQ(of("varchar", "latin1"), PlainText::kAscii);
+  EXPECT_EQ(of("varchar", "utf16"), PlainText::kNone);  // Two bytes of ASCII are one character there.
+  EXPECT_EQ(of("text", "swe7"), PlainText::kNone);
+  EXPECT_EQ(of("varbinary", ""), PlainText::kAscii);
+  EXPECT_EQ(of("point", ""), PlainText::kNone);
+}
+
 TEST(Scratch, ColumnsAreThoseOfTheTables) {
   plan::Finish finish;
   finish.inputs.push_back({.keyspace = "ks", .table = "t", .shown = "p", .scratch = "_vt_finish_1"});

@@ -36,6 +36,8 @@ namespace vitrail::plan {
 struct Change;
 struct ChangeTarget;
 struct RowSource;
+struct UnknownTable;
+struct ViewDefinition;
 }  // namespace vitrail::plan
 
 namespace vitrail::gate {
@@ -499,6 +501,7 @@ class ClientSession {
   struct InputQuestion;
   struct Copied;
   net::Task<RunResult> run_finish(const plan::Plan& plan, const Statement& statement);
+  static net::Task<void> end_scratch(ScratchSession session, net::Wait wait);
   // Sets finished_rows_ (of FOUND_ROWS()), and last_insert_id_ where the statement asks for it.
   net::Task<Status> finish_rows(const plan::Plan& plan, const Statement& statement, Digits digits, RowSink& out);
   net::Task<Result<net::QueryResult>> finish_result(const plan::Plan& plan, const Statement& statement,
@@ -512,16 +515,21 @@ class ClientSession {
                                   const Statement& statement, std::vector<InputQuestion>& out);
   net::Task<Result<std::vector<InputQuestion>>> next_questions(const plan::Finish& finish, const Statement& statement,
                                                                Copied& copied);
-  net::Task<Status> load_inputs(const plan::Finish& finish, const Statement& statement, Scratch& scratch);
-  net::Task<Status> copy_answers(const plan::Finish& finish, std::vector<InputQuestion> questions, Scratch& scratch,
-                                 Copied& copied);
+  struct OpeningScratch;
+  static net::Task<void> open_scratch_into(ClientSession& self, const plan::Finish& finish, net::Wait wait,
+                                           OpeningScratch& out);
+  net::Task<Status> load_inputs(const plan::Finish& finish, const Statement& statement, OpeningScratch& scratch);
+  net::Task<Status> copy_answers(const plan::Finish& finish, std::vector<InputQuestion> questions,
+                                 OpeningScratch& scratch, Copied& copied);
   struct CopiedKeys;
   struct SourceRows;
   Status count_copied(const RowBatch& batch, const plan::FinishInput& input, Copied& copied) const;
   // The rows of `input`, of the `count` shards from `first`.
   net::Task<Status> load_input(ShardStreams& streams, size_t first, size_t count, const plan::FinishInput& input,
                                Scratch& scratch, Copied& copied, std::vector<CopiedKeys>& keys);
-  // The text with the queries of views in the place of tables that no vschema knows; nullopt: none of these is a view.
+  // The text with the queries of views in the place of tables that no vschema knows, and with the table in the place of
+  // a view that is changed; nullopt: none of these is a view.
+  net::Task<Result<std::optional<plan::ViewDefinition>>> changed_view(const plan::UnknownTable& view);
   net::Task<Result<std::optional<std::string>>> expand_views(std::string_view text);
   net::Task<Result<std::optional<std::string>>> view_definition(const std::string& keyspace, const std::string& name);
   net::Task<Status> check_hidden(const plan::FinishInput& input, const shard::Target& target);

@@ -96,6 +96,18 @@ net::Task<Status> ClientSession::check_hidden(const plan::FinishInput& input, co
                              input.table));
 }
 
+// A scratch session that is being opened.
+struct ClientSession::OpeningScratch {
+  net::Scope scope;
+  // When the scope has ended:
+  std::optional<Result<Scratch>> opened;
+  std::optional<Running> running;
+  net::Task<Status> wait() {
+    co_await scope.join();
+    co_return opened->ok() ? Status() : Status(opened->error());
+  }
+};
+
 // What is asked for one input on one shard.
 struct ClientSession::InputQuestion {
   size_t input = 0;
@@ -213,7 +225,8 @@ net::Task<Result<std::vector<ClientSession::InputQuestion>>> ClientSession::next
 }
 
 // Copies the rows of all inputs into their temporary tables, as they come.
-net::Task<Status> ClientSession::load_inputs(const plan::Finish& finish, const Statement& statement, Scratch& scratch) {
+net::Task<Status> ClientSession::load_inputs(const plan::Finish& finish, const Statement& statement,
+                                             OpeningScratch& scratch) {
   Copied copied(finish);
   size_t questions = 0;
   while (!std::ranges::all_of(copied.done, std::identity())) {
@@ -231,7 +244,7 @@ net::Task<Status> ClientSession::load_inputs(const plan::Finish& finish, const S
 }
 
 net::Task<Status> ClientSession::copy_answers(const plan::Finish& finish, std::vector<InputQuestion> questions,
-                                              Scratch& scratch, Copied& copied) {
+                                              OpeningScratch& scratch, Copied& copied) {
   // A connection that is this session's own takes one statement at a time.
   const bool together = !in_transaction_ && held_.empty();
   for (size_t begin = 0; begin < questions.size();) {
@@ -245,12 +258,12 @@ net::Task<Status> ClientSession::copy_answers(const plan::Finish& finish, std::v
     for (size_t i = begin; i < end; ++i) texts.push_back(std::move(questions[i].what));
     ShardStreams streams(*this, std::move(texts), Digits::kOfText, true);
     CO_RETURN_IF_ERROR(co_await streams.open());
-    Status loaded;
+    Status loaded = co_await scratch.wait();
     for (size_t i = begin, next = begin; loaded.ok() && i < end; i = next) {
       const size_t input = questions[i].input;
       while (next < end && questions[next].input == input) ++next;
-      loaded =
-          co_await load_input(streams, i - begin, next - i, finish.inputs[input], scratch, copied, copied.keys[input]);
+      loaded = co_await load_input(streams, i - begin, next - i, finish.inputs[input], **scratch.opened, copied,
+                                   copied.keys[input]);
     }
     co_await (loaded.ok() ? streams.drain() : streams.stop());
     CO_RETURN_IF_ERROR(loaded);
@@ -351,6 +364,16 @@ net::Task<Result<ClientSession::Scratch>> ClientSession::open_scratch(const plan
       .with_retry(Retry::kAfterTopologyRefresh);
 }
 
+// While the first rows are asked for.
+net::Task<void> ClientSession::open_scratch_into(ClientSession& self, const plan::Finish& finish, net::Wait wait,
+                                                 OpeningScratch& out) {
+  out.opened.emplace(co_await self.open_scratch(finish, std::move(wait)));
+  if (!out.opened->ok()) co_return;
+  auto& session = (*out.opened)->session;
+  out.running.emplace(self.in_flight_,
+                      InFlight{.pool = &session.pool(), .tablet_session = session.client().server().connection_id});
+}
+
 net::Wait ClientSession::finish_wait() const {
   net::Wait wait = query_wait();
   wait.deadline = std::min(wait.deadline, base::system_clock().now() + shared_.settings.scratch.timeout);
@@ -446,28 +469,34 @@ net::Task<Status> ClientSession::finish_rows(const plan::Plan& plan, const State
   const Counted counted(shared_.scratch_sessions);
   CO_ASSIGN_OR_RETURN(auto replaced, with_session_values(finish.text, finish.assigned.empty()));
   std::string text = replaced ? std::move(*replaced) : finish.text;
-  CO_ASSIGN_OR_RETURN(Scratch scratch, co_await open_scratch(finish, finish_wait()));
-  Status done;
-  {
-    const Running running(in_flight_, {&scratch.session.pool(), scratch.session.client().server().connection_id});
-    done = co_await load_inputs(finish, statement, scratch);
-    if (done.ok()) {
-      const net::Wait wait = finish_wait();
-      done = co_await finish_on(scratch, plan, std::move(text), digits, out, wait);
-      if (!done.ok()) {
-        Error error = std::move(done).error();
-        if (error.code() == Code::kDeadlineExceeded && base::system_clock().now() >= wait.deadline) {
-          error = std::move(error).with_context(
-              "it took longer to finish the statement than --scratch-timeout or the query's timeout");
-        }
-        done = of_scratch(scratch.target, std::move(error));
+  OpeningScratch opening;
+  opening.scope.spawn(open_scratch_into(*this, finish, finish_wait(), opening));
+  Status done = co_await load_inputs(finish, statement, opening);
+  co_await opening.scope.join();
+  if (!opening.opened->ok()) co_return done.ok() ? Status(opening.opened->error()) : std::move(done);
+  Scratch& scratch = **opening.opened;
+  if (done.ok()) {
+    const net::Wait wait = finish_wait();
+    done = co_await finish_on(scratch, plan, std::move(text), digits, out, wait);
+    if (!done.ok()) {
+      Error error = std::move(done).error();
+      if (error.code() == Code::kDeadlineExceeded && base::system_clock().now() >= wait.deadline) {
+        error = std::move(error).with_context(
+            "it took longer to finish the statement than --scratch-timeout or the query's timeout");
       }
+      done = of_scratch(scratch.target, std::move(error));
     }
   }
+  opening.running.reset();
   if (!scratch.answering && !scratch.session.client().broken()) {
-    co_await scratch.session.end(net::Wait::within(kEndMax, shared_.scope.token()));
+    // Nobody waits for it: the rows are there, and what the session has left concerns no other.
+    shared_.scope.spawn(end_scratch(std::move(scratch.session), net::Wait::within(kEndMax, shared_.scope.token())));
   }
   co_return done;
+}
+
+net::Task<void> ClientSession::end_scratch(ScratchSession session, net::Wait wait) {
+  co_await session.end(std::move(wait));
 }
 
 net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Plan& plan, const Statement& statement,

@@ -3,6 +3,7 @@
 #include "gate/session.h"
 #include "mysql/convert.h"
 #include "plan/planner.h"
+#include "plan/view_change.h"
 #include "plan/views.h"
 #include "sql/parser.h"
 
@@ -32,12 +33,30 @@ net::Task<Result<std::optional<std::string>>> ClientSession::view_definition(con
       "table_name = ";
   mysql::append_sql_string(text, name);
   CO_ASSIGN_OR_RETURN(const auto found,
-                      co_await ask({{keyspace, shards->front().name, tablet_type_}, std::move(text)}));
+                      co_await ask({{keyspace, shards->front().name, tablet_type_}, std::move(text), Phase::kAlone}));
   if (found.rows.empty() || found.text(0, 0).empty()) co_return std::optional<std::string>();
   std::string query = plan::view_query(found.text(0, 0), found.text(0, 1), keyspace);
   if (shared_.view_queries.size() >= kMostViews) shared_.view_queries.clear();
   shared_.view_queries[key] = {query, now};
   co_return std::optional(std::move(query));
+}
+
+// Of a view whose rows are to be changed: as it is now.
+net::Task<Result<std::optional<plan::ViewDefinition>>> ClientSession::changed_view(const plan::UnknownTable& view) {
+  const auto* shards = shared_.view()->find_shards(view.keyspace, tablet_type_);
+  if (shards == nullptr || shards->empty()) co_return std::optional<plan::ViewDefinition>();
+  std::string text =
+      "select view_definition, table_schema, is_updatable, check_option from information_schema.views where "
+      "table_schema = database() and table_name = ";
+  mysql::append_sql_string(text, view.name);
+  CO_ASSIGN_OR_RETURN(
+      const auto found,
+      co_await ask({{view.keyspace, shards->front().name, tablet_type_}, std::move(text), Phase::kAlone}));
+  if (found.rows.empty() || found.text(0, 0).empty()) co_return std::optional<plan::ViewDefinition>();
+  co_return std::optional(
+      plan::ViewDefinition{.query = plan::view_query(found.text(0, 0), found.text(0, 1), view.keyspace),
+                           .updatable = found.text(0, 2) == "YES",
+                           .checked = found.text(0, 3) != "NONE"});
 }
 
 net::Task<Result<std::optional<std::string>>> ClientSession::expand_views(std::string_view text) {
@@ -55,9 +74,17 @@ net::Task<Result<std::optional<std::string>>> ClientSession::expand_views(std::s
       found = found || query.has_value();
       queries.push_back(std::move(query));
     }
-    if (!found) break;
+    if (found) {
+      any = true;
+      expanded = plan::with_views(expanded, tables, queries);
+      continue;
+    }
+    const auto changed = plan::changed_unknown(ast.statement(), context);
+    if (!changed) break;
+    CO_ASSIGN_OR_RETURN(const auto definition, co_await changed_view(*changed));
+    if (!definition) break;
     any = true;
-    expanded = plan::with_views(expanded, tables, queries);
+    CO_ASSIGN_OR_RETURN(expanded, plan::change_of_table(expanded, *changed, *definition));
   }
   co_return any ? std::optional(std::move(expanded)) : std::nullopt;
 }

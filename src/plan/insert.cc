@@ -695,6 +695,16 @@ class InsertPlanner {
                                  lower(column->table.text) == lower(insert_.row_alias.text));
   }
 
+  // The same where the value is written out once more: `values (5) on duplicate key update a = 5`.
+  bool repeats_the_rows_own(const sql::Assignment& assignment) const {
+    const auto place = find_column(std::string(assignment.column->name.text));
+    const auto value = constant(assignment.value, KeyType::kUnknown, context_);
+    if (!place || !value || value->is_null() || rows_.empty()) return false;
+    const std::string text = print(assignment.value);
+    return std::ranges::all_of(rows_,
+                               [&](const auto& row) { return *place < row.size() && print(row[*place]) == text; });
+  }
+
   // `a = a`, as "do nothing" is written, and `a = last_insert_id(a)`, which tells the client which row is there.
   bool changes_nothing(const sql::Assignment& assignment) const {
     const auto* call = as<sql::FunctionCall>(assignment.value);
@@ -717,7 +727,8 @@ class InsertPlanner {
       const auto found = std::ranges::find_if(insert_.on_duplicate, of_column);
       if (found == insert_.on_duplicate.end()) continue;
       if (changed.empty()) changed = name;
-      if (std::ranges::count_if(insert_.on_duplicate, of_column) == 1 && takes_the_rows_own(*found)) ++taken;
+      if (std::ranges::count_if(insert_.on_duplicate, of_column) != 1) continue;
+      if (takes_the_rows_own(*found) || repeats_the_rows_own(*found)) ++taken;
     }
     if (changed.empty() || (kind == "primary" && taken == key_columns.size())) return {};
     return unsupported(fmt::format("ON DUPLICATE KEY UPDATE of the {} vindex column {}", kind, changed));

@@ -615,11 +615,15 @@ class SelectPlanner {
     } else {
       items.push_back({.expr = raw(text)});
       items.push_back({.expr = raw("weight_string(" + text + ")")});
-      // The weight of one blank, if two of them are twice that; nothing where blanks at the end count.
-      const auto blanks = [&](const char* what) { return "concat(left(" + text + ", 0), '" + what + "')"; };
-      const std::string blank = "weight_string(" + blanks(" ") + ")";
-      items.push_back({.expr = raw("if(" + blanks("a") + " = " + blanks("a ") + ", if(weight_string(" + blanks("  ") +
-                                   ") = concat(" + blank + ", " + blank + "), " + blank + ", null), '')")});
+      // The weight of one blank, if two of them are twice that; nothing where blanks at the end count. A text made of
+      // several collations can be ordered, but it and its weights cannot be compared: names and digits can.
+      const auto blank = [&](const char* what) {
+        return "weight_string(concat(left(" + text + ", 0), '" + what + "'))";
+      };
+      const std::string one = blank(" ");
+      items.push_back(
+          {.expr = raw("if(collation(left(" + text + ", 0)) regexp 'nopad|0900|^binary$', '', if(hex(" + blank("  ") +
+                       ") = concat(hex(" + one + "), hex(" + one + ")), " + one + ", null))")});
       key.weight = hidden_ + 1;
       hidden_ += 3;
     }

@@ -108,8 +108,37 @@ class FinishTest(ClusterTest):
         # One that is made anew is another one at once.
         self.vtgate("create or replace view dear as select order_id, customer_id, price * 3 as twice from corder where price > 30")
         self.assertEqual(self.vtgate("select sum(twice) from dear"), self.vtgate("select sum(price * 3) from corder where price > 30"))
-        self.assert_refused((1146,), "dear", lambda: self.vtgate("update dear set twice = 1"))
+        self.assert_refused((1348,), "twice", lambda: self.vtgate("update dear set twice = 1"))
         self.assert_refused((1146,), "no_view", lambda: self.vtgate("select * from no_view"))
+
+    def test_a_view_is_changed_as_its_table(self):
+        with self.reference.cursor() as cursor:
+            for sql in ("create view cheap as select order_id as id, customer_id as who, sku, price * 2 as twice from corder where price < 60",
+                        "create view cheap_here as select id, sku from cheap where who < 6", "create view total as select sum(price) as price from corder",
+                        "create view bare as select sku, customer_id as who, order_id as id, price as cost from corder"):
+                self.vtgate(sql)
+                cursor.execute(sql)
+            rows = "select * from corder order by order_id"
+            for sql in ("update cheap set sku = concat(sku, '!') where twice > 20", "update cheap as c set c.sku = 'one' where c.who = 3 order by c.id limit 1",
+                        "delete from cheap_here where sku like '%3'", "update cheap_here set sku = 'here'",
+                        "insert into bare values ('new', 7, 9001, 3), ('new', 8, 9002, 4)", "insert into bare (id, who) values (9003, 9)",
+                        "insert into bare (id, who, cost) values (9001, 7, 5), (9001, 7, 6) on duplicate key update cost = cost + values(cost)",
+                        "insert into bare select sku, who, id + 10000, cost from bare where who = 7"):
+                with self.subTest(sql=sql):
+                    self.vtgate("begin")
+                    cursor.execute("begin")
+                    self.assertEqual(self.vtgate.cursor.execute(sql), cursor.execute(sql))
+                    self.assert_same_answer(rows)
+                    self.vtgate("rollback")
+                    cursor.execute("rollback")
+            cursor.execute("begin")
+            for sql in ("update cheap set twice = 1", "update cheap set price = 1", "insert into cheap values (1, 2, 'x', 3)", "delete from total",
+                        "insert into total values (1)", "update total set price = 1"):
+                with self.subTest(sql=sql):
+                    with self.assertRaises(pymysql.MySQLError) as refused:
+                        cursor.execute(sql)
+                    self.assert_refused(refused.exception.args[0], "view|updatable|insertable", lambda sql=sql: self.vtgate(sql))
+            cursor.execute("rollback")
 
     def test_scripts_give_what_one_server_gave(self):
         # A sample of what `./dev corpus` runs.
