@@ -251,9 +251,9 @@ Statement* Parser::delete_statement(With* with, uint32_t start) {
   };
   if (accept(Keyword::kFrom)) {
     // A list, a ".*" or USING behind the first name tell the multi-table form.
-    size_t behind = 1;
-    if (peek_is(TokenType::kDot)) behind = 3;
-    const bool star = peek_is(TokenType::kStar, 2) || (behind == 3 && peek_is(TokenType::kDot, 3));
+    const bool dot = peek_is(TokenType::kDot);
+    const size_t behind = dot ? 3 : 1;
+    const bool star = dot && (peek_is(TokenType::kStar, 2) || peek_is(TokenType::kDot, 3));
     if (star || peek_is(TokenType::kComma, behind) || peek_is(Keyword::kUsing, behind)) {
       out->using_form = true;
       out->targets = targets();

@@ -428,6 +428,8 @@ TEST(Dml, PrintsCanonically) {
       "delete t, ks.u from t join ks.u on a where b",
       "delete from t, u using t join u on a",
       "delete from t where a returning *",
+      "delete from t returning *",
+      "delete from d.t returning *",
       "with x as (select 1) delete from t where a in (select * from x)",
   };
   for (const std::string& text : same) {
