@@ -190,6 +190,8 @@ net::Task<Status> EventStream::prepare(std::shared_ptr<const mysql::TableMap> ma
       column.column_type = known[i]->column_type;
       column.character_set = known[i]->character_set;
       column.is_generated = known[i]->is_generated;
+      column.nullable = known[i]->nullable;
+      column.key_flags = known[i]->key_flags;
     }
   }
   if (query != nullptr) {

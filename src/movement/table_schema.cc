@@ -114,7 +114,12 @@ std::optional<size_t> TableSchema::find_column(std::string_view column) const {
   field.set_org_name(column.name);
   field.set_column_type(column.column_type);
   field.set_charset(collation_id(column));
-  uint32_t flags = 0;
+  // Readers of VStream know the key and what may be NULL from these alone.
+  uint32_t flags = column.key_flags;
+  if (!column.nullable) flags |= ::query::NOT_NULL_FLAG;
+  if (column.type == ::query::ENUM) flags |= ::query::ENUM_FLAG;
+  if (column.type == ::query::SET) flags |= ::query::SET_FLAG;
+  if (is_number_type(column.type)) flags |= ::query::NUM_FLAG;
   if (column.is_unsigned()) flags |= ::query::UNSIGNED_FLAG;
   if (column.character_set.empty() && column.type != ::query::CHAR) flags |= ::query::BINARY_FLAG;
   field.set_flags(flags);
@@ -145,6 +150,7 @@ Result<TableMap> read_tables(const mysqld::Rows& table_rows, const mysqld::Rows&
     out.collation = std::move(column.collation);
     out.is_generated = column.is_generated;
     out.nullable = column.nullable;
+    if (column.is_auto_increment) out.key_flags |= ::query::AUTO_INCREMENT_FLAG;
     out.has_default = column.nullable || column.default_text.has_value() || column.is_auto_increment;
   }
   for (size_t begin = 0; begin < indexes.size();) {
@@ -159,6 +165,8 @@ Result<TableMap> read_tables(const mysqld::Rows& table_rows, const mysqld::Rows&
           const auto at = found->second.find_column(name);
           if (!at) return fail(Code::kInternal, fmt::format("index {} of {} names no column", identity->name, name));
           found->second.identity.push_back(*at);
+          found->second.columns[*at].key_flags |=
+              identity->is_primary() ? ::query::PRI_KEY_FLAG : ::query::UNIQUE_KEY_FLAG;
         }
       }
     }

@@ -30,7 +30,8 @@ struct Column {
   bool is_generated = false;  // Written by the server, never by us.
   bool has_default = true;    // May be left out of an INSERT.
   bool nullable = true;
-  std::string collation;  // "" where the type has none, or where it is not known.
+  std::string collation;   // "" where the type has none, or where it is not known.
+  uint32_t key_flags = 0;  // PRI_KEY_FLAG, or UNIQUE_KEY_FLAG: part of the table's identity. AUTO_INCREMENT_FLAG.
 
   bool is_integer() const { return has_flag(type, ::query::ISINTEGRAL); }
   bool is_unsigned() const { return has_flag(type, ::query::ISUNSIGNED); }

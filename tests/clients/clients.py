@@ -97,6 +97,14 @@ def java():
             client("Hibernate, MariaDB Connector/J", mariadb, "Orm", "mariadb", "", slow=True)]
 
 
+def debezium():
+    """Debezium's Vitess connector, for tests/e2e/vtgate_grpc.py: java/Changes.java. It is no client of run.py."""
+    jars = [at("java", "debezium", "*")]
+    folder = classes("Changes", jars) if os.path.isdir(at("java", "debezium")) else None
+    command = (["java", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC", "-Xmx256m", "-cp", ":".join([folder, *jars]), "Changes"], {}) if folder else None
+    return Client("Debezium's Vitess connector", command, "no javac, or no jars of it")
+
+
 def go():
     command = at("go", "clients") if os.path.exists(at("go", "clients")) else None
     return [Client(name, ([command, what], {}) if command else None, "no go, or its modules could not be fetched", slow) for name, what, slow in (
@@ -198,9 +206,10 @@ def install_java():
     for jar, artifact in JARS.items():
         if not os.path.exists(at("java", jar + ".jar")):
             try_to(jar, ["mvn", "-q", "-B", f"{plugin}:copy", f"-Dartifact={artifact}:jar", f"-DoutputDirectory={at('java')}"])
-    if not os.path.isdir(at("java", "hibernate")):
-        try_to("Hibernate", ["mvn", "-q", "-B", "-f", source("java", "pom.xml"), f"{plugin}:copy-dependencies",
-                             f"-DoutputDirectory={at('java', 'hibernate')}"])
+    for what, folder, pom in (("Hibernate", "hibernate", "pom.xml"), ("Debezium", "debezium", "changes-pom.xml")):
+        if not os.path.isdir(at("java", folder)):
+            try_to(what, ["mvn", "-q", "-B", "-f", source("java", pom), f"{plugin}:copy-dependencies", "-DincludeScope=runtime",
+                          f"-DoutputDirectory={at('java', folder)}"])
 
 
 def install_go():
@@ -225,6 +234,7 @@ def main(args):
     for language in LANGUAGES:
         for client in clients_of(language):
             print(f"{language}: {client.name}: {'there' if client.command else client.missing}")
+    print(f"java: {debezium().name}: {'there' if debezium().command else debezium().missing}")
 
 
 if __name__ == "__main__":

@@ -4,13 +4,18 @@ import base64
 import json
 import os
 import subprocess
+import sys
 import threading
 import time
 
 import pymysql
-from support import BIN, ClusterTest, Failure, main
+from support import BIN, REPOSITORY, ClusterTest, Failure, main
 
 from vitrail.processes import http_json, wait_until
+
+sys.path.insert(0, os.path.join(REPOSITORY, "tests", "clients"))
+
+import clients  # noqa: E402
 
 
 class Caller:
@@ -63,7 +68,7 @@ class Events:
         self.process = subprocess.Popen([program, address], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         self.process.stdin.write(f"VStream {json.dumps(request)}\n")
         self.process.stdin.flush()
-        self.events, self.error, self.fields, self.tables = [], None, {}, {}
+        self.events, self.error, self.fields, self.flags, self.tables = [], None, {}, {}, {}
         self.thread = threading.Thread(target=self.read, daemon=True)
         self.thread.start()
 
@@ -81,6 +86,7 @@ class Events:
         if event["type"] == "FIELD":
             field = event["field_event"]
             self.fields[field["table_name"], event["shard"]] = [f["name"] for f in field["fields"]]
+            self.flags[field["table_name"], event["shard"]] = [f.get("flags", 0) & 0x203 for f in field["fields"]]
         if event["type"] == "ROW":
             table = self.tables.setdefault(event["row_event"]["table_name"], {})
             for change in event["row_event"]["row_changes"]:
@@ -103,6 +109,44 @@ class Events:
         self.thread.join(20)
         self.process.stdin.close()
         self.process.stdout.close()
+
+
+class Connector:
+    """Debezium's Vitess connector, read beside the test: tests/clients/java/Changes.java."""
+
+    def __init__(self, command, address, keyspace, table, offsets, log):
+        argv, env = command
+        with open(log, "ab") as errors:
+            self.process = subprocess.Popen([*argv, address.rpartition(":")[2], keyspace, table, offsets], stdin=subprocess.PIPE,
+                                            stdout=subprocess.PIPE, stderr=errors, text=True, env={**os.environ, **env})
+        self.changes, self.rows = [], {}
+        self.thread = threading.Thread(target=self.read, daemon=True)
+        self.thread.start()
+
+    def read(self):
+        for line in self.process.stdout:
+            change = json.loads(line)
+            value = change["value"]
+            after = value["after"]
+            if after is None:
+                self.rows.pop(change["key"]["id"], None)
+            else:
+                self.rows[change["key"]["id"]] = after
+            self.changes.append((value["op"], change["key"]["id"]))
+
+    def close(self):
+        """In good order: what it had read is noted in its offsets."""
+        self.process.stdin.close()
+        code = self.process.wait(60)
+        self.thread.join(20)
+        return code
+
+    def kill(self):
+        self.process.kill()
+        self.process.wait(20)
+        self.thread.join(20)
+        for stream in (self.process.stdin, self.process.stdout):
+            stream.close()
 
 
 def rows_of(result):
@@ -314,6 +358,7 @@ class GrpcTest(ClusterTest):
         self.assertNotIn("shard", events.events[-1] if events.types()[-1] == "COPY_COMPLETED" else {})
         self.assert_follows(events)
         self.assertEqual(events.fields["ks.t", "-80"], ["id", "v", "b"])
+        self.assertEqual(events.flags["ks.t", "-80"], [3, 0, 0])  # Not null, and of the primary key.
         self.rows("update t set v = 'changed' where id < 50", "ks")
         self.rows("delete from t where id in (60, 61, 62)", "ks")
         self.rows("insert into t(id, v) values (1000, null)", "ks")
@@ -337,6 +382,7 @@ class GrpcTest(ClusterTest):
         self.rows("update t set v = 'later' where id = 7", "ks")
         later = self.stream(vgtid=vgtid, filter=only)
         wait_until(lambda: "ROW" in later.types(), "the change", 20)
+        self.assertEqual(list(later.flags.values()), [[3, 0, 0]])  # As the log tells them.
         self.assertEqual([row[:2] for row in later.tables["ks.t"].values()], [("7", "later")])
         now = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks", "gtid": "current"}]}, filter=only,
                           flags={"exclude_keyspace_from_table_name": True})
@@ -399,6 +445,48 @@ class GrpcTest(ClusterTest):
         self.cluster.start(tablet.name, process.argv, lambda: self.cluster.vars(tablet).get("TabletStateName") == "SERVING")
         self.eventually(lambda: self.rows("replace into t(id, v) values (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd')", "ks"))
         self.assert_follows(events)
+
+    # --- Debezium's connector ---
+    def connector(self, offsets):
+        client = clients.debezium()
+        if client.command is None:
+            self.skipTest(f"left out: {client.name}: {client.missing} (tests/clients/clients.py install java)")
+        found = Connector(client.command, self.address, "ks", "t", self.cluster.path(offsets), self.cluster.path("logs", "debezium.log"))
+        self.addCleanup(found.kill)
+        return found
+
+    def assert_connector_follows(self, connector, before=None):
+        """It has the table's rows; `before`: those that a former one had told."""
+        def same():
+            if connector.process.poll() is not None:
+                raise Failure(f"Debezium ended with {connector.process.returncode}")
+            seen = {**(before or {}), **connector.rows}
+            for op, key in list(connector.changes):
+                if op == "d" and key not in connector.rows:
+                    seen.pop(key, None)
+            return {str(key): (str(row["id"]), row["v"]) for key, row in seen.items()} == self.table()
+        wait_until(same, "Debezium to have all rows", 90, .2)
+
+    def test_y_debezium_copies_changes_and_goes_on_from_its_offsets(self):
+        self.rows("insert into t(id, v, b) values " + ", ".join(f"({n}, 'v{n}', x'00ff')" for n in range(300)), "ks")
+        first = self.connector("offsets-y")
+        self.assert_connector_follows(first)
+        self.assertEqual(sorted(first.changes), [("c", n) for n in range(300)])  # So it tells what is copied.
+        self.assertEqual(first.rows[7], {"id": 7, "v": "v7", "b": "AP8="})
+        self.rows("update t set v = 'changed' where id < 20", "ks")
+        self.rows("delete from t where id in (30, 31, 32)", "ks")
+        self.rows("insert into t(id, v) values (1000, null), (1001, 'ü')", "ks")
+        self.assert_connector_follows(first)
+        self.assertEqual(sorted(first.changes[300:]),
+                         sorted([*(("u", n) for n in range(20)), *(("d", n) for n in (30, 31, 32)), ("c", 1000), ("c", 1001)]))
+        self.assertEqual(first.close(), 0)
+        # What is changed while it is away comes when it is back. It notes a position behind what it belongs to, so its last
+        # transactions may come again, and nothing else.
+        self.rows("update t set v = 'away' where id = 50", "ks")
+        self.rows("delete from t where id = 51", "ks")
+        second = self.connector("offsets-y")
+        self.assert_connector_follows(second, first.rows)
+        self.assertEqual(set(second.changes) - {("c", 1000), ("c", 1001)}, {("d", 51), ("u", 50)})
 
     def test_callers_show_who_they_are(self):
         cluster = self.cluster
@@ -523,9 +611,12 @@ class GrpcTest(ClusterTest):
     def test_z_vstream_goes_on_over_a_reshard(self):
         self.cluster.add_shard("ks", "0", 300, ("replica",))
         self.rows("insert into t(id, v) values " + ", ".join(f"({n}, 'before')" for n in range(50)), "ks")
+        debezium = self.connector("offsets-z") if clients.debezium().command else None
         events = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks"}]})
         ends = self.stream(vgtid={"shard_gtids": [{"keyspace": "ks", "gtid": "current"}]}, flags={"stop_on_reshard": True})
         self.assert_follows(events)
+        if debezium:
+            self.assert_connector_follows(debezium)
         between = events.vgtid()
         merge = ("Reshard", "--workflow", "merge", "--target-keyspace", "ks")
         self.ctl(*merge, "create", "--source-shards=-80,80-", "--target-shards", "0")
@@ -538,6 +629,15 @@ class GrpcTest(ClusterTest):
         self.assertEqual([g["shard"] for g in events.vgtid()["shard_gtids"]], ["0"])
         wait_until(lambda: ends.error == ".", "the other one to end", 20)
         self.assertEqual(ends.types()[-1], "JOURNAL")
+        if debezium:  # Over the switch; and killed, and started anew on the new shard.
+            self.assert_connector_follows(debezium)
+            self.rows("insert into t(id, v) values (5001, 'new shard')", "ks")
+            self.assert_connector_follows(debezium)
+            debezium.kill()
+            self.rows("delete from t where id = 5001", "ks")
+            again = self.connector("offsets-z")
+            self.assert_connector_follows(again, debezium.rows)
+            self.assertLess(len(again.changes), 20)  # No copy of all of them.
         # Also who had ended before the switch goes on behind it.
         later = self.stream(vgtid=between)
         wait_until(lambda: "5000" in later.tables.get("ks.t", {}), "the later one to come to the end", 20)

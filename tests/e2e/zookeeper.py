@@ -1,4 +1,6 @@
-"""A cluster whose topology is a real ZooKeeper: it is set up, moves a primary, and goes on while ZooKeeper is restarted."""
+"""A cluster whose topology is a real ZooKeeper of three servers: it is set up, moves a primary, and goes on while ZooKeeper has lost
+its majority.
+"""
 
 import os
 import signal
@@ -15,30 +17,42 @@ from vitrail.processes import http_get, wait_until
 
 class ZookeeperCluster(Cluster):
     topo_kind = "zk2"
+    members = ("zookeeper-1", "zookeeper-2", "zookeeper-3")
+    majority = members[1:]  # Without these there is none; the last one begins as the leader.
 
     def topo_address(self):
-        return f"127.0.0.1:{self.addresses['zookeeper']['port']}"
+        return ",".join(f"127.0.0.1:{self.addresses[name]['port']}" for name in self.members)
 
     def start_zookeeper(self):
-        port = self.ports.take()
-        self.addresses["zookeeper"] = {"port": port}
         os.makedirs(self.path("logs"), exist_ok=True)
-        with open(self.path("zoo.cfg"), "w", encoding="utf-8") as file:
-            file.write(f"tickTime=500\ndataDir={self.path('zookeeper')}\nclientPort={port}\n"
-                       "clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=ruok\n")
-        self.start("zookeeper", ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp",
-                                 "/usr/share/java/*", "org.apache.zookeeper.server.quorum.QuorumPeerMain",
-                                 self.path("zoo.cfg")], self.zookeeper_is_well)
+        servers = "".join(f"server.{n}=127.0.0.1:{self.ports.take()}:{self.ports.take()}\n" for n in (1, 2, 3))
+        for number, name in enumerate(self.members, 1):
+            self.addresses[name] = {"port": self.ports.take()}
+            os.makedirs(self.path(name))
+            with open(self.path(name, "myid"), "w", encoding="utf-8") as file:
+                file.write(str(number))
+            with open(self.path(f"{name}.cfg"), "w", encoding="utf-8") as file:
+                file.write(f"tickTime=500\ninitLimit=20\nsyncLimit=20\ndataDir={self.path(name)}\nclientPort={self.addresses[name]['port']}\n"
+                           f"clientPortAddress=127.0.0.1\nadmin.enableServer=false\n4lw.commands.whitelist=srvr\n{servers}")
+            self.start(name, ["java", "-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-cp", "/usr/share/java/*",
+                              "org.apache.zookeeper.server.quorum.QuorumPeerMain", self.path(f"{name}.cfg")], lambda: True)
+        self.wait_for_zookeeper()
 
-    def zookeeper_is_well(self):
-        with socket.create_connection(("127.0.0.1", self.addresses["zookeeper"]["port"]), timeout=2) as connection:
-            connection.sendall(b"ruok")
-            return connection.recv(4) == b"imok"
+    def wait_for_zookeeper(self):
+        for name in self.members:
+            self.processes[name].wait_ready(lambda n=name: b"Mode: " in self.say(n, b"srvr"))
+
+    def say(self, name, word):
+        with socket.create_connection(("127.0.0.1", self.addresses[name]["port"]), timeout=2) as connection:
+            connection.sendall(word)
+            return connection.recv(4096)
 
     def restart_zookeeper(self):
-        old = self.processes["zookeeper"]
-        old.wait_ended(10)
-        self.start("zookeeper", old.argv, self.zookeeper_is_well)
+        for name in self.majority:
+            old = self.processes[name]
+            old.wait_ended(10)
+            self.start(name, old.argv, lambda: True)
+        self.wait_for_zookeeper()
 
 
 class ZookeeperTest(ClusterTest):
@@ -56,18 +70,22 @@ class ZookeeperTest(ClusterTest):
         cluster.start_vtgate()
 
     # S4-39, S4-44, S4-51
-    def test_a_restart_of_zookeeper_costs_no_query(self):
+    def test_a_lost_majority_costs_no_query(self):
         cluster = self.cluster
         self.ctl("PlannedReparentShard", "commerce/0", "--new-primary", "zone1-101")
         self.eventually(lambda: self.rows("select count(*) from customer", "commerce") == [(0,)])
         load = Load(cluster.connect)
         try:
             wait_until(lambda: load.written > 20, "the load to begin", 20)
-            cluster.processes["zookeeper"].kill(signal.SIGKILL)
+            before = load.written
+            for name in cluster.majority:
+                cluster.processes[name].kill(signal.SIGKILL)
             time.sleep(float(os.environ.get("VITRAIL_OUTAGE_SECONDS", "2")))  # The outage itself.
+            self.assertNotIn(b"Mode: ", cluster.say("zookeeper-1", b"srvr"))  # It is there, and of no use.
             during = load.written
+            self.assertGreater(during, before)
             cluster.restart_zookeeper()
-            self.assertIn("commerce", self.ctl("GetKeyspaces"))
+            wait_until(lambda: "commerce" in self.ctl("GetKeyspaces"), "vtctld to reach ZooKeeper", 60)
             # Sessions go on: changes are written and arrive.
             self.ctl("ApplyVSchema", "--vschema",
                      COMMERCE_VSCHEMA.replace('"customer": {}', '"customer": {}, "late": {}'), "commerce")

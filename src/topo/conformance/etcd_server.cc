@@ -5,8 +5,6 @@
 #include <unistd.h>
 
 #include <atomic>
-#include <filesystem>
-#include <fstream>
 #include <nlohmann/json.hpp>
 #include <thread>
 
@@ -18,18 +16,6 @@ namespace vitrail::topo::conformance {
 namespace {
 
 using namespace std::chrono_literals;
-
-// A stop signal takes effect thread by thread: until the last, a process may still answer.
-bool every_thread_is_stopped(pid_t pid) {
-  std::error_code ignored;
-  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), ignored)) {
-    std::string stat;
-    std::getline(std::ifstream(task.path() / "stat"), stat);
-    const size_t name_end = stat.rfind(')');  // "<id> (<name>) <state> ..."
-    if (name_end == std::string::npos || name_end + 2 >= stat.size() || stat[name_end + 2] != 'T') return false;
-  }
-  return true;
-}
 
 class EtcdEnvironment final : public Environment {
  public:
@@ -146,11 +132,7 @@ void EtcdServer::signal_all(int number) {
   for (Member& member : members_) {
     if (!member.process) continue;
     ASSERT_OK(member.process->kill(number));
-    const auto deadline = base::system_clock().now() + 10s;
-    while (number == SIGSTOP && !every_thread_is_stopped(member.process->pid())) {
-      ASSERT_LT(base::system_clock().now(), deadline);
-      std::this_thread::sleep_for(1ms);
-    }
+    if (number == SIGSTOP) await_stopped(member.process->pid());
   }
 }
 

@@ -1,6 +1,7 @@
 #include "topo/conformance/fixture.h"
 
 #include <arpa/inet.h>
+#include <fmt/core.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -8,6 +9,8 @@
 #include <algorithm>
 #include <atomic>
 #include <cstdlib>
+#include <fstream>
+#include <thread>
 
 #include "base/check.h"
 #include "topo/memory/memory_store.h"
@@ -39,7 +42,26 @@ class SqliteServer final : public Environment {
   TempFolder folder_;
 };
 
+bool every_thread_is_stopped(pid_t pid) {
+  std::error_code ignored;
+  for (const auto& task : std::filesystem::directory_iterator(fmt::format("/proc/{}/task", pid), ignored)) {
+    std::string stat;
+    std::getline(std::ifstream(task.path() / "stat"), stat);
+    const size_t name_end = stat.rfind(')');  // "<id> (<name>) <state> ..."
+    if (name_end == std::string::npos || name_end + 2 >= stat.size() || stat[name_end + 2] != 'T') return false;
+  }
+  return true;
+}
+
 }  // namespace
+
+void await_stopped(int pid) {
+  const auto deadline = base::system_clock().now() + std::chrono::seconds(10);
+  while (!every_thread_is_stopped(pid)) {
+    ASSERT_LT(base::system_clock().now(), deadline) << "process " << pid << " does not stop";
+    std::this_thread::sleep_for(std::chrono::milliseconds(1));
+  }
+}
 
 std::chrono::seconds outage(std::chrono::seconds ordinary) {
   const char* text = std::getenv("VITRAIL_OUTAGE_SECONDS");

@@ -49,6 +49,9 @@ std::chrono::seconds outage(std::chrono::seconds ordinary);
 // A TCP port of the loopback address that nobody listens on.
 uint16_t free_port();
 
+// Returns when a process that got a stop signal does nothing any more: thread by thread it takes effect.
+void await_stopped(int pid);
+
 Implementation memory_implementation();
 Implementation sqlite_implementation();
 

@@ -127,7 +127,9 @@ ZookeeperEnsemble::ZookeeperEnsemble(std::chrono::milliseconds later) {
     std::string servers;
     for (size_t j = 0; j < kServers; ++j) {
       uint16_t port = quorum[j];
-      if (i == kLagging && j != i) port = links_.emplace_back(std::make_unique<SlowLink>(port, later))->port();
+      // A link takes connections before its server does: who elects a leader through it may think that it failed.
+      const bool slow = later > 0ms && i == kLagging && j != i;
+      if (slow) port = links_.emplace_back(std::make_unique<SlowLink>(port, later))->port();
       servers += fmt::format("server.{}=127.0.0.1:{}:{}\n", j + 1, port, election[j]);
     }
     start(i, servers);
@@ -160,6 +162,16 @@ void ZookeeperEnsemble::start(size_t server, const std::string& servers) {
   auto process = base::ChildProcess::spawn(spawn);
   ASSERT_OK(process);
   processes_.push_back(std::move(*process));
+}
+
+void ZookeeperEnsemble::signal(size_t server, int number) {
+  (void)processes_[server].kill(number);
+  if (number == SIGSTOP) await_stopped(processes_[server].pid());
+}
+
+void ZookeeperEnsemble::kill(size_t server) {
+  (void)processes_[server].kill(SIGKILL);
+  (void)processes_[server].wait(10s);
 }
 
 ZookeeperEnsemble::~ZookeeperEnsemble() {

@@ -27,7 +27,7 @@ class SlowLink {
 };
 
 // Three real ZooKeeper servers, of which the first one follows the leader, and hears of every write `later` than the
-// others. They end with this object, and with this process however that ends.
+// others (0: as they do). They end with this object, and with this process however that ends.
 class ZookeeperEnsemble {
  public:
   explicit ZookeeperEnsemble(std::chrono::milliseconds later);
@@ -38,6 +38,9 @@ class ZookeeperEnsemble {
   static constexpr size_t kServers = 3;
   static constexpr size_t kLagging = 0;
   const std::string& address(size_t server) const { return addresses_[server]; }
+  // SIGSTOP: as if it could not be reached, though connections to it stand. Returns when it has stopped.
+  void signal(size_t server, int number);
+  void kill(size_t server);
 
  private:
   void start(size_t server, const std::string& servers);
