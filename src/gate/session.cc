@@ -302,15 +302,18 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   mirror_percent_ = 0;
   const base::TimePoint started = since_ = base::system_clock().now();
   const Statement* const outer = std::exchange(running_, &statement);
+  const Directives outer_directives = std::exchange(directives_, {});
+  const base::TimePoint outer_deadline = directive_deadline_;
   const auto ended = [&](RunResult result) {
     since_ = account(statement, started, result);
     note_end(statement, result);
     if (mirror_percent_ > 0 && result.verdict == RunResult::Verdict::kAnswered && !result.told_error) mirror(statement);
     running_ = outer;
+    directives_ = outer_directives;  // What comes behind it, such as a prepare, is not asked for by it.
+    directive_deadline_ = outer_deadline;
     waits_for_shard_ = false;
     return result;
   };
-  directives_ = {};
   if (statement.scan.has_directive) {
     auto directives = directives_of(statement.text);
     if (!directives.ok()) co_return ended(RunResult::failed(std::move(directives).error()));

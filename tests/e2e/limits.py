@@ -12,6 +12,7 @@ import unittest
 
 import pymysql
 
+from binary_protocol import Statement
 from support import Cluster, ClusterTest, main
 
 from vitrail.idle_clients import IdleClients, allow_files
@@ -208,6 +209,12 @@ class LimitsTest(ClusterTest):
         connection = self.connect()
         self.assertEqual(self.execute(connection, f"select /*vt+ QUERY_TIMEOUT_MS=5000 */ v from item where id = {self.ids[0][0]}"),
                          ((f"v{self.ids[0][0]}",),))
+        # Nor for what is prepared behind it, when its time is over.
+        timed = f"select /*vt+ QUERY_TIMEOUT_MS=2000 */ v from item where id = {self.ids[0][0]}"
+        over = time.monotonic() + 2
+        Outcome(connection, timed).result(4)
+        wait_until(lambda: time.monotonic() > over, "the time of that statement to be over", 5)
+        self.assertEqual(Statement(connection, "select v from item where id = ?").execute(self.ids[1][0]), [(f"v{self.ids[1][0]}",)])
         self.execute(connection, "set query_timeout = 100")
         self.assertEqual(len(self.execute(connection, f"select /*vt+ QUERY_TIMEOUT_MS=0 */ sleep(0.4) from item where id = {self.ids[0][0]}")), 1)
         error = Outcome(connection, f"select sleep(5) from item where id = {self.ids[0][0]}").result(4).error
