@@ -114,6 +114,7 @@ std::optional<size_t> TableSchema::find_column(std::string_view column) const {
   field.set_org_name(column.name);
   field.set_column_type(column.column_type);
   field.set_charset(collation_id(column));
+  if (!column.character_set.empty()) field.set_decimals(kCollationTold);
   uint32_t flags = 0;
   if (column.is_unsigned()) flags |= ::query::UNSIGNED_FLAG;
   if (column.character_set.empty() && column.type != ::query::CHAR) flags |= ::query::BINARY_FLAG;
