@@ -321,12 +321,11 @@ void add_workflow_commands(std::vector<Command>& out) {
   add_unbuilt("Materialize", "<json_spec>", {ignored("cells"), ignored("tablet_types")},
               "use vtctldclient Materialize create");
   add_unbuilt("Migrate", "<action> <target keyspace.workflow>",
-              {ignored("source"), ignored("tables"), ignored("cells")},
-              "no other cluster can be mounted; MoveTables moves tables within one");
+              {ignored("source"), ignored("tables"), ignored("cells")}, "use vtctldclient Migrate");
   add_unbuilt("Mount", "<cluster name>",
               {ignored("type"), ignored_toggle("unmount"), ignored_toggle("show"), ignored_toggle("list"),
                ignored("topo_type"), ignored("topo_server"), ignored("topo_root")},
-              "a cluster knows no others");
+              "use vtctldclient Mount");
 }
 
 }  // namespace vitrail::control::legacy
