@@ -55,6 +55,7 @@ void register_schema_methods(Registrar& registrar);
 void register_validate_methods(Registrar& registrar);
 void register_workflow_methods(Registrar& registrar);
 void register_lookup_methods(Registrar& registrar);
+void register_mount_methods(Registrar& registrar);
 void register_throttler_methods(Registrar& registrar);
 void register_backup_methods(Registrar& registrar, const backup::StorageOptions& storage);
 

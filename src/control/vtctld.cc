@@ -32,6 +32,7 @@ void register_vtctld_handlers(rpc::Server& server, net::Loop& loop, TabletClient
   register_validate_methods(registrar);
   register_workflow_methods(registrar);
   register_lookup_methods(registrar);
+  register_mount_methods(registrar);
   register_throttler_methods(registrar);
   states::register_methods(server, loop, tablets);
   register_backup_methods(registrar, backups);

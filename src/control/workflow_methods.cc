@@ -12,6 +12,7 @@
 #include "control/workflow/complete.h"
 #include "control/workflow/create.h"
 #include "control/workflow/materialize.h"
+#include "control/workflow/migrate.h"
 #include "control/workflow/mirror.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
@@ -252,8 +253,9 @@ Answer<vd::WorkflowUpdateResponse> workflow_update(TabletClient& tablets, vd::Wo
                       co_await read_workflow(tablets, request.keyspace(), change.workflow(), usual()));
   if (model.is_frozen()) co_return fail(Code::kFailedPrecondition, "workflow is frozen");
   CO_RETURN_IF_ERROR(movement::check_overrides({change.config_overrides().begin(), change.config_overrides().end()}));
-  CO_RETURN_IF_ERROR(co_await check_sources(tablets.topology(), {change.cells().begin(), change.cells().end()},
-                                            {change.tablet_types().begin(), change.tablet_types().end()}));
+  CO_RETURN_IF_ERROR(co_await check_sources_of(tablets, found.ok() ? mount_of(found->record()) : "",
+                                               {change.cells().begin(), change.cells().end()},
+                                               {change.tablet_types().begin(), change.tablet_types().end()}));
   const std::set<std::string> only(change.shards().begin(), change.shards().end());
   for (const auto& shard : only) {
     if (model.targets.contains(shard)) continue;
@@ -341,6 +343,29 @@ Answer<vd::WorkflowMirrorTrafficResponse> workflow_mirror(TabletClient& tablets,
   out.set_start_state(done.start_state);
   out.set_current_state(done.current_state);
   co_return out;
+}
+
+vd::MoveTablesCreateRequest as_move(const vd::MigrateCreateRequest& request) {
+  vd::MoveTablesCreateRequest out;
+  out.set_workflow(request.workflow());
+  out.set_source_keyspace(request.source_keyspace());
+  out.set_target_keyspace(request.target_keyspace());
+  out.set_external_cluster_name(request.mount_name());
+  *out.mutable_cells() = request.cells();
+  *out.mutable_tablet_types() = request.tablet_types();
+  out.set_tablet_selection_preference(request.tablet_selection_preference());
+  out.set_all_tables(request.all_tables());
+  *out.mutable_include_tables() = request.include_tables();
+  *out.mutable_exclude_tables() = request.exclude_tables();
+  out.set_source_time_zone(request.source_time_zone());
+  out.set_on_ddl(request.on_ddl());
+  out.set_stop_after_copy(request.stop_after_copy());
+  out.set_drop_foreign_keys(request.drop_foreign_keys());
+  out.set_defer_secondary_keys(request.defer_secondary_keys());
+  out.set_auto_start(request.auto_start());
+  out.set_no_routing_rules(request.no_routing_rules());
+  out.mutable_workflow_options()->set_sharded_auto_increment_handling(vd::REMOVE);
+  return out;
 }
 
 // Where record and routing differ; empty: they agree, or cannot be compared now.
@@ -529,6 +554,15 @@ void register_workflow_methods(Registrar& r) {
   r.unary<vd::MoveTablesCreateRequest, vd::WorkflowStatusResponse>(
       "MoveTablesCreate", [](TabletClient& t, vd::MoveTablesCreateRequest q) -> Answer<vd::WorkflowStatusResponse> {
         CO_RETURN_IF_ERROR(co_await create_move_tables(t, q));
+        vd::WorkflowStatusRequest status;
+        status.set_keyspace(q.target_keyspace());
+        status.set_workflow(q.workflow());
+        co_return co_await workflow_status(t, std::move(status));
+      });
+  r.unary<vd::MigrateCreateRequest, vd::WorkflowStatusResponse>(
+      "MigrateCreate", [](TabletClient& t, vd::MigrateCreateRequest q) -> Answer<vd::WorkflowStatusResponse> {
+        if (q.mount_name().empty()) co_return fail(Code::kInvalidArgument, "Migrate needs --mount-name");
+        CO_RETURN_IF_ERROR(co_await create_move_tables(t, as_move(q)));
         vd::WorkflowStatusRequest status;
         status.set_keyspace(q.target_keyspace());
         status.set_workflow(q.workflow());

@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "mysql/collations.h"
 
 namespace vitrail::movement {
 namespace {
@@ -47,6 +48,13 @@ Result<DerivedColumns> DerivedColumns::bind(const TablePlan& plan, const TableSc
       const ::query::Field& input = out.arriving_[field];
       RETURN_IF_ERROR(check_input(input));
       const bool is_text = input.charset() != 63 && has_flag(input.type(), ::query::ISQUOTED);
+      if (is_text && input.charset() == mysql::kUtf8mb4GeneralCi && input.decimals() != kCollationTold) {
+        return fail(
+            Code::kUnavailable,
+            fmt::format("table {}: column {} is computed from texts, and the source tablet is of a version that "
+                        "does not tell their collations: upgrade it",
+                        target.name, item.alias));
+      }
       if (is_text && text != nullptr && text->charset() != input.charset()) {
         return fail(Code::kUnimplemented,
                     fmt::format("table {}: column {} is computed from texts of different collations: {} and {}",

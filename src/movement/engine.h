@@ -39,6 +39,7 @@ struct SourceEndpoint {
 
 // What a stream looks for.
 struct SourceQuery {
+  std::string cluster = {};  // Another one that this one knows by this name (Mount); "": this one.
   std::string keyspace;
   std::string shard;
   std::vector<std::string> cells;             // Empty: the tablet's own cell first, then all others.
@@ -54,7 +55,7 @@ class SourcePicker {
   virtual net::Task<Result<std::vector<SourceEndpoint>>> candidates(SourceQuery query) = 0;
 };
 
-// By the Tablet records. `server` must outlive it.
+// By the Tablet records, of other clusters in their topologies. `server` must outlive it.
 std::unique_ptr<SourcePicker> make_topology_picker(topo::Server& server, std::string cell);
 
 struct EngineOptions {

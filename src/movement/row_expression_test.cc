@@ -178,6 +178,12 @@ TEST(DerivedColumns, MakeTheTargetsRows) {
   *arriving.Add() = to_field(source.columns[2], "t", "db");
   arriving.Mutable(2)->set_name("(nick)");
   EXPECT_NE(why("id as `key`, concat(name, nick) as label", arriving).find("different collations"), std::string::npos);
+  // Of a tablet that does not know better.
+  arriving.Mutable(1)->set_charset(45);
+  arriving.Mutable(1)->set_decimals(0);
+  EXPECT_NE(why("id as `key`, lower(name) as label", arriving).find("upgrade it"), std::string::npos);
+  *arriving.Mutable(1) = to_field(source.columns[1], "t", "db");
+  arriving.Mutable(1)->set_name("(name)");
   target.columns[1] = column("label", ::query::FLOAT64, "double");
   EXPECT_NE(why("id as `key`, lower(name) as label", arriving).find("of type double"), std::string::npos);
 }

@@ -256,6 +256,7 @@ net::Task<Status> Stream::take_lock(Session& session) {
 net::Task<Status> Stream::connect_source(Session& session) {
   (void)session;
   SourceQuery query;
+  query.cluster = record_.source.external_cluster();
   query.keyspace = record_.source.keyspace();
   query.shard = record_.source.shard();
   for (const std::string_view cell : base::split_list(record_.cell)) query.cells.emplace_back(cell);

@@ -114,6 +114,7 @@ std::optional<size_t> TableSchema::find_column(std::string_view column) const {
   field.set_org_name(column.name);
   field.set_column_type(column.column_type);
   field.set_charset(collation_id(column));
+  if (!column.character_set.empty()) field.set_decimals(kCollationTold);
   // Readers of VStream know the key and what may be NULL from these alone.
   uint32_t flags = column.key_flags;
   if (!column.nullable) flags |= ::query::NOT_NULL_FLAG;

@@ -63,6 +63,9 @@ Result<TableMap> read_tables(const mysqld::Rows& table_rows, const mysqld::Rows&
 
 // "bigint", "bigint(20) unsigned" -> UINT64. Types without a counterpart (uuid, inet6) are CHAR.
 ::query::Type query_type(std::string_view data_type, std::string_view column_type);
+// Field.decimals of texts, MySQL's value for what has none: the sender knows their collations. Earlier versions say of
+// all texts that they are utf8mb4_general_ci, and nothing here.
+inline constexpr uint32_t kCollationTold = 31;
 ::query::Field to_field(const Column& column, std::string_view table, std::string_view database);
 
 // A number as SQL writes it: may stand in a statement without quotes.

@@ -5,6 +5,7 @@
 #include "base/random.h"
 #include "movement/engine.h"
 #include "topo/cells.h"
+#include "topo/external.h"
 #include "topo/tablet.h"
 
 namespace vitrail::movement {
@@ -19,7 +20,7 @@ class TopologyPicker final : public SourcePicker {
     wanted.keyspace = query.keyspace;
     wanted.shard = query.shard;
     wanted.cells = query.cells;
-    CO_ASSIGN_OR_RETURN(const topo::TabletList list, co_await topo::find_tablets(server_, std::move(wanted)));
+    CO_ASSIGN_OR_RETURN(const topo::TabletList list, co_await find(query.cluster, std::move(wanted)));
     struct Ranked {
       size_t type;
       bool far;
@@ -50,6 +51,15 @@ class TopologyPicker final : public SourcePicker {
   }
 
  private:
+  // Streams ask when they begin, and after failures: the other topology is not kept open.
+  net::Task<Result<topo::TabletList>> find(std::string cluster, topo::TabletQuery wanted) {
+    if (cluster.empty()) co_return co_await topo::find_tablets(server_, std::move(wanted));
+    CO_ASSIGN_OR_RETURN(const auto external, co_await topo::open_external_cluster(server_, std::move(cluster)));
+    auto list = co_await topo::find_tablets(*external, std::move(wanted));
+    co_await external->close();
+    co_return list;
+  }
+
   topo::Server& server_;
   const std::string cell_;
 };

@@ -290,7 +290,8 @@ net::Task<Status> VDiffs::Run::choose_sources(const std::vector<int32_t>& stream
     const Stream* stream = engine.find_stream(number);
     if (stream == nullptr) co_return fail(Code::kUnavailable, fmt::format("stream {} was stopped", number));
     const auto alias = stream->endpoint().alias;
-    SourceQuery query{.keyspace = stream->record().source.keyspace(),
+    SourceQuery query{.cluster = stream->record().source.external_cluster(),
+                      .keyspace = stream->record().source.keyspace(),
                       .shard = stream->record().source.shard(),
                       .cells = settings.source_cells,
                       .types = settings.source_types,

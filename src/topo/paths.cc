@@ -34,6 +34,7 @@ std::string routing_rules_path() { return std::string(kRoutingRulesFile); }
 std::string shard_routing_rules_path() { return std::string(kShardRoutingRulesFile); }
 std::string keyspace_routing_rules_path() { return join({kRoutingRulesDir, "keyspace", kKeyspaceRoutingRulesFile}); }
 std::string mirror_rules_path() { return std::string(kMirrorRulesFile); }
+std::string external_cluster_path(std::string_view name) { return join({kExternalClustersDir, name}); }
 std::string metadata_path(std::string_view key) { return join({kMetadataDir, key}); }
 std::string movement_record_path(std::string_view keyspace, std::string_view workflow) {
   return join({kMovementDir, keyspace, workflow, "Record"});

@@ -49,6 +49,7 @@ std::string routing_rules_path();
 std::string shard_routing_rules_path();
 std::string keyspace_routing_rules_path();
 std::string mirror_rules_path();
+std::string external_cluster_path(std::string_view name);
 std::string metadata_path(std::string_view key);
 std::string workflow_path(std::string_view uuid);
 std::string movement_record_path(std::string_view keyspace, std::string_view workflow);

@@ -32,6 +32,7 @@ CommandSet::CommandSet(base::Settings& root) : root_(root) {
   add_validate_commands(*this);
   add_workflow_commands(*this);
   add_lookup_commands(*this);
+  add_mount_commands(*this);
   add_throttler_commands(*this);
   add_sharding_workflow_commands(*this);
   add_backup_commands(*this);

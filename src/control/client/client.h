@@ -106,6 +106,7 @@ void add_schema_commands(CommandSet& set);
 void add_validate_commands(CommandSet& set);
 void add_workflow_commands(CommandSet& set);
 void add_lookup_commands(CommandSet& set);
+void add_mount_commands(CommandSet& set);
 void add_throttler_commands(CommandSet& set);
 void add_sharding_workflow_commands(CommandSet& set);
 void add_backup_commands(CommandSet& set);

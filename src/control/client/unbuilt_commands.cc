@@ -5,13 +5,9 @@ namespace vitrail::control {
 
 void add_unbuilt_commands(CommandSet& set) {
   constexpr std::pair<const char*, const char*> kCommands[] = {
-      {"Migrate",
-       "no other cluster can be mounted. Bring the rows into a keyspace of this one (mariadb-dump and LOAD DATA work "
-       "through vtgate), and move tables within it with MoveTables"},
-      {"Mount", "a cluster knows no others. Bring the rows into a keyspace of this one, and move them with MoveTables"},
       {"OnlineDDL", "ApplySchema changes tables directly"},
       {"DistributedTransaction", "transactions over shards are not atomic, so that none is ever left in doubt"},
-      {"ApplyMirrorRules", "traffic is not mirrored"},
+      {"ApplyMirrorRules", "MoveTables mirrortraffic makes the rules, and takes them away"},
   };
   for (const auto& [name, why] : kCommands) {
     if (set.root().knows_command(name)) continue;

@@ -28,7 +28,8 @@ struct Base {
 struct CreateFlags {
   std::vector<std::string> cells, tablet_types = {"REPLICA", "PRIMARY"}, tables, exclude, source_shards, target_shards,
                                   config;
-  std::string source_keyspace, on_ddl = "IGNORE", source_time_zone, tenant_id, global_keyspace, numbering = "REMOVE";
+  std::string mount_name, source_keyspace, on_ddl = "IGNORE", source_time_zone, tenant_id, global_keyspace,
+                                           numbering = "REMOVE";
   std::vector<std::string> shards;
   bool all_cells = false, in_order = true, defer_keys = true, auto_start = true, stop_after_copy = false,
        all_tables = false;
@@ -134,6 +135,39 @@ Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) 
   CO_RETURN_IF_ERROR(add_config(*q.mutable_workflow_options(), flags.config));
   CO_ASSIGN_OR_RETURN(const auto status, co_await c.call<vd::WorkflowStatusResponse>("MoveTablesCreate", std::move(q)));
   co_return print_status(c, base, status);
+}
+
+Output create_migrate(const ClientContext& c, Base base, CreateFlags flags) {
+  vd::MigrateCreateRequest q;
+  q.set_workflow(base.workflow);
+  q.set_target_keyspace(base.target_keyspace);
+  q.set_source_keyspace(flags.source_keyspace);
+  q.set_mount_name(flags.mount_name);
+  for (const auto& cell : flags.cells) q.add_cells(cell);
+  CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
+  q.set_tablet_selection_preference(flags.in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY);
+  q.set_all_tables(flags.all_tables);
+  for (const auto& table : flags.tables) q.add_include_tables(table);
+  for (const auto& table : flags.exclude) q.add_exclude_tables(table);
+  q.set_on_ddl(flags.on_ddl);
+  q.set_stop_after_copy(flags.stop_after_copy);
+  q.set_defer_secondary_keys(flags.defer_keys);
+  q.set_auto_start(flags.auto_start);
+  q.set_source_time_zone(flags.source_time_zone);
+  CO_ASSIGN_OR_RETURN(const auto status, co_await c.call<vd::WorkflowStatusResponse>("MigrateCreate", std::move(q)));
+  co_return print_status(c, base, status);
+}
+
+Output complete_migrate(const ClientContext& c, Base base, bool dry_run) {
+  vd::MigrateCompleteRequest q;
+  q.set_workflow(base.workflow);
+  q.set_target_keyspace(base.target_keyspace);
+  q.set_dry_run(dry_run);
+  CO_ASSIGN_OR_RETURN(const auto done, co_await c.call<vd::MigrateCompleteResponse>("MigrateComplete", std::move(q)));
+  if (base.format == "json") co_return c.json(done);
+  std::string out = done.summary() + "\n";
+  for (const auto& line : done.dry_run_results()) out += "\n" + line;
+  co_return dry_run ? out + "\n" : out;
 }
 
 Output create_reshard(const ClientContext& c, Base base, CreateFlags flags) {
@@ -560,6 +594,50 @@ void add_materialize(CommandSet& set) {
       .add("keep-data", &finish->keep_data, "keep its tables, as they are then");
 }
 
+void add_migrate(CommandSet& set) {
+  auto base = std::make_shared<Base>();
+  auto& parent = set.add(set.root(), "Migrate", "copies tables of another cluster that is mounted", {}, {"migrate"});
+  parent.add("workflow", &base->workflow, "name of the workflow").alias("w").required();
+  parent.add("target-keyspace", &base->target_keyspace, "keyspace that gets the rows").required();
+  parent.add("format", &base->format, "text or json").one_of({"text", "json"});
+  auto flags = std::make_shared<CreateFlags>();
+  auto& s = set.add(parent, "create", "copies the rows, and follows from then on",
+                    [base, flags](const ClientContext& c) { return create_migrate(c, *base, *flags); }, {"Create"});
+  s.add("mount-name", &flags->mount_name, "the other cluster, as Mount knows it").required();
+  s.add("source-keyspace", &flags->source_keyspace, "keyspace of the other cluster").required();
+  s.add("cells", &flags->cells, "cells of the other cluster to read from; default: all").alias("c");
+  s.add("tablet-types", &flags->tablet_types, "types to read from");
+  s.add("tablet-types-in-preference-order", &flags->in_order, "in this order");
+  s.add("all-tables", &flags->all_tables, "all tables of the keyspace");
+  s.add("tables", &flags->tables, "these tables");
+  s.add("exclude-tables", &flags->exclude, "all but these");
+  s.add("on-ddl", &flags->on_ddl, "what a schema change of the source does")
+      .one_of({"IGNORE", "STOP", "EXEC", "EXEC_IGNORE"});
+  s.add("source-time-zone", &flags->source_time_zone, "of the source's DATETIME values; the target's are UTC");
+  s.add("defer-secondary-keys", &flags->defer_keys,
+        "drop secondary keys that are not unique, and add them after the copy");
+  s.add("auto-start", &flags->auto_start, "begin at once");
+  s.add("stop-after-copy", &flags->stop_after_copy, "stop when the copy is done");
+  auto logs = std::make_shared<bool>(true);
+  set.add(parent, "show", "prints everything about the workflow",
+          [base, logs](const ClientContext& c) { return show(c, *base, *logs); }, {"Show"})
+      .add("include-logs", logs.get(), "with the streams' logs");
+  set.add(parent, "status", "prints the streams", [base](const ClientContext& c) { return status(c, *base); },
+          {"Status", "progress", "Progress"});
+  set.add(parent, "start", "starts stopped streams",
+          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Running); }, {"Start"});
+  set.add(parent, "stop", "stops the streams",
+          [base](const ClientContext& c) { return update_state(c, *base, ::binlogdata::Stopped); }, {"Stop"});
+  auto dry_run = std::make_shared<bool>(false);
+  set.add(parent, "complete", "ends the streams; the tables stay",
+          [base, dry_run](const ClientContext& c) { return complete_migrate(c, *base, *dry_run); }, {"Complete"})
+      .add("dry-run", dry_run.get(), "only say what would be done");
+  auto finish = std::make_shared<CompleteFlags>();
+  set.add(parent, "cancel", "gives the workflow up",
+          [base, finish](const ClientContext& c) { return cancel(c, *base, *finish, false); }, {"Cancel"})
+      .add("keep-data", &finish->keep_data, "keep the copies");
+}
+
 struct VDiffFlags {
   std::vector<std::string> source_cells, target_cells, tablet_types = {"RDONLY", "REPLICA", "PRIMARY"}, tables,
                                                        target_shards;
@@ -686,6 +764,7 @@ void add_workflow_commands(CommandSet& set) {
   add_actions(set, "MoveTables", "movetables", false);
   add_actions(set, "Reshard", "reshard", true);
   add_materialize(set);
+  add_migrate(set);
 
   auto base = std::make_shared<Base>();
   auto& workflow =

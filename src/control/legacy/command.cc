@@ -115,6 +115,7 @@ const std::vector<Command>& commands() {
     add_tablet_commands(out);
     add_keyspace_commands(out);
     add_workflow_commands(out);
+    add_follow_commands(out);
     add_migration_commands(out);
     add_manager_commands(out);
     add_schema_commands(out);

@@ -90,6 +90,7 @@ void add_keyspace_commands(std::vector<Command>& out);
 void add_tablet_commands(std::vector<Command>& out);
 void add_schema_commands(std::vector<Command>& out);
 void add_workflow_commands(std::vector<Command>& out);
+void add_follow_commands(std::vector<Command>& out);
 void add_migration_commands(std::vector<Command>& out);
 void add_manager_commands(std::vector<Command>& out);
 void add_backup_commands(std::vector<Command>& out);

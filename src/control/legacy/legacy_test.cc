@@ -398,7 +398,52 @@ TEST_F(LegacyRequests, VDiffAndWorkflow) {
   EXPECT_EQ(error({"Workflow", "customer", "stop"}), "Workflow stop needs <keyspace.workflow>, received customer");
   EXPECT_EQ(error({"Workflow", name, "tags"}),
             "found unsupported action tags: Workflow knows show, listall, start, stop and delete");
-  EXPECT_EQ(error({"CreateLookupVindex", "customer", "{}"}).substr(0, 38), "CreateLookupVindex is not built yet: u");
+}
+
+TEST_F(LegacyRequests, WhatIsGivenAsJsonAndOtherClusters) {
+  namespace vd = ::vtctldata;
+  EXPECT_EQ(request<vd::LookupVindexCreateRequest>(
+                {"CreateLookupVindex", "--", "--cells=zone1", "--tablet_types=in_order:RDONLY,REPLICA", "customer",
+                 R"({"vindexes": {"by_sku": {"type": "lookup", "owner": "corder"}}, "tables": {"corder": {}}})"},
+                "LookupVindexCreate"),
+            R"({"keyspace":"customer","workflow":"by_sku","cells":["zone1"],"vindex":{"vindexes":{"by_sku":)"
+            R"({"type":"lookup","owner":"corder"}},"tables":{"corder":{}}},"continue_after_copy_with_owner":true,)"
+            R"("tablet_types":["RDONLY","REPLICA"],"tablet_selection_preference":"INORDER"})");
+  EXPECT_EQ(
+      request<vd::LookupVindexExternalizeRequest>({"ExternalizeVindex", "customer.by_sku"}, "LookupVindexExternalize"),
+      R"({"keyspace":"customer","name":"by_sku"})");
+  EXPECT_EQ(
+      request<vd::MaterializeCreateRequest>(
+          {"Materialize", "-tablet_types=REPLICA",
+           R"({"workflow": "sales", "source_keyspace": "commerce", "target_keyspace": "customer", "table_settings": )"
+           R"([{"target_table": "sales", "source_expression": "select * from corder", "create_ddl": "copy"}]})"},
+          "MaterializeCreate"),
+      R"({"settings":{"workflow":"sales","source_keyspace":"commerce","target_keyspace":"customer","table_settings":)"
+      R"([{"target_table":"sales","source_expression":"select * from corder","create_ddl":"copy"}],)"
+      R"("tablet_types":"REPLICA"}})");
+  EXPECT_EQ(request<vd::MountRegisterRequest>({"Mount", "--", "--type=vitess", "--topo_type=zookeeper",
+                                               "--topo_server=host:2181", "--topo_root=/vitess/global", "ext1"},
+                                              "MountRegister"),
+            R"({"topo_type":"zk2","topo_server":"host:2181","topo_root":"/vitess/global","name":"ext1"})");
+  EXPECT_EQ(request<vd::MountShowRequest>({"Mount", "-show", "ext1"}, "MountShow"), R"({"name":"ext1"})");
+  EXPECT_EQ(request<vd::MountUnregisterRequest>({"Mount", "-unmount", "ext1"}, "MountUnregister"),
+            R"({"name":"ext1"})");
+  EXPECT_EQ(request<vd::MountListRequest>({"Mount", "-list"}, "MountList"), "{}");
+  const auto create = request<vd::MigrateCreateRequest>(
+      {"Migrate", "--", "--source=ext1.commerce", "--tables=corder,customer", "Create", "here.move1"}, "MigrateCreate");
+  for (const char* part : {R"("workflow":"move1")", R"("target_keyspace":"here")", R"("mount_name":"ext1")",
+                           R"("source_keyspace":"commerce")", R"("include_tables":["corder","customer"])"}) {
+    EXPECT_NE(create.find(part), std::string::npos) << part << " in " << create;
+  }
+  EXPECT_EQ(request<vd::MigrateCompleteRequest>({"Migrate", "complete", "here.move1"}, "MigrateComplete"),
+            R"({"workflow":"move1","target_keyspace":"here"})");
+  EXPECT_NE(request<vd::WorkflowDeleteRequest>({"Migrate", "-keep_data", "Cancel", "here.move1"}, "WorkflowDelete")
+                .find(R"("keep_data":true)"),
+            std::string::npos);
+  EXPECT_EQ(error({"Migrate", "SwitchTraffic", "here.move1"}), "invalid action for Migrate workflow: SwitchTraffic");
+  EXPECT_EQ(error({"Migrate", "-source=commerce", "-all", "Create", "here.move1"}),
+            "invalid format for -source, <cluster>.<keyspace>: \"commerce\"");
+  EXPECT_EQ(error({"Mount", "-type=mysql", "ext1"}), "other clusters are of the type vitess");
 }
 
 TEST_F(Legacy, FilesAreReadAndWrittenByTheClient) {

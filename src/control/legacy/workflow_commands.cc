@@ -310,23 +310,6 @@ void add_workflow_commands(std::vector<Command>& out) {
                  {toggle("rename_tables", "rename-tables"), toggle("keep_data", "keep-data"),
                   toggle("keep_routing_rules", "keep-routing-rules"), dry_run},
                  older_switch("", true)});
-  const auto add_unbuilt = [&](std::string_view name, std::string_view usage, std::vector<Flag> flags,
-                               std::string_view why) {
-    out.push_back({kGroup, name, usage, 0, kMany, std::move(flags), unbuilt(why)});
-  };
-  add_unbuilt("CreateLookupVindex", "<keyspace> <json_spec>",
-              {ignored("cells"), ignored("tablet_types"), ignored_toggle("continue_after_copy_with_owner")},
-              "use vtctldclient LookupVindex create");
-  add_unbuilt("ExternalizeVindex", "<keyspace>.<vindex>", {}, "use vtctldclient LookupVindex externalize");
-  add_unbuilt("Materialize", "<json_spec>", {ignored("cells"), ignored("tablet_types")},
-              "use vtctldclient Materialize create");
-  add_unbuilt("Migrate", "<action> <target keyspace.workflow>",
-              {ignored("source"), ignored("tables"), ignored("cells")},
-              "no other cluster can be mounted; MoveTables moves tables within one");
-  add_unbuilt("Mount", "<cluster name>",
-              {ignored("type"), ignored_toggle("unmount"), ignored_toggle("show"), ignored_toggle("list"),
-               ignored("topo_type"), ignored("topo_server"), ignored("topo_root")},
-              "a cluster knows no others");
 }
 
 }  // namespace vitrail::control::legacy

@@ -6,6 +6,7 @@
 
 #include "control/workflow/cleanup.h"
 #include "control/workflow/create.h"
+#include "control/workflow/migrate.h"
 #include "control/workflow/mirror.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
@@ -37,7 +38,7 @@ std::vector<engine::Step> CancelOperation::steps() {
   auto add = [&steps](const char* id, std::function<net::Task<Status>()> apply) {
     steps.push_back({.id = id, .apply = std::move(apply), .undo = {}});
   };
-  if (record().kind() == kMaterialize) {
+  if (only_follows(record())) {
     // Rules, denials and vschemas of these names are others' business.
     add("stop_streams", [this] { return stop_streams(); });
     steps.back().point_of_no_return = true;
@@ -196,7 +197,7 @@ namespace {
 net::Task<Status> check_not_switched(TabletClient& tablets, const FoundWorkflow& found, const std::string& keyspace,
                                      const std::string& workflow) {
   const engine::Record& record = found.record();
-  if (record.kind() == kMaterialize) co_return Status{};
+  if (only_follows(record)) co_return Status{};
   const std::string refused = "cannot delete workflow because you have already switched write traffic";
   if (found.by_reverse_name) {
     if (record.writes_switched()) {

@@ -6,6 +6,7 @@
 #include "control/workflow/cleanup.h"
 #include "control/workflow/create.h"
 #include "control/workflow/dry_run.h"
+#include "control/workflow/migrate.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/tenant.h"
@@ -188,6 +189,10 @@ net::Task<Result<::vtctldata::MoveTablesCompleteResponse>> complete_found(
     TabletClient& tablets, ::vtctldata::MoveTablesCompleteRequest request) {
   CO_ASSIGN_OR_RETURN(const auto found, co_await find_workflow(tablets, request.target_keyspace(), request.workflow()));
   const engine::Record& record = found.record();
+  if (record.kind() == kMigrate) {
+    co_return fail(Code::kInvalidArgument,
+                   "invalid action for Migrate workflow: MoveTables complete; use Migrate complete");
+  }
   if (record.kind() == kMaterialize) {
     co_return fail(
         Code::kFailedPrecondition,

@@ -10,6 +10,7 @@
 #include "base/random.h"
 #include "base/text.h"
 #include "control/workflow/conflicts.h"
+#include "control/workflow/migrate.h"
 #include "control/workflow/moved_tables.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
@@ -88,7 +89,10 @@ Status check_numbering(const ::vtctldata::WorkflowOptions& options, bool sharded
   return {};
 }
 
-// Takes AUTO_INCREMENT out of the definitions; whose it was, with the column.
+}  // namespace
+
+StreamSettings move_settings(const ::vtctldata::MoveTablesCreateRequest& request) { return settings_of(request); }
+
 std::map<std::string, std::string> take_numbering(std::vector<tmd::TableDefinition>& tables,
                                                   const ::vschema::Keyspace& target) {
   std::map<std::string, std::string> numbered;
@@ -103,6 +107,8 @@ std::map<std::string, std::string> take_numbering(std::vector<tmd::TableDefiniti
   }
   return numbered;
 }
+
+namespace {
 
 void remove_internal_tables(tmd::SchemaDefinition& schema) {
   auto& tables = *schema.mutable_table_definitions();
@@ -211,13 +217,6 @@ net::Task<Status> start_creation(TabletClient& tablets, engine::Record record, C
   co_return done;
 }
 
-namespace {
-
-struct MovedTables {
-  tmd::SchemaDefinition schema;
-  std::vector<std::string> names;  // Sorted.
-};
-
 net::Task<Result<MovedTables>> choose_tables(TabletClient& tablets, const ::vtctldata::MoveTablesCreateRequest& request,
                                              ::topodata::Tablet source) {
   CO_ASSIGN_OR_RETURN(const auto wanted,
@@ -248,6 +247,8 @@ net::Task<Result<MovedTables>> choose_tables(TabletClient& tablets, const ::vtct
   }
   co_return std::move(out);
 }
+
+namespace {
 
 struct ChosenShards {
   std::vector<std::string> sources;
@@ -358,15 +359,13 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
   topo::Server& topology = tablets.topology();
   const std::string& source = request.source_keyspace();
   const std::string& target = request.target_keyspace();
+  if (!request.external_cluster_name().empty()) co_return co_await create_migrate(tablets, std::move(request));
   CO_RETURN_IF_ERROR(check_workflow_name(request.workflow()));
   if (source == target) {
     co_return fail(Code::kInvalidArgument, "source and target keyspace must be different for MoveTables workflows");
   }
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
   CO_RETURN_IF_ERROR(co_await check_settings(topology, request));
-  if (!request.external_cluster_name().empty()) {
-    co_return fail(Code::kUnimplemented, "tables of other clusters (Migrate) are not built");
-  }
   for (const auto* keyspace : {&source, &target}) {
     auto exists = co_await topo::get_keyspace(topology, *keyspace);
     if (!exists.ok()) co_return std::move(exists).error();

@@ -88,6 +88,17 @@ Status check_workflow_name(const std::string& workflow);
 net::Task<Result<::tabletmanagerdata::SchemaDefinition>> read_schema(TabletClient& tablets, ::topodata::Tablet tablet,
                                                                      std::vector<std::string> only,
                                                                      std::vector<std::string> exclude);
+struct MovedTables {
+  ::tabletmanagerdata::SchemaDefinition schema;
+  std::vector<std::string> names;  // Sorted.
+};
+// Those of the source that the request names, without what tools have made for their own work.
+net::Task<Result<MovedTables>> choose_tables(TabletClient& tablets, const ::vtctldata::MoveTablesCreateRequest& request,
+                                             ::topodata::Tablet source);
+StreamSettings move_settings(const ::vtctldata::MoveTablesCreateRequest& request);
+// Takes AUTO_INCREMENT out of the definitions; whose it was, with the column.
+std::map<std::string, std::string> take_numbering(std::vector<::tabletmanagerdata::TableDefinition>& tables,
+                                                  const ::vschema::Keyspace& target);
 // Before anything else is asked: what is in the way, is named. It counts again under the locks.
 net::Task<Status> check_free(TabletClient& tablets, const engine::Record& record);
 // Under the keyspaces' locks: checks for conflicts, makes the record and carries the creation out.

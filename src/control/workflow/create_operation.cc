@@ -6,6 +6,7 @@
 #include "control/workflow/cleanup.h"
 #include "control/workflow/create.h"
 #include "control/workflow/foreign_schema.h"
+#include "control/workflow/migrate.h"
 #include "control/workflow/model.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/tenant.h"
@@ -174,6 +175,7 @@ net::Task<Status> CreateOperation::create_streams_on(Place place) {
   request.set_workflow(record().workflow());
   request.set_workflow_type(record().kind() == "Reshard"      ? ::binlogdata::Reshard
                             : record().kind() == kMaterialize ? ::binlogdata::Materialize
+                            : record().kind() == kMigrate     ? ::binlogdata::Migrate
                                                               : ::binlogdata::MoveTables);
   if (is_partial(record())) request.set_workflow_sub_type(::binlogdata::Partial);
   request.set_auto_start(false);

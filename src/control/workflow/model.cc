@@ -171,7 +171,8 @@ net::Task<Result<WorkflowModel>> read_workflow(TabletClient& tablets, std::strin
     }
     for (const auto& stream : target.workflow.streams()) {
       model.source_keyspace = stream.bls().keyspace();
-      source_shards.insert(stream.bls().shard());
+      // The shards of another cluster are none of this one, whatever their names.
+      if (stream.bls().external_cluster().empty()) source_shards.insert(stream.bls().shard());
       if (model.is_reshard) continue;
       for (const auto& rule : stream.bls().filter().rules()) tables.insert(rule.match());
     }

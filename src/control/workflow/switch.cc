@@ -9,6 +9,7 @@
 #include "control/workflow/conflicts.h"
 #include "control/workflow/create.h"
 #include "control/workflow/dry_run.h"
+#include "control/workflow/migrate.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/records.h"
 #include "control/workflow/target_sequences.h"
@@ -97,6 +98,10 @@ class Command {
 
   net::Task<Status> run() {
     const engine::Record& record = found_.record();
+    if (record.kind() == kMigrate) {
+      co_return fail(Code::kInvalidArgument, fmt::format("invalid action for Migrate workflow: {}",
+                                                         options_.reverse ? "ReverseTraffic" : "SwitchTraffic"));
+    }
     if (record.kind() == kMaterialize) {
       co_return fail(
           Code::kFailedPrecondition,
