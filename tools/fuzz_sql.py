@@ -335,10 +335,10 @@ class Statements(Forms):
         column = r.choice(inner.columns).name
         grouped = f"select {column} as g, count(*) as n, max(id) as top from {inner.name}{self.where('', inner)} group by {column}"
         where = self.where("o.", outer)
-        text_ = f"select o.id, d.n, d.top from {{}}d {r.choice(['join', 'left join', 'right join'])} {outer.name} o on d.top = o.id{where}"
+        rest = f"d {r.choice(['join', 'left join', 'right join'])} {outer.name} o on d.top = o.id{where}"
         if r.random() < 0.5:
-            return f"with d as ({grouped}) " + text_.format(""), "exact"
-        return text_.format(f"({grouped}) "), "exact"
+            return f"with d as ({grouped}) select o.id, d.n, d.top from {rest}", "exact"
+        return f"select o.id, d.n, d.top from ({grouped}) {rest}", "exact"
 
     def windows(self):
         r = self.random

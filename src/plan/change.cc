@@ -67,8 +67,9 @@ class ChangePlanner {
     if (targets_.size() > 1 && !returning_.empty()) return unsupported("RETURNING of rows of several tables");
     auto change = std::make_shared<Change>();
     change->update = update_ != nullptr;
-    // Rows that are put in an order are found before the change begins: there servers only warn, too.
-    change->strict = change->update && context_.strict && !ignore_ && order_.empty();
+    // Rows that are put in an order, or whose places in the table change, are found before the change begins: there
+    // servers only warn, too.
+    change->strict = change->update && context_.strict && !ignore_ && order_.empty() && !moves_rows();
     for (const auto& wanted : targets_) {
       ASSIGN_OR_RETURN(auto target, make_target(wanted));
       change->targets.push_back(std::move(target));
@@ -182,6 +183,15 @@ class ChangePlanner {
       return unsupported("an assignment that reads a column that another one changes, over several shards");
     }
     return {};
+  }
+
+  // Whether it assigns to the primary key of its only table, nothing that comes with the rows.
+  bool moves_rows() const {
+    const auto* known = single() && !computed_ ? bound_.front().known : nullptr;
+    return known != nullptr && std::ranges::any_of(update_->set, [&](const auto& assignment) {
+             const auto* column = known->find(assignment.column->name.text);
+             return column != nullptr && (column->key_flags & mysql::kFieldPrimaryKey) != 0;
+           });
   }
 
   static Error unknown_columns(const Bound& bound) {

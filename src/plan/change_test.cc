@@ -170,6 +170,7 @@ TEST_F(ChangeTest, FailsWhereAServerMeetsBadValuesWhileItChangesRows) {
       {"update a set x = 1 limit 2", true},
       {"update a set x = (select max(y) from b)", true},
       {"update a set x = 1 order by id limit 2", false},  // Found before anything is changed.
+      {"update a set id = id + 1 where t = 1", false},
       {"update ignore a set x = 1 limit 2", false},
       {"delete from a limit 2", false},
   };
