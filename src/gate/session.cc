@@ -7,6 +7,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "gate/reached_tables.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
 #include "plan/schema_names.h"
@@ -85,13 +86,18 @@ Status ClientSession::set_target(std::string_view text) {
   if (in_transaction_ && type != tablet_type_) {
     return fail(Code::kFailedPrecondition, "the tablet type cannot change inside a transaction");
   }
+  use_target(std::move(keyspace), std::move(shard), std::move(type));
+  return {};
+}
+
+void ClientSession::use_target(std::string keyspace, std::string shard, std::string tablet_type) {
   keyspace_ = std::move(keyspace);
   shard_ = std::move(shard);
-  tablet_type_ = std::move(type);
+  tablet_type_ = std::move(tablet_type);
   plan_context_ = keyspace_ + "@" + tablet_type_ + (is_mirror_ ? kMirrorContext : "");
+  ++target_epoch_;
   named_shard_counters_.clear();
   api_ = {};
-  return {};
 }
 
 void ClientSession::become_mirror() {
@@ -266,9 +272,42 @@ BufferStop ClientSession::stop_reason(const Held& held) const {
   return serves || held.shard.empty() ? BufferStop::kNewPrimary : BufferStop::kResharded;
 }
 
+// Whether the statement that SET TRANSACTION was about was this one.
 void ClientSession::note_end(const Statement& statement, const RunResult& result) {
-  if (next_options_ == mysql::TransactionOptions() || result.verdict != RunResult::Verdict::kAnswered) return;
-  if (reaches_tables(statement)) next_options_ = {};  // This was the transaction that SET TRANSACTION was about.
+  if (next_options_ == mysql::TransactionOptions()) return;
+  bool ahead = false;
+  if (result.verdict == RunResult::Verdict::kFailed) {
+    // What was refused here, or did not meet its tablet, has not been the server's.
+    if (result.error->mysql_errno() == 0 || result.error->reason() != Reason::kNone) return;
+    // Behind code the server has what is left of it.
+    ahead = failed_ahead_of_tables(result.error->mysql_errno()) &&
+            !(std::ranges::any_of(held_, &HeldConnection::pinned) && runs_code(statement));
+  } else if (result.verdict != RunResult::Verdict::kAnswered) {
+    return;
+  }
+  const bool unread = result.error && result.error->mysql_errno() == mysql::errnos::kParseError;
+  if ((!unread && ends_transaction_first(statement)) || (!ahead && reaches_tables(statement))) next_options_ = {};
+}
+
+bool ClientSession::runs_code(const Statement& statement) {
+  const auto ast = sql::parse(statement.text);
+  return !ast.ok() || sql::effects_of(ast->statement()).runs_unseen_code;
+}
+
+net::Task<void> ClientSession::unbegin(Before before) {
+  co_await rollback_all();
+  next_options_ = before.next;
+  savepoints_ = std::move(before.savepoints);
+}
+
+// What commits the open transaction ahead of all else: DDL and its like.
+bool ClientSession::ends_transaction_first(const Statement& statement) {
+  using enum sql::StatementKind;
+  if (statement.scan.kind != kDdl && statement.scan.kind != kTableAdmin) return false;
+  const auto ast = sql::parse(statement.text);
+  if (!ast.ok()) return false;
+  const auto leaves = sql::effects_of(ast->statement()).leaves;
+  return (leaves & sql::Left::kTemporaryTable) == sql::Left::kNothing && !is_checksum(statement.text);
 }
 
 bool ClientSession::reaches_tables(const Statement& statement) const {
@@ -333,7 +372,14 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
     if (held_answer_ != nullptr) held_answer_->bytes.clear();
     std::optional<FastRoute> fast = fast_route(statement);
     if (fast) mirror_percent_ = fast->plan->mirror_percent;
+    std::optional<Before> unbegun;
+    told_begun_ = false;
+    if (!autocommit_ && !in_transaction_ && !failed_) unbegun = {next_options_, savepoints_};
     RunResult result = co_await (fast ? relay(*fast->plan, statement, std::move(fast->target)) : run_once(statement));
+    if (unbegun && in_transaction_ && implicit_ && !told_begun_ && !failed_ &&
+        result.verdict == RunResult::Verdict::kFailed && failed_ahead_of_tables(result.error->mysql_errno())) {
+      co_await unbegin(std::move(*unbegun));
+    }
     if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer || is_mirror_) {
       if (counted) let_go(stop_reason(held));
       co_return ended(std::move(result));

@@ -132,6 +132,8 @@ class ClientSession {
  private:
   struct Prepared {
     std::string text;
+    std::string target;  // As target() tells it: where the names in the text are looked up, whatever USE says later.
+    uint64_t target_epoch = 0;  // When that was.
     uint16_t parameters = 0;
     bool with_literals = false;                          // Run with its parameters written into the text.
     std::string cursor;                                  // Rows and the end behind them, framed. Empty: no open cursor.
@@ -141,6 +143,10 @@ class ClientSession {
     sql::FingerprintResult scan;  // Of the text, when it runs as it is; its literals:
     std::vector<sql::LiteralPosition> literals;
     std::shared_ptr<const plan::ParameterText> places;
+  };
+  struct TextPrepared {  // By PREPARE.
+    std::string text;
+    std::string target;
   };
   // A transaction that changes lookup vindexes has up to three connections to a shard, which commit one after the
   // other: a crash may leave a lookup row without its row, but never a row that its lookup does not find.
@@ -170,6 +176,7 @@ class ClientSession {
 
   // session_commands.cc: what each command does. An error ends the session.
   net::Task<Status> dispatch(const mysql::MessageReader::Message& message);
+  void use_target(std::string keyspace, std::string shard, std::string tablet_type);
   // One statement or several, from text_.
   net::Task<Status> on_query();
   net::Task<Status> run_each(std::string_view text);
@@ -191,6 +198,14 @@ class ClientSession {
   net::Task<Status> describe_at_shard(const Statement& statement, mysql::PrepareOk& ok, std::string& definitions);
   net::Task<Status> send_prepared(mysql::PrepareOk ok, std::string text, bool with_literals,
                                   std::string_view definitions);
+  // As if the session used the target in which a statement was prepared; DATABASE() is what it uses now.
+  struct Away {
+    std::string keyspace, shard, tablet_type;
+    std::optional<std::string> used_keyspace;
+  };
+  Result<Away> go_to(const std::string& target);
+  void come_back(Away from);
+  net::Task<RunResult> run_at(std::string target, const Statement& statement);
   net::Task<Status> on_fetch(std::string_view payload);
   // Answers an execute with the columns of a whole result set; its rows stay, for on_fetch().
   net::Task<Status> open_cursor(Prepared& prepared, std::string held);
@@ -220,7 +235,16 @@ class ClientSession {
   }
   // What the end of a statement is to those behind it.
   void note_end(const Statement& statement, const RunResult& result);
+  // The session before a statement with which, with autocommit = 0, a transaction may begin.
+  struct Before {
+    mysql::TransactionOptions next;
+    std::vector<std::string> savepoints;
+  };
+  // No transaction has begun with a statement that failed ahead of its tables: see reached_tables.h.
+  net::Task<void> unbegin(Before before);
   bool reaches_tables(const Statement& statement) const;
+  static bool ends_transaction_first(const Statement& statement);
+  static bool runs_code(const Statement& statement);
   // Runs until it is answered or failed; holds statements that meet a switch, and runs them again.
   net::Task<RunResult> run_statement(const Statement& statement);
   net::Task<Status> send(std::string framed);
@@ -557,8 +581,12 @@ class ClientSession {
   // pool.
   void absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own, uint16_t status_flags,
               bool state_changed, Phase phase = Phase::kMain);
+  // Behind code, which may have ended the transaction and begun another: whether that one reads only.
+  void note_access(uint16_t status_flags);
   net::Task<std::optional<uint16_t>> ping(net::MysqlClient& client);
-  net::Task<void> ask_state(const shard::Target& target, net::MysqlPool::Lease& own);
+  // nullopt: the connection is lost.
+  net::Task<std::optional<uint16_t>> ask_state(const shard::Target& target, HeldConnection* held,
+                                               net::MysqlPool::Lease& own);
   // The connection is of no use any more. Its transaction, and other state, is lost.
   void lose(HeldConnection* held);
   std::vector<mysql::QueryAttribute> attributes_for(HeldConnection* held, std::string_view savepoint) const;
@@ -575,11 +603,14 @@ class ClientSession {
   net::Task<RunResult> relay_failed(const shard::Target& target, HeldConnection* held, net::RelayFailure failure,
                                     bool in_transaction);
   // again: the statement may be sent a second time when the server has refused it, since it has had no effect.
+  // ran_code: the server alone knows what it has left.
   net::Task<RunResult> relay_refused(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own,
-                                     const net::RelayResult& result, bool begins, bool again);
+                                     const net::RelayResult& result, bool begins, bool again, bool ran_code);
 
   // session_transaction.cc
   net::Task<RunResult> begin(const Statement& statement);
+  net::Task<RunResult> begin_where_code_ran(bool access_said);
+  net::Task<void> forget_next_where_kept(bool commits);
   net::Task<RunResult> end_transaction(const Statement& statement);
   // Commits the open transaction, if there is one. The answer is still to be sent.
   net::Task<RunResult> commit();
@@ -622,7 +653,10 @@ class ClientSession {
   net::Task<std::optional<RunResult>> run_local(const Statement& statement);
   // session_text_prepared.cc: PREPARE and its kin where several servers would have to know the statement.
   net::Task<std::optional<RunResult>> run_text_prepared(const Statement& statement);
+  net::Task<RunResult> execute_text(const TextPrepared& what, std::span<const mysql::Value> values);
   net::Task<std::optional<RunResult>> prepare_text(std::string name, const sql::Ast& ast, const sql::Expr& from);
+  net::Task<Status> check_prepared(std::string source, const sql::Ast& ast);
+  void drop_text_prepared(const std::string& name);
   net::Task<Result<std::string>> prepared_source(const sql::Ast& ast, const sql::Expr& source);
   Result<std::string> as_read(std::string text) const;
   net::Task<Result<mysql::Value>> value_now(const sql::Ast& ast, const sql::Expr& expr);
@@ -632,6 +666,11 @@ class ClientSession {
   void unite_warnings();
   void unite_constant_warnings();
   std::optional<std::string> executed_source(const sql::PreparedStatement& what) const;
+  // What PREPARE or EXECUTE IMMEDIATE is given as an expression, for executed_source().
+  net::Task<void> look_at_source(const Statement& statement);
+  // PREPARE and DEALLOCATE that a server has run, or refused.
+  void note_servers_prepared(const Statement& statement, bool done);
+  plan::FoundRows found_rows_of_execute(const Statement& statement) const;
   bool forgets_warnings(std::string_view text, sql::StatementKind kind) const;
   void begin_warnings(const Statement& statement);
   size_t error_count() const;
@@ -640,6 +679,8 @@ class ClientSession {
   net::Task<void> take_warnings(net::MysqlClient& client, uint16_t count);
   // Behind an error of code that ran in the server: where it was met.
   net::Task<void> take_notes(net::MysqlClient& client);
+  // What has become of the warning that was planted ahead of code.
+  net::Task<void> take_warnings_of_code(net::MysqlClient& client);
   net::QueryResult warning_table(const sql::Show& show) const;
   // The session's user variables for code that runs in a server, and what it made of them.
   std::string user_variables_text() const;
@@ -659,15 +700,21 @@ class ClientSession {
   void note_collations(const sql::SetStatement& set);
   // MariaDB's SET STATEMENT a = 1 FOR statement: values that hold for that statement alone.
   net::Task<RunResult> run_set_statement(const sql::Ast& ast, const sql::SetStatement& set, const Statement& outer);
+  net::Task<std::string> values_of(net::MysqlClient& client, std::set<std::string> names);
   RunResult not_set(Error error) const;
   // All of it or nothing. `assigned`: user variables, which are yet to be set.
   net::Task<Status> change_settings(const sql::Ast& ast, const sql::SetStatement& set, Variables& assigned);
   net::Task<Status> set_item(const sql::Ast& ast, const sql::SetItem& item, Variables& assigned);
   net::Task<Status> set_variable(std::string name, const sql::Ast& ast, const sql::SetItem& item);
   net::Task<Status> set_gate_variable(const std::string& name, std::string literal);
+  net::Task<Status> look_at_numbers(net::MysqlClient& client, const SessionSettings& before);
+  Result<int64_t> seconds_of(const std::string& name, int64_t seconds);
+  bool refuses_bounds() const;
+  void warn_of_bounds(const std::string& name, std::string_view value);
   Status set_names(std::string_view charset, std::string_view collation);
   Status set_transaction(const sql::SetItem& item);
   Status set_next_transaction(std::string_view name, std::string_view value);
+  net::Task<Status> keep_isolation(std::string level);
   net::Task<Result<std::string>> set_value(const sql::Ast& ast, const sql::SetItem& item);
   net::Task<Result<mysql::Value>> user_variable_value(const sql::Ast& ast, const sql::SetItem& item);
   // `assigned`: variables that are set anew on connections in which code may have changed them.
@@ -675,6 +722,8 @@ class ClientSession {
   // The value of an expression, by a server; and any statement that reads, its answer kept here.
   net::Task<Result<mysql::Value>> evaluate(std::string expression);
   net::Task<Result<net::QueryResult>> run_inside(const Statement& statement);
+  net::Task<Status> tell_insert_id(shard::Target target);
+  net::Task<void> take_insert_id(shard::Target target);
   net::Task<std::optional<RunResult>> run_show(const sql::Ast& ast);
   // The rows of a SHOW for which its condition, which a server decides, holds.
   net::Task<Result<net::QueryResult>> choose_shown(net::QueryResult table, std::string condition);
@@ -760,12 +809,14 @@ class ClientSession {
   std::list<ClientSession*>::iterator place_;
 
   // Target.
-  std::string keyspace_;  // Empty: global routing.
-  std::string shard_;     // Not empty: every statement goes to this shard.
+  std::string keyspace_;                      // Empty: global routing.
+  std::optional<std::string> used_keyspace_;  // While a statement runs where it was prepared: what USE said.
+  std::string shard_;                         // Not empty: every statement goes to this shard.
   std::string tablet_type_ = "primary";
   std::string plan_context_ = "@primary";
   bool is_mirror_ = false;
   float mirror_percent_ = 0;  // Of the statement at hand.
+  uint64_t target_epoch_ = 0;  // How often it has changed.
 
   // Transaction.
   bool autocommit_ = true;
@@ -777,6 +828,7 @@ class ClientSession {
   std::optional<std::string> failed_;    // Why the transaction is over though its client has not ended it.
   bool tables_locked_ = false;           // By LOCK TABLES: BEGIN would unlock them.
   bool implicit_ = false;                // autocommit = 0 began the open transaction.
+  bool told_begun_ = false;              // The server told that code has begun it, in the statement that runs.
   // Where the open transaction needs no BEGIN, which would let tables go.
   bool begins_by_itself(const HeldConnection* held) const {
     return implicit_ && held != nullptr && held->pinned && held->autocommit_off;
@@ -794,8 +846,10 @@ class ClientSession {
   std::map<std::string, std::string> stored_;  // Variables that the gate keeps: name -> SQL text of the value.
   std::map<std::string, int64_t> timeouts_;    // wait_timeout and the like, in their units; those that are set.
   std::map<std::string, mysql::Value> user_variables_;
-  std::map<std::string, std::string> user_collations_;  // Of those that SET gave one with COLLATE.
-  std::map<std::string, std::string> text_prepared_;    // PREPARE name FROM text, in lower case.
+  std::map<std::string, std::string> user_collations_;    // Of those that SET gave one with COLLATE.
+  std::map<std::string, TextPrepared> text_prepared_;     // PREPARE name FROM text, in lower case.
+  std::map<std::string, TextPrepared> servers_prepared_;  // Those of them that a server keeps; not all.
+  std::optional<std::string> source_now_;                 // See look_at_source().
   uint64_t last_insert_id_ = 0;
   static constexpr uint64_t kFoundRowsUnknown = ~uint64_t{0};  // FOUND_ROWS() is refused then.
   uint64_t found_rows_ = 0;
@@ -806,6 +860,13 @@ class ClientSession {
   // What SHOW WARNINGS tells: how many, and the rows (level, code, message); and how many are of the last statement.
   uint16_t warnings_ = 0;
   uint16_t fresh_warnings_ = 0;
+  bool warnings_begun_ = false;  // By SET STATEMENT, for the statement behind it.
+  size_t set_warnings_ = 0;      // So many of the rows are those of its values.
+  struct Warnings {
+    uint16_t count = 0;
+    std::vector<std::array<std::string, 3>> rows;
+  };
+  Warnings warnings_before_;  // Ahead of the statement that runs.
   std::vector<std::array<std::string, 3>> warning_rows_;
   std::vector<std::array<std::string, 3>> error_notes_;  // Of the error that is to be told.
   std::optional<Error> last_error_;

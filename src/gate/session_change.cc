@@ -65,7 +65,8 @@ Result<std::string> assignments_text(const plan::ChangeTarget& target, const net
 
 // What a query only warns of is an error in a change, when the session is strict. Rows of SHOW WARNINGS.
 Status ClientSession::as_in_a_change() const {
-  for (const auto& [level, code, message] : warning_rows_) {
+  for (const auto& [level, code, message] :
+       std::span(warning_rows_).subspan(std::min(set_warnings_, warning_rows_.size()))) {
     if (level != "Warning") continue;
     const auto number = static_cast<uint16_t>(std::strtoul(code.c_str(), nullptr, 10));
     return fail(Code::kInvalidArgument, message).with_mysql(number, std::string(mysql::sqlstate_of(number)));
@@ -200,10 +201,15 @@ net::Task<Result<net::QueryResult>> ClientSession::source_rows(const plan::RowSo
   std::vector<net::QueryResult> results;
   for (int round = 0; round < 2; ++round) {
     results.clear();
+    const bool sets_id = source.plan->asks_insert_id && targets.size() == 1;  // By LAST_INSERT_ID(n).
+    if (sets_id) {
+      CO_RETURN_IF_ERROR(co_await tell_insert_id(targets.front()));
+    }
     for (const auto& target : targets) {
       CO_ASSIGN_OR_RETURN(auto result, co_await ask({target, text}, "", &memory, 0, Digits::kAll));
       results.push_back(std::move(result));
     }
+    if (sets_id) co_await take_insert_id(targets.front());
     auto forms = exec::refined_forms(*merge, results.front().columns);
     if (round > 0 || forms.empty()) break;
     CO_ASSIGN_OR_RETURN(auto again, plan_refined(inner, std::move(forms)));
@@ -722,6 +728,7 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
       found[i].rows.emplace_back();
     } else {
       CO_ASSIGN_OR_RETURN(found[i], co_await source_rows(*insert.rows[i].source, memory));
+      if (insert.rows[i].source->plan->asks_insert_id) out.servers_insert_id = last_insert_id_;
       CO_RETURN_IF_ERROR(plan::make_bits_digits(found[i].columns, found[i].rows));
       const auto asked =
           std::ranges::count_if(insert.rows[i].cells, [](const auto& cell) { return cell.at.has_value(); });

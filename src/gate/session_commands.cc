@@ -16,6 +16,8 @@ namespace {
 using mysql::Command;
 using namespace std::chrono_literals;
 
+constexpr auto kLetGoMax = 5s;  // For locks to be released before the session begins anew.
+
 Error unknown_command(std::string_view name) {
   return fail(Code::kUnimplemented, fmt::format("Unknown command: {}", name))
       .with_mysql(mysql::errnos::kUnknownCommand, "08S01");
@@ -124,23 +126,35 @@ net::Task<Status> ClientSession::run_each(std::string_view text) {
     const bool failed = result.verdict != RunResult::Verdict::kAnswered || result.told_error || state_lost_;
     if (failed) more_results_ = false;
     CO_RETURN_IF_ERROR(co_await finish(std::move(result)));
-    if (failed) break;
+    if (failed || close_after_answer_) break;
   }
   co_return Status{};
 }
 
 net::Task<void> ClientSession::reset_session() {
   co_await rollback_all();
-  for (auto& held : held_) held.lease.discard();
+  // A server lets go of locks when it notices that the connection has ended; the client is told that they are free.
+  const net::Wait wait = net::Wait::within(kLetGoMax, shared_.scope.token());
+  for (auto& held : held_) {
+    if (held.pinned && held.lease->client.idle_ok()) {
+      (void)co_await held.lease->client.query("do release_all_locks()", wait);
+      if (tables_locked_) (void)co_await held.lease->client.query("unlock tables", wait);
+    }
+    held.lease.discard();
+  }
   held_.clear();
+  tables_locked_ = false;
   settings_.clear();
   settings_text_.clear();
   stored_.clear();
   timeouts_.clear();
   user_variables_.clear();
   user_collations_.clear();
-  for (const auto& [name, text] : text_prepared_) memory_.give(base::MemoryBudget::Kind::kPrepared, text.size());
+  for (const auto& [name, what] : text_prepared_) {
+    memory_.give(base::MemoryBudget::Kind::kPrepared, what.text.size());
+  }
   text_prepared_.clear();
+  servers_prepared_.clear();
   while (!statements_.empty()) forget(statements_.begin()->first);
   autocommit_ = true;
   failed_.reset();

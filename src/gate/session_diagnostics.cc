@@ -3,6 +3,7 @@
 
 #include <algorithm>
 #include <array>
+#include <set>
 
 #include "base/text.h"
 #include "gate/constant_warnings.h"
@@ -26,6 +27,17 @@ constexpr size_t kMaxWarnings = 64;  // As servers' max_error_count.
 constexpr uint16_t kTooManyRows = 1172;
 constexpr uint16_t kWrongNumberOfColumns = 1222;
 constexpr uint16_t kNoData = 1329;
+
+// Of two values with the same bytes: whether they are written alike.
+bool same_kind(const mysql::Value& a, const mysql::Value& b) {
+  return mysql::is_integer_type(a.type) == mysql::is_integer_type(b.type) && a.is_unsigned == b.is_unsigned &&
+         mysql::is_float_type(a.type) == mysql::is_float_type(b.type) &&
+         mysql::is_decimal_type(a.type) == mysql::is_decimal_type(b.type) && a.is_binary == b.is_binary;
+}
+
+bool is_mark(const std::vector<std::optional<std::string>>& row) {
+  return row[2] && row[2]->find(mysql::kWarningMark) != std::string::npos;
+}
 
 // HANDLER, CACHE INDEX, and code with a statement about tables.
 bool text_opens_tables(std::string_view text) {
@@ -53,6 +65,7 @@ bool text_opens_tables(std::string_view text) {
 
 void ClientSession::clear_warnings() {
   warnings_ = fresh_warnings_ = 0;
+  set_warnings_ = 0;
   warning_rows_.clear();
 }
 
@@ -84,8 +97,49 @@ std::optional<std::string> ClientSession::executed_source(const sql::PreparedSta
       sql::append_bytes(sql::TokenType::kString, literal->text, false, text)) {
     return text;
   }
-  const auto found = text_prepared_.find(base::to_lower(what.name.text));
-  return what.source != nullptr || found == text_prepared_.end() ? std::nullopt : std::optional(found->second);
+  if (what.source != nullptr) return source_now_;
+  const std::string name = base::to_lower(what.name.text);
+  if (const auto found = text_prepared_.find(name); found != text_prepared_.end()) return found->second.text;
+  const auto found = servers_prepared_.find(name);
+  return found == servers_prepared_.end() ? std::nullopt : std::optional(found->second.text);
+}
+
+net::Task<void> ClientSession::look_at_source(const Statement& statement) {
+  source_now_.reset();
+  const auto ast = sql::parse(statement.text);
+  const auto* what = ast.ok() ? sql::statement_as<sql::PreparedStatement>(&ast->statement()) : nullptr;
+  if (what == nullptr || what->source == nullptr || sql::as<sql::Literal>(what->source) != nullptr) co_return;
+  // The statement has not begun yet: what it meets of the ones before stays.
+  const auto rows = warning_rows_;
+  const auto warnings = warnings_;
+  auto source = co_await prepared_source(*ast, *what->source);
+  if (source.ok()) source_now_ = std::move(*source);
+  warning_rows_ = rows;
+  warnings_ = warnings;
+}
+
+void ClientSession::note_servers_prepared(const Statement& statement, bool done) {
+  constexpr size_t kNamesMax = 64;
+  constexpr size_t kTextMax = 4096;
+  const auto ast = sql::parse(statement.text);
+  const auto* what = ast.ok() ? sql::statement_as<sql::PreparedStatement>(&ast->statement()) : nullptr;
+  if (what == nullptr) return;
+  const std::string name = base::to_lower(what->name.text);
+  servers_prepared_.erase(name);  // Gone, whatever has become of a new one.
+  if (what->kind != sql::StatementKind::kPrepare || !done || servers_prepared_.size() >= kNamesMax) return;
+  auto text = executed_source(*what);
+  if (text && text->size() <= kTextMax) servers_prepared_[name] = {std::move(*text), target()};
+}
+
+plan::FoundRows ClientSession::found_rows_of_execute(const Statement& statement) const {
+  const auto ast = sql::parse(statement.text);
+  const auto* what = ast.ok() ? sql::statement_as<sql::PreparedStatement>(&ast->statement()) : nullptr;
+  if (what == nullptr) return plan::FoundRows::kUnknown;
+  const auto text = executed_source(*what);
+  if (!text) return plan::found_rows_of(ast->statement());
+  const auto inner = sql::parse(*text);
+  if (!inner.ok() || inner->kind() == sql::StatementKind::kExecute) return plan::FoundRows::kUnknown;
+  return plan::found_rows_of(inner->statement());
 }
 
 // As on a server, a statement without tables leaves the warnings of those before it, unless it has some of its own.
@@ -114,7 +168,10 @@ bool ClientSession::forgets_warnings(std::string_view text, sql::StatementKind k
 
 void ClientSession::begin_warnings(const Statement& statement) {
   fresh_warnings_ = 0;
-  if (warnings_ != 0 && forgets_warnings(statement.text, statement.scan.kind)) clear_warnings();
+  warnings_before_.rows.clear();
+  if (warnings_ == 0) return;
+  warnings_before_ = {warnings_, warning_rows_};
+  if (forgets_warnings(statement.text, statement.scan.kind)) clear_warnings();
 }
 
 void ClientSession::add_warning(std::string level, uint16_t code, std::string message) {
@@ -142,12 +199,30 @@ net::Task<void> ClientSession::take_warnings(net::MysqlClient& client, uint16_t 
   }
 }
 
+// Code forgets the warnings of statements before it if some of it opens tables or warns: the mark has gone then.
+net::Task<void> ClientSession::take_warnings_of_code(net::MysqlClient& client) {
+  auto rows = co_await client.query("show warnings", query_wait());
+  if (!rows.ok()) co_return;
+  std::erase_if(rows->rows, [](const auto& row) { return row.size() < 3; });
+  const bool kept = std::ranges::any_of(rows->rows, is_mark);
+  clear_warnings();
+  if (kept) {
+    warnings_ = warnings_before_.count;
+    warning_rows_ = warnings_before_.rows;
+    co_return;
+  }
+  for (const auto& row : rows->rows) {
+    add_warning(row[0].value_or(""), static_cast<uint16_t>(std::strtoul(row[1].value_or("0").c_str(), nullptr, 10)),
+                plan::with_keyspaces(row[2].value_or(""), shared_.view()->databases));
+  }
+}
+
 net::Task<void> ClientSession::take_notes(net::MysqlClient& client) {
   if (client.broken()) co_return;
   auto rows = co_await client.query("show warnings", query_wait());
   if (!rows.ok()) co_return;
   for (const auto& row : rows->rows) {
-    if (row.size() < 3 || row[0] == "Error") continue;
+    if (row.size() < 3 || row[0] == "Error" || is_mark(row)) continue;
     error_notes_.push_back({row[0].value_or(""), row[1].value_or(""),
                             plan::with_keyspaces(row[2].value_or(""), shared_.view()->databases)});
   }
@@ -227,26 +302,41 @@ std::string ClientSession::user_variables_text() const {
   return text;
 }
 
-// MariaDB has a table of them. Where there is none the code's own stay in the server.
+// MariaDB has a table of them, in which a text is not what it is; where there is none the code's own stay in the
+// server. What is as it was told keeps its collation.
 net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client) {
-  auto rows = co_await client.query(
-      "select variable_name, variable_value, variable_type from information_schema.user_variables", query_wait());
-  if (!rows.ok()) co_return;
-  for (const auto& row : rows->rows) {
-    if (row.size() < 3 || !row[0] || user_variables_.size() >= kMaxUserVariables) continue;
-    std::string name = *row[0];
-    std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-    mysql::Value value = mysql::Value::null();
-    if (row[1]) {
-      const std::string type = row[2].value_or("");
-      value = mysql::Value::of_text(*row[1]);
-      if (type.starts_with("INT")) value.type = mysql::FieldType::kLongLong;
-      value.is_unsigned = type == "INT UNSIGNED";
-      if (type == "DECIMAL") value.type = mysql::FieldType::kNewDecimal;
-      if (type == "DOUBLE") value.type = mysql::FieldType::kDouble;
+  const auto names = co_await client.query(
+      "select lower(variable_name) from information_schema.user_variables where variable_value is not null "
+      "limit 18446744073709551615",  // Else sql_select_limit is theirs, too.
+      query_wait());
+  if (!names.ok()) co_return;
+  std::set<std::string> there;
+  std::string text;
+  for (const auto& row : names->rows) {
+    if (row.empty() || !row[0] || !there.insert(*row[0]).second) continue;
+    text += text.empty() ? "select @" : ", @";
+    mysql::append_sql_identifier(text, *row[0]);
+  }
+  for (auto& [name, value] : user_variables_) {
+    if (!there.contains(name) && !value.is_null()) value = mysql::Value::null();
+  }
+  if (text.empty()) co_return;
+  const auto values = co_await client.query(text + " limit 1", query_wait());
+  if (!values.ok() || values->rows.size() != 1) co_return;
+  size_t place = 0;
+  for (const auto& row : names->rows) {
+    if (row.empty() || !row[0] || there.erase(*row[0]) == 0) continue;
+    const auto& cell = values->rows[0][place];
+    auto value = cell ? mysql::make_value(values->columns[place], mysql::Cell(*cell)) : mysql::Value::null();
+    ++place;
+    const auto known = user_variables_.find(*row[0]);
+    if (known != user_variables_.end() && known->second.bytes == value.bytes &&
+        known->second.is_null() == value.is_null() && same_kind(known->second, value)) {
+      continue;
     }
-    user_collations_.erase(name);
-    user_variables_[std::move(name)] = std::move(value);
+    if (known == user_variables_.end() && user_variables_.size() >= kMaxUserVariables) continue;
+    user_collations_.erase(*row[0]);
+    user_variables_[*row[0]] = std::move(value);
   }
 }
 

@@ -48,8 +48,8 @@ const ActiveShard* ClientSession::only_shard(const plan::Route& route, const std
 
 std::optional<ClientSession::FastRoute> ClientSession::fast_route(const Statement& statement) {
   const bool own_start = !autocommit_ && !in_transaction_;
-  if (directives_.skip_plan_cache || !is_plain(statement.scan) || !shard_.empty() || failed_ || own_start ||
-      shared_.settings.warn_sharded_only || statement.scan.literal_count > statement.literals.size()) {
+  if (directives_.skip_plan_cache || warnings_begun_ || !is_plain(statement.scan) || !shard_.empty() || failed_ ||
+      own_start || shared_.settings.warn_sharded_only || statement.scan.literal_count > statement.literals.size()) {
     return std::nullopt;
   }
   auto* const known = shared_.look_up_plan(statement.scan.fingerprint, plan_context_);

@@ -166,6 +166,13 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
     co_return co_await send_error(
         fail(Code::kInvalidArgument, "Prepared statement contains too many placeholders").with_mysql(1390, "HY000"));
   }
+  // Executed it would end what is said of transactions; a server looks at that when it prepares it.
+  const bool reads =
+      in_transaction_ ? reads_only() : next_options_.access == mysql::TransactionOptions::Access::kReadOnly;
+  if (reads && statement.scan.kind == sql::StatementKind::kDdl && ends_transaction_first(statement)) {
+    co_return co_await send_error(fail(Code::kFailedPrecondition, "Cannot execute statement in a READ ONLY transaction")
+                                      .with_mysql(1792, "25006"));
+  }
   mysql::PrepareOk ok{.parameters = static_cast<uint16_t>(parameters)};
   if (is_local(statement.scan.kind)) {
     const std::string definitions = make_definitions(parameters, {}, client_.capabilities, status_flags());
@@ -223,6 +230,8 @@ net::Task<Status> ClientSession::send_prepared(mysql::PrepareOk ok, std::string 
   last_prepared_ = ok.statement_id;
   Prepared& prepared = statements_[ok.statement_id];
   prepared.text = std::move(text);
+  prepared.target = target();
+  prepared.target_epoch = target_epoch_;
   prepared.parameters = ok.parameters;
   prepared.with_literals = with_literals && ok.parameters > 0;
   Statement scanned;
@@ -308,9 +317,21 @@ net::Task<Status> ClientSession::on_execute(const mysql::MessageReader::Message&
     statement.literals = prepared.literals;
     statement.places = &prepared.places;
   }
+  std::optional<Away> from;
+  const bool moved = prepared.target_epoch != target_epoch_ && statement.scan.kind != sql::StatementKind::kUse;
+  if (moved && prepared.target != target()) {
+    auto went = go_to(prepared.target);
+    if (!went.ok()) {
+      prepared.memory.clear_long_data();
+      recount(prepared);
+      co_return co_await send_error(std::move(went).error());
+    }
+    from = std::move(*went);
+  }
   net::HeldResponse held{.max = std::min(shared_.settings.session_memory - 1, kMaxCursor)};
   if (wants_cursor) held_answer_ = &held;
   RunResult result = co_await (shared_.query_log->wanted() ? run_logged(statement) : run_statement(statement));
+  if (from) come_back(std::move(*from));
   const bool all_held =
       std::exchange(held_answer_, nullptr) != nullptr && result.verdict == RunResult::Verdict::kAnswered;
   if (statement.parameters.capacity() <= kKeptParameters) parameters_ = std::move(statement.parameters);

@@ -98,14 +98,22 @@ void ClientSession::absorb(const shard::Target& target, HeldConnection* held, ne
   held->in_transaction = open;
   held->pinned = state_changed;
   if (open && !in_transaction_) {  // Begun by the statement itself: EXECUTE IMMEDIATE 'begin', a procedure.
-    in_transaction_ = true;
+    in_transaction_ = told_begun_ = true;
     implicit_ = !autocommit_;
     options_ = {};
     if ((status_flags & mysql::kStatusInTransactionReadOnly) != 0) {
       options_.access = mysql::TransactionOptions::Access::kReadOnly;
     }
   }
+  if (state_changed && phase == Phase::kMain) note_access(status_flags);
   if (!open && !state_changed) held_.remove_if([&](const HeldConnection& other) { return &other == held; });
+}
+
+void ClientSession::note_access(uint16_t status_flags) {
+  using Access = mysql::TransactionOptions::Access;
+  if (!in_transaction_ || (status_flags & mysql::kStatusInTransaction) == 0) return;
+  const bool reads = (status_flags & mysql::kStatusInTransactionReadOnly) != 0;
+  if (reads != reads_only()) options_.access = reads ? Access::kReadOnly : Access::kReadWrite;
 }
 
 // Code that ran in a server (CALL, EXECUTE) may have set autocommit there: it is the session's, then.
@@ -197,10 +205,16 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   }
   plan::FoundRows found_rows = plan.found_rows;
   if (statement.scan.kind == sql::StatementKind::kExecute) {  // Not the plan's: what it runs is a literal.
-    const auto ast = sql::parse(statement.text);
-    if (ast.ok()) found_rows = plan::found_rows_of(ast->statement());
+    found_rows = found_rows_of_execute(statement);
   }
+  using enum sql::StatementKind;
+  const auto kind_of = statement.scan.kind;
+  // A function's LAST_INSERT_ID() is its own.
+  const bool changes_id =
+      plan.effects.runs_unseen_code && (kind_of == kCall || kind_of == kExecute || kind_of == kOther);
+  const bool marks = plan.effects.runs_unseen_code && !warnings_before_.rows.empty();
   bool server_off = held != nullptr && held->autocommit_off;
+  const bool was_told = server_off;
   if (plan.effects.runs_unseen_code && !autocommit_ && !in_transaction_ && !server_off) {
     Status told = co_await tell_autocommit(held, own);
     if (!told.ok()) {
@@ -210,6 +224,14 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     server_off = true;
   }
   auto attributes = attributes_for(held, "");
+  const auto add = [&](std::string_view name, std::string value) {
+    attributes.push_back({std::string(name), mysql::Value::of_text(std::move(value))});
+  };
+  if (server_off && !was_told) {  // Those that come before the transaction's first statement.
+    for (const auto& name : savepoints_) add(mysql::kSavepointAttribute, name);
+  }
+  if (changes_id) add(mysql::kInsertIdAttribute, std::to_string(last_insert_id_));
+  if (marks) add(mysql::kMarkAttribute, "1");
   add_caller(client.capabilities(), attributes);
 
   net::SpareText framed;
@@ -247,6 +269,13 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   options.clear = mysql::kStatusAutocommit | mysql::kStatusSessionStateChanged;
   options.set =
       status_flags() & (mysql::kStatusAutocommit | mysql::kStatusMoreResultsExist | mysql::kStatusNoBackslashEscapes);
+  // Under LOCK TABLES: the server will tell of the open transaction when it has opened a table in it.
+  if (in_transaction_ && begins_by_itself(held)) options.set |= mysql::kStatusInTransaction;
+  // The server has it as the session has, and code may SET it.
+  if (plan.effects.runs_unseen_code && autocommit_ != server_off) {
+    options.clear = mysql::kStatusSessionStateChanged;
+    options.set &= static_cast<uint16_t>(~mysql::kStatusAutocommit);
+  }
   options.first_sequence = mysql::answer_sequence(*framed);
   options.client_sequence = sequence_;
   options.hold = held_answer_;
@@ -279,23 +308,41 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     }
     error_notes_.clear();
     if (plan.effects.runs_unseen_code && result->error_held) co_await take_notes(client);
-    if (found_rows == plan::FoundRows::kUnknown) found_rows_ = kFoundRowsUnknown;  // Queries may have run before.
+    if (found_rows == plan::FoundRows::kUnknown || found_rows == plan::FoundRows::kChanged) {
+      found_rows_ = kFoundRowsUnknown;  // Queries may have run before.
+    }
     RunResult refusal =
         co_await relay_refused(target, held, own, *result, begins,
-                               !plan.effects.runs_unseen_code && statement.scan.kind != sql::StatementKind::kLoad);
+                               !plan.effects.runs_unseen_code && statement.scan.kind != sql::StatementKind::kLoad,
+                               plan.effects.runs_unseen_code);
     if (HeldConnection* kept = server_off ? find_held(target) : nullptr) kept->autocommit_off = true;
     co_return refusal;
   }
   const bool was_open = (begins && !begins_by_itself(held)) || (held != nullptr && held->in_transaction);
-  if (result->summary.warnings > 0) co_await take_warnings(client, result->summary.warnings);
+  if (marks) {
+    co_await take_warnings_of_code(client);
+  } else if (result->summary.warnings > 0) {
+    co_await take_warnings(client, result->summary.warnings);
+  }
   if (plan.effects.runs_unseen_code && result->summary.session_state_changed) co_await read_user_variables(client);
+  std::optional<uint64_t> servers_id;
+  if (changes_id) {
+    const auto known = co_await client.query("select last_insert_id() limit 1", wait, 1);
+    const auto number = known.ok() ? shard::VindexValue::integer_text(known->text(0, 0), true) : known.error();
+    if (number.ok()) servers_id = number->to_u64();
+  }
   absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);
-  if (plan.effects.runs_unseen_code) note_autocommit(target, server_off, result->summary.status_flags);
+  if (plan.effects.runs_unseen_code) {
+    note_autocommit(target, server_off, result->summary.status_flags);
+    note_access(result->summary.status_flags);
+  }
   note_found_rows(found_rows, *result);
   // Several results are those of code, whose last one is an OK.
   const bool ends_with_rows = result->summary.has_rows && result->summary.results <= 1;
   row_count_ = ends_with_rows ? -1 : static_cast<int64_t>(result->summary.affected_rows);
-  if (result->summary.last_insert_id != 0 && !gives_its_id(plan, statement)) {
+  if (changes_id) {
+    if (servers_id) last_insert_id_ = *servers_id;
+  } else if (result->summary.last_insert_id != 0 && !gives_its_id(plan, statement)) {
     last_insert_id_ = result->summary.last_insert_id;
   }
   if (was_open && (result->summary.status_flags & mysql::kStatusInTransaction) == 0 && in_transaction_) {
@@ -351,7 +398,7 @@ net::Task<RunResult> ClientSession::relay_failed(const shard::Target& target, He
 // The answer is an error: of the tablet, or of the server.
 net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, HeldConnection* held,
                                                   net::MysqlPool::Lease& own, const net::RelayResult& result,
-                                                  bool begins, bool again) {
+                                                  bool begins, bool again, bool ran_code) {
   const bool in_transaction = begins || (held != nullptr && held->in_transaction);
   if (std::optional<Error> tablets = mysql::decode_tablet_error(*result.error)) {
     if (is_older_refusal(*tablets)) {
@@ -385,10 +432,23 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
       co_return refused(met_at(target, std::move(error)));
     }
   }
-  if (begins) {
+  if (ran_code) {
+    const auto flags = co_await ask_state(target, held, own);
+    if (!flags && held != nullptr) lose(held);
+    const bool code_ended = flags && in_transaction && (*flags & mysql::kStatusInTransaction) == 0;
+    const bool others = std::ranges::any_of(held_, &HeldConnection::in_transaction);
+    if (code_ended && !others) transaction_over();  // And has failed behind that.
+    if ((!flags && in_transaction) || (code_ended && others)) {
+      RunResult over = co_await fail_transaction(met_at(
+          target, flags ? mysql::from_err_packet(*result.error) : fail(Code::kUnavailable, "the connection is lost")));
+      if (result.error_held) co_return over;
+      note_told_error(*result.error);
+      co_return RunResult{.told_error = true};
+    }
+  } else if (begins) {
     absorb(target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned);
   } else if (held == nullptr) {
-    co_await ask_state(target, own);
+    (void)co_await ask_state(target, nullptr, own);
   }
   if (!result.error_held) {  // It came behind rows, and the client has it.
     note_told_error(*result.error);
@@ -401,9 +461,13 @@ net::Task<RunResult> ClientSession::relay_refused(const shard::Target& target, H
 }
 
 // After an error, which carries no flags: what the statement has left in the connection all the same.
-net::Task<void> ClientSession::ask_state(const shard::Target& target, net::MysqlPool::Lease& own) {
-  const auto flags = co_await ping(own->client);
-  if (flags) absorb(target, nullptr, own, *flags, (*flags & mysql::kStatusSessionStateChanged) != 0);
+net::Task<std::optional<uint16_t>> ClientSession::ask_state(const shard::Target& target, HeldConnection* held,
+                                                            net::MysqlPool::Lease& own) {
+  const auto flags = co_await ping((held != nullptr ? held->lease : own)->client);
+  if (!flags) co_return std::nullopt;
+  absorb(target, held, own, *flags, (*flags & mysql::kStatusSessionStateChanged) != 0);
+  note_access(*flags);
+  co_return flags;
 }
 
 // The status flags of a connection; nullopt, and it is broken, when it does not answer.
@@ -478,7 +542,7 @@ net::Task<Error> ClientSession::ask_failed(const ShardText& what, HeldConnection
     // After an error of the server itself the transaction that this statement opened is open all the same.
     absorb(what.target, held, own, mysql::kStatusInTransaction, held != nullptr && held->pinned, what.phase);
   } else if (held == nullptr && servers) {
-    co_await ask_state(what.target, own);
+    (void)co_await ask_state(what.target, nullptr, own);
   }
   co_return error;
 }

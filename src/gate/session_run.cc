@@ -8,6 +8,7 @@
 #include "base/text.h"
 #include "gate/hint_settings.h"
 #include "gate/mirror.h"
+#include "gate/reached_tables.h"
 #include "gate/session.h"
 #include "gate/shard_search.h"
 #include "gate/shown_names.h"
@@ -43,14 +44,16 @@ bool may_lock(std::string_view text) {
                      [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; }) != text.end();
 }
 
-bool is_checksum(const Statement& statement) {
-  sql::Lexer lexer(statement.text);
-  return lexer.next().keyword == sql::Keyword::kChecksum;
-}
-
 // What ends a transaction as DDL does.
 bool commits_first(const Statement& statement) {
-  return statement.scan.kind == sql::StatementKind::kTableAdmin && !is_checksum(statement);
+  return statement.scan.kind == sql::StatementKind::kTableAdmin && !is_checksum(statement.text);
+}
+
+// CREATE TABLE ... SELECT: its values are computed now, while those of a view or a routine are not.
+bool makes_rows_of_query(const Statement& statement) {
+  const auto ast = sql::parse(statement.text);
+  const auto* ddl = ast.ok() ? sql::statement_as<sql::Ddl>(&ast->statement()) : nullptr;
+  return ddl != nullptr && ddl->object == sql::DdlObject::kTable && ddl->query != nullptr;
 }
 
 std::string lower(std::string text) {
@@ -504,7 +507,8 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
     }
   }
   using enum sql::StatementKind;
-  begin_warnings(statement);
+  if (statement.scan.kind == kPrepare || statement.scan.kind == kExecute) co_await look_at_source(statement);
+  if (!std::exchange(warnings_begun_, false)) begin_warnings(statement);
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   if (statement.scan.kind == kVexplain) co_return co_await vexplain(statement);
   co_await look_at_processes(statement);
@@ -524,6 +528,10 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   }
   if (!plan.ok() && statement.scan.kind == kDo && plan.error().code() == Code::kUnimplemented) {
     co_return co_await run_do(statement);
+  }
+  if (!plan.ok() && plan.error().code() == Code::kNotFound && in_transaction_ && ends_transaction_first(statement)) {
+    RunResult committed = co_await commit();  // The table is looked for behind that.
+    if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
   if (!plan.ok()) {
     const bool early = plan.error().code() == Code::kUnavailable;
@@ -551,13 +559,19 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   found_rows_settled_ = false;
   RunResult result = co_await run_plan(**plan, statement);
   settle_found_rows(**plan, result, found_rows);
+  if (statement.scan.kind == kPrepare || statement.scan.kind == kDeallocate) {
+    note_servers_prepared(statement, result.verdict == RunResult::Verdict::kAnswered);
+  }
   co_return result;
 }
 
 // Whether a transaction begins with it while autocommit = 0: where it opens tables.
 bool ClientSession::begins_transaction(const plan::Plan& plan, const Statement& statement) const {
   using enum sql::StatementKind;
-  if (plan.is_ddl) return false;
+  if (plan.is_ddl) {  // CREATE TEMPORARY TABLE ... SELECT reads, and commits nothing.
+    const bool temporary = (plan.effects.leaves & sql::Left::kTemporaryTable) != sql::Left::kNothing;
+    return temporary && makes_rows_of_query(statement);
+  }
   switch (statement.scan.kind) {
     case kSelect:
     case kDo:
@@ -565,20 +579,19 @@ bool ClientSession::begins_transaction(const plan::Plan& plan, const Statement& 
     case kCall:
     case kExecute:
     case kOther: break;
-    case kTableAdmin: return is_checksum(statement);
+    case kTableAdmin: return is_checksum(statement.text);
     case kShow:
     case kPrepare:
     case kDeallocate:
     case kFlush: return false;
     default: return true;
   }
-  // Of what code does the one server that runs it tells; it is not told of savepoints that come before.
+  // Of what code does the one server that runs it tells.
   const bool is_query = statement.scan.kind == kSelect || statement.scan.kind == kDo || statement.scan.kind == kExplain;
   const bool relayed = !is_query || (!may_have_session_values(statement.scan) && !plan.asks_found_rows &&
                                      !plan.asks_insert_id && trace_ == nullptr);
-  const bool told = plan.effects.runs_unseen_code && relayed && savepoints_.empty() &&
-                    plan.kind == plan::Plan::Kind::kRoute && plan.merge.empty() && plan.names.empty() &&
-                    (!shard_.empty() || !several_shards());
+  const bool told = plan.effects.runs_unseen_code && relayed && plan.kind == plan::Plan::Kind::kRoute &&
+                    plan.merge.empty() && plan.names.empty() && (!shard_.empty() || !several_shards());
   return !told && reaches_tables(statement);
 }
 
@@ -593,17 +606,6 @@ net::Task<RunResult> ClientSession::run_plan(const plan::Plan& plan, const State
   }
   return plan.create_select != nullptr ? create_and_fill(plan, statement) : run_route(plan, statement);
 }
-
-namespace {
-
-// CREATE TABLE ... SELECT: its values are computed now, while those of a view or a routine are not.
-bool makes_rows_of_query(const Statement& statement) {
-  const auto ast = sql::parse(statement.text);
-  const auto* ddl = ast.ok() ? sql::statement_as<sql::Ddl>(&ast->statement()) : nullptr;
-  return ddl != nullptr && ddl->object == sql::DdlObject::kTable && ddl->query != nullptr;
-}
-
-}  // namespace
 
 net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Statement& statement) {
   if (plan.lookup_change != nullptr) co_return co_await change_with_lookups(plan, statement);
@@ -644,8 +646,11 @@ net::Task<RunResult> ClientSession::run_route(const plan::Plan& plan, const Stat
     co_return co_await relay(with_values, statement, std::move(targets->front()));
   }
   const bool shows_variables = kind == sql::StatementKind::kShow && shows_session_variables(statement.text);
+  using enum sql::StatementKind;  // What SET STATEMENT was warned of is told with the answer.
+  const bool warned = fresh_warnings_ != 0 && !plan.effects.runs_unseen_code &&
+                      (kind == kSelect || kind == kInsert || kind == kReplace || kind == kUpdate || kind == kDelete);
   const bool questions = plan.asks_found_rows || (plan.asks_insert_id && !gives_its_id(plan, statement));
-  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && plan.shown_parts == nullptr &&
+  if (targets->size() == 1 && plan.merge.empty() && plan.names.empty() && plan.shown_parts == nullptr && !warned &&
       rewritten.empty() && !questions && !shows_variables && trace_ == nullptr) {
     co_return co_await relay(plan, statement, std::move(targets->front()));
   }
@@ -719,6 +724,7 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
   // A connection that is the session's anyway needs none; under LOCK TABLES a BEGIN would unlock them.
   const HeldConnection* held = find_held(target);
   const bool own_transaction = !in_transaction_ && (held == nullptr || !held->pinned);
+  const auto next = next_options_;
   if (own_transaction) start_transaction();
   std::optional<Result<net::QueryResult>> known;
   if (plan.asks_insert_id) {  // No row may come to the call; then the number stays this session's, not the
@@ -726,7 +732,11 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
     known = co_await ask({target, fmt::format("do last_insert_id({})", last_insert_id_)});
   }
   auto result = known && !known->ok() ? std::move(*known) : co_await ask(std::move(what));
-  if (result.ok()) known = co_await ask({target, "select found_rows(), last_insert_id()"});
+  if (result.ok()) {
+    const auto once = std::exchange(next_options_, {});  // The statement was told of it, no other is.
+    known = co_await ask({target, "select found_rows(), last_insert_id() limit 1"});
+    next_options_ = once;
+  }
   const Error* error = !result.ok() ? &result.error() : !known->ok() ? &known->error() : nullptr;
   if (error != nullptr) {
     if (own_transaction) {
@@ -739,6 +749,7 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
   if (own_transaction) {
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+    if (!reaches_tables(statement)) next_options_ = next;
   }
   const auto number = [&](size_t column) -> uint64_t {
     const auto value = shard::VindexValue::integer_text((*known)->text(0, column), true);

@@ -21,6 +21,7 @@ namespace {
 using namespace std::chrono_literals;
 
 constexpr uint16_t kWrongValue = 1231;
+constexpr uint16_t kTruncatedValue = 1292;
 constexpr uint16_t kWrongType = 1232;
 constexpr uint16_t kTransactionInProgress = 1568;
 constexpr uint16_t kUnknownCharset = 1115;
@@ -100,6 +101,15 @@ Status check_same_text(const mysql::ColumnDef& column, std::string_view bytes, s
                                  charset.empty() ? "an unknown character set" : charset, client, client));
 }
 
+// As tx_isolation is written.
+std::optional<mysql::TransactionOptions::Isolation> isolation_of(std::string_view value) {
+  static constexpr auto kLevels = std::to_array<std::string_view>(
+      {"default", "read-uncommitted", "read-committed", "repeatable-read", "serializable"});
+  const auto found = std::ranges::find(kLevels, lower(value));
+  if (found == kLevels.end()) return std::nullopt;
+  return static_cast<mysql::TransactionOptions::Isolation>(found - kLevels.begin());
+}
+
 // The variables of servers that it sets.
 std::set<std::string> assigned_by(const sql::SetStatement& set) {
   using Scope = sql::VariableScope;
@@ -132,7 +142,9 @@ std::set<std::string> assigned_by(const sql::SetStatement& set) {
 
 // A SELECT of one value, run as if the client had sent it, but for its answer.
 net::Task<Result<mysql::Value>> ClientSession::evaluate(std::string expression) {
-  const std::string text = "select " + expression;
+  // A value is one row, whatever sql_select_limit says of answers.
+  const bool limited = settings_.values().contains("sql_select_limit");
+  const std::string text = "select " + expression + (limited ? " limit 1" : "");
   std::array<sql::LiteralPosition, 64> storage;
   Statement statement;
   statement.text = text;
@@ -165,6 +177,20 @@ net::Task<RunResult> ClientSession::run_do(const Statement& statement) {
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }
 
+// Around a text with LAST_INSERT_ID(n), on a connection that the session keeps meanwhile.
+net::Task<Status> ClientSession::tell_insert_id(shard::Target target) {
+  auto told = co_await ask({std::move(target), fmt::format("do last_insert_id({})", last_insert_id_)});
+  co_return told.ok() ? Status{} : Status(std::move(told).error());
+}
+
+net::Task<void> ClientSession::take_insert_id(shard::Target target) {
+  const auto once = std::exchange(next_options_, {});  // The text was told of it, no other is.
+  const auto known = co_await ask({std::move(target), "select last_insert_id() limit 1"});
+  next_options_ = once;
+  const auto number = known.ok() ? shard::VindexValue::integer_text(known->text(0, 0), true) : known.error();
+  if (number.ok()) last_insert_id_ = number->to_u64().value_or(last_insert_id_);
+}
+
 net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& statement) {
   co_await look_at_processes(statement);
   auto planned = plan_for(statement);
@@ -184,28 +210,26 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
                       with_session_values(plan->text ? std::string_view(*plan->text) : statement.text));
   const std::string text = replaced ? *replaced : plan->text ? *plan->text : std::string(statement.text);
   // LAST_INSERT_ID(n) sets the session's number: the connection on which it ran tells it.
-  const auto ask_with_id = [](ClientSession& self, shard::Target target,
-                              std::string query) -> net::Task<Result<net::QueryResult>> {
+  const auto ask_with_id = [](ClientSession& self, shard::Target target, std::string query,
+                              bool reads) -> net::Task<Result<net::QueryResult>> {
     const HeldConnection* held = self.find_held(target);
     const bool own_transaction = !self.in_transaction_ && (held == nullptr || !held->pinned);
+    const auto next = self.next_options_;
     if (own_transaction) self.start_transaction();
-    auto result = co_await self.ask({target, fmt::format("do last_insert_id({})", self.last_insert_id_)});
-    if (result.ok()) result = co_await self.ask({target, std::move(query)});
-    if (result.ok()) {
-      const auto known = co_await self.ask({target, "select last_insert_id()"});
-      const auto number = known.ok() ? shard::VindexValue::integer_text(known->text(0, 0), true) : known.error();
-      if (number.ok()) self.last_insert_id_ = number->to_u64().value_or(self.last_insert_id_);
-    }
+    Status told = co_await self.tell_insert_id(target);
+    Result<net::QueryResult> result = told.ok() ? co_await self.ask({target, std::move(query)}) : told.error();
+    if (result.ok()) co_await self.take_insert_id(target);
     if (own_transaction && !result.ok()) co_await self.rollback_all();
     if (own_transaction && result.ok()) {
       RunResult committed = co_await self.commit();
       if (committed.error) co_return std::move(*committed.error);
     }
+    if (own_transaction && !reads) self.next_options_ = next;
     co_return result;
   };
   std::vector<net::QueryResult> results;
   if (plan->asks_insert_id && targets.size() == 1 && plan->merge.empty()) {
-    co_return co_await ask_with_id(*this, targets.front(), text);
+    co_return co_await ask_with_id(*this, targets.front(), text, reaches_tables(statement));
   }
   for (auto& target : targets) {
     CO_ASSIGN_OR_RETURN(auto result, co_await ask({std::move(target), text}));
@@ -358,11 +382,9 @@ Status ClientSession::set_next_transaction(std::string_view name, std::string_vi
     next_options_.access = *on ? Options::Access::kReadOnly : Options::Access::kReadWrite;
     return {};
   }
-  static constexpr auto kLevels = std::to_array<std::string_view>(
-      {"default", "read-uncommitted", "read-committed", "repeatable-read", "serializable"});
-  const auto found = std::ranges::find(kLevels, lower(value));
-  if (found == kLevels.end()) return wrong_value(name, value);
-  next_options_.isolation = static_cast<Options::Isolation>(found - kLevels.begin());
+  const auto level = isolation_of(value);
+  if (!level) return wrong_value(name, value);
+  next_options_.isolation = *level;
   return {};
 }
 
@@ -435,14 +457,16 @@ net::Task<Status> ClientSession::set_gate_variable(const std::string& name, std:
   }
   if (name == "query_timeout" || name == "wait_timeout" || name == "interactive_timeout" ||
       name == "net_write_timeout") {
-    if (word != "default" && (!number || *number < 0)) {
+    if (word != "default" && (!number || (name == "query_timeout" && *number < 0))) {
       co_return fail(Code::kInvalidArgument, fmt::format("Incorrect argument type to variable '{}'", name))
           .with_mysql(kWrongType, "42000");
     }
     if (word == "default") {
       timeouts_.erase(name);
-    } else {
+    } else if (name == "query_timeout") {
       timeouts_[name] = *number;
+    } else {
+      CO_ASSIGN_OR_RETURN(timeouts_[name], seconds_of(name, *number));
     }
     co_return Status{};
   }
@@ -495,15 +519,19 @@ net::Task<Status> ClientSession::apply_settings(const SessionSettings& before, s
     if (!targets.ok()) co_return back(std::move(targets).error());
     auto lease = co_await lease_for(targets->front(), query_wait());
     if (!lease.ok()) co_return back(std::move(lease).error());
+    if (Status looked = co_await look_at_numbers((*lease)->client, before); !looked.ok()) {
+      co_return back(std::move(looked).error());
+    }
     if (has_mode) {
       // Modes have numbers, too: only the server knows what it was given.
-      auto modes = co_await (*lease)->client.query("select @@session.sql_mode", query_wait());
+      auto modes = co_await (*lease)->client.query("select @@session.sql_mode limit 1", query_wait());
       if (!modes.ok()) co_return back(std::move(modes).error());
       if (Status readable = check_sql_mode(modes->text(0, 0)); !readable.ok()) {
         co_return back(std::move(readable).error());
       }
     }
   }
+  settings_text_ = settings_.text();
   const std::string changes = settings_.text_of_changes(before);
   for (auto& held : held_) {
     // Code may have changed others of its variables, which stay as they are.
@@ -521,9 +549,47 @@ net::Task<Status> ClientSession::apply_settings(const SessionSettings& before, s
       transaction_over();
       co_return back(std::move(result).error());
     }
-    held.lease->settings = sets == text ? text : "changed";  // A pool gives it to nobody else as it is.
+    held.lease->settings = sets == settings_text_ ? sets : "changed";  // A pool gives it to nobody else as it is.
   }
   co_return Status{};
+}
+
+// A number out of its bounds: the session has what the server made of it, and a warning.
+net::Task<Status> ClientSession::look_at_numbers(net::MysqlClient& client, const SessionSettings& before) {
+  const auto names = settings_.new_numbers(before);
+  if (names.empty()) co_return Status{};
+  std::string text;
+  for (const auto& name : names) text += (text.empty() ? "select @@session." : ", @@session.") + name;
+  CO_ASSIGN_OR_RETURN(const auto values, co_await client.query(text + " limit 1", query_wait()));
+  for (size_t i = 0; i < names.size(); ++i) {
+    const std::string asked = settings_.values().at(names[i]);
+    const std::string got(values.text(0, i));
+    const bool number = !got.empty() && got.find_first_not_of("-.0123456789") == std::string::npos;
+    if (!number || got == asked || std::strtod(got.c_str(), nullptr) == std::strtod(asked.c_str(), nullptr)) continue;
+    if (refuses_bounds()) co_return wrong_value(names[i], asked);
+    warn_of_bounds(names[i], asked);
+    settings_.set(names[i], got);
+  }
+  co_return Status{};
+}
+
+void ClientSession::warn_of_bounds(const std::string& name, std::string_view value) {
+  add_warning("Warning", kTruncatedValue, fmt::format("Truncated incorrect {} value: '{}'", name, value));
+}
+
+// Whether servers refuse a number out of bounds, instead of warning.
+bool ClientSession::refuses_bounds() const {
+  const auto mode = settings_.values().find("sql_mode");
+  return mode != settings_.values().end() && lower(mode->second).find("strict_all_tables") != std::string::npos;
+}
+
+// Of a variable that the gate keeps for the server: one second to a year.
+Result<int64_t> ClientSession::seconds_of(const std::string& name, int64_t seconds) {
+  constexpr int64_t kMost = 31'536'000;
+  const int64_t kept = std::clamp<int64_t>(seconds, 1, kMost);
+  if (kept != seconds && refuses_bounds()) return wrong_value(name, std::to_string(seconds));
+  if (kept != seconds) warn_of_bounds(name, std::to_string(seconds));
+  return kept;
 }
 
 net::Task<Status> ClientSession::change_settings(const sql::Ast& ast, const sql::SetStatement& set,
@@ -581,6 +647,25 @@ RunResult ClientSession::not_set(Error error) const {
   return elsewhere ? refused(std::move(error)) : RunResult::failed(std::move(error));
 }
 
+// A SET of these variables to what they are there; "": none, or it is not known.
+net::Task<std::string> ClientSession::values_of(net::MysqlClient& client, std::set<std::string> names) {
+  std::string asked;
+  for (const auto& name : names) asked += (asked.empty() ? "select @@session." : ", @@session.") + name;
+  if (asked.empty()) co_return "";
+  const auto values = co_await client.query(asked + " limit 1", query_wait());
+  if (!values.ok() || values->rows.empty()) co_return "";
+  std::string out;
+  size_t place = 0;
+  for (const auto& name : names) {
+    const auto& cell = values->rows[0][place];
+    out += (out.empty() ? "set @@session." : ", @@session.") + name + " = ";
+    mysql::append_sql_literal(out,
+                              cell ? mysql::make_value(values->columns[place], mysql::Cell(*cell)) : mysql::Value());
+    ++place;
+  }
+  co_return out;
+}
+
 net::Task<RunResult> ClientSession::run_set_statement(const sql::Ast& ast, const sql::SetStatement& set,
                                                       const Statement& outer) {
   using Kind = SessionSettings::Kind;
@@ -618,9 +703,18 @@ net::Task<RunResult> ClientSession::run_set_statement(const sql::Ast& ast, const
   const auto stored = stored_;
   const auto timeouts = timeouts_;
   Variables none;
+  begin_warnings(statement);
+  const auto pinned = std::ranges::find_if(held_, &HeldConnection::pinned);
+  std::string kept;  // Code may have set otherwise what it has.
+  if (pinned != held_.end()) kept = co_await values_of(pinned->lease->client, assigned_by(set));
+  const std::optional<shard::Target> home = pinned == held_.end() ? std::nullopt : std::optional(pinned->target);
   Status done = co_await change_settings(ast, set, none);
   if (!done.ok()) co_return not_set(std::move(done).error());
+  warnings_begun_ = true;  // What the values are warned of is the statement's.
+  set_warnings_ = fresh_warnings_ == 0 ? 0 : warning_rows_.size();
   RunResult result = co_await run_statement(statement);
+  warnings_begun_ = false;
+  set_warnings_ = 0;
   const auto changed = std::exchange(settings_, settings);
   stored_ = stored;
   timeouts_ = timeouts;
@@ -629,7 +723,22 @@ net::Task<RunResult> ClientSession::run_set_statement(const sql::Ast& ast, const
     (void)co_await apply_settings(changed);
     settings_ = settings;
   }
+  if (HeldConnection* held = home && !kept.empty() ? find_held(*home) : nullptr) {
+    (void)co_await held->lease->client.query(kept, query_wait());
+    held->lease->settings = "changed";  // A pool gives it to nobody else as it is.
+  }
   co_return result;
+}
+
+// The open transaction's level stays what the session's was when it began.
+net::Task<Status> ClientSession::keep_isolation(std::string level) {
+  if (!several_shards()) co_return Status{};  // It has begun where it runs.
+  if (is_default(level)) {
+    CO_ASSIGN_OR_RETURN(const auto value, co_await evaluate("@@global.tx_isolation"));
+    level = value.bytes;
+  }
+  if (const auto known = isolation_of(unquoted(level))) options_.isolation = *known;
+  co_return Status{};
 }
 
 net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
@@ -644,6 +753,12 @@ net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
     return setting != settings_.values().end() && switch_value(setting->second) == true;
   };
   const bool read_only = reads_only();
+  const auto level = [this] {
+    const auto setting = settings_.values().find("tx_isolation");
+    return setting == settings_.values().end() ? std::string("default") : setting->second;
+  };
+  const std::string old_level = level();
+  const bool was_open = in_transaction_;
   Variables assigned;
   Status done = co_await change_settings(*ast, *set, assigned);
   if (!done.ok()) co_return not_set(std::move(done).error());
@@ -652,6 +767,16 @@ net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
   using Access = mysql::TransactionOptions::Access;
   if (in_transaction_ && options_.access == Access::kSession && reads_only() && !read_only) {
     options_.access = Access::kReadWrite;  // It is about the next one: shards that join this one read and write.
+  }
+  if (in_transaction_ && options_.isolation == mysql::TransactionOptions::Isolation::kSession && level() != old_level) {
+    Status kept = co_await keep_isolation(old_level);  // Likewise.
+    if (!kept.ok()) co_return not_set(std::move(kept).error());
+  }
+  const auto is_autocommit = [](const sql::SetItem& item) {
+    return item.kind == sql::SetItemKind::kSystemVariable && lower(item.name.text) == "autocommit";
+  };
+  if (!autocommit_ && in_transaction_ && !was_open && std::ranges::any_of(set->items, is_autocommit)) {
+    co_await rollback_all();  // What the values' queries have begun is over: seen on MariaDB 10.11.
   }
   if (autocommit_ && !autocommit && !in_transaction_) savepoints_.clear();
   if (autocommit_ && !autocommit && in_transaction_) {

@@ -156,6 +156,23 @@ std::string SessionSettings::text_of(std::set<std::string> names, const SessionS
   return out;
 }
 
+std::vector<std::string> SessionSettings::new_numbers(const SessionSettings& before) const {
+  static constexpr auto kSwitches = std::to_array<std::string_view>(
+      {"big_tables", "explicit_defaults_for_timestamp", "foreign_key_checks", "keep_files_on_create",
+       "low_priority_updates", "old_passwords", "sql_auto_is_null", "sql_big_selects", "sql_buffer_result", "sql_notes",
+       "sql_quote_show_create", "sql_safe_updates", "sql_warnings", "tx_read_only", "unique_checks",
+       "updatable_views_with_limit"});
+  std::vector<std::string> out;
+  for (const auto& [name, literal] : values_) {
+    const auto old = before.values_.find(name);
+    if (old != before.values_.end() && old->second == literal) continue;
+    const std::string_view digits = std::string_view(literal).substr(literal.starts_with('-') ? 1 : 0);
+    const bool number = !digits.empty() && std::ranges::all_of(digits, [](unsigned char c) { return std::isdigit(c); });
+    if (number && std::ranges::find(kSwitches, name) == kSwitches.end()) out.push_back(name);
+  }
+  return out;
+}
+
 std::optional<bool> switch_value(std::string_view literal) {
   std::string value = lower(literal);
   if (value.size() >= 2 && (value.front() == '\'' || value.front() == '"') && value.back() == value.front()) {

@@ -6,6 +6,7 @@
 #include <set>
 #include <string>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "sql/modes.h"
@@ -52,6 +53,8 @@ class SessionSettings {
   std::string text_of_changes(const SessionSettings& before) const;
   // Of these alone and those that differ: for connections in which code may have set others.
   std::string text_of(std::set<std::string> names, const SessionSettings& before) const;
+  // Those that were set to a number anew, but for switches: servers bring a number into its bounds, and warn.
+  std::vector<std::string> new_numbers(const SessionSettings& before) const;
   const std::map<std::string, std::string>& values() const { return values_; }
   bool operator==(const SessionSettings&) const = default;
 

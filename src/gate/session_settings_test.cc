@@ -93,6 +93,25 @@ TEST(SessionSettings, ModesOfReadingAreTheGatesOwn) {
   EXPECT_EQ(settings, SessionSettings());
 }
 
+// Their values may be brought into bounds by a server; those of switches and words are not.
+TEST(SessionSettings, NumbersThatWereSetAnew) {
+  SessionSettings before;
+  before.set("max_sort_length", "64");
+  before.set("group_concat_max_len", "100");
+  SessionSettings settings = before;
+  EXPECT_EQ(settings.new_numbers(before), std::vector<std::string>());
+  settings.set("max_sort_length", "0");
+  settings.set("sql_select_limit", "-1");
+  settings.set("max_statement_time", "0.5");
+  settings.set("foreign_key_checks", "0");
+  settings.set("sql_mode", "''");
+  settings.set("div_precision_increment", "default");
+  settings.set("lock_wait_timeout", "'5'");
+  EXPECT_EQ(settings.new_numbers(before), (std::vector<std::string>{"max_sort_length", "sql_select_limit"}));
+  EXPECT_EQ(settings.new_numbers({}),
+            (std::vector<std::string>{"group_concat_max_len", "max_sort_length", "sql_select_limit"}));
+}
+
 TEST(CheckSqlMode, RefusesWhatChangesTheReadingOfTexts) {
   EXPECT_TRUE(check_sql_mode("STRICT_TRANS_TABLES,ERROR_FOR_DIVISION_BY_ZERO,NO_ZERO_DATE").ok());
   EXPECT_TRUE(check_sql_mode("").ok());

@@ -344,7 +344,8 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
     } else if (name == "connection_id" && !asks_owner) {
       out += is_query ? fmt::format("cast({} as unsigned)", connection_id_) : std::to_string(connection_id_);
     } else if (name == "database" || name == "schema") {
-      mysql::append_sql_literal(out, keyspace_.empty() ? mysql::Value::null() : mysql::Value::of_text(keyspace_));
+      const std::string& used = used_keyspace_ ? *used_keyspace_ : keyspace_;
+      mysql::append_sql_literal(out, used.empty() ? mysql::Value::null() : mysql::Value::of_text(used));
     } else {
       return false;
     }

@@ -15,6 +15,7 @@ namespace {
 
 constexpr uint16_t kWrongArguments = 1210;
 constexpr uint16_t kNotPreparable = 1295;
+constexpr uint16_t kReadsOnly = 1792;
 
 Error unknown_name(std::string_view name, std::string_view command) {
   return fail(Code::kInvalidArgument, fmt::format("Unknown prepared statement handler ({}) given to {}", name, command))
@@ -92,25 +93,32 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
   const auto found = text_prepared_.find(name);
   const bool known = found != text_prepared_.end() && !what->name.empty();
   const bool here = several_shards() || settings_.reading().any();  // A server would read the text otherwise.
+  const auto at_server = servers_prepared_.find(name);
+  const bool elsewhere = what->kind != kPrepare && what->source == nullptr && !known &&
+                         at_server != servers_prepared_.end() && at_server->second.target != target();
+  if (elsewhere) {  // A server of the keyspace that was used then has it.
+    co_return co_await run_at(at_server->second.target, statement);
+  }
   if (!here && !known) co_return std::nullopt;
   if (what->kind == kDeallocate) {
     if (!known) co_return RunResult::failed(unknown_name(what->name.text, "DEALLOCATE PREPARE"));
-    memory_.give(base::MemoryBudget::Kind::kPrepared, found->second.size());
-    text_prepared_.erase(found);
+    drop_text_prepared(name);
+    row_count_ = 0;
     Status sent = co_await send_ok({});
     co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
   }
   if (what->kind == kPrepare) {
+    if (!here && known) drop_text_prepared(name);
     if (!here) co_return std::nullopt;  // The name is the server's from now on.
     co_return co_await prepare_text(name, *ast, *what->source);
   }
-  std::string text;
+  TextPrepared prepared;
   if (what->source != nullptr) {
     auto source = co_await prepared_source(*ast, *what->source);
     if (!source.ok()) co_return RunResult::failed(std::move(source).error());
-    text = std::move(*source);
+    prepared = {std::move(*source), target()};
   } else if (known) {
-    text = found->second;
+    prepared = found->second;
   } else {
     co_return RunResult::failed(unknown_name(what->name.text, "EXECUTE"));
   }
@@ -120,21 +128,86 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
     if (!value.ok()) co_return RunResult::failed(std::move(value).error());
     values.push_back(std::move(*value));
   }
-  auto executed = executed_text(text, values);
+  co_return co_await execute_text(prepared, values);
+}
+
+net::Task<RunResult> ClientSession::execute_text(const TextPrepared& what, std::span<const mysql::Value> values) {
+  auto executed = executed_text(what.text, values);
   if (!executed.ok()) co_return RunResult::failed(std::move(executed).error());
   std::vector<sql::LiteralPosition> literals;
   Statement inner;
   scan_text(*executed, literals, inner);
-  co_return co_await run_once(inner);
+  co_return co_await (what.target == target() ? run_once(inner) : run_at(what.target, inner));
+}
+
+Result<ClientSession::Away> ClientSession::go_to(const std::string& there) {
+  Away from{keyspace_, shard_, tablet_type_, used_keyspace_};
+  RETURN_IF_ERROR(set_target(there));
+  used_keyspace_ = from.keyspace;
+  return from;
+}
+
+void ClientSession::come_back(Away from) {
+  use_target(std::move(from.keyspace), std::move(from.shard), std::move(from.tablet_type));
+  used_keyspace_ = std::move(from.used_keyspace);
+}
+
+net::Task<RunResult> ClientSession::run_at(std::string there, const Statement& statement) {
+  auto from = go_to(there);
+  if (!from.ok()) co_return RunResult::failed(std::move(from).error());
+  RunResult result = co_await run_once(statement);
+  come_back(std::move(*from));
+  co_return result;
+}
+
+void ClientSession::drop_text_prepared(const std::string& name) {
+  const auto found = text_prepared_.find(name);
+  if (found == text_prepared_.end()) return;
+  memory_.give(base::MemoryBudget::Kind::kPrepared, found->second.text.size());
+  text_prepared_.erase(found);
+}
+
+// What is not there is told now, as by a server, not when it is executed.
+net::Task<Status> ClientSession::check_prepared(std::string source, const sql::Ast& ast) {
+  using enum sql::StatementKind;
+  mysql::PrepareOk ok;
+  std::string definitions;
+  const auto access = in_transaction_ ? options_.access : next_options_.access;
+  const auto setting = settings_.values().find("tx_read_only");
+  const bool session_reads = setting != settings_.values().end() && switch_value(setting->second) == true;
+  using Access = mysql::TransactionOptions::Access;
+  const bool changes =
+      ast.kind() == kInsert || ast.kind() == kReplace || ast.kind() == kUpdate || ast.kind() == kDelete;
+  if (changes && (access == Access::kReadOnly || (access == Access::kSession && session_reads && !in_transaction_))) {
+    co_return fail(Code::kFailedPrecondition, "Cannot execute statement in a READ ONLY transaction")
+        .with_mysql(kReadsOnly, "25006");
+  }
+  if (const auto* set = sql::statement_as<sql::SetStatement>(&ast.statement())) {
+    std::string names;
+    for (const auto& item : set->items) {
+      if (item.kind != sql::SetItemKind::kSystemVariable) continue;
+      const std::string name = SessionSettings::canonical(item.name.text);
+      if (SessionSettings::kind_of(name) != SessionSettings::Kind::kServer) continue;
+      names += names.empty() ? "select @@" : ", @@";
+      mysql::append_sql_identifier(names, name);
+    }
+    if (names.empty()) co_return Status{};
+    source = std::move(names);
+  } else if (ast.kind() == kShow || ast.kind() == kCommit || ast.kind() == kRollback) {
+    co_return Status{};
+  }
+  std::vector<sql::LiteralPosition> literals;
+  Statement shown;
+  scan_text(source, literals, shown);
+  Status known = co_await describe(shown, ok, definitions);
+  const bool done_here = !known.ok() && ast.kind() == kDo && known.error().code() == Code::kUnimplemented;
+  co_return done_here ? Status{} : std::move(known);  // See run_do().
 }
 
 net::Task<std::optional<RunResult>> ClientSession::prepare_text(std::string name, const sql::Ast& ast,
                                                                 const sql::Expr& from) {
-  if (const auto old = text_prepared_.find(name);
-      old != text_prepared_.end()) {  // Gone, whatever becomes of the new one.
-    memory_.give(base::MemoryBudget::Kind::kPrepared, old->second.size());
-    text_prepared_.erase(old);
-  }
+  drop_text_prepared(name);  // Gone, whatever becomes of the new one.
+  servers_prepared_.erase(name);
   auto source = co_await prepared_source(ast, from);
   if (!source.ok()) co_return RunResult::failed(std::move(source).error());
   auto inner = sql::parse(*source);
@@ -145,10 +218,14 @@ net::Task<std::optional<RunResult>> ClientSession::prepare_text(std::string name
             .with_mysql(kNotPreparable, "HY000"));
   }
   if (!may_run(inner->kind())) co_return RunResult::failed(not_prepared(inner->kind()));
+  if (Status known = co_await check_prepared(*source, *inner); !known.ok()) {
+    co_return RunResult::failed(std::move(known).error());
+  }
   if (Status room = memory_.take(base::MemoryBudget::Kind::kPrepared, source->size()); !room.ok()) {
     co_return RunResult::failed(std::move(room).error());
   }
-  text_prepared_[std::move(name)] = std::move(*source);
+  text_prepared_[std::move(name)] = {std::move(*source), target()};
+  row_count_ = 0;
   Status sent = co_await send_ok({});
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
 }

@@ -17,6 +17,9 @@ using namespace std::chrono_literals;
 
 // Of one statement over several shards inside of a transaction: no client's savepoint is called so.
 constexpr std::string_view kStatementSavepoint = "vitrail-statement";
+// Code may have set completion_type in the server; what it says is done here.
+constexpr std::string_view kCommit = "commit and no chain no release";
+constexpr std::string_view kRollback = "rollback and no chain no release";
 constexpr uint16_t kNoSuchSavepoint = 1305;
 constexpr uint16_t kNoSuchThread = 1094;
 constexpr uint16_t kKillDenied = 1095;
@@ -85,11 +88,20 @@ net::Task<RunResult> ClientSession::begin(const Statement& statement) {
   }
   savepoints_.clear();
   if (tables_locked_) co_await let_tables_go();
+  const auto next = next_options_;
   start_transaction();
   using Access = mysql::TransactionOptions::Access;
   if (wanted->access == sql::AccessMode::kReadOnly) options_.access = Access::kReadOnly;
   if (wanted->access == sql::AccessMode::kReadWrite) options_.access = Access::kReadWrite;
   options_.consistent_snapshot = wanted->consistent_snapshot;
+  if (!wanted->consistent_snapshot) {
+    const bool said = next.access != Access::kSession || wanted->access != sql::AccessMode::kNone;
+    RunResult begun = co_await begin_where_code_ran(said);
+    if (begun.verdict != RunResult::Verdict::kAnswered) {
+      next_options_ = next;
+      co_return begun;
+    }
+  }
   if (wanted->consistent_snapshot && !keyspace_.empty()) {
     // The snapshot is of now, not of the first statement: the transaction begins on every shard at once.
     Statement nowhere;
@@ -102,10 +114,38 @@ net::Task<RunResult> ClientSession::begin(const Statement& statement) {
     }
     if (error) {
       co_await rollback_all();
+      next_options_ = next;
       co_return refused(std::move(*error));
     }
   }
   co_return RunResult::answered();
+}
+
+// The end of a transaction that has not begun: it is the end of what SET TRANSACTION said of it, and of savepoints, on
+// the connections that this session keeps, too.
+net::Task<void> ClientSession::forget_next_where_kept(bool commits) {
+  std::vector<shard::Target> kept;
+  for (const auto& held : held_) {
+    if (held.pinned && !held.in_transaction && held.phase == Phase::kMain) kept.push_back(held.target);
+  }
+  // One that is lost by that is lost with all that was kept on it, and the session knows: see lose().
+  for (const auto& target : kept) (void)co_await ask({target, std::string(commits ? kCommit : kRollback)});
+}
+
+// Code may have run SET TRANSACTION on a connection that this session keeps: what has begun there the server tells.
+// `access_said`: the client says whether it reads only, not the session.
+net::Task<RunResult> ClientSession::begin_where_code_ran(bool access_said) {
+  const auto kept = [](const HeldConnection& held) { return held.pinned && held.phase == Phase::kMain; };
+  if (std::ranges::count_if(held_, kept) != 1) co_return RunResult::answered();
+  const shard::Target target = std::ranges::find_if(held_, kept)->target;
+  if (!access_said) options_.access = mysql::TransactionOptions::Access::kSession;
+  auto begun = co_await ask({target, "do 0"});
+  if (begun.ok()) {
+    note_access(begun->ok.status_flags);
+    co_return RunResult::answered();
+  }
+  co_await rollback_all();
+  co_return refused(std::move(begun).error());
 }
 
 net::Task<RunResult> ClientSession::end_transaction(const Statement& statement) {
@@ -114,7 +154,11 @@ net::Task<RunResult> ClientSession::end_transaction(const Statement& statement) 
   const auto* wanted = sql::statement_as<sql::Transaction>(&ast->statement());
   if (wanted == nullptr) co_return RunResult::failed(fail(Code::kInvalidArgument, "this ends no transaction"));
   const bool was_open = in_transaction_;
-  const mysql::TransactionOptions options = options_;
+  mysql::TransactionOptions options = options_;
+  if (options.access == mysql::TransactionOptions::Access::kSession &&
+      std::ranges::any_of(held_, &HeldConnection::pinned)) {  // Code may have set otherwise what comes next.
+    options.access = mysql::TransactionOptions::Access::kReadWrite;
+  }
   if (statement.scan.kind == sql::StatementKind::kCommit) {
     RunResult committed = co_await commit();
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
@@ -122,19 +166,25 @@ net::Task<RunResult> ClientSession::end_transaction(const Statement& statement) 
     co_await rollback_all();
   }
   const auto completion = stored_.find("completion_type");
-  const bool says = wanted->chain != sql::Toggle::kNone || wanted->release != sql::Toggle::kNone;
   const auto asked = [&](sql::Toggle word, std::string_view type) {
-    return word == sql::Toggle::kOn || (!says && completion != stored_.end() && completion->second == type);
+    const bool silent = word == sql::Toggle::kNone;
+    return word == sql::Toggle::kOn || (silent && completion != stored_.end() && completion->second == type);
   };
   savepoints_.clear();  // Also where no transaction was open.
   const bool chained = asked(wanted->chain, kChainAtEnd);
+  const bool said = next_options_.access != mysql::TransactionOptions::Access::kSession;
   if (chained && tables_locked_) co_await let_tables_go();
   if (chained) start_transaction();
   if (chained && was_open) {  // Else it is as any that begins now.
     options_ = options;
     options_.consistent_snapshot = false;
   }
+  if (chained && !was_open) {
+    RunResult begun = co_await begin_where_code_ran(said);
+    if (begun.verdict != RunResult::Verdict::kAnswered) co_return begun;
+  }
   next_options_ = {};
+  if (!chained) co_await forget_next_where_kept(statement.scan.kind == sql::StatementKind::kCommit);
   close_after_answer_ = asked(wanted->release, kReleaseAtEnd);
   co_return RunResult::answered();
 }
@@ -181,7 +231,7 @@ net::Task<RunResult> ClientSession::commit_each(std::vector<HeldConnection*> par
   const auto started = base::system_clock().now();
   auto commit_one = [](ClientSession& self, HeldConnection* held, PartState& state, std::optional<Error>& first,
                        net::Wait limit) -> net::Task<void> {
-    auto result = co_await held->lease->client.query("commit", std::move(limit));
+    auto result = co_await held->lease->client.query(std::string(held->pinned ? kCommit : "commit"), std::move(limit));
     held->in_transaction = false;
     if (result.ok()) {
       held->pinned = (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0;
@@ -221,7 +271,7 @@ net::Task<void> ClientSession::rollback_all() {
     if (!held.in_transaction) continue;
     bool gone = held.lease->client.broken();
     if (!gone) {
-      auto result = co_await held.lease->client.query("rollback", wait);
+      auto result = co_await held.lease->client.query(std::string(held.pinned ? kRollback : "rollback"), wait);
       gone = !result.ok();
       if (result.ok()) held.pinned = (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0;
     }
@@ -286,8 +336,13 @@ net::Task<RunResult> ClientSession::savepoint(const Statement& statement) {
   for (const auto& held : held_) {
     if (held.in_transaction || held.autocommit_off) texts.push_back({held.target, text, held.phase});
   }
-  for (auto& what : texts) {
-    auto done = co_await ask(std::move(what));
+  for (size_t i = 0; i < texts.size(); ++i) {
+    auto done = co_await ask(std::move(texts[i]));
+    if (!done.ok() && i == 0 && done.error().mysql_errno() == kNoSuchSavepoint) {
+      // Code has ended the transaction that had it, and begun another.
+      savepoints_.erase(known);
+      co_return RunResult::failed(std::move(done).error());
+    }
     if (!done.ok()) co_return co_await fail_transaction(std::move(done).error());
   }
   if (sets) {

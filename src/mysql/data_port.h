@@ -24,6 +24,13 @@ inline constexpr std::string_view kOnceAttribute = "vitrail_once";
 // kBeginAttribute) only.
 inline constexpr std::string_view kSavepointAttribute = "vitrail_savepoint";
 
+// LAST_INSERT_ID() of the client's session, for code that may ask for it. Value: the number.
+inline constexpr std::string_view kInsertIdAttribute = "vitrail_insert_id";
+// Plants a warning whose text has kWarningMark in it: SHOW WARNINGS behind code tells by it whether the code has left
+// the warnings of statements before it.
+inline constexpr std::string_view kMarkAttribute = "vitrail_mark";
+inline constexpr std::string_view kWarningMark = "vitrail-mark";
+
 // The session's workload is OLAP or DBA: the tablet's --queryserver-config-query-timeout does not end the statement.
 inline constexpr std::string_view kUnlimitedAttribute = "vitrail_unlimited";
 

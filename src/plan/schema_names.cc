@@ -412,7 +412,8 @@ std::string with_keyspaces(std::string text, const std::map<std::string, std::st
           text.replace(at + 1, database.size(), keyspace);
       }
     }
-    for (const std::string_view kind : {"FUNCTION ", "PROCEDURE ", "TRIGGER "}) {  // FUNCTION database.f does not exist
+    // FUNCTION database.f does not exist; At line 2 in database.p
+    for (const std::string_view kind : {"FUNCTION ", "PROCEDURE ", "TRIGGER ", " in "}) {
       const std::string place = std::string(kind) + database + ".";
       if (const size_t at = text.find(place); at != std::string::npos) {
         text.replace(at + kind.size(), database.size(), keyspace);

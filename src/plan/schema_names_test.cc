@@ -195,6 +195,7 @@ TEST(SchemaNames, StandInErrors) {
   EXPECT_EQ(with_keyspaces("a foreign key constraint fails (`vt_shop`.`t`, 'vt_book')", kDatabases),
             "a foreign key constraint fails (`shop`.`t`, 'book')");
   EXPECT_EQ(with_keyspaces("FUNCTION vt_shop.f does not exist", kDatabases), "FUNCTION shop.f does not exist");
+  EXPECT_EQ(with_keyspaces("At line 2 in vt_shop.p", kDatabases), "At line 2 in shop.p");
   EXPECT_EQ(with_keyspaces("Duplicate entry 'vt_shopping' for 'vt_shop2.t'", kDatabases),
             "Duplicate entry 'vt_shopping' for 'vt_shop2.t'");
 }

@@ -109,6 +109,7 @@ net::Task<Status> QuerySession::run_request(Request request) {
   if (once_) co_await forget_once(request, *result);
   if (result->error) co_return co_await after_error(request, *result, was_in_transaction, left_before);
   in_transaction_ = (result->summary.status_flags & mysql::kStatusInTransaction) != 0;
+  reads_only_ = (result->summary.status_flags & mysql::kStatusInTransactionReadOnly) != 0;
   if (!in_transaction_ && lost_ == Lost::kTransaction) lost_ = Lost::kNothing;  // It had ended before it was ended.
   if (result->summary.session_state_changed) left_ |= Left::kTold;
   left_ &= ~request.info->effects.ends;
@@ -292,10 +293,11 @@ net::Task<std::optional<uint16_t>> QuerySession::server_status() {
   co_return std::nullopt;
 }
 
-// Servers keep SET TRANSACTION for longer than one statement when that fails, or reads no table.
+// Servers keep SET TRANSACTION for longer than one statement when that fails, or reads no table. Behind code, whose
+// connection stays with its client to the end, that is as it should be.
 net::Task<void> QuerySession::forget_once(const Request& request, const net::RelayResult& result) {
   once_ = false;
-  if (doomed_ || !lease_) co_return;
+  if (doomed_ || !lease_ || (left_ & Left::kAnything) != Left::kNothing) co_return;
   std::optional<uint16_t> flags = result.summary.status_flags;
   if (result.error) flags = co_await server_status();  // An ERR does not tell whether code has begun a transaction.
   doomed_ = !flags;
@@ -363,6 +365,7 @@ net::Task<Status> QuerySession::after_error(const Request& request, const net::R
   if (was_open || unsure) flags = co_await server_status();
   if (request.info->effects.runs_unseen_code) co_await keep_warnings(1);
   const bool open = flags && (*flags & mysql::kStatusInTransaction) != 0;
+  reads_only_ = open && (*flags & mysql::kStatusInTransactionReadOnly) != 0;
   if (!flags || doomed_) {
     lose_connection(was_open);
   } else {
@@ -370,7 +373,8 @@ net::Task<Status> QuerySession::after_error(const Request& request, const net::R
     in_transaction_ = open;
     if (!unsure) left_ = left_before;
   }
-  const bool transaction_ended = was_open && !open;
+  // Code may have ended it itself, and have failed behind that.
+  const bool transaction_ended = was_open && !open && !(flags && request.info->effects.runs_unseen_code);
   const bool told = !result.error_held;  // It came behind rows, and the client has it.
   statement_done();
   if (told) {

@@ -37,15 +37,26 @@ struct Prelude {
   bool once = false;
   bool unlimited = false;
 };
-// `keeps`: the session has the connection for longer; there a transaction may begin without a BEGIN (autocommit = 0).
-Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bool in_transaction, bool keeps) {
+// `savepoints`: a transaction may begin there without a BEGIN (autocommit = 0).
+Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bool in_transaction, bool savepoints) {
   Prelude prelude;
   prelude.unlimited =
       std::ranges::find(attributes, mysql::kUnlimitedAttribute, &mysql::QueryAttribute::name) != attributes.end();
   for (const auto& attribute : attributes) {
+    if (attribute.name == mysql::kMarkAttribute) {
+      prelude.statements.push_back(fmt::format("do cast('{}' as signed)", mysql::kWarningMark));
+    }
+    if (attribute.name != mysql::kInsertIdAttribute) continue;
+    const std::string& digits = attribute.value.bytes;
+    if (digits.empty() || !std::ranges::all_of(digits, [](unsigned char c) { return std::isdigit(c) != 0; })) {
+      return fail(Code::kInvalidArgument, "an insert id is a number");
+    }
+    prelude.statements.push_back(fmt::format("do last_insert_id({})", digits));
+  }
+  for (const auto& attribute : attributes) {
     if (attribute.name != mysql::kBeginAttribute || in_transaction || prelude.begins) continue;
     ASSIGN_OR_RETURN(const auto options, mysql::TransactionOptions::parse(attribute.value.bytes));
-    prelude.statements = options.statements();
+    for (auto& statement : options.statements()) prelude.statements.push_back(std::move(statement));
     prelude.begins = true;
   }
   prelude.joins =
@@ -59,7 +70,7 @@ Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bo
   }
   for (const auto& attribute : attributes) {
     if (attribute.name != mysql::kSavepointAttribute) continue;
-    if (!in_transaction && !prelude.begins && !keeps) {
+    if (!in_transaction && !prelude.begins && !savepoints) {
       return fail(Code::kInvalidArgument, "a savepoint is asked for outside of a transaction");
     }
     prelude.statements.push_back(mysql::savepoint_statement(attribute.value.bytes));
@@ -391,7 +402,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     auto query = mysql::decode_query(message.payload, client_.capabilities);
     if (!query.ok()) co_return co_await send_error(std::move(query).error());
     request.text = query->text;
-    auto prelude = prelude_of(query->attributes, in_transaction_, keeps_connection());
+    auto prelude = prelude_of(query->attributes, in_transaction_, may_set_savepoints());
     if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
     request.prelude = std::move(prelude->statements);
     request.begins = prelude->begins;
@@ -598,7 +609,7 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   // A cursor would tie the connection to this session until it is closed; rows are sent at once instead, as MySQL does
   // for statements that cannot have one.
   execute_.cursor_flags = 0;
-  auto prelude = prelude_of(execute_.attributes, in_transaction_, keeps_connection());
+  auto prelude = prelude_of(execute_.attributes, in_transaction_, may_set_savepoints());
   if (!prelude.ok()) co_return co_await send_error(std::move(prelude).error());
   request.prelude = std::move(prelude->statements);
   request.begins = prelude->begins;
@@ -659,6 +670,7 @@ net::Task<Status> QuerySession::send_ok(uint16_t extra_flags) {
   const bool has_state = left_ != sql::Left::kNothing || lost_ == Lost::kState;
   ok.status_flags = static_cast<uint16_t>(mysql::kStatusAutocommit | extra_flags |
                                           (in_transaction_ ? mysql::kStatusInTransaction : 0) |
+                                          (in_transaction_ && reads_only_ ? mysql::kStatusInTransactionReadOnly : 0) |
                                           (has_state ? mysql::kStatusSessionStateChanged : 0));
   mysql::encode_ok(payload, ok, client_.capabilities);
   // The encoder sets this flag for session tracking alone; here it tells of state (behind header and two zeros).

@@ -207,6 +207,9 @@ class QuerySession {
   net::Task<Outcome> send_ok(uint16_t extra_flags = 0);
   net::Task<Outcome> send(std::string framed);
   net::Wait query_wait() const;
+  bool may_set_savepoints() const {
+    return keeps_connection() || settings_.find("@@session.autocommit = 0") != std::string::npos;
+  }
   bool keeps_connection() const { return in_transaction_ || left_ != sql::Left::kNothing; }
 
   // query_guards.cc: what a statement waits for before it gets a connection.
@@ -268,6 +271,7 @@ class QuerySession {
   net::MysqlPool::Lease lease_;  // While a statement, a transaction or other state needs it.
   std::string settings_;         // The SET statement of this session.
   bool in_transaction_ = false;
+  bool reads_only_ = false;  // The open transaction, as the server told last.
   sql::Left left_ = sql::Left::kNothing;
   sql::Left left_before_ = sql::Left::kNothing;  // The statement that was sent last.
   bool active_ = false;

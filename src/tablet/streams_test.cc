@@ -285,11 +285,28 @@ TEST_F(StreamsTest, CodeThatFailsCostsASessionNothing) {
     EXPECT_FALSE((co_await client.query("call fails()", soon(), 10, std::move(once))).ok());
     EXPECT_TRUE((co_await client.query("select 2", soon())).ok());
     EXPECT_EQ(fake.connections["select 2"], fake.connections["select get_lock('L', 0)"]);
-    EXPECT_TRUE(fake.connections.contains("rollback"));  // Servers keep SET TRANSACTION behind an error.
+    // What SET TRANSACTION said stays in the session's own connection, as it does behind an error on one server.
+    EXPECT_FALSE(fake.connections.contains("rollback"));
     // With the connection goes the lock: that is told, whatever the statement was about to leave itself.
     EXPECT_FALSE((co_await client.query("call dies()", soon())).ok());
     const auto behind = co_await client.query("select 3", soon());
     EXPECT_TRUE(!behind.ok() && behind.error().message().find("is lost") != std::string::npos);
+  };
+  run(body(login(true), fake_));
+}
+
+TEST_F(StreamsTest, WhatSetTransactionSaidStaysInNoConnectionOfThePool) {
+  auto body = [](net::MysqlClientSettings settings, FakeServer& fake) -> net::Task<void> {
+    settings.auth.capabilities |= mysql::kClientQueryAttributes;
+    Clients clients;
+    co_await connect_all(settings, 1, clients);
+    mysql::TransactionOptions options;
+    options.access = mysql::TransactionOptions::Access::kReadOnly;
+    std::vector<mysql::QueryAttribute> once = {
+        {std::string(mysql::kOnceAttribute), mysql::Value::of_text(options.to_text())}};
+    EXPECT_TRUE((co_await clients[0].query("select 1", soon(), 10, std::move(once))).ok());
+    EXPECT_TRUE(fake.connections.contains("rollback"));
+    EXPECT_EQ(fake.connections["rollback"], fake.connections["select 1"]);
   };
   run(body(login(true), fake_));
 }

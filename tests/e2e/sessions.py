@@ -63,6 +63,9 @@ STATEMENTS = [
     "execute immediate 'set session sql_mode = \"\"'", "deallocate prepare s",
     "select get_lock('L', 0)", "do get_lock('L', 0)", "select get_lock('L', 0), get_lock('M', 0)",
     "select id from t where get_lock('L', 0) = 1 limit 1", "select release_lock('L')", "select release_all_locks()",
+    "select * from (select get_lock('L', 0)) d", "set @x = get_lock('L', 0)", "update t set v = get_lock('L', 0) where id = 1",
+    "call shows(get_lock('L', 0))", "set autocommit = if(get_lock('L', 0), 1, 1)", "begin not atomic do get_lock('L', 0); end",
+    "begin not atomic set transaction read only; end", "call answers_twice()",
     "lock tables t write", "lock tables t read", "lock table t write, u read", "unlock tables",
     "flush tables with read lock", "flush tables t with read lock", "flush tables t for export",
     "handler t open", "handler t open as h", "handler t close",
@@ -198,7 +201,8 @@ class SessionsTest(ClusterTest):
         cluster.start_vtctld()
         cluster.vtctldclient("CreateKeyspace", "--durability-policy", "none", "un")
         cluster.add_shard("un", "0", 700, ("replica",))
-        cls.reference = cluster.server(cluster.primary("un", "0"))
+        cls.primary = cluster.primary("un", "0")
+        cls.reference = cluster.server(cls.primary)
         cls.addClassCleanup(cls.reference.close)
         with cls.reference.cursor() as cursor:
             cursor.execute("set global log_bin_trust_function_creators = 1")
@@ -232,7 +236,7 @@ class SessionsTest(ClusterTest):
 
     def connect(self, plain):
         if plain:
-            return self.cluster.server(self.cluster.primary("un", "0"), "reference")
+            return self.cluster.server(self.primary, "reference")
         return self.cluster.connect("un", autocommit=None)
 
     def look(self, plain, statement, owner_stays):
@@ -389,6 +393,29 @@ class SessionsTest(ClusterTest):
                        "/*! begin */ not atomic select 1; end", "begin not atomic set transaction read only; end", "set session transaction read write",
                        "insert into u values (15)", "set autocommit = 0", "if 0 then select * from t; end if", "set transaction read write",
                        "if 1 then select id from t where id = 1; end if", "set transaction read write", "rollback", "set autocommit = 1"]
+            # What a failed statement has begun, or used up of SET TRANSACTION; and what code has.
+            script += ["set autocommit = 0", "set session transaction read only", "insert into u values (20)", "set transaction read write",
+                       "set session transaction read write", "select * from nosuch", "set transaction read write", "insert into t values (1, 1)",
+                       "set transaction read write", "rollback", "set autocommit = 1", "set transaction read only",
+                       "alter table nosuch add column w int", "insert into u values (21)", "set transaction read only", "select nosuch from t",
+                       "insert into u values (22)", "set transaction read only", "select * from nosuch", "insert into u values (23)", "rollback",
+                       "set transaction read only", "call sets_variable()", "insert into u values (24)", "rollback", "insert into u values (25)",
+                       "set autocommit = 0", "set transaction read only", "savepoint a", "call sets_variable()", "rollback to a",
+                       "set transaction read write", "rollback", "savepoint a", "call starts_transaction()", "rollback to a", "select v from t where id = 1",
+                       "rollback", "set autocommit = 1", "begin not atomic set transaction read only; end", "begin", "insert into u values (26)",
+                       "rollback", "start transaction read only", "call starts_transaction()", "insert into u values (27)", "commit",
+                       "begin", "insert into u values (28)", "begin not atomic commit; insert into u values (28); end", "rollback", "select * from u",
+                       "select get_lock('L', 0)", "call fails_in_transaction()", "rollback", "select v from t where id = 1", "select release_lock('L')"]
+            # What code leaves to ask for, and what of the session it meets.
+            script += ["select * from nosuch", "execute immediate concat('select ', 1)", "show count(*) warnings", "call sets_variable()",
+                       "show count(*) warnings", "prepare s from 'select 1'", "execute s", "select found_rows()", "show count(*) warnings",
+                       "call answers_twice()", "show count(*) warnings", "begin not atomic insert into auto(v) values (5); end", "select last_insert_id()",
+                       "select last_insert_id(70)", "begin not atomic set @l = last_insert_id(); end", "select @l", "set sql_select_limit = 0",
+                       "set @a = 2 + 3, @i = (select count(*) from t)", "call sets_variable()", "set sql_select_limit = default", "select @a, @i, @x"]
+            # Numbers out of bounds.
+            script += ["set max_sort_length = 0", "show warnings", "select @@max_sort_length",
+                       "set statement max_sort_length = 1 for select id from t where id = 1", "show warnings", "set wait_timeout = 0", "show warnings",
+                       "select @@wait_timeout", "set sql_mode = 'STRICT_ALL_TABLES'", "set max_sort_length = 0", "set sql_mode = default"]
             script += ["set names utf8mb4 collate uca1400_ai_ci", "select @@collation_connection", "set statement wait_timeout = 5 for select 1"]
         else:
             script = [statement for statement in map(named, script) if not statement.startswith(("if ", "while "))]

@@ -5,6 +5,7 @@ import threading
 
 import pymysql
 
+from binary_protocol import Statement
 from support import ClusterTest, main, texts
 
 from vitrail import backend
@@ -396,6 +397,43 @@ class TransactionsTest(ClusterTest):
         self.assertEqual([(row[0], row[1]) for row in client("show errors")], [("Error", 1064)])
         client("select id, v from u where id = 1 into @a, @b")
         self.assertEqual(client("select @a, @b + 1"), [(1, 2)])
+
+    # --- prepared statements, sessions begun anew ---
+    def test_what_is_prepared_goes_where_its_names_were_looked_up(self):
+        client = self.client("sh")
+        kept = Statement(client.connection, "insert into t values (?, 1)")
+        client("prepare s from 'insert into t values (4, 2)'")
+        client("use un")
+        kept.execute(1)
+        client("execute s")
+        self.assertEqual(client("select database()"), [("un",)])
+        client("prepare s from 'insert into u values (5, last_insert_id())'")
+        client("use sh")
+        client("execute s")
+        self.assertEqual(client("select database()"), [("sh",)])
+        self.assertEqual((self.ids("t"), self.ids("u")), ([1, 4], [5]))
+        client("use un")
+        client("prepare s from 'insert into u values (6, 1)'")
+        client("execute s")
+        self.assertEqual((self.ids("t"), self.ids("u")), ([1, 4], [5, 6]))
+        client("use sh")
+        self.assertEqual(client.error("prepare s from 'select * from nosuch'"), 1146)
+        self.assertEqual(client.error("prepare s from 'select nosuch from t'"), 1054)
+        self.assertEqual(client.error("prepare s from 'set nosuch = 1'"), 1193)
+        self.assertEqual(client.error("execute s"), 1243)
+
+    def test_a_reset_lets_locks_go_and_leaves_changes_whole(self):
+        client, other = self.client("sh"), self.client("sh")
+        for _ in range(3):
+            client("select get_lock('L', 0)")
+            client("lock tables t write")
+            client.connection._execute_command(0x1F, b"")  # COM_RESET_CONNECTION
+            self.assertTrue(client.connection._read_packet().is_ok_packet())
+            self.assertEqual(other("select is_free_lock('L')"), [(1,)])
+            self.assertEqual(other("select count(*) from t"), [(0,)])
+        client("insert into t values (4, 1)")
+        self.assertEqual(client.error("insert into t values (1, 1), (4, 1)"), 1062)
+        self.assertEqual(self.ids(), [4])
 
     # --- fences ---
     def fence(self, *tables):
