@@ -24,6 +24,13 @@ inline constexpr std::string_view kOnceAttribute = "vitrail_once";
 // kBeginAttribute) only.
 inline constexpr std::string_view kSavepointAttribute = "vitrail_savepoint";
 
+// Beside kBeginAttribute: the transaction may have to be prepared (docs/formats/twopc.md), so that its changes are
+// remembered.
+inline constexpr std::string_view kAtomicAttribute = "vitrail_atomic";
+// Of the statements "vitrail twopc ..." (docs/formats/twopc.md): they come from a vtgate, not from its client.
+inline constexpr std::string_view kTwoPcAttribute = "vitrail_twopc";
+inline constexpr std::string_view kTwoPcText = "vitrail twopc ";
+
 // The session's workload is OLAP or DBA: the tablet's --queryserver-config-query-timeout does not end the statement.
 inline constexpr std::string_view kUnlimitedAttribute = "vitrail_unlimited";
 
