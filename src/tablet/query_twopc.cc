@@ -4,7 +4,6 @@
 
 #include <algorithm>
 #include <optional>
-#include <span>
 
 #include "base/log.h"
 #include "base/text.h"
@@ -13,7 +12,6 @@
 #include "mysql/data_port.h"
 #include "mysql/errors.h"
 #include "net/pause_point.h"
-#include "sql/lexer.h"
 #include "tablet/query_session.h"
 
 namespace vitrail::tablet {
@@ -46,30 +44,6 @@ std::string sql_text(std::string_view text) {
 Error not_here() {
   return fail(Code::kUnavailable, "this tablet is not the shard's primary: what is prepared is ended elsewhere")
       .with_retry(Retry::kAfterTopologyRefresh);
-}
-
-// `text` with the values in the places of its parameters. Nothing: that would not be the same.
-std::optional<std::string> spelt_out(std::string_view text, std::string_view settings,
-                                     std::span<const mysql::Parameter> parameters) {
-  // Where these are in force a string may have to be written in another way.
-  const std::string modes = base::to_lower(settings);
-  if (modes.contains("no_backslash_escapes") || modes.contains("ansi")) return std::nullopt;
-  std::string out;
-  size_t done = 0, index = 0;
-  sql::Lexer lexer(text);
-  for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd; token = lexer.next()) {
-    if (token.type == sql::TokenType::kError) return std::nullopt;
-    if (token.type != sql::TokenType::kParameter) continue;
-    if (index >= parameters.size()) return std::nullopt;
-    const auto value = mysql::parameter_value(parameters[index++]);
-    if (!value.ok() || value->type == mysql::FieldType::kFloat) return std::nullopt;
-    out += text.substr(done, token.offset - done);
-    mysql::append_sql_literal(out, *value);
-    done = token.end();
-  }
-  if (index != parameters.size()) return std::nullopt;
-  out += text.substr(done);
-  return out;
 }
 
 // Kind, engine, and how many triggers, computed defaults and columns that the clock sets it has.

@@ -5,6 +5,10 @@
 #include <algorithm>
 #include <charconv>
 
+#include "base/text.h"
+#include "mysql/convert.h"
+#include "sql/lexer.h"
+
 namespace vitrail::tablet {
 
 Result<Dtid> Dtid::parse(std::string_view text) {
@@ -66,6 +70,31 @@ void RedoLog::cannot(std::string why) {
   if (!why_not_.empty()) return;
   why_not_ = std::move(why);
   statements_.clear();
+}
+
+std::optional<std::string> spelt_out(std::string_view text, std::string_view settings,
+                                     std::span<const mysql::Parameter> parameters) {
+  // Where these are in force a string may have to be written in another way.
+  const std::string modes = base::to_lower(settings);
+  if (modes.contains("no_backslash_escapes") || modes.contains("ansi")) return std::nullopt;
+  std::string out;
+  size_t done = 0, index = 0;
+  sql::Lexer lexer(text);
+  for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd; token = lexer.next()) {
+    if (token.type == sql::TokenType::kError) return std::nullopt;
+    if (token.type != sql::TokenType::kParameter) continue;
+    if (index >= parameters.size()) return std::nullopt;
+    const mysql::Parameter& parameter = parameters[index++];
+    if (parameter.type == mysql::FieldType::kFloat) return std::nullopt;
+    const auto value = mysql::parameter_value(parameter);
+    if (!value.ok()) return std::nullopt;
+    out += text.substr(done, token.offset - done);
+    mysql::append_sql_literal(out, *value);
+    done = token.end();
+  }
+  if (index != parameters.size()) return std::nullopt;
+  out += text.substr(done);
+  return out;
 }
 
 std::string pack_statements(const std::vector<std::string>& statements) {

@@ -1,11 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
+#include <span>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/result.h"
+#include "mysql/statements.h"
 
 namespace vitrail::tablet {
 
@@ -55,6 +58,11 @@ class RedoLog {
   size_t bytes_ = 0;
   bool changed_ = false;
 };
+
+// `text` with the values in the places of its parameters, in a session with `settings` (its SET statement). Nothing:
+// that would not be the same.
+std::optional<std::string> spelt_out(std::string_view text, std::string_view settings,
+                                     std::span<const mysql::Parameter> parameters);
 
 // Statements as the one text that is stored: of each its length in bytes, a colon, and itself.
 std::string pack_statements(const std::vector<std::string>& statements);

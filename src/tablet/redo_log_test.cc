@@ -57,6 +57,33 @@ TEST(RedoLog, IsBounded) {
   EXPECT_NE(tables.why_not(), "");
 }
 
+TEST(RedoLog, SpellsParametersOut) {
+  using mysql::FieldType;
+  const auto number = [](std::string_view raw) {
+    return mysql::Parameter{.type = FieldType::kLongLong, .is_null = false, .raw = raw};
+  };
+  const std::string seven("\x07\0\0\0\0\0\0\0", 8);
+  const std::string quote(
+      "\x03"
+      "a'b",
+      4);
+  const mysql::Parameter text{.type = FieldType::kVarString, .is_null = false, .raw = quote};
+  const std::vector<mysql::Parameter> two = {number(seven), text};
+  EXPECT_EQ(spelt_out("update t set a = ? where b = ? and c = '?'", "", two),
+            "update t set a = 7 where b = 'a''b' and c = '?'");
+  EXPECT_EQ(spelt_out("delete from t where a <=> ?", "", std::vector<mysql::Parameter>(1)),
+            "delete from t where a <=> NULL");
+  EXPECT_EQ(spelt_out("delete from t", "", {}), "delete from t");
+  // One that is missing, one too many, a mode in which strings are written in another way, a number that text rounds.
+  EXPECT_EQ(spelt_out("delete from t where a = ?", "", {}), std::nullopt);
+  EXPECT_EQ(spelt_out("delete from t where a = ?", "", two), std::nullopt);
+  EXPECT_EQ(spelt_out("delete from t where a = ? and b = ?", "set @@session.sql_mode = 'NO_BACKSLASH_ESCAPES'", two),
+            std::nullopt);
+  const std::string one("\0\0\x80\x3f", 4);
+  const std::vector<mysql::Parameter> real = {{.type = FieldType::kFloat, .is_null = false, .raw = one}};
+  EXPECT_EQ(spelt_out("delete from t where a = ?", "", real), std::nullopt);
+}
+
 TEST(RedoLog, IsOneTextWhereItIsStored) {
   for (const Texts& texts :
        {Texts{}, Texts{""}, Texts{"a", "", "b:1", std::string("\0\xff'", 3)}, Texts{"3:abc", "12"}}) {
