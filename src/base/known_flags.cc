@@ -201,10 +201,8 @@ constexpr KnownFlag kFlags[] = {
         "an event older than a change of its table is read by what binlog_row_metadata=FULL puts into the log, or "
         "refused"},
     KnownFlag{"queryserver_config_schema_change_signal_interval", true, kTablet, kAny, "changes are told at once"},
-    KnownFlag{"twopc_enable", false, kTablet, "false", "transactions over shards are not atomic"},
-    KnownFlag{"twopc_coordinator_address", true, kTablet, "", "transactions over shards are not atomic"},
-    KnownFlag{"twopc_abandon_age", true, kTablet, kAny,
-              "transactions over shards are not atomic, so that none of them can be left for others to end"},
+    KnownFlag{"twopc_coordinator_address", true, kTablet, kAny,
+              "tablets find the shard that decides a transaction by its id"},
     KnownFlag{"queryserver_config_passthrough_dmls", false, kTablet, "true",
               "statements that change rows always go to the server as they are"},
     KnownFlag{"queryserver_enable_online_ddl", false, kTablet, "false", "online DDL is not offered yet"},

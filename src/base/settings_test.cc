@@ -403,7 +403,7 @@ TEST(Settings, KnownFlagsHaveTheNamesAndValuesOfTheirFamily) {
     const char* flag;
     bool accepted;
   } cases[] = {
-      {"vttablet", "--twopc_abandon_age=3600", true},
+      {"vttablet", "--twopc_coordinator_address=host:15999", true},
       {"vttablet", "--queryserver-config-passthrough-dmls", true},
       {"vttablet", "--queryserver-config-passthrough-dmls=false", false},
       {"vttablet", "--queryserver-enable-online-ddl=false", true},
@@ -424,7 +424,7 @@ TEST(Settings, KnownFlagsHaveTheNamesAndValuesOfTheirFamily) {
       {"vttablet", "--tablet-manager-grpc-ca=ca.pem", false},
       {"vttablet", "--querylog-mode=error", false},
       {"vtctld", "-enable_realtime_stats", true},
-      {"mysqlctl", "--twopc_abandon_age=3600", false},
+      {"mysqlctl", "--twopc_coordinator_address=host:15999", false},
   };
   for (const auto& c : cases) {
     Settings settings(c.program, "");

@@ -72,13 +72,16 @@ void declare(base::Settings& settings, Options& options) {
   settings
       .add_parsed(
           "transaction_mode", "string",
-          [single = serving.single_shard](std::string_view mode) -> Status {
+          [single = serving.single_shard, twice = serving.two_phase](std::string_view mode) -> Status {
             *single = mode == "SINGLE";
+            *twice = mode == "TWOPC";
             return {};
           },
-          [single = serving.single_shard] { return std::string(*single ? "SINGLE" : "MULTI"); },
-          "whether a transaction may span shards")
-      .one_of({"SINGLE", "MULTI"})
+          [single = serving.single_shard, twice = serving.two_phase] {
+            return std::string(*single ? "SINGLE" : *twice ? "TWOPC" : "MULTI");
+          },
+          "whether a transaction may span shards, and whether it is committed in two phases then")
+      .one_of({"SINGLE", "MULTI", "TWOPC"})
       .live();
   settings.add("discovery_low_replication_lag", &options.discovery.lag->low,
                "a replica that lags no more is always used");

@@ -52,6 +52,8 @@ struct GateSettings {
   std::string default_keyspace;  // Empty: global routing.
   // Live; shared by all copies. Whether a transaction may span shards: transaction_mode SINGLE or MULTI.
   std::shared_ptr<std::atomic<bool>> single_shard = std::make_shared<std::atomic<bool>>(false);
+  // Live, likewise: transaction_mode TWOPC.
+  std::shared_ptr<std::atomic<bool>> two_phase = std::make_shared<std::atomic<bool>>(false);
   base::Duration query_timeout = std::chrono::seconds(0);  // 0: none but the tablets' own.
   bool warn_sharded_only = false;
   bool terse_errors = false;  // Texts of MySQL servers' errors stay here.
@@ -117,6 +119,9 @@ class GateLoop {
     base::TimePoint asked;
   };
   std::map<std::pair<std::string, std::string>, KnownViewQuery> view_queries;
+  // Transactions that have ended on all shards: their ids, by the shard that decided them, which is told so with the
+  // next one that it decides.
+  std::map<std::string, std::vector<std::string>> concluded;
   base::QueryLog* query_log = nullptr;
   base::MemoryBudget* memory = nullptr;
   const mysql::ServerAuthSettings* login = nullptr;  // For COM_CHANGE_USER.

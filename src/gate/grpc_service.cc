@@ -40,10 +40,12 @@ bool plain_word(std::string_view text) {
 }
 
 // Wishes of a session that are not fulfilled are refused, not forgotten.
-Status check_wishes(const ::vtgate::Session& session, bool gate_is_single) {
+Status check_wishes(const ::vtgate::Session& session, bool gate_is_single, bool gate_is_two_phase) {
   const auto& options = session.options();
-  if (session.transaction_mode() == ::vtgate::TWOPC) {
-    return fail(Code::kUnimplemented, "VT12001: unsupported: transaction_mode TWOPC; use MULTI");
+  if (session.transaction_mode() == ::vtgate::TWOPC && !gate_is_two_phase) {
+    return fail(Code::kUnimplemented,
+                "VT12001: unsupported: transaction_mode TWOPC of one session; start vtgate with "
+                "--transaction-mode TWOPC");
   }
   if (session.transaction_mode() == ::vtgate::SINGLE && !gate_is_single) {
     return fail(Code::kUnimplemented,
@@ -192,7 +194,7 @@ Result<GrpcService::Core::LivePtr> GrpcService::Core::take_kept(::vtgate::Sessio
 
 net::Task<Result<GrpcService::Core::LivePtr>> GrpcService::Core::take(::vtgate::Session& wanted, std::string user,
                                                                       net::Wait wait) {
-  CO_RETURN_IF_ERROR(check_wishes(wanted, home_.settings.single_shard->load()));
+  CO_RETURN_IF_ERROR(check_wishes(wanted, home_.settings.single_shard->load(), home_.settings.two_phase->load()));
   if (wanted.in_transaction()) {
     auto live = take_kept(wanted);
     if (live.ok()) (*live)->busy = true;

@@ -615,6 +615,12 @@ class ClientSession {
   // Commits the open transaction, if there is one. The answer is still to be sent.
   net::Task<RunResult> commit();
   net::Task<RunResult> commit_each(std::vector<HeldConnection*> participants);
+  // session_twopc.cc: all or nothing. `changed`: whether it has changed something there.
+  net::Task<RunResult> commit_atomically(std::vector<HeldConnection*> participants, std::vector<bool> changed);
+  net::Task<Status> tell_twopc(HeldConnection* held, std::string what, net::Wait wait);
+  net::Task<std::optional<Error>> prepare_all(const std::vector<HeldConnection*>& writers, const std::string& dtid,
+                                              net::Wait wait);
+  net::Task<void> abort_all(const std::vector<HeldConnection*>& writers, const std::string& dtid, net::Wait wait);
   net::Task<void> rollback_all();
   net::Task<RunResult> savepoint(const Statement& statement);
   void start_transaction(bool implicit = false);
@@ -647,6 +653,7 @@ class ClientSession {
   net::Task<Status> pass_messages(ShardStreams& streams, ClientRows& out);
   Result<std::vector<ShardText>> message_texts(const Statement& statement);
 
+  bool two_phase() const { return two_phase_.value_or(shared_.settings.two_phase->load()); }
   bool single_shard() const { return single_shard_.value_or(shared_.settings.single_shard->load()); }
 
   // session_statements.cc: statements that the gate answers itself. nullopt: not one of them.
@@ -835,6 +842,8 @@ class ClientSession {
   }
   std::vector<LookupKey> maybe_gone_;  // Of the open transaction: lookup rows whose rows may be gone.
   std::optional<bool> single_shard_;   // SET transaction_mode
+  std::optional<bool> two_phase_;      // Likewise.
+  bool atomic_ = false;                // The open transaction is committed in two phases.
   bool state_lost_ = false;            // State in a server is gone: the session cannot go on.
   bool close_after_answer_ = false;    // COMMIT RELEASE
 

@@ -161,6 +161,7 @@ net::Task<void> ClientSession::reset_session() {
   next_options_ = {};
   savepoints_.clear();
   single_shard_.reset();
+  two_phase_.reset();
   last_insert_id_ = 0;
   row_count_ = 0;
   clear_warnings();

@@ -71,6 +71,7 @@ std::vector<mysql::QueryAttribute> ClientSession::attributes_for(HeldConnection*
       add(mysql::kOnceAttribute, options_.to_text());
   } else if (held == nullptr || !held->in_transaction) {
     add(mysql::kBeginAttribute, options_.to_text());
+    if (atomic_) add(mysql::kAtomicAttribute, "1");
     if (std::ranges::any_of(held_, &HeldConnection::in_transaction)) add(mysql::kJoinsAttribute, "1");
     // The transaction's earlier savepoints: to a shard that joins now they all mean its beginning.
     for (const auto& name : savepoints_) add(mysql::kSavepointAttribute, name);
@@ -101,6 +102,7 @@ void ClientSession::absorb(const shard::Target& target, HeldConnection* held, ne
     in_transaction_ = told_begun_ = true;
     implicit_ = !autocommit_;
     options_ = {};
+    atomic_ = false;
     if ((status_flags & mysql::kStatusInTransactionReadOnly) != 0) {
       options_.access = mysql::TransactionOptions::Access::kReadOnly;
     }

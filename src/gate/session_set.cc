@@ -442,14 +442,12 @@ net::Task<Status> ClientSession::set_gate_variable(const std::string& name, std:
   const std::string word = lower(unquoted(literal));
   const auto number = number_of(word);
   if (name == "transaction_mode") {
-    if (word == "single") {
-      single_shard_ = true;
-    } else if (word == "multi") {
-      single_shard_ = false;
+    if (word == "single" || word == "multi" || word == "twopc") {
+      single_shard_ = word == "single";
+      two_phase_ = word == "twopc";
     } else if (word == "default" || word == "unspecified") {
       single_shard_.reset();
-    } else if (word == "twopc") {
-      co_return unsupported("transaction_mode twopc");
+      two_phase_.reset();
     } else {
       co_return wrong_value(name, word);
     }
@@ -599,6 +597,7 @@ net::Task<Status> ClientSession::change_settings(const sql::Ast& ast, const sql:
   const auto timeouts = timeouts_;
   const auto next_options = next_options_;
   const auto single = single_shard_;
+  const auto twice = two_phase_;
   const bool autocommit = autocommit_;
   Status done;
   // As on a server, all expressions are computed before the first variable changes.
@@ -619,6 +618,7 @@ net::Task<Status> ClientSession::change_settings(const sql::Ast& ast, const sql:
   timeouts_ = timeouts;
   next_options_ = next_options;
   single_shard_ = single;
+  two_phase_ = twice;
   autocommit_ = autocommit;
   co_return done;
 }

@@ -249,7 +249,7 @@ std::optional<std::string> ClientSession::gate_variable(const std::string& name)
   if (name == "warning_count") return std::to_string(warnings_);
   if (name == "error_count") return std::to_string(error_count());
   if (name == "pseudo_thread_id") return std::to_string(connection_id_);
-  if (name == "transaction_mode") return single_shard() ? "'SINGLE'" : "'MULTI'";
+  if (name == "transaction_mode") return single_shard() ? "'SINGLE'" : two_phase() ? "'TWOPC'" : "'MULTI'";
   if (name == "workload" && !stored_.contains(name)) return "'oltp'";
   if (const auto value = timeouts_.find(name); value != timeouts_.end()) return std::to_string(value->second);
   if (const auto value = stored_.find(name); value != stored_.end() && lower(value->second) != "default") {

@@ -48,6 +48,7 @@ void ClientSession::start_transaction(bool implicit) {
   implicit_ = implicit;
   tables_locked_ = tables_locked_ && implicit;
   options_ = std::exchange(next_options_, {});
+  atomic_ = two_phase();
   using Access = mysql::TransactionOptions::Access;
   const auto setting = settings_.values().find("tx_read_only");  // As it is now; SET changes it for the next one.
   if (options_.access == Access::kSession && setting != settings_.values().end() &&
@@ -59,6 +60,7 @@ void ClientSession::start_transaction(bool implicit) {
 
 void ClientSession::transaction_over() {
   in_transaction_ = false;
+  atomic_ = false;
   options_ = {};
   savepoints_.clear();
   maybe_gone_.clear();
@@ -196,13 +198,14 @@ net::Task<RunResult> ClientSession::commit() {
   }
   // A participant that is gone has taken its part of the transaction along: nothing may be committed then. With several
   // they are asked, all at once: what is known before the first COMMIT cannot make it half a transaction.
+  std::vector<uint16_t> flags(participants.size());
   if (participants.size() > 1) {
-    auto look = [](ClientSession& self, HeldConnection* held) -> net::Task<void> {
-      (void)co_await self.ping(held->lease->client);
+    auto look = [](ClientSession& self, HeldConnection* held, uint16_t& out) -> net::Task<void> {
+      out = (co_await self.ping(held->lease->client)).value_or(0);
     };
     std::vector<net::Task<void>> looks;
-    for (HeldConnection* held : participants) {
-      if (held->lease->client.idle_ok()) looks.push_back(look(*this, held));
+    for (size_t i = 0; i < participants.size(); ++i) {
+      if (participants[i]->lease->client.idle_ok()) looks.push_back(look(*this, participants[i], flags[i]));
     }
     co_await net::when_all(std::move(looks));
   }
@@ -218,6 +221,11 @@ net::Task<RunResult> ClientSession::commit() {
     RunResult failed = co_await fail_transaction(std::move(ready).error());
     failed_.reset();
     co_return failed;
+  }
+  if (atomic_ && participants.size() > 1) {
+    std::vector<bool> changed;
+    for (const uint16_t flag : flags) changed.push_back((flag & mysql::kStatusInTransactionReadOnly) == 0);
+    co_return co_await commit_atomically(std::move(participants), std::move(changed));
   }
   co_return co_await commit_each(std::move(participants));
 }

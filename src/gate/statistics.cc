@@ -84,6 +84,8 @@ Statistics::Statistics(base::Metrics& metrics)
           metrics.timings("CommitModeTimings", "commits, by the shards they span", {"mode"}).with({"Single"})),
       multi_commits_(
           metrics.timings("CommitModeTimings", "commits, by the shards they span", {"mode"}).with({"Multi"})),
+      two_phase_commits_(
+          metrics.timings("CommitModeTimings", "commits, by the shards they span", {"mode"}).with({"TwoPC"})),
       buffered_(metrics.counters("BufferRequestsBuffered", "statements held during a switch", {"keyspace", "shard"})),
       in_flight_max_(metrics.gauges("BufferLastRequestsInFlightMax", "most statements held at once, last time",
                                     {"keyspace", "shard"})),

@@ -69,10 +69,12 @@ class Statistics {
   ApiCounters api_of(const std::string& keyspace, const std::string& tablet_type);
   // VtgateApiErrorCounts{"Execute.commerce.primary.DEADLINE_EXCEEDED"}
   void count_error(const std::string& keyspace, const std::string& tablet_type, base::Code code);
-  // CommitModeTimings{"Single"|"Multi"}
+  // CommitModeTimings{"Single"|"Multi"|"TwoPC"}
   void record_commit(size_t shards, base::Duration took) {
     (shards > 1 ? multi_commits_ : single_commits_).record(took);
   }
+
+  void record_two_phases(base::Duration took) { two_phase_commits_.record(took); }
 
   // A statement for that shard begins to be held, and is held no more. A failover lasts as long as any is.
   void hold(const std::string& keyspace, const std::string& shard);
@@ -106,6 +108,7 @@ class Statistics {
   base::Family<base::Counter>& errors_;
   base::Timing& single_commits_;
   base::Timing& multi_commits_;
+  base::Timing& two_phase_commits_;
   base::Family<base::Counter>& buffered_;
   base::Family<base::Gauge>& in_flight_max_;
   base::Family<base::Counter>& failover_ms_;

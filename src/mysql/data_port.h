@@ -31,6 +31,13 @@ inline constexpr std::string_view kInsertIdAttribute = "vitrail_insert_id";
 inline constexpr std::string_view kMarkAttribute = "vitrail_mark";
 inline constexpr std::string_view kWarningMark = "vitrail-mark";
 
+// Beside kBeginAttribute: the transaction may have to be prepared (docs/formats/twopc.md), so that its changes are
+// remembered.
+inline constexpr std::string_view kAtomicAttribute = "vitrail_atomic";
+// Of the statements "vitrail twopc ..." (docs/formats/twopc.md): they come from a vtgate, not from its client.
+inline constexpr std::string_view kTwoPcAttribute = "vitrail_twopc";
+inline constexpr std::string_view kTwoPcText = "vitrail twopc ";
+
 // The session's workload is OLAP or DBA: the tablet's --queryserver-config-query-timeout does not end the statement.
 inline constexpr std::string_view kUnlimitedAttribute = "vitrail_unlimited";
 

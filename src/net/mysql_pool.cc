@@ -156,7 +156,8 @@ MysqlPool::Lease MysqlPool::lend(std::unique_ptr<PooledConnection> connection) {
 
 void MysqlPool::abort_loans() {
   for (size_t i = all_.size(); i-- > 0;) {
-    if (i >= all_.size() || !all_[i]->on_loan) continue;  // The one before may have taken others with it.
+    if (i >= all_.size() || !all_[i]->on_loan || all_[i]->kept)
+      continue;  // The one before may have taken others with it.
     all_[i]->client.set_broken();
     all_[i]->client.stream().socket().abort();
   }

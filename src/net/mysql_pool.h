@@ -35,6 +35,8 @@ struct PooledConnection {
 
   size_t place = 0;  // The pool's: where it is in the list of all.
   bool on_loan = false;
+  std::string noted;  // The user's own: something that holds as long as the connection and its settings do.
+  bool kept = false;  // Nobody waits for its server: abort_loans() leaves it alone.
 
   // The statement prepared from `text`, preparing it if need be. The pointer lives until the next prepare.
   //   kAnew: in any case, for whoever wants to know what it would return now. A statement that was prepared earlier
@@ -141,7 +143,8 @@ class MysqlPool {
   void close();
   // Closes idle connections that are older than idle_timeout.
   void trim();
-  // Ends every connection that is on loan: who uses it gets an error of the socket. For a server that is lost.
+  // Ends every connection that is on loan and not kept: who uses it gets an error of the socket. For a server that is
+  // lost.
   void abort_loans();
   size_t size() const { return size_; }
   size_t idle() const { return idle_.size(); }

@@ -193,9 +193,13 @@ TEST_F(PoolTest, AbortEndsWhatIsOnLoan) {
     };
     scope.spawn(reader(*a, error));
     co_await Loop::current()->yield();
+    auto kept = co_await pool.acquire("", soon());
+    (*kept)->kept = true;
     pool.abort_loans();
     co_await scope.join();
     EXPECT_TRUE(error.has_value());
+    EXPECT_FALSE((*kept)->client.broken());
+    kept->discard();
     a->release();
     b->release();
     EXPECT_EQ(pool.size(), 0u);

@@ -3,6 +3,7 @@
 #include <array>
 #include <charconv>
 
+#include "sql/exact.h"
 #include "sql/lexer.h"
 #include "sql/parser.h"
 #include "sql/normalize.h"
@@ -49,11 +50,15 @@ void analyse(const sql::FingerprintResult& scan, std::string_view text, const St
   if (scan.has_skipped_comment) info.acl.opaque = "a statement with an executable comment for another server";
   if (!ast.ok()) return;
   info.effects = sql::effects_of(ast->statement());
+  if (!scan.has_skipped_comment) info.inexact = sql::inexact_part(ast->statement());
+  info.uses_clock = sql::uses_clock(ast->statement());
+  info.skips_ids = sql::skips_ids(ast->statement());
   if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = sql::normalized(ast->statement());
   info.kind = ast->kind();
   info.tables_known = info.kind != sql::StatementKind::kOther;
   for (const auto& use : sql::collect_tables(ast->statement())) {
     info.tables.push_back({lower(use.name), use.access == sql::TableAccess::kWrite});
+    if (use.access == sql::TableAccess::kWrite && info.changed.empty()) info.changed = use.name;
   }
   if (const auto* show = sql::statement_as<sql::Show>(&ast->statement())) {
     info.shows_warnings = show->show == sql::ShowKind::kWarnings && !show->has_count && show->limit == nullptr;

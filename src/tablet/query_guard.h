@@ -29,15 +29,19 @@ struct StatementInfo {
     bool write = false;
   };
   std::vector<Table> tables;
+  std::string changed;        // The first table that it changes, as it is written.
   bool tables_known = false;  // False: the text was not understood, and the server has the last word.
   sql::Effects effects;
-  bool sets_user_variable = false;  // Has one in it, in whatever place.
-  bool shows_warnings = false;      // SHOW WARNINGS, nothing else.
-  bool next_value = false;          // SELECT NEXT n VALUES FROM seq
-  bool shareable = false;           // See is_shareable().
-  std::string refusal;              // Why no application may send it (statement_policy.h); empty: it may.
-  AclNeeds acl;                     // What it asks of a table ACL.
-  bool of_this_text = false;        // What is said here holds for this text only, not for others with its fingerprint.
+  bool sets_user_variable = false;                              // Has one in it, in whatever place.
+  bool shows_warnings = false;                                  // SHOW WARNINGS, nothing else.
+  bool next_value = false;                                      // SELECT NEXT n VALUES FROM seq
+  bool shareable = false;                                       // See is_shareable().
+  std::string inexact = "a statement that was not understood";  // See sql/exact.h; empty: it can be run again.
+  bool skips_ids = false;                                       // Likewise,
+  bool uses_clock = true;                                       // likewise.
+  std::string refusal;        // Why no application may send it (statement_policy.h); empty: it may.
+  AclNeeds acl;               // What it asks of a table ACL.
+  bool of_this_text = false;  // What is said here holds for this text only, not for others with its fingerprint.
   // Canonical text with :vtg1, :vtg2 ... in the place of literals; empty when the text was not understood, or is long.
   std::string normalized;
   // How often it was asked for. Written by its loop only, so it needs no atomic addition.

@@ -13,6 +13,7 @@ using namespace std::chrono_literals;
 
 constexpr size_t kMaxPreparedPerConnection = 256;
 constexpr size_t kKillConnections = 4;
+constexpr size_t kRecordConnections = 64;
 constexpr auto kForceMax = 10s;  // For the end of what had to be ended by force.
 constexpr auto kAbandonedPause = 250ms;
 
@@ -29,6 +30,21 @@ net::MysqlClientSettings kill_settings(const QueryServiceSettings& settings) {
   client.auth.user = settings.dba_user;
   client.auth.password = settings.dba_password;
   return client;
+}
+
+net::MysqlClientSettings record_settings(const QueryServiceSettings& settings) {
+  net::MysqlClientSettings client = kill_settings(settings);
+  client.auth.database = settings.database;
+  return client;
+}
+
+net::MysqlPool::Options record_options() {
+  net::MysqlPool::Options options;
+  options.max_connections = kRecordConnections;
+  options.name = "connections for records of transactions";
+  // Who holds a record's row is about to end it; a replay that meets others' rows is tried again behind them.
+  options.setup = "set session innodb_lock_wait_timeout = 3";
+  return options;
 }
 
 net::MysqlPool::Options kill_options() {
@@ -54,7 +70,8 @@ QueryLoop::QueryLoop(const QueryServiceSettings& settings_in, net::Loop& loop_in
       limits(limits_in),
       shared_reads(settings_in.shared_reads, metrics_in.shared),
       concurrency(settings_in.concurrency, concurrency_metrics),
-      guarded(hot_rows.enabled() || limits_in.enabled()) {}
+      guarded(hot_rows.enabled() || limits_in.enabled()),
+      record_pool(std::make_unique<net::MysqlPool>(record_settings(settings_in), record_options())) {}
 
 net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t collation) {
   auto& pool = pools[{capabilities, collation}];
@@ -101,7 +118,8 @@ net::Task<bool> QueryLoop::hold_transactions(TransactionHold wanted, base::Durat
   hold = wanted;
   const net::Wait wait = net::Wait::within(patience, scope.token());
   const auto open = [&] {
-    return std::ranges::any_of(sessions, [&](const QuerySession* session) { return session->in_the_way_of(wanted); });
+    return !prepared.empty() ||
+           std::ranges::any_of(sessions, [&](const QuerySession* session) { return session->in_the_way_of(wanted); });
   };
   while (open() && (co_await session_idle.wait(wait)).ok()) {
   }
@@ -173,6 +191,7 @@ net::Task<Status> QueryLoop::apply(std::shared_ptr<const ServingState> next, bas
   CO_RETURN_IF_ERROR(std::move(drained));
   const bool forbids =
       !next->serving || next->target != previous->target || !next->denied_tables.empty() || !next->no_writes.empty();
+  CO_RETURN_IF_ERROR(co_await settle_prepared(next, forbids, grace));
   const net::Wait end = net::Wait::within(kForceMax);
   while (forbids && !abandoned.empty() && (co_await session_idle.wait(end)).ok()) {
   }

@@ -113,6 +113,7 @@ net::Task<Status> QuerySession::run_request(Request request) {
   if (!in_transaction_ && lost_ == Lost::kTransaction) lost_ = Lost::kNothing;  // It had ended before it was ended.
   if (result->summary.session_state_changed) left_ |= Left::kTold;
   left_ &= ~request.info->effects.ends;
+  if (atomic_ && in_transaction_) log_change(request, result->summary.last_insert_id);
   rows_returned_ = result->summary.rows;
   rows_affected_ = result->summary.affected_rows;
   warnings_.reset();
@@ -205,7 +206,16 @@ net::Task<Status> QuerySession::read_prelude(const Request& request, net::Wait w
       co_return fail(Code::kUnavailable, statement + " failed: " + begun->error->message).with_effect(Effect::kUnknown);
     }
   }
-  if (request.begins) in_transaction_ = true;
+  if (request.begins) {
+    in_transaction_ = true;
+    atomic_ = request.atomic;
+    if (atomic_ && request.weak) redo_.cannot("a change below the isolation level REPEATABLE READ");
+  }
+  if (atomic_) {
+    for (const auto& statement : request.prelude) {
+      if (statement.starts_with("savepoint ")) redo_.mark(statement);
+    }
+  }
   co_return Status{};
 }
 
@@ -476,6 +486,13 @@ void QuerySession::statement_done() {
   query_kills_.clear();
   drop_doomed();
   if (!in_transaction_ && slot_.held()) slot_ = {};
+  if (atomic_ && (!in_transaction_ || lost_ != Lost::kNothing)) {
+    // A connection whose clock stands still is nobody else's.
+    if (!pinned_.empty()) lease_.discard();
+    pinned_.clear();
+    redo_.clear();
+    atomic_ = false;
+  }
   if (!in_transaction_ || lost_ != Lost::kNothing) {
     touched_.clear();
     touched_all_ = false;

@@ -387,6 +387,53 @@ net::Task<void> QueryService::give_up() {
   co_await caller.enter();
 }
 
+net::Task<Status> QueryService::recover_prepared(net::Wait wait) {
+  net::Loop& caller = *net::Loop::current();
+  QueryLoop& home = *core_->loops.front();
+  co_await home.loop.enter();
+  Status recovered = co_await home.recover_prepared(std::move(wait));
+  co_await caller.enter();
+  co_return recovered;
+}
+
+net::Task<Status> QueryService::finish_prepared(std::string dtid, bool commit, net::Wait wait) {
+  net::Loop& caller = *net::Loop::current();
+  QueryLoop& home = *core_->loops.front();
+  co_await home.loop.enter();
+  Status finished = co_await home.finish_prepared(std::move(dtid), commit, std::move(wait));
+  co_await caller.enter();
+  co_return finished;
+}
+
+net::Task<Result<bool>> QueryService::decide(std::string dtid, net::Wait wait) {
+  net::Loop& caller = *net::Loop::current();
+  QueryLoop& home = *core_->loops.front();
+  co_await home.loop.enter();
+  auto decided = co_await home.decide(std::move(dtid), std::move(wait));
+  co_await caller.enter();
+  co_return decided;
+}
+
+net::Task<std::vector<std::string>> QueryService::take_concluded() {
+  net::Loop& caller = *net::Loop::current();
+  std::vector<std::string> all;
+  for (auto& loop : core_->loops) {
+    co_await loop->loop.enter();
+    for (auto& dtid : std::exchange(loop->concluded, {})) all.push_back(std::move(dtid));
+  }
+  co_await caller.enter();
+  co_return all;
+}
+
+net::Task<Status> QueryService::write_records(std::vector<std::string> statements, net::Wait wait) {
+  net::Loop& caller = *net::Loop::current();
+  QueryLoop& home = *core_->loops.front();
+  co_await home.loop.enter();
+  auto written = co_await home.write_records(std::move(statements), std::move(wait));
+  co_await caller.enter();
+  co_return written.ok() ? Status() : Status(std::move(written).error());
+}
+
 net::Task<void> QueryService::reset_sequences() {
   net::Loop& caller = *net::Loop::current();
   co_await core_->sequences->home().enter();
@@ -410,6 +457,9 @@ net::Task<void> QueryService::stop() {
     loop.scope.request_stop();
     for (QuerySession* session : loop.sessions) session->close();
     co_await loop.scope.join();
+    for (auto& [dtid, transaction] : loop.prepared) transaction->lease.discard();
+    loop.prepared.clear();  // Their records stay.
+    loop.record_pool->close();
     for (auto& [shape, pool] : loop.pools) pool->close();
     loop.pools.clear();
     loop.kill_pool.close();

@@ -60,6 +60,7 @@ struct QueryServiceSettings {
   std::function<void()> on_ddl;  // Called on any thread behind a DDL statement; may be empty.
   // Called on any thread when the server is lost, or refuses changes though this is the primary; may be empty.
   std::function<void()> on_trouble;
+  bool twopc = false;         // Transactions may be prepared here (docs/formats/twopc.md).
   bool terse_errors = false;  // Texts of the server's errors stay here.
 };
 
@@ -108,6 +109,21 @@ class QueryService {
   // The MySQL server has not answered for long: what waits for it gets an error, without knowing whether it took
   // effect.
   net::Task<void> give_up();
+
+  // ---- Two-phase commit (docs/formats/twopc.md)
+
+  // Before this tablet's server is written to as a primary's: what its records say is prepared is so again when this
+  // returns, with its locks.
+  net::Task<Status> recover_prepared(net::Wait wait);
+  // Commits a prepared transaction, or rolls it back. Done already: OK.
+  //   kUnavailable: not now, or not here.
+  net::Task<Status> finish_prepared(std::string dtid, bool commit, net::Wait wait);
+  // For who has it prepared: true, it is committed here; false, it is not and never will be.
+  net::Task<Result<bool>> decide(std::string dtid, net::Wait wait);
+  // The transactions whose decision nobody needs any more.
+  net::Task<std::vector<std::string>> take_concluded();
+  // Rows of `_vt` that concern the protocol, as a fence allows it.
+  net::Task<Status> write_records(std::vector<std::string> statements, net::Wait wait);
 
   // Forgets cached sequence values.
   net::Task<void> reset_sequences();

@@ -36,6 +36,8 @@ struct Prelude {
   bool joins = false;
   bool once = false;
   bool unlimited = false;
+  bool atomic = false;  // `begins` one that may have to be prepared,
+  bool weak = false;    // of an isolation level that is too low for that.
 };
 // `savepoints`: a transaction may begin there without a BEGIN (autocommit = 0).
 Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bool in_transaction, bool savepoints) {
@@ -58,6 +60,10 @@ Result<Prelude> prelude_of(std::span<const mysql::QueryAttribute> attributes, bo
     ASSIGN_OR_RETURN(const auto options, mysql::TransactionOptions::parse(attribute.value.bytes));
     for (auto& statement : options.statements()) prelude.statements.push_back(std::move(statement));
     prelude.begins = true;
+    using Isolation = mysql::TransactionOptions::Isolation;
+    prelude.weak = options.isolation == Isolation::kReadUncommitted || options.isolation == Isolation::kReadCommitted;
+    prelude.atomic =
+        std::ranges::find(attributes, mysql::kAtomicAttribute, &mysql::QueryAttribute::name) != attributes.end();
   }
   prelude.joins =
       std::ranges::find(attributes, mysql::kJoinsAttribute, &mysql::QueryAttribute::name) != attributes.end();
@@ -337,7 +343,8 @@ net::Task<Status> QuerySession::dispatch(const mysql::MessageReader::Message& me
     case Command::kQuery: return on_query(message);
     case Command::kStmtExecute: return on_execute(message);
     case Command::kStmtPrepare: return on_prepare(std::string(message.payload.substr(1)));
-    case Command::kPing: return send_ok();
+    case Command::kPing:
+      return send_ok(in_transaction_ && atomic_ && !redo_.changed() ? mysql::kStatusInTransactionReadOnly : 0);
     case Command::kResetConnection: return on_reset();
     case Command::kInitDb: {
       auto target = shard::Target::parse(message.payload.substr(1));
@@ -409,8 +416,14 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
     request.joins = prelude->joins;
     request.once = prelude->once;
     request.unlimited = prelude->unlimited;
+    request.atomic = prelude->atomic;
+    request.weak = prelude->weak;
     attributes = std::move(query->attributes);
     if (shared_.guarded) limited_user_ = user_of(attributes);
+  }
+  if (request.text.starts_with(mysql::kTwoPcText) &&
+      std::ranges::find(attributes, mysql::kTwoPcAttribute, &mysql::QueryAttribute::name) != attributes.end()) {
+    co_return co_await on_twopc(std::string(request.text));
   }
   request.info = shared_.guard.classify(request.text);
   const StatementInfo& info = *request.info;
@@ -434,6 +447,7 @@ net::Task<Status> QuerySession::on_query(const mysql::MessageReader::Message& me
   if (warnings_ && info.shows_warnings) co_return co_await send_warnings();
   if (info.next_value) co_return co_await on_next_value(std::string(request.text), request.info);
   if (info.kind == sql::StatementKind::kStream) co_return co_await on_stream(std::string(request.text));
+  if (request.atomic || (atomic_ && in_transaction_)) pin_time(request);
   // One frame without attributes can go on as it came.
   if ((client_.capabilities & mysql::kClientQueryAttributes) == 0 && message.payload.size() < mysql::kMaxFramePayload) {
     request.framed = stream_.buffered().substr(0, message.consumed);
@@ -616,6 +630,9 @@ net::Task<Status> QuerySession::on_execute(const mysql::MessageReader::Message& 
   request.joins = prelude->joins;
   request.once = prelude->once;
   request.unlimited = prelude->unlimited;
+  request.atomic = prelude->atomic;
+  request.weak = prelude->weak;
+  if (request.atomic || (atomic_ && in_transaction_)) pin_time(request);
   request.execute = &execute_;
   if (shared_.guarded) limited_user_ = user_of(execute_.attributes);
   if (Status held = hold_back(request); !held.ok()) {
@@ -639,6 +656,9 @@ net::Task<Status> QuerySession::on_reset() {
   statements_.clear();
   touched_.clear();
   touched_all_ = false;
+  atomic_ = false;
+  redo_.clear();
+  pinned_.clear();
   shared_.session_idle.notify_all();
   co_return co_await send_ok();
 }

@@ -4,6 +4,8 @@
 #include <list>
 #include <map>
 #include <memory>
+#include <optional>
+#include <set>
 #include <string>
 #include <unordered_map>
 #include <vector>
@@ -22,6 +24,7 @@
 #include "tablet/pool_patience.h"
 #include "tablet/query_guard.h"
 #include "tablet/query_service.h"
+#include "tablet/redo_log.h"
 #include "tablet/sequences.h"
 #include "tablet/server_killer.h"
 #include "tablet/statement_metrics.h"
@@ -108,6 +111,55 @@ struct QueryLoop {
   bool silent() const;
   base::TimePoint gave_up{};
 
+  // query_twopc.cc: transactions that are prepared, and the records of them (docs/formats/twopc.md).
+  struct PreparedTransaction {
+    net::MysqlPool::Lease lease;  // Its connection, with its locks.
+    std::vector<std::string> touched;
+    bool touched_all = false;
+    bool replayed = false;  // Behind a crash: its connection is of no other use.
+    bool busy = false;      // It is being made or ended.
+    bool dropped = false;   // A fence has ended its connection.
+  };
+  using PreparedPtr = std::shared_ptr<PreparedTransaction>;
+  std::map<std::string, PreparedPtr, std::less<>> prepared;  // By dtid.
+  std::unique_ptr<net::MysqlPool> record_pool;
+  std::multiset<uint32_t> recording;   // Server connections on which records are being written.
+  net::Mutex recovering;               // Of the first loop's: one replay at a time.
+  std::vector<std::string> concluded;  // Dtids whose decision nobody needs any more.
+  struct ExactTable {
+    base::TimePoint until;  // When it has to be looked at again.
+    bool clock = true;      // Columns of it are set by the clock.
+  };
+  std::map<std::string, ExactTable, std::less<>> exact_tables;
+
+  Status may_write_records() const;
+  // All in one write; so one that fails does not stop those behind it. Returns when a replica has them, where the shard
+  // waits for that.
+  net::Task<Result<std::vector<mysql::OkPacket>>> write_records(std::vector<std::string> statements, net::Wait wait);
+  net::Task<Result<net::QueryResult>> read_records(std::string query, net::Wait wait);
+  // Whether what the server does with a change of this table depends on nothing but rows and settings.
+  // `without_clock`: it was changed while that was said to need no clock.
+  net::Task<Status> check_exact(std::string table, bool without_clock, net::Wait wait);
+  // Commits what is prepared, or rolls it back, wherever it is. Done already: OK.
+  net::Task<Status> finish_prepared(std::string dtid, bool commit, net::Wait wait);
+  // One of this loop. Nothing: it is not here (any more).
+  net::Task<std::optional<Status>> finish_here(std::string dtid, bool commit, net::Wait wait);
+  // Of the first loop's: from here on it is prepared again.
+  net::Task<Status> replay(std::string dtid, net::Wait wait);
+  net::Task<Status> replay_on(PreparedTransaction& transaction, std::string dtid, net::Wait wait);
+  net::Task<Status> recover_prepared(net::Wait wait);
+  // True: the decision is COMMIT. False: it is ROLLBACK from now on.
+  net::Task<Result<bool>> decide(std::string dtid, net::Wait wait);
+  // Ends the connection in the server, now or later.
+  net::Task<void> end_surely(net::MysqlPool::Lease& lease);
+  // The share of apply().
+  net::Task<Status> settle_prepared(std::shared_ptr<const ServingState> next, bool forbids, base::Duration grace);
+  net::Task<Status> await_records(net::Wait wait);
+  bool prepared_in_the_way(const ServingState& next) const;
+  std::string sidecar_table(std::string_view name) const;
+  std::string forget_text(std::string_view dtid) const;
+  std::string records_query() const;
+
   // See QueryService::apply.
   net::Task<Status> apply(std::shared_ptr<const ServingState> state, base::Duration grace);
   // Ends the statement (or the connection) of a session of any loop. kNotFound: no session has this number.
@@ -167,6 +219,8 @@ class QuerySession {
     std::string_view text;             // Valid until the client's stream is read again.
     std::vector<std::string> prelude;  // Statements to run before it, in the same write.
     bool begins = false;               // One of them opens a transaction,
+    bool atomic = false;               // which may have to be prepared,
+    bool weak = false;                 // and whose isolation level is too low for that,
     bool joins = false;                // which is open on another shard.
     bool once = false;                 // One of them is about this statement alone.
     bool unlimited = false;            // The query timeout is not for it.
@@ -187,6 +241,15 @@ class QuerySession {
   net::Task<Outcome> on_set(std::string text);
   net::Task<Outcome> on_next_value(std::string text, std::shared_ptr<const StatementInfo> info);
   net::Task<Outcome> on_kill(std::string text);
+  // query_twopc.cc: "vitrail twopc ...".
+  net::Task<Outcome> on_twopc(std::string text);
+  net::Task<Status> prepare(std::string dtid, net::Wait wait);
+  net::Task<Status> record_changes(const std::string& dtid, net::Wait wait);
+  net::Task<Status> check_isolation(net::Wait wait);
+  net::Task<Status> start_commit(std::string dtid, std::vector<std::string> participants, net::Wait wait);
+  // Of a statement of a transaction that may have to be prepared.
+  void pin_time(Request& request);
+  void log_change(const Request& request, uint64_t insert_id);
   // query_messages.cc: STREAM * FROM a message table. It has no end of its own.
   net::Task<Outcome> on_stream(std::string text);
   net::Task<Status> send_messages(std::string table, net::CancelToken cancel);
@@ -301,6 +364,10 @@ class QuerySession {
   base::TimePoint transaction_began_;  // Zero: none is open.
   std::vector<std::string> touched_;   // Tables used in the open transaction; at most kMaxTouched, then `touched_all_`.
   bool touched_all_ = false;
+
+  bool atomic_ = false;  // The open transaction may have to be prepared,
+  RedoLog redo_;         // and has changed this so far.
+  std::string pinned_;   // What the connection's variable timestamp is set to; empty: nothing.
 
   bool trusted_ = false;
   std::unique_ptr<net::CancelSource> streaming_;  // While it sends messages.

@@ -19,6 +19,8 @@ struct ServingState {
   // Not empty: rows may be read, not changed, and why: a primary whose shard has not begun to serve is written to by
   // streams alone.
   std::string no_writes;
+  // Not the primary (any more), or not for a while: what is prepared here goes on where the shard's next primary is.
+  bool hands_over = false;
   bool waits_for_acks = false;  // Commits wait for a replica's acknowledgement.
   // Tables that must not be touched here (S1-70, S1-72); names in lower case, sorted. `description` is the rule's:
   // "enforce denied tables", or "enforce blacklisted tables" where an older command set it.

@@ -19,6 +19,7 @@
 #include "tablet/schema_watch.h"
 #include "tablet/tablet_rpcs.h"
 #include "tablet/throttler.h"
+#include "tablet/twopc_resolver.h"
 #include "topo/keyspace.h"
 #include "topo/srv_vschema.h"
 #include "topo/tablet.h"
@@ -273,6 +274,12 @@ void declare(base::Settings& settings, Options& options) {
                "pieces of tables that copies insert at the same time, those of all streams together; 16 at most");
   settings.add("watch_replication_stream", &options.watch_schema, "look for them at every health check");
   declare_backups(settings, tablet.backup);
+  settings.add("twopc_enable", &options.queries.twopc,
+               "transactions over several shards may be committed in two phases (transaction_mode TWOPC)");
+  settings
+      .add("twopc_abandon_age", &options.twopc_abandon_age,
+           "what is prepared for longer is ended as the shard says that decides it; a duration or seconds")
+      .bare_number(1s);
   settings.add("heartbeat_enable", &tablet.heartbeat,
                "measure replication lag by the time that the primary writes into the sidecar's table heartbeat: on all "
                "tablets of a shard, or on none");
@@ -329,6 +336,7 @@ struct Tablet::Core {
   std::unique_ptr<movement::Engine> engine;
   std::unique_ptr<TabletManager> manager;
   std::unique_ptr<QueryRpcs> statements;
+  std::unique_ptr<TwoPcResolver> resolver;
   std::unique_ptr<rpc::Server> grpc;
   // Confined to the control loop; outlived by nobody who pokes it.
   struct SchemaSignal {
@@ -376,6 +384,7 @@ net::Task<Status> Tablet::start() {
   options.queries.mysqld = options.tablet.mysqld;
   options.queries.dba_user = options.tablet.dba_user;
   options.queries.dba_password = options.tablet.dba_password;
+  options.tablet.twopc = options.queries.twopc;
   options.tablet.app = {options.queries.user, options.queries.password};
   options.tablet.app_files = options.queries.policy.allow_files;
   options.queries.host = options.data_host;
@@ -434,6 +443,7 @@ net::Task<Status> Tablet::start() {
   engine.sources = core.picker.get();
   engine.metrics = &core.metrics;
   engine.throttle = core.throttler.get();
+  const rpc::ChannelOptions resolver_channel = channel;
   engine.channel = std::move(channel);
   engine.copy_lanes = options.copy_lanes;
   core.engine = std::make_unique<movement::Engine>(std::move(engine));
@@ -461,6 +471,9 @@ net::Task<Status> Tablet::start() {
   register_tablet_handlers(*core.grpc, loop, *core.manager);
   core.statements = std::make_unique<QueryRpcs>(*core.manager, *core.queries, options.queries.transaction_timeout);
   core.statements->register_handlers(*core.grpc, loop);
+  core.resolver = std::make_unique<TwoPcResolver>(TwoPcResolver::Options{options.twopc_abandon_age, resolver_channel},
+                                                  *core.manager, *core.queries, core.metrics);
+  core.resolver->register_handlers(*core.grpc, loop);
   core.throttler->register_handlers(*core.grpc, loop);
   core.source->register_handlers(*core.grpc);
   core.engine->register_handlers(*core.grpc);
@@ -470,6 +483,7 @@ net::Task<Status> Tablet::start() {
   core.manager->set_look_signal(core.look);
   CO_RETURN_IF_ERROR(co_await core.manager->start());
   core.scope.spawn(core.throttler->run(*core.manager, core.scope.token()));
+  core.scope.spawn(core.resolver->run(core.scope.token()));
   if (!options.rules_path.empty()) {
     core.scope.spawn(follow_query_rules(core.topology, options.rules_cell, options.rules_path, core.queries->rules(),
                                         core.scope.token()));
@@ -578,6 +592,17 @@ void Tablet::add_pages(rpc::HttpServer& http) {
   });
   http.handle("/debug/concurrency", [this](const HttpRequest&) {
     return HttpResponse::json(core_->ready ? core_->queries->concurrency_json() : "{}\n");
+  });
+  http.handle("/twopcz", [this](const HttpRequest&) {
+    std::string text;
+    if (core_->ready) {
+      for (const auto& one : core_->resolver->unresolved()) {
+        text += fmt::format("{} {} {}\n", one.dtid, one.state, one.message);
+      }
+    }
+    HttpResponse response;
+    response.body = text.empty() ? "nothing is unresolved\n" : std::move(text);
+    return response;
   });
   http.handle("/debug/query_rules", [this](const HttpRequest&) {
     return HttpResponse::json(core_->ready ? core_->queries->rules().to_json() : "[]\n");

@@ -41,6 +41,7 @@ struct Options {
   bool watch_schema = false;   // Look at every health check what others have changed.
   base::Duration schema_reload = std::chrono::minutes(30);  // Else this often.
   std::vector<std::string> throttle_tablet_types = {"replica"};
+  base::Duration twopc_abandon_age = std::chrono::seconds(15);
 };
 
 // Declares the settings of a vttablet.

@@ -229,7 +229,7 @@ net::Task<Status> TabletManager::put_in_force(net::Wait wait) {
 net::Task<Status> TabletManager::perform(Action action, net::Wait wait) {
   switch (action) {
     case Action::kMakeReadOnly: co_return co_await stop_writes(std::move(wait));
-    case Action::kMakeWritable: co_return co_await server_.set_read_only(false, std::move(wait));
+    case Action::kMakeWritable: co_return co_await make_writable(std::move(wait));
     case Action::kSetSemiSync: {
       if (role_.kind == RoleKind::kPrimary) co_return co_await set_semi_sync(role_.waits_for_acks, false, wait);
       CO_RETURN_IF_ERROR(co_await set_semi_sync(false, role_.acknowledges, wait));

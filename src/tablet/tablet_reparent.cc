@@ -4,10 +4,12 @@
 #include <set>
 
 #include "base/log.h"
+#include "mysqld/app_account.h"
 #include "mysqld/schema_sql.h"
 #include "tablet/demotion_record.h"
 #include "tablet/maintenance.h"
 #include "tablet/tablet_manager.h"
+#include "tablet/unlogged.h"
 #include "topo/shard.h"
 #include "topo/tablet.h"
 
@@ -65,6 +67,31 @@ net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
   co_return Status{};
 }
 
+// Transactions write the records of their own two-phase commit.
+net::Task<Status> TabletManager::allow_records(net::Wait wait) {
+  if (!settings_.twopc) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const auto who, co_await server_.query_as(settings_.app, "", "select current_user()", 1, wait));
+  CO_ASSIGN_OR_RETURN(const auto account, mysqld::parse_account(who.text(0, 0)));
+  std::vector<std::string> grants;
+  for (const char* table : {"dt_participant", "redo_statement"}) {
+    grants.push_back(fmt::format("GRANT SELECT, INSERT, DELETE ON _vt.{} TO {}", table, account.to_string()));
+  }
+  Status granted = co_await run_unlogged(server_, std::move(grants), wait);
+  if (!granted.ok())
+    co_return std::move(granted).error().with_context("allow two-phase commit to " + account.to_string());
+  co_return Status{};
+}
+
+net::Task<Status> TabletManager::make_writable(net::Wait wait) {
+  if (server_.flavor().kind() == mysqld::FlavorKind::kMySql) {
+    // What is prepared is made so again by an account that may write to a server which is read-only, but not to one
+    // that is so for everybody.
+    CO_RETURN_IF_ERROR(co_await server_.run({"SET GLOBAL super_read_only = OFF"}, wait));
+  }
+  CO_RETURN_IF_ERROR(co_await queries_.recover_prepared(wait));
+  co_return co_await server_.set_read_only(false, std::move(wait));
+}
+
 net::Task<Status> TabletManager::set_semi_sync(bool waits_for_acks, bool acknowledges, net::Wait wait) {
   // A primary that waits is also set up to acknowledge, as with Vitess: it does no harm, and is right once it follows.
   auto changed = co_await server_.set_semi_sync(waits_for_acks, acknowledges || waits_for_acks, std::move(wait));
@@ -113,6 +140,8 @@ net::Task<Status> TabletManager::become_primary(bool waits_for_acks, net::Wait w
   role_.kept_read_only = role_.kept_writable = false;
   // The tables are not worth waiting for: no replica may be there yet. No client writes before this returns.
   CO_RETURN_IF_ERROR(co_await create_sidecar(wait));
+  CO_RETURN_IF_ERROR(co_await allow_records(wait));
+  CO_RETURN_IF_ERROR(co_await queries_.recover_prepared(wait));
   CO_RETURN_IF_ERROR(co_await set_semi_sync(waits_for_acks, false, wait));
   co_await queries_.reset_sequences();
   co_return Status{};
@@ -234,7 +263,7 @@ net::Task<Status> TabletManager::undo_demote_primary(bool waits_for_acks, net::W
   role_.waits_for_acks = waits_for_acks;
   role_.acknowledges = false;
   Status undone = co_await set_semi_sync(waits_for_acks, false, turn.wait());
-  if (undone.ok()) undone = co_await server_.set_read_only(false, turn.wait());
+  if (undone.ok()) undone = co_await make_writable(turn.wait());
   if (undone.ok()) undone = co_await forget_demotion(turn.wait());
   Status forced = co_await put_in_force(turn.wait());
   co_return undone.ok() ? std::move(forced) : std::move(undone);

@@ -233,6 +233,7 @@ Decision decide(const Desired& desired, const Observed& observed, const Role& ro
   ServingState& state = out.state;
   state.target = {desired.record.keyspace(), desired.record.shard(), topo::tablet_type_to_string(out.type)};
   state.serving = topo::is_serving_type(out.type);
+  state.hands_over = role.kind != RoleKind::kPrimary || role.maintenance != Maintenance::kNone;
   state.waits_for_acks = role.kind == RoleKind::kPrimary && role.waits_for_acks;
   state.reason = state.serving ? "" : "not a serving tablet type(" + state.target.tablet_type + ")";
   switch (role.kind) {

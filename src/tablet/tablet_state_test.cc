@@ -472,6 +472,19 @@ TEST(TabletDecide, RecordsForbid) {
 
 // ---- The queue
 
+// What is prepared here goes on here as long as this is the primary, and where the next one is when it is not.
+TEST(TabletDecide, HandsOverWhatIsPreparedUnlessItIsThePrimary) {
+  const auto hands_over = [](RoleKind kind, Maintenance maintenance) {
+    const Role role{.kind = kind, .term_start_ns = 5, .maintenance = maintenance};
+    return decide(shard_with(100, 5), server(false, false), role, 2h).state.hands_over;
+  };
+  EXPECT_FALSE(hands_over(RoleKind::kPrimary, Maintenance::kNone));
+  EXPECT_TRUE(hands_over(RoleKind::kPrimary, Maintenance::kBackup));
+  for (const RoleKind kind : {RoleKind::kReplica, RoleKind::kDemoted, RoleKind::kWaiting}) {
+    EXPECT_TRUE(hands_over(kind, Maintenance::kNone));
+  }
+}
+
 TEST(ActionQueue, ServesInOrderAndNamesWhatIsInTheWay) {
   net::LoopThread thread("test");
   auto body = []() -> net::Task<std::vector<std::string>> {

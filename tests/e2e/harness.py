@@ -180,7 +180,7 @@ class HarnessTest(ClusterTest):
                                    ("vttablet", "--queryserver-config-passthrough-dmls=false", "go to the server as they are"),
                                    ("vtgate", "--min_number_serving_vttablets=x", "invalid value"),
                                    ("vtgate", "--tracer=opentracing-jaeger", "traces are not recorded"),
-                                   ("vtgate", "--transaction_mode=TWOPC", "SINGLE, MULTI"),
+                                   ("vtgate", "--transaction_mode=THREE", "SINGLE, MULTI, TWOPC"),
                                    ("vtctld", "--security-policy=deny-all", "no roles"),
                                    ("vtctld", "--backup-storage-implementation=gcs", "file"),
                                    ("mysqlctl", "--mysql-socket=/tmp/x", "mysql.sock")):
