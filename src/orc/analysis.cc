@@ -230,7 +230,8 @@ std::vector<Finding> analyze(const ShardView& view, const AnalysisSettings& sett
       if (is_later(view.record.primary_term_start_time(), tablet.record.primary_term_start_time())) {
         out.push_back(about(tablet, Problem::kStaleTopoPrimary, Recovery::kReconcileStaleTopoPrimary));
       }
-    } else if (takes_part(tablet) && primary_works) {
+    } else if (takes_part(tablet) && primary_works && !tablet.disk_stalled) {
+      // Without room a replica receives nothing, and its server does not even let its threads be stopped.
       judge_replica(view, *primary, tablet, out);
     }
   }

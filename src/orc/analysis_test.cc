@@ -121,6 +121,12 @@ TEST(Analysis, FindsWhatIsWrongAndWhatMendsIt) {
        kPrimaryDiskStalled, kNothing, 1},
       {"a replica has none", "semi_sync", [](ShardView& v) { v.tablets[1].disk_stalled = true; }, kNone, kNothing, 0,
        0},
+      {"and receives nothing for that", "semi_sync",
+       [](ShardView& v) {
+         v.tablets[1].disk_stalled = true;
+         v.tablets[1].receives = v.tablets[1].receiver_on = false;
+       },
+       kNone, kNothing, 0, 0},
       {"its record was deleted", "none", [](ShardView& v) { v.tablets.erase(v.tablets.begin()); },
        kPrimaryTabletDeleted, kRecoverPrimaryTabletDeleted, 1},
       {"no primary was ever named", "none", [](ShardView& v) { v.record.clear_primary_alias(); }, kClusterHasNoPrimary,
