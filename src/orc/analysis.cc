@@ -29,6 +29,8 @@ constexpr std::array kProblems = {
                  "the primary does not answer, but replicas receive from its server"},
     ProblemWords{Problem::kIncapacitatedPrimary, "IncapacitatedPrimary",
                  "the primary has not answered for some time, though replicas receive from its server"},
+    ProblemWords{Problem::kPrimaryDiskStalled, "PrimaryDiskStalled",
+                 "the disk of the primary's server takes no writes"},
     ProblemWords{Problem::kPrimaryCurrentTypeMismatch, "PrimaryCurrentTypeMismatch",
                  "the shard's primary does not see itself as one"},
     ProblemWords{Problem::kPrimaryHasPrimary, "PrimaryHasPrimary", "the primary replicates from another server"},
@@ -93,6 +95,19 @@ Finding judge_silent_primary(const ShardView& view, const TabletView& primary, c
                view.policy.acks_needed() > 0 ? Recovery::kRecoverIncapacitatedPrimary : Recovery::kNothing, detail);
 }
 
+// A replica that could take the role: it has room for what is written then.
+bool could_stand_in(const TabletView& tablet) {
+  return tablet.record.type() == ::topodata::REPLICA && tablet.answers && tablet.receives && !tablet.disk_stalled;
+}
+
+// It answers, and commits wait for room on its disk. Only where they also wait for replicas nothing is lost with it.
+Finding judge_stalled_primary(const ShardView& view, const TabletView& primary, const AnalysisSettings& settings) {
+  const auto ready = std::ranges::count_if(view.tablets, could_stand_in);
+  const bool mend = settings.replace_stalled && ready > 0 && view.policy.acks_needed() > 0;
+  return about(primary, Problem::kPrimaryDiskStalled, mend ? Recovery::kRecoverPrimaryDiskStalled : Recovery::kNothing,
+               fmt::format("{} replicas could take its place", ready));
+}
+
 void judge_primary(const ShardView& view, const TabletView& primary, std::vector<Finding>& out) {
   const bool must_wait = view.policy.acks_needed() > 0;
   if (primary.type != ::topodata::PRIMARY || primary.record.type() != ::topodata::PRIMARY) {
@@ -143,6 +158,7 @@ std::string_view recovery_name(Recovery recovery) {
     case Recovery::kNothing: return "";
     case Recovery::kRecoverDeadPrimary: return "RecoverDeadPrimary";
     case Recovery::kRecoverIncapacitatedPrimary: return "RecoverIncapacitatedPrimary";
+    case Recovery::kRecoverPrimaryDiskStalled: return "RecoverPrimaryDiskStalled";
     case Recovery::kRecoverPrimaryTabletDeleted: return "RecoverPrimaryTabletDeleted";
     case Recovery::kElectNewPrimary: return "ElectNewPrimary";
     case Recovery::kFixPrimary: return "FixPrimary";
@@ -154,7 +170,7 @@ std::string_view recovery_name(Recovery recovery) {
 
 bool is_emergency(Recovery recovery) {
   return recovery == Recovery::kRecoverDeadPrimary || recovery == Recovery::kRecoverIncapacitatedPrimary ||
-         recovery == Recovery::kRecoverPrimaryTabletDeleted;
+         recovery == Recovery::kRecoverPrimaryDiskStalled || recovery == Recovery::kRecoverPrimaryTabletDeleted;
 }
 
 base::Duration patience_with(base::Duration silent, base::Duration usual, const AnalysisSettings& settings) {
@@ -164,6 +180,15 @@ base::Duration patience_with(base::Duration silent, base::Duration usual, const 
   const base::Duration left = settings.incapacitated_after + kBeyond - silent;
   if (left <= base::Duration(0) || left >= usual) return usual;
   return std::min(std::max(left, kShortest), usual);
+}
+
+std::optional<::topodata::TabletAlias> preferred_candidate(const ShardView& view) {
+  const bool any = std::ranges::none_of(view.tablets, [&](const TabletView& tablet) {
+    return tablet.disk_stalled && !topo::same_alias(tablet.record.alias(), view.record.primary_alias());
+  });
+  const auto found = std::ranges::find_if(view.tablets, could_stand_in);
+  if (any || found == view.tablets.end()) return std::nullopt;
+  return found->record.alias();
 }
 
 std::vector<Finding> analyze(const ShardView& view, const AnalysisSettings& settings) {
@@ -193,6 +218,10 @@ std::vector<Finding> analyze(const ShardView& view, const AnalysisSettings& sett
     if (primary->failures >= settings.failures_needed) out.push_back(judge_silent_primary(view, *primary, settings));
     return out;
   }
+  if (primary->disk_stalled) {
+    out.push_back(judge_stalled_primary(view, *primary, settings));
+    return out;
+  }
   judge_primary(view, *primary, out);
   const bool primary_works = out.empty();
   for (const TabletView& tablet : view.tablets) {
@@ -201,7 +230,8 @@ std::vector<Finding> analyze(const ShardView& view, const AnalysisSettings& sett
       if (is_later(view.record.primary_term_start_time(), tablet.record.primary_term_start_time())) {
         out.push_back(about(tablet, Problem::kStaleTopoPrimary, Recovery::kReconcileStaleTopoPrimary));
       }
-    } else if (takes_part(tablet) && primary_works) {
+    } else if (takes_part(tablet) && primary_works && !tablet.disk_stalled) {
+      // Without room a replica receives nothing, and its server does not even let its threads be stopped.
       judge_replica(view, *primary, tablet, out);
     }
   }

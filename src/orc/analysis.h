@@ -24,6 +24,7 @@ enum class Problem : uint8_t {
   kDeadPrimaryWithoutReplicas,
   kUnreachablePrimary,    // It does not answer, but its replicas still receive from its server.
   kIncapacitatedPrimary,  // The same, for longer than anything passing lasts.
+  kPrimaryDiskStalled,    // It answers, but its server cannot write.
   kPrimaryCurrentTypeMismatch,
   kPrimaryHasPrimary,
   kPrimaryIsReadOnly,
@@ -44,6 +45,7 @@ enum class Recovery : uint8_t {
   kNothing,  // Nobody can mend it from here, or it mends itself.
   kRecoverDeadPrimary,
   kRecoverIncapacitatedPrimary,
+  kRecoverPrimaryDiskStalled,
   kRecoverPrimaryTabletDeleted,
   kElectNewPrimary,
   kFixPrimary,
@@ -70,6 +72,7 @@ struct TabletView {
   int32_t source_port = 0;
   bool receives = false;  // Its receiving thread is connected.
   bool receiver_on = false, applier_on = false;
+  bool disk_stalled = false;  // There is no room for its server to write to, or no disk.
 };
 
 struct ShardView {
@@ -82,6 +85,7 @@ struct ShardView {
 struct AnalysisSettings {
   int failures_needed = 2;  // Looks in a row without an answer.
   base::Duration incapacitated_after = std::chrono::seconds(3);
+  bool replace_stalled = true;  // A primary whose disk takes no writes.
 };
 
 // How long a tablet that last answered `silent` ago is waited for when it is asked now: no longer than until its
@@ -94,6 +98,9 @@ struct Finding {
   std::optional<::topodata::TabletAlias> tablet;  // Whom it is about.
   std::string detail;                             // For people.
 };
+
+// Whom to promote in place of a primary whose disk is full, when a replica's is too: one whose is not. Nothing: any.
+std::optional<::topodata::TabletAlias> preferred_candidate(const ShardView& view);
 
 // What is wrong, the most important first. A problem of the primary hides those of replicas that follow from it.
 std::vector<Finding> analyze(const ShardView& view, const AnalysisSettings& settings);

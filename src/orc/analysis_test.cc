@@ -97,6 +97,36 @@ TEST(Analysis, FindsWhatIsWrongAndWhatMendsIt) {
        kIncapacitatedPrimary, kNothing, 1},
       {"the same, where commits wait for replicas", "semi_sync", [](ShardView& v) { silence(v.tablets[0], 11s); },
        kIncapacitatedPrimary, kRecoverIncapacitatedPrimary, 1},
+      // Its disk is full.
+      {"no room, and nobody would know what is lost", "none", [](ShardView& v) { v.tablets[0].disk_stalled = true; },
+       kPrimaryDiskStalled, kNothing, 1},
+      {"no room, where commits wait for replicas", "semi_sync", [](ShardView& v) { v.tablets[0].disk_stalled = true; },
+       kPrimaryDiskStalled, kRecoverPrimaryDiskStalled, 1},
+      {"it hides what else there is", "semi_sync",
+       [](ShardView& v) { v.tablets[0].disk_stalled = v.tablets[0].read_only = true, v.tablets[1].source_host = ""; },
+       kPrimaryDiskStalled, kRecoverPrimaryDiskStalled, 1},
+      {"nor has one of the replicas room", "semi_sync",
+       [](ShardView& v) { v.tablets[0].disk_stalled = v.tablets[1].disk_stalled = true; }, kPrimaryDiskStalled,
+       kRecoverPrimaryDiskStalled, 1},
+      {"nor has any replica", "semi_sync",
+       [](ShardView& v) {
+         for (int i : {0, 1, 2}) v.tablets[i].disk_stalled = true;
+       },
+       kPrimaryDiskStalled, kNothing, 1},
+      {"nor does one receive that has", "semi_sync",
+       [](ShardView& v) {
+         v.tablets[0].disk_stalled = v.tablets[1].disk_stalled = true;
+         v.tablets[2].receives = false;
+       },
+       kPrimaryDiskStalled, kNothing, 1},
+      {"a replica has none", "semi_sync", [](ShardView& v) { v.tablets[1].disk_stalled = true; }, kNone, kNothing, 0,
+       0},
+      {"and receives nothing for that", "semi_sync",
+       [](ShardView& v) {
+         v.tablets[1].disk_stalled = true;
+         v.tablets[1].receives = v.tablets[1].receiver_on = false;
+       },
+       kNone, kNothing, 0, 0},
       {"its record was deleted", "none", [](ShardView& v) { v.tablets.erase(v.tablets.begin()); },
        kPrimaryTabletDeleted, kRecoverPrimaryTabletDeleted, 1},
       {"no primary was ever named", "none", [](ShardView& v) { v.record.clear_primary_alias(); }, kClusterHasNoPrimary,
@@ -226,6 +256,17 @@ TEST(Analysis, NamesAreInOrder) {
   }
   EXPECT_EQ(problem_name(Problem::kReplicaSemiSyncMustNotBeSet), "ReplicaSemiSyncMustNotBeSet");
   EXPECT_EQ(problem_name(Problem::kDeadPrimary), "DeadPrimary");
+}
+
+TEST(Analysis, PromotesOneThatHasRoom) {
+  auto view = healthy("semi_sync");
+  view.tablets[0].disk_stalled = true;
+  EXPECT_FALSE(preferred_candidate(view));
+  view.tablets[1].disk_stalled = true;
+  ASSERT_TRUE(preferred_candidate(view));
+  EXPECT_EQ(preferred_candidate(view)->uid(), 3u);
+  view.tablets[2].answers = false;
+  EXPECT_FALSE(preferred_candidate(view));
 }
 
 }  // namespace

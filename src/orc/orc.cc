@@ -60,6 +60,8 @@ void declare(base::Settings& settings, OrcOptions& options) {
   settings.add(
       "incapacitated_primary_wait", &options.analysis.incapacitated_after,
       "a primary that is silent for so long though its server lives is replaced, where commits wait for replicas");
+  settings.add("enable_primary_disk_stalled_recovery", &options.analysis.replace_stalled,
+               "replace a primary whose disk takes no writes, where commits wait for replicas");
   settings.accept("recovery_poll_duration", true, "a problem is mended as soon as it is seen");
   settings.accept("snapshot_topology_interval", true, "what was seen is not kept");
   settings.accept("reasonable_replication_lag", true,
@@ -185,6 +187,7 @@ net::Task<void> Orc::ask(Shard& shard, TabletView& tablet) {
   tablet.receives = replication.io_state() == kRunning;
   tablet.receiver_on = replication.io_state() > kStopped;
   tablet.applier_on = replication.sql_state() == kRunning;
+  tablet.disk_stalled = status.disk_stalled();
 }
 
 net::Task<Status> Orc::look(Shard& shard, bool fresh) {
@@ -350,7 +353,9 @@ net::Task<Status> Orc::replace_primary(const ShardView& view, Recovery recovery)
   options.shard = view.shard;
   options.expected_primary = view.record.primary_alias();  // Or another vtorc was faster.
   options.wait_replicas_timeout = options_.reparent_timeout;
-  options.old_primary_silent = recovery == Recovery::kRecoverIncapacitatedPrimary;
+  options.old_primary_silent = recovery == Recovery::kRecoverIncapacitatedPrimary ||
+                               recovery == Recovery::kRecoverPrimaryDiskStalled;  // It may take its time to step back.
+  if (recovery == Recovery::kRecoverPrimaryDiskStalled) options.new_primary = preferred_candidate(view);
   options.demotion_timeout = kDemotion;
   options.prevent_cross_cell = options_.prevent_cross_cell;
   auto done = co_await control::emergency_reparent_shard(*tablets_, std::move(options));
@@ -436,12 +441,12 @@ void Orc::publish(Shard& shard, const std::vector<Finding>& findings) {
     json += fmt::format(
         R"({}{{"alias":{},"keyspace":{},"shard":{},"tablet_type":{},"answers":{},"is_read_only":{},"source_host":{},)"
         R"("source_port":{},"replica_io_running":{},"replica_sql_running":{},"semi_sync_primary_enabled":{},)"
-        R"("semi_sync_replica_enabled":{}}})",
+        R"("semi_sync_replica_enabled":{},"is_disk_stalled":{}}})",
         json.size() > 1 ? "," : "", base::json_string(topo::alias_to_string(tablet.record.alias())),
         base::json_string(shard.view.keyspace), base::json_string(shard.view.shard),
         base::json_string(topo::tablet_type_to_string(tablet.answers ? tablet.type : tablet.record.type())),
         tablet.answers, tablet.read_only, base::json_string(tablet.source_host), tablet.source_port, tablet.receives,
-        tablet.applier_on, tablet.semi_sync_source, tablet.semi_sync_replica);
+        tablet.applier_on, tablet.semi_sync_source, tablet.semi_sync_replica, tablet.disk_stalled);
   }
   const std::scoped_lock lock(mutex_);
   seen_[shard.name] = std::move(seen);

@@ -101,6 +101,7 @@ void register_replication(Registrar& r) {
         full->mutable_primary_status()->set_position(std::move(position));
         if (status.has_source()) *full->mutable_replication_status() = to_proto(status, prefix_of(manager));
         full->set_tablet_type(manager.shown_type());
+        full->set_disk_stalled(manager.disk_stalled());
         co_return response;
       });
 }

@@ -284,6 +284,13 @@ void declare(base::Settings& settings, Options& options) {
                "measure replication lag by the time that the primary writes into the sidecar's table heartbeat: on all "
                "tablets of a shard, or on none");
   settings.add("heartbeat_interval", &tablet.heartbeat_interval, "how often it is written and read");
+  settings.add(
+      "disk_write_dir", &tablet.disk_folder,
+      "folder on the server's disk in which a file is written through to the disk again and again: when that fails, or "
+      "hangs, "
+      "vtorc gives the shard another primary; empty: whether there is room in the server's folders is looked at");
+  settings.add("disk_write_interval", &tablet.disk_interval, "how often");
+  settings.add("disk_write_timeout", &tablet.disk_timeout, "a write that takes longer hangs");
   settings
       .add("queryserver_config_query_timeout", &options.queries.query_timeout,
            "longest time for one statement, as a duration or in seconds")

@@ -11,6 +11,7 @@
 #include "mysqld/schema_sql.h"
 #include "tablet/app_account.h"
 #include "tablet/indirect_tables.h"
+#include "tablet/maintenance.h"
 #include "topo/durability.h"
 #include "topo/keyspace.h"
 #include "topo/shard.h"
@@ -50,6 +51,15 @@ TabletManager::TabletManager(TabletSettings settings, topo::Server& topology, Qu
                                                        .interval = settings_.heartbeat_interval},
                                     metrics);
   }
+  DiskWatch::Options disk{.interval = settings_.disk_interval, .timeout = settings_.disk_timeout};
+  if (!settings_.disk_folder.empty()) {
+    disk.folders = {settings_.disk_folder};
+    disk.through = true;
+  } else if (const auto layout = server_layout(settings_); layout.ok()) {
+    disk.folders = {layout->root};
+    for (auto& folder : layout->folders()) disk.folders.push_back(std::move(folder));
+  }
+  disk_watch_ = std::make_unique<DiskWatch>(std::move(disk), metrics);
   queries_before_.at = base::system_clock().now();
   subscriptions_.push_back(metrics.text_function("TabletType", [this] { return type_name(); }));
   subscriptions_.push_back(metrics.text_function("TabletRole", [this] { return summary().role; }));

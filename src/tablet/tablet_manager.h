@@ -14,6 +14,7 @@
 #include "net/sync.h"
 #include "tablet/action_queue.h"
 #include "tablet/health_streams.h"
+#include "tablet/disk_watch.h"
 #include "tablet/heartbeat.h"
 #include "tablet/local_server.h"
 #include "tablet/query_service.h"
@@ -69,6 +70,10 @@ struct TabletSettings {
   Rejoin rejoin = Rejoin::kRewindOrRestore;
   bool heartbeat = false;  // See Heartbeat.
   base::Duration heartbeat_interval = std::chrono::seconds(1);
+  // See DiskWatch. Empty: the folders of the server that mysqlctl made, and no writes through to the disk.
+  std::string disk_folder;
+  base::Duration disk_interval = std::chrono::seconds(1);
+  base::Duration disk_timeout = std::chrono::seconds(30);
   base::Duration init_timeout = std::chrono::minutes(1);
   base::Duration health_check_interval = std::chrono::seconds(20);
   base::Duration lost_server_timeout = std::chrono::seconds(30);  // Silence after which nobody waits for it any more.
@@ -130,6 +135,7 @@ class TabletManager {
   std::optional<base::Duration> heartbeat_lag() const {
     return heartbeat_ == nullptr ? std::nullopt : heartbeat_->lag();
   }
+  bool disk_stalled() const { return disk_watch_->stalled(); }
   std::string database() const;
   const TabletSettings& settings() const { return settings_; }
   topo::Server& topology() { return topology_; }
@@ -332,6 +338,7 @@ class TabletManager {
   LocalServer server_;
   HealthStreams health_;
   std::unique_ptr<Heartbeat> heartbeat_;  // Null without --heartbeat-enable.
+  std::unique_ptr<DiskWatch> disk_watch_;
   net::Scope scope_;
   ActionQueue actions_{scope_.token()};
   net::Event started_;

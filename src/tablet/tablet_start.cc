@@ -56,6 +56,7 @@ net::Task<Status> TabletManager::start() {
   if (heartbeat_ != nullptr) {
     scope_.spawn(heartbeat_->run([this] { return role_.kind == RoleKind::kPrimary; }, scope_.token()));
   }
+  scope_.spawn(disk_watch_->run(scope_.token()));
   started_.set();
   scope_.spawn(health_loop());
   scope_.spawn(shard_loop());

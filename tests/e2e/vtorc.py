@@ -13,8 +13,8 @@ from support import BIN, ClusterTest, main, wait_until
 from vitrail.processes import http_get, http_json
 
 
-class VtorcTest(ClusterTest):
-    """The tests build on each other: names give the order."""
+class GuardedShard(ClusterTest):
+    """A shard of three under semi_sync, with two vtorcs."""
 
     @classmethod
     def prepare(cls):
@@ -94,7 +94,10 @@ class VtorcTest(ClusterTest):
             wait_until(lambda u=uid: self.value(u, "select count(*) from t") == rows, f"{uid} to have all rows", 20)
             self.assertEqual(self.value(uid, "select @@global.read_only"), "1")
 
-    # --- tests ---
+
+class VtorcTest(GuardedShard):
+    """The tests build on each other: names give the order."""
+
     def test_1_a_healthy_shard_is_left_alone(self):
         self.wait_healthy()
         state = http_json(self.cluster.addresses["vtorc-1"]["port"], "/api/database-state?keyspace=commerce")
