@@ -79,14 +79,17 @@ net::Task<Status> create_from(TabletClient& tablets, topo::Server& external, Mov
   auto vschema = co_await topo::get_vschema(topology, target);
   if (!vschema.ok() && vschema.error().code() != Code::kNotFound) co_return std::move(vschema).error();
   const ::vschema::Keyspace target_vschema = vschema.ok() ? std::move(vschema->record) : ::vschema::Keyspace();
+  // Source tablets choose the rows of a shard by a vindex that they look for in their own topology.
+  if (target_vschema.sharded()) {
+    co_return fail(
+        Code::kUnimplemented,
+        fmt::format("keyspace {} is sharded: Migrate into an unsharded keyspace, and MoveTables from there", target));
+  }
   CreatePlan plan;
   plan.settings = move_settings(request);
   plan.settings.source_time_zone = request.source_time_zone();
   plan.auto_start = request.auto_start();
   plan.tables = {moved.schema.table_definitions().begin(), moved.schema.table_definitions().end()};
-  if (target_vschema.sharded() && request.workflow_options().sharded_auto_increment_handling() != ::vtctldata::LEAVE) {
-    take_numbering(plan.tables, target_vschema);
-  }
   for (const auto& info : targets) {
     CO_ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(info.name));
     for (const auto& from : source_side.places) {
