@@ -822,7 +822,7 @@ class ClientSession {
   std::string tablet_type_ = "primary";
   std::string plan_context_ = "@primary";
   bool is_mirror_ = false;
-  float mirror_percent_ = 0;  // Of the statement at hand.
+  float mirror_percent_ = 0;   // Of the statement at hand.
   uint64_t target_epoch_ = 0;  // How often it has changed.
 
   // Transaction.
