@@ -3,11 +3,11 @@
 #include <fmt/core.h>
 
 #include <algorithm>
-#include <array>
 
 #include "base/text.h"
 #include "mysql/collations.h"
 #include "mysqld/rows.h"
+#include "sql/function_traits.h"
 #include "sql/literal.h"
 #include "sql/printer.h"
 
@@ -17,71 +17,6 @@ namespace {
 using sql::as;
 
 constexpr char kHole = '\x01';  // Where a column is; no text that is taken has it.
-
-// Sorted. Not among them: what depends on a setting (date_format, week, "/"), on the moment or on chance, on how wide
-// an argument's type is, or compares (a literal and a column are not compared alike).
-constexpr auto kFunctions = std::to_array<std::string_view>({
-    "abs",
-    "ascii",
-    "bit_length",
-    "ceil",
-    "ceiling",
-    "char_length",
-    "character_length",
-    "coalesce",
-    "concat",
-    "concat_ws",
-    "crc32",
-    "date",
-    "day",
-    "dayofmonth",
-    "dayofweek",
-    "dayofyear",
-    "floor",
-    "hex",
-    "hour",
-    "ifnull",
-    "last_day",
-    "lcase",
-    "left",
-    "length",
-    "lower",
-    "lpad",
-    "ltrim",
-    "md5",
-    "microsecond",
-    "mid",
-    "minute",
-    "mod",
-    "month",
-    "octet_length",
-    "ord",
-    "quarter",
-    "repeat",
-    "replace",
-    "reverse",
-    "right",
-    "round",
-    "rpad",
-    "rtrim",
-    "second",
-    "sha",
-    "sha1",
-    "sha2",
-    "sign",
-    "substr",
-    "substring",
-    "substring_index",
-    "to_days",
-    "trim",
-    "ucase",
-    "unhex",
-    "unix_timestamp",
-    "upper",
-    "weekday",
-    "year",
-});
-static_assert(std::ranges::is_sorted(kFunctions));
 
 Error refuse(std::string_view what) { return fail(Code::kUnimplemented, fmt::format("an expression with {}", what)); }
 
@@ -110,7 +45,7 @@ Status check_call(const sql::FunctionCall& call) {
   const bool plain = call.schema.empty() && !call.distinct && call.over == nullptr && call.order_by.empty() &&
                      call.tail.empty() &&
                      (call.syntax == sql::FunctionSyntax::kCall || call.syntax == sql::FunctionSyntax::kTrim);
-  if (!plain || !std::ranges::binary_search(kFunctions, name)) return refuse(name + "()");
+  if (!plain || (sql::function_traits(name) & sql::function::kOfValues) == 0) return refuse(name + "()");
   if (name == "unix_timestamp" && call.args.size() != 1) return refuse("the moment's unix_timestamp()");
   for (const sql::Expr* argument : call.args) RETURN_IF_ERROR(check_expression(argument));
   return {};

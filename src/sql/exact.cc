@@ -1,167 +1,11 @@
 #include "sql/exact.h"
 
-#include <algorithm>
-#include <array>
-
+#include "base/text.h"
+#include "sql/function_traits.h"
 #include "sql/walk.h"
 
 namespace vitrail::sql {
 namespace {
-
-// Sorted. The value is a function of the arguments, of the clock that SET timestamp sets, and of the session's
-// settings.
-constexpr auto kExactFunctions = std::to_array<std::string_view>({
-    "abs",
-    "adddate",
-    "addtime",
-    "ascii",
-    "bin",
-    "bin_to_uuid",
-    "bit_count",
-    "ceil",
-    "ceiling",
-    "char",
-    "char_length",
-    "character_length",
-    "coalesce",
-    "concat",
-    "concat_ws",
-    "conv",
-    "crc32",
-    "curdate",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "curtime",
-    "date",
-    "date_add",
-    "date_format",
-    "date_sub",
-    "datediff",
-    "day",
-    "dayofmonth",
-    "dayofweek",
-    "dayofyear",
-    "elt",
-    "extract",
-    "field",
-    "find_in_set",
-    "floor",
-    "format",
-    "from_base64",
-    "from_days",
-    "from_unixtime",
-    "greatest",
-    "hex",
-    "hour",
-    "if",
-    "ifnull",
-    "inet6_aton",
-    "inet6_ntoa",
-    "inet_aton",
-    "inet_ntoa",
-    "insert",
-    "instr",
-    "isnull",
-    "json_array",
-    "json_array_append",
-    "json_array_insert",
-    "json_contains",
-    "json_extract",
-    "json_insert",
-    "json_length",
-    "json_merge_patch",
-    "json_merge_preserve",
-    "json_object",
-    "json_quote",
-    "json_remove",
-    "json_replace",
-    "json_set",
-    "json_type",
-    "json_unquote",
-    "json_valid",
-    "json_value",
-    "last_day",
-    "lcase",
-    "least",
-    "left",
-    "length",
-    "localtime",
-    "localtimestamp",
-    "locate",
-    "lower",
-    "lpad",
-    "ltrim",
-    "makedate",
-    "maketime",
-    "md5",
-    "microsecond",
-    "mid",
-    "minute",
-    "mod",
-    "month",
-    "now",
-    "nullif",
-    "oct",
-    "octet_length",
-    "ord",
-    "position",
-    "pow",
-    "power",
-    "quarter",
-    "quote",
-    "repeat",
-    "replace",
-    "reverse",
-    "right",
-    "round",
-    "rpad",
-    "rtrim",
-    "second",
-    "sha",
-    "sha1",
-    "sha2",
-    "sign",
-    "space",
-    "sqrt",
-    "str_to_date",
-    "strcmp",
-    "subdate",
-    "substr",
-    "substring",
-    "substring_index",
-    "subtime",
-    "time",
-    "timediff",
-    "timestamp",
-    "timestampadd",
-    "timestampdiff",
-    "to_base64",
-    "to_days",
-    "to_seconds",
-    "trim",
-    "truncate",
-    "ucase",
-    "unhex",
-    "unix_timestamp",
-    "upper",
-    "utc_date",
-    "utc_time",
-    "utc_timestamp",
-    "uuid_to_bin",
-    "week",
-    "weekday",
-    "year",
-});
-static_assert(std::ranges::is_sorted(kExactFunctions));
-
-std::string lower(std::string_view text) {
-  std::string out(text);
-  for (char& c : out) {
-    if (c >= 'A' && c <= 'Z') c = static_cast<char>(c - 'A' + 'a');
-  }
-  return out;
-}
 
 class Judge : public Walker {
  public:
@@ -182,11 +26,11 @@ class Judge : public Walker {
       case ExprKind::kExists: return blame("a query in it");
       case ExprKind::kFunctionCall: {
         const auto& call = static_cast<const FunctionCall&>(expr);
-        const std::string name = lower(call.name.text);
-        if (!call.schema.empty() || !std::ranges::binary_search(kExactFunctions, std::string_view(name))) {
-          return blame("the function " + name);
-        }
-        return true;
+        const std::string name = base::to_lower(call.name.text);
+        const uint8_t traits = function_traits(name);
+        const bool exact =
+            (traits & (function::kOfArguments | function::kOfClock)) != 0 && (traits & function::kRounded) == 0;
+        return (exact && call.schema.empty()) || blame("the function " + name);
       }
       default: return true;
     }
@@ -222,24 +66,6 @@ std::string inexact_part(const Statement& statement) {
 
 namespace {
 
-// Sorted.
-constexpr auto kClockFunctions = std::to_array<std::string_view>({
-    "curdate",
-    "current_date",
-    "current_time",
-    "current_timestamp",
-    "curtime",
-    "localtime",
-    "localtimestamp",
-    "now",
-    "sysdate",
-    "unix_timestamp",
-    "utc_date",
-    "utc_time",
-    "utc_timestamp",
-});
-static_assert(std::ranges::is_sorted(kClockFunctions));
-
 class ClockFinder : public Walker {
  public:
   bool found = false;
@@ -247,8 +73,8 @@ class ClockFinder : public Walker {
  protected:
   bool enter(const Expr& expr) override {
     if (expr.kind == ExprKind::kFunctionCall) {
-      const std::string name = lower(static_cast<const FunctionCall&>(expr).name.text);
-      found = found || std::ranges::binary_search(kClockFunctions, std::string_view(name));
+      const std::string name = base::to_lower(static_cast<const FunctionCall&>(expr).name.text);
+      found = found || name == "sysdate" || (function_traits(name) & function::kOfClock) != 0;
     }
     return !found;
   }

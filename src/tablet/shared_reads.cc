@@ -1,125 +1,15 @@
 #include "tablet/shared_reads.h"
 
 #include <algorithm>
-#include <array>
 
+#include "base/text.h"
+#include "sql/function_traits.h"
 #include "sql/walk.h"
 
 namespace vitrail::tablet {
 namespace {
 
 constexpr size_t kSeenMax = 1000;
-
-// Sorted. Functions whose value follows from their arguments. What is not here may be of a moment (NOW), of a session
-// (LAST_INSERT_ID, GET_LOCK), of chance (RAND, UUID), or of a user's own making.
-constexpr auto kPlain = std::to_array<std::string_view>({
-    "abs",
-    "any_value",
-    "ascii",
-    "avg",
-    "bin",
-    "bit_and",
-    "bit_count",
-    "bit_length",
-    "bit_or",
-    "bit_xor",
-    "ceil",
-    "ceiling",
-    "char_length",
-    "character_length",
-    "coalesce",
-    "concat",
-    "concat_ws",
-    "count",
-    "date",
-    "date_add",
-    "date_format",
-    "date_sub",
-    "datediff",
-    "day",
-    "dayofmonth",
-    "dayofweek",
-    "dayofyear",
-    "elt",
-    "exp",
-    "field",
-    "find_in_set",
-    "floor",
-    "format",
-    "greatest",
-    "group_concat",
-    "hex",
-    "hour",
-    "if",
-    "ifnull",
-    "instr",
-    "isnull",
-    "json_array",
-    "json_arrayagg",
-    "json_contains",
-    "json_extract",
-    "json_length",
-    "json_object",
-    "json_objectagg",
-    "json_unquote",
-    "last_day",
-    "lcase",
-    "least",
-    "left",
-    "length",
-    "ln",
-    "locate",
-    "log",
-    "log10",
-    "log2",
-    "lower",
-    "lpad",
-    "ltrim",
-    "max",
-    "md5",
-    "mid",
-    "min",
-    "minute",
-    "mod",
-    "month",
-    "monthname",
-    "nullif",
-    "octet_length",
-    "pow",
-    "power",
-    "quarter",
-    "repeat",
-    "replace",
-    "reverse",
-    "right",
-    "round",
-    "rpad",
-    "rtrim",
-    "second",
-    "sha1",
-    "sha2",
-    "sign",
-    "sqrt",
-    "std",
-    "stddev",
-    "strcmp",
-    "substr",
-    "substring",
-    "substring_index",
-    "sum",
-    "time",
-    "timestampdiff",
-    "trim",
-    "truncate",
-    "ucase",
-    "unhex",
-    "upper",
-    "var_pop",
-    "variance",
-    "week",
-    "weekday",
-    "year",
-});
 
 class Judge : public sql::Walker {
  public:
@@ -149,11 +39,10 @@ class Judge : public sql::Walker {
       case sql::ExprKind::kNextValue: shareable = false; break;
       case sql::ExprKind::kFunctionCall: {
         const auto& call = static_cast<const sql::FunctionCall&>(expr);
-        std::string name(call.name.text);
-        std::ranges::transform(name, name.begin(), [](unsigned char c) { return std::tolower(c); });
-        const bool plain =
-            call.syntax != sql::FunctionSyntax::kNoParens && call.schema.text.empty() &&
-            (call.syntax != sql::FunctionSyntax::kCall || std::ranges::find(kPlain, name) != kPlain.end());
+        constexpr uint8_t kPlain = sql::function::kOfArguments | sql::function::kAggregate;
+        const bool plain = call.syntax != sql::FunctionSyntax::kNoParens && call.schema.text.empty() &&
+                           (call.syntax != sql::FunctionSyntax::kCall ||
+                            (sql::function_traits(base::to_lower(call.name.text)) & kPlain) != 0);
         if (!plain) shareable = false;
         break;
       }
