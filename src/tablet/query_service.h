@@ -60,7 +60,7 @@ struct QueryServiceSettings {
   std::function<void()> on_ddl;  // Called on any thread behind a DDL statement; may be empty.
   // Called on any thread when the server is lost, or refuses changes though this is the primary; may be empty.
   std::function<void()> on_trouble;
-  bool twopc = false;         // Transactions may be prepared here (docs/formats/twopc.md).
+  bool twopc = true;          // Transactions may be prepared here (docs/formats/twopc.md).
   bool terse_errors = false;  // Texts of the server's errors stay here.
 };
 

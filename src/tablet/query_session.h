@@ -132,7 +132,11 @@ struct QueryLoop {
   };
   std::map<std::string, ExactTable, std::less<>> exact_tables;
 
+  bool records_allowed = false;  // Since the last change of state.
+
   Status may_write_records() const;
+  // Gives the account of `application` its rights on the records, which it has only where transactions are prepared.
+  net::Task<Status> allow_records(net::PooledConnection& application, net::Wait wait);
   // All in one write; so one that fails does not stop those behind it. Returns when a replica has them, where the shard
   // waits for that.
   net::Task<Result<std::vector<mysql::OkPacket>>> write_records(std::vector<std::string> statements, net::Wait wait);

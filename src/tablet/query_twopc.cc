@@ -11,6 +11,7 @@
 #include "mysql/convert.h"
 #include "mysql/data_port.h"
 #include "mysql/errors.h"
+#include "mysqld/app_account.h"
 #include "net/pause_point.h"
 #include "tablet/query_session.h"
 
@@ -90,6 +91,24 @@ std::string QueryLoop::records_query() const {
 Status QueryLoop::may_write_records() const {
   if (state->hands_over || state->target.tablet_type != "primary" || standstill->stood_still()) return not_here();
   return {};
+}
+
+net::Task<Status> QueryLoop::allow_records(net::PooledConnection& application, net::Wait wait) {
+  if (records_allowed) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const auto who, co_await application.client.query("select current_user()", wait));
+  CO_ASSIGN_OR_RETURN(const auto account, mysqld::parse_account(who.text(0, 0)));
+  CO_ASSIGN_OR_RETURN(auto lease, co_await record_pool->acquire(kNoGaps, wait));
+  std::vector<std::string> statements = {"set sql_log_bin = 0"};  // Each server is asked for itself.
+  for (const char* table : {"dt_participant", "redo_statement"}) {
+    statements.push_back(
+        fmt::format("grant select, insert, delete on {} to {}", sidecar_table(table), account.to_string()));
+  }
+  auto granted = co_await lease->client.pipeline(std::move(statements), wait);
+  lease.discard();
+  if (!granted.ok())
+    co_return std::move(granted).error().with_context("allow two-phase commit to " + account.to_string());
+  records_allowed = true;
+  co_return Status{};
 }
 
 net::Task<void> QueryLoop::end_surely(net::MysqlPool::Lease& lease) {
@@ -421,6 +440,7 @@ net::Task<Status> QueryLoop::settle_prepared(std::shared_ptr<const ServingState>
                                              base::Duration grace) {
   const net::Wait soft = net::Wait::within(grace);
   const net::Wait hard = net::Wait::within(kForceMax);
+  records_allowed = false;  // The server may be another one soon.
   if (next->hands_over) {
     // Their records stay, and the next primary makes them again before it serves.
     std::vector<std::pair<std::string, PreparedPtr>> all_of_them(prepared.begin(), prepared.end());
@@ -524,8 +544,8 @@ net::Task<Status> QuerySession::on_twopc(std::string text) {
   if (words.size() < 2) co_return co_await send_error(wrong());
   if (auto dtid = Dtid::parse(words[1]); !dtid.ok()) co_return co_await send_error(std::move(dtid).error());
   if (!shared_.settings.twopc) {
-    co_return co_await send_error(
-        fail(Code::kFailedPrecondition, "transaction_mode TWOPC needs tablets with --twopc-enable"));
+    co_return co_await send_error(fail(
+        Code::kFailedPrecondition, "transaction_mode TWOPC is switched off by --twopc-enable=false of the tablets"));
   }
   if (target_.tablet_type != "primary") co_return co_await send_error(wrong());
   const net::Wait wait = net::Wait::within(kFinishMax, shared_.scope.token());
@@ -592,6 +612,7 @@ net::Task<Status> QuerySession::prepare(std::string dtid, net::Wait wait) {
   active_ = sent_ = true;
   left_before_ = left_;
   auto body = [](QuerySession& self, const std::string& id, net::Wait limit) -> net::Task<Status> {
+    CO_RETURN_IF_ERROR(co_await self.shared_.allow_records(*self.lease_, limit));
     for (const auto& table : self.redo_.tables()) {
       CO_RETURN_IF_ERROR(co_await self.shared_.check_exact(table, self.redo_.was_without_clock(table), limit));
     }
@@ -673,11 +694,13 @@ net::Task<Status> QuerySession::start_commit(std::string dtid, std::vector<std::
   if (!pinned_.empty()) statements.emplace_back("set timestamp = default");
   statements.push_back(fmt::format("insert into {} (dtid, id, keyspace, shard) values {}",
                                    shared_.sidecar_table("dt_participant"), rows));
-  auto written = co_await lease_->client.pipeline(std::move(statements), wait);
+  Status done = co_await shared_.allow_records(*lease_, wait);
+  if (done.ok()) {
+    auto written = co_await lease_->client.pipeline(std::move(statements), wait);
+    if (!written.ok()) done = std::move(written).error();
+  }
   pinned_.clear();
-  Status done;
-  if (!written.ok()) {
-    done = std::move(written).error();
+  if (!done.ok()) {
     if (!doomed_) co_await shared_.end_surely(lease_);
     lose_connection(true);
     lost_ = Lost::kNothing;

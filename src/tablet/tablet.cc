@@ -391,7 +391,6 @@ net::Task<Status> Tablet::start() {
   options.queries.mysqld = options.tablet.mysqld;
   options.queries.dba_user = options.tablet.dba_user;
   options.queries.dba_password = options.tablet.dba_password;
-  options.tablet.twopc = options.queries.twopc;
   options.tablet.app = {options.queries.user, options.queries.password};
   options.tablet.app_files = options.queries.policy.allow_files;
   options.queries.host = options.data_host;

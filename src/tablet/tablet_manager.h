@@ -85,7 +85,6 @@ struct TabletSettings {
   std::string dba_user = "vt_dba";
   std::string dba_password;
   LocalServer::Account app{"vt_app", ""};                  // For ExecuteFetchAsApp.
-  bool twopc = false;                                      // Transactions may be prepared here.
   bool restrict_app = true;                                // It gets rights on the keyspace's database only.
   bool app_files = false;                                  // And FILE.
   LocalServer::Account all_privileges{"vt_allprivs", ""};  // For ExecuteFetchAsAllPrivs.
@@ -294,7 +293,6 @@ class TabletManager {
   net::Task<Status> follow(const Source& source, net::Wait wait);
   net::Task<Status> reattach(net::Wait wait);
   net::Task<Status> create_sidecar(net::Wait wait);
-  net::Task<Status> allow_records(net::Wait wait);
   // What its records say is prepared is so before anybody writes.
   net::Task<Status> make_writable(net::Wait wait);
   net::Task<Status> set_semi_sync(bool waits_for_acks, bool acknowledges, net::Wait wait);

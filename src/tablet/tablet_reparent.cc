@@ -4,7 +4,6 @@
 #include <set>
 
 #include "base/log.h"
-#include "mysqld/app_account.h"
 #include "mysqld/schema_sql.h"
 #include "tablet/demotion_record.h"
 #include "tablet/maintenance.h"
@@ -67,21 +66,6 @@ net::Task<Status> TabletManager::create_sidecar(net::Wait wait) {
   co_return Status{};
 }
 
-// Transactions write the records of their own two-phase commit.
-net::Task<Status> TabletManager::allow_records(net::Wait wait) {
-  if (!settings_.twopc) co_return Status{};
-  CO_ASSIGN_OR_RETURN(const auto who, co_await server_.query_as(settings_.app, "", "select current_user()", 1, wait));
-  CO_ASSIGN_OR_RETURN(const auto account, mysqld::parse_account(who.text(0, 0)));
-  std::vector<std::string> grants;
-  for (const char* table : {"dt_participant", "redo_statement"}) {
-    grants.push_back(fmt::format("GRANT SELECT, INSERT, DELETE ON _vt.{} TO {}", table, account.to_string()));
-  }
-  Status granted = co_await run_unlogged(server_, std::move(grants), wait);
-  if (!granted.ok())
-    co_return std::move(granted).error().with_context("allow two-phase commit to " + account.to_string());
-  co_return Status{};
-}
-
 net::Task<Status> TabletManager::make_writable(net::Wait wait) {
   if (server_.flavor().kind() == mysqld::FlavorKind::kMySql) {
     // What is prepared is made so again by an account that may write to a server which is read-only, but not to one
@@ -140,7 +124,6 @@ net::Task<Status> TabletManager::become_primary(bool waits_for_acks, net::Wait w
   role_.kept_read_only = role_.kept_writable = false;
   // The tables are not worth waiting for: no replica may be there yet. No client writes before this returns.
   CO_RETURN_IF_ERROR(co_await create_sidecar(wait));
-  CO_RETURN_IF_ERROR(co_await allow_records(wait));
   CO_RETURN_IF_ERROR(co_await queries_.recover_prepared(wait));
   CO_RETURN_IF_ERROR(co_await set_semi_sync(waits_for_acks, false, wait));
   co_await queries_.reset_sequences();

@@ -40,7 +40,7 @@ SAMPLE = [("gate-prepared", "vtgate"), ("gate-decided", "vtgate"), ("gate-decide
 
 
 class PausedCluster(Cluster):
-    tablet_flags = ("--twopc-enable", "--twopc-abandon-age", "1s")
+    tablet_flags = ("--twopc-abandon-age", "1s")
 
     def environment(self):
         return {**super().environment(), "VITRAIL_PAUSE_POINTS": self.path("pauses")}
