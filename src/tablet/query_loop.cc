@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "mysql/collations.h"
 #include "mysql/protocol.h"
 #include "tablet/query_session.h"
 
@@ -21,8 +22,17 @@ constexpr auto kAbandonedPause = 250ms;
 // wait for a reader who takes his time, a slow client or a merge that reads another shard's rows first: when nobody
 // reads any more, the connection ends.
 constexpr const char* kSetup =
-    "set session session_track_state_change = on, session_track_schema = off, session_track_system_variables = '', "
+    "session session_track_state_change = on, session_track_schema = off, session_track_system_variables = '', "
     "session_track_transaction_info = 'OFF', net_write_timeout = 28800";
+
+// A MySQL server forgets with a reset in which collation the client logged in; MariaDB does not, and does not know all
+// of MySQL's. It reads no comments of these versions.
+std::string setup_of(uint8_t collation) {
+  const mysql::Collation* known = mysql::find_collation(collation);
+  const std::string names =
+      known == nullptr ? "" : fmt::format("/*!80000 names {} collate {}, */ ", known->charset, known->name);
+  return "set " + names + kSetup;
+}
 
 net::MysqlClientSettings kill_settings(const QueryServiceSettings& settings) {
   net::MysqlClientSettings client;
@@ -98,7 +108,7 @@ net::MysqlPool& QueryLoop::pool_for(mysql::Capabilities capabilities, uint8_t co
     options.idle_timeout = settings.idle_timeout;
     options.max_prepared = kMaxPreparedPerConnection;
     options.name = "connections to the MySQL server";
-    options.setup = kSetup;
+    options.setup = setup_of(collation);
     pool = std::make_unique<net::MysqlPool>(std::move(client), std::move(options));
   }
   return *pool;
