@@ -691,7 +691,9 @@ class ClientSession {
   net::QueryResult warning_table(const sql::Show& show) const;
   // The session's user variables for code that runs in a server, and what it made of them.
   std::string user_variables_text() const;
-  net::Task<void> read_user_variables(net::MysqlClient& client);
+  net::Task<void> read_user_variables(net::MysqlClient& client, std::string_view statement);
+  // Those that are known, and those that `text` names. In lower case.
+  std::set<std::string> variables_in(std::string_view text) const;
   net::Task<std::optional<RunResult>> run_select_into(const Statement& statement);
   Status check_one_home(const plan::Plan& plan, const Statement& statement) const;
 

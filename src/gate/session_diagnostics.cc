@@ -302,20 +302,43 @@ std::string ClientSession::user_variables_text() const {
   return text;
 }
 
-// MariaDB has a table of them, in which a text is not what it is; where there is none the code's own stay in the
-// server. What is as it was told keeps its collation.
-net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client) {
-  const auto names = co_await client.query(
+std::set<std::string> ClientSession::variables_in(std::string_view text) const {
+  std::set<std::string> names;
+  for (const auto& [name, value] : user_variables_) names.insert(name);
+  sql::Lexer lexer(text);
+  for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd && token.type != sql::TokenType::kError;
+       token = lexer.next()) {
+    if (token.type != sql::TokenType::kUserVariable) continue;
+    std::string name = base::to_lower(token.text(text).substr(1));
+    if (name.size() >= 2 && (name[0] == '`' || name[0] == '\'' || name[0] == '"'))
+      name = name.substr(1, name.size() - 2);
+    if (!name.empty()) names.insert(std::move(name));
+  }
+  return names;
+}
+
+// MariaDB has a table of them, in which a text is not what it is. MySQL's is not for applications: there those are read
+// that the statement names, and those that are known; what code sets beside them stays in the server. What is as it was
+// told keeps its collation.
+net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client, std::string_view statement) {
+  const auto told = co_await client.query(
       "select lower(variable_name) from information_schema.user_variables where variable_value is not null "
       "limit 18446744073709551615",  // Else sql_select_limit is theirs, too.
       query_wait());
-  if (!names.ok()) co_return;
+  const bool no_table = !told.ok() && told.error().mysql_errno() == mysql::errnos::kUnknownTable;
+  if (!told.ok() && !no_table) co_return;
   std::set<std::string> there;
+  if (no_table) {
+    there = variables_in(statement);
+  } else {
+    for (const auto& row : told->rows) {
+      if (!row.empty() && row[0]) there.insert(*row[0]);
+    }
+  }
   std::string text;
-  for (const auto& row : names->rows) {
-    if (row.empty() || !row[0] || !there.insert(*row[0]).second) continue;
+  for (const auto& name : there) {
     text += text.empty() ? "select @" : ", @";
-    mysql::append_sql_identifier(text, *row[0]);
+    mysql::append_sql_identifier(text, name);
   }
   for (auto& [name, value] : user_variables_) {
     if (!there.contains(name) && !value.is_null()) value = mysql::Value::null();
@@ -324,19 +347,18 @@ net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client) {
   const auto values = co_await client.query(text + " limit 1", query_wait());
   if (!values.ok() || values->rows.size() != 1) co_return;
   size_t place = 0;
-  for (const auto& row : names->rows) {
-    if (row.empty() || !row[0] || there.erase(*row[0]) == 0) continue;
+  for (const auto& name : there) {
     const auto& cell = values->rows[0][place];
     auto value = cell ? mysql::make_value(values->columns[place], mysql::Cell(*cell)) : mysql::Value::null();
     ++place;
-    const auto known = user_variables_.find(*row[0]);
+    const auto known = user_variables_.find(name);
     if (known != user_variables_.end() && known->second.bytes == value.bytes &&
         known->second.is_null() == value.is_null() && same_kind(known->second, value)) {
       continue;
     }
-    if (known == user_variables_.end() && user_variables_.size() >= kMaxUserVariables) continue;
-    user_collations_.erase(*row[0]);
-    user_variables_[*row[0]] = std::move(value);
+    if (known == user_variables_.end() && (value.is_null() || user_variables_.size() >= kMaxUserVariables)) continue;
+    user_collations_.erase(name);
+    user_variables_[name] = std::move(value);
   }
 }
 

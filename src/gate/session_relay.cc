@@ -326,7 +326,9 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   } else if (result->summary.warnings > 0) {
     co_await take_warnings(client, result->summary.warnings);
   }
-  if (plan.effects.runs_unseen_code && result->summary.session_state_changed) co_await read_user_variables(client);
+  if (plan.effects.runs_unseen_code && result->summary.session_state_changed) {
+    co_await read_user_variables(client, plan.text ? std::string_view(*plan.text) : statement.text);
+  }
   std::optional<uint64_t> servers_id;
   if (changes_id) {
     const auto known = co_await client.query("select last_insert_id() limit 1", wait, 1);
