@@ -67,6 +67,11 @@ Error unsupported(std::string_view what) {
       fmt::format("VT12001: unsupported: transaction_mode TWOPC: {} cannot be made again behind a crash", what));
 }
 
+// Of who reads records: their tables have not been made yet, so nothing can be prepared.
+bool has_no_records(const Error& error) {
+  return error.mysql_errno() == mysql::errnos::kNoSuchTable || error.mysql_errno() == mysql::errnos::kBadDb;
+}
+
 }  // namespace
 
 // ---- Records
@@ -327,7 +332,7 @@ net::Task<Status> QueryLoop::replay_on(PreparedTransaction& transaction, std::st
 net::Task<Status> QueryLoop::recover_prepared(net::Wait wait) {
   CO_ASSIGN_OR_RETURN(auto turn, co_await recovering.lock(wait));
   auto rows = co_await read_records(records_query(), wait);
-  if (!rows.ok() && (rows.error().mysql_errno() == 1146 || rows.error().mysql_errno() == 1049)) co_return Status{};
+  if (!rows.ok() && has_no_records(rows.error())) co_return Status{};
   if (!rows.ok()) co_return std::move(rows).error().with_context("read the records of prepared transactions");
   std::vector<std::string> left;
   for (size_t i = 0; i < rows->rows.size(); ++i) {
@@ -414,6 +419,7 @@ bool QueryLoop::prepared_in_the_way(const ServingState& next) const {
 net::Task<Status> QueryLoop::await_records(net::Wait wait) {
   for (;;) {
     const auto rows = co_await read_records(records_query(), net::Wait::within(kForceMax));
+    if (!rows.ok() && has_no_records(rows.error())) co_return Status{};
     if (!rows.ok()) co_return rows.error();
     std::string alone;
     for (size_t i = 0; i < rows->rows.size() && alone.empty(); ++i) {
