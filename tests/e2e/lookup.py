@@ -582,6 +582,7 @@ class LookupTest(ClusterTest):
         with self.assertRaisesRegex(Exception, "stays write-only"):
             self.lookup_vindex("externalize", name="by_kind")
         self.lookup_vindex("cancel", name="by_kind")
+        self.on_shard("look", "0", "drop table by_kind")  # With the row that came first.
 
     def test_rows_are_read_where_it_is_asked(self):
         replica = next(t for t in self.cluster.shard_tablets("ks", "80-") if t.uid == 401)
@@ -594,7 +595,6 @@ class LookupTest(ClusterTest):
                                       *base[1:], *flags)
         self.assertEqual(self.ctl("GetVSchema", "ks"), before)
         self.run_sql("insert into plain(id, kind) values " + ", ".join(f"({n}, 'k{n}')" for n in range(1, 41)))
-        kinds = self.run_sql("select count(*) from plain where kind is not null")[0][0]
         self.eventually(lambda: self.assertEqual(self.cluster.server_rows(replica, "select count(*) from plain"),
                                                  self.cluster.server_rows(self.cluster.primary("ks", "80-"), "select count(*) from plain")))
         # A row that only the replica has shows who was asked.
@@ -605,7 +605,7 @@ class LookupTest(ClusterTest):
         for flags, there in ((("--cells", "zone1", "--tablet-types", "primary"), 0), (("--cells", "zone1"), 1),
                              (("--tablet-types", "rdonly,replica,primary"), 1)):
             self.lookup_vindex(*base, *flags, name="by_kind")
-            self.assertEqual(self.on_shard("look", "0", "select count(*), sum(kind = 'only here') from by_kind"), [(kinds + there, there)])
+            self.assertEqual(self.on_shard("look", "0", "select count(*), sum(kind = 'only here') from by_kind"), [(40 + there, there)])
             self.lookup_vindex("cancel", name="by_kind")
             self.on_shard("look", "0", "drop table by_kind")
         with self.cluster.server(replica, "ks") as connection, connection.cursor() as cursor:
