@@ -70,9 +70,8 @@ def run_turn(connection, in_transaction, statements):
 
 def compare(name, mode, statements, plain, vtgate, meter, options):
     times, cpu = {"server": [], "vitrail": []}, 0.0
-    if mode:
-        with vtgate.cursor() as cursor:
-            cursor.execute(f"set transaction_mode = '{mode}'")
+    with vtgate.cursor() as cursor:
+        cursor.execute(f"set transaction_mode = '{mode or 'multi'}'")
     turn = 0
     for piece in range(options.rounds + 1):  # The first one for plans and caches.
         turns = range(turn, turn := turn + options.turns)
@@ -89,6 +88,8 @@ def compare(name, mode, statements, plain, vtgate, meter, options):
 
 def load(path, plain, vtgate, meter, options):
     seconds, cpu = {"server": [], "vitrail": []}, 0.0
+    with vtgate.cursor() as cursor:
+        cursor.execute("set transaction_mode = 'multi'")
     for _ in range(3):
         for side, connection in (("server", plain), ("vitrail", vtgate)):
             with connection.cursor() as cursor:
