@@ -58,9 +58,7 @@ class Reader {
 
   Result<std::string> variable_name() {
     if (token_.type != TokenType::kUserVariable) return wrong();
-    std::string name = to_lower(token_.text(text_).substr(1));
-    if (name.size() >= 2 && (name[0] == '`' || name[0] == '\'' || name[0] == '"'))
-      name = name.substr(1, name.size() - 2);
+    std::string name = user_variable_name(token_.text(text_));
     advance();
     return name;
   }
@@ -130,6 +128,12 @@ class Reader {
 };
 
 }  // namespace
+
+std::string user_variable_name(std::string_view token) {
+  std::string name = to_lower(token.substr(1));
+  if (name.size() >= 2 && (name[0] == '`' || name[0] == '\'' || name[0] == '"')) name = name.substr(1, name.size() - 2);
+  return name;
+}
 
 std::optional<Result<std::vector<std::pair<std::string, Value>>>> get_diagnostics(std::string_view text,
                                                                                   const Diagnostics& diagnostics) {

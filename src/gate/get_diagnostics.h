@@ -24,6 +24,9 @@ struct Diagnostics {
   std::function<mysql::Value(const std::string& name)> variable;  // A user variable's, which may tell the number.
 };
 
+// The name of a user variable, in lower case, by its token: @a, @`a b`, @'a'.
+std::string user_variable_name(std::string_view token);
+
 // GET [CURRENT] DIAGNOSTICS @a = NUMBER, ... or CONDITION n @a = MESSAGE_TEXT, ...: the variables (in lower case) and
 // their new values. nullopt: the text is no GET DIAGNOSTICS at all.
 std::optional<Result<std::vector<std::pair<std::string, mysql::Value>>>> get_diagnostics(

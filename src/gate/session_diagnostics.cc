@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "gate/constant_warnings.h"
+#include "gate/get_diagnostics.h"
 #include "gate/session.h"
 #include "mysql/collations.h"
 #include "mysql/convert.h"
@@ -309,9 +310,7 @@ std::set<std::string> ClientSession::variables_in(std::string_view text) const {
   for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd && token.type != sql::TokenType::kError;
        token = lexer.next()) {
     if (token.type != sql::TokenType::kUserVariable) continue;
-    std::string name = base::to_lower(token.text(text).substr(1));
-    if (name.size() >= 2 && (name[0] == '`' || name[0] == '\'' || name[0] == '"'))
-      name = name.substr(1, name.size() - 2);
+    std::string name = user_variable_name(token.text(text));
     if (!name.empty()) names.insert(std::move(name));
   }
   return names;
