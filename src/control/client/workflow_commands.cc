@@ -103,15 +103,14 @@ net::Task<Result<std::vector<std::string>>> choose_cells(const ClientContext& c,
   co_return std::vector<std::string>(known.names().begin(), known.names().end());
 }
 
-Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) {
-  CO_ASSIGN_OR_RETURN(flags.cells, co_await choose_cells(c, flags));
-  vd::MoveTablesCreateRequest q;
+// What MoveTables and Migrate have in common: which tables, from where, and how.
+template <class Request>
+Status add_tables_to_copy(Request& q, const Base& base, const CreateFlags& flags) {
   q.set_workflow(base.workflow);
   q.set_target_keyspace(base.target_keyspace);
   q.set_source_keyspace(flags.source_keyspace);
-  for (const auto& shard : flags.source_shards) q.add_source_shards(shard);
   for (const auto& cell : flags.cells) q.add_cells(cell);
-  CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
+  RETURN_IF_ERROR(add_types(q, flags.tablet_types));
   q.set_tablet_selection_preference(flags.in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY);
   q.set_all_tables(flags.all_tables);
   for (const auto& table : flags.tables) q.add_include_tables(table);
@@ -120,9 +119,17 @@ Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) 
   q.set_stop_after_copy(flags.stop_after_copy);
   q.set_defer_secondary_keys(flags.defer_keys);
   q.set_auto_start(flags.auto_start);
+  q.set_source_time_zone(flags.source_time_zone);
+  return {};
+}
+
+Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) {
+  CO_ASSIGN_OR_RETURN(flags.cells, co_await choose_cells(c, flags));
+  vd::MoveTablesCreateRequest q;
+  CO_RETURN_IF_ERROR(add_tables_to_copy(q, base, flags));
+  for (const auto& shard : flags.source_shards) q.add_source_shards(shard);
   q.set_no_routing_rules(flags.no_rules);
   q.set_atomic_copy(flags.atomic);
-  q.set_source_time_zone(flags.source_time_zone);
   auto& options = *q.mutable_workflow_options();
   options.set_tenant_id(flags.tenant_id);
   options.set_global_keyspace(flags.global_keyspace);
@@ -139,21 +146,8 @@ Output create_move_tables(const ClientContext& c, Base base, CreateFlags flags) 
 
 Output create_migrate(const ClientContext& c, Base base, CreateFlags flags) {
   vd::MigrateCreateRequest q;
-  q.set_workflow(base.workflow);
-  q.set_target_keyspace(base.target_keyspace);
-  q.set_source_keyspace(flags.source_keyspace);
+  CO_RETURN_IF_ERROR(add_tables_to_copy(q, base, flags));
   q.set_mount_name(flags.mount_name);
-  for (const auto& cell : flags.cells) q.add_cells(cell);
-  CO_RETURN_IF_ERROR(add_types(q, flags.tablet_types));
-  q.set_tablet_selection_preference(flags.in_order ? ::tabletmanagerdata::INORDER : ::tabletmanagerdata::ANY);
-  q.set_all_tables(flags.all_tables);
-  for (const auto& table : flags.tables) q.add_include_tables(table);
-  for (const auto& table : flags.exclude) q.add_exclude_tables(table);
-  q.set_on_ddl(flags.on_ddl);
-  q.set_stop_after_copy(flags.stop_after_copy);
-  q.set_defer_secondary_keys(flags.defer_keys);
-  q.set_auto_start(flags.auto_start);
-  q.set_source_time_zone(flags.source_time_zone);
   CO_ASSIGN_OR_RETURN(const auto status, co_await c.call<vd::WorkflowStatusResponse>("MigrateCreate", std::move(q)));
   co_return print_status(c, base, status);
 }
