@@ -17,7 +17,8 @@ HERE = os.path.dirname(os.path.abspath(__file__))
 FOLDER = os.environ.get("VITRAIL_CLIENTS", os.path.join(os.path.dirname(os.path.dirname(HERE)), "build", "clients"))
 PYTHON = "/usr/bin/python3"
 PYTHON_PACKAGES = ["PyMySQL==1.2.4", "mysql-connector-python==26.10.0", "SQLAlchemy==2.1.9", "Django==5.2.19"]
-NODE_PACKAGES = ["mysql2@3.24.6", "mariadb@3.5.4", "mysql@2.18.1", "knex@3.3.0", "sequelize@6.37.8", "typeorm@1.1.1"]
+NODE_PACKAGES = ["mysql2@3.24.6", "mariadb@3.5.4", "mysql@2.18.1", "knex@3.3.0", "sequelize@6.37.8", "typeorm@1.1.1",
+                 "prisma@7.10.0", "@prisma/client@7.10.0", "@prisma/adapter-mariadb@7.10.0"]
 JARS = {"mysql-connector-j-8.4.0": "com.mysql:mysql-connector-j:8.4.0", "mysql-connector-j-9.4.0": "com.mysql:mysql-connector-j:9.4.0",
         "mariadb-java-client-3.5.6": "org.mariadb.jdbc:mariadb-java-client:3.5.6"}
 
@@ -63,7 +64,8 @@ def node():
     return [client("mysql2", "mysql2", "driver.js", "mysql2"), client("mariadb (npm)", "mariadb", "driver.js", "mariadb"),
             client("mysql (npm)", "mysql", "driver.js", "mysql"), client("Knex", "knex", "knex.js"),
             client("Sequelize, mysql2", "sequelize", "sequelize.js", "mysql"),
-            client("Sequelize, mariadb", "sequelize", "sequelize.js", "mariadb", slow=True), client("TypeORM", "typeorm", "typeorm.js")]
+            client("Sequelize, mariadb", "sequelize", "sequelize.js", "mariadb", slow=True), client("TypeORM", "typeorm", "typeorm.js"),
+            client("Prisma", os.path.join("..", "prisma-client"), "prisma.js", at("node", "prisma-client"))]
 
 
 def classes(name, jars):
@@ -196,6 +198,20 @@ def install_node():
         os.makedirs(at("node"), exist_ok=True)
         if try_to("npm packages", ["npm", "install", "--silent", "--no-fund", "--no-audit", "--ignore-scripts", *NODE_PACKAGES], cwd=at("node")):
             note("node", wanted)
+    if os.path.isdir(at("node", "node_modules", "prisma")):
+        generate_prisma()
+
+
+def generate_prisma():
+    """Its client is made from the schema. The program for migrations, which it would fetch from a host of its own, is not needed."""
+    with open(source("node", "prisma", "schema.prisma"), encoding="utf-8") as file:
+        wanted = file.read() + "\n".join(NODE_PACKAGES)
+    if not fetched("node/prisma-client", wanted):
+        shutil.copytree(source("node", "prisma"), at("node", "prisma"), dirs_exist_ok=True)
+        env = {**os.environ, "PRISMA_SCHEMA_ENGINE_BINARY": shutil.which("true"), "CHECKPOINT_DISABLE": "1", "PRISMA_HIDE_UPDATE_MESSAGE": "1"}
+        if try_to("Prisma's client", ["node", at("node", "node_modules", "prisma", "build", "index.js"), "generate", "--schema", at("node", "prisma", "schema.prisma")],
+                  cwd=at("node"), env=env):
+            note("node/prisma-client", wanted)
 
 
 def install_java():
