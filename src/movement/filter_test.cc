@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "movement/target_table.h"
+#include "mysql/convert.h"
 
 namespace vitrail::movement {
 namespace {
@@ -48,11 +49,15 @@ bool passes(const RowFilter& filter, const std::vector<mysql::Cell>& row) {
   return result.ok() && *result;
 }
 
-RowFilter bound(std::string_view text, const ::vschema::SrvVSchema* vschema = nullptr) {
+RowQuery query_of(std::string_view text) {
   std::string table = "customer";
   auto query = parse_row_query(text, table);
   EXPECT_TRUE(query.ok()) << query.error().to_string();
-  auto filter = RowFilter::bind(*query, customer(), "ks", vschema);
+  return std::move(*query);
+}
+
+RowFilter bound(std::string_view text, const ::vschema::SrvVSchema* vschema = nullptr) {
+  auto filter = RowFilter::bind(query_of(text), customer(), "ks", vschema);
   EXPECT_TRUE(filter.ok()) << filter.error().to_string();
   return std::move(*filter);
 }
@@ -86,7 +91,10 @@ TEST(Filter, KeyRangesGoByTheVindex) {
   for (const RowFilter& filter :
        {bound("-80", &vschema), bound("select * from customer where in_keyrange('-80')", &vschema),
         bound("select * from customer where in_keyrange(customer_id, 'ks.by_id', '-80')", &vschema),
-        bound("select * from customer where in_keyrange(customer_id, 'hash', '-80')")}) {
+        bound("select * from customer where in_keyrange(customer_id, 'hash', '-80')"),
+        bound(to_select(query_of("select * from customer where in_keyrange(customer_id, "
+                                 "'{\"params\": {}, \"type\": \"hash\"}', '-80')"),
+                        "customer"))}) {
     EXPECT_TRUE(passes(filter, {"1", "a", "n"}));
     EXPECT_TRUE(passes(filter, {"2", "a", "n"}));
     EXPECT_FALSE(passes(filter, {"4", "a", "n"}));
@@ -94,6 +102,37 @@ TEST(Filter, KeyRangesGoByTheVindex) {
   const RowFilter upper = bound("80-", &vschema);
   EXPECT_FALSE(passes(upper, {"1", "a", "n"}));
   EXPECT_TRUE(passes(upper, {"4", "a", "n"}));
+}
+
+// Tablets of another cluster do not know the vschema that a table comes into, and may call another vindex by its name.
+TEST(Filter, AVindexMayBringItsDefinition) {
+  ::vschema::Vindex vindex;
+  vindex.set_type("numeric_static_map");
+  (*vindex.mutable_params())["json"] = "{\"1\": 0, \"4\": 9223372036854775808}";
+  const std::string definition = vindex_definition(vindex);
+  std::string text = "select * from customer where in_keyrange(customer_id, ";
+  mysql::append_sql_string(text, definition);
+  text += ", '-80')";
+  const RowQuery query = query_of(text);
+  EXPECT_FALSE(query.needs_vschema());
+  ::vschema::SrvVSchema other;
+  (*(*other.mutable_keyspaces())["ks"].mutable_vindexes())[definition].set_type("hash");
+  (*(*other.mutable_keyspaces())["ks"].mutable_vindexes())["numeric_static_map"].set_type("hash");
+  const RowFilter filter = bound(text, &other);
+  EXPECT_TRUE(passes(filter, {"1", "a", "n"}));
+  EXPECT_FALSE(passes(filter, {"4", "a", "n"}));
+}
+
+TEST(Filter, HalfADefinitionIsRefused) {
+  const auto vschema = sharded_vschema();
+  for (const char* definition :
+       {"{", "{}", R"({"type": "hash"})", R"({"type": 3, "params": {}})", R"({"type": "hash", "params": []})",
+        R"({"type": "hash", "params": {"a": 1}})", R"({"type": "nosuch", "params": {}})",
+        R"({"type": "hash", "params": {}, "owner": "t"})"}) {
+    std::string text = "select * from customer where in_keyrange(customer_id, ";
+    mysql::append_sql_string(text, definition);
+    EXPECT_FALSE(RowFilter::bind(query_of(text + ", '-80')"), customer(), "ks", &vschema).ok()) << definition;
+  }
 }
 
 TEST(Filter, RowsWithoutAPlaceAreAnErrorAndNotLost) {
