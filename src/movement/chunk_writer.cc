@@ -56,26 +56,36 @@ net::Task<Status> ChunkWriter::fill(const TargetTable& table, Rows rows, const :
 net::Task<Status> ChunkWriter::insert(const TargetTable& table, const Rows& rows, bool& skipped) {
   skipped = false;
   std::vector<mysql::Cell> cells;
-  if (use_load_data_ && table.can_load()) {
-    std::string file;
-    size_t bytes = 0;
-    for (const ::query::Row* row : rows) bytes += row->values().size() + static_cast<size_t>(row->lengths_size()) + 1;
-    file.reserve(bytes + bytes / 16);
-    for (const ::query::Row* row : rows) {
-      CO_RETURN_IF_ERROR(read_row(*row, table.field_count(), cells));
+  if (!use_load_data_ || !table.can_load()) co_return co_await insert_by_statements(table, rows, skipped);
+  std::string file;
+  size_t bytes = 0;
+  for (const ::query::Row* row : rows) bytes += row->values().size() + static_cast<size_t>(row->lengths_size()) + 1;
+  file.reserve(bytes + bytes / 16);
+  Rows others;
+  for (const ::query::Row* row : rows) {
+    CO_RETURN_IF_ERROR(read_row(*row, table.field_count(), cells));
+    if (table.has_blank_enum(cells)) {
+      others.push_back(row);
+    } else {
       TargetTable::append_line(file, table, cells);
     }
-    CO_ASSIGN_OR_RETURN(const auto ok,
-                        co_await session_.client().load_local(table.load_statement(), file, write_wait()));
-    // LOCAL makes the server skip duplicates and bend values instead of failing: neither may pass unseen.
-    skipped = ok.affected_rows != rows.size() || ok.warnings != 0;
-    co_return Status{};
   }
+  CO_ASSIGN_OR_RETURN(const auto ok, co_await session_.client().load_local(table.load_statement(), file, write_wait()));
+  // LOCAL makes the server skip duplicates and bend values instead of failing: neither may pass unseen.
+  skipped = ok.affected_rows != rows.size() - others.size() || ok.warnings != 0;
+  if (skipped || others.empty()) co_return Status{};
+  co_return co_await insert_by_statements(table, others, skipped);
+}
+
+net::Task<Status> ChunkWriter::insert_by_statements(const TargetTable& table, const Rows& rows, bool& skipped) {
+  std::vector<mysql::Cell> cells;
+  std::vector<std::string> blank;
   std::string sql;
   for (size_t i = 0; i < rows.size(); ++i) {
     CO_RETURN_IF_ERROR(read_row(*rows[i], table.field_count(), cells));
     sql += sql.empty() ? std::string_view(table.insert_head()) : std::string_view(", ");
     table.append_values(sql, cells);
+    if (table.has_blank_enum(cells)) blank.push_back(table.blank_enums(cells));
     if (i + 1 != rows.size() && sql.size() < kStatementBytes) continue;
     auto done = co_await session_.query(std::move(sql), write_wait());
     sql.clear();
@@ -85,7 +95,7 @@ net::Task<Status> ChunkWriter::insert(const TargetTable& table, const Rows& rows
       co_return Status{};
     }
   }
-  co_return Status{};
+  co_return co_await session_.run(std::move(blank), write_wait());
 }
 
 net::Task<Result<ChunkWriter::Rows>> ChunkWriter::without_equal(const TargetTable& table, Rows rows,

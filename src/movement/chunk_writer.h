@@ -29,6 +29,7 @@ class ChunkWriter {
                          const ::query::QueryResult& to);
   // `skipped`: not all rows were taken as they are.
   net::Task<Status> insert(const TargetTable& table, const Rows& rows, bool& skipped);
+  net::Task<Status> insert_by_statements(const TargetTable& table, const Rows& rows, bool& skipped);
   net::Task<Result<Rows>> without_equal(const TargetTable& table, Rows rows, const ::query::QueryResult& from,
                                         const ::query::QueryResult& to);
 

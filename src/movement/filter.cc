@@ -4,6 +4,7 @@
 
 #include <algorithm>
 #include <charconv>
+#include <nlohmann/json.hpp>
 #include <regex>
 
 #include "base/text.h"
@@ -218,7 +219,16 @@ std::string comparison_sql(const ComparisonTerm& term) {
                      is_list ? ")" : "");
 }
 
+std::string vindex_definition(const ::vschema::Vindex& vindex) {
+  nlohmann::json out = {{"type", vindex.type()}, {"params", nlohmann::json::object()}};
+  for (const auto& [name, value] : vindex.params()) out["params"][name] = value;
+  return out.dump(-1, ' ', true, nlohmann::json::error_handler_t::replace);
+}
+
 namespace {
+
+// No name of a vindex begins like that in a filter: there it would be "keyspace.name".
+bool is_definition(std::string_view vindex) { return vindex.starts_with('{'); }
 
 std::string range_sql(const KeyRangeTerm& term) {
   std::string out = "in_keyrange(";
@@ -273,6 +283,7 @@ bool RowQuery::has_expressions() const {
 
 bool RowQuery::needs_vschema() const {
   for (const auto& range : ranges) {
+    if (is_definition(range.vindex)) continue;
     if (range.vindex.empty() || range.vindex.find('.') != std::string::npos) return true;
   }
   return false;
@@ -414,8 +425,26 @@ Result<std::shared_ptr<const shard::Vindex>> make_vindex(const ::vschema::Keyspa
   return shard::create_vindex(found->second.type(), name, parameters);
 }
 
+Result<std::shared_ptr<const shard::Vindex>> make_defined(std::string_view definition) {
+  const auto read = nlohmann::json::parse(definition, nullptr, false);
+  const auto type = read.is_object() ? read.find("type") : read.end();
+  const auto given = read.is_object() ? read.find("params") : read.end();
+  const bool is_whole = read.is_object() && type != read.end() && type->is_string() && given != read.end() &&
+                        given->is_object() && read.size() == 2 &&
+                        std::ranges::all_of(*given, [](const auto& value) { return value.is_string(); });
+  if (!is_whole) {
+    return fail(Code::kInvalidArgument,
+                fmt::format("{} is no vindex: {{\"type\": \"...\", \"params\": {{...}}}}", definition));
+  }
+  shard::VindexParameters parameters;
+  for (const auto& [key, value] : given->items()) parameters[key] = value.get<std::string>();
+  const std::string name = type->get<std::string>();
+  return shard::create_vindex(name, name, parameters);
+}
+
 Result<std::shared_ptr<const shard::Vindex>> resolve_vindex(std::string_view name, std::string_view own_keyspace,
                                                             const ::vschema::SrvVSchema* vschema) {
+  if (is_definition(name)) return make_defined(name);
   if (const size_t dot = name.find('.'); dot != std::string_view::npos) {
     const std::string_view keyspace = name.substr(0, dot);
     const auto* record = find_keyspace(vschema, keyspace);

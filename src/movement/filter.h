@@ -24,9 +24,14 @@
 //     term: in_keyrange('-80') | in_keyrange(column, ..., 'vindex', '-80') | column <op> number | column in (numbers)
 //           | column = 'text' | column <> 'text' | column in ('text', ...)
 //           | column is [not] null
-// where vindex is "keyspace.vindex", a vindex of the own keyspace, or a type without parameters ("hash").
-// Source: Vitess' filter rules ("Filter rules" in vitess-interfaces).
+// where vindex is "keyspace.vindex", a vindex of the own keyspace, a type without parameters ("hash"), or a definition
+// for sources that have no such vschema (vindex_definition()). Source: Vitess' filter rules ("Filter rules" in
+// vitess-interfaces).
 namespace vitrail::movement {
+
+// A vindex as a filter names it for tablets of another cluster: {"params": {...}, "type": "..."}. Theirs may call
+// another one by that name.
+std::string vindex_definition(const ::vschema::Vindex& vindex);
 
 struct KeyRangeTerm {
   std::vector<std::string> columns;  // Empty: those of the primary vindex.

@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include "movement/target_table.h"
+#include "mysql/convert.h"
 
 namespace vitrail::movement {
 namespace {
@@ -48,11 +49,15 @@ bool passes(const RowFilter& filter, const std::vector<mysql::Cell>& row) {
   return result.ok() && *result;
 }
 
-RowFilter bound(std::string_view text, const ::vschema::SrvVSchema* vschema = nullptr) {
+RowQuery query_of(std::string_view text) {
   std::string table = "customer";
   auto query = parse_row_query(text, table);
   EXPECT_TRUE(query.ok()) << query.error().to_string();
-  auto filter = RowFilter::bind(*query, customer(), "ks", vschema);
+  return std::move(*query);
+}
+
+RowFilter bound(std::string_view text, const ::vschema::SrvVSchema* vschema = nullptr) {
+  auto filter = RowFilter::bind(query_of(text), customer(), "ks", vschema);
   EXPECT_TRUE(filter.ok()) << filter.error().to_string();
   return std::move(*filter);
 }
@@ -86,7 +91,10 @@ TEST(Filter, KeyRangesGoByTheVindex) {
   for (const RowFilter& filter :
        {bound("-80", &vschema), bound("select * from customer where in_keyrange('-80')", &vschema),
         bound("select * from customer where in_keyrange(customer_id, 'ks.by_id', '-80')", &vschema),
-        bound("select * from customer where in_keyrange(customer_id, 'hash', '-80')")}) {
+        bound("select * from customer where in_keyrange(customer_id, 'hash', '-80')"),
+        bound(to_select(query_of("select * from customer where in_keyrange(customer_id, "
+                                 "'{\"params\": {}, \"type\": \"hash\"}', '-80')"),
+                        "customer"))}) {
     EXPECT_TRUE(passes(filter, {"1", "a", "n"}));
     EXPECT_TRUE(passes(filter, {"2", "a", "n"}));
     EXPECT_FALSE(passes(filter, {"4", "a", "n"}));
@@ -94,6 +102,37 @@ TEST(Filter, KeyRangesGoByTheVindex) {
   const RowFilter upper = bound("80-", &vschema);
   EXPECT_FALSE(passes(upper, {"1", "a", "n"}));
   EXPECT_TRUE(passes(upper, {"4", "a", "n"}));
+}
+
+// Tablets of another cluster do not know the vschema that a table comes into, and may call another vindex by its name.
+TEST(Filter, AVindexMayBringItsDefinition) {
+  ::vschema::Vindex vindex;
+  vindex.set_type("numeric_static_map");
+  (*vindex.mutable_params())["json"] = "{\"1\": 0, \"4\": 9223372036854775808}";
+  const std::string definition = vindex_definition(vindex);
+  std::string text = "select * from customer where in_keyrange(customer_id, ";
+  mysql::append_sql_string(text, definition);
+  text += ", '-80')";
+  const RowQuery query = query_of(text);
+  EXPECT_FALSE(query.needs_vschema());
+  ::vschema::SrvVSchema other;
+  (*(*other.mutable_keyspaces())["ks"].mutable_vindexes())[definition].set_type("hash");
+  (*(*other.mutable_keyspaces())["ks"].mutable_vindexes())["numeric_static_map"].set_type("hash");
+  const RowFilter filter = bound(text, &other);
+  EXPECT_TRUE(passes(filter, {"1", "a", "n"}));
+  EXPECT_FALSE(passes(filter, {"4", "a", "n"}));
+}
+
+TEST(Filter, HalfADefinitionIsRefused) {
+  const auto vschema = sharded_vschema();
+  for (const char* definition :
+       {"{", "{}", R"({"type": "hash"})", R"({"type": 3, "params": {}})", R"({"type": "hash", "params": []})",
+        R"({"type": "hash", "params": {"a": 1}})", R"({"type": "nosuch", "params": {}})",
+        R"({"type": "hash", "params": {}, "owner": "t"})"}) {
+    std::string text = "select * from customer where in_keyrange(customer_id, ";
+    mysql::append_sql_string(text, definition);
+    EXPECT_FALSE(RowFilter::bind(query_of(text + ", '-80')"), customer(), "ks", &vschema).ok()) << definition;
+  }
 }
 
 TEST(Filter, RowsWithoutAPlaceAreAnErrorAndNotLost) {
@@ -251,6 +290,36 @@ TEST(RowBatch, ManyRowsThatAreOnlyInsertedAreLoaded) {
   const auto bound = TargetTable::bind(enums, "db", numbers);
   ASSERT_TRUE(bound.ok());
   EXPECT_FALSE(bound->can_load()) << "1 is the first member, not the one of that name";
+}
+
+// A server shows number 0 of an ENUM as '', which only a session that is not strict takes.
+TEST(TargetTable, AnEnumThatIsNoneOfItsMembersIsWrittenInTwoSteps) {
+  TableSchema table = customer();
+  table.columns[1] = {
+      .name = "kind", .type = ::query::ENUM, .column_type = "enum('it''s','b')", .character_set = "latin1"};
+  table.columns[2] = {.name = "at", .type = ::query::TIMESTAMP, .column_type = "timestamp"};
+  RowBatch batch(target(table));
+  ASSERT_TRUE(batch.insert(row({"1", "", "2020-01-01 00:00:00"})).has_value());
+  ASSERT_TRUE(batch.insert(row({"2", "b", "2020-01-01 00:00:00"})).has_value());
+  ASSERT_TRUE(batch.insert(row({"3", mysql::Cell(), mysql::Cell()})).has_value());
+  const auto made = statements(batch);
+  ASSERT_EQ(made.size(), 2u);
+  EXPECT_NE(made[0].find("VALUES (1,1,'2020-01-01 00:00:00'), (2,'b',"), std::string::npos) << made[0];
+  EXPECT_TRUE(
+      made[1].ends_with(" UPDATE /*+ SET_VAR(sql_mode = 'ALLOW_INVALID_DATES') */ `db`.`customer` SET `kind` = '', "
+                        "`at` = `at` WHERE `customer_id` = 1"))
+      << made[1];
+  // Where '' is a member it is one like any other.
+  table.columns[1].column_type = "enum('a','')";
+  RowBatch plain(target(table));
+  ASSERT_TRUE(plain.insert(row({"1", "", mysql::Cell()})).has_value());
+  EXPECT_EQ(statements(plain).size(), 1u);
+  // As part of a key the first member stands in for it meanwhile.
+  table.columns[1].column_type = "enum('a')";
+  table.identity = {1, 0};
+  RowBatch keyed(target(table));
+  ASSERT_TRUE(keyed.insert(row({"1", "", mysql::Cell()})).has_value());
+  EXPECT_TRUE(statements(keyed).at(1).ends_with(" WHERE `kind` = 1 AND `customer_id` = 1")) << statements(keyed)[1];
 }
 
 TEST(TargetTable, KeysAreComparedInTheColumnsCharacterSet) {

@@ -401,7 +401,7 @@ TEST_F(Movement, CarriesEveryTypeExactly) {
     ts TIMESTAMP(2) NULL DEFAULT NULL, y YEAR, c CHAR(10) CHARACTER SET latin1, vc VARCHAR(50) CHARACTER SET utf8mb4,
     u16 VARCHAR(20) CHARACTER SET utf16, bin BINARY(5), vb VARBINARY(40), tx MEDIUMTEXT CHARACTER SET utf8mb3, bl LONGBLOB,
     en ENUM('a','it''s','ü') CHARACTER SET utf8mb4, se SET('x','y','z'), js JSON, g GEOMETRY, uu UUID, ip INET6, ip4 INET4,
-    v INT AS (t + 1) VIRTUAL, st INT AS (t + 2) STORED, PRIMARY KEY (id)))");
+    up DATETIME NULL ON UPDATE CURRENT_TIMESTAMP, v INT AS (t + 1) VIRTUAL, st INT AS (t + 2) STORED, PRIMARY KEY (id)))");
   const auto insert = [&](int id) {
     source_.run(fmt::format(
         "INSERT INTO everything (id, t, tu, s, m, i, b, bu, f, d, de, bi, da, ti, dt, ts, y, c, vc, u16, bin, vb, tx, "
@@ -428,11 +428,17 @@ TEST_F(Movement, CarriesEveryTypeExactly) {
   };
   source_.run("SET SESSION sql_mode = 'ALLOW_INVALID_DATES'");
   insert(10);
+  // A value that is no member, and the largest FLOAT.
+  const auto bend = [&](int id) {
+    source_.run(fmt::format("UPDATE everything SET en = 'no member', f = 1e39, up = '2001-02-03' WHERE id = {}", id));
+  };
+  bend(12);
   source_tablet();
   Tablet& to = target_tablet();
   const int32_t id = to.start_workflow("wf", source_of("from", "0", {{"everything", ""}}), target_);
   wait_running(id);
   insert(20);
+  bend(22);
   source_.run("UPDATE everything SET d = d / 7, vc = CONCAT(vc, 'x'), bl = CONCAT(bl, 'x') WHERE id IN (10, 20)");
   source_.run("UPDATE everything SET id = id + 100 WHERE id IN (11, 21)");
   source_.run("DELETE FROM everything WHERE id = 23");
@@ -440,7 +446,7 @@ TEST_F(Movement, CarriesEveryTypeExactly) {
   const std::string columns =
       "id, t, tu, s, m, i, b, bu, CAST(f AS DOUBLE), HEX(f), d, de, HEX(bi), da, ti, dt, ts, y, HEX(c), HEX(vc), "
       "HEX(u16), HEX(bin), "
-      "HEX(vb), HEX(tx), SHA1(bl), en + 0, se + 0, js, HEX(g), uu, ip, ip4, v, st";
+      "HEX(vb), HEX(tx), SHA1(bl), en + 0, se + 0, js, HEX(g), uu, ip, ip4, up, v, st";
   expect_equal("everything", columns, "id");
   EXPECT_EQ(source_.value(fmt::format("SELECT COUNT(*) FROM {}.everything", source_db())), "7");
 }

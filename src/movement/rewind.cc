@@ -207,6 +207,10 @@ Status UndoPlanner::add(const Table& table, const mysql::RowChange& change) {
   const TargetTable& target = *table.target;
   ASSIGN_OR_RETURN(const auto before, cells_of(change.before));
   ASSIGN_OR_RETURN(const auto after, cells_of(change.after));
+  if ((!before.empty() && target.has_blank_enum(before)) || (!after.empty() && target.has_blank_enum(after))) {
+    return cannot(gtid_,
+                  fmt::format("table {}: an ENUM has a value that is none of its members", target.qualified_name()));
+  }
   const auto erase = [&](const std::vector<mysql::Cell>& cells) {
     std::string sql = target.delete_head();
     target.append_key(sql, cells);

@@ -8,6 +8,7 @@
 #include "movement/stream_record.h"
 #include "mysqld/rows.h"
 #include "mysqld/schema_sql.h"
+#include "sql/lexer.h"
 #include "sql/parser.h"
 
 namespace vitrail::movement {
@@ -113,6 +114,44 @@ ChangedObjects changed_objects(std::string_view statement) {
   }
   out.is_drop = ddl->action == sql::DdlAction::kDrop && ddl->object == sql::DdlObject::kTable;
   return out;
+}
+
+namespace {
+
+// Of an ALTER TABLE: ... DROP PARTITION and its kin.
+bool alters_rows(std::string_view statement) {
+  sql::Lexer lexer(statement);
+  std::string before;
+  for (sql::Token token = lexer.next(); token.type != sql::TokenType::kEnd; token = lexer.next()) {
+    if (token.type == sql::TokenType::kError) return false;
+    const std::string word =
+        token.type == sql::TokenType::kWord ? base::to_lower(token.text(statement)) : std::string();
+    if (word == "partition" &&
+        (before == "drop" || before == "truncate" || before == "exchange" || before == "convert"))
+      return true;
+    if (word == "table" && before == "convert") return true;
+    if (word == "tablespace" && (before == "import" || before == "discard")) return true;
+    before = word;
+  }
+  return false;
+}
+
+}  // namespace
+
+bool replaces_rows(std::string_view statement) {
+  const auto ast = sql::parse(statement);
+  const auto* ddl = ast.ok() ? sql::statement_as<sql::Ddl>(&ast->statement()) : nullptr;
+  if (ddl == nullptr || ddl->object != sql::DdlObject::kTable || ddl->temporary) return false;
+  switch (ddl->action) {
+    case sql::DdlAction::kDrop:
+    case sql::DdlAction::kRename: return true;
+    case sql::DdlAction::kCreate: return ddl->or_replace;
+    case sql::DdlAction::kAlter:
+      return alters_rows(statement) ||
+             std::ranges::any_of(ddl->names, [](const auto& one) { return one.role == sql::NameRole::kNewName; });
+    case sql::DdlAction::kTruncate: return false;
+  }
+  return false;
 }
 
 net::Task<Result<ChangeResult>> carry_out_once(ServerSession& session, SchemaChange change, net::Wait wait) {

@@ -39,6 +39,11 @@ struct ChangedObjects {
 };
 ChangedObjects changed_objects(std::string_view statement);
 
+// Whether rows of a table come or go with the statement, of which the log has no events: tables that are dropped,
+// replaced or renamed, partitions that are dropped, emptied, exchanged or converted, tablespaces that change. Not
+// TRUNCATE TABLE, which is carried out as a change of rows; nor temporary tables.
+bool replaces_rows(std::string_view statement);
+
 enum class ChangeOutcome : uint8_t {
   kDone,     // Now, or in an earlier life of the stream.
   kRefused,  // By the server; nothing was changed.

@@ -39,5 +39,31 @@ TEST(ChangedObjects, AreTheNamesOfTheStatement) {
   }
 }
 
+TEST(ReplacesRows, WhereTheLogHasNoEventsOfThem) {
+  for (const char* statement :
+       {"DROP TABLE t", "drop table if exists a, t", "CREATE OR REPLACE TABLE t (id INT PRIMARY KEY)",
+        "RENAME TABLE t TO old, new TO t", "ALTER TABLE t RENAME TO u", "ALTER TABLE t RENAME u",
+        "ALTER TABLE t DROP PARTITION p0", "alter table t truncate partition p0, p1",
+        "ALTER TABLE t TRUNCATE PARTITION ALL", "ALTER TABLE t EXCHANGE PARTITION p WITH TABLE u",
+        "ALTER TABLE t CONVERT PARTITION p TO TABLE u",
+        "ALTER TABLE t CONVERT TABLE u TO PARTITION p VALUES LESS THAN (5)", "ALTER TABLE t IMPORT TABLESPACE",
+        "ALTER TABLE t DISCARD /* and then */ TABLESPACE"}) {
+    EXPECT_TRUE(replaces_rows(statement)) << statement;
+  }
+  for (const char* statement :
+       {"TRUNCATE TABLE t", "DROP TEMPORARY TABLE t", "DROP /*!40005 TEMPORARY */ TABLE IF EXISTS `t`",
+        "CREATE TABLE t (id INT PRIMARY KEY)", "CREATE TEMPORARY TABLE t (id INT)",
+        "CREATE OR REPLACE TEMPORARY TABLE t (id INT)", "CREATE OR REPLACE VIEW t AS SELECT 1", "DROP VIEW t",
+        "ALTER TABLE t ADD COLUMN `drop` INT, ADD KEY `partition` (`drop`)", "ALTER TABLE t DROP COLUMN `partition`",
+        "ALTER TABLE t RENAME COLUMN a TO b", "ALTER TABLE t RENAME KEY a TO b",
+        "ALTER TABLE t COMMENT 'drop partition p'", "ALTER TABLE t ADD PARTITION (PARTITION p3 VALUES LESS THAN (9))",
+        "ALTER TABLE t REORGANIZE PARTITION p INTO (PARTITION "
+        "q VALUES LESS THAN (1))",
+        "ALTER TABLE t REMOVE PARTITIONING", "ALTER TABLE t CONVERT TO CHARACTER SET utf8mb4", "DROP INDEX i ON t",
+        "something else entirely"}) {
+    EXPECT_FALSE(replaces_rows(statement)) << statement;
+  }
+}
+
 }  // namespace
 }  // namespace vitrail::movement

@@ -352,8 +352,7 @@ net::Task<Status> Stream::commit(Session& session, std::string more, std::vector
 }
 
 // A TRUNCATE removes rows without row events: whatever is done with schema changes, the copy loses its rows too.
-net::Task<Status> Stream::handle_truncate(Session& session, std::string table, std::string statement) {
-  if (!carries(table) || !session.tables.contains(table)) co_return Status{};
+net::Task<Result<bool>> Stream::is_alone(Session& session) {
   CO_ASSIGN_OR_RETURN(
       const auto others,
       co_await session.server->query(
@@ -361,7 +360,13 @@ net::Task<Status> Stream::handle_truncate(Session& session, std::string table, s
                       "{}",
                       sql_text(record_.workflow), sql_text(record_.db_name), id_),
           write_wait()));
-  if (others.text(0, 0) != "0") {
+  co_return others.text(0, 0) == "0";
+}
+
+net::Task<Status> Stream::handle_truncate(Session& session, std::string table, std::string statement) {
+  if (!carries(table) || !session.tables.contains(table)) co_return Status{};
+  CO_ASSIGN_OR_RETURN(const bool alone, co_await is_alone(session));
+  if (!alone) {
     co_return co_await finish(
         session, ::binlogdata::Stopped,
         fmt::format("Stopped at DDL {}: which rows of the copy came from this source is not known", statement));
@@ -377,9 +382,27 @@ net::Task<Status> Stream::handle_ddl(Session& session, std::string statement) {
     co_return co_await handle_truncate(session, plan_->target_of(*table), std::move(statement));
   }
   const auto action = record_.source.on_ddl();
-  if (action == ::binlogdata::IGNORE) co_return Status{};
+  // What would make the copy another one, unseen, is not passed over.
+  const bool replaces =
+      replaces_rows(statement) && std::ranges::any_of(changed_objects(statement).tables, [&](auto& name) {
+        const std::string target = plan_->target_of(name.table);
+        return carries(target) && session.tables.contains(target);
+      });
+  const auto stop_at_replaced = [&] {
+    return finish(session, ::binlogdata::Stopped,
+                  fmt::format("Stopped at DDL {}: rows come or go with it, of which the log says nothing; start the "
+                              "workflow to pass over it, and compare (VDiff, VDiff repair)",
+                              statement));
+  };
+  if (action == ::binlogdata::IGNORE && !replaces) co_return Status{};
+  if (action == ::binlogdata::IGNORE) co_return co_await stop_at_replaced();
   if (action == ::binlogdata::STOP) {
     co_return co_await finish(session, ::binlogdata::Stopped, fmt::format("Stopped at DDL {}", statement));
+  }
+  // Of several sources each has the statement in its log, and rows of the others would go with the first.
+  if (replaces) {
+    CO_ASSIGN_OR_RETURN(const bool alone, co_await is_alone(session));
+    if (!alone) co_return co_await stop_at_replaced();
   }
   // The change may be one of a key that the copy goes without.
   CO_RETURN_IF_ERROR(co_await restore_all_keys(*session.server, key_owner(), cancel_));
@@ -393,6 +416,7 @@ net::Task<Status> Stream::handle_ddl(Session& session, std::string statement) {
                                           statement));
   }
   if (done.outcome == ChangeOutcome::kRefused && action == ::binlogdata::EXEC) co_return Error(*done.refusal);
+  if (done.outcome == ChangeOutcome::kRefused && replaces) co_return co_await stop_at_replaced();
   CO_ASSIGN_OR_RETURN(session.tables,
                       co_await load_tables(*session.server, record_.db_name, std::nullopt, write_wait()));
   co_return co_await commit(session, {}, {forget_change(id_)});

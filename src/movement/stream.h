@@ -188,6 +188,8 @@ class Stream {
   net::Task<Status> rest(Session& session);
   net::Task<Result<Advance>> advance_to(Session& session, mysql::Position stop);
   net::Task<Status> commit(Session& session, std::string more = {}, std::vector<std::string> extra = {});
+  // No other stream of the workflow fills this target.
+  net::Task<Result<bool>> is_alone(Session& session);
   net::Task<Status> handle_truncate(Session& session, std::string table, std::string statement);
   net::Task<Status> handle_ddl(Session& session, std::string statement);
   Status set_position(std::string position);

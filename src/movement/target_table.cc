@@ -6,6 +6,7 @@
 #include <array>
 
 #include "base/text.h"
+#include "mysql/binlog_rows.h"
 #include "mysqld/rows.h"
 
 namespace vitrail::movement {
@@ -30,6 +31,12 @@ bool can_load_type(const Column& column, ::query::Type source_type) {
   }
 }
 
+bool is_enum_without_blank(const Column& column) {
+  if (column.type != ::query::ENUM) return false;
+  const auto hint = mysql::RowColumnHint::from_column_type(column.column_type);
+  return hint.ok() && std::ranges::find(hint->members, "") == hint->members.end();
+}
+
 }  // namespace
 
 Result<TargetTable> TargetTable::bind(const TableSchema& table, std::string_view database,
@@ -51,6 +58,7 @@ Result<TargetTable> TargetTable::bind(const TableSchema& table, std::string_view
                   fmt::format("table {} has no column {} on the target: add it there", table.name, fields[i].name()));
     }
     if (table.columns[*column].is_generated) continue;
+    if (is_enum_without_blank(table.columns[*column])) out.enums_.push_back(out.bindings_.size());
     out.bindings_.push_back({static_cast<size_t>(i), *column, fields[i].type()});
     if (!columns.empty()) columns += ", ";
     columns += mysqld::quote_identifier(table.columns[*column].name);
@@ -86,12 +94,60 @@ Status TargetTable::key_of(std::span<const mysql::Cell> cells, std::string& key)
 
 void TargetTable::append_values(std::string& out, std::span<const mysql::Cell> cells) const {
   char separator = '(';
-  for (const Binding& binding : bindings_) {
+  for (size_t i = 0; i < bindings_.size(); ++i) {
+    const Binding& binding = bindings_[i];
     out += separator;
-    append_value_literal(out, schema_.columns[binding.column], binding.source_type, cells[binding.field]);
+    if (is_blank(i, cells)) {
+      out += '1';
+    } else {
+      append_value_literal(out, schema_.columns[binding.column], binding.source_type, cells[binding.field]);
+    }
     separator = ',';
   }
   out += ')';
+}
+
+bool TargetTable::is_blank(size_t binding, std::span<const mysql::Cell> cells) const {
+  if (enums_.empty() || std::ranges::find(enums_, binding) == enums_.end()) return false;
+  const mysql::Cell& cell = cells[bindings_[binding].field];
+  return cell && (cell->empty() || (has_flag(bindings_[binding].source_type, ::query::ISINTEGRAL) && *cell == "0"));
+}
+
+bool TargetTable::has_blank_enum(std::span<const mysql::Cell> cells) const {
+  return std::ranges::any_of(enums_, [&](size_t binding) { return is_blank(binding, cells); });
+}
+
+std::string TargetTable::blank_enums(std::span<const mysql::Cell> cells) const {
+  std::string set;
+  const auto assign = [&set](const Column& column, std::string_view value) {
+    set += fmt::format("{}{} = {}", set.empty() ? "" : ", ", mysqld::quote_identifier(column.name), value);
+  };
+  for (const size_t binding : enums_) {
+    if (is_blank(binding, cells)) assign(schema_.columns[bindings_[binding].column], "''");
+  }
+  // Those that an UPDATE would set to now by itself.
+  for (const Binding& binding : bindings_) {
+    const Column& column = schema_.columns[binding.column];
+    if (column.type != ::query::TIMESTAMP && column.type != ::query::DATETIME) continue;
+    assign(column, mysqld::quote_identifier(column.name));
+  }
+  std::string where;
+  for (const size_t part : key_) {
+    const Binding& binding = bindings_[part];
+    where += fmt::format("{}{} = ", where.empty() ? "" : " AND ",
+                         mysqld::quote_identifier(schema_.columns[binding.column].name));
+    if (is_blank(part, cells)) {
+      where += '1';
+    } else {
+      append_match_literal(where, schema_.columns[binding.column], binding.source_type,
+                           cells[binding.field].value_or(""));
+    }
+  }
+  // For this statement only the session is not strict; MariaDB and MySQL each read their own way of saying so.
+  return fmt::format(
+      "/*M! SET STATEMENT sql_mode = 'ALLOW_INVALID_DATES' FOR */ UPDATE /*+ SET_VAR(sql_mode = 'ALLOW_INVALID_DATES') "
+      "*/ {} SET {} WHERE {}",
+      qualified_, set, where);
 }
 
 void TargetTable::append_key(std::string& out, std::span<const mysql::Cell> cells) const {
@@ -201,6 +257,7 @@ Status RowBatch::insert(::query::Row row) {
   RETURN_IF_ERROR(table_->key_of(cells_, key_));
   bytes_ += row.values().size() + 8 * static_cast<size_t>(row.lengths_size());
   if (indexed_) return enter(std::move(row));
+  has_blank_ = has_blank_ || table_->has_blank_enum(cells_);
   inserts_.push_back(std::move(row));
   return {};
 }
@@ -270,9 +327,11 @@ void RowBatch::append_inserts(std::vector<std::string>& statements,
                               const std::vector<const ::query::Row*>& skip) const {
   std::string sql;
   std::vector<mysql::Cell> cells;
+  std::vector<std::string> blank;
   const auto add = [&](const ::query::Row& row) {
     if (!skip.empty() && std::find(skip.begin(), skip.end(), &row) != skip.end()) return;
     if (!read_row(row, table_->field_count(), cells).has_value()) return;  // Checked by insert().
+    if (table_->has_blank_enum(cells)) blank.push_back(table_->blank_enums(cells));
     if (sql.empty()) {
       sql += table_->insert_head();
     } else {
@@ -289,10 +348,11 @@ void RowBatch::append_inserts(std::vector<std::string>& statements,
     if (entry->present) add(entry->row);
   }
   if (!sql.empty()) statements.push_back(std::move(sql));
+  for (std::string& statement : blank) statements.push_back(std::move(statement));
 }
 
 bool RowBatch::may_load() const {
-  return !indexed_ && inserts_.size() >= kLoadRows && bytes_ >= kLoadBytes && table_->can_load();
+  return !indexed_ && !has_blank_ && inserts_.size() >= kLoadRows && bytes_ >= kLoadBytes && table_->can_load();
 }
 
 std::string RowBatch::load_file() const {

@@ -36,6 +36,10 @@ class TargetTable {
   // "INSERT INTO `db`.`t` (`a`, `b`) VALUES " and "(1, 'x')".
   const std::string& insert_head() const { return insert_head_; }
   void append_values(std::string& out, std::span<const mysql::Cell> cells) const;
+  // An ENUM's value that is none of its members, which a server keeps as number 0 and shows as '': a strict session
+  // cannot write it. append_values() gives the first member instead, and this the statement that is to follow.
+  bool has_blank_enum(std::span<const mysql::Cell> cells) const;
+  std::string blank_enums(std::span<const mysql::Cell> cells) const;
   // "`a` = 1 AND `b` = 'x'" of the identity; or, where the identity is one column, only the literal for an IN list.
   bool has_single_key() const { return key_.size() == 1; }
   void append_key(std::string& out, std::span<const mysql::Cell> cells) const;
@@ -63,7 +67,10 @@ class TargetTable {
   std::string qualified_;
   size_t fields_ = 0;
   std::vector<Binding> bindings_;
-  std::vector<size_t> key_;  // Into bindings_, in the order of the identity.
+  bool is_blank(size_t binding, std::span<const mysql::Cell> cells) const;
+
+  std::vector<size_t> key_;    // Into bindings_, in the order of the identity.
+  std::vector<size_t> enums_;  // Likewise: those without a member ''.
   std::string insert_head_;
   std::string delete_head_;
   bool can_load_ = true;
@@ -112,7 +119,8 @@ class RowBatch {
   Status enter(::query::Row row);
 
   std::shared_ptr<const TargetTable> table_;
-  bool indexed_ = false;  // From the first delete on: what follows holds all rows, and inserts_ none.
+  bool has_blank_ = false;  // One of inserts_ has a blank ENUM.
+  bool indexed_ = false;    // From the first delete on: what follows holds all rows, and inserts_ none.
   std::vector<::query::Row> inserts_;
   std::unordered_map<std::string, Entry> entries_;
   std::vector<const Entry*> order_;

@@ -73,6 +73,7 @@ class RepairPlan {
   void insert(std::span<const mysql::Cell> cells) {
     insert_ += insert_.empty() ? std::string_view(table_.insert_head()) : std::string_view(", ");
     table_.append_values(insert_, cells);
+    if (table_.has_blank_enum(cells)) blank_.push_back(table_.blank_enums(cells));
     if (insert_.size() >= kStatementBytes) end_insert();
   }
   // Deletes come first: a unique key may change hands.
@@ -81,6 +82,7 @@ class RepairPlan {
     if (!insert_.empty()) end_insert();
     std::vector<std::string> out = std::move(deleting_);
     for (auto& statement : inserting_) out.push_back(std::move(statement));
+    for (auto& statement : blank_) out.push_back(std::move(statement));
     return out;
   }
 
@@ -102,6 +104,7 @@ class RepairPlan {
   size_t deletes_ = 0;
   std::vector<std::string> deleting_;
   std::vector<std::string> inserting_;
+  std::vector<std::string> blank_;
 };
 
 }  // namespace

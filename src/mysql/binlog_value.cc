@@ -4,6 +4,7 @@
 #include <charconv>
 #include <cmath>
 #include <cstring>
+#include <limits>
 
 namespace vitrail::mysql {
 namespace {
@@ -150,7 +151,11 @@ char* write_padded(char* out, uint64_t value, unsigned width) {
 
 char* write_double(char* out, double value) { return write_shortest(out, value); }
 
-char* write_float(char* out, float value) { return write_shortest(out, value); }
+char* write_float(char* out, float value) {
+  // The shortest text of the largest one is more than it is: servers that read it as a double find it out of range.
+  if (std::fabs(value) == std::numeric_limits<float>::max()) return write_shortest(out, static_cast<double>(value));
+  return write_shortest(out, value);
+}
 
 char* write_fixed_double(char* out, double value, unsigned digits) {
   if (!std::isfinite(value)) return nullptr;

@@ -677,6 +677,58 @@ class PartsTest(ClusterTest):
         self.eventually(lambda: self.assertEqual(ids(), [[2], [2], [2, 3]]), 30)
         self.ctl(*move, "cancel")
 
+    def test_9_tables_of_another_cluster_get_places_here(self):
+        """Its tablets know nothing of our vindexes, and have others of their names. The other cluster is this one."""
+        keyspaces = {name: json.loads(self.ctl("GetVSchema", name)) for name in ("src", "dst")}
+        keyspaces["dst"]["tables"]["abroad"] = {"column_vindexes": [{"column": "id", "name": "hash"}]}
+        keyspaces["dst"]["vindexes"]["mine"] = {"type": "reverse_bits"}
+        keyspaces["src"]["vindexes"] |= {
+            "mine": {"type": "numeric_static_map", "params": {"json": '{"1": 9223372036854775808, "2": 0}', "fallback_type": "xxhash"}},
+            "file": {"type": "numeric_static_map", "params": {"json_path": self.cluster.path("places.json")}}}
+        with open(self.cluster.path("places.json"), "w", encoding="utf-8") as file:
+            file.write('{"1": 0}')
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(keyspaces["dst"]), "dst")
+        self.ctl("ApplySchema", "--sql", "create table abroad(id bigint primary key auto_increment, v int)", "dst")
+        self.eventually(lambda: self.rows("select count(*) from abroad", "dst"))
+        self.rows("insert into abroad(id, v) values " + ", ".join(f"({i}, {i})" for i in range(1, ROWS + 1)), "dst")
+        self.ctl("Mount", "register", "--topo-type", "sqlite", "--topo-server", self.cluster.topo_address(), "--topo-root", "/vitess/global", "there")
+        base = ("Migrate", "--workflow", "abroad", "--target-keyspace", "src")
+        create = (*base, "create", "--source-keyspace", "dst", "--tables", "abroad", "--mount-name", "there")
+        for pattern, vindex in (("abroad has no primary vindex", None), ("reads a file", "file")):
+            if vindex:
+                keyspaces["src"]["tables"]["abroad"] = {"column_vindexes": [{"column": "id", "name": vindex}]}
+                self.ctl("ApplyVSchema", "--vschema", json.dumps(keyspaces["src"]), "src")
+            before = self.everything()
+            self.assert_command_fails(pattern, *create)
+            self.assertEqual(self.everything(), before)
+        keyspaces["src"]["tables"]["abroad"] = {"column_vindexes": [{"column": "id", "name": "mine"}]}
+        self.ctl("ApplyVSchema", "--vschema", json.dumps(keyspaces["src"]), "src")
+        self.ctl(*create)
+
+        def here():
+            return {shard: self.on_server(uid, "select id, v from abroad order by id") for shard, uid in SOURCE.items()}
+
+        def there():
+            return sorted(row for uid in TARGET.values() for row in self.on_server(uid, "select id, v from abroad"))
+
+        self.eventually(lambda: self.assertEqual(sorted(here()["-80"] + here()["80-"]), there()), 30)
+        # While the copy is followed, too.
+        self.rows("insert into abroad(id, v) values (1001, 1), (1002, 2), (1003, 3), (1004, 4)", "dst")
+        self.rows("update abroad set v = 77 where id in (1, 2, 3)", "dst")
+        self.rows("delete from abroad where id in (4, 5)", "dst")
+        self.eventually(lambda: self.assertEqual(sorted(here()["-80"] + here()["80-"]), there()), 30)
+        self.assertEqual(here()["80-"][0], (1, 77))
+        self.assertEqual(here()["-80"][0], (2, 77))
+        self.ctl("VDiff", "--workflow", "abroad", "--target-keyspace", "src", "create", "--wait")
+        report = json.loads(self.ctl("VDiff", "--workflow", "abroad", "--target-keyspace", "src", "show", "last", "--format", "json"))
+        self.assertEqual((report["State"], report["HasMismatch"], report["RowsCompared"]), ("completed", False, ROWS + 2))
+        self.ctl(*base, "complete")
+        self.ctl("Mount", "unregister", "there")
+        # Each row is where its place is looked for; AUTO_INCREMENT, of which each shard would have its own, is gone.
+        for row in there():
+            self.assertEqual(self.rows(f"select id, v from abroad where id = {row[0]}", "src"), [row])
+        self.assertNotIn("auto_increment", self.on_server(SOURCE["-80"], "show create table abroad")[0][1].lower())
+
 
 if __name__ == "__main__":
     main()

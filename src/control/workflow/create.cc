@@ -365,6 +365,9 @@ net::Task<Status> create_move_tables(TabletClient& tablets, ::vtctldata::MoveTab
     co_return fail(Code::kInvalidArgument, "source and target keyspace must be different for MoveTables workflows");
   }
   CO_RETURN_IF_ERROR(refuse_unbuilt(request.workflow_options()));
+  if (request.drop_foreign_keys()) {
+    co_return fail(Code::kUnimplemented, "drop_foreign_keys is not built: leave it out, or drop them first");
+  }
   CO_RETURN_IF_ERROR(co_await check_settings(topology, request));
   for (const auto* keyspace : {&source, &target}) {
     auto exists = co_await topo::get_keyspace(topology, *keyspace);

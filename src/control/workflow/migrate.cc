@@ -79,17 +79,13 @@ net::Task<Status> create_from(TabletClient& tablets, topo::Server& external, Mov
   auto vschema = co_await topo::get_vschema(topology, target);
   if (!vschema.ok() && vschema.error().code() != Code::kNotFound) co_return std::move(vschema).error();
   const ::vschema::Keyspace target_vschema = vschema.ok() ? std::move(vschema->record) : ::vschema::Keyspace();
-  // Source tablets choose the rows of a shard by a vindex that they look for in their own topology.
-  if (target_vschema.sharded()) {
-    co_return fail(
-        Code::kUnimplemented,
-        fmt::format("keyspace {} is sharded: Migrate into an unsharded keyspace, and MoveTables from there", target));
-  }
   CreatePlan plan;
   plan.settings = move_settings(request);
   plan.settings.source_time_zone = request.source_time_zone();
   plan.auto_start = request.auto_start();
   plan.tables = {moved.schema.table_definitions().begin(), moved.schema.table_definitions().end()};
+  // Each shard would count for itself.
+  if (target_vschema.sharded()) (void)take_numbering(plan.tables, target_vschema);
   for (const auto& info : targets) {
     CO_ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(info.name));
     for (const auto& from : source_side.places) {
@@ -100,7 +96,8 @@ net::Task<Status> create_from(TabletClient& tablets, topo::Server& external, Mov
       for (const auto& table : moved.names) {
         auto* rule = bls.mutable_filter()->add_rules();
         rule->set_match(table);
-        CO_ASSIGN_OR_RETURN(*rule->mutable_filter(), table_filter(target_vschema, target, table, name));
+        CO_ASSIGN_OR_RETURN(*rule->mutable_filter(),
+                            table_filter(target_vschema, target, table, name, VindexBy::kDefinition));
       }
       plan.sources[info.name].push_back(std::move(bls));
     }

@@ -12,6 +12,9 @@
 #include "control/workflow/stream_settings.h"
 #include "control/workflow/target_sequences.h"
 #include "control/workflow/tenant.h"
+#include "movement/filter.h"
+#include "mysql/convert.h"
+#include "shard/vindex.h"
 #include "sql/printer.h"
 #include "topo/cells.h"
 #include "topo/srv_keyspace.h"
@@ -28,10 +31,33 @@ using namespace std::chrono_literals;
 namespace {
 // For a cell's store, where a fence comes up or goes: clients of the other cells wait for as long.
 constexpr auto kCellWait = 5s;
+
+Result<std::string> defined_vindex(const ::vschema::Keyspace& vschema, const std::string& keyspace,
+                                   const std::string& table, const std::string& name) {
+  const auto found = vschema.vindexes().find(name);
+  if (found == vschema.vindexes().end()) {
+    return fail(Code::kFailedPrecondition, fmt::format("keyspace {} has no vindex {}", keyspace, name));
+  }
+  const auto refuse = [&](std::string_view why) {
+    return fail(Code::kFailedPrecondition,
+                fmt::format("vindex {} of table {} in keyspace {} {}", name, table, keyspace, why));
+  };
+  if (found->second.params().contains("json_path")) {
+    return refuse("reads a file, which the tablets of another cluster do not have: give it the parameter json instead");
+  }
+  shard::VindexParameters parameters;
+  for (const auto& [key, value] : found->second.params()) parameters[key] = value;
+  const auto made = shard::create_vindex(found->second.type(), name, parameters);
+  if (!made.ok() || !(*made)->is_unique()) {
+    return refuse("cannot be computed by the tablets of another cluster: a lookup, or of a type that is not known");
+  }
+  return movement::vindex_definition(found->second);
+}
+
 }  // namespace
 
 Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace,
-                                 const std::string& table, const shard::ShardName& shard) {
+                                 const std::string& table, const shard::ShardName& shard, VindexBy by) {
   const std::string quoted = sql::quote_identifier_if_needed(table);
   if (!vschema.sharded()) return "select * from " + quoted;
   const auto found = vschema.tables().find(table);
@@ -50,8 +76,13 @@ Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::
     }
   }
   const std::string range = shard.key_range() ? shard.str() : "-";
-  return fmt::format("select * from {} where in_keyrange({}, '{}.{}', '{}')", quoted, columns, keyspace, vindex.name(),
-                     range);
+  std::string name = keyspace + "." + vindex.name();
+  if (by == VindexBy::kDefinition) {
+    ASSIGN_OR_RETURN(name, defined_vindex(vschema, keyspace, table, vindex.name()));
+  }
+  std::string literal;
+  mysql::append_sql_string(literal, name);
+  return fmt::format("select * from {} where in_keyrange({}, {}, '{}')", quoted, columns, literal, range);
 }
 
 // --- the plan -------------------------------------------------------------------------------------------------------

@@ -86,8 +86,11 @@ class SwitchOperation final : public engine::Operation {
 net::Task<Status> refresh_everything(TabletClient& tablets, const Side& source, const Side& target, net::Wait wait);
 
 // The filter by which a shard of `keyspace` gets its part of a table: "select * from t", with in_keyrange() when the
-// keyspace is sharded. kFailedPrecondition when the table has no primary vindex there.
+// keyspace is sharded. kFailedPrecondition when the table has no primary vindex there. kByDefinition: for sources in
+// another cluster, whose tablets do not know the vschema; what they could not compute alike is refused.
+enum class VindexBy : uint8_t { kName, kDefinition };
 Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace,
-                                 const std::string& table, const shard::ShardName& shard);
+                                 const std::string& table, const shard::ShardName& shard,
+                                 VindexBy by = VindexBy::kName);
 
 }  // namespace vitrail::control

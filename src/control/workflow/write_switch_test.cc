@@ -29,5 +29,59 @@ TEST(SwitchPlan, IsWhatItsSettingsSay) {
   EXPECT_FALSE(SwitchPlan::from_settings({}).skip_refresh);  // Of an older vtctld.
 }
 
+::vschema::Keyspace sharded(const std::string& type, std::map<std::string, std::string> parameters = {}) {
+  ::vschema::Keyspace keyspace;
+  keyspace.set_sharded(true);
+  auto& vindex = (*keyspace.mutable_vindexes())["it's"];
+  vindex.set_type(type);
+  for (const auto& [name, value] : parameters) (*vindex.mutable_params())[name] = value;
+  auto* use = (*keyspace.mutable_tables())["a b"].add_column_vindexes();
+  use->set_name("it's");
+  use->add_columns("x");
+  use->add_columns("from");
+  (*keyspace.mutable_tables())["ref"].set_type("reference");
+  (*keyspace.mutable_tables())["bare"];
+  return keyspace;
+}
+
+TEST(TableFilter, ChoosesTheRowsOfAShard) {
+  const auto filter = [](const ::vschema::Keyspace& vschema, const char* table, const char* shard, VindexBy by) {
+    const auto made = table_filter(vschema, "ks", table, *shard::ShardName::parse(shard), by);
+    return made.ok() ? *made : "refused: " + std::string(made.error().message());
+  };
+  const auto hashed = sharded("hash");
+  const auto split = sharded("multicol", {{"column_count", "2"}, {"column_vindex", "hash,hash"}});
+  struct Case {
+    const ::vschema::Keyspace& vschema;
+    const char* table;
+    const char* shard;
+    VindexBy by;
+    const char* wanted;
+  };
+  const ::vschema::Keyspace whole;
+  const auto lookup = sharded("lookup_unique", {{"table", "l"}, {"from", "a"}, {"to", "b"}});
+  const auto file = sharded("numeric_static_map", {{"json_path", "/dev/null"}});
+  const Case cases[] = {
+      {whole, "a b", "0", VindexBy::kDefinition, "select * from `a b`"},
+      {hashed, "ref", "-80", VindexBy::kDefinition, "select * from ref"},
+      {hashed, "a b", "-80", VindexBy::kName, "select * from `a b` where in_keyrange(x, `from`, 'ks.it''s', '-80')"},
+      {hashed, "a b", "0", VindexBy::kName, "select * from `a b` where in_keyrange(x, `from`, 'ks.it''s', '-')"},
+      {split, "a b", "80-", VindexBy::kDefinition,
+       "select * from `a b` where in_keyrange(x, `from`, '{\"params\":{\"column_count\":\"2\",\"column_vindex\":"
+       "\"hash,hash\"},\"type\":\"multicol\"}', '80-')"},
+      {hashed, "bare", "-80", VindexBy::kName,
+       "refused: table bare has no primary vindex in the vschema of the sharded keyspace ks"},
+      {lookup, "a b", "-80", VindexBy::kDefinition,
+       "refused: vindex it's of table a b in keyspace ks cannot be computed by the tablets of another cluster: a "
+       "lookup, "
+       "or of a type that is not known"},
+      {file, "a b", "-80", VindexBy::kDefinition,
+       "refused: vindex it's of table a b in keyspace ks reads a file, which the tablets of another cluster do not "
+       "have: "
+       "give it the parameter json instead"},
+  };
+  for (const Case& c : cases) EXPECT_EQ(filter(c.vschema, c.table, c.shard, c.by), c.wanted);
+}
+
 }  // namespace
 }  // namespace vitrail::control
