@@ -37,7 +37,8 @@ bool compares_by_keys(const sql::Expr* where, const schema::Table& table, std::s
   add_conjuncts(where, conjuncts);
   return !conjuncts.empty() && std::ranges::all_of(conjuncts, [&](const sql::Expr* conjunct) {
     const auto* binary = as<sql::Binary>(conjunct);
-    if (binary == nullptr || binary->quantifier != sql::Quantifier::kNone || !may_be_looked_up(binary->op)) return false;
+    if (binary == nullptr || binary->quantifier != sql::Quantifier::kNone || !may_be_looked_up(binary->op))
+      return false;
     return warns_at_most(binary->left, binary->right, table, alias) ||
            warns_at_most(binary->right, binary->left, table, alias);
   });
