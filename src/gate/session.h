@@ -535,7 +535,7 @@ class ClientSession {
   net::Task<Status> tell_variables(ScratchSession& session, std::span<const std::string> assigned, net::Wait wait);
   net::Task<Status> take_variables(ScratchSession& session, std::span<const std::string> assigned, net::Wait wait);
   net::Task<Result<net::MysqlClient::Shape>> finish_shape(const plan::Plan& plan);
-  net::Task<Status> add_questions(const plan::Finish& finish, size_t input, const plan::Plan& rows,
+  net::Task<Status> add_questions(const plan::FinishInput& input, size_t place, const plan::Plan& rows,
                                   const Statement& statement, std::vector<InputQuestion>& out);
   net::Task<Result<std::vector<InputQuestion>>> next_questions(const plan::Finish& finish, const Statement& statement,
                                                                Copied& copied);
@@ -560,6 +560,11 @@ class ClientSession {
   net::Task<Result<Scratch>> open_scratch(const plan::Finish& finish, net::Wait wait);
   std::vector<shard::Target> scratch_targets(const plan::Finish& finish);
   net::Wait finish_wait() const;
+  // session_join.cc: joins that need no server.
+  struct Joining;
+  net::Task<Result<bool>> join_rows(const plan::RowJoin& how, const Statement& statement, Digits digits, RowSink& out);
+  net::Task<Result<bool>> join_part(const plan::FinishInput& input, const plan::Plan& rows, bool first,
+                                    const Statement& statement, Digits digits, Joining& joining);
 
   // session_relay.cc: one shard's connection.
   net::Task<RunResult> relay(const plan::Plan& plan, const Statement& statement, shard::Target target);

@@ -293,7 +293,7 @@ net::Task<RunResult> ClientSession::run_rows(const plan::Plan& plan) {
   Status status;
   Touched touched;
   if (!out.own_transaction) touched.savepoint = statement_savepoint();
-  strict_source_ = plan.insert_rows != nullptr ? plan.insert_rows->strict : plan.change->strict;
+  strict_source_ = plan.insert_rows != nullptr ? plan.insert_rows->strict_query : plan.change->strict;
   if (plan.kind == plan::Plan::Kind::kInsertRows) {
     status = co_await insert_rows(*plan.insert_rows, out, touched, memory);
   } else {
@@ -739,7 +739,7 @@ net::Task<Status> ClientSession::insert_rows(const plan::InsertRows& insert, Cha
     }
     for (const auto& row : found[i].rows) needed += generates(i, row) ? 1 : 0;
   }
-  if (insert.strict) CO_RETURN_IF_ERROR(as_in_a_change());
+  if (insert.strict_query) CO_RETURN_IF_ERROR(as_in_a_change());
   int64_t next = 0;
   if (needed > 0 && !insert.sequence_problem.empty())
     co_return fail(Code::kFailedPrecondition, insert.sequence_problem);

@@ -9,6 +9,7 @@
 #include "exec/whole_order.h"
 #include "gate/scratch.h"
 #include "gate/session.h"
+#include "gate/session_finish.h"
 #include "gate/session_stream.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
@@ -108,12 +109,6 @@ struct ClientSession::OpeningScratch {
   }
 };
 
-// What is asked for one input on one shard.
-struct ClientSession::InputQuestion {
-  size_t input = 0;
-  ShardText what;
-};
-
 // Values of a column that other inputs' columns have to be equal to: FinishInput::Link.
 struct ClientSession::CopiedKeys {
   size_t place = 0;
@@ -172,18 +167,18 @@ struct ClientSession::Copied {
 };
 
 // What to ask for an input, whose rows `rows` gives.
-net::Task<Status> ClientSession::add_questions(const plan::Finish& finish, size_t input, const plan::Plan& rows,
+net::Task<Status> ClientSession::add_questions(const plan::FinishInput& input, size_t place, const plan::Plan& rows,
                                                const Statement& statement, std::vector<InputQuestion>& out) {
   // A limit of its own comes before sql_select_limit.
   const char* all_rows = settings_.values().contains("sql_select_limit") ? " limit 18446744073709551615" : "";
   CO_ASSIGN_OR_RETURN(auto targets, co_await targets_of(rows.route, statement, !rows.is_read));
   CO_ASSIGN_OR_RETURN(auto texts, texts_for(rows.route, statement, std::move(targets), *rows.text));
-  const std::string order = texts.size() > 1 ? finish.inputs[input].order : "";
+  const std::string order = texts.size() > 1 ? input.order : "";
   for (auto& what : texts) {
-    CO_RETURN_IF_ERROR(co_await check_hidden(finish.inputs[input], what.target));
+    CO_RETURN_IF_ERROR(co_await check_hidden(input, what.target));
     if (!order.empty()) what.text += " order by " + order;
-    what.text += all_rows + finish.inputs[input].lock;
-    out.push_back({input, std::move(what)});
+    what.text += all_rows + input.lock;
+    out.push_back({place, std::move(what)});
   }
   co_return Status{};
 }
@@ -208,7 +203,7 @@ net::Task<Result<std::vector<ClientSession::InputQuestion>>> ClientSession::next
     const plan::FinishInput& input = finish.inputs[i];
     const auto* link = input.lock.empty() ? copied.best_link(input) : nullptr;
     if (link == nullptr) {
-      CO_RETURN_IF_ERROR(co_await add_questions(finish, i, *input.rows, statement, out));
+      CO_RETURN_IF_ERROR(co_await add_questions(input, i, *input.rows, statement, out));
       continue;
     }
     const auto& values = copied.find(*link)->values;
@@ -218,7 +213,7 @@ net::Task<Result<std::vector<ClientSession::InputQuestion>>> ClientSession::next
     CO_ASSIGN_OR_RETURN(const auto context, plan_context(*view, nowhere));
     const std::vector<std::string> list(values.begin(), values.end());
     CO_ASSIGN_OR_RETURN(const auto rows, plan::plan_linked_input(input, *link, list, context));
-    CO_RETURN_IF_ERROR(co_await add_questions(finish, i, *rows, statement, out));
+    CO_RETURN_IF_ERROR(co_await add_questions(input, i, *rows, statement, out));
   }
   for (const size_t i : chosen) copied.done[i] = true;
   co_return out;
@@ -510,7 +505,16 @@ net::Task<Result<net::QueryResult>> ClientSession::finish_result(const plan::Pla
 
 net::Task<RunResult> ClientSession::run_finish(const plan::Plan& plan, const Statement& statement) {
   ClientRows out(*this);
-  Status finished = co_await finish_rows(plan, statement, statement.binary() ? Digits::kAll : Digits::kOfText, out);
+  const Digits digits = statement.binary() ? Digits::kAll : Digits::kOfText;
+  bool joined = false;
+  Status finished;
+  if (plan.finish->join != nullptr && !settings_.values().contains("sql_select_limit")) {
+    auto done = co_await join_rows(*plan.finish->join, statement, digits, out);
+    joined = done.ok() && *done;
+    if (!done.ok()) finished = std::move(done).error();
+    if (done.ok() && !joined) clear_warnings();  // They are told again.
+  }
+  if (finished.ok() && !joined) finished = co_await finish_rows(plan, statement, digits, out);
   if (finished.ok()) {
     answered_with(finished_rows_);
     row_count_ = -1;

@@ -3,6 +3,7 @@
 #include <algorithm>
 
 #include "base/text.h"
+#include "plan/finish.h"
 
 namespace vitrail::gate {
 namespace {
@@ -33,7 +34,7 @@ constexpr size_t kShapesMax = 10'000;
 
 std::string_view plan_type_name(const plan::Plan& plan) {
   if (plan.is_ddl) return "DirectDDL";
-  if (plan.kind == plan::Plan::Kind::kFinish) return "Finish";
+  if (plan.kind == plan::Plan::Kind::kFinish) return plan::is_joined(plan) ? "Join" : "Finish";
   if (plan.kind == plan::Plan::Kind::kInsertRows || plan.kind == plan::Plan::Kind::kChange) return "ByKey";
   if (plan.kind == plan::Plan::Kind::kLoad) return "MultiShard";
   if (plan.kind == plan::Plan::Kind::kInsert) {

@@ -12,6 +12,7 @@
 #include "mysql/collations.h"
 #include "plan/change.h"
 #include "plan/finish.h"
+#include "plan/join.h"
 #include "plan/insert.h"
 #include "sql/parser.h"
 
@@ -114,6 +115,23 @@ std::string merge_json(const plan::Merge& merge, std::string inner) {
   return inner;
 }
 
+// Tables that are asked one after the other.
+std::string join_json(const plan::RowJoin& join) {
+  std::string inner = R"("OperatorType": "Join", "Inputs": [)";
+  for (const auto& part : join.parts) {
+    if (&part != &join.parts.front()) inner += ", ";
+    inner += fmt::format(R"({{"InputName": {}, "Table": {}, {}{})", base::json_string(part.rows.shown),
+                         base::json_string(part.rows.keyspace + "." + part.rows.table),
+                         part.optional ? R"("Optional": true, )" : "", route_json(*part.rows.rows, ""));
+    for (const auto& link : part.links) {
+      inner += fmt::format("{}{}", &link == &part.links.front() ? R"(, "KeysFrom": [)" : ", ",
+                           base::json_string(link.by_list.column + " in " + join.parts[link.part].rows.shown));
+    }
+    inner += part.links.empty() ? "}" : "]}";
+  }
+  return merge_json(join.merge, inner + "]");
+}
+
 std::string finish_json(const plan::Finish& finish) {
   std::string out =
       fmt::format(R"("OperatorType": "Finish", "Query": {}, "Inputs": [)", base::json_string(finish.text));
@@ -167,7 +185,7 @@ std::string insert_rows_json(const plan::InsertRows& insert) {
 
 std::string_view way_of(const plan::Plan& plan) {
   using Kind = plan::Route::Kind;
-  if (plan.kind == plan::Plan::Kind::kFinish) return "finish";
+  if (plan.kind == plan::Plan::Kind::kFinish) return plan::is_joined(plan) ? "merge" : "finish";
   if (plan.kind != plan::Plan::Kind::kRoute || !plan.is_read) return "";
   const Kind kind = plan.route.kind;
   const bool one = kind == Kind::kAnyShard || kind == Kind::kByValues || kind == Kind::kNoShard ||
@@ -178,7 +196,9 @@ std::string_view way_of(const plan::Plan& plan) {
 std::string plan_json(const plan::Plan& plan, std::string_view text) {
   std::string out = "{";
   if (const auto way = way_of(plan); !way.empty()) out += fmt::format(R"("Way": "{}", )", way);
-  if (plan.kind == plan::Plan::Kind::kFinish) return out + finish_json(*plan.finish) + "}";
+  if (plan.kind == plan::Plan::Kind::kFinish) {
+    return out + (plan::is_joined(plan) ? join_json(*plan.finish->join) : finish_json(*plan.finish)) + "}";
+  }
   if (plan.kind == plan::Plan::Kind::kChange) return out + change_json(*plan.change) + "}";
   if (plan.kind == plan::Plan::Kind::kInsertRows) return out + insert_rows_json(*plan.insert_rows) + "}";
   if (plan.insert) {

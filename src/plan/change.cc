@@ -8,6 +8,7 @@
 
 #include "mysql/protocol.h"
 #include "plan/expr_walk.h"
+#include "plan/key_condition.h"
 #include "plan/lookup.h"
 #include "plan/routing.h"
 #include "plan/stored_literal.h"
@@ -69,7 +70,7 @@ class ChangePlanner {
     change->update = update_ != nullptr;
     // Rows that are put in an order, or whose places in the table change, are found before the change begins: there
     // servers only warn, too.
-    change->strict = change->update && context_.strict && !ignore_ && order_.empty() && !moves_rows();
+    change->strict = change->update && context_.strict && !ignore_ && order_.empty() && !moves_rows() && !by_keys();
     for (const auto& wanted : targets_) {
       ASSIGN_OR_RETURN(auto target, make_target(wanted));
       change->targets.push_back(std::move(target));
@@ -91,6 +92,15 @@ class ChangePlanner {
     size_t table = 0;  // Of bound_.
     std::vector<const sql::Assignment*> set;
   };
+
+  bool by_keys() const {
+    const bool plain =
+        update_ == nullptr || std::ranges::all_of(update_->set, [](const sql::Assignment& assignment) {
+          return as<sql::Literal>(assignment.value) != nullptr || as<sql::Column>(assignment.value) != nullptr;
+        });
+    return plain && single() && bound_[0].known != nullptr &&
+           compares_by_keys(where_, *bound_[0].known, bound_[0].shown);
+  }
 
   bool single() const { return from_.size() == 1 && as<sql::TableSource>(from_[0]) != nullptr; }
 

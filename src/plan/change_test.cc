@@ -27,7 +27,7 @@ schema::Column number(const char* name, bool key = false) {
           .type = "bigint(20)",
           .data_type = "bigint",
           .nullable = !key,
-          .key_flags = static_cast<uint16_t>(key ? mysql::kFieldPrimaryKey : 0)};
+          .key_flags = static_cast<uint16_t>(key ? mysql::kFieldPrimaryKey | schema::kPartOfKey : 0)};
 }
 
 schema::Column text(const char* name, bool key = false) {
@@ -173,11 +173,37 @@ TEST_F(ChangeTest, FailsWhereAServerMeetsBadValuesWhileItChangesRows) {
       {"update a set id = id + 1 where t = 1", false},
       {"update ignore a set x = 1 limit 2", false},
       {"delete from a limit 2", false},
+      // A text that is compared with a key is read before.
+      {"update a set x = 1 where id = '7x' limit 2", false},
+      {"update a set x = 1 where '7x' < a.id and t = 'b' limit 2", false},
+      {"update a set x = 1 where id = '7x' and x = 'b' limit 2", true},
+      {"update a set x = 1 where id = '7x' or x = 2 limit 2", true},
+      {"update a set x = 1 where t = 7 limit 2", true},
+      {"update a set x = x / 0 where id = '7x' limit 2", true},
+      {"update a join b on a.id = b.y set a.x = 1 where a.id = '7x'", true},
   };
   for (const auto& [sql, strict] : cases) {
     const auto plan = plan_of(sql);
     ASSERT_TRUE(plan.ok() && (*plan)->change != nullptr) << sql;
     EXPECT_EQ((*plan)->change->strict, strict) << sql;
+  }
+}
+
+TEST_F(ChangeTest, InsertsWhatAServerFindsBeforeItInserts) {
+  const std::pair<const char*, bool> cases[] = {
+      {"insert into a(id, x) select id, y from b where id = '7x'", false},
+      {"insert into a(id, x) select b.y, 5 from b where b.id > '7x' and n = 'k'", false},
+      {"insert into a(id, x) select y, 5 from b where y > '7x'", true},
+      {"insert into a(id, x) select y + '7x', 5 from b where id > '7x'", true},
+      {"insert into a(id, x) select b.y, 5 from b join r where id > '7x'", true},
+      {"insert into a(id, x) select y, 5 from b", true},
+      {"insert ignore into a(id, x) select y, 5 from b where y > '7x'", false},
+  };
+  for (const auto& [sql, strict] : cases) {
+    const auto plan = plan_of(sql);
+    ASSERT_TRUE(plan.ok()) << sql << ": " << plan.error().message();
+    ASSERT_NE((*plan)->insert_rows, nullptr) << sql;
+    EXPECT_EQ((*plan)->insert_rows->strict_query, strict) << sql;
   }
 }
 

@@ -9,6 +9,7 @@
 
 #include "base/hex.h"
 #include "mysql/data_port.h"
+#include "plan/join.h"
 #include "plan/references.h"
 #include "plan/routing.h"
 #include "sql/names.h"
@@ -133,7 +134,8 @@ void order_rows(const TableReference& reference, const vschema::Table& table, co
   input.order = sql::quote_identifier(reference.shown) + "." + sql::quote_identifier(key->name);
 }
 
-std::string input_text(const TableReference& reference, const FinishInput& input, const sql::PrintOptions& options) {
+// The columns that are asked for.
+std::string input_columns(const TableReference& reference, const FinishInput& input) {
   std::string out = "select ";
   if (input.columns.empty()) out += "1";
   for (const auto& column : input.columns) {
@@ -142,7 +144,12 @@ std::string input_text(const TableReference& reference, const FinishInput& input
                                sql::quote_identifier(reference.shown) + "." + sql::quote_identifier(column.name));
   }
   if (input.order_place == input.columns.size()) out += ", " + input.order;
-  out += " from ";
+  return out;
+}
+
+// And of which rows.
+std::string input_source(const TableReference& reference, const sql::PrintOptions& options) {
+  std::string out = " from ";
   out += reference.source == nullptr ? sql::print(*reference.name) + " as " + sql::quote_identifier(reference.shown)
                                      : sql::print(*reference.source);
   const char* word = " where ";
@@ -151,6 +158,8 @@ std::string input_text(const TableReference& reference, const FinishInput& input
   }
   return out;
 }
+
+}  // namespace
 
 Result<std::shared_ptr<const Plan>> plan_input(std::string text, const PlanContext& context) {
   ASSIGN_OR_RETURN(auto ast, sql::parse(text));
@@ -168,6 +177,8 @@ Result<std::shared_ptr<const Plan>> plan_input(std::string text, const PlanConte
   if (!plan.text) plan.text = std::move(text);
   return std::make_shared<const Plan>(std::move(plan));
 }
+
+namespace {
 
 std::vector<FinishInput::Link> input_links(const TableReference& reference, const std::vector<FinishInput>& inputs) {
   std::vector<FinishInput::Link> out;
@@ -194,7 +205,6 @@ std::string finish_text(sql::Ast& ast, const References& references, const std::
     reference.source->partitions = {};
     reference.source->hints = {};
   }
-  sql::keep_column_names(ast);
   sql::PrintOptions options;
   options.table = [&](const sql::TableName& name, sql::TableRewrite& rewrite) {
     if (name.name.empty()) rewrite.qualifier.clear();
@@ -211,7 +221,9 @@ std::string finish_text(sql::Ast& ast, const References& references, const std::
 
 Result<std::shared_ptr<const Plan>> plan_linked_input(const FinishInput& input, const FinishInput::Link& link,
                                                       std::span<const std::string> values, const PlanContext& context) {
-  std::string text = input.text + (input.filtered ? " and " : " where ") + link.column + " in (";
+  std::string text = input.text + (input.filtered ? " and " : " where ");
+  if (values.empty()) return plan_input(text + "0 = 1", context);
+  text += link.column + " in (";
   for (const auto& value : values) {
     if (&value != &values.front()) text += ",";
     if (link.charset.empty()) {
@@ -290,7 +302,8 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
     input.create = create_text(references, columns, reference, input);
     input.in_memory = !order.shown && fits_in_memory(input.columns);
     order_rows(reference, *tables[i], *columns[i], input);
-    input.text = input_text(reference, input, options);
+    input.source = input_source(reference, options);
+    input.text = input_columns(reference, input) + input.source;
     input.filtered = !reference.conditions.empty();
     ASSIGN_OR_RETURN(input.rows, plan_input(input.text, context));
     input.lock = reference.lock;
@@ -300,6 +313,10 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
   for (size_t i = 0; i < references.tables.size(); ++i) {
     finish->inputs[i].links = input_links(references.tables[i], finish->inputs);
   }
+  sql::keep_column_names(ast);
+  if (is_read && locks == nullptr) {
+    finish->join = plan_row_join(ast.statement(), references, columns, finish->inputs, context);
+  }
   finish->assigned = std::move(references.assigned);
   finish->text = finish_text(ast, references, finish->inputs, context);
 
@@ -308,6 +325,7 @@ Result<std::shared_ptr<const Plan>> plan_finish(sql::Ast& ast, const PlanContext
   plan->is_read = is_read;
   if (!tables.empty()) plan->route.keyspace = tables.front()->keyspace;
   note_questions(ast.statement(), *plan);
+  if (plan->asks_found_rows || plan->asks_insert_id) finish->join = nullptr;
   plan->finish = std::move(finish);
   return plan;
 }

@@ -43,7 +43,8 @@ struct FinishInput {
     std::string charset;  // Of a text; empty: a whole number.
   };
   std::vector<Link> links;
-  std::string text;  // As `rows` was planned from it.
+  std::string text;    // As `rows` was planned from it;
+  std::string source;  // the same from its FROM on.
 };
 
 // The rows that are read stay locked: those of the tables with these aliases for a change, all others for reading.
@@ -51,14 +52,24 @@ struct FinishLocks {
   std::set<std::string> changed;
 };
 
+struct RowJoin;
+
 struct Finish {
   std::vector<FinishInput> inputs;
   std::string text;  // The query on the temporary tables.
   // User variables that it assigns to: it runs with those of the session, and tells what became of these.
   std::vector<std::string> assigned;
+  // What may be done instead, as long as it is a join of not too many rows (see plan/join.h); null: nothing.
+  std::shared_ptr<const RowJoin> join;
 };
 
-// The plan of an input's rows of which a link's column is among these values, in the form of its input's rows.
+inline bool is_joined(const Plan& plan) { return plan.finish != nullptr && plan.finish->join != nullptr; }
+
+// Plans a text that asks for the rows of one table.
+Result<std::shared_ptr<const Plan>> plan_input(std::string text, const PlanContext& context);
+
+// The plan of an input's rows of which a link's column is among these values, in the form of its input's rows. No
+// values: of none of its rows.
 Result<std::shared_ptr<const Plan>> plan_linked_input(const FinishInput& input, const FinishInput::Link& link,
                                                       std::span<const std::string> values, const PlanContext& context);
 

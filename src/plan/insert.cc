@@ -7,6 +7,7 @@
 
 #include "plan/change.h"
 #include "plan/expr_walk.h"
+#include "plan/key_condition.h"
 #include "plan/key_value.h"
 #include "plan/lookup.h"
 #include "mysql/protocol.h"
@@ -300,6 +301,7 @@ class InsertPlanner {
     out->ignore = insert_.ignore;
     out->zero_is_id = context_.zero_is_id;
     out->query = insert_.query != nullptr;
+    out->strict_query = out->strict && !finds_by_keys();
     for (const auto& name : columns_) {
       const auto* column = known->find(name);
       if (column == nullptr) {
@@ -359,6 +361,28 @@ class InsertPlanner {
     return fail(Code::kInvalidArgument,
                 "VT09003: INSERT query does not have primary vindex column '" + name + "' in the column list")
         .with_mysql(1105, "HY000");
+  }
+
+  // Rows of one table, as they are, which a server finds before it inserts any.
+  bool finds_by_keys() const {
+    const auto* select = insert_.query == nullptr ? nullptr : as<sql::Select>(insert_.query);
+    if (select == nullptr || select->from.size() != 1 || !select->group_by.empty() || select->having != nullptr ||
+        select->with != nullptr || !select->order_by.empty()) {
+      return false;
+    }
+    const auto* source = as<sql::TableSource>(select->from[0]);
+    const bool plain = std::ranges::all_of(select->items, [](const sql::SelectItem& item) {
+      return as<sql::Column>(item.expr) != nullptr || as<sql::Star>(item.expr) != nullptr ||
+             as<sql::Literal>(item.expr) != nullptr;
+    });
+    if (source == nullptr || !plain) return false;
+    const std::string keyspace =
+        source->name.qualifier.empty() ? context_.keyspace : std::string(source->name.qualifier.text);
+    const auto routed = context_.vschema->find_table(keyspace, source->name.name.text, type_of(context_.tablet_type));
+    if (!routed.ok()) return false;
+    const auto* known = schema::find_table(*context_.schema, routed->table->keyspace, routed->table->name);
+    const auto alias = source->alias.empty() ? source->name.name.text : source->alias.text;
+    return known != nullptr && compares_by_keys(select->where, *known, alias);
   }
 
   Status add_query(InsertRows& out) const {

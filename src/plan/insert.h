@@ -49,6 +49,7 @@ struct InsertRows {
   std::vector<Key> key;
   std::string charset;  // As in Storing.
   bool strict = true;
+  bool strict_query = true;  // What the query warns of is an error, too.
   bool ignore = false;
   bool may_change_null = false;  // NULL in a column that cannot be NULL is no error.
   std::string sequence_keyspace;

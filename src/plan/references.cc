@@ -31,11 +31,15 @@ void add_items(sql::TableRef* ref, std::vector<sql::TableRef*>& out) {
   }
 }
 
+}  // namespace
+
 std::vector<sql::TableRef*> items_of(const sql::Select& select) {
   std::vector<sql::TableRef*> out;
   for (sql::TableRef* ref : select.from) add_items(ref, out);
   return out;
 }
+
+namespace {
 
 bool has_natural_join(const sql::TableRef* ref) {
   if (const auto* list = as<sql::TableList>(ref)) return std::ranges::any_of(list->items, has_natural_join);
@@ -203,7 +207,8 @@ class Finder : public sql::Walker {
   std::set<uint32_t> places_;  // Of names of tables in the text.
 };
 
-// Comparisons with values alone: they have no errors, no side effects and one answer wherever they are computed.
+}  // namespace
+
 bool is_plain(const sql::Expr* expr, bool parameters) {
   const auto plain = [&](const sql::Expr* operand) { return is_plain(operand, parameters); };
   const auto all_plain = [&](const auto& operands) { return std::ranges::all_of(operands, plain); };
@@ -232,6 +237,8 @@ bool is_plain(const sql::Expr* expr, bool parameters) {
   return false;
 }
 
+namespace {
+
 // A column of a table in References::tables.
 struct Place {
   size_t table = 0;
@@ -245,7 +252,8 @@ bool is_whole_number(const schema::Column& column) {
   return type == "tinyint" || type == "smallint" || type == "mediumint" || type == "int" || type == "bigint";
 }
 
-// Whether what is said of a value of one column is true of an equal value of the other.
+}  // namespace
+
 bool alike(const schema::Column& a, const schema::Column& b) {
   if (is_whole_number(a)) return is_whole_number(b);
   const auto is_text = [](const schema::Column& column) {
@@ -254,11 +262,12 @@ bool alike(const schema::Column& a, const schema::Column& b) {
   return is_text(a) && is_text(b) && a.collation == b.collation;
 }
 
-// A text whose values a server takes as literals of its character set.
 bool travels(const schema::Column& column) {
   const std::string_view charset = column.charset;
   return charset == "utf8mb4" || charset == "utf8mb3" || charset == "utf8" || charset == "latin1" || charset == "ascii";
 }
+
+namespace {
 
 // The column of a comparison with values that is true or false for all equal values at once; null: it is another one.
 const sql::Column* compared_column(const sql::Expr* expr) {

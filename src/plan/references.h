@@ -90,6 +90,17 @@ Result<References> find_references(const sql::Statement& statement);
 // What they say holds in the statement all the same, so that leaving one out costs rows and never an answer.
 void find_conditions(const sql::Statement& statement, const KnownColumns& columns, bool parameters, References& out);
 
+// Comparisons with values (and, with `parameters`, parameters) alone: they have no errors, no side effects and one
+// answer wherever they are computed.
+bool is_plain(const sql::Expr* expr, bool parameters);
+// Whether what is said of a value of one column is true of an equal value of the other: whole numbers, or texts of one
+// collation.
+bool alike(const schema::Column& a, const schema::Column& b);
+// A text whose values a server takes as literals of its character set.
+bool travels(const schema::Column& column);
+// What stands in a FROM clause, in its order.
+std::vector<sql::TableRef*> items_of(const sql::Select& select);
+
 // Takes USE VINDEX (...) and IGNORE VINDEX (...) out, which no server knows; the shards are found without this advice.
 // Whether there was any.
 bool remove_vindex_hints(sql::Ast& ast);

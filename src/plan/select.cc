@@ -6,6 +6,7 @@
 
 #include "plan/expr_walk.h"
 #include "plan/from.h"
+#include "plan/key_text.h"
 #include "schema/schema.h"
 #include "sql/effects.h"
 #include "sql/names.h"
@@ -15,9 +16,6 @@ namespace vitrail::plan {
 
 using sql::as;
 
-namespace {
-
-// LIMIT's count or offset, when it is known now.
 Result<std::optional<uint64_t>> limit_value(const sql::Expr* expr, const PlanContext& context) {
   if (expr == nullptr) return std::optional<uint64_t>();
   std::string digits;
@@ -35,6 +33,8 @@ Result<std::optional<uint64_t>> limit_value(const sql::Expr* expr, const PlanCon
   }
   return std::optional<uint64_t>(value);
 }
+
+namespace {
 
 // What would give other values each time it is computed.
 bool is_volatile(const sql::Expr* expr) {
@@ -560,9 +560,7 @@ class SelectPlanner {
   // A column whose values are compared by what is printed of them: numbers, dates and times, as the tablets tell.
   bool is_plain(const sql::Expr* expr) const {
     const auto* known = known_column(expr);
-    if (known == nullptr) return false;
-    static const std::set<std::string_view> kTypes = {"decimal", "date", "datetime", "timestamp", "time", "year"};
-    return schema::is_whole(*known) || kTypes.contains(known->data_type);
+    return known != nullptr && is_printed_as_compared(*known);
   }
 
   const schema::Column* known_column(const sql::Expr* expr) const {
@@ -604,29 +602,12 @@ class SelectPlanner {
     std::vector<sql::SelectItem> items(select_.items.begin(), select_.items.end());
     Key key{.column = hidden_, .hidden = true, .ordinal = ordinal};
     changed_ = true;
-    if (form != KeyForm::kAsIs) {
-      items.push_back(
-          {.expr = raw(form == KeyForm::kNumber ? "cast(" + text + " as unsigned)" : "(" + text + ") * 1e0")});
-      hidden_ += 1;
-    } else if (const auto at = vindex_column(expr, from_.tables);
-               is_plain(expr) || (at && from_.tables[*at].key_type == KeyType::kInteger)) {
-      items.push_back({.expr = raw(text)});
-      hidden_ += 1;
-    } else {
-      items.push_back({.expr = raw(text)});
-      items.push_back({.expr = raw("weight_string(" + text + ")")});
-      // The weight of one blank, if two of them are twice that; nothing where blanks at the end count. A text made of
-      // several collations can be ordered, but it and its weights cannot be compared: names and digits can.
-      const auto blank = [&](const char* what) {
-        return "weight_string(concat(left(" + text + ", 0), '" + what + "'))";
-      };
-      const std::string one = blank(" ");
-      items.push_back(
-          {.expr = raw("if(collation(left(" + text + ", 0)) regexp 'nopad|0900|^binary$', '', if(hex(" + blank("  ") +
-                       ") = concat(hex(" + one + "), hex(" + one + ")), " + one + ", null))")});
-      key.weight = hidden_ + 1;
-      hidden_ += 3;
-    }
+    const auto at = vindex_column(expr, from_.tables);
+    const bool printed = is_plain(expr) || (at && from_.tables[*at].key_type == KeyType::kInteger);
+    const auto texts = key_texts(text, form, printed);
+    for (const auto& one : texts) items.push_back({.expr = raw(one)});
+    if (texts.size() > 1) key.weight = hidden_ + 1;
+    hidden_ += static_cast<uint32_t>(texts.size());
     select_.items = arena.copy(std::span<const sql::SelectItem>(items));
     return key;
   }

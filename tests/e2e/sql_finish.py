@@ -1,6 +1,7 @@
 """Statements that no shard answers alone and no merge of their answers does: rows go to one server, which finishes them."""
 
 import decimal
+import itertools
 import json
 import re
 import threading
@@ -198,15 +199,20 @@ class FinishTest(ClusterTest):
                 self.assertEqual(self.vtgate(statement), texts(cursor.fetchall()))
 
     def test_columns_of_every_type_come_through_unchanged(self):
-        compare = "select * from kinds k join customer c on c.customer_id = k.id order by k.id"
+        # Tables that are asked one after the other, and temporary ones of one server.
+        joins = [f"select * from kinds k join customer c on c.customer_id {equal} k.id order by k.id" for equal in ("=", "<=>")]
+        for compare, way in zip(joins, ("merge", "finish"), strict=True):
+            plan = json.loads(self.vtgate("vexplain plan " + compare.replace("kinds k", "commerce.kinds k"))[0][0])
+            self.assertEqual(plan["Way"], way)
 
         def shape(cursor):
             fields = cursor._result.fields  # pylint: disable=protected-access
             return [(f.name, f.org_name, f.table_name, f.org_table, f.type_code, f.flags, f.charsetnr, f.length, f.scale) for f in fields]
 
-        for charset, settings in (("utf8mb4", "set time_zone = '-08:00'"), ("utf8mb4", "set sql_mode = ''"), ("latin1", "set time_zone = '+02:00'"),
-                                  ("utf8mb4", "set sql_mode = 'NO_ZERO_DATE,STRICT_ALL_TABLES'")):
-            with self.subTest(charset=charset, settings=settings), plain.Session(self.cluster, charset=charset) as vtgate, \
+        sessions = (("utf8mb4", "set time_zone = '-08:00'"), ("utf8mb4", "set sql_mode = ''"), ("latin1", "set time_zone = '+02:00'"),
+                    ("utf8mb4", "set sql_mode = 'NO_ZERO_DATE,STRICT_ALL_TABLES'"))
+        for (charset, settings), compare in itertools.product(sessions, joins):
+            with self.subTest(charset=charset, settings=settings, sql=compare), plain.Session(self.cluster, charset=charset) as vtgate, \
                     self.cluster.server(self.cluster.primary("commerce", "0"), "reference") as connection, connection.cursor() as cursor:
                 cursor.execute(f"set names {charset}")
                 connection.encoding = vtgate.connection.encoding
