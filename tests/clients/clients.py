@@ -113,6 +113,11 @@ def go():
         ("go-sql-driver", "driver", False), ("go-sql-driver, interpolated", "interpolated", False), ("GORM", "gorm", False))]
 
 
+def rust():
+    command = at("rust", "target", "debug", "clients")
+    return [Client("sqlx", ([command], {}) if os.path.exists(command) else None, "no cargo, or its crates could not be fetched")]
+
+
 def php():
     modules = subprocess.run(["php", "-m"], capture_output=True, text=True, check=False).stdout.split() if shutil.which("php") else []
     return [Client(name, (["php", source("php", "driver.php"), what], {}) if module in modules else None, f"no php with {module}") for name, module, what in (
@@ -150,7 +155,7 @@ def tools():
             client("mydumper", "mydumper", "dump.py", "mydumper"), client("sysbench", "sysbench", "sysbench.py")]
 
 
-LANGUAGES = {"python": python, "node": node, "java": java, "go": go, "php": php, "ruby": ruby, "c": c, "tools": tools}
+LANGUAGES = {"python": python, "node": node, "java": java, "go": go, "rust": rust, "php": php, "ruby": ruby, "c": c, "tools": tools}
 
 
 def clients_of(language):
@@ -237,7 +242,15 @@ def install_go():
                 note("go", wanted)
 
 
-INSTALL = {"python": install_python, "node": install_node, "java": install_java, "go": install_go}
+def install_rust():
+    if shutil.which("cargo"):
+        wanted = copy_sources("rust")
+        if not (fetched("rust", wanted) and os.path.exists(at("rust", "target", "debug", "clients"))):
+            if try_to("Rust crates", ["cargo", "build", "--quiet", "--locked"], cwd=at("rust")):
+                note("rust", wanted)
+
+
+INSTALL = {"python": install_python, "node": install_node, "java": install_java, "go": install_go, "rust": install_rust}
 
 
 def main(args):
