@@ -17,6 +17,7 @@ from support import Failure, main, wait_until
 from vtorc import GuardedShard
 
 from vitrail import backend
+from vitrail.cluster import Cluster
 
 SIZE = "320m"  # Of a server's file system.
 BACKUPS = "48m"
@@ -82,31 +83,32 @@ class Writers:
             thread.join(90)
 
 
+class SmallDisks(Cluster):
+    """Some of its folders are file systems of their own."""
+
+    def mount(self, name, size):
+        os.makedirs(self.path(name))
+        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", self.path(name)], check=True)
+        self.mounted = (*getattr(self, "mounted", ()), name)
+
+    def down(self):
+        problems = super().down()
+        errors = self.path("vt_0000000100", "error.log")
+        if os.path.exists(errors):
+            shutil.copy(errors, self.path("logs", "vt_0000000100.error.log"))
+        for name in self.mounted:
+            subprocess.run(["umount", "-l", self.path(name)], check=False)
+        return problems
+
+
 class FullDiskTest(GuardedShard):
+    cluster_class = SmallDisks
+
     @classmethod
     def prepare(cls):
-        cls.mount("vt_0000000100", SIZE)
-        cls.mount("backups", BACKUPS)
+        cls.cluster.mount("vt_0000000100", SIZE)
+        cls.cluster.mount("backups", BACKUPS)
         super().prepare()
-
-    @classmethod
-    def mount(cls, name, size):
-        folder = os.path.join(cls.root, name)
-        os.makedirs(folder)
-        subprocess.run(["mount", "-t", "tmpfs", "-o", f"size={size}", "none", folder], check=True)
-
-    @classmethod
-    def clean(cls):
-        errors = os.path.join(cls.root, "vt_0000000100", "error.log")
-        if cls.failed and os.path.exists(errors):
-            shutil.copy(errors, os.path.join(cls.root, "logs", "vt_0000000100.error.log"))
-        try:
-            super().clean()
-        finally:
-            for name in ("vt_0000000100", "backups"):
-                subprocess.run(["umount", "-l", os.path.join(cls.root, name)], check=False, capture_output=True)
-            if not cls.failed:
-                shutil.rmtree(cls.root, ignore_errors=True)
 
     def names(self):
         return {v.partition(" ")[0] for v, in self.rows("select v from t", "commerce")}
