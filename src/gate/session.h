@@ -162,6 +162,7 @@ class ClientSession {
     shard::Target target;
     net::MysqlPool::Lease lease;
     bool in_transaction = false;
+    bool changed = false;  // Rows were changed in the transaction. False: perhaps they were.
     bool pinned = false;
     Phase phase = Phase::kMain;
     bool autocommit_off = false;  // In the server: a transaction begins there without a BEGIN.
@@ -170,6 +171,7 @@ class ClientSession {
     shard::Target target;
     std::string text;
     Phase phase = Phase::kMain;
+    bool own_words = false;  // Not the client's: that they are deprecated is none of his business.
   };
   // Of FLOAT and DOUBLE in a result: as a text result has them, or all, for an answer in binary form.
   enum class Digits : uint8_t { kOfText, kAll };
@@ -585,7 +587,7 @@ class ClientSession {
   // What the server says of the connection behind an answer: holds it, or lets it go. `own`: a connection from the
   // pool.
   void absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own, uint16_t status_flags,
-              bool state_changed, Phase phase = Phase::kMain);
+              bool state_changed, Phase phase = Phase::kMain, uint64_t affected_rows = 0);
   // Behind code, which may have ended the transaction and begun another: whether that one reads only.
   void note_access(uint16_t status_flags);
   net::Task<std::optional<uint16_t>> ping(net::MysqlClient& client);
@@ -688,7 +690,8 @@ class ClientSession {
   size_t error_count() const;
   static bool gives_its_id(const plan::Plan& plan, const Statement& statement);
   void add_warning(std::string level, uint16_t code, std::string message);
-  net::Task<void> take_warnings(net::MysqlClient& client, uint16_t count);
+  // `own_words`: as in ShardText.
+  net::Task<void> take_warnings(net::MysqlClient& client, uint16_t count, bool own_words = false);
   // Behind an error of code that ran in the server: where it was met.
   net::Task<void> take_notes(net::MysqlClient& client);
   // What has become of the warning that was planted ahead of code.

@@ -185,14 +185,23 @@ void ClientSession::add_warning(std::string level, uint16_t code, std::string me
 }
 
 // Behind an answer that tells of warnings, on the connection where it came from: they are gone with its next statement.
-net::Task<void> ClientSession::take_warnings(net::MysqlClient& client, uint16_t count) {
+net::Task<void> ClientSession::take_warnings(net::MysqlClient& client, uint16_t count, bool own_words) {
   if (count == 0) co_return;
+  std::optional<Result<net::QueryResult>> told;
+  if (own_words) {
+    told = co_await client.query("show warnings", query_wait());
+    if (!told->ok()) co_return;
+    constexpr std::string_view kDeprecated = "1287";
+    count = static_cast<uint16_t>(
+        count - std::erase_if((*told)->rows, [&](const auto& row) { return row.size() > 1 && row[1] == kDeprecated; }));
+    if ((*told)->rows.empty()) co_return;
+  }
   if (fresh_warnings_ == 0) clear_warnings();
   fresh_warnings_ = static_cast<uint16_t>(fresh_warnings_ + count);  // Several shards may tell at once.
   warnings_ = fresh_warnings_;
-  auto rows = co_await client.query("show warnings", query_wait());
-  if (rows.ok()) {
-    for (const auto& row : rows->rows) {
+  if (!told) told = co_await client.query("show warnings", query_wait());
+  if (told->ok()) {
+    for (const auto& row : (*told)->rows) {
       if (row.size() < 3 || warning_rows_.size() >= kMaxWarnings) break;
       warning_rows_.push_back({row[0].value_or(""), row[1].value_or(""),
                                plan::with_keyspaces(row[2].value_or(""), shared_.view()->databases)});

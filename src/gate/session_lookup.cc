@@ -186,6 +186,7 @@ net::Task<Result<net::QueryResult>> ClientSession::ask_tables(std::string text, 
   net::QueryResult out;
   for (auto& what : texts) {
     what.phase = phase;
+    what.own_words = true;
     CO_ASSIGN_OR_RETURN(auto result, co_await ask_touching(std::move(what), touched));
     if (out.columns.empty()) out.columns = std::move(result.columns);
     out.ok.affected_rows += result.ok.affected_rows;

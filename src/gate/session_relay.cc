@@ -90,13 +90,14 @@ void ClientSession::add_caller(mysql::Capabilities capabilities, std::vector<mys
 }
 
 void ClientSession::absorb(const shard::Target& target, HeldConnection* held, net::MysqlPool::Lease& own,
-                           uint16_t status_flags, bool state_changed, Phase phase) {
+                           uint16_t status_flags, bool state_changed, Phase phase, uint64_t affected_rows) {
   const bool open = (status_flags & mysql::kStatusInTransaction) != 0;
   if (held == nullptr) {
     if (!open && !state_changed) return;
     held = &held_.emplace_back(HeldConnection{.target = target, .lease = std::move(own), .phase = phase});
   }
   held->in_transaction = open;
+  held->changed = open && (held->changed || affected_rows > 0);
   held->pinned = state_changed;
   if (open && !in_transaction_) {  // Begun by the statement itself: EXECUTE IMMEDIATE 'begin', a procedure.
     in_transaction_ = told_begun_ = true;
@@ -335,7 +336,8 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
     const auto number = known.ok() ? shard::VindexValue::integer_text(known->text(0, 0), true) : known.error();
     if (number.ok()) servers_id = number->to_u64();
   }
-  absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed);
+  absorb(target, held, own, result->summary.status_flags, result->summary.session_state_changed, Phase::kMain,
+         result->summary.affected_rows);
   if (plan.effects.runs_unseen_code) {
     note_autocommit(target, server_off, result->summary.status_flags);
     note_access(result->summary.status_flags);
@@ -518,9 +520,9 @@ net::Task<Result<net::QueryResult>> ClientSession::ask(ShardText what, std::stri
                                                    held == nullptr && !begins);
   if (result.ok()) {
     note_rows(noted, result->rows.size());
-    if (result->ok.warnings > 0) co_await take_warnings(lease->client, result->ok.warnings);
+    if (result->ok.warnings > 0) co_await take_warnings(lease->client, result->ok.warnings, what.own_words);
     absorb(what.target, held, own, result->ok.status_flags,
-           (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0, phase);
+           (result->ok.status_flags & mysql::kStatusSessionStateChanged) != 0, phase, result->ok.affected_rows);
     co_return std::move(*result);
   }
   co_return co_await ask_failed(what, held, own, begins, std::move(result).error());

@@ -734,7 +734,8 @@ net::Task<RunResult> ClientSession::run_with_questions(const plan::Plan& plan, c
   auto result = known && !known->ok() ? std::move(*known) : co_await ask(std::move(what));
   if (result.ok()) {
     const auto once = std::exchange(next_options_, {});  // The statement was told of it, no other is.
-    known = co_await ask({target, "select found_rows(), last_insert_id() limit 1"});
+    known =
+        co_await ask({.target = target, .text = "select found_rows(), last_insert_id() limit 1", .own_words = true});
     next_options_ = once;
   }
   const Error* error = !result.ok() ? &result.error() : !known->ok() ? &known->error() : nullptr;

@@ -64,7 +64,7 @@ void ClientSession::transaction_over() {
   options_ = {};
   savepoints_.clear();
   maybe_gone_.clear();
-  for (auto& held : held_) held.in_transaction = false;
+  for (auto& held : held_) held.in_transaction = held.changed = false;
   held_.remove_if([](const HeldConnection& held) { return !held.pinned; });
 }
 
@@ -197,14 +197,17 @@ net::Task<RunResult> ClientSession::commit() {
     if (held.in_transaction && held.phase == Phase::kMain) participants.push_back(&held);
   }
   // A participant that is gone has taken its part of the transaction along: nothing may be committed then. With several
-  // they are asked, all at once: what is known before the first COMMIT cannot make it half a transaction.
+  // they are asked, all at once: what is known before the first COMMIT cannot make it half a transaction. Of those that
+  // will be prepared the answer to that tells it.
   std::vector<uint16_t> flags(participants.size());
+  const bool two_phases = atomic_ && std::ranges::count(participants, true, &HeldConnection::changed) > 1;
   if (participants.size() > 1) {
     auto look = [](ClientSession& self, HeldConnection* held, uint16_t& out) -> net::Task<void> {
       out = (co_await self.ping(held->lease->client)).value_or(0);
     };
     std::vector<net::Task<void>> looks;
     for (size_t i = 0; i < participants.size(); ++i) {
+      if (two_phases && participants[i]->changed) continue;
       if (participants[i]->lease->client.idle_ok()) looks.push_back(look(*this, participants[i], flags[i]));
     }
     co_await net::when_all(std::move(looks));

@@ -16,6 +16,7 @@ namespace vitrail::movement {
 namespace {
 
 constexpr size_t kScriptBytes = 1u << 20;
+constexpr int kHeartbeats = 3;  // In a row: nothing more is in the log of a server to which nobody writes.
 
 // Statements of a log that leave no trace in any table.
 bool changes_nothing(std::string_view sql) {
@@ -71,6 +72,7 @@ class UndoPlanner {
   std::unique_ptr<ServerSession> session_;
   mysql::Position start_, end_;  // Of what is looked at.
   std::vector<mysql::Gtid> gtids_;
+  bool unwritten_ = false;
   std::unordered_map<const mysql::TableMap*, Table> tables_;
   // The transaction that is being read.
   std::string gtid_, redo_;
@@ -101,11 +103,20 @@ net::Task<Result<mysql::Position>> UndoPlanner::find_start() {
 net::Task<Result<std::vector<mysql::Gtid>>> UndoPlanner::list_transactions(mysql::Position start) {
   std::vector<mysql::Gtid> out;
   CO_ASSIGN_OR_RETURN(const auto reader, co_await LogReader::open(own_, std::move(start), wait_));
-  for (;;) {
+  for (int heartbeats = 0;;) {
     CO_ASSIGN_OR_RETURN(const bool complete, reader->parser().position().at_least(end_));
     if (complete && !reader->parser().in_transaction()) co_return out;
+    if (heartbeats >= kHeartbeats && reader->parser().in_transaction()) {
+      co_return fail(Code::kFailedPrecondition, "the binary log of this server ends within a transaction");
+    }
+    if (heartbeats >= kHeartbeats) {
+      unwritten_ = true;
+      end_ = reader->parser().position();
+      co_return out;
+    }
     CO_ASSIGN_OR_RETURN(const auto items, co_await reader->next(wait_.cancel));
     for (const mysql::BinlogItem& item : items) {
+      heartbeats = item.as<mysql::BinlogHeartbeat>() != nullptr ? heartbeats + 1 : 0;
       if (const auto* commit = item.as<mysql::BinlogCommit>(); commit != nullptr && commit->gtid) {
         out.push_back(*commit->gtid);
       }
@@ -311,6 +322,7 @@ net::Task<Result<Undo>> UndoPlanner::run() {
   CO_ASSIGN_OR_RETURN(const size_t common, co_await count_common());
   Undo undo;
   undo.common = after(common);
+  undo.unwritten = unwritten_;
   if (undo.common.empty()) co_return nothing_in_common();
   CO_RETURN_IF_ERROR(co_await collect(undo));
   co_return undo;

@@ -24,6 +24,9 @@ struct Undo {
   mysql::Position common;                 // The last that both servers have: replication goes on from here.
   std::vector<Transaction> transactions;  // That go, the oldest first.
   std::vector<std::string> statements;    // In this order; each changes one row.
+  // The server counts transactions that its log does not have: writing them failed, the disk was full, and so they were
+  // not committed. It must forget their numbers, also where nothing is taken back.
+  bool unwritten = false;
 };
 
 struct UndoLimits {

@@ -43,20 +43,49 @@ class Judge : public Walker {
   }
 };
 
+bool is_constant(const Expr* expr) {
+  return expr != nullptr && (expr->kind == ExprKind::kLiteral || expr->kind == ExprKind::kParameter);
+}
+
+// What holds for each row that meets the condition.
+void add_fixed(const Expr* condition, std::vector<std::string>& out) {
+  if (const auto* all = as<Logical>(condition); all != nullptr && all->op == LogicalOp::kAnd) {
+    for (const Expr* one : all->operands) add_fixed(one, out);
+  }
+  const auto* equal = as<Binary>(condition);
+  if (equal == nullptr || equal->op != BinaryOp::kEqual || equal->quantifier != Quantifier::kNone) return;
+  for (const auto& [column, value] : {std::pair(equal->left, equal->right), std::pair(equal->right, equal->left)}) {
+    const auto* named = as<Column>(column);
+    if (named != nullptr && is_constant(value)) out.push_back(base::to_lower(named->name.text));
+  }
+}
+
 }  // namespace
+
+std::vector<std::string> fixed_columns(const Statement& statement) {
+  std::vector<std::string> out;
+  const auto* update = statement_as<Update>(&statement);
+  const auto* remove = statement_as<Delete>(&statement);
+  if (update == nullptr && remove == nullptr) return out;
+  const Limit* limit = update != nullptr ? update->limit : remove->limit;
+  if (limit == nullptr || limit->rows_examined != nullptr) return out;
+  add_fixed(update != nullptr ? update->where : remove->where, out);
+  return out;
+}
 
 std::string inexact_part(const Statement& statement) {
   Judge judge;
+  const bool limits = fixed_columns(statement).empty();
   if (const auto* insert = statement_as<Insert>(&statement)) {
     if (insert->query != nullptr || insert->with != nullptr) return "a query in it";
   } else if (const auto* update = statement_as<Update>(&statement)) {
     if (update->with != nullptr) return "a query in it";
     if (update->tables.size() != 1) return "several tables";
-    if (update->limit != nullptr) return "LIMIT";
+    if (update->limit != nullptr && limits) return "LIMIT";
   } else if (const auto* remove = statement_as<Delete>(&statement)) {
     if (remove->with != nullptr) return "a query in it";
     if (remove->targets.size() != 0 || remove->from.size() != 1) return "several tables";
-    if (remove->limit != nullptr) return "LIMIT";
+    if (remove->limit != nullptr && limits) return "LIMIT";
   } else {
     return "a statement that is no INSERT, REPLACE, UPDATE or DELETE";
   }

@@ -1,6 +1,7 @@
 #pragma once
 
 #include <string>
+#include <vector>
 
 #include "sql/statement.h"
 
@@ -11,8 +12,13 @@ namespace vitrail::sql {
 // behind a crash (docs/formats/twopc.md).
 //
 // What is not known to be exact is not: functions by a list, no variables, no rows that are read besides those that are
-// changed (their locks may be weaker), no choice of rows that the server makes (LIMIT).
+// changed (their locks may be weaker), no choice of rows that the server makes (LIMIT, unless fixed_columns() gives
+// some).
 std::string inexact_part(const Statement& statement);
+
+// Of a change with LIMIT: the columns, in lower case, that must be equal to a constant. When they hold a unique key of
+// numbers there is one row at most, and nothing to choose. Empty: there is no LIMIT, or nothing is fixed.
+std::vector<std::string> fixed_columns(const Statement& statement);
 
 // Whether it asks for the time, by a function.
 bool uses_clock(const Statement& statement);

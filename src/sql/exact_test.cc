@@ -29,6 +29,27 @@ TEST(Exact, WhatIsAFunctionOfItsRowsAndTheClockIs) {
   }
 }
 
+TEST(Exact, ALimitChoosesNothingWhereAKeyIsFixed) {
+  const struct {
+    const char* text;
+    std::vector<std::string> columns;
+  } cases[] = {
+      {"update t set n = 1 where id = 5 limit 1", {"id"}},
+      {"update t set n = 1 where ? = t.ID and n > 3 and (`b` = 'x' or n = 2) limit ?", {"id"}},
+      {"delete from t where (a = 1 and b = 2) order by c limit 3", {"a", "b"}},
+      {"delete from t where a = 1", {}},
+      {"select * from t where a = 1 limit 1", {}},
+      {"delete from t where a <=> 1 limit 1", {}},
+      {"delete from t where a = 1 + 0 limit 1", {}},
+  };
+  for (const auto& one : cases) {
+    const auto ast = parse(one.text);
+    ASSERT_TRUE(ast.ok()) << one.text;
+    EXPECT_EQ(fixed_columns(ast->statement()), one.columns) << one.text;
+    if (!one.columns.empty()) EXPECT_EQ(inexact(one.text), "") << one.text;
+  }
+}
+
 TEST(Exact, WhatIsNotKnownToBeIsNot) {
   const struct {
     const char* text;
@@ -51,6 +72,11 @@ TEST(Exact, WhatIsNotKnownToBeIsNot) {
       {"delete t from t join u on t.id = u.id", "several tables"},
       {"update t set n = 1 limit 1", "LIMIT"},
       {"delete from t order by id limit 1", "LIMIT"},
+      {"delete from t where id > 5 limit 1", "LIMIT"},
+      {"delete from t where id = 5 or v = 6 limit 1", "LIMIT"},
+      {"delete from t where not (id = 5) limit 1", "LIMIT"},
+      {"delete from t where id = v limit 1", "LIMIT"},
+      {"delete from t where id = 5 limit rows examined 10", "LIMIT"},
       {"insert into t values (next value for s)", "a sequence"},
       {"call p()", "a statement that is no INSERT, REPLACE, UPDATE or DELETE"},
       {"load data infile 'x' into table t", "a statement that is no INSERT, REPLACE, UPDATE or DELETE"},

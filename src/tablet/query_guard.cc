@@ -51,6 +51,7 @@ void analyse(const sql::FingerprintResult& scan, std::string_view text, const St
   if (!ast.ok()) return;
   info.effects = sql::effects_of(ast->statement());
   if (!scan.has_skipped_comment) info.inexact = sql::inexact_part(ast->statement());
+  info.fixed_columns = sql::fixed_columns(ast->statement());
   info.uses_clock = sql::uses_clock(ast->statement());
   info.skips_ids = sql::skips_ids(ast->statement());
   if (text.size() <= QueryGuard::kNormalizedMax) info.normalized = sql::normalized(ast->statement());

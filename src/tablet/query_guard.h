@@ -37,6 +37,7 @@ struct StatementInfo {
   bool next_value = false;                                      // SELECT NEXT n VALUES FROM seq
   bool shareable = false;                                       // See is_shareable().
   std::string inexact = "a statement that was not understood";  // See sql/exact.h; empty: it can be run again.
+  std::vector<std::string> fixed_columns;                       // The same: then these have to hold a key.
   bool skips_ids = false;                                       // Likewise,
   bool uses_clock = true;                                       // likewise.
   std::string refusal;        // Why no application may send it (statement_policy.h); empty: it may.

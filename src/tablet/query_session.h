@@ -127,8 +127,9 @@ struct QueryLoop {
   net::Mutex recovering;               // Of the first loop's: one replay at a time.
   std::vector<std::string> concluded;  // Dtids whose decision nobody needs any more.
   struct ExactTable {
-    base::TimePoint until;  // When it has to be looked at again.
-    bool clock = true;      // Columns of it are set by the clock.
+    base::TimePoint until;         // When it has to be looked at again.
+    bool clock = true;             // Columns of it are set by the clock.
+    std::vector<std::string> key;  // The columns of its primary key, when all of them are whole numbers.
   };
   std::map<std::string, ExactTable, std::less<>> exact_tables;
 
@@ -144,6 +145,8 @@ struct QueryLoop {
   // Whether what the server does with a change of this table depends on nothing but rows and settings.
   // `without_clock`: it was changed while that was said to need no clock.
   net::Task<Status> check_exact(std::string table, bool without_clock, net::Wait wait);
+  // Of a table that check_exact() has just looked at.
+  bool is_one_row(const RedoLog::OneRow& one) const;
   // Commits what is prepared, or rolls it back, wherever it is. Done already: OK.
   net::Task<Status> finish_prepared(std::string dtid, bool commit, net::Wait wait);
   // One of this loop. Nothing: it is not here (any more).

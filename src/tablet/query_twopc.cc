@@ -47,7 +47,7 @@ Error not_here() {
       .with_retry(Retry::kAfterTopologyRefresh);
 }
 
-// Kind, engine, and how many triggers, computed defaults and columns that the clock sets it has.
+// Kind, engine, how many triggers, computed defaults and columns that the clock sets it has, and its key (ExactTable).
 std::string exact_query(std::string_view table) {
   constexpr std::string_view kClock =
       "regexp '^(current_timestamp|now|localtime|localtimestamp|curdate|curtime)([(][0-9]*[)])?$'";
@@ -57,7 +57,10 @@ std::string exact_query(std::string_view table) {
       "c.table_schema = database() and c.table_name = {0} and (c.column_default like '%(%' or c.extra like "
       "'%DEFAULT_GENERATED%') and lower(c.column_default) not {1}), (select count(*) from information_schema.columns c "
       "where c.table_schema = database() and c.table_name = {0} and (lower(c.column_default) {1} or c.extra like '%on "
-      "update%')) from information_schema.tables t where t.table_schema = database() and t.table_name = {0}",
+      "update%')), (select if(sum(c.data_type not in ('tinyint', 'smallint', 'mediumint', 'int', 'bigint') or "
+      "c.column_name like '%,%') = 0, group_concat(lower(c.column_name)), '') from information_schema.columns c where "
+      "c.table_schema = database() and c.table_name = {0} and c.column_key = 'PRI') from information_schema.tables t "
+      "where t.table_schema = database() and t.table_name = {0}",
       sql_text(table), kClock);
 }
 
@@ -173,7 +176,11 @@ net::Task<Status> QueryLoop::check_exact(std::string table, bool without_clock, 
       co_return unsupported(fmt::format("a change of {}, which has computed defaults,", table));
     }
     if (exact_tables.size() >= kConcludedMax) exact_tables.clear();
-    known = exact_tables.insert_or_assign(table, ExactTable{now + kExactFor, seen.text(0, 4) != "0"}).first;
+    ExactTable found{now + kExactFor, seen.text(0, 4) != "0", {}};
+    for (const auto& column : base::split(seen.text(0, 5), ',')) {
+      if (!column.empty()) found.key.emplace_back(column);
+    }
+    known = exact_tables.insert_or_assign(table, std::move(found)).first;
   }
   if (without_clock && known->second.clock) {
     co_return fail(Code::kAborted,
@@ -181,6 +188,14 @@ net::Task<Status> QueryLoop::check_exact(std::string table, bool without_clock, 
         .with_reason(Reason::kTransactionLost);
   }
   co_return Status{};
+}
+
+bool QueryLoop::is_one_row(const RedoLog::OneRow& one) const {
+  const auto known = exact_tables.find(one.table);
+  if (known == exact_tables.end() || known->second.key.empty()) return false;
+  return std::ranges::all_of(known->second.key, [&](const std::string& column) {
+    return std::ranges::find(one.columns, column) != one.columns.end();
+  });
 }
 
 // ---- Ending what is prepared
@@ -526,6 +541,7 @@ void QuerySession::log_change(const Request& request, uint64_t insert_id) {
   if (!QueryGuard::changes_rows(info)) return;
   if (!info.inexact.empty()) return redo_.cannot(info.inexact);
   if (info.effects.runs_unseen_code) return redo_.cannot("code that is not seen");
+  if (!info.fixed_columns.empty()) redo_.one_row(info.changed, info.fixed_columns);
   if (info.skips_ids && insert_id != 0) return redo_.cannot("generated ids beside rows that are not new");
   std::string text(request.text);
   if (request.execute != nullptr) {
@@ -621,6 +637,11 @@ net::Task<Status> QuerySession::prepare(std::string dtid, net::Wait wait) {
     CO_RETURN_IF_ERROR(co_await self.shared_.allow_records(*self.lease_, limit));
     for (const auto& table : self.redo_.tables()) {
       CO_RETURN_IF_ERROR(co_await self.shared_.check_exact(table, self.redo_.was_without_clock(table), limit));
+    }
+    for (const auto& one : self.redo_.one_rows()) {
+      if (!self.shared_.is_one_row(one)) {
+        co_return unsupported("a change with LIMIT that does not name a row by its key of numbers");
+      }
     }
     co_await net::pause_point("tablet-prepare-before");
     Status recorded, isolated;

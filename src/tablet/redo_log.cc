@@ -56,6 +56,13 @@ void RedoLog::change(std::string_view settings, std::string_view now, uint64_t i
   }
 }
 
+void RedoLog::one_row(std::string_view table, const std::vector<std::string>& columns) {
+  OneRow one{std::string(table), columns};
+  if (std::ranges::find(one_rows_, one) != one_rows_.end()) return;
+  if (one_rows_.size() >= kTablesMax) return cannot("many kinds of changes with LIMIT");
+  one_rows_.push_back(std::move(one));
+}
+
 void RedoLog::without_clock(std::string_view table) {
   if (!was_without_clock(table)) without_clock_.emplace_back(table);
 }

@@ -33,6 +33,8 @@ class RedoLog {
               std::string_view table);
   // What was said of the table when it was changed without that: no column of it is set by the clock.
   void without_clock(std::string_view table);
+  // A change of the table with LIMIT, which meets one row at most when `columns` hold its key.
+  void one_row(std::string_view table, const std::vector<std::string>& columns);
   // A savepoint, or the way back to one.
   void mark(std::string_view statement);
   // There was something that cannot be made again. The first reason stays.
@@ -46,6 +48,12 @@ class RedoLog {
   // Those that were changed, as they were written.
   const std::vector<std::string>& tables() const { return tables_; }
   bool was_without_clock(std::string_view table) const;
+  struct OneRow {
+    std::string table;
+    std::vector<std::string> columns;
+    friend bool operator==(const OneRow&, const OneRow&) = default;
+  };
+  const std::vector<OneRow>& one_rows() const { return one_rows_; }
 
  private:
   void add(std::string statement);
@@ -53,6 +61,7 @@ class RedoLog {
   std::vector<std::string> statements_;
   std::vector<std::string> tables_;
   std::vector<std::string> without_clock_;
+  std::vector<OneRow> one_rows_;
   std::string settings_;
   std::string why_not_;
   size_t bytes_ = 0;

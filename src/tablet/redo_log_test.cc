@@ -97,6 +97,19 @@ TEST(RedoLog, IsOneTextWhereItIsStored) {
   }
 }
 
+TEST(RedoLog, KnowsWhichChangesMustMeetOneRow) {
+  RedoLog log;
+  log.one_row("t", {"id"});
+  log.one_row("t", {"id"});
+  log.one_row("u", {"a", "b"});
+  EXPECT_EQ(log.one_rows(), (std::vector<RedoLog::OneRow>{{"t", {"id"}}, {"u", {"a", "b"}}}));
+  for (size_t i = 0; i < RedoLog::kTablesMax; ++i) log.one_row("t" + std::to_string(i), {"id"});
+  EXPECT_EQ(log.one_rows().size(), RedoLog::kTablesMax);
+  EXPECT_NE(log.why_not(), "");
+  log.clear();
+  EXPECT_TRUE(log.one_rows().empty());
+}
+
 TEST(RedoLog, CannotTakeSettingsBack) {
   RedoLog log;
   log.change("set @@session.sql_mode = ''", "", 0, "delete from t", "t");

@@ -129,10 +129,14 @@ net::Task<Status> TabletManager::rewind() {
   CO_RETURN_IF_ERROR(co_await server_.run(server_.flavor().stop_replication(), turn.wait()));
   const movement::ServerLogin own{settings_.mysqld, settings_.dba_user, settings_.dba_password, settings_.sidecar};
   auto undo = co_await movement::plan_undo(own, replication_login(primary.record), {}, turn.wait());
-  if (undo.ok() && !undo->transactions.empty()) {
+  if (undo.ok() && undo->unwritten) {
+    log_warning("{}: its server counts transactions that it could not write to its binary log, and has not committed",
+                settings_.tablet_path);
+  }
+  if (undo.ok() && (!undo->transactions.empty() || undo->unwritten)) {
     log_warning("{} has {} transactions that the primary {} lacks, the last is {}: they are taken back, to {}",
                 settings_.tablet_path, undo->transactions.size(), topo::alias_to_string(alias),
-                undo->transactions.back().gtid, undo->common.to_string());
+                undo->transactions.empty() ? "none" : undo->transactions.back().gtid, undo->common.to_string());
     CO_RETURN_IF_ERROR(co_await run_unlogged(server_, rewind_tables(), turn.wait()));
     CO_RETURN_IF_ERROR(
         co_await movement::apply_undo(own, *undo, rewind_rows(*undo, settings_.tablet_path), turn.wait()));

@@ -56,6 +56,12 @@ class BackupTest(ClusterTest):
             cursor.execute("insert into t(v) values " + ", ".join(f"(repeat('{n % 10}', 2000))" for n in range(1000)))
 
     # --- what there is ---
+    def write_here_alone(self, cursor):
+        """The replica's next statement is in no binary log, and is let in."""
+        cursor.execute("set sql_log_bin = 0")
+        if self.cluster.backend == "mysql":
+            cursor.execute("set global super_read_only = 0")
+
     def tablet(self, uid):
         return self.cluster.tablets[uid]
 
@@ -153,7 +159,7 @@ class BackupTest(ClusterTest):
     def test_2_an_empty_tablet_begins_with_the_newest(self):
         type(self).cluster.tablets[103] = tablet = Tablet("zone1", 103, "commerce", "0", "rdonly", {
             "port": self.cluster.ports.take(), "grpc": self.cluster.ports.take(), "mysqld": self.cluster.ports.take(),
-            "data": self.cluster.ports.take()})
+            "data": self.cluster.ports.take()}, self.cluster.backend)
         self.cluster.mysqlctl(tablet, "init")
         with self.cluster.server(tablet) as connection, connection.cursor() as cursor:
             cursor.execute("select @@server_id")
@@ -169,7 +175,8 @@ class BackupTest(ClusterTest):
         self.assertEqual(self.cluster.vars(tablet)["RestoredBackupTime"], manifest["BackupTime"])
         self.assertNotEqual(self.value(103, "select @@server_id"), str(old_id))
         # What it has been given stands at the beginning of its own binary log: others can follow it.
-        self.assertTrue(self.value(103, "select @@gtid_binlog_state").startswith("0-"))
+        if self.cluster.backend == "mariadb":
+            self.assertTrue(self.value(103, "select @@gtid_binlog_state").startswith("0-"))
 
     def test_3_damaged_parts_are_named_and_nothing_changes(self):
         name = self.backups()[-1]
@@ -203,7 +210,7 @@ class BackupTest(ClusterTest):
         self.assertRegex(self.ctl("RestoreFromBackup", "--dry-run", "zone1-101"),
                          rf"would restore backup commerce/0/{name} .* all its \d+ parts are whole")
         with self.cluster.server(self.tablet(101), "commerce") as connection, connection.cursor() as cursor:
-            cursor.execute("set sql_log_bin = 0")
+            self.write_here_alone(cursor)
             cursor.execute("delete from t where id < 100")  # It is not what the primary has any more.
         with self.types_of(101) as types:
             output = self.ctl("RestoreFromBackup", "--backup-timestamp", "2099-01-01.000000", "zone1-101")
@@ -216,6 +223,9 @@ class BackupTest(ClusterTest):
                                   "--backup-timestamp", "2001-01-01.000000", "zone1-101")
 
     def test_4_b_while_the_server_runs(self):
+        if self.cluster.backend != "mariadb":
+            self.assert_command_fails("the engine mariabackup is for MariaDB", "Backup", "--backup-engine", "mariabackup", "zone1-102")
+            self.skipTest("the engine mariabackup is for MariaDB")
         if shutil.which("mariadb-backup") is None:
             self.skipTest("the package mariadb-backup is not installed")
         with open(self.folder(102, "mysql.pid"), encoding="utf-8") as file:
@@ -347,13 +357,17 @@ class BackupTest(ClusterTest):
         self.assert_command_fails("type PRIMARY cannot take backup", "Backup", "zone1-100")
         self.assert_command_fails("type PRIMARY cannot restore from backup", "RestoreFromBackup", "zone1-100")
         self.assert_command_fails("no backup engine 'xtrabackup'", "Backup", "--backup-engine", "xtrabackup", "zone1-102")
-        self.assert_command_fails("no full backup with incremental ones behind it leads to position MariaDB/0-1-1", "RestoreFromBackup",
-                                  "--restore-to-pos", "MariaDB/0-1-1", "zone1-102")
-        self.assert_command_fails("exclude each other", "RestoreFromBackup", "--restore-to-pos", "MariaDB/0-1-1",
+        early, late, other = "MariaDB/0-1-1", "MariaDB/0-1-99999999", "MySQL56/3e11fa47-71ca-11e1-9e33-c80aa9429562:1"
+        if self.cluster.backend == "mysql":
+            source = self.value(100, "select @@server_uuid")
+            early, late, other = f"MySQL56/{source}:1", f"MySQL56/{source}:99999999", early
+        self.assert_command_fails(f"no full backup with incremental ones behind it leads to position {early}", "RestoreFromBackup",
+                                  "--restore-to-pos", early, "zone1-102")
+        self.assert_command_fails("exclude each other", "RestoreFromBackup", "--restore-to-pos", early,
                                   "--restore-to-timestamp", "2026-01-02T15:04:05Z", "zone1-102")
-        self.assert_command_fails("not of this server's flavor", "RestoreFromBackup", "--restore-to-pos", "MySQL56/a:1", "zone1-102")
+        self.assert_command_fails("not of this server's flavor", "RestoreFromBackup", "--restore-to-pos", other, "zone1-102")
         self.assert_command_fails("a position, the name of a backup, or 'auto'", "Backup", "--incremental-from-pos", "x", "zone1-102")
-        self.assert_command_fails("has not come to", "Backup", "--incremental-from-pos", "MariaDB/0-1-99999999", "zone1-102")
+        self.assert_command_fails("has not come to", "Backup", "--incremental-from-pos", late, "zone1-102")
         self.assert_command_fails("is not the name of a backup", "RemoveBackup", "commerce/0", "../0")
         self.assertEqual(self.recorded_type(102), "rdonly")
 
@@ -368,13 +382,18 @@ class BackupTest(ClusterTest):
         self.assert_in_service(101, "replica")
 
     # --- points between backups ---
+    def position(self, uid, name="gtid_binlog_pos"):
+        if self.cluster.backend == "mysql":
+            return "MySQL56/" + self.value(uid, "select @@global.gtid_executed").replace("\n", "")
+        return "MariaDB/" + self.value(uid, f"select @@{name}")
+
     def mark(self, cursor, n):
         """Inserts a row in a second of its own. Returns that second and the primary's position."""
         before = int(time.time())
         wait_until(lambda: int(time.time()) > before, "the next second", 5, .01)
         cursor.execute(f"insert into p values ({n})")
         cursor.execute("select unix_timestamp()")
-        return cursor.fetchone()[0], "MariaDB/" + self.value(100, "select @@gtid_binlog_pos")
+        return cursor.fetchone()[0], self.position(100)
 
     def incremental(self, uid, start="auto"):
         output = self.ctl("Backup", "--incremental-from-pos", start, f"zone1-{uid}")
@@ -386,7 +405,8 @@ class BackupTest(ClusterTest):
         rows = self.cluster.server_rows(self.tablet(uid), "select id from p order by id")
         self.assertEqual([row[0] for row in rows], marks)
         self.assertEqual(self.recorded_type(uid), "drained")
-        self.assertEqual(self.cluster.server_rows(self.tablet(uid), "show all slaves status"), ())
+        status = "show replica status" if self.cluster.backend == "mysql" else "show all slaves status"
+        self.assertEqual(self.cluster.server_rows(self.tablet(uid), status), ())
         for left in ("restore", "replaced", ".restore"):
             self.assertFalse(os.path.exists(self.folder(uid, left)), left)
 
@@ -416,7 +436,7 @@ class BackupTest(ClusterTest):
         self.assertRegex(output, r"would restore backup \S+ .*, with 2 incremental ones, to position .* parts are whole")
         self.ctl("RestoreFromBackup", "--restore-to-pos", self.marks[1][1], "zone1-101")
         self.assert_point(101, [1])
-        self.assertEqual("MariaDB/" + self.value(101, "select @@gtid_slave_pos"), self.marks[1][1])
+        self.assertEqual(self.position(101, "gtid_slave_pos"), self.marks[1][1])
         self.kill_tablet(101)
         self.restart_tablet(101)
         wait_until(lambda: self.cluster.vars(self.tablet(101)).get("TabletType") == "drained", "101 to be there", 30)
@@ -457,10 +477,11 @@ class BackupTest(ClusterTest):
         self.assertIn("verified: all 2 tables of vt_commerce are what tablet zone1-0000000102 has", output)
         self.assertEqual(self.cluster.vars(self.tablet(102))["BackupVerifications"], {"good": 1})
         with self.cluster.server(self.tablet(102), "commerce") as connection, connection.cursor() as cursor:
-            cursor.execute("set sql_log_bin = 0")
+            self.write_here_alone(cursor)
             cursor.execute("update t set v = concat(v, '!') order by id limit 1")
             self.assert_command_fails("differs from tablet zone1-0000000102 in 1 of 2 tables: `vt_commerce`.`t`", "VerifyBackup",
                                       "zone1-102")
+            self.write_here_alone(cursor)
             cursor.execute("update t set v = left(v, length(v) - 1) order by id limit 1")
         self.assertFalse(os.path.exists(self.folder(102, "restore")))
         self.assert_in_service(102, "rdonly")
@@ -482,7 +503,7 @@ class BackupTest(ClusterTest):
         done = subprocess.run([f"{BIN}/vtbackup", *self.cluster.topo_flags(), "--init-keyspace", "commerce", "--init-shard", shard,
                                "--file-backup-storage-root", self.cluster.path("backups"), "--mysql-port",
                                str(self.cluster.ports.take()), *flags],
-                              env={**os.environ, **self.cluster.environment(), "VTDATAROOT": root}, capture_output=True,
+                              env={**os.environ, **self.cluster.environment_of(None), "VTDATAROOT": root}, capture_output=True,
                               text=True, check=False, timeout=120)
         self.assertEqual(os.listdir(root), [], done.stderr)
         return done.returncode, done.stderr.strip().rpartition("\n")[2]

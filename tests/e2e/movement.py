@@ -16,6 +16,11 @@ VTCTLD_DIES_WITHIN = 10
 FENCE_LIFTED_WITHIN = 6  # 5 s and what this test needs to see it.
 
 
+def series(count):
+    """A table `numbers` with the column seq, from 1 on."""
+    return f"(with recursive n(seq) as (select 1 union all select seq + 1 from n where seq < {count}) select seq from n) as numbers"
+
+
 class Small(Cluster):
     """One tablet a shard."""
 
@@ -526,7 +531,7 @@ class MovementTest(ClusterTest):
     # --- options of create ---
     def test_options_of_create(self):
         self.on_server(100, "create table `o,dd`(id bigint primary key auto_increment, v int, w int, key (v), key `w,v` (w, v))")
-        self.on_server(100, "insert into `o,dd`(v, w) select seq % 7, seq from seq_1_to_500")
+        self.on_server(100, f"insert into `o,dd`(v, w) select seq % 7, seq from {series(500)}")
         self.on_server(100, "create table _vt_hld_6ace8bcef73211ea87e9f875a4d24e90_20200915120410_(id int primary key)")
         vschema = json.loads(self.ctl("GetVSchema", "sharded"))
         vschema["tables"]["o,dd"] = HASHED
@@ -653,7 +658,7 @@ class MovementTest(ClusterTest):
         vschema = json.loads(self.ctl("GetVSchema", "other"))
         vschema.setdefault("tables", {})["sourced"] = {}
         self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "other")
-        self.on_server(210, "insert into sourced select seq, seq from seq_1_to_20")
+        self.on_server(210, f"insert into sourced select seq, seq from {series(20)}")
         wait_until(lambda: self.on_server(211, "show tables like 'sourced'"), "the replica to have the table", 30)
         self.move("sourced", "customer", "create", "--source-keyspace", "other", "--tables", "sourced")
         self.wait_running("sourced", 200)
@@ -779,7 +784,7 @@ class MovementTest(ClusterTest):
     def test_reshard_is_cancelled_with_its_reads_and_completed_by_whoever_lives(self):
         for uid, shard in ((310, "-80"), (320, "80-")):
             self.cluster.add_shard("sharded", shard, uid)
-        self.on_server(300, "insert into t select seq, seq from seq_1_to_20")
+        self.on_server(300, f"insert into t select seq, seq from {series(20)}")
         # Tables are moved into the keyspace: its shards cannot be split meanwhile.
         self.make_table("into")
         self.create("into", "sharded", "into")

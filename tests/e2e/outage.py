@@ -195,10 +195,11 @@ class OutageTest(ClusterTest):
     def test_vtgate_starts_during_an_outage(self):
         cluster = self.cluster
         self.assertTrue(self.serves())
-        # First etcd hangs and vtgate dies, then etcd is gone and vtgate ends in good order.
-        for to_etcd, to_vtgate in ((signal.SIGSTOP, signal.SIGKILL), (signal.SIGKILL, signal.SIGTERM)):
+        # First etcd hangs and vtgate dies or ends in good order, then etcd is gone.
+        for to_etcd, to_vtgate in ((signal.SIGSTOP, signal.SIGKILL), (signal.SIGSTOP, signal.SIGTERM), (signal.SIGKILL, signal.SIGTERM)):
             cluster.signal_etcd(to_etcd, cluster.members)
             cluster.processes["vtgate"].kill(to_vtgate)
+            self.assertTrue(cluster.processes["vtgate"].wait_ended(15), "vtgate does not end")
             started = time.monotonic()
             cluster.restart("vtgate", 20)
             wait_until(self.serves, "vtgate to serve from its last known state", 20)

@@ -221,6 +221,45 @@ TEST_F(Etcd, AServerThatHangsAndComesBackLosesNothing) {
   runner_.drop(std::move(watching));
 }
 
+// A process that ends must not be kept by a place in a queue which it cannot give back.
+TEST_F(Etcd, WhoNoLongerWaitsForALockIsNotKeptByAServerThatHangs) {
+  use();
+  auto mine = lock("k", 60s);
+  ASSERT_NE(mine, nullptr);
+  struct Body {
+    static net::Task<void> wait_in_queue(Store& store, net::CancelToken cancel, Status& out) {
+      auto second = co_await store.lock("k", "second", {.wait = {.cancel = cancel}, .ttl = 60s, .require_dir = false});
+      out = second.ok() ? Status() : Status(second.error());
+    }
+    static net::Task<void> hang(Store& store, EtcdServer& server, net::CancelSource& cancel, base::TimePoint& at) {
+      for (size_t length = 0; length < 2;) {
+        const auto queue = co_await store.lock_queue("k", soon());
+        length = queue.ok() ? queue->size() : 0;
+      }
+      server.signal_all(SIGSTOP);
+      at = base::system_clock().now();
+      cancel.cancel();
+    }
+    static net::Task<Status> both(Store& store, EtcdServer& server, base::TimePoint& at) {
+      Status out;
+      net::CancelSource cancel;
+      std::vector<net::Task<void>> tasks;
+      tasks.push_back(wait_in_queue(store, cancel.token(), out));
+      tasks.push_back(hang(store, server, cancel, at));
+      co_await net::when_all(std::move(tasks));
+      co_return out;
+    }
+  };
+  base::TimePoint cancelled;
+  EXPECT_CODE(Code::kCanceled, run(Body::both(*store_, *server_, cancelled)));
+  EXPECT_LT(ms_since(cancelled), milliseconds(kDefaultOperationWait).count());
+  const auto closing = base::system_clock().now();
+  run(store_->close());
+  EXPECT_LT(ms_since(closing), milliseconds(kDefaultOperationWait).count());
+  server_->signal_all(SIGCONT);
+  runner_.drop(std::move(mine));
+}
+
 TEST_F(Etcd, AServerThatDiesAndIsStartedAgainLosesNothing) {
   use();
   const Version before = put("a", "before");

@@ -13,6 +13,8 @@ namespace {
 using namespace std::chrono_literals;
 using etcdserverpb::Compare;
 
+constexpr base::Duration kFarewell = 1s;
+
 // A lease in the making, renewed from the start; given back unless release()d to somebody.
 class LeaseOwner {
  public:
@@ -228,8 +230,9 @@ net::Task<Result<std::unique_ptr<Lock>>> acquire_lock(std::shared_ptr<Session> s
   // The entry may have vanished in the queue, for example because this process was stopped for long.
   if (turn.ok() && request.queue) turn = co_await lock->check_held(wait);
   if (turn.ok()) co_return std::move(lock);
-  // Out of the queue before the caller hears of it, so that it finds the lock as it says.
-  (void)co_await lock->unlock(net::Wait::within(kDefaultOperationWait));
+  // Out of the queue before the caller hears of it, so that it finds the lock as it says. Who does not wait any more is
+  // not kept by an etcd that does not answer: the entry goes with its lease then.
+  (void)co_await lock->unlock(net::Wait::within(wait.cancel.cancelled() ? kFarewell : kDefaultOperationWait));
   if (interruptible.closed()) co_return session->closed_error();
   co_return std::move(turn).error();
 }
