@@ -60,14 +60,14 @@ QUESTIONS = [
     "get diagnostics condition 1 @x = mysql_errno, @a = message_text", "select @@character_set_client, @@character_set_results, @@collation_connection",
     "select @@sql_select_limit, @@sql_safe_updates", "execute s", "execute p using @a", "select * from tt order by id", "select * from only_mine",
     "select @b, concat(@x, ''), @i is null", "select last_insert_id(), row_count(), found_rows()",
-    "select charset(@a), collation(@b), coercibility(@x), charset(@i)", "select hex(@a), length(@b), char_length(@x)",
+    "select if(@a is null, 0, charset(@a)), if(@b is null, 0, collation(@b)), coercibility(@x)", "select hex(@a), length(@b), char_length(@x)",
     "get diagnostics condition @i @x = mysql_errno, @a = message_text", "get diagnostics condition 2 @b = returned_sqlstate",
 ]
 
 
 # Of user variables.
 VALUES = ["@a", "@b", "@@sql_mode", "(select id from t order by id limit 1)", "concat(@a, 1)", "1.50", "1e2", "null", "now() is null",
-          "_latin1'ab'", "n'ab'", "'ab' collate utf8mb4_bin", "convert('\u00e9' using latin1)", "version()", "database()", "_binary'ab'",
+          "_latin1'ab'", "n'ab'", "'ab' collate utf8mb4_bin", "convert('\u00e9' using latin1)", "upper('x')", "_binary'ab'",
           "_latin1'ab' collate latin1_bin", "upper(@a)"]
 
 

@@ -402,6 +402,7 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
     if (unbegun && in_transaction_ && implicit_ && !told_begun_ && !failed_ &&
         result.verdict == RunResult::Verdict::kFailed && failed_ahead_of_tables(result.error->mysql_errno())) {
       co_await unbegin(std::move(*unbegun));
+      end_noted_ = true;  // It has used up nothing.
     }
     if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer || is_mirror_) {
       if (counted) let_go(stop_reason(held));

@@ -287,7 +287,7 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
     if (word.size() < 6 || word.size() > 14) continue;
     const std::string name = lower(word);
     if (name == "last_insert_id" || name == "found_rows" || name == "row_count" || name == "database" ||
-        name == "schema" || name == "connection_id" || name == "in_transaction") {
+        name == "schema" || name == "connection_id") {
       found = true;
     }
     asks_owner = asks_owner || name == "is_used_lock";
@@ -362,8 +362,6 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       append_integer(out, std::to_string(found_rows_), false, is_query);
     } else if (name == "row_count") {
       append_integer(out, std::to_string(row_count_), false, is_query);
-    } else if (name == "in_transaction" && !is_query && !in_transaction_ && autocommit_) {
-      out += '0';  // A change over several shards has a transaction of its own.
     } else if (name == "connection_id" && !asks_owner) {
       out += is_query ? fmt::format("cast({} as unsigned)", connection_id_) : std::to_string(connection_id_);
     } else if (name == "database" || name == "schema") {

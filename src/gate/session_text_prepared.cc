@@ -112,6 +112,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
     if (!here) co_return std::nullopt;  // The name is the server's from now on.
     co_return co_await prepare_text(name, *ast, *what->source);
   }
+  end_noted_ = true;  // What runs tells of its own end.
   TextPrepared prepared;
   if (what->source != nullptr) {
     auto source = co_await prepared_source(*ast, *what->source);

@@ -41,9 +41,10 @@ void append_text_variable(std::string& out, const mysql::Value& value, const Tex
     out += literal;
     return;
   }
-  const bool foreign = collation != nullptr && collation->charset != charset;
-  if (foreign) literal = fmt::format("convert({} using {})", literal, collation->charset);
-  if (foreign && collation->is_default) {
+  // A literal is in the connection's character set, whatever the client's is.
+  if (collation != nullptr) literal = fmt::format("convert({} using {})", literal, collation->charset);
+  // Of utf8mb4 servers have different default collations.
+  if (collation != nullptr && collation->is_default && collation->charset != "utf8mb4") {
     out += literal;
   } else {
     out += fmt::format("({} collate {})", literal, sql::quote_identifier(origin.collation));

@@ -14,7 +14,7 @@ std::string written(const mysql::Value& value, TextOrigin origin, VariablePlace 
 TEST(UserVariable, IsWrittenInItsCharacterSetAndCollation) {
   const auto ab = mysql::Value::of_text("ab");
   EXPECT_EQ(written(ab, {}), "'ab'");
-  EXPECT_EQ(written(ab, {.collation = "utf8mb4_bin"}), "('ab' collate `utf8mb4_bin`)");
+  EXPECT_EQ(written(ab, {.collation = "utf8mb4_bin"}), "(convert('ab' using utf8mb4) collate `utf8mb4_bin`)");
   EXPECT_EQ(written(ab, {.collation = "latin1_swedish_ci"}), "convert('ab' using latin1)");
   EXPECT_EQ(written(ab, {.collation = "latin1_bin"}), "(convert('ab' using latin1) collate `latin1_bin`)");
   EXPECT_EQ(written(ab, {.collation = "no_such_ci"}), "('ab' collate `no_such_ci`)");  // The server knows better.

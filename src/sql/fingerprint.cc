@@ -109,7 +109,7 @@ bool is_session_function(std::string_view word) {
     case 9: name = "row_count"; break;
     case 10: name = "found_rows"; break;
     case 13: name = "connection_id"; break;
-    case 14: name = word[0] == 'i' || word[0] == 'I' ? "in_transaction" : "last_insert_id"; break;
+    case 14: name = "last_insert_id"; break;
     default: return false;
   }
   return std::equal(word.begin(), word.end(), name.begin(),

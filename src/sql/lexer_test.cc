@@ -259,8 +259,7 @@ TEST_F(FingerprintTest, KeepsTheNamesOfResultColumnsApart) {
 
 TEST_F(FingerprintTest, SeesFunctionsOfTheSession) {
   for (const char* text : {"select last_insert_id()", "select FOUND_ROWS()", "insert into t values (Row_Count())",
-                           "select a from t where d = database()", "select connection_id ()", "select schema()",
-                           "insert into t values (In_Transaction())"}) {
+                           "select a from t where d = database()", "select connection_id ()", "select schema()"}) {
     EXPECT_TRUE(read(text).has_session_function) << text;
   }
   for (const char* text : {"select `database` from t", "select 'database()'", "select database1 from t", "select 1",
