@@ -1,6 +1,8 @@
 #include "gate/get_diagnostics.h"
 
 #include <charconv>
+#include <cmath>
+#include <cstdlib>
 
 #include "base/text.h"
 #include "mysql/errors.h"
@@ -65,19 +67,23 @@ class Reader {
 
   Result<const std::array<std::string, 3>*> condition() {
     std::string digits(token_.text(text_));
-    if (token_.type == TokenType::kUserVariable) {
-      ASSIGN_OR_RETURN(const std::string name, variable_name());
-      digits = diagnostics_.variable(name).bytes;
-    } else {
-      advance();
+    switch (token_.type) {
+      case TokenType::kUserVariable: {
+        ASSIGN_OR_RETURN(const std::string name, variable_name());
+        digits = diagnostics_.variable(name).bytes;
+        break;
+      }
+      case TokenType::kString: digits = digits.substr(1, digits.size() - 2); [[fallthrough]];
+      case TokenType::kInteger:
+      case TokenType::kDecimal: advance(); break;
+      default: return wrong();
     }
-    size_t number = 0;
-    const auto [end, error] = std::from_chars(digits.data(), digits.data() + digits.size(), number);
-    if (error != std::errc() || end != digits.data() + digits.size()) return wrong();
-    if (number < 1 || number > diagnostics_.conditions.size()) {
+    // As servers make a number of it: NULL and a text without one are 0, which is no condition's.
+    const double number = std::nearbyint(std::strtod(digits.c_str(), nullptr));
+    if (!(number >= 1) || number > static_cast<double>(diagnostics_.conditions.size())) {
       return fail(Code::kInvalidArgument, "Invalid condition number").with_mysql(kNoSuchCondition, "35000");
     }
-    return &diagnostics_.conditions[number - 1];
+    return &diagnostics_.conditions[static_cast<size_t>(number) - 1];
   }
 
   Result<Assigned> items() {

@@ -272,9 +272,21 @@ BufferStop ClientSession::stop_reason(const Held& held) const {
   return serves || held.shard.empty() ? BufferStop::kNewPrimary : BufferStop::kResharded;
 }
 
+namespace {
+
+// CREATE and DROP TEMPORARY TABLE: no transaction begins, and none ends.
+bool concerns_temporary_table_alone(const Statement& statement) {
+  if (statement.scan.kind != sql::StatementKind::kDdl) return false;
+  const auto ast = sql::parse(statement.text);
+  const auto* ddl = ast.ok() ? sql::statement_as<sql::Ddl>(&ast->statement()) : nullptr;
+  return ddl != nullptr && ddl->temporary && ddl->query == nullptr;
+}
+
+}  // namespace
+
 // Whether the statement that SET TRANSACTION was about was this one.
 void ClientSession::note_end(const Statement& statement, const RunResult& result) {
-  if (next_options_ == mysql::TransactionOptions()) return;
+  if (std::exchange(end_noted_, false) || next_options_ == mysql::TransactionOptions()) return;
   bool ahead = false;
   if (result.verdict == RunResult::Verdict::kFailed) {
     // What was refused here, or did not meet its tablet, has not been the server's.
@@ -285,6 +297,7 @@ void ClientSession::note_end(const Statement& statement, const RunResult& result
   } else if (result.verdict != RunResult::Verdict::kAnswered) {
     return;
   }
+  if (!result.error && concerns_temporary_table_alone(statement)) return;
   const bool unread = result.error && result.error->mysql_errno() == mysql::errnos::kParseError;
   if ((!unread && ends_transaction_first(statement)) || (!ahead && reaches_tables(statement))) next_options_ = {};
 }
@@ -295,6 +308,16 @@ bool ClientSession::runs_code(const Statement& statement) {
 }
 
 net::Task<void> ClientSession::unbegin(Before before) {
+  using Access = mysql::TransactionOptions::Access;
+  HeldConnection* held = where_code_ran();
+  if (held != nullptr && held->in_transaction && before.next.access == Access::kSession) {
+    // What code has said there of the next transaction is used up with this one: it is said of the next again.
+    const uint16_t flags = (co_await ping(held->lease->client)).value_or(0);
+    const bool reads = (flags & mysql::kStatusInTransactionReadOnly) != 0;
+    if ((flags & mysql::kStatusInTransaction) != 0 && reads != session_reads_only()) {
+      before.next.access = reads ? Access::kReadOnly : Access::kReadWrite;
+    }
+  }
   co_await rollback_all();
   next_options_ = before.next;
   savepoints_ = std::move(before.savepoints);
@@ -337,7 +360,7 @@ bool ClientSession::reaches_tables(const Statement& statement) const {
 net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
   std::optional<base::TimePoint> deadline;  // From when it was held back first.
   counters_ = nullptr;
-  counted_ = totals_known_ = false;
+  counted_ = totals_known_ = end_noted_ = false;
   mirror_percent_ = 0;
   const base::TimePoint started = since_ = base::system_clock().now();
   const Statement* const outer = std::exchange(running_, &statement);
@@ -379,6 +402,7 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
     if (unbegun && in_transaction_ && implicit_ && !told_begun_ && !failed_ &&
         result.verdict == RunResult::Verdict::kFailed && failed_ahead_of_tables(result.error->mysql_errno())) {
       co_await unbegin(std::move(*unbegun));
+      end_noted_ = true;  // It has used up nothing.
     }
     if (result.verdict != RunResult::Verdict::kWait || !shared_.settings.enable_buffer || is_mirror_) {
       if (counted) let_go(stop_reason(held));
@@ -416,6 +440,11 @@ net::Task<RunResult> ClientSession::run_statement(const Statement& statement) {
 }
 
 bool ClientSession::reads_only() const { return options_.access == mysql::TransactionOptions::Access::kReadOnly; }
+
+bool ClientSession::session_reads_only() const {
+  const auto setting = settings_.values().find("tx_read_only");
+  return setting != settings_.values().end() && switch_value(setting->second) == true;
+}
 
 uint16_t ClientSession::status_flags() const {
   return static_cast<uint16_t>((autocommit_ ? mysql::kStatusAutocommit : 0) |

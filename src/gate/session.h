@@ -19,6 +19,7 @@
 #include "gate/load_counts.h"
 #include "gate/scratch.h"
 #include "gate/session_settings.h"
+#include "gate/user_variable.h"
 #include "mysql/data_port.h"
 #include "mysql/server_handshake.h"
 #include "mysql/statements.h"
@@ -198,6 +199,7 @@ class ClientSession {
   // What the statement would return, and its parameters; the definitions are framed behind an answer numbered 1.
   net::Task<Status> describe(const Statement& statement, mysql::PrepareOk& ok, std::string& definitions);
   net::Task<Status> describe_at_shard(const Statement& statement, mysql::PrepareOk& ok, std::string& definitions);
+  net::Task<Status> check_locked(const Statement& statement);
   net::Task<Status> send_prepared(mysql::PrepareOk ok, std::string text, bool with_literals,
                                   std::string_view definitions);
   // As if the session used the target in which a statement was prepared; DATABASE() is what it uses now.
@@ -235,7 +237,7 @@ class ClientSession {
     if (totals_ != totals) totals_ = totals;
     totals_known_ = totals_ != nullptr;
   }
-  // What the end of a statement is to those behind it.
+  // What the end of a statement is to those behind it; once for a statement inside of another (EXECUTE, SET STATEMENT).
   void note_end(const Statement& statement, const RunResult& result);
   // The session before a statement with which, with autocommit = 0, a transaction may begin.
   struct Before {
@@ -258,6 +260,7 @@ class ClientSession {
   net::Task<Status> send_result(const net::QueryResult& result);
   uint16_t status_flags() const;
   bool reads_only() const;
+  bool session_reads_only() const;  // Transactions do from now on, if they do not say it themselves.
   // What the statement may still take: as its directive says, or the session, or the flag.
   net::Wait query_wait() const;
   net::Wait session_wait() const;  // Without the directive: for COMMIT, which a statement's time must not cut short.
@@ -617,6 +620,9 @@ class ClientSession {
   // session_transaction.cc
   net::Task<RunResult> begin(const Statement& statement);
   net::Task<RunResult> begin_where_code_ran(bool access_said);
+  net::Task<RunResult> begin_snapshots(bool access_said);
+  // The connection that the session keeps, if it is one.
+  HeldConnection* where_code_ran();
   net::Task<void> forget_next_where_kept(bool commits);
   net::Task<RunResult> end_transaction(const Statement& statement);
   // Commits the open transaction, if there is one. The answer is still to be sent.
@@ -673,6 +679,8 @@ class ClientSession {
   void drop_text_prepared(const std::string& name);
   net::Task<Result<std::string>> prepared_source(const sql::Ast& ast, const sql::Expr& source);
   Result<std::string> as_read(std::string text) const;
+  // Where only reading is allowed.
+  Status may_prepare(std::string_view text, sql::StatementKind kind) const;
   net::Task<Result<mysql::Value>> value_now(const sql::Ast& ast, const sql::Expr& expr);
   bool several_shards() const;  // Of the keyspace that the session uses; false when it has named one.
   // session_diagnostics.cc
@@ -690,6 +698,8 @@ class ClientSession {
   size_t error_count() const;
   static bool gives_its_id(const plan::Plan& plan, const Statement& statement);
   void add_warning(std::string level, uint16_t code, std::string message);
+  // GET DIAGNOSTICS of a condition that is not there: the error is one condition more.
+  void note_no_condition(const Error& error);
   // `own_words`: as in ShardText.
   net::Task<void> take_warnings(net::MysqlClient& client, uint16_t count, bool own_words = false);
   // Behind an error of code that ran in the server: where it was met.
@@ -714,7 +724,13 @@ class ClientSession {
   net::Task<Status> tell_autocommit(HeldConnection* held, net::MysqlPool::Lease& own);
   // In the servers of the connections that this session holds.
   net::Task<Status> set_server_autocommit(bool on);
-  void note_collations(const sql::SetStatement& set);
+  // What the value of a user variable is as a text, for its next reader.
+  net::Task<TextOrigin> text_origin(const sql::Ast& ast, const sql::Expr& expr);
+  void note_texts(const Variables& assigned);
+  // Ahead of a SET of the connection's collation: texts stay what they are; behind it, what is as the connection's
+  // again.
+  net::Task<void> keep_texts();
+  net::Task<void> forget_kept_texts();
   // MariaDB's SET STATEMENT a = 1 FOR statement: values that hold for that statement alone.
   net::Task<RunResult> run_set_statement(const sql::Ast& ast, const sql::SetStatement& set, const Statement& outer);
   net::Task<std::string> values_of(net::MysqlClient& client, std::set<std::string> names);
@@ -757,6 +773,8 @@ class ClientSession {
   std::optional<std::string> gate_variable(const std::string& name) const;
   // Puts the variables that the gate holds into a server's answer to SHOW VARIABLES.
   void show_gate_variables(net::QueryResult& result) const;
+  TextOrigin origin_of(const std::string& name) const;
+  std::string told_of(const sql::FunctionCall& call) const;
   // Replaces LAST_INSERT_ID(), DATABASE(), @variables ... by their values; nullopt when there is nothing to replace.
   Result<std::optional<std::string>> with_session_values(std::string_view text, bool with_variables = true) const;
 
@@ -814,6 +832,7 @@ class ClientSession {
   base::TimePoint since_{};             // When that became so.
   std::vector<Process> processes_;  // What look_at_processes() saw; positions_: of each shard, its keyspace and name.
   std::vector<std::vector<std::optional<std::string>>> positions_;
+  bool end_noted_ = false;                // Of the statement inside of the one that runs: see note_end().
   bool killed_ = false;                   // The statement that runs is to be ended.
   bool strict_source_ = false;            // Rows are found for a change: what their query warns of is its error.
   bool hinted_ = false;                   // Its hints are in force.
@@ -865,7 +884,8 @@ class ClientSession {
   std::map<std::string, std::string> stored_;  // Variables that the gate keeps: name -> SQL text of the value.
   std::map<std::string, int64_t> timeouts_;    // wait_timeout and the like, in their units; those that are set.
   std::map<std::string, mysql::Value> user_variables_;
-  std::map<std::string, std::string> user_collations_;    // Of those that SET gave one with COLLATE.
+  std::map<std::string, TextOrigin> user_texts_;          // Of those whose text is not as a literal's.
+  std::map<std::string, TextOrigin> set_texts_;           // Of those that the SET that runs sets.
   std::map<std::string, TextPrepared> text_prepared_;     // PREPARE name FROM text, in lower case.
   std::map<std::string, TextPrepared> servers_prepared_;  // Those of them that a server keeps; not all.
   std::optional<std::string> source_now_;                 // See look_at_source().

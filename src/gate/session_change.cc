@@ -104,10 +104,7 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
   if (!status.ok() && out.own_transaction) {
     Error error = std::move(status).error();
     mysql::TransactionOptions asked = options_;
-    const auto setting = settings_.values().find("tx_read_only");
-    if (setting != settings_.values().end() && switch_value(setting->second) == true) {
-      asked.access = mysql::TransactionOptions::Access::kSession;
-    }
+    if (session_reads_only()) asked.access = mysql::TransactionOptions::Access::kSession;
     co_await rollback_all();
     next_options_ = asked;  // The transaction that SET TRANSACTION was about is to come.
     if (error.reason() == Reason::kTransactionLost) {

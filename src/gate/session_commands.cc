@@ -149,7 +149,7 @@ net::Task<void> ClientSession::reset_session() {
   stored_.clear();
   timeouts_.clear();
   user_variables_.clear();
-  user_collations_.clear();
+  user_texts_.clear();
   for (const auto& [name, what] : text_prepared_) {
     memory_.give(base::MemoryBudget::Kind::kPrepared, what.text.size());
   }

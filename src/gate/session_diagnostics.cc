@@ -184,6 +184,14 @@ void ClientSession::add_warning(std::string level, uint16_t code, std::string me
   }
 }
 
+void ClientSession::note_no_condition(const Error& error) {
+  ++warnings_;
+  fresh_warnings_ = 1;
+  row_count_ = -1;
+  if (warning_rows_.size() >= kMaxWarnings) return;
+  warning_rows_.push_back({"Error", std::to_string(error.mysql_errno()), error.message()});
+}
+
 // Behind an answer that tells of warnings, on the connection where it came from: they are gone with its next statement.
 net::Task<void> ClientSession::take_warnings(net::MysqlClient& client, uint16_t count, bool own_words) {
   if (count == 0) co_return;
@@ -306,7 +314,7 @@ std::string ClientSession::user_variables_text() const {
     if (value.is_unsigned && mysql::is_integer_type(value.type)) {  // A small literal would be signed.
       text += fmt::format("cast({} as unsigned)", value.bytes);
     } else {
-      mysql::append_sql_literal(text, value);
+      append_text_variable(text, value, origin_of(name), VariablePlace::kVariable, client_charset());
     }
   }
   return text;
@@ -345,8 +353,10 @@ net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client, std
   }
   std::string text;
   for (const auto& name : there) {
-    text += text.empty() ? "select @" : ", @";
-    mysql::append_sql_identifier(text, name);
+    std::string variable = "@";
+    mysql::append_sql_identifier(variable, name);
+    text += fmt::format("{}{}, nullif(collation({}), @@collation_connection)", text.empty() ? "select " : ", ",
+                        variable, variable);
   }
   for (auto& [name, value] : user_variables_) {
     if (!there.contains(name) && !value.is_null()) value = mysql::Value::null();
@@ -358,14 +368,17 @@ net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client, std
   for (const auto& name : there) {
     const auto& cell = values->rows[0][place];
     auto value = cell ? mysql::make_value(values->columns[place], mysql::Cell(*cell)) : mysql::Value::null();
-    ++place;
+    const auto& collation = values->rows[0][place + 1];
+    place += 2;
     const auto known = user_variables_.find(name);
     if (known != user_variables_.end() && known->second.bytes == value.bytes &&
         known->second.is_null() == value.is_null() && same_kind(known->second, value)) {
       continue;
     }
     if (known == user_variables_.end() && (value.is_null() || user_variables_.size() >= kMaxUserVariables)) continue;
-    user_collations_.erase(name);
+    user_texts_.erase(name);
+    if (collation && *collation != "binary" && mysql::is_string_type(value.type))
+      user_texts_[name] = {.collation = *collation};
     user_variables_[name] = std::move(value);
   }
 }
@@ -423,7 +436,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
   } else {
     for (size_t i = 0; i < names.size(); ++i) {
       const auto& cell = result->rows[0][i];
-      user_collations_.erase(names[i]);
+      user_texts_.erase(names[i]);
       user_variables_[names[i]] =
           cell ? mysql::make_value(result->columns[i], mysql::Cell(*cell)) : mysql::Value::null();
     }

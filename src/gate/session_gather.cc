@@ -123,6 +123,7 @@ net::Task<RunResult> ClientSession::gather_named(const plan::Plan& plan, std::ve
     net::QueryResult united = unite_shown(*plan.shown_parts, std::move(*results));
     results->clear();
     results->push_back(std::move(united));
+    unite_warnings();
   }
   auto merged = exec::merge_results(plan.merge, std::move(*results), max_rows());
   if (!merged.ok()) co_return RunResult::failed(std::move(merged).error());

@@ -4,15 +4,18 @@
 #include "gate/cursor.h"
 #include "gate/session.h"
 #include "gate/with_literals.h"
+#include "mysql/convert.h"
 #include "mysql/errors.h"
 #include "mysql/messages.h"
 #include "sql/parser.h"
+#include "sql/tables.h"
 
 namespace vitrail::gate {
 namespace {
 
 using namespace std::chrono_literals;
 
+constexpr uint16_t kEmptyQuery = 1065;
 constexpr size_t kMaxStatements = 16'000;  // Prepared, per session.
 constexpr size_t kMaxPreparedPerConnection = 256;
 constexpr uint32_t kLastPrepared = 0xffffffff;      // In the place of an id: what was prepared last.
@@ -116,10 +119,27 @@ net::Task<Status> ClientSession::describe_at_shard(const Statement& statement, m
   co_return Status{};
 }
 
+// LOCK TABLES lets nobody open other tables; what was described may have been a text made of the statement.
+net::Task<Status> ClientSession::check_locked(const Statement& statement) {
+  const auto ast = sql::parse(statement.text);
+  const auto locked = std::ranges::find_if(held_, &HeldConnection::pinned);
+  if (!ast.ok() || locked == held_.end() || !several_shards()) co_return Status{};
+  const shard::Target target = locked->target;
+  for (const auto& use : sql::collect_tables(ast->statement())) {
+    if (!use.qualifier.empty()) continue;
+    std::string text = "select 1 from ";
+    mysql::append_sql_identifier(text, use.name);
+    auto open = co_await ask({target, text + " limit 0"});
+    if (!open.ok()) co_return std::move(open).error();
+  }
+  co_return Status{};
+}
+
 net::Task<Status> ClientSession::describe(const Statement& statement, mysql::PrepareOk& ok, std::string& definitions) {
   const auto deadline = base::system_clock().now() + shared_.settings.buffer_window;
   for (;;) {
     Status described = co_await describe_at_shard(statement, ok, definitions);
+    if (described.ok() && tables_locked_) co_return co_await check_locked(statement);
     if (described.ok()) co_return described;
     const bool early = co_await columns_will_come(described.error());
     RunResult result = early ? RunResult::wait(std::move(described).error()) : refused(std::move(described).error());
@@ -166,12 +186,11 @@ net::Task<Status> ClientSession::on_prepare(std::string text) {
     co_return co_await send_error(
         fail(Code::kInvalidArgument, "Prepared statement contains too many placeholders").with_mysql(1390, "HY000"));
   }
-  // Executed it would end what is said of transactions; a server looks at that when it prepares it.
-  const bool reads =
-      in_transaction_ ? reads_only() : next_options_.access == mysql::TransactionOptions::Access::kReadOnly;
-  if (reads && statement.scan.kind == sql::StatementKind::kDdl && ends_transaction_first(statement)) {
-    co_return co_await send_error(fail(Code::kFailedPrecondition, "Cannot execute statement in a READ ONLY transaction")
-                                      .with_mysql(1792, "25006"));
+  if (statement.scan.kind == sql::StatementKind::kEmpty) {
+    co_return co_await send_error(fail(Code::kInvalidArgument, "Query was empty").with_mysql(kEmptyQuery, "42000"));
+  }
+  if (Status may = may_prepare(statement.text, statement.scan.kind); !may.ok()) {
+    co_return co_await send_error(std::move(may).error());
   }
   mysql::PrepareOk ok{.parameters = static_cast<uint16_t>(parameters)};
   if (is_local(statement.scan.kind)) {

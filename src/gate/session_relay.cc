@@ -215,7 +215,9 @@ net::Task<RunResult> ClientSession::relay(const plan::Plan& plan, const Statemen
   // A function's LAST_INSERT_ID() is its own.
   const bool changes_id =
       plan.effects.runs_unseen_code && (kind_of == kCall || kind_of == kExecute || kind_of == kOther);
-  const bool marks = plan.effects.runs_unseen_code && !warnings_before_.rows.empty();
+  // GET_LOCK() forgets them, if it does not get the lock.
+  const bool locks = (plan.effects.leaves & sql::Left::kUserLock) != sql::Left::kNothing;
+  const bool marks = (plan.effects.runs_unseen_code || locks) && !warnings_before_.rows.empty();
   bool server_off = held != nullptr && held->autocommit_off;
   const bool was_told = server_off;
   if (plan.effects.runs_unseen_code && !autocommit_ && !in_transaction_ && !server_off) {

@@ -37,6 +37,7 @@ using mysql::Command;
 using namespace std::chrono_literals;
 
 constexpr uint16_t kInvalidGroupFunction = 1111;  // Invalid use of group function
+constexpr uint16_t kNotLocked = 1100;             // Table was not locked with LOCK TABLES
 
 bool may_lock(std::string_view text) {
   constexpr std::string_view kLock = "lock";
@@ -532,6 +533,13 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (!plan.ok() && plan.error().code() == Code::kNotFound && in_transaction_ && ends_transaction_first(statement)) {
     RunResult committed = co_await commit();  // The table is looked for behind that.
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
+  }
+  if (!plan.ok() && tables_locked_ && plan.error().code() == Code::kNotFound && !plan.error().origin().rule.empty() &&
+      !ends_transaction_first(statement)) {
+    co_return RunResult::failed(
+        fail(Code::kFailedPrecondition,
+             fmt::format("Table '{}' was not locked with LOCK TABLES", plan.error().origin().rule))
+            .with_mysql(kNotLocked, "HY000"));
   }
   if (!plan.ok()) {
     const bool early = plan.error().code() == Code::kUnavailable;

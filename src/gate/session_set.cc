@@ -14,6 +14,7 @@
 #include "plan/planner.h"
 #include "sql/literal.h"
 #include "sql/printer.h"
+#include "sql/tables.h"
 
 namespace vitrail::gate {
 namespace {
@@ -108,6 +109,14 @@ std::optional<mysql::TransactionOptions::Isolation> isolation_of(std::string_vie
   const auto found = std::ranges::find(kLevels, lower(value));
   if (found == kLevels.end()) return std::nullopt;
   return static_cast<mysql::TransactionOptions::Isolation>(found - kLevels.begin());
+}
+
+// Whether it may change how the connection's texts are written and compared.
+bool changes_collation(const sql::SetItem& item) {
+  using Kind = sql::SetItemKind;
+  const std::string name = lower(item.name.text);
+  return item.kind == Kind::kNames || item.kind == Kind::kCharset ||
+         (item.kind == Kind::kSystemVariable && (name.starts_with("character_set_") || name.starts_with("collation_")));
 }
 
 // The variables of servers that it sets.
@@ -278,7 +287,9 @@ net::Task<Status> ClientSession::set_item(const sql::Ast& ast, const sql::SetIte
       if (user_variables_.size() + assigned.size() >= kMaxUserVariables && !user_variables_.contains(name)) {
         co_return fail(Code::kResourceExhausted, fmt::format("more than {} user variables", kMaxUserVariables));
       }
+      const bool text = mysql::is_string_type(value.type) && !value.is_binary && !value.is_null();
       assigned[name] = std::move(value);
+      if (text) set_texts_[name] = co_await text_origin(ast, *item.value);
       co_return Status{};
     }
     case sql::SetItemKind::kTransaction: co_return set_transaction(item);
@@ -293,7 +304,8 @@ net::Task<Status> ClientSession::set_item(const sql::Ast& ast, const sql::SetIte
 }
 
 net::Task<Result<mysql::Value>> ClientSession::user_variable_value(const sql::Ast& ast, const sql::SetItem& item) {
-  if (const auto* literal = sql::as<sql::Literal>(item.value); literal != nullptr && literal->parts() <= 1) {
+  if (const auto* literal = sql::as<sql::Literal>(item.value);
+      literal != nullptr && literal->parts() <= 1 && literal->charset.empty()) {
     switch (literal->literal) {
       case sql::LiteralKind::kInteger: {
         mysql::Value value = mysql::Value::of_int(0);
@@ -623,23 +635,54 @@ net::Task<Status> ClientSession::change_settings(const sql::Ast& ast, const sql:
   co_return done;
 }
 
-// SET @x = 'text' COLLATE name: texts are compared with the variable in that way.
-void ClientSession::note_collations(const sql::SetStatement& set) {
-  for (const auto& item : set.items) {
-    if (item.kind != sql::SetItemKind::kUserVariable) continue;
-    const std::string name = lower(item.name.text);
-    std::string collation;
-    if (const auto* collate = sql::as<sql::Collate>(item.value)) collation = collate->collation.text;
-    if (const auto* variable = sql::as<sql::UserVariable>(item.value)) {
-      const auto known = user_collations_.find(lower(variable->name));
-      if (known != user_collations_.end()) collation = known->second;
-    }
-    if (collation.empty()) {
-      user_collations_.erase(name);
-    } else {
-      user_collations_[name] = std::move(collation);
-    }
+// A server tells of which collation a text is without computing it again.
+net::Task<TextOrigin> ClientSession::text_origin(const sql::Ast& ast, const sql::Expr& expr) {
+  if (const auto* variable = sql::as<sql::UserVariable>(&expr)) co_return origin_of(lower(variable->name));
+  if (const auto* collate = sql::as<sql::Collate>(&expr))
+    co_return TextOrigin{.collation = std::string(collate->collation.text)};
+  if (const auto* literal = sql::as<sql::Literal>(&expr);
+      literal != nullptr && literal->charset.empty() && literal->literal == sql::LiteralKind::kString) {
+    co_return TextOrigin{};
   }
+  const std::string_view text = expr.span.of(ast.text());
+  if (several_shards() && !sql::collect_tables(ast.statement()).empty()) co_return TextOrigin{};
+  const auto told = co_await evaluate(fmt::format("nullif(collation({}), @@collation_connection)", text));
+  if (!told.ok() || told->is_null() || told->bytes == "binary") co_return TextOrigin{};
+  co_return TextOrigin{.collation = told->bytes};
+}
+
+void ClientSession::note_texts(const Variables& assigned) {
+  for (const auto& [name, value] : assigned) {
+    const auto known = set_texts_.find(name);
+    user_texts_.erase(name);
+    if (known != set_texts_.end() && !known->second.empty()) user_texts_[name] = known->second;
+  }
+}
+
+net::Task<void> ClientSession::keep_texts() {
+  const auto is_text = [](const auto& variable) {
+    return mysql::is_string_type(variable.second.type) && !variable.second.is_binary;
+  };
+  if (std::ranges::none_of(user_variables_, is_text)) co_return;
+  const auto collation = co_await evaluate("@@collation_connection");
+  if (!collation.ok()) co_return;
+  for (const auto& variable : user_variables_) {
+    if (!is_text(variable)) continue;
+    TextOrigin& origin = user_texts_[variable.first];
+    if (origin.collation.empty()) origin.collation = collation->bytes;
+    if (origin.written_in.empty()) origin.written_in = client_charset();
+  }
+}
+
+net::Task<void> ClientSession::forget_kept_texts() {
+  if (user_texts_.empty()) co_return;
+  const auto collation = co_await evaluate("@@collation_connection");
+  if (!collation.ok()) co_return;
+  for (auto& [name, origin] : user_texts_) {
+    if (origin.collation == collation->bytes) origin.collation.clear();
+    if (origin.written_in == client_charset()) origin.written_in.clear();
+  }
+  std::erase_if(user_texts_, [](const auto& text) { return text.second.empty(); });
 }
 
 RunResult ClientSession::not_set(Error error) const {
@@ -709,10 +752,12 @@ net::Task<RunResult> ClientSession::run_set_statement(const sql::Ast& ast, const
   if (pinned != held_.end()) kept = co_await values_of(pinned->lease->client, assigned_by(set));
   const std::optional<shard::Target> home = pinned == held_.end() ? std::nullopt : std::optional(pinned->target);
   Status done = co_await change_settings(ast, set, none);
+  end_noted_ = true;  // It has not begun.
   if (!done.ok()) co_return not_set(std::move(done).error());
   warnings_begun_ = true;  // What the values are warned of is the statement's.
   set_warnings_ = fresh_warnings_ == 0 ? 0 : warning_rows_.size();
   RunResult result = co_await run_statement(statement);
+  end_noted_ = true;
   warnings_begun_ = false;
   set_warnings_ = 0;
   const auto changed = std::exchange(settings_, settings);
@@ -748,11 +793,7 @@ net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
   if (set == nullptr) co_return RunResult::failed(unsupported("this form of SET"));
   if (set->statement != nullptr) co_return co_await run_set_statement(*ast, *set, statement);
   const bool autocommit = autocommit_;
-  const auto reads_only = [this] {
-    const auto setting = settings_.values().find("tx_read_only");
-    return setting != settings_.values().end() && switch_value(setting->second) == true;
-  };
-  const bool read_only = reads_only();
+  const bool read_only = session_reads_only();
   const auto level = [this] {
     const auto setting = settings_.values().find("tx_isolation");
     return setting == settings_.values().end() ? std::string("default") : setting->second;
@@ -760,12 +801,16 @@ net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
   const std::string old_level = level();
   const bool was_open = in_transaction_;
   Variables assigned;
+  set_texts_.clear();
+  const bool collates = std::ranges::any_of(set->items, changes_collation);
+  if (collates) co_await keep_texts();
   Status done = co_await change_settings(*ast, *set, assigned);
+  if (collates) co_await forget_kept_texts();
   if (!done.ok()) co_return not_set(std::move(done).error());
+  note_texts(assigned);
   for (auto& [name, value] : assigned) user_variables_[name] = std::move(value);
-  note_collations(*set);
   using Access = mysql::TransactionOptions::Access;
-  if (in_transaction_ && options_.access == Access::kSession && reads_only() && !read_only) {
+  if (in_transaction_ && options_.access == Access::kSession && session_reads_only() && !read_only) {
     options_.access = Access::kReadWrite;  // It is about the next one: shards that join this one read and write.
   }
   if (in_transaction_ && options_.isolation == mysql::TransactionOptions::Isolation::kSession && level() != old_level) {

@@ -55,11 +55,6 @@ void append_integer(std::string& out, std::string_view digits, bool is_unsigned,
   }
 }
 
-void append_variable(std::string& out, const mysql::Value& value, bool in_query) {
-  if (value.is_null() || !mysql::is_integer_type(value.type)) return mysql::append_sql_literal(out, value);
-  append_integer(out, value.bytes, value.is_unsigned, in_query);
-}
-
 bool is_number(std::string_view text) {
   return !text.empty() && std::ranges::all_of(text, [](unsigned char c) { return std::isdigit(c) != 0; });
 }
@@ -128,14 +123,13 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
         if (!told) co_return std::nullopt;
         if (!told->ok() &&
             told->error().mysql_errno() == kNoSuchCondition) {  // No error to servers: one condition more.
-          ++warnings_;
-          fresh_warnings_ = 1;
-          warning_rows_.push_back({"Error", std::to_string(kNoSuchCondition), told->error().message()});
+          note_no_condition(told->error());
           co_return co_await ok(*this);
         }
         if (!told->ok()) co_return RunResult::failed(std::move(*told).error());
         for (auto& [name, value] : **told) {
-          user_collations_.erase(name);
+          user_texts_.erase(name);
+          if (mysql::is_string_type(value.type)) user_texts_[name] = {.collation = "utf8mb3_general_ci"};
           user_variables_[name] = std::move(value);
         }
         co_return co_await ok(*this);
@@ -262,6 +256,23 @@ std::optional<std::string> ClientSession::gate_variable(const std::string& name)
   return std::nullopt;
 }
 
+TextOrigin ClientSession::origin_of(const std::string& name) const {
+  const auto known = user_texts_.find(name);
+  return known == user_texts_.end() ? TextOrigin() : known->second;
+}
+
+// CHARSET(@a), COLLATION(@a), COERCIBILITY(@a); "": another call, or a server says it of the value.
+std::string ClientSession::told_of(const sql::FunctionCall& call) const {
+  const auto* variable = sql::as<sql::UserVariable>(call.args[0]);
+  const std::string function = lower(call.name.text);
+  if (variable == nullptr || (function != "charset" && function != "collation" && function != "coercibility"))
+    return "";
+  const std::string name = lower(variable->name);
+  const auto value = user_variables_.find(name);
+  return told_of_variable(function, value == user_variables_.end() ? mysql::Value::null() : value->second,
+                          origin_of(name));
+}
+
 Result<std::optional<std::string>> ClientSession::with_session_values(std::string_view text,
                                                                       bool with_variables) const {
   // A look at the words first: nearly no statement has any of these.
@@ -295,11 +306,14 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
     if (const auto* variable = sql::as<sql::UserVariable>(&expr)) {
       if (!with_variables) return false;
       const auto value = user_variables_.find(lower(variable->name));
-      const auto collation = user_collations_.find(lower(variable->name));
-      const bool collated = !is_row && collation != user_collations_.end() && !value->second.is_null();
-      if (collated) out += '(';
-      append_variable(out, value == user_variables_.end() ? mysql::Value::null() : value->second, is_query);
-      if (collated) out += " collate " + sql::quote_identifier(collation->second) + ")";
+      if (value == user_variables_.end()) {
+        out += "NULL";
+      } else if (mysql::is_integer_type(value->second.type)) {
+        append_integer(out, value->second.bytes, value->second.is_unsigned, is_query);
+      } else {
+        append_text_variable(out, value->second, origin_of(value->first),
+                             is_row ? VariablePlace::kRow : VariablePlace::kStatement, client_charset());
+      }
       replaced = true;
       return true;
     }
@@ -329,7 +343,14 @@ Result<std::optional<std::string>> ClientSession::with_session_values(std::strin
       return false;
     }
     const auto* call = sql::as<sql::FunctionCall>(&expr);
-    if (call == nullptr || !call->args.empty() || !call->schema.empty() || call->over != nullptr) return false;
+    if (call == nullptr || !call->schema.empty() || call->over != nullptr) return false;
+    if (call->args.size() == 1 && with_variables) {
+      const std::string known = told_of(*call);
+      out += known;
+      replaced = replaced || !known.empty();
+      return !known.empty();
+    }
+    if (!call->args.empty()) return false;
     const std::string name = lower(call->name.text);
     if (name == "last_insert_id") {
       append_integer(out, std::to_string(last_insert_id_), true, is_query);

@@ -112,6 +112,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
     if (!here) co_return std::nullopt;  // The name is the server's from now on.
     co_return co_await prepare_text(name, *ast, *what->source);
   }
+  end_noted_ = true;  // What runs tells of its own end.
   TextPrepared prepared;
   if (what->source != nullptr) {
     auto source = co_await prepared_source(*ast, *what->source);
@@ -137,7 +138,11 @@ net::Task<RunResult> ClientSession::execute_text(const TextPrepared& what, std::
   std::vector<sql::LiteralPosition> literals;
   Statement inner;
   scan_text(*executed, literals, inner);
-  co_return co_await (what.target == target() ? run_once(inner) : run_at(what.target, inner));
+  RunResult result = co_await (what.target == target() ? run_once(inner) : run_at(what.target, inner));
+  end_noted_ = false;
+  note_end(inner, result);
+  end_noted_ = true;
+  co_return result;
 }
 
 Result<ClientSession::Away> ClientSession::go_to(const std::string& there) {
@@ -167,21 +172,35 @@ void ClientSession::drop_text_prepared(const std::string& name) {
   text_prepared_.erase(found);
 }
 
+// A server opens the tables of what it prepares, and those of CREATE TABLE and of changes for writing. What commits
+// first when it is executed (ALTER, DROP, TRUNCATE) it looks at then.
+Status ClientSession::may_prepare(std::string_view text, sql::StatementKind kind) const {
+  using Access = mysql::TransactionOptions::Access;
+  const auto access = in_transaction_ ? options_.access : next_options_.access;
+  const bool reads =
+      access == Access::kReadOnly || (access == Access::kSession && !in_transaction_ && session_reads_only());
+  if (!reads) return {};
+  using enum sql::StatementKind;
+  if (kind == kDdl) {
+    const auto ast = sql::parse(text);
+    const auto* ddl = ast.ok() ? sql::statement_as<sql::Ddl>(&ast->statement()) : nullptr;
+    const bool makes = ddl != nullptr && ddl->action == sql::DdlAction::kCreate &&
+                       ddl->object == sql::DdlObject::kTable && !ddl->temporary;
+    if (!makes) return {};
+  } else if ((kind != kInsert && kind != kReplace && kind != kUpdate && kind != kDelete) ||
+             std::ranges::any_of(held_, &HeldConnection::pinned)) {  // It may be a temporary table's.
+    return {};
+  }
+  return fail(Code::kFailedPrecondition, "Cannot execute statement in a READ ONLY transaction")
+      .with_mysql(kReadsOnly, "25006");
+}
+
 // What is not there is told now, as by a server, not when it is executed.
 net::Task<Status> ClientSession::check_prepared(std::string source, const sql::Ast& ast) {
   using enum sql::StatementKind;
   mysql::PrepareOk ok;
   std::string definitions;
-  const auto access = in_transaction_ ? options_.access : next_options_.access;
-  const auto setting = settings_.values().find("tx_read_only");
-  const bool session_reads = setting != settings_.values().end() && switch_value(setting->second) == true;
-  using Access = mysql::TransactionOptions::Access;
-  const bool changes =
-      ast.kind() == kInsert || ast.kind() == kReplace || ast.kind() == kUpdate || ast.kind() == kDelete;
-  if (changes && (access == Access::kReadOnly || (access == Access::kSession && session_reads && !in_transaction_))) {
-    co_return fail(Code::kFailedPrecondition, "Cannot execute statement in a READ ONLY transaction")
-        .with_mysql(kReadsOnly, "25006");
-  }
+  CO_RETURN_IF_ERROR(may_prepare(source, ast.kind()));
   if (const auto* set = sql::statement_as<sql::SetStatement>(&ast.statement())) {
     std::string names;
     for (const auto& item : set->items) {

@@ -8,6 +8,7 @@
 #include "gate/session.h"
 #include "mysql/convert.h"
 #include "mysql/errors.h"
+#include "plan/schema_names.h"
 #include "sql/literal.h"
 
 namespace vitrail::gate {
@@ -20,6 +21,7 @@ constexpr std::string_view kStatementSavepoint = "vitrail-statement";
 // Code may have set completion_type in the server; what it says is done here.
 constexpr std::string_view kCommit = "commit and no chain no release";
 constexpr std::string_view kRollback = "rollback and no chain no release";
+constexpr uint16_t kUnknownError = 1105;
 constexpr uint16_t kNoSuchSavepoint = 1305;
 constexpr uint16_t kNoSuchThread = 1094;
 constexpr uint16_t kKillDenied = 1095;
@@ -50,11 +52,8 @@ void ClientSession::start_transaction(bool implicit) {
   options_ = std::exchange(next_options_, {});
   atomic_ = two_phase();
   using Access = mysql::TransactionOptions::Access;
-  const auto setting = settings_.values().find("tx_read_only");  // As it is now; SET changes it for the next one.
-  if (options_.access == Access::kSession && setting != settings_.values().end() &&
-      switch_value(setting->second) == true) {
-    options_.access = Access::kReadOnly;
-  }
+  // As it is now; SET changes it for the next one.
+  if (options_.access == Access::kSession && session_reads_only()) options_.access = Access::kReadOnly;
   maybe_gone_.clear();
 }
 
@@ -96,30 +95,10 @@ net::Task<RunResult> ClientSession::begin(const Statement& statement) {
   if (wanted->access == sql::AccessMode::kReadOnly) options_.access = Access::kReadOnly;
   if (wanted->access == sql::AccessMode::kReadWrite) options_.access = Access::kReadWrite;
   options_.consistent_snapshot = wanted->consistent_snapshot;
-  if (!wanted->consistent_snapshot) {
-    const bool said = next.access != Access::kSession || wanted->access != sql::AccessMode::kNone;
-    RunResult begun = co_await begin_where_code_ran(said);
-    if (begun.verdict != RunResult::Verdict::kAnswered) {
-      next_options_ = next;
-      co_return begun;
-    }
-  }
-  if (wanted->consistent_snapshot && !keyspace_.empty()) {
-    // The snapshot is of now, not of the first statement: the transaction begins on every shard at once.
-    Statement nowhere;
-    auto targets = resolve(plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = keyspace_}, nowhere);
-    std::optional<Error> error;
-    if (!targets.ok()) error = std::move(targets).error();
-    for (size_t i = 0; !error && i < targets->size(); ++i) {
-      auto begun = co_await ask({(*targets)[i], "do 0"});
-      if (!begun.ok()) error = std::move(begun).error();
-    }
-    if (error) {
-      co_await rollback_all();
-      next_options_ = next;
-      co_return refused(std::move(*error));
-    }
-  }
+  const bool said = next.access != Access::kSession || wanted->access != sql::AccessMode::kNone;
+  RunResult begun = co_await (wanted->consistent_snapshot ? begin_snapshots(said) : begin_where_code_ran(said));
+  if (begun.verdict != RunResult::Verdict::kAnswered) next_options_ = next;
+  if (begun.verdict != RunResult::Verdict::kAnswered) co_return begun;
   co_return RunResult::answered();
 }
 
@@ -134,12 +113,49 @@ net::Task<void> ClientSession::forget_next_where_kept(bool commits) {
   for (const auto& target : kept) (void)co_await ask({target, std::string(commits ? kCommit : kRollback)});
 }
 
+// A snapshot is of now, not of the first statement: the transaction begins on all shards of the keyspace, at once.
+net::Task<RunResult> ClientSession::begin_snapshots(bool access_said) {
+  if (keyspace_.empty() || plan::is_information_schema(keyspace_)) {
+    add_warning("Warning", kUnknownError,
+                "no keyspace is used: the snapshot of each shard is of its first statement in this transaction");
+    co_return RunResult::answered();
+  }
+  Statement nowhere;
+  auto targets = resolve(plan::Route{.kind = plan::Route::Kind::kAllShards, .keyspace = keyspace_}, nowhere);
+  if (!targets.ok()) {
+    co_await rollback_all();
+    co_return refused(std::move(targets).error());
+  }
+  const HeldConnection* kept = where_code_ran();
+  std::optional<shard::Target> home;
+  if (kept != nullptr) home = kept->target;
+  if (kept != nullptr && !access_said) options_.access = mysql::TransactionOptions::Access::kSession;
+  auto begin_on = [](ClientSession& self, shard::Target target, bool tells,
+                     std::optional<Error>& error) -> net::Task<void> {
+    auto begun = co_await self.ask({std::move(target), "do 0"});
+    if (begun.ok() && tells) self.note_access(begun->ok.status_flags);
+    if (!begun.ok() && !error) error = std::move(begun).error();
+  };
+  std::optional<Error> error;
+  std::vector<net::Task<void>> tasks;
+  for (const auto& target : *targets) tasks.push_back(begin_on(*this, target, home == target, error));
+  co_await net::when_all(std::move(tasks));
+  if (!error) co_return RunResult::answered();
+  co_await rollback_all();
+  co_return refused(std::move(*error));
+}
+
+ClientSession::HeldConnection* ClientSession::where_code_ran() {
+  const auto kept = [](const HeldConnection& held) { return held.pinned && held.phase == Phase::kMain; };
+  return std::ranges::count_if(held_, kept) == 1 ? &*std::ranges::find_if(held_, kept) : nullptr;
+}
+
 // Code may have run SET TRANSACTION on a connection that this session keeps: what has begun there the server tells.
 // `access_said`: the client says whether it reads only, not the session.
 net::Task<RunResult> ClientSession::begin_where_code_ran(bool access_said) {
-  const auto kept = [](const HeldConnection& held) { return held.pinned && held.phase == Phase::kMain; };
-  if (std::ranges::count_if(held_, kept) != 1) co_return RunResult::answered();
-  const shard::Target target = std::ranges::find_if(held_, kept)->target;
+  const HeldConnection* kept = where_code_ran();
+  if (kept == nullptr) co_return RunResult::answered();
+  const shard::Target target = kept->target;
   if (!access_said) options_.access = mysql::TransactionOptions::Access::kSession;
   auto begun = co_await ask({target, "do 0"});
   if (begun.ok()) {

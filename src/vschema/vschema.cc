@@ -13,7 +13,9 @@ using TablePtr = std::shared_ptr<const Table>;
 
 Error not_found(std::string_view table) {
   constexpr uint16_t kNoSuchTable = 1146;
-  return fail(Code::kNotFound, fmt::format("table {} not found", table)).with_mysql(kNoSuchTable, "42S02");
+  return fail(Code::kNotFound, fmt::format("table {} not found", table))
+      .with_mysql(kNoSuchTable, "42S02")
+      .with_origin({.rule = std::string(table)});
 }
 
 const std::vector<::vschema::Column>* find_columns(const TrackedColumns& tracked, std::string_view keyspace,

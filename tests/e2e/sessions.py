@@ -429,9 +429,34 @@ class SessionsTest(ClusterTest):
                        "set statement max_sort_length = 1 for select id from t where id = 1", "show warnings", "set wait_timeout = 0", "show warnings",
                        "select @@wait_timeout", "set sql_mode = 'STRICT_ALL_TABLES'", "set max_sort_length = 0", "set sql_mode = default"]
             script += ["set names utf8mb4 collate uca1400_ai_ci", "select @@collation_connection", "set statement wait_timeout = 5 for select 1"]
+            script += ["set names utf8mb4"]
+            # Conditions that are not there; locks that are not given.
+            script += ["update t set v = v + 1", "get diagnostics condition 1 @c = mysql_errno", "select row_count()", "show warnings",
+                       "get diagnostics condition @none @c = mysql_errno", "get diagnostics condition 'x' @c = mysql_errno", "show warnings",
+                       "select @c", "select cast('x' as signed)", "select get_lock('taken', 0)",
+                       "show count(*) warnings"]
+            # What is prepared where only reading is allowed, and what code or SET STATEMENT leave of SET TRANSACTION.
+            script += ["start transaction read only", "prepare p from 'truncate u'", "execute p", "select in_transaction()",
+                       "start transaction read only", "prepare p from 'create table made(id int)'", "select in_transaction()", "rollback",
+                       "begin not atomic set transaction read only; end", "set autocommit = 0", "select * from nosuch", "rollback and chain",
+                       "insert into u values (60)", "rollback", "set autocommit = 1", "set session transaction read only", "set transaction read write",
+                       "create temporary table only_mine(id int)", "start transaction with consistent snapshot", "insert into u values (61)", "rollback",
+                       "set transaction read write", "drop temporary table only_mine", "begin", "insert into u values (62)", "rollback",
+                       "set session transaction read write", "set transaction read only", "set statement max_sort_length = 'x' for delete from u",
+                       "begin", "insert into u values (63)", "rollback"]
+            # The character sets of variables.
+            script += ["set @l = _latin1'ab', @b = 'ab' collate utf8mb4_bin, @c = convert('\u00e9' using latin1), @n = n'x', @d = version(), @i = 5",
+                       "select charset(@l), collation(@b), hex(@c), length(@c), charset(@n), charset(@d), charset(@i), coercibility(@l), coercibility(@i)",
+                       "set @x = _latin1'ab' collate latin1_bin, @y = concat(@l, 'x'), @z = @c", "select collation(@x), collation(@y), hex(@z), @z, @x = 'AB'",
+                       "begin not atomic set @w = concat(collation(@x), hex(@c)); set @v = _latin1'v'; end", "select @w, charset(@v)",
+                       "set @k = 'k', @m = null", "set names latin1", "set @q = 'q'", "set names utf8mb4", "select charset(@q), charset(@k), coercibility(@m)",
+                       "select 1 / 0", "get diagnostics condition 1 @c = message_text", "select collation(@c)"]
         else:
             script = [statement for statement in map(named, script) if not statement.startswith(("if ", "while "))]
         answers = []
+        holder = self.connect(True)  # Of the same server.
+        self.addCleanup(holder.close)
+        self.assertEqual(answer(holder, "select get_lock('taken', 0)"), [(1,)])
         for plain in (True, False):
             self.reset()
             connection = self.connect(plain)
