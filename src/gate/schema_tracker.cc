@@ -129,7 +129,7 @@ net::Task<Status> SchemaTracker::load(const std::string& keyspace, const shard::
   // Tables whose columns are not the same on all servers.
   auto schemata = co_await client.query(
       "select table_name, column_name from information_schema.columns where table_schema = 'information_schema' and "
-      "table_name in ('SCHEMATA', 'PROCESSLIST') order by table_name, ordinal_position",
+      "table_name in ('PROCESSLIST', 'SCHEMATA', 'STATISTICS', 'TABLES') order by table_name, ordinal_position",
       wait, kMostRows);
   if (!schemata.ok()) co_return std::move(schemata).error();
   auto indexes = co_await client.query(

@@ -762,6 +762,8 @@ class ClientSession {
   net::Task<Result<net::QueryResult>> choose_shown(net::QueryResult table, std::string condition);
   // For a statement that may read INFORMATION_SCHEMA.PROCESSLIST: looks who is there. Before its plan is made.
   net::Task<void> look_at_processes(const Statement& statement);
+  // session_numbers.cc: what shards know of their own parts of tables, for a statement that asks for it.
+  net::Task<Status> look_at_numbers(const Statement& statement);
   net::Task<Status> look_at_positions(const sql::Show& show);  // For SHOW GLOBAL GTID_EXECUTED.
   net::Task<std::optional<Result<net::QueryResult>>> ask_tablets(const sql::Show& show);
   const schema::Table* processlist_table() const;
@@ -830,6 +832,10 @@ class ClientSession {
   const Statement* running_ = nullptr;  // Null: none.
   bool waits_for_shard_ = false;        // It is held back in the gate.
   base::TimePoint since_{};             // When that became so.
+  struct Numbers {
+    std::string keyspace, tables, statistics;  // See plan::SchemaNames.
+  };
+  Numbers numbers_;                 // What look_at_numbers() made.
   std::vector<Process> processes_;  // What look_at_processes() saw; positions_: of each shard, its keyspace and name.
   std::vector<std::vector<std::optional<std::string>>> positions_;
   bool end_noted_ = false;                // Of the statement inside of the one that runs: see note_end().

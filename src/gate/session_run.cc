@@ -204,7 +204,12 @@ std::string ClientSession::home_keyspace() const { return plan::is_information_s
 Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_with_names(sql::Ast& ast,
                                                                          const plan::PlanContext& context) const {
   if (plan::is_information_schema(keyspace_)) RETURN_IF_ERROR(plan::check_routines(ast.statement()));
-  plan::SchemaNames names{&shared_.view()->databases, context.schema, keyspace_, {}};
+  plan::SchemaNames names{.databases = &shared_.view()->databases,
+                          .schema = context.schema,
+                          .keyspace = keyspace_,
+                          .tables = numbers_.tables,
+                          .statistics = numbers_.statistics,
+                          .numbers_of = numbers_.keyspace};
   if (mentions_processlist(ast.text())) names.processlist = process_query(processes_, processlist_table());
   ASSIGN_OR_RETURN(auto of_names, plan::plan_information_schema(ast, names, context.parameters));
   if (of_names) return std::make_shared<const plan::Plan>(std::move(*of_names));
@@ -513,7 +518,10 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   if (auto local = co_await run_local(statement)) co_return std::move(*local);
   if (statement.scan.kind == kVexplain) co_return co_await vexplain(statement);
   co_await look_at_processes(statement);
+  Status numbers = co_await look_at_numbers(statement);
+  if (!numbers.ok()) co_return refused(std::move(numbers).error());
   auto plan = plan_for(statement);
+  numbers_ = {};
   if (plan.ok()) mirror_percent_ = (*plan)->mirror_percent;
   processes_ = {};
   if (!plan.ok() && co_await columns_will_come(plan.error())) co_return RunResult::wait(std::move(plan).error());

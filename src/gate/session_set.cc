@@ -202,7 +202,9 @@ net::Task<void> ClientSession::take_insert_id(shard::Target target) {
 
 net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& statement) {
   co_await look_at_processes(statement);
+  CO_RETURN_IF_ERROR(co_await look_at_numbers(statement));
   auto planned = plan_for(statement);
+  numbers_ = {};
   processes_ = {};
   CO_ASSIGN_OR_RETURN(const auto plan, std::move(planned));
   if (reaches_tables(statement)) start_implicit_transaction();

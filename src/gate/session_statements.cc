@@ -210,7 +210,7 @@ plan::Plan ClientSession::named_shard_plan(const Statement& statement) const {
     plan::note_questions(ast->statement(), plan);
   }
   const auto view = shared_.view();
-  plan::SchemaNames names{&view->databases, view->schema.get(), keyspace_, {}};
+  plan::SchemaNames names{.databases = &view->databases, .schema = view->schema.get(), .keyspace = keyspace_};
   if (mentions_processlist(statement.text)) names.processlist = process_query(processes_, processlist_table());
   if (const auto* insert = sql::statement_as<sql::Insert>(&ast->statement()); insert != nullptr && view->schema) {
     plan.given_id = plan::given_id(*insert, schema::find_table(*view->schema, keyspace_, insert->table.name.text));

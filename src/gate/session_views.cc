@@ -84,7 +84,7 @@ net::Task<Result<std::optional<std::string>>> ClientSession::expand_views(std::s
     CO_ASSIGN_OR_RETURN(const auto definition, co_await changed_view(*changed));
     if (!definition) break;
     any = true;
-    CO_ASSIGN_OR_RETURN(expanded, plan::change_of_table(expanded, *changed, *definition));
+    CO_ASSIGN_OR_RETURN(expanded, plan::change_of_table(expanded, *changed, *definition, view->schema.get()));
   }
   co_return any ? std::optional(std::move(expanded)) : std::nullopt;
 }

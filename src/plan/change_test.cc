@@ -49,7 +49,8 @@ class ChangeTest : public testing::Test {
     vschema_ = vschema::VSchema::build(record, 1);
     schema::Keyspace sharded;
     sharded["a"].columns = {number("id", true), number("x"), text("t")};
-    sharded["b"].columns = {number("id", true), text("n", true), number("y")};
+    sharded["b"].columns = {number("id", true), text("n", true), number("y"), number("i")};
+    sharded["b"].columns.back().key_flags = schema::kPartOfKey;
     sharded["s"].columns = {number("id", true), number("v")};
     sharded["nokey"].columns = {number("id"), number("v")};
     sharded["r"].columns = {number("k", true)};
@@ -175,7 +176,9 @@ TEST_F(ChangeTest, FailsWhereAServerMeetsBadValuesWhileItChangesRows) {
       {"delete from a limit 2", false},
       // A text that is compared with a key is read before.
       {"update a set x = 1 where id = '7x' limit 2", false},
-      {"update a set x = 1 where '7x' < a.id and t = 'b' limit 2", false},
+      {"update a set x = 1 where '7x' < a.id and t = 'b' and x is not null limit 2", false},
+      {"update b set y = 1 where i > '7x' limit 2", false},
+      {"update b set y = 1 where i = '7x' limit 2", true},
       {"update a set x = 1 where id = '7x' and x = 'b' limit 2", true},
       {"update a set x = 1 where id = '7x' or x = 2 limit 2", true},
       {"update a set x = 1 where t = 7 limit 2", true},

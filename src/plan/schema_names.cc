@@ -9,6 +9,7 @@
 #include "base/text.h"
 #include "mysql/convert.h"
 #include "plan/routing.h"
+#include "plan/table_numbers.h"
 #include "sql/effects.h"
 #include "sql/literal.h"
 #include "sql/printer.h"
@@ -27,7 +28,7 @@ std::string in_quotes(std::string_view text) {
 // SCHEMATA, whose column is schema_name, is replaced as a whole.
 const sql::Column* schema_column(const sql::Expr* expr) {
   const auto* column = sql::as<sql::Column>(expr);
-  if (column == nullptr || !is_schema_column(column->name.text)) return nullptr;
+  if (column == nullptr || column->table.text == kServersTable || !is_schema_column(column->name.text)) return nullptr;
   return lower(column->name.text) == "schema_name" ? nullptr : column;
 }
 
@@ -316,6 +317,14 @@ Result<std::optional<Plan>> plan_information_schema(sql::Ast& ast, const SchemaN
   if (lists_processes && !names.processlist.empty()) {
     ASSIGN_OR_RETURN(processes, sql::parse(names.processlist));
     replacements["processlist"] = sql::statement_as<sql::QueryStatement>(&processes->statement())->query;
+    plan.cacheable = false;
+  }
+  std::vector<sql::Ast> numbers;
+  for (const auto& [name, text] : {std::pair{"tables", &names.tables}, {"statistics", &names.statistics}}) {
+    if (text->empty() || names.numbers_of != keyspace) continue;
+    ASSIGN_OR_RETURN(auto parsed, sql::parse(*text));
+    replacements[name] = sql::statement_as<sql::QueryStatement>(&parsed.statement())->query;
+    numbers.push_back(std::move(parsed));
     plan.cacheable = false;
   }
   TableReplacer replacer(std::move(replacements));

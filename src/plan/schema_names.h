@@ -19,6 +19,9 @@ struct SchemaNames {
   const schema::Snapshot* schema = nullptr;  // Of it the tables of information_schema count.
   std::string keyspace;     // The session's; empty: none. Or "information_schema", which is nobody's keyspace.
   std::string processlist;  // A query in the place of PROCESSLIST; empty: the server's own.
+  std::string tables;       // The same of TABLES, of `numbers_of`: see plan/table_numbers.h;
+  std::string statistics;   // and of STATISTICS.
+  std::string numbers_of;   // A keyspace.
 
   // "" when it is not known.
   std::string database_of(std::string_view of) const;

@@ -51,6 +51,7 @@ struct ShownTable {
   const sql::TableName* table = nullptr;
   std::vector<ViewColumn> columns;
   std::string condition;
+  std::vector<std::string> compared;  // The columns in it, lower case.
 
   const ViewColumn* find(std::string_view name) const {
     const auto found = std::ranges::find(columns, lower(name), &ViewColumn::name);
@@ -98,7 +99,13 @@ Result<ShownTable> shown_table(const sql::Ast& ast, const UnknownTable& view) {
                            .plain = column,
                            .text = print_bare(*item.expr)});
   }
-  if (select->where != nullptr) out.condition = print_bare(*select->where);
+  if (select->where != nullptr) {
+    out.condition = print_bare(*select->where);
+    walk(select->where, [&](const sql::Expr& node) {
+      if (const auto* column = as<sql::Column>(&node)) out.compared.push_back(lower(column->name.text));
+      return true;
+    });
+  }
   return out;
 }
 
@@ -127,8 +134,14 @@ Error not_insertable(const UnknownTable& view) {
 
 class ViewChange {
  public:
-  ViewChange(sql::Ast& ast, const UnknownTable& view, const ViewDefinition& definition, const ShownTable& shown)
-      : ast_(ast), view_(view), definition_(definition), shown_(shown), target_(*target_of(ast.statement())) {}
+  ViewChange(sql::Ast& ast, const UnknownTable& view, const ViewDefinition& definition, const ShownTable& shown,
+             const schema::Snapshot* schema)
+      : ast_(ast),
+        view_(view),
+        definition_(definition),
+        shown_(shown),
+        schema_(schema),
+        target_(*target_of(ast.statement())) {}
 
   Result<std::string> rewrite() {
     insert_ = sql::statement_as<sql::Insert>(&ast_.statement());
@@ -142,7 +155,7 @@ class ViewChange {
                   fmt::format("The target table {} of the {} is not updatable", view_.name, verb))
           .with_mysql(1288, "HY000");
     }
-    if (definition_.checked && !removes) {
+    if (definition_.checked && !removes && (insert_ != nullptr || !keeps_rows(*update))) {
       return unsupported("a change of the view " + view_.name + ", which is WITH CHECK OPTION");
     }
     const auto returning = insert_ != nullptr ? insert_->returning : removes ? remove->returning : update->returning;
@@ -161,6 +174,22 @@ class ViewChange {
   }
 
  private:
+  // Whether what is assigned has nothing to do with the view's condition.
+  bool keeps_rows(const sql::Update& update) const {
+    const auto* table = schema_ == nullptr
+                            ? nullptr
+                            : schema::find_table(*schema_, shown_.table->qualifier.text, shown_.table->name.text);
+    return table != nullptr && std::ranges::all_of(shown_.compared, [&](const std::string& name) {
+             const auto* known = table->find(name);
+             if (known == nullptr || known->extra.contains("generated") || known->extra.contains("on update"))
+               return false;
+             return std::ranges::none_of(update.set, [&](const sql::Assignment& assignment) {
+               const auto* shown = shown_.find(assignment.column->name.text);
+               return shown != nullptr && shown->plain != nullptr && lower(shown->plain->name.text) == name;
+             });
+           });
+  }
+
   std::string_view shown_name() const {
     return target_.alias.empty() ? std::string_view(target_.name->name.text) : target_.alias;
   }
@@ -264,6 +293,7 @@ class ViewChange {
   const UnknownTable& view_;
   const ViewDefinition& definition_;
   const ShownTable& shown_;
+  const schema::Snapshot* schema_;
   Target target_;
   sql::Insert* insert_ = nullptr;
 };
@@ -284,14 +314,15 @@ std::optional<UnknownTable> changed_unknown(const sql::Statement& statement, con
                       .has_alias = !target->alias.empty()};
 }
 
-Result<std::string> change_of_table(std::string_view text, const UnknownTable& view, const ViewDefinition& definition) {
+Result<std::string> change_of_table(std::string_view text, const UnknownTable& view, const ViewDefinition& definition,
+                                    const schema::Snapshot* schema) {
   ASSIGN_OR_RETURN(auto ast, sql::parse(text));
   ASSIGN_OR_RETURN(const auto query, sql::parse(definition.query));
   ShownTable shown;
   if (definition.updatable) {
     ASSIGN_OR_RETURN(shown, shown_table(query, view));
   }
-  return ViewChange(ast, view, definition, shown).rewrite();
+  return ViewChange(ast, view, definition, shown, schema).rewrite();
 }
 
 }  // namespace vitrail::plan

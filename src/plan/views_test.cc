@@ -66,7 +66,11 @@ std::string changed(const char* text, const char* view, bool updatable = true, b
   const auto target = changed_unknown(ast->statement(), context);
   if (!target) return "no view";
   EXPECT_EQ(target->keyspace, "ks");
-  const auto out = change_of_table(text, *target, {.query = view, .updatable = updatable, .checked = checked});
+  schema::Keyspace tables;
+  for (const char* name : {"id", "a", "b", "c"}) tables["t"].columns.push_back({.name = name});
+  tables["t"].columns.push_back({.name = "g", .extra = "virtual generated"});
+  const schema::Snapshot schema = {{"ks", std::make_shared<const schema::Keyspace>(std::move(tables))}};
+  const auto out = change_of_table(text, *target, {.query = view, .updatable = updatable, .checked = checked}, &schema);
   if (out.ok()) return *out;
   const auto number = out.error().mysql_errno();
   return number == 0 ? out.error().message() : std::to_string(number);
@@ -107,8 +111,20 @@ TEST(Views, AreChangedAsTheirTable) {
       "1471");
   EXPECT_EQ(changed("delete from v where id = 1", kView, true, true),
             "delete from ks.t where `id` = 1 and (`b` > 3 or `c` is null)");
-  EXPECT_EQ(changed("update v set x = 1", kView, true, true),
-            "VT12001: unsupported: a change of the view v, which is WITH CHECK OPTION");
+  // A row that stays the view's.
+  EXPECT_EQ(changed("update v set x = 1", kView, true, true), "update ks.t set `a` = 1 where (`b` > 3 or `c` is null)");
+  constexpr const char* kOther =
+      "select `ks`.`t`.`id` AS `id`,`ks`.`t`.`b` AS `y`,`ks`.`t`.`a` AS `x` from `ks`.`t` where `ks`.`t`.`b` > 3";
+  constexpr const char* kGenerated = "select `ks`.`t`.`a` AS `x` from `ks`.`t` where `ks`.`t`.`g` > 3";
+  constexpr const char* kOnView = "select `ks`.`u`.`a` AS `x` from `ks`.`u` where `ks`.`u`.`b` > 3";
+  EXPECT_EQ(changed("update v set x = y", kOther, true, true), "update ks.t set `a` = `b` where (`b` > 3)");
+  const char* refused = "VT12001: unsupported: a change of the view v, which is WITH CHECK OPTION";
+  for (const auto& [text, view] : {std::pair("update v set x = 1, v.y = 2", kOther),
+                                   {"insert into v (id) values (1)", kOther},
+                                   {"update v set x = 1", kGenerated},
+                                   {"update v set x = 1", kOnView}}) {
+    EXPECT_EQ(changed(text, view, true, true), refused) << text;
+  }
 }
 
 TEST(Views, TakeRowsForTheirTable) {

@@ -286,6 +286,16 @@ class SqlTest(ClusterTest):
         [(table, unique, key, number, column, _, values, *_)] = vtgate("show index from corder")
         self.assertEqual((table, unique, key, number, column, values), ("corder", 0, "PRIMARY", 1, "order_id", count))
         self.assertEqual(vtgate("show keys from customer.corder where Key_name = 'nosuch'"), [])
+        # So is what information_schema tells.
+        of = "from information_schema.tables where table_schema = 'customer'"
+        self.assertEqual(vtgate(f"select table_rows, data_length, avg_row_length {of} and table_name = 'corder'"), [(count, size, average)])
+        self.assertEqual(vtgate(f"select table_name n, max(t.table_rows) {of.replace(' where', ' t where')} and table_rows = {count} group by n"),
+                         [("corder", count)])
+        self.assertEqual([row[:3] + row[7:8] for row in vtgate(f"select * {of} and table_name = 'corder'")], [("def", "customer", "corder", count)])
+        self.assertEqual(vtgate("select t.table_rows, s.cardinality from information_schema.statistics s join information_schema.tables t "
+                                "using (table_schema, table_name) where table_schema = database() and index_name = 'PRIMARY' and table_name = 'corder'"),
+                         [(count, count)])
+        self.assertEqual(vtgate(f"select table_name {of} and table_name = 'corder'"), [("corder",)])
         self.assertEqual(len(vtgate("show keys from customer.corder where Key_name = 'PRIMARY' and Cardinality > 9")), 1)
 
     def test_keys_are_converted_as_servers_do(self):

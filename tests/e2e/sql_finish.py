@@ -132,6 +132,18 @@ class FinishTest(ClusterTest):
                     self.assert_same_answer(rows)
                     self.vtgate("rollback")
                     cursor.execute("rollback")
+            for sql in ("create view watched as select order_id as id, sku, price from corder where price < 60 with check option",):
+                self.vtgate(sql)
+                cursor.execute(sql)
+            for sql in ("update watched set sku = 'w' where id > 20", "delete from watched where price < 30"):
+                with self.subTest(sql=sql):
+                    self.vtgate("begin")
+                    cursor.execute("begin")
+                    self.assertEqual(self.vtgate.cursor.execute(sql), cursor.execute(sql))
+                    self.assert_same_answer(rows)
+                    self.vtgate("rollback")
+                    cursor.execute("rollback")
+            self.assert_refused(plain.UNSUPPORTED, "WITH CHECK OPTION", lambda: self.vtgate("update watched set price = 70"))
             cursor.execute("begin")
             for sql in ("update cheap set twice = 1", "update cheap set price = 1", "insert into cheap values (1, 2, 'x', 3)", "delete from total",
                         "insert into total values (1)", "update total set price = 1"):
