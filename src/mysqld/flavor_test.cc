@@ -84,7 +84,7 @@ TEST(Flavor, PointsAReplicaAtItsSource) {
       "MASTER_CONNECT_RETRY = 10, MASTER_HEARTBEAT_PERIOD = 1.500, MASTER_SSL = 0, MASTER_USE_GTID = slave_pos;");
   EXPECT_EQ(joined(flavor_of("8.4.3")->set_source(source)),
             "CHANGE REPLICATION SOURCE TO SOURCE_HOST = 'db''1', SOURCE_PORT = 3307, SOURCE_USER = 'u', "
-            "SOURCE_PASSWORD = 'p\\\\w', SOURCE_CONNECT_RETRY = 10, GET_SOURCE_PUBLIC_KEY = 1, "
+            "SOURCE_PASSWORD = 'p\\\\w', SOURCE_CONNECT_RETRY = 10, SOURCE_RETRY_COUNT = 0, GET_SOURCE_PUBLIC_KEY = 1, "
             "SOURCE_HEARTBEAT_PERIOD = 1.500, SOURCE_SSL = 0, SOURCE_AUTO_POSITION = 1;");
   EXPECT_TRUE(joined(flavor_of("8.0.22")->set_source(source)).starts_with("CHANGE MASTER TO MASTER_HOST = "));
 }

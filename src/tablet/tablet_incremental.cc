@@ -57,11 +57,13 @@ struct Piece {
   base::WallTime first{}, last{};
 };
 
+// `unlogged`: what the server was given without its logs, which do not tell it.
 Result<Piece> cut_piece(const std::vector<std::string>& paths, const std::vector<uint64_t>& sizes,
-                        const mysql::Position& from) {
+                        const mysql::Position& from, const mysql::Position& unlogged) {
   std::vector<mysql::Position> starts;
   for (const auto& path : paths) {
     ASSIGN_OR_RETURN(auto start, backup::log_start(path));
+    if (!unlogged.empty()) RETURN_IF_ERROR(start.merge(unlogged));
     starts.push_back(std::move(start));
   }
   ASSIGN_OR_RETURN(const size_t first, backup::first_log_needed(starts, from));
@@ -117,7 +119,15 @@ net::Task<Status> TabletManager::take_incremental_backup(tmd::BackupRequest requ
     paths.push_back(layout.bin_logs() + "/" + std::string(logs.text(i, 0)));
     sizes.push_back(mysqld::to_uint(logs.text(i, 1)).value_or(0));
   }
-  CO_ASSIGN_OR_RETURN(auto piece, co_await net::offload([&] { return cut_piece(paths, sizes, from.position); }));
+  mysql::Position unlogged;
+  if (server_.flavor().kind() == mysqld::FlavorKind::kMySql) {  // MariaDB's logs begin with it.
+    CO_ASSIGN_OR_RETURN(const auto purged, co_await server_.query("SELECT @@global.gtid_purged", wait));
+    if (!purged.text(0, 0).empty()) {
+      CO_ASSIGN_OR_RETURN(unlogged, mysql::Position::parse(prefix + std::string(purged.text(0, 0))));
+    }
+  }
+  CO_ASSIGN_OR_RETURN(auto piece,
+                      co_await net::offload([&] { return cut_piece(paths, sizes, from.position, unlogged); }));
   if (piece.files.empty()) {
     co_await report(
         fmt::format("nothing has happened since {}: there is nothing to back up", from.position.prefixed_string()));
