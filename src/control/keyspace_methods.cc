@@ -4,6 +4,7 @@
 #include "control/method.h"
 #include "control/registrar.h"
 #include "control/remove.h"
+#include "control/workflow/conflicts.h"
 #include "topo/cells.h"
 #include "topo/keyspace.h"
 #include "topo/srv_keyspace.h"
@@ -60,6 +61,10 @@ Answer<vd::CreateKeyspaceResponse> create_keyspace(TabletClient& client, vd::Cre
 Answer<vd::DeleteKeyspaceResponse> delete_keyspace(TabletClient& client, const topo::KeyspaceLock& lock,
                                                    const vd::DeleteKeyspaceRequest& request) {
   topo::Server& topology = client.topology();
+  if (!request.force()) {
+    CO_ASSIGN_OR_RETURN(const auto workflows, co_await engine::list_records(topology));
+    CO_RETURN_IF_ERROR(check_unused(lock.keyspace(), "", workflows));
+  }
   auto shards = co_await topo::get_shard_names(topology, lock.keyspace());
   if (!shards.ok()) {
     if (shards.error().code() != Code::kNotFound || !request.force()) co_return std::move(shards).error();

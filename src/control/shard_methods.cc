@@ -6,6 +6,7 @@
 #include "control/method.h"
 #include "control/registrar.h"
 #include "control/remove.h"
+#include "control/workflow/conflicts.h"
 #include "net/scope.h"
 #include "tabletmanagerdata.pb.h"
 #include "topo/cells.h"
@@ -245,6 +246,10 @@ void register_records(Registrar& r) {
       "DeleteShards", [](TabletClient& t, vd::DeleteShardsRequest q) -> Answer<vd::DeleteShardsResponse> {
         const DeleteShardOptions options{.recursive = q.recursive(),
                                          .even_if_serving = q.even_if_serving() || q.force()};
+        CO_ASSIGN_OR_RETURN(const auto workflows, co_await engine::list_records(t.topology()));
+        for (const auto& shard : q.shards()) {
+          if (!options.even_if_serving) CO_RETURN_IF_ERROR(check_unused(shard.keyspace(), shard.name(), workflows));
+        }
         for (const auto& shard : q.shards()) {
           CO_RETURN_IF_ERROR(co_await delete_shard(t.topology(), shard.keyspace(), shard.name(), options));
         }

@@ -2,6 +2,7 @@
 #include <fmt/core.h>
 
 #include <algorithm>
+#include <cctype>
 #include <set>
 
 #include "base/random.h"
@@ -456,9 +457,22 @@ net::Task<Status> check_compared(TabletClient& tablets, std::string keyspace, st
   co_return Status{};
 }
 
+// By which a comparison is named. A name that is none would find nothing, and seem to be done.
+Status check_uuid(std::string_view text, std::string_view also = "") {
+  constexpr std::string_view kForm = "xxxxxxxx-xxxx-xxxx-xxxx-xxxxxxxxxxxx";
+  bool is_one = text.size() == kForm.size();
+  for (size_t i = 0; is_one && i < text.size(); ++i) {
+    is_one = kForm[i] == '-' ? text[i] == '-' : std::isxdigit(static_cast<unsigned char>(text[i])) != 0;
+  }
+  if (is_one) return {};
+  return fail(Code::kInvalidArgument, fmt::format("a VDiff has a UUID ({}){}, not '{}'", kForm, also, text));
+}
+
 Answer<vd::VDiffCreateResponse> vdiff_create(TabletClient& tablets, vd::VDiffCreateRequest request) {
   tmd::VDiffRequest command;
   command.set_action("create");
+  if (!request.uuid().empty()) CO_RETURN_IF_ERROR(check_uuid(request.uuid()));
+  if (request.limit() < 0) co_return fail(Code::kInvalidArgument, "--limit is a number of rows, 0 for all");
   const std::string uuid = request.uuid().empty() ? base::system_random().uuid() : request.uuid();
   command.set_vdiff_uuid(uuid);
   auto* options = command.mutable_options();
@@ -527,7 +541,10 @@ Answer<vd::VDiffShowResponse> vdiff_show(TabletClient& tablets, vd::VDiffShowReq
   tmd::VDiffRequest command;
   command.set_action("show");
   command.set_action_arg(request.arg());
-  if (request.arg() != "last" && request.arg() != "all") command.set_vdiff_uuid(request.arg());
+  if (request.arg() != "last" && request.arg() != "all") {
+    CO_RETURN_IF_ERROR(check_uuid(request.arg(), ", or is 'last' or 'all'"));
+    command.set_vdiff_uuid(request.arg());
+  }
   CO_ASSIGN_OR_RETURN(
       auto done, co_await vdiff_everywhere(tablets, request.target_keyspace(), request.workflow(), std::move(command)));
   vd::VDiffShowResponse out;
@@ -538,6 +555,9 @@ Answer<vd::VDiffShowResponse> vdiff_show(TabletClient& tablets, vd::VDiffShowReq
 template <typename Request>
 net::Task<Status> vdiff_action(TabletClient& tablets, const Request& request, std::string action, std::string uuid,
                                std::set<std::string> only = {}) {
+  if (action != "delete" || uuid != "all") {
+    CO_RETURN_IF_ERROR(check_uuid(uuid, action == "delete" ? ", or is 'all'" : ""));
+  }
   tmd::VDiffRequest command;
   command.set_action(std::move(action));
   command.set_action_arg(uuid);

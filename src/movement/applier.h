@@ -26,8 +26,9 @@ namespace vitrail::movement {
 //   the
 //             same code: a row is replaced by delete and insert, and inserts are plain. An insert that meets a row
 //             which is there already is an error (errno 1062) that ends the session. In the careful mode, with which
-//             the next session begins, such a row is looked at first: if it is equal it is left, otherwise the stream
-//             has met somebody else's row and stops (kAlreadyExists), for neither may be lost.
+//             the next session begins, such rows are looked for first: one that is equal is left, otherwise the stream
+//             has met somebody else's row and stops (kAlreadyExists), for neither may be lost. The mode ends with a
+//             commit that has met none: not within a transaction, which would then begin again and again.
 //   Loads   : many rows that are only inserted go by LOAD DATA LOCAL. It passes over rows that are there, and bends
 //             values; both count as errno 1062, so that the careful session, which never loads, says what it is.
 //   Large   : while the server works on a part of a large transaction the next part is gathered. Memory holds two.
@@ -106,6 +107,8 @@ class Applier {
   const TableMap& tables_;
   const bool use_load_data_;
   bool careful_ = false;
+  size_t looked_for_ = 0;  // Rows, in the careful mode since the last commit,
+  size_t met_ = 0;         // and how many of them were there.
   struct Bound {
     std::string fields;  // Serialized FIELD event.
     std::shared_ptr<const TargetTable> table;

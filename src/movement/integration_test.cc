@@ -548,6 +548,15 @@ TEST_F(Movement, AppliesATransactionThatDoesNotFitIntoMemory) {
   catch_up(to, id);
   expect_equal("item", kItemColumns, "id");
 
+  // It is careful until a commit has met no such row: then it loads again.
+  source_.run("INSERT INTO item (id, name, price) VALUES (310000, 'none of them', 0)");
+  catch_up(to, id);
+  const auto careful = loads();
+  source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('w', 90), 0 FROM seq_310001_to_315000");
+  catch_up(to, id);
+  expect_equal("item", kItemColumns, "id");
+  EXPECT_GT(loads(), careful);
+
   // A TRUNCATE that arrives together with parts which are still being sent.
   source_.run("INSERT INTO item (id, name, price) SELECT seq, REPEAT('u', 90), 0 FROM seq_400001_to_450000");
   source_.run("TRUNCATE TABLE item");

@@ -74,9 +74,12 @@ Result<TargetTable> TargetTable::bind(const TableSchema& table, std::string_view
     out.key_.push_back(static_cast<size_t>(found - out.bindings_.begin()));
   }
   out.insert_head_ = fmt::format("INSERT INTO {} ({}) VALUES ", out.qualified_, columns);
-  out.delete_head_ = out.has_single_key() ? fmt::format("DELETE FROM {} WHERE {} IN (", out.qualified_,
-                                                        mysqld::quote_identifier(table.columns[table.identity[0]].name))
-                                          : fmt::format("DELETE FROM {} WHERE (", out.qualified_);
+  const std::string where = out.has_single_key()
+                                ? fmt::format("FROM {} WHERE {} IN (", out.qualified_,
+                                              mysqld::quote_identifier(table.columns[table.identity[0]].name))
+                                : fmt::format("FROM {} WHERE (", out.qualified_);
+  out.delete_head_ = "DELETE " + where;
+  out.count_head_ = "SELECT COUNT(*) " + where;
   return out;
 }
 

@@ -45,6 +45,8 @@ class TargetTable {
   void append_key(std::string& out, std::span<const mysql::Cell> cells) const;
   // "DELETE FROM t WHERE a IN (" or "DELETE FROM t WHERE (", and what closes it.
   const std::string& delete_head() const { return delete_head_; }
+  // Likewise a SELECT of how many of these rows there are.
+  const std::string& count_head() const { return count_head_; }
   std::string_view key_separator() const { return has_single_key() ? ", " : " OR "; }
   // A SELECT of one value: no row when the identity is not there, 1 when the row has exactly these values, else 0.
   std::string compare_query(std::span<const mysql::Cell> cells) const;
@@ -73,6 +75,7 @@ class TargetTable {
   std::vector<size_t> enums_;  // Likewise: those without a member ''.
   std::string insert_head_;
   std::string delete_head_;
+  std::string count_head_;
   bool can_load_ = true;
 };
 

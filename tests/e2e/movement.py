@@ -356,6 +356,10 @@ class MovementTest(ClusterTest):
         for name in ("first", "second"):
             self.make_table(name)
         self.create("mv", "customer", "first")
+        for command in (("DeleteKeyspace", "--recursive", "customer"), ("DeleteShards", "--recursive", "commerce/0")):
+            self.assert_command_fails("of MoveTables customer.mv: complete or cancel that first", *command)
+        self.refused("not found in source keyspace commerce: nosuch", "none", "customer", "create", "--source-keyspace", "commerce",
+                     "--tables", "nosuch")
         before = self.everything_recorded()
         self.refused("customer.mv", "mv", "other", "create", "--source-keyspace", "commerce", "--tables", "second")
         self.refused("table first .*customer.mv", "another", "other", "create", "--source-keyspace", "commerce", "--tables",
@@ -795,6 +799,10 @@ class MovementTest(ClusterTest):
         vschema["tables"].update({"into": HASHED, "rf": {"type": "reference"}})
         self.ctl("ApplyVSchema", "--vschema", json.dumps(vschema), "sharded")
         before = self.srv_keyspace("sharded")
+        self.on_server(300, "create table stray(id int primary key)")
+        self.assert_command_fails("stray has no primary vindex", "Reshard", "--workflow", "rs", "--target-keyspace", "sharded", "create",
+                                  "--source-shards", "0", "--target-shards=-80,80-")
+        self.on_server(300, "drop table stray")
         self.reshard("create", "--source-shards", "0", "--target-shards=-80,80-")
         self.wait_running("rs", 310, 320)
         self.refused("keyspace sharded cannot be split .* Reshard sharded.rs", "into", "sharded", "create",

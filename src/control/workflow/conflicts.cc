@@ -7,6 +7,7 @@
 
 #include "base/text.h"
 #include "control/workflow/materialize.h"
+#include "control/workflow/migrate.h"
 #include "control/workflow/model.h"
 #include "control/workflow/partial.h"
 #include "control/workflow/tenant.h"
@@ -133,6 +134,24 @@ Status check_conflicts(const Record& wanted, std::span<const engine::StoredRecor
   for (const auto& other : others) {
     if (other.record.id() == wanted.id()) continue;
     RETURN_IF_ERROR(check_pair(wanted, other.record));
+  }
+  return {};
+}
+
+Status check_unused(const std::string& keyspace, const std::string& shard,
+                    std::span<const engine::StoredRecord> records) {
+  const auto has = [&shard](const auto& shards) {
+    return shard.empty() || shards.empty() || std::ranges::find(shards, shard) != shards.end();
+  };
+  for (const auto& [record, version] : records) {
+    const bool is_target = record.target_keyspace() == keyspace && has(record.target_shards());
+    // The rows of a Migrate come from another cluster.
+    const bool is_source =
+        record.source_keyspace() == keyspace && record.kind() != kMigrate && has(record.source_shards());
+    if ((!is_target && !is_source) || record.writes_switched()) continue;
+    const std::string what = shard.empty() ? "keyspace " + keyspace : fmt::format("shard {}/{}", keyspace, shard);
+    return fail(Code::kFailedPrecondition, fmt::format("{} is a {} of {}: complete or cancel that first", what,
+                                                       is_target ? "target" : "source", engine::name_of(record)));
   }
   return {};
 }

@@ -12,4 +12,10 @@ namespace vitrail::control {
 //   table, a range of keys, or a keyspace of which one splits the shards.
 Status check_conflicts(const engine::Record& wanted, std::span<const engine::StoredRecord> others);
 
+// Before a shard is deleted, or ("") a keyspace: whether a workflow copies from it or into it. One whose writes are
+// switched does not count: then its source may go. Pure.
+//   kFailedPrecondition: names the workflow.
+Status check_unused(const std::string& keyspace, const std::string& shard,
+                    std::span<const engine::StoredRecord> records);
+
 }  // namespace vitrail::control

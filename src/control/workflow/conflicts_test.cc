@@ -141,5 +141,34 @@ TEST(Conflicts, AWorkflowIsNoneWithItself) {
   EXPECT_TRUE(check_conflicts(record, others).ok());
 }
 
+TEST(Unused, IsWhatNoWorkflowCopiesFromOrInto) {
+  Record switched = move("old", "gone", "kept", {"a"});
+  switched.set_writes_switched(true);
+  Record migrated = move("far", "here", "here", {"a"});
+  migrated.set_kind("Migrate");
+  migrated.clear_source_shards();
+  const std::vector<engine::StoredRecord> records = {{move("mv", "commerce", "customer", {"a"}), {}},
+                                                     {reshard("split", "ks", {"0"}, {"-80", "80-"}), {}},
+                                                     {switched, {}},
+                                                     {migrated, {}}};
+  struct Case {
+    const char* keyspace;
+    const char* shard;
+    const char* wanted;
+  };
+  for (const Case& c : {Case{"commerce", "0", "shard commerce/0 is a source of MoveTables customer.mv"},
+                        Case{"customer", "", "keyspace customer is a target of MoveTables customer.mv"},
+                        Case{"commerce", "1", ""}, Case{"ks", "-80", "shard ks/-80 is a target of Reshard ks.split"},
+                        Case{"ks", "0", "shard ks/0 is a source of Reshard ks.split"}, Case{"ks", "-40", ""},
+                        Case{"ks", "", "keyspace ks is a target of Reshard ks.split"}, Case{"gone", "", ""},
+                        Case{"here", "0", "shard here/0 is a target of Migrate here.far"}, Case{"here", "1", ""},
+                        Case{"other", "", ""}}) {
+    const Status found = check_unused(c.keyspace, c.shard, records);
+    EXPECT_EQ(found.has_value() ? "" : std::string(found.error().message()),
+              *c.wanted == 0 ? "" : c.wanted + std::string(": complete or cancel that first"))
+        << c.keyspace << "/" << c.shard;
+  }
+}
+
 }  // namespace
 }  // namespace vitrail::control

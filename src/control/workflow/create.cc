@@ -238,13 +238,13 @@ net::Task<Result<MovedTables>> choose_tables(TabletClient& tablets, const ::vtct
   remove_internal_tables(out.schema);
   for (const auto& table : out.schema.table_definitions()) out.names.push_back(table.name());
   std::sort(out.names.begin(), out.names.end());
-  if (out.names.empty()) co_return fail(Code::kInvalidArgument, "no tables to move");
   for (const auto& table : wanted) {
     if (table.front() != '/' && !std::binary_search(out.names.begin(), out.names.end(), table)) {
       co_return fail(Code::kInvalidArgument,
                      fmt::format("table(s) not found in source keyspace {}: {}", request.source_keyspace(), table));
     }
   }
+  if (out.names.empty()) co_return fail(Code::kInvalidArgument, "no tables to move");
   co_return std::move(out);
 }
 
@@ -473,6 +473,23 @@ net::Task<Result<Shards>> read_shards(topo::Server& topology, std::string keyspa
   co_return std::move(out);
 }
 
+// Each stream finds a row's shard by the vschema: what it cannot find is named before anything is made.
+Status check_reshard_places(const ::vschema::Keyspace& vschema, const std::string& keyspace,
+                            const std::vector<tmd::TableDefinition>& tables, const std::vector<std::string>& targets) {
+  for (const auto& target : targets) {
+    ASSIGN_OR_RETURN(const auto name, shard::ShardName::parse(target));
+    if (!name.key_range()) continue;
+    for (const auto& table : tables) {
+      const auto found = vschema.tables().find(table.name());
+      const bool pinned = found != vschema.tables().end() && !found->second.pinned().empty();
+      if (table.type() == "VIEW" || pinned) continue;
+      const auto filter = table_filter(vschema, keyspace, table.name(), name);
+      if (!filter.ok()) return filter.error();
+    }
+  }
+  return {};
+}
+
 // A shard that rules lead to or from cannot be replaced by others.
 net::Task<Status> check_no_shard_rules(topo::Server& topology, std::string keyspace, std::vector<std::string> shards) {
   CO_ASSIGN_OR_RETURN(const auto stored, co_await topo::get_shard_routing_rules(topology));
@@ -549,8 +566,14 @@ net::Task<Status> create_reshard(TabletClient& tablets, ::vtctldata::ReshardCrea
       plan.sources[targets.names[i]].push_back(std::move(bls));
     }
   }
+  if (std::ranges::all_of(tables, [](const auto& table) { return table.type() == "VIEW"; })) {
+    co_return fail(Code::kFailedPrecondition,
+                   fmt::format("keyspace {} has no table on its shard {}: there is nothing to split or merge", keyspace,
+                               sources.names.front()));
+  }
+  CO_RETURN_IF_ERROR(check_reshard_places(vschema.record, keyspace, tables, targets.names));
   CO_RETURN_IF_ERROR(co_await check_tables_empty(tablets, target_side, tables, true));
-  CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, tables, {}));
+  CO_RETURN_IF_ERROR(co_await check_source_tables(tablets, source_side, tables, vschema.record));
   co_return co_await start_creation(tablets, std::move(record), std::move(plan), "Reshard create");
 }
 

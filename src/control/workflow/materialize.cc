@@ -342,6 +342,16 @@ Result<::binlogdata::Rule> materialize_rule(const TableMaterializeSettings& sett
       return fail(Code::kInvalidArgument, fmt::format("table {} has no column {}", source.name(), column));
     }
   }
+  for (const auto& item : query.items) {
+    const bool made = settings.create_ddl() != kCopy || item.alias.empty() ||
+                      std::ranges::any_of(source.columns(), [&](const std::string& name) {
+                        return base::equals_ignoring_case(name, item.alias);
+                      });
+    if (made) continue;
+    return fail(Code::kInvalidArgument,
+                fmt::format("table {}: a copy of {} has no column {}: create_ddl is to be a CREATE TABLE that has",
+                            settings.target_table(), source.name(), item.alias));
+  }
   RETURN_IF_ERROR(check_inputs(query, settings.target_table(), source));
   if (query.is_aggregate()) RETURN_IF_ERROR(check_groups(expression, settings.target_table(), source));
   for (const auto& column : source.primary_key_columns()) {

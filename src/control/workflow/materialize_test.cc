@@ -31,11 +31,12 @@ namespace {
 }
 
 // The filter, or the refusal.
-std::string filter(const std::string& expression, const ::vschema::Keyspace& target, const std::string& shard) {
+std::string filter(const std::string& expression, const ::vschema::Keyspace& target, const std::string& shard,
+                   const std::string& ddl = "create table t (id int primary key)") {
   ::vtctldata::TableMaterializeSettings settings;
   settings.set_target_table("t");
   settings.set_source_expression(expression);
-  settings.set_create_ddl("create table t (id int primary key)");
+  settings.set_create_ddl(ddl);
   const auto out = materialize_rule(settings, table(), target, "ks", shard::ShardName::parse(shard).value());
   if (!out.ok()) return "! " + out.error().message();
   const std::string& key = out->source_unique_key_columns();
@@ -65,6 +66,14 @@ TEST(MaterializeFilter, TakesTheShardsPart) {
       filter("select owner, count(*) as n, sum(id) as s from t group by owner", by_owner, "-80"),
       "select `owner`, count(*) as `n`, sum(`id`) as `s` from `t` where in_keyrange(`owner`, 'ks.h', '-80') group "
       "by `owner` [id]");
+}
+
+TEST(MaterializeFilter, ACopyOfTheTableHasItsColumns) {
+  const ::vschema::Keyspace unsharded;
+  EXPECT_EQ(filter("select id, OWNER, upper(note) as note from t", unsharded, "0", "copy"),
+            "select id, OWNER, upper(note) as note from t");
+  EXPECT_EQ(filter("select id, owner as `a b` from t", unsharded, "0", "copy"),
+            "! table t: a copy of t has no column a b: create_ddl is to be a CREATE TABLE that has");
 }
 
 TEST(MaterializeFilter, RefusesWhatCannotFollow) {

@@ -112,6 +112,20 @@ net::Task<Status> check_routing_columns(TabletClient& tablets, ::topodata::Table
     std::vector<std::string> columns(vindex.columns().begin(), vindex.columns().end());
     if (!vindex.column().empty()) columns = {vindex.column()};
     for (const auto& column : columns) {
+      std::string names;
+      mysql::append_sql_string(names, table.name());
+      names += " and column_name = ";
+      mysql::append_sql_string(names, column);
+      CO_ASSIGN_OR_RETURN(const auto there,
+                          co_await select(tablets, source,
+                                          "select 1 from information_schema.columns where table_schema "
+                                          "= database() and table_name = " +
+                                              names));
+      if (there.empty()) {
+        co_return fail(Code::kFailedPrecondition,
+                       fmt::format("table {} has no column {}, which decides the shard of its rows by the vschema",
+                                   table.name(), column));
+      }
       CO_ASSIGN_OR_RETURN(const auto rows, co_await select(tablets, source,
                                                            fmt::format("select 1 from {} where {} is null limit 1",
                                                                        mysqld::quote_identifier(table.name()),

@@ -32,8 +32,9 @@ namespace {
 // For a cell's store, where a fence comes up or goes: clients of the other cells wait for as long.
 constexpr auto kCellWait = 5s;
 
-Result<std::string> defined_vindex(const ::vschema::Keyspace& vschema, const std::string& keyspace,
-                                   const std::string& table, const std::string& name) {
+// How a filter names the vindex. It has to tell a row's place from the row alone, wherever the row is read.
+Result<std::string> vindex_in_filter(const ::vschema::Keyspace& vschema, const std::string& keyspace,
+                                     const std::string& table, const std::string& name, VindexBy by) {
   const auto found = vschema.vindexes().find(name);
   if (found == vschema.vindexes().end()) {
     return fail(Code::kFailedPrecondition, fmt::format("keyspace {} has no vindex {}", keyspace, name));
@@ -42,16 +43,20 @@ Result<std::string> defined_vindex(const ::vschema::Keyspace& vschema, const std
     return fail(Code::kFailedPrecondition,
                 fmt::format("vindex {} of table {} in keyspace {} {}", name, table, keyspace, why));
   };
-  if (found->second.params().contains("json_path")) {
+  // The file is the tablets', which may have it where this process does not.
+  const bool reads_file = found->second.params().contains("json_path");
+  if (reads_file && by == VindexBy::kDefinition) {
     return refuse("reads a file, which the tablets of another cluster do not have: give it the parameter json instead");
   }
-  shard::VindexParameters parameters;
-  for (const auto& [key, value] : found->second.params()) parameters[key] = value;
-  const auto made = shard::create_vindex(found->second.type(), name, parameters);
-  if (!made.ok() || !(*made)->is_unique()) {
-    return refuse("cannot be computed by the tablets of another cluster: a lookup, or of a type that is not known");
+  if (!reads_file) {
+    shard::VindexParameters parameters;
+    for (const auto& [key, value] : found->second.params()) parameters[key] = value;
+    const auto made = shard::create_vindex(found->second.type(), name, parameters);
+    if (!made.ok() || !(*made)->is_unique()) {
+      return refuse("does not tell a row's shard from the row alone: it is a lookup, or of a type that is not known");
+    }
   }
-  return movement::vindex_definition(found->second);
+  return by == VindexBy::kName ? keyspace + "." + name : movement::vindex_definition(found->second);
 }
 
 }  // namespace
@@ -76,10 +81,7 @@ Result<std::string> table_filter(const ::vschema::Keyspace& vschema, const std::
     }
   }
   const std::string range = shard.key_range() ? shard.str() : "-";
-  std::string name = keyspace + "." + vindex.name();
-  if (by == VindexBy::kDefinition) {
-    ASSIGN_OR_RETURN(name, defined_vindex(vschema, keyspace, table, vindex.name()));
-  }
+  ASSIGN_OR_RETURN(const std::string name, vindex_in_filter(vschema, keyspace, table, vindex.name(), by));
   std::string literal;
   mysql::append_sql_string(literal, name);
   return fmt::format("select * from {} where in_keyrange({}, {}, '{}')", quoted, columns, literal, range);

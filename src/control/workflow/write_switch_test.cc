@@ -60,6 +60,8 @@ TEST(TableFilter, ChoosesTheRowsOfAShard) {
   };
   const ::vschema::Keyspace whole;
   const auto lookup = sharded("lookup_unique", {{"table", "l"}, {"from", "a"}, {"to", "b"}});
+  auto missing = sharded("hash");
+  missing.clear_vindexes();
   const auto file = sharded("numeric_static_map", {{"json_path", "/dev/null"}});
   const Case cases[] = {
       {whole, "a b", "0", VindexBy::kDefinition, "select * from `a b`"},
@@ -72,9 +74,15 @@ TEST(TableFilter, ChoosesTheRowsOfAShard) {
       {hashed, "bare", "-80", VindexBy::kName,
        "refused: table bare has no primary vindex in the vschema of the sharded keyspace ks"},
       {lookup, "a b", "-80", VindexBy::kDefinition,
-       "refused: vindex it's of table a b in keyspace ks cannot be computed by the tablets of another cluster: a "
+       "refused: vindex it's of table a b in keyspace ks does not tell a row's shard from the row alone: it is a "
        "lookup, "
        "or of a type that is not known"},
+      {lookup, "a b", "-80", VindexBy::kName,
+       "refused: vindex it's of table a b in keyspace ks does not tell a row's shard from the row alone: it is a "
+       "lookup, "
+       "or of a type that is not known"},
+      {missing, "a b", "-80", VindexBy::kName, "refused: keyspace ks has no vindex it's"},
+      {file, "a b", "-80", VindexBy::kName, "select * from `a b` where in_keyrange(x, `from`, 'ks.it''s', '-80')"},
       {file, "a b", "-80", VindexBy::kDefinition,
        "refused: vindex it's of table a b in keyspace ks reads a file, which the tablets of another cluster do not "
        "have: "
