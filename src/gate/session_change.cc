@@ -101,11 +101,13 @@ net::Task<Result<net::QueryResult>> ClientSession::send_change(ShardText what, C
 // The end of a change: its transaction's, and what the client is told.
 net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status) {
   count_statement(std::max<size_t>(out.done.size(), 1));
+  const bool under_locks = out.own_transaction && tables_locked_;
   if (!status.ok() && out.own_transaction) {
     Error error = std::move(status).error();
     mysql::TransactionOptions asked = options_;
     if (session_reads_only()) asked.access = mysql::TransactionOptions::Access::kSession;
     co_await rollback_all();
+    if (under_locks) (void)co_await set_server_autocommit(true);
     next_options_ = asked;  // The transaction that SET TRANSACTION was about is to come.
     if (error.reason() == Reason::kTransactionLost) {
       // Nothing had been committed: it is as if the statement had not run.
@@ -118,16 +120,17 @@ net::Task<RunResult> ClientSession::end_change(ChangeOutcome out, Status status)
     Error error = std::move(status).error();
     if (in_transaction_ && ends_transaction(error)) co_return co_await fail_transaction(std::move(error));
     if (!out.done.empty() && !in_transaction_) {
-      const char* why = tables_locked_ ? "under LOCK TABLES" : "as MULTI_SHARD_AUTOCOMMIT allows";
-      co_return RunResult::failed(std::move(error)
-                                      .with_context(fmt::format("the statement is done on some shards only, {}", why))
-                                      .with_effect(Effect::kApplied));
+      co_return RunResult::failed(
+          std::move(error)
+              .with_context("the statement is done on some shards only, as MULTI_SHARD_AUTOCOMMIT allows")
+              .with_effect(Effect::kApplied));
     }
     if (!out.done.empty() && !co_await undo_statement(out.done)) co_return co_await fail_transaction(std::move(error));
     co_return refused(std::move(error));
   }
   if (out.own_transaction) {
     RunResult committed = co_await commit();
+    if (under_locks) (void)co_await set_server_autocommit(true);
     if (committed.verdict != RunResult::Verdict::kAnswered) co_return committed;
   }
   co_return co_await tell_change(std::move(out));
@@ -155,15 +158,20 @@ net::Task<RunResult> ClientSession::tell_change(ChangeOutcome out) {
 // own.
 net::Task<RunResult> ClientSession::change(std::vector<ShardText> texts, ChangeOutcome out,
                                            std::vector<std::vector<uint64_t>> places) {
-  // Locked tables are safe from others, and a BEGIN would unlock them.
   const bool each_alone = directives_.multi_shard_autocommit && !in_transaction_;
-  out.own_transaction = texts.size() > 1 && !in_transaction_ && !tables_locked_ && !each_alone;
+  out.own_transaction = texts.size() > 1 && !in_transaction_ && !each_alone;
   out.guarded = texts.size() > 1;
   if (texts.size() > 1 && single_shard() && !each_alone) {
     co_return RunResult::failed(
         fail(Code::kFailedPrecondition, "multi-db transaction attempted: transaction_mode is SINGLE"));
   }
-  if (out.own_transaction) start_transaction();
+  if (out.own_transaction && tables_locked_) {  // A BEGIN would unlock them.
+    if (Status off = co_await set_server_autocommit(false); !off.ok())
+      co_return RunResult::failed(std::move(off).error());
+    start_transaction(true);
+  } else if (out.own_transaction) {
+    start_transaction();
+  }
   Status status;
   for (size_t i = 0; status.ok() && i < texts.size(); ++i) {
     auto result = co_await send_change(std::move(texts[i]), out, i < places.size() ? places[i].size() : 0);

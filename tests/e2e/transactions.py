@@ -265,6 +265,13 @@ class TransactionsTest(ClusterTest):
         a("lock tables t write")
         a("insert into t values (1, 1), (4, 1)")
         a("select sql_calc_found_rows id from t where id = 1 limit 1")  # What asks more of its connection than an answer.
+        # A change over shards is made on all of them or on none, and no table is let go by it.
+        self.assertEqual(a.error("insert into t values (2, 1), (4, 9)"), 1062)
+        self.assertEqual(a.error("update t set v = if(id = 4, 'x', 9)"), 1366)
+        self.assertEqual(a("select id, v from t order by id"), [(1, 1), (4, 1)])
+        a("update t set v = v + 1")
+        self.assertEqual(a("select id, v from t order by id"), [(1, 2), (4, 2)])
+        a("rollback")  # It has committed.
         done = []
         thread = threading.Thread(target=lambda: done.append(b("select count(*) from t")))
         thread.start()
@@ -273,6 +280,9 @@ class TransactionsTest(ClusterTest):
         a("unlock tables")
         thread.join()
         self.assertEqual(done, [[(2,)]])
+        self.assertEqual(b("select id, v from t order by id"), [(1, 2), (4, 2)])
+        a("delete from t where id = 1")  # Commits by itself again.
+        self.assertEqual(b("select id from t"), [(4,)])
 
     # SET autocommit = 0; LOCK TABLES; ...; COMMIT; UNLOCK TABLES: no transaction of these begins with BEGIN, which lets tables go.
     def test_locked_tables_outlive_transactions_without_autocommit(self):
