@@ -1,6 +1,5 @@
 // Prisma: prisma.js CLIENT PORT DATABASE, where CLIENT is the folder of what was generated from prisma/schema.prisma. Its migrations
-// need a program that is not in the npm registry: the tables are made by hand, relations are checked by the client ("prisma" mode is
-// not asked for: the tables have no foreign keys).
+// need a program that is not in the npm registry: the tables are made here, without foreign keys.
 const { PrismaMariaDb } = require('@prisma/adapter-mariadb');
 const { say, main } = require('./say');
 
@@ -17,6 +16,7 @@ main(async (client, port, database) => {
   const ann = await db.author.create({ data: { name: 'Ann', born: new Date('1970-01-02'), books: { create: [
     { title: 'One', price: '9.99', facts: { pages: 10 }, tags: { create: [{ label: 'a' }, { label: 'b' }] } }, { title: 'Two', made: new Date('2024-02-29T10:00:00.123Z'), data: Buffer.from([0, 39, 92, 255]) }] } },
   include: { books: true } });
+  const one = ann.books.find((b) => b.title === 'One');  // In any order.
   const bob = await db.author.create({ data: { name: 'Böb' } });
   await db.book.create({ data: { title: 'Three', price: 1.01, sold: true, author: { connect: { id: bob.id } } } });
   say('ids', [ann.id > 0n, new Set(ann.books.map((b) => b.id)).size]);
@@ -34,12 +34,12 @@ main(async (client, port, database) => {
   say('by count', (await db.author.findMany({ orderBy: [{ books: { _count: 'desc' } }, { name: 'asc' }], include: { _count: { select: { books: true } } } })).map((a) => [a.name, a._count.books]));
   say('text', (await db.book.findMany({ where: { OR: [{ title: { contains: 'w' } }, { title: { startsWith: 'On' } }] }, orderBy: { id: 'asc' } })).map((b) => b.title));
   say('json', (await db.book.findMany({ where: { facts: { path: '$.pages', equals: 10 } } })).map((b) => b.title));
-  say('paged', (await db.book.findMany({ cursor: { id: ann.books[0].id }, skip: 1, take: 2, orderBy: { id: 'asc' } })).map((b) => b.title).sort());
+  say('paged', (await db.book.findMany({ cursor: { id: one.id }, skip: 1, take: 2, orderBy: { id: 'asc' } })).map((b) => b.title).sort());
   say('distinct', (await db.book.findMany({ distinct: ['author_id'], orderBy: { title: 'asc' }, select: { title: true } })));
   say('sums', await db.book.aggregate({ _count: { _all: true, price: true }, _sum: { price: true }, _avg: { price: true }, _max: { title: true } }));
   say('grouped', (await db.book.groupBy({ by: ['sold'], _count: { _all: true }, _sum: { price: true }, having: { title: { _count: { gt: 0 } } }, orderBy: { sold: 'asc' } })));
   say('changed', (await db.book.updateMany({ where: { price: { lt: 5 } }, data: { price: { increment: 1 } } })).count);
-  say('updated', (await db.book.update({ where: { id: ann.books[0].id }, data: { title: 'First', tags: { deleteMany: { label: 'b' }, create: { label: 'c' } } }, include: { tags: true } })).tags.map((t) => t.label).sort());
+  say('updated', (await db.book.update({ where: { id: one.id }, data: { title: 'First', tags: { deleteMany: { label: 'b' }, create: { label: 'c' } } }, include: { tags: true } })).tags.map((t) => t.label).sort());
   say('upserted', [(await db.author.upsert({ where: { id: ann.id }, create: { name: 'no' }, update: { name: 'Ann B.' } })).name, (await db.author.upsert({ where: { id: -1n }, create: { name: 'Eve' }, update: {} })).name]);
   say('transaction', await db.$transaction([db.author.count(), db.book.create({ data: { title: 'Four', author_id: bob.id }, select: { title: true } })]));
   await db.$transaction(async (tx) => { await tx.author.create({ data: { name: 'kept' } }); });
