@@ -12,7 +12,7 @@ from pymysql.protocol import FieldDescriptorPacket, OKPacketWrapper
 PREPARE, EXECUTE, SEND_LONG_DATA, CLOSE, RESET, FETCH = 0x16, 0x17, 0x18, 0x19, 0x1A, 0x1C
 TINY, SHORT, LONG, FLOAT, DOUBLE, NULL, TIMESTAMP, LONGLONG, INT24, DATE, TIME, DATETIME, YEAR = range(1, 14)
 JSON, BLOB, VAR_STRING = 0xF5, 0xFC, 0xFD
-CURSOR_EXISTS, LAST_ROW_SENT = 0x40, 0x80
+MORE_RESULTS, CURSOR_EXISTS, LAST_ROW_SENT = 0x08, 0x40, 0x80
 LONG_DATA = object()  # A parameter that was sent with SEND_LONG_DATA.
 UNSIGNED = 0x20
 INTEGERS = {TINY: "b", SHORT: "h", YEAR: "h", LONG: "i", INT24: "i", LONGLONG: "q"}
@@ -76,7 +76,7 @@ def read(packet, kind, flags):
 
 
 class Statement:
-    """A prepared statement. execute() returns rows, or (affected rows, last insert id)."""
+    """A prepared statement. execute() returns rows, or (affected rows, last insert id); of a CALL its first result."""
 
     def __init__(self, connection, sql):
         self.connection = connection
@@ -110,7 +110,14 @@ class Statement:
     def execute(self, *values):
         self.send(values, 0)
         columns = self.read_columns()
-        return columns if isinstance(columns, tuple) else self.read_rows()[0]
+        if isinstance(columns, tuple):
+            return columns
+        rows, flags = self.read_rows()
+        fields = self.fields
+        while flags & MORE_RESULTS:
+            flags = 0 if isinstance(self.read_columns(), tuple) else self.read_rows()[1]
+        self.fields = fields
+        return rows
 
     def open_cursor(self, *values):
         """(status flags, None) when there is a cursor now; else what execute() returns in the place of None."""
