@@ -13,6 +13,7 @@
 #include <utility>
 #include <vector>
 
+#include "base/on_demand.h"
 #include "gate/change_outcome.h"
 #include "gate/directives.h"
 #include "gate/gate_loop.h"
@@ -835,8 +836,8 @@ class ClientSession {
   struct Numbers {
     std::string keyspace, tables, statistics;  // See plan::SchemaNames.
   };
-  Numbers numbers_;                 // What look_at_numbers() made.
-  std::vector<Process> processes_;  // What look_at_processes() saw; positions_: of each shard, its keyspace and name.
+  base::OnDemand<Numbers> numbers_;  // What look_at_numbers() made.
+  std::vector<Process> processes_;   // What look_at_processes() saw; positions_: of each shard, its keyspace and name.
   std::vector<std::vector<std::optional<std::string>>> positions_;
   bool end_noted_ = false;                // Of the statement inside of the one that runs: see note_end().
   bool killed_ = false;                   // The statement that runs is to be ended.
@@ -890,11 +891,11 @@ class ClientSession {
   std::map<std::string, std::string> stored_;  // Variables that the gate keeps: name -> SQL text of the value.
   std::map<std::string, int64_t> timeouts_;    // wait_timeout and the like, in their units; those that are set.
   std::map<std::string, mysql::Value> user_variables_;
-  std::map<std::string, TextOrigin> user_texts_;          // Of those whose text is not as a literal's.
-  std::map<std::string, TextOrigin> set_texts_;           // Of those that the SET that runs sets.
-  std::map<std::string, TextPrepared> text_prepared_;     // PREPARE name FROM text, in lower case.
-  std::map<std::string, TextPrepared> servers_prepared_;  // Those of them that a server keeps; not all.
-  std::optional<std::string> source_now_;                 // See look_at_source().
+  base::OnDemand<std::map<std::string, TextOrigin>> user_texts_;          // Of those whose text is not as a literal's.
+  base::OnDemand<std::map<std::string, TextOrigin>> set_texts_;           // Of those that the SET that runs sets.
+  base::OnDemand<std::map<std::string, TextPrepared>> text_prepared_;     // PREPARE name FROM text, in lower case.
+  base::OnDemand<std::map<std::string, TextPrepared>> servers_prepared_;  // Those of them that a server keeps; not all.
+  std::optional<std::string> source_now_;                                 // See look_at_source().
   uint64_t last_insert_id_ = 0;
   static constexpr uint64_t kFoundRowsUnknown = ~uint64_t{0};  // FOUND_ROWS() is refused then.
   uint64_t found_rows_ = 0;

@@ -149,12 +149,12 @@ net::Task<void> ClientSession::reset_session() {
   stored_.clear();
   timeouts_.clear();
   user_variables_.clear();
-  user_texts_.clear();
-  for (const auto& [name, what] : text_prepared_) {
+  user_texts_.reset();
+  for (const auto& [name, what] : *text_prepared_) {
     memory_.give(base::MemoryBudget::Kind::kPrepared, what.text.size());
   }
-  text_prepared_.clear();
-  servers_prepared_.clear();
+  text_prepared_.reset();
+  servers_prepared_.reset();
   while (!statements_.empty()) forget(statements_.begin()->first);
   autocommit_ = true;
   failed_.reset();

@@ -100,9 +100,9 @@ std::optional<std::string> ClientSession::executed_source(const sql::PreparedSta
   }
   if (what.source != nullptr) return source_now_;
   const std::string name = base::to_lower(what.name.text);
-  if (const auto found = text_prepared_.find(name); found != text_prepared_.end()) return found->second.text;
-  const auto found = servers_prepared_.find(name);
-  return found == servers_prepared_.end() ? std::nullopt : std::optional(found->second.text);
+  if (const auto found = text_prepared_->find(name); found != text_prepared_->end()) return found->second.text;
+  const auto found = servers_prepared_->find(name);
+  return found == servers_prepared_->end() ? std::nullopt : std::optional(found->second.text);
 }
 
 net::Task<void> ClientSession::look_at_source(const Statement& statement) {
@@ -126,10 +126,10 @@ void ClientSession::note_servers_prepared(const Statement& statement, bool done)
   const auto* what = ast.ok() ? sql::statement_as<sql::PreparedStatement>(&ast->statement()) : nullptr;
   if (what == nullptr) return;
   const std::string name = base::to_lower(what->name.text);
-  servers_prepared_.erase(name);  // Gone, whatever has become of a new one.
-  if (what->kind != sql::StatementKind::kPrepare || !done || servers_prepared_.size() >= kNamesMax) return;
+  servers_prepared_->erase(name);  // Gone, whatever has become of a new one.
+  if (what->kind != sql::StatementKind::kPrepare || !done || servers_prepared_->size() >= kNamesMax) return;
   auto text = executed_source(*what);
-  if (text && text->size() <= kTextMax) servers_prepared_[name] = {std::move(*text), target()};
+  if (text && text->size() <= kTextMax) (*servers_prepared_)[name] = {std::move(*text), target()};
 }
 
 plan::FoundRows ClientSession::found_rows_of_execute(const Statement& statement) const {
@@ -376,9 +376,9 @@ net::Task<void> ClientSession::read_user_variables(net::MysqlClient& client, std
       continue;
     }
     if (known == user_variables_.end() && (value.is_null() || user_variables_.size() >= kMaxUserVariables)) continue;
-    user_texts_.erase(name);
+    user_texts_->erase(name);
     if (collation && *collation != "binary" && mysql::is_string_type(value.type))
-      user_texts_[name] = {.collation = *collation};
+      (*user_texts_)[name] = {.collation = *collation};
     user_variables_[name] = std::move(value);
   }
 }
@@ -436,7 +436,7 @@ net::Task<std::optional<RunResult>> ClientSession::run_select_into(const Stateme
   } else {
     for (size_t i = 0; i < names.size(); ++i) {
       const auto& cell = result->rows[0][i];
-      user_texts_.erase(names[i]);
+      user_texts_->erase(names[i]);
       user_variables_[names[i]] =
           cell ? mysql::make_value(result->columns[i], mysql::Cell(*cell)) : mysql::Value::null();
     }

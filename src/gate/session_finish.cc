@@ -398,7 +398,7 @@ net::Task<Status> ClientSession::take_variables(ScratchSession& session, std::sp
     if (user_variables_.size() >= kMaxUserVariables && !user_variables_.contains(assigned[i])) {
       co_return fail(Code::kResourceExhausted, fmt::format("more than {} user variables", kMaxUserVariables));
     }
-    user_texts_.erase(assigned[i]);
+    user_texts_->erase(assigned[i]);
     user_variables_[assigned[i]] =
         cell ? mysql::make_value(values.columns[i], mysql::Cell(*cell)) : mysql::Value::null();
   }

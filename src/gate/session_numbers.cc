@@ -82,7 +82,7 @@ plan::ShownParts index_parts(const vschema::VSchema& known, const std::string& k
 }  // namespace
 
 net::Task<Status> ClientSession::look_at_numbers(const Statement& statement) {
-  numbers_ = {};
+  numbers_.reset();
   if (statement.scan.kind != sql::StatementKind::kSelect || !shard_.empty()) co_return Status{};
   if (!may_ask_for_numbers(statement.text, keyspace_)) co_return Status{};
   auto ast = sql::parse(statement.text);
@@ -106,7 +106,7 @@ net::Task<Status> ClientSession::look_at_numbers(const Statement& statement) {
     for (const auto& target : targets) out.push_back({target, text});
     return out;
   };
-  numbers_.keyspace = keyspace;
+  numbers_->keyspace = keyspace;
   const auto* tables = schema::find_table(*view->schema, plan::kInformationSchema, "TABLES");
   if (asked.tables && tables != nullptr) {
     CO_ASSIGN_OR_RETURN(auto status,
@@ -116,7 +116,7 @@ net::Task<Status> ClientSession::look_at_numbers(const Statement& statement) {
       if (table->type == vschema::TableType::kReference) parts.copies.insert(base::to_lower(name));
     }
     const auto united = unite_shown(parts, std::move(status));
-    numbers_.tables = plan::numbers_query(*tables, false, database, numbers_of_tables(united));
+    numbers_->tables = plan::numbers_query(*tables, false, database, numbers_of_tables(united));
   }
   const auto* statistics = schema::find_table(*view->schema, plan::kInformationSchema, "STATISTICS");
   if (asked.statistics && statistics != nullptr) {
@@ -137,7 +137,7 @@ net::Task<Status> ClientSession::look_at_numbers(const Statement& statement) {
         rows.push_back({{text_literal(*row[0]), text_literal(*row[1]), *row[2]}, {row[5] ? *row[5] : "null"}});
       }
     }
-    numbers_.statistics = plan::numbers_query(*statistics, true, database, rows);
+    numbers_->statistics = plan::numbers_query(*statistics, true, database, rows);
   }
   co_return Status{};
 }

@@ -207,9 +207,9 @@ Result<std::shared_ptr<const plan::Plan>> ClientSession::plan_with_names(sql::As
   plan::SchemaNames names{.databases = &shared_.view()->databases,
                           .schema = context.schema,
                           .keyspace = keyspace_,
-                          .tables = numbers_.tables,
-                          .statistics = numbers_.statistics,
-                          .numbers_of = numbers_.keyspace};
+                          .tables = numbers_->tables,
+                          .statistics = numbers_->statistics,
+                          .numbers_of = numbers_->keyspace};
   if (mentions_processlist(ast.text())) names.processlist = process_query(processes_, processlist_table());
   ASSIGN_OR_RETURN(auto of_names, plan::plan_information_schema(ast, names, context.parameters));
   if (of_names) return std::make_shared<const plan::Plan>(std::move(*of_names));
@@ -521,7 +521,7 @@ net::Task<RunResult> ClientSession::run_once(const Statement& statement) {
   Status numbers = co_await look_at_numbers(statement);
   if (!numbers.ok()) co_return refused(std::move(numbers).error());
   auto plan = plan_for(statement);
-  numbers_ = {};
+  numbers_.reset();
   if (plan.ok()) mirror_percent_ = (*plan)->mirror_percent;
   processes_ = {};
   if (!plan.ok() && co_await columns_will_come(plan.error())) co_return RunResult::wait(std::move(plan).error());

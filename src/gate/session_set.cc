@@ -204,7 +204,7 @@ net::Task<Result<net::QueryResult>> ClientSession::run_inside(const Statement& s
   co_await look_at_processes(statement);
   CO_RETURN_IF_ERROR(co_await look_at_numbers(statement));
   auto planned = plan_for(statement);
-  numbers_ = {};
+  numbers_.reset();
   processes_ = {};
   CO_ASSIGN_OR_RETURN(const auto plan, std::move(planned));
   if (reaches_tables(statement)) start_implicit_transaction();
@@ -291,7 +291,7 @@ net::Task<Status> ClientSession::set_item(const sql::Ast& ast, const sql::SetIte
       }
       const bool text = mysql::is_string_type(value.type) && !value.is_binary && !value.is_null();
       assigned[name] = std::move(value);
-      if (text) set_texts_[name] = co_await text_origin(ast, *item.value);
+      if (text) (*set_texts_)[name] = co_await text_origin(ast, *item.value);
       co_return Status{};
     }
     case sql::SetItemKind::kTransaction: co_return set_transaction(item);
@@ -655,9 +655,9 @@ net::Task<TextOrigin> ClientSession::text_origin(const sql::Ast& ast, const sql:
 
 void ClientSession::note_texts(const Variables& assigned) {
   for (const auto& [name, value] : assigned) {
-    const auto known = set_texts_.find(name);
-    user_texts_.erase(name);
-    if (known != set_texts_.end() && !known->second.empty()) user_texts_[name] = known->second;
+    const auto known = set_texts_->find(name);
+    user_texts_->erase(name);
+    if (known != set_texts_->end() && !known->second.empty()) (*user_texts_)[name] = known->second;
   }
 }
 
@@ -670,21 +670,21 @@ net::Task<void> ClientSession::keep_texts() {
   if (!collation.ok()) co_return;
   for (const auto& variable : user_variables_) {
     if (!is_text(variable)) continue;
-    TextOrigin& origin = user_texts_[variable.first];
+    TextOrigin& origin = (*user_texts_)[variable.first];
     if (origin.collation.empty()) origin.collation = collation->bytes;
     if (origin.written_in.empty()) origin.written_in = client_charset();
   }
 }
 
 net::Task<void> ClientSession::forget_kept_texts() {
-  if (user_texts_.empty()) co_return;
+  if (user_texts_->empty()) co_return;
   const auto collation = co_await evaluate("@@collation_connection");
   if (!collation.ok()) co_return;
-  for (auto& [name, origin] : user_texts_) {
+  for (auto& [name, origin] : *user_texts_) {
     if (origin.collation == collation->bytes) origin.collation.clear();
     if (origin.written_in == client_charset()) origin.written_in.clear();
   }
-  std::erase_if(user_texts_, [](const auto& text) { return text.second.empty(); });
+  std::erase_if(*user_texts_, [](const auto& text) { return text.second.empty(); });
 }
 
 RunResult ClientSession::not_set(Error error) const {
@@ -803,7 +803,7 @@ net::Task<RunResult> ClientSession::run_set(const Statement& statement) {
   const std::string old_level = level();
   const bool was_open = in_transaction_;
   Variables assigned;
-  set_texts_.clear();
+  set_texts_.reset();
   const bool collates = std::ranges::any_of(set->items, changes_collation);
   if (collates) co_await keep_texts();
   Status done = co_await change_settings(*ast, *set, assigned);

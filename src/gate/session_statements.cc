@@ -128,8 +128,8 @@ net::Task<std::optional<RunResult>> ClientSession::run_local(const Statement& st
         }
         if (!told->ok()) co_return RunResult::failed(std::move(*told).error());
         for (auto& [name, value] : **told) {
-          user_texts_.erase(name);
-          if (mysql::is_string_type(value.type)) user_texts_[name] = {.collation = "utf8mb3_general_ci"};
+          user_texts_->erase(name);
+          if (mysql::is_string_type(value.type)) (*user_texts_)[name] = {.collation = "utf8mb3_general_ci"};
           user_variables_[name] = std::move(value);
         }
         co_return co_await ok(*this);
@@ -257,8 +257,8 @@ std::optional<std::string> ClientSession::gate_variable(const std::string& name)
 }
 
 TextOrigin ClientSession::origin_of(const std::string& name) const {
-  const auto known = user_texts_.find(name);
-  return known == user_texts_.end() ? TextOrigin() : known->second;
+  const auto known = user_texts_->find(name);
+  return known == user_texts_->end() ? TextOrigin() : known->second;
 }
 
 // CHARSET(@a), COLLATION(@a), COERCIBILITY(@a); "": another call, or a server says it of the value.

@@ -90,12 +90,12 @@ net::Task<std::optional<RunResult>> ClientSession::run_text_prepared(const State
   if (what == nullptr) co_return std::nullopt;
   using enum sql::StatementKind;
   const std::string name = base::to_lower(what->name.text);
-  const auto found = text_prepared_.find(name);
-  const bool known = found != text_prepared_.end() && !what->name.empty();
+  const auto found = text_prepared_->find(name);
+  const bool known = found != text_prepared_->end() && !what->name.empty();
   const bool here = several_shards() || settings_.reading().any();  // A server would read the text otherwise.
-  const auto at_server = servers_prepared_.find(name);
+  const auto at_server = servers_prepared_->find(name);
   const bool elsewhere = what->kind != kPrepare && what->source == nullptr && !known &&
-                         at_server != servers_prepared_.end() && at_server->second.target != target();
+                         at_server != servers_prepared_->end() && at_server->second.target != target();
   if (elsewhere) {  // A server of the keyspace that was used then has it.
     co_return co_await run_at(at_server->second.target, statement);
   }
@@ -166,10 +166,10 @@ net::Task<RunResult> ClientSession::run_at(std::string there, const Statement& s
 }
 
 void ClientSession::drop_text_prepared(const std::string& name) {
-  const auto found = text_prepared_.find(name);
-  if (found == text_prepared_.end()) return;
+  const auto found = text_prepared_->find(name);
+  if (found == text_prepared_->end()) return;
   memory_.give(base::MemoryBudget::Kind::kPrepared, found->second.text.size());
-  text_prepared_.erase(found);
+  text_prepared_->erase(found);
 }
 
 // A server opens the tables of what it prepares, and those of CREATE TABLE and of changes for writing. What commits
@@ -226,7 +226,7 @@ net::Task<Status> ClientSession::check_prepared(std::string source, const sql::A
 net::Task<std::optional<RunResult>> ClientSession::prepare_text(std::string name, const sql::Ast& ast,
                                                                 const sql::Expr& from) {
   drop_text_prepared(name);  // Gone, whatever becomes of the new one.
-  servers_prepared_.erase(name);
+  servers_prepared_->erase(name);
   auto source = co_await prepared_source(ast, from);
   if (!source.ok()) co_return RunResult::failed(std::move(source).error());
   auto inner = sql::parse(*source);
@@ -243,7 +243,7 @@ net::Task<std::optional<RunResult>> ClientSession::prepare_text(std::string name
   if (Status room = memory_.take(base::MemoryBudget::Kind::kPrepared, source->size()); !room.ok()) {
     co_return RunResult::failed(std::move(room).error());
   }
-  text_prepared_[std::move(name)] = {std::move(*source), target()};
+  (*text_prepared_)[std::move(name)] = {std::move(*source), target()};
   row_count_ = 0;
   Status sent = co_await send_ok({});
   co_return sent.ok() ? RunResult::answered() : RunResult::hang_up(std::move(sent).error());
