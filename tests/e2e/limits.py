@@ -16,7 +16,7 @@ from binary_protocol import Statement
 from support import Cluster, ClusterTest, main
 
 from vitrail.idle_clients import IdleClients, allow_files
-from vitrail.processes import SLOWNESS, http_json, wait_until
+from vitrail.processes import SLOWNESS, http_json, stand_still, wait_until
 
 SCHEMA = "create table item(id bigint primary key, v varchar(200)); create table code(id bigint primary key, name varchar(40))"
 VSCHEMA = """{"sharded": true, "vindexes": {"xxhash": {"type": "xxhash"}},
@@ -104,8 +104,8 @@ class LimitsTest(ClusterTest):
 
     def stop(self, *pids):
         for pid in pids:
-            os.kill(pid, signal.SIGSTOP)
             self.addCleanup(os.kill, pid, signal.SIGCONT)
+            stand_still(pid)
 
     def server_pid(self, tablet):
         with open(self.cluster.path(f"vt_{tablet.uid:010d}", "mysql.pid"), encoding="utf-8") as file:

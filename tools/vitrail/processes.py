@@ -36,6 +36,18 @@ def wait_until(condition, what, seconds=60, interval=0.05):
         time.sleep(interval)
 
 
+def stand_still(pid):
+    """SIGSTOP, and a wait until none of its threads runs any more: they go on for as long as the first of them has not heard of it."""
+    def stands():
+        for thread in os.listdir(f"/proc/{pid}/task"):
+            with open(f"/proc/{pid}/task/{thread}/stat", encoding="utf-8") as file:
+                if file.read().rpartition(")")[2].split()[0] not in "Tt":
+                    return False
+        return True
+    os.kill(pid, signal.SIGSTOP)
+    wait_until(stands, f"process {pid} to stand still", 20, .005)
+
+
 def port_is_free(port, host="127.0.0.1"):
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
