@@ -163,10 +163,11 @@ std::string process_query(const std::vector<Process>& processes, const schema::T
   return text;
 }
 
-bool mentions_processlist(std::string_view text) {
-  constexpr std::string_view kName = "processlist";
-  return std::search(text.begin(), text.end(), kName.begin(), kName.end(),
+bool mentions(std::string_view text, std::string_view name) {
+  return std::search(text.begin(), text.end(), name.begin(), name.end(),
                      [](char a, char b) { return std::tolower(static_cast<unsigned char>(a)) == b; }) != text.end();
 }
+
+bool mentions_processlist(std::string_view text) { return mentions(text, "processlist"); }
 
 }  // namespace vitrail::gate

@@ -41,5 +41,7 @@ std::string process_query(const std::vector<Process>& processes, const schema::T
 
 // Whether the statement may read that table.
 bool mentions_processlist(std::string_view text);
+// The same of another name, which is in lower case.
+bool mentions(std::string_view text, std::string_view name);
 
 }  // namespace vitrail::gate

@@ -7,6 +7,7 @@
 
 #include "base/hex.h"
 #include "base/text.h"
+#include "gate/process_list.h"
 #include "gate/session.h"
 #include "gate/shown_parts.h"
 #include "mysql/convert.h"
@@ -21,10 +22,8 @@ namespace {
 
 // "tables" and "statistics" alone are not rare in statements about anything.
 bool may_ask_for_numbers(std::string_view text, std::string_view keyspace) {
-  const std::string lower = base::to_lower(text);
-  const bool named = lower.find(plan::kInformationSchema) != std::string::npos;
-  return (named || plan::is_information_schema(keyspace)) &&
-         (lower.find("tables") != std::string::npos || lower.find("statistics") != std::string::npos);
+  return (plan::is_information_schema(keyspace) || mentions(text, plan::kInformationSchema)) &&
+         (mentions(text, "tables") || mentions(text, "statistics"));
 }
 
 std::string text_literal(std::string_view text) { return "_utf8mb4 x'" + base::hex_encode(text) + "'"; }
