@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "base/hex.h"
 #include "mysql/collations.h"
 #include "mysql/convert.h"
 #include "sql/printer.h"
@@ -29,9 +30,7 @@ void append_text_variable(std::string& out, const mysql::Value& value, const Tex
   if (client != nullptr) charset = client->charset;  // "utf8" is a name of another.
   if (value.is_null() || !is_text(value) || value.is_binary) return mysql::append_sql_literal(out, value);
   if (written != nullptr && written->charset != charset && !is_ascii(value.bytes)) {
-    literal = fmt::format("_{} X'", written->charset);
-    for (const unsigned char c : value.bytes) literal += fmt::format("{:02X}", c);
-    literal += '\'';
+    literal = fmt::format("_{} X'{}'", written->charset, base::hex_encode(value.bytes));
   } else {
     mysql::append_sql_literal(literal, value);
   }

@@ -36,9 +36,9 @@ TEST(UserVariable, WhatDecidesAboutAShardIsALiteral) {
 
 TEST(UserVariable, BytesOfAnotherCharacterSetSayOfWhich) {
   EXPECT_EQ(written(mysql::Value::of_text("ab"), {.written_in = "latin1"}), "'ab'");
-  EXPECT_EQ(written(mysql::Value::of_text("\xe9"), {.written_in = "latin1"}), "_latin1 X'E9'");
+  EXPECT_EQ(written(mysql::Value::of_text("\xe9"), {.written_in = "latin1"}), "_latin1 X'e9'");
   EXPECT_EQ(written(mysql::Value::of_text("\xe9"), {.collation = "latin1_swedish_ci", .written_in = "latin1"}),
-            "convert(_latin1 X'E9' using latin1)");
+            "convert(_latin1 X'e9' using latin1)");
   EXPECT_EQ(written(mysql::Value::of_text("\xc3\xa9"), {.written_in = "utf8mb4"}), "'\xc3\xa9'");
 }
 
